@@ -1,0 +1,72 @@
+"""The Typer application: which commands there are, and how an error becomes one line and an exit code."""
+
+import importlib
+import os
+import sys
+from typing import Annotated, NoReturn
+
+import typer
+from typer.exceptions import TyperException
+
+from capsedge import __version__
+from capsedge.errors import CapsedgeError
+
+app = typer.Typer(
+    name="capsedge",
+    help="Capsule networks at the edge: train, collapse the routing, export, run, measure.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+)
+
+# In the order of the road; each module holds a function of the command's name.
+COMMANDS = ("train", "export", "gate", "verify", "infer", "bench", "doctor")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"capsedge {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks instead of one-line errors.")] = False,
+) -> None:
+    del version
+    if debug:
+        os.environ["CAPSEDGE_DEBUG"] = "1"
+
+
+def main() -> NoReturn:
+    """Run the command line and exit: 0 done, 1 failed, 2 wrong use, 130 interrupted."""
+    for command in COMMANDS:
+        module = importlib.import_module(f"capsedge.cli.{command}")
+        app.command(command, epilog=module.EXAMPLES)(getattr(module, command))
+    try:
+        code = app(standalone_mode=False) or 0
+    except typer.Exit as stop:
+        code = stop.exit_code
+    except (CapsedgeError, TyperException) as error:
+        code = _fail(error, error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        code = 130
+    except BrokenPipeError:
+        # The reader of our output, such as `head`, has left: that is its right.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except Exception as error:
+        code = _fail(error, 1, prefix=f"this is a bug in capsedge ({type(error).__name__}; see it with --debug): ")
+    sys.exit(code)
+
+
+def _fail(error: Exception, code: int, prefix: str = "") -> int:
+    if os.environ.get("CAPSEDGE_DEBUG"):
+        raise error
+    text = error.format_message() if isinstance(error, TyperException) else str(error)
+    sys.stderr.write(f"capsedge: {prefix}{' '.join(text.split())}\n")
+    return code

@@ -1,0 +1,232 @@
+"""What an exported model promises: the one record that export/ writes and runtime/ reads.
+
+It travels inside an ONNX file (`metadata_props`, key `capsedge.contract`) and beside an engine
+(`<engine>.json`). Everything that inference needs is in it, so one file is enough to deploy.
+"""
+
+import base64
+import zlib
+from typing import Literal, TypeVar
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from capsedge.errors import ModelError
+from capsedge.onnx_file import OnnxFile
+
+SCHEMA_VERSION = 1
+METADATA_KEY = "capsedge.contract"
+
+VerdictStatus = Literal["accepted", "rejected", "not executed here"]
+
+
+class Input(msgspec.Struct, frozen=True):
+    """The model's only input: a batch of uint8 images in NHWC order; normalization is inside the graph."""
+
+    height: int
+    width: int
+    channels: Literal[1, 3]
+    name: str = "image"
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of one image."""
+        return self.height, self.width, self.channels
+
+
+class Fit(msgspec.Struct, frozen=True):
+    """How an image of any size and colour becomes an input.
+
+    Attributes:
+        resize: Filter of Pillow, used only where the size differs.
+        frame: `pad` keeps the whole image and its aspect on a black ground; `crop` fills the frame and cuts what
+            hangs over; `stretch` ignores the aspect.
+    """
+
+    resize: Literal["bilinear", "bicubic", "lanczos", "nearest"] = "bilinear"
+    frame: Literal["pad", "crop", "stretch"] = "pad"
+
+
+class Score(msgspec.Struct, frozen=True):
+    """The error rate of one stage of the road on one split.
+
+    Attributes:
+        stage: `trained` (the network in torch) or `onnx` (the exported file).
+        split: `validation` or `test`.
+        images: How many images were scored.
+        error: Share of wrong top-1 answers, 0 to 1.
+    """
+
+    stage: str
+    split: Literal["validation", "test"]
+    images: int
+    error: float
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What the gate measured between the trained network and the exported file.
+
+    Attributes:
+        status: `accepted`, `rejected`, or `not executed here` (an engine without its GPU).
+        provider: Execution provider that ran the file, or "" where it was not run.
+        images: Labelled validation images that both networks saw.
+        largest_length_difference: Over all images, classes and batch sizes.
+        top1_agreement: Share of images with the same first class, 0 to 1.
+        reasons: One sentence for each limit that was broken.
+    """
+
+    status: VerdictStatus
+    provider: str = ""
+    images: int = 0
+    largest_length_difference: float | None = None
+    top1_agreement: float | None = None
+    reasons: tuple[str, ...] = ()
+
+
+class Golden(msgspec.Struct, frozen=True):
+    """Real images with the lengths that the trained network gave: `capsedge verify` replays them on the target.
+
+    Attributes:
+        images: uint8 [count, height, width, channels], deflated, base64.
+        labels: The true class of each image.
+        lengths: Capsule lengths, [count][classes].
+        tolerance: Largest accepted absolute difference of a length.
+    """
+
+    images: str
+    labels: tuple[int, ...]
+    lengths: tuple[tuple[float, ...], ...]
+    tolerance: float
+
+
+class Contract(msgspec.Struct, frozen=True, kw_only=True):
+    """The promises of one exported model.
+
+    Attributes:
+        name: Name for people, such as the run's.
+        classes: Class names in the order of the outputs.
+        recipe: Name of the recipe that trained it.
+        routing: Routing kind it was trained with.
+        collapsed: Whether the routing is folded into constant weights.
+        precision: Type of the weights of each layer, read back from the file.
+        scores: Error rates before and after each step.
+        verdict: What the gate found, or None before the gate ran.
+        golden: Sample that `verify` replays.
+        graph_sha256: Hash of the file without its metadata (`OnnxFile.graph_sha256`).
+        weights_sha256: Hash of each weight (`OnnxFile.weights_sha256`).
+        versions: Versions of the tools that made it.
+        data: What it was trained on, in words, with the number of images.
+    """
+
+    schema: int = SCHEMA_VERSION
+    name: str
+    classes: tuple[str, ...]
+    input: Input
+    fit: Fit
+    recipe: str
+    routing: str
+    collapsed: bool
+    precision: dict[str, str]
+    scores: tuple[Score, ...] = ()
+    verdict: Verdict | None = None
+    golden: Golden
+    graph_sha256: str
+    weights_sha256: dict[str, str]
+    versions: dict[str, str]
+    data: str
+
+
+class EngineManifest(msgspec.Struct, frozen=True, kw_only=True):
+    """The record beside a TensorRT engine (`<engine>.json`): the model's contract and what the engine needs.
+
+    Attributes:
+        engine_sha256: Hash of the engine file.
+        package: `tensorrt_rtx` or `tensorrt`.
+        package_version: Release that built it; another release cannot load it.
+        targets: Compute capabilities it was built for; empty means the builder's default.
+        batch: Smallest, optimal and largest batch of the optimization profile.
+        precision: Type of each layer as the parser saw it.
+        contract: The contract of the ONNX file that it was built from, with the engine's own verdict.
+    """
+
+    schema: int = SCHEMA_VERSION
+    engine_sha256: str
+    package: Literal["tensorrt_rtx", "tensorrt"]
+    package_version: str
+    targets: tuple[str, ...]
+    batch: tuple[int, int, int]
+    build_seconds: float
+    size_bytes: int
+    precision: dict[str, str]
+    contract: Contract
+
+
+Record = TypeVar("Record", Contract, EngineManifest)
+
+
+def encode(record: Contract | EngineManifest) -> str:
+    """Write a record as JSON; the same record always gives the same text."""
+    return msgspec.json.encode(record, order="sorted").decode()
+
+
+def decode(text: str | bytes, kind: type[Record], *, source: str) -> Record:
+    """Read a record that `encode` wrote.
+
+    Args:
+        text: JSON.
+        kind: `Contract` or `EngineManifest`.
+        source: Where the text came from, for the error.
+
+    Raises:
+        ModelError: The text is damaged, or was written by a newer capsedge.
+    """
+    try:
+        schema = msgspec.json.decode(text, type=_Schema).schema
+        if schema > SCHEMA_VERSION:
+            raise ModelError(
+                f"'{source}' has a contract of schema {schema}, this capsedge reads up to {SCHEMA_VERSION}: "
+                "upgrade capsedge"
+            )
+        return msgspec.json.decode(text, type=kind)
+    except msgspec.MsgspecError as error:
+        raise ModelError(f"'{source}' has a damaged contract ({error}); export it again") from error
+
+
+def contract_of(file: OnnxFile, *, source: str) -> Contract | None:
+    """Read the contract out of an ONNX file's metadata, or None where somebody else made the file.
+
+    Raises:
+        ModelError: The contract is damaged or newer than this capsedge.
+    """
+    text = file.metadata.get(METADATA_KEY)
+    return None if text is None else decode(text, Contract, source=source)
+
+
+def pack_images(images: NDArray[np.uint8]) -> str:
+    """Deflate and base64 a batch of images for `Golden.images`."""
+    return base64.b64encode(zlib.compress(np.ascontiguousarray(images).tobytes(), 9)).decode()
+
+
+def unpack_images(golden: Golden, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
+    """Undo `pack_images`.
+
+    Args:
+        golden: The sample.
+        shape: Height, width and channels of one image.
+
+    Returns:
+        uint8 [count, height, width, channels].
+
+    Raises:
+        ModelError: The sample is damaged.
+    """
+    try:
+        raw = zlib.decompress(base64.b64decode(golden.images, validate=True))
+        return np.frombuffer(raw, np.uint8).reshape(len(golden.labels), *shape)
+    except (ValueError, zlib.error) as error:
+        raise ModelError(f"the golden sample is damaged ({error}); export the model again") from error
+
+
+class _Schema(msgspec.Struct):
+    schema: int

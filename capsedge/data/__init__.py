@@ -1,0 +1,1 @@
+"""Real data sets and images in the user's formats, as uint8 arrays; no torch here."""

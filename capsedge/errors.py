@@ -1,0 +1,73 @@
+"""The errors that a user can meet, as one tree; each carries the exit code of the command that it ends.
+
+    CapsedgeError        exit 1
+    ├── WrongUse         exit 2   an argument, a recipe key or a value that cannot be meant
+    ├── DataError        exit 1   data that is missing, damaged or not of the stated format
+    ├── ModelError       exit 1   a model, engine or run that cannot be read or does not fit
+    ├── ProviderError    exit 1   hardware or a runtime that was asked for and is not there
+    ├── MissingExtra     exit 1   an optional part of capsedge that is not installed
+    ├── GateRejected     exit 1   an exported file that does not compute what the network computes
+    └── Interrupted      exit 130 Ctrl-C or a termination signal, after the state was saved
+
+The text of each is one line: what was wanted, what was given, what to do.
+"""
+
+from importlib import import_module
+from types import ModuleType
+
+
+class CapsedgeError(Exception):
+    """Any failure that is not a bug in capsedge."""
+
+    exit_code = 1
+
+
+class WrongUse(CapsedgeError):
+    """The command or the recipe asks for something that does not exist or cannot be."""
+
+    exit_code = 2
+
+
+class DataError(CapsedgeError):
+    """A data set or an image is missing, damaged or of another format."""
+
+
+class ModelError(CapsedgeError):
+    """A model file, engine or run is missing, damaged or does not fit its use."""
+
+
+class ProviderError(CapsedgeError):
+    """The execution provider that was asked for cannot run here."""
+
+
+class MissingExtra(CapsedgeError):
+    """An optional dependency is not installed."""
+
+
+class GateRejected(CapsedgeError):
+    """The gate measured that an exported file differs from the trained network."""
+
+
+class Interrupted(CapsedgeError):
+    """The user stopped the work; what can be resumed was saved."""
+
+    exit_code = 130
+
+
+def require(module: str, *, extra: str) -> ModuleType:
+    """Import an optional dependency, or say which extra installs it.
+
+    Args:
+        module: Dotted name of the module, such as ``"onnxruntime"``.
+        extra: The extra of capsedge that brings it, such as ``"cpu"``.
+
+    Raises:
+        MissingExtra: The module is not installed.
+    """
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        missing = (error.name or module).split(".")[0]
+        raise MissingExtra(
+            f"this needs the Python package '{missing}', which is not installed: pip install 'capsedge[{extra}]'"
+        ) from error

@@ -1,0 +1,1 @@
+"""The road from a trained run to a file that can be trusted: collapse, ONNX, gate, TensorRT."""

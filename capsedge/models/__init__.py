@@ -1,0 +1,1 @@
+"""The network of the paper: squash, capsule layers, routing, decoder and loss."""

@@ -1,0 +1,236 @@
+"""A recipe: network, routing, data and training in one typed record, kept as a TOML file.
+
+Shipped recipes lie in `capsedge/recipes/` and are found by name; `extends = "other"` takes another recipe's
+values first. Every number of a training is here and nowhere else.
+"""
+
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_type_hints
+
+import msgspec
+from msgspec import Meta
+
+from capsedge.errors import WrongUse
+
+DEFAULT_RECIPE = "fashion-mnist-l2-small"
+SHIPPED = Path(__file__).parent / "recipes"
+
+Count = Annotated[int, Meta(ge=1)]
+Positive = Annotated[float, Meta(gt=0)]
+NotNegative = Annotated[float, Meta(ge=0)]
+
+RoutingKind = Literal["l2", "l1", "dynamic", "frozen"]
+
+
+class NetworkRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Table I of the paper, with the widths as parameters.
+
+    Attributes:
+        filters: Kernels of the first convolution.
+        kernel: Side of both convolutions' kernels, in pixels.
+        capsule_types: Primary capsules at each position.
+        primary_dim: Dimension of a primary capsule.
+        class_dim: Dimension of a class capsule.
+        decoder: Widths of the hidden layers of the reconstruction network; empty for none ("/FC" in Table II).
+    """
+
+    filters: Count = 256
+    kernel: Count = 9
+    capsule_types: Count = 32
+    primary_dim: Count = 8
+    class_dim: Count = 16
+    decoder: tuple[Count, ...] = (512, 1024)
+
+
+class RoutingRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How primary capsules are coupled to class capsules, and how the coefficients b are learned.
+
+    Attributes:
+        kind: `l2` (eq 10), `l1` (eq 14), `frozen` (b stays at `b0`), `dynamic` (Sabour et al. 2017).
+        iterations: Iterations of dynamic routing.
+        step: `ascent` is eqs 13 and 15; `adam` is Adam on the same gradient, as in the authors' early code.
+        rate: Step length gamma of the routing step, scaled by the same schedule as the weights' rate.
+        penalty: lambda of eqs 10 and 14.
+        reduction: Data term as the `mean` over the batch, or as the `sum` that eqs 10 and 14 write. With p
+            observations, (sum, rate, penalty) takes the same plain step as (mean, rate * p, penalty / p).
+        b0: Initial value of every b.
+        sigma: Standard deviation of the initial W.
+        n_b: Weight steps in an iteration of Algorithm 1.
+        n_r: Routing steps in an iteration of Algorithm 1.
+        reuse_primary: Route on the primary capsules of the weight step (one update old) instead of computing
+            them again. Algorithm 1 computes them again.
+    """
+
+    kind: RoutingKind = "l2"
+    iterations: Count = 3
+    step: Literal["adam", "ascent"] = "adam"
+    rate: Positive = 2e-4
+    penalty: NotNegative = 1e-5
+    reduction: Literal["mean", "sum"] = "mean"
+    b0: float = 1.0
+    sigma: Positive = 0.02
+    n_b: Count = 1
+    n_r: Count = 1
+    reuse_primary: bool = True
+
+
+class DataRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which images, and how they are varied.
+
+    Attributes:
+        source: Name of a known data set, or a folder (IDX files, or train/<class>/ and test/<class>/ images).
+        shift: Largest random shift in pixels, zero padded, of training images.
+        size: Side in pixels that images of a folder are fitted to; 0 keeps the size of the first.
+    """
+
+    source: str = "fashion-mnist"
+    shift: Annotated[int, Meta(ge=0)] = 0
+    size: Annotated[int, Meta(ge=0)] = 0
+
+
+class TrainRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Algorithm 1's outer loop.
+
+    Attributes:
+        epochs: Passes over the training images.
+        batch_size: Observations p in a minibatch.
+        rate: Adam's initial step length for the weights.
+        schedule: `step` multiplies the rate by `decay` every `decay_steps` steps; `cosine` falls to `floor` over
+            the whole training; `constant` does nothing.
+        floor: Smallest rate.
+        precision: `bf16` runs the convolutions in bfloat16 by autocast; routing and loss stay in fp32.
+        seed: Seed of weights, order and augmentation.
+        reconstruction: Weight of the squared reconstruction error, summed over an image's pixels.
+    """
+
+    epochs: Count = 40
+    batch_size: Count = 128
+    rate: Positive = 1e-3
+    schedule: Literal["step", "cosine", "constant"] = "step"
+    decay: Annotated[float, Meta(gt=0, le=1)] = 0.96
+    decay_steps: Count = 1000
+    floor: NotNegative = 1e-6
+    precision: Literal["fp32", "bf16"] = "fp32"
+    seed: int = 0
+    reconstruction: NotNegative = 0.0005
+
+
+class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything that decides the result of a training."""
+
+    name: str
+    network: NetworkRecipe = NetworkRecipe()
+    routing: RoutingRecipe = RoutingRecipe()
+    data: DataRecipe = DataRecipe()
+    train: TrainRecipe = TrainRecipe()
+
+
+def shipped_recipes() -> list[str]:
+    """Names of the recipes that come with capsedge."""
+    return sorted(path.stem for path in SHIPPED.glob("*.toml"))
+
+
+def load_recipe(name_or_path: str, overrides: Iterable[str] = ()) -> Recipe:
+    """Load a recipe by name or from a TOML file, then apply `section.key=value` overrides.
+
+    Raises:
+        WrongUse: The recipe, a key or a value does not exist or does not fit; the text names the nearest right one.
+    """
+    path = _find(name_or_path)
+    values = _read(path)
+    values.setdefault("name", path.stem)
+    for override in overrides:
+        _apply(values, override)
+    return from_values(values, source=str(name_or_path))
+
+
+def from_values(values: Mapping[str, Any], *, source: str) -> Recipe:
+    """Check plain values, such as a parsed TOML file's, and make the typed recipe.
+
+    Raises:
+        WrongUse: A key is unknown or a value does not fit.
+    """
+    _check_keys(values, Recipe, source)
+    try:
+        return msgspec.convert(values, Recipe)
+    except msgspec.ValidationError as error:
+        raise WrongUse(f"recipe '{source}': {error}") from error
+
+
+def to_values(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as plain values that TOML and JSON can hold."""
+    values: dict[str, Any] = msgspec.to_builtins(recipe)
+    return values
+
+
+def _find(name_or_path: str) -> Path:
+    path = Path(name_or_path)
+    if path.suffix == ".toml":
+        if not path.is_file():
+            raise WrongUse(f"there is no recipe file '{name_or_path}'")
+        return path
+    shipped = SHIPPED / f"{name_or_path}.toml"
+    if shipped.is_file():
+        return shipped
+    raise WrongUse(f"unknown recipe '{name_or_path}'{_nearest(name_or_path, shipped_recipes())}")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise WrongUse(f"recipe '{path}' is not valid TOML: {error}") from error
+    base = values.pop("extends", None)
+    if base is None:
+        return values
+    # A recipe beside this one comes first, so that people can extend their own.
+    beside = path.with_name(f"{base}.toml")
+    if beside == path:
+        raise WrongUse(f"recipe '{path}' extends itself")
+    return _merge(_read(beside if beside.is_file() else _find(str(base))), values)
+
+
+def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        if isinstance(value, dict) and isinstance(merged.get(key), dict):
+            merged[key] = _merge(merged[key], value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    dotted, equals, text = override.partition("=")
+    section, dot, key = dotted.strip().partition(".")
+    if not (equals and dot and key):
+        raise WrongUse(f"--set wants section.key=value, such as train.epochs=5, and was given '{override}'")
+    part = values.setdefault(section, {})
+    if not isinstance(part, dict):
+        raise WrongUse(f"--set wants section.key=value; '{section}' is a single value, not a section")
+    part[key] = _parse(text.strip())
+
+
+def _parse(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text  # an unquoted string, such as routing.kind=l1
+
+
+def _check_keys(values: Mapping[str, Any], kind: type[msgspec.Struct], source: str, prefix: str = "") -> None:
+    hints = get_type_hints(kind)
+    for key, value in values.items():
+        if key not in hints:
+            known = [prefix + name for name in hints]
+            raise WrongUse(f"recipe '{source}' has no key '{prefix}{key}'{_nearest(prefix + key, known)}")
+        if isinstance(value, dict) and isinstance(hints[key], type) and issubclass(hints[key], msgspec.Struct):
+            _check_keys(value, hints[key], source, f"{prefix}{key}.")
+
+
+def _nearest(given: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(given, known, n=1, cutoff=0.5)
+    return f"; did you mean '{close[0]}'?" if close else f"; there are: {', '.join(known)}"

@@ -1,0 +1,1 @@
+"""Running and measuring exported models at the edge; neither torch nor onnx is needed here."""

@@ -1,0 +1,1 @@
+"""Algorithm 1: training, evaluation, checkpoints and metrics."""
