@@ -8,7 +8,7 @@ import difflib
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 import msgspec
 from msgspec import Meta
@@ -19,8 +19,11 @@ DEFAULT_RECIPE = "fashion-mnist-l2-small"
 SHIPPED = Path(__file__).parent / "recipes"
 
 Count = Annotated[int, Meta(ge=1)]
-Positive = Annotated[float, Meta(gt=0)]
-NotNegative = Annotated[float, Meta(ge=0)]
+# Bounded by what float32 holds, so that neither inf nor nan passes.
+Finite = Annotated[float, Meta(ge=-3e38, le=3e38)]
+Positive = Annotated[float, Meta(gt=0, le=3e38)]
+NotNegative = Annotated[float, Meta(ge=0, le=3e38)]
+Seed = Annotated[int, Meta(ge=0, le=2**32 - 1)]  # what torch, numpy and Python's random all take
 
 RoutingKind = Literal["l2", "l1", "dynamic", "frozen"]
 
@@ -70,7 +73,7 @@ class RoutingRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rate: Positive = 2e-4
     penalty: NotNegative = 1e-5
     reduction: Literal["mean", "sum"] = "mean"
-    b0: float = 1.0
+    b0: Finite = 1.0
     sigma: Positive = 0.02
     n_b: Count = 1
     n_r: Count = 1
@@ -114,7 +117,7 @@ class TrainRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     decay_steps: Count = 1000
     floor: NotNegative = 1e-6
     precision: Literal["fp32", "bf16"] = "fp32"
-    seed: int = 0
+    seed: Seed = 0
     reconstruction: NotNegative = 0.0005
 
 
@@ -157,7 +160,7 @@ def from_values(values: Mapping[str, Any], *, source: str) -> Recipe:
     try:
         return msgspec.convert(values, Recipe)
     except msgspec.ValidationError as error:
-        raise WrongUse(f"recipe '{source}': {error}") from error
+        raise WrongUse(f"recipe '{source}': {error}{_choices(str(error))}") from error
 
 
 def to_values(recipe: Recipe) -> dict[str, Any]:
@@ -178,7 +181,10 @@ def _find(name_or_path: str) -> Path:
     raise WrongUse(f"unknown recipe '{name_or_path}'{_nearest(name_or_path, shipped_recipes())}")
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path, extending: tuple[Path, ...] = ()) -> dict[str, Any]:
+    chain = (*extending, path.resolve())
+    if path.resolve() in extending:
+        raise WrongUse(f"recipe '{path}' extends itself: {' -> '.join(each.stem for each in chain)}")
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -186,11 +192,11 @@ def _read(path: Path) -> dict[str, Any]:
     base = values.pop("extends", None)
     if base is None:
         return values
-    # A recipe beside this one comes first, so that people can extend their own.
-    beside = path.with_name(f"{base}.toml")
-    if beside == path:
-        raise WrongUse(f"recipe '{path}' extends itself")
-    return _merge(_read(beside if beside.is_file() else _find(str(base))), values)
+    # A recipe beside this one comes first, so that people can extend their own; but a person's own
+    # fashion-mnist-l2.toml can extend the shipped one of that name.
+    beside = path.parent / f"{base}.toml"
+    own = beside.is_file() and (beside.resolve() != chain[-1] or path.parent == SHIPPED)
+    return _merge(_read(beside if own else _find(str(base)), chain), values)
 
 
 def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -229,6 +235,16 @@ def _check_keys(values: Mapping[str, Any], kind: type[msgspec.Struct], source: s
             raise WrongUse(f"recipe '{source}' has no key '{prefix}{key}'{_nearest(prefix + key, known)}")
         if isinstance(value, dict) and isinstance(hints[key], type) and issubclass(hints[key], msgspec.Struct):
             _check_keys(value, hints[key], source, f"{prefix}{key}.")
+
+
+def _choices(complaint: str) -> str:
+    """What a key can be, where msgspec complains of a value that is none of the choices."""
+    if not complaint.startswith("Invalid enum value"):
+        return ""
+    kind: Any = Recipe
+    for key in complaint.rpartition("`$.")[2].rstrip("`").split("."):
+        kind = get_type_hints(kind)[key]
+    return f"; there are: {', '.join(get_args(kind))}"
 
 
 def _nearest(given: str, known: list[str]) -> str:

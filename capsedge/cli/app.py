@@ -49,16 +49,21 @@ def main() -> NoReturn:
         app.command(command, epilog=module.EXAMPLES)(getattr(module, command))
     try:
         code = app(standalone_mode=False) or 0
+        sys.stdout.flush()  # here, where a reader that left is caught, and not at the interpreter's end
     except typer.Exit as stop:
         code = stop.exit_code
     except (CapsedgeError, TyperException) as error:
         code = _fail(error, error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         code = 130
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit) as stop:  # Typer and rich make a SystemExit of a broken pipe
+        if not isinstance(stop, BrokenPipeError) and not isinstance(stop.__context__, BrokenPipeError):
+            raise
         # The reader of our output, such as `head`, has left: that is its right.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
+    except OSError as error:  # a full disk, a folder without permission: the machine's refusal, not our bug
+        code = _fail(error, 1)
     except Exception as error:
         code = _fail(error, 1, prefix=f"this is a bug in capsedge ({type(error).__name__}; see it with --debug): ")
     sys.exit(code)
@@ -68,5 +73,7 @@ def _fail(error: Exception, code: int, prefix: str = "") -> int:
     if os.environ.get("CAPSEDGE_DEBUG"):
         raise error
     text = error.format_message() if isinstance(error, TyperException) else str(error)
-    sys.stderr.write(f"capsedge: {prefix}{' '.join(text.split())}\n")
+    line = prefix + " ".join(text.split())
+    if line:  # `capsedge` alone has printed its help and has nothing to add
+        sys.stderr.write(f"capsedge: {line}\n")
     return code

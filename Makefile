@@ -1,0 +1,49 @@
+# Every target sets up what it needs: a fresh machine needs Python 3.11, make and git, and no step before these.
+
+VENV ?= .venv
+PYTHON ?= $(shell for p in python3.11 python3; do $$p -c '' 2>/dev/null && echo $$p && break; done)
+# pytest's processes; each computes with one thread, so that they do not fight for the cores.
+JOBS ?= 2
+
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+EXTRAS := train,export,cpu,trt,dev
+ON_PATH := PATH="$(abspath $(BIN)):$$PATH"
+
+.DEFAULT_GOAL := help
+.PHONY: help setup test lint format demo extras clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## Make the virtual environment (the other targets do it where it is missing)
+
+# Made anew, not updated, when the pins change: what is left of older ones would hide a missing requirement.
+$(STAMP): pyproject.toml constraints.txt
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "capsedge needs Python 3.11 or later, and '$(PYTHON)' is not: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	"$(PYTHON)" -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -e '.[$(EXTRAS)]'
+	@touch $@
+
+test: lint ## Check everything: format, lint, types, layers, tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) $(PYTEST)
+
+lint: $(STAMP) ## Check format, lint, types and layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMP) ## Format the code and mend what the linter can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+demo: $(STAMP) ## The whole road on real images, in minutes: classify, train, export, gate, infer, bench
+	@$(ON_PATH) bash scripts/demo.sh
+
+extras: $(STAMP) ## Install each extra in a clean environment and run its commands there
+	@PYTHON="$(abspath $(BIN))/python" bash scripts/check_extras.sh
+
+clean: ## Remove the virtual environment and what tools left behind
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,0 +1,45 @@
+"""`capsedge gate`: the gate again, for a file that was copied, edited or made by other tools since its export."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+EXAMPLES = """
+[bold]Examples[/bold]
+
+capsedge gate runs/fashion-mnist-l2-small/model.onnx
+
+capsedge gate optimized.onnx --run runs/fashion-mnist-l2-small
+"""
+
+
+def gate(
+    model: Annotated[Path, typer.Argument(help="An ONNX file.", show_default=False)],
+    run: Annotated[
+        Path | None,
+        typer.Option(
+            help="The run it must agree with.  [dim]\\[default: the model's folder][/dim]", show_default=False
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the contract with its new verdict as JSON.")] = False,
+) -> None:
+    """Hold a file on the disk against the network of its run; a rejected file is set aside as MODEL.rejected."""
+    from capsedge.cli.console import percent, print_json, say
+    from capsedge.errors import require
+
+    require("torch", extra="train")
+    require("onnx", extra="export")
+    from capsedge.export import gate_model
+    from capsedge.training import Run
+
+    contract = gate_model(model, Run(run if run is not None else model.parent))
+    verdict = contract.verdict
+    assert verdict is not None
+    assert verdict.largest_length_difference is not None
+    say(f"gate: {verdict.status} on {verdict.provider}, {verdict.images:,} validation images")
+    say(f"largest length difference {verdict.largest_length_difference:.1e}")
+    for score in contract.scores:
+        say(f"  {score.stage:>7} {score.split:<10} error {percent(score.error)}")
+    if as_json:
+        print_json(contract)

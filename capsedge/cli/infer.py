@@ -1,0 +1,95 @@
+"""`capsedge infer`: classes for image files and folders."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from capsedge.cli.options import JsonOption, ProviderOption, ThreadsOption
+from capsedge.errors import DataError
+
+if TYPE_CHECKING:
+    from capsedge.runtime.classify import Broken, Prediction
+
+EXAMPLES = """
+[bold]Examples[/bold]
+
+capsedge infer shoe.png
+
+capsedge infer photos/ --model runs/my-run --top 3
+
+capsedge infer photos/ --json | jq 'select(.length < 0.5)'
+"""
+
+
+def infer(
+    images: Annotated[
+        list[Path],
+        typer.Argument(metavar="IMAGE...", help="Image files, folders (at any depth), or - for standard input."),
+    ],
+    model: Annotated[
+        str | None,
+        typer.Option("--model", "-m", help="An .onnx or .engine file, a run's folder, or a built-in model's name."),
+    ] = None,
+    top: Annotated[int, typer.Option(min=1, help="How many classes to name.")] = 2,
+    batch: Annotated[int, typer.Option(min=1, help="Images that run at once.")] = 32,
+    provider: ProviderOption = None,
+    threads: ThreadsOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what is on images: one class each, how strongly it is present, and what comes next."""
+    from capsedge.cli.console import print_json, say
+    from capsedge.runtime.classify import Broken, classify, find_images
+    from capsedge.runtime.models import find_model
+    from capsedge.runtime.session import open_session
+
+    files = find_images(images)
+    with open_session(find_model(model), provider=provider, threads=threads) as session:
+        say(f"model: {session.name}")
+        answers = _with_progress(classify(session, files, batch=batch, top=top), len(files))
+        if as_json:
+            broken = 0
+            for answer in answers:
+                print_json(answer)
+                broken += isinstance(answer, Broken)
+        else:
+            broken = _print_table(answers)
+    if broken:
+        raise DataError(f"{broken} of {len(files)} images could not be read; the others are done")
+
+
+def _with_progress(answers: "Iterable[Prediction | Broken]", count: int) -> "Iterable[Prediction | Broken]":
+    from capsedge.cli.console import err
+
+    if count == 1 or not err.is_terminal:
+        return answers
+    from rich.progress import track
+
+    return track(answers, "classifying", total=count, console=err, transient=True)
+
+
+def _print_table(answers: "Iterable[Prediction | Broken]") -> int:
+    """Print the predictions as a table and say the failures; gives the number of failures."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    from capsedge.cli.console import out, say
+    from capsedge.runtime.classify import Broken
+
+    table = Table(box=box.SIMPLE)
+    for column in ("file", "class", "length", "next best"):
+        table.add_column(column, overflow="fold")
+    broken = 0
+    for answer in answers:
+        if isinstance(answer, Broken):
+            broken += 1
+            say(answer.error)
+            continue
+        others = ", ".join(f"{guess.class_name} {guess.length:.3f}" for guess in answer.next_best)
+        # Text, because a bracket in a file's name is no markup.
+        table.add_row(Text(answer.path), Text(answer.class_name), f"{answer.length:.3f}", Text(others))
+    if table.row_count:
+        out.print(table)
+    return broken

@@ -1,0 +1,144 @@
+"""`capsedge train`: Algorithm 1 with progress, metrics and checkpoints."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from capsedge.errors import WrongUse
+from capsedge.recipe import DEFAULT_RECIPE, load_recipe, shipped_recipes
+
+if TYPE_CHECKING:
+    from capsedge.recipe import Recipe
+    from capsedge.training import RunRecord, Trainer
+
+EXAMPLES = """
+[bold]Examples[/bold]
+
+capsedge train
+
+capsedge train fashion-mnist-l1 --set train.epochs=5 --set train.precision=bf16
+
+capsedge train --data my-photos/ --set data.size=32
+
+capsedge train --resume
+"""
+
+
+def train(
+    recipe: Annotated[
+        str | None,
+        typer.Argument(
+            help=f"A shipped recipe's name, or a TOML file. [dim]\\[default: {DEFAULT_RECIPE}][/dim]",
+            autocompletion=shipped_recipes,
+            show_default=False,
+        ),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="A known data set, or a folder of IDX files or of train/<class>/ and test/<class>/ images."
+        ),
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change a value of the recipe; repeat for more."),
+    ] = None,
+    run: Annotated[Path | None, typer.Option(help="The folder to fill, or with --resume to go on in.")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the newest unfinished run (or --run) where it stopped.")
+    ] = False,
+    download: Annotated[bool, typer.Option("--download", help="Fetch a known data set that is not here.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the finished run's record as JSON.")] = False,
+) -> None:
+    """Train a capsule network: the weights by the margin loss, the routing by its own objective."""
+    from capsedge.cli.console import next_command, print_json, say
+
+    if device not in ("auto", "cpu", "cuda"):
+        raise WrongUse(f"--device wants auto, cpu or cuda, and was given '{device}'")
+    if resume:
+        if recipe or set_ or data:
+            raise WrongUse("--resume goes on with the run's own recipe: leave out RECIPE, --set and --data")
+        trainer = _resumed(run, device)
+    else:
+        chosen = load_recipe(recipe or DEFAULT_RECIPE, [*(set_ or []), *([f"data.source='{data}'"] if data else [])])
+        trainer = _fresh(chosen, run, device, download=download)
+    record = _train(trainer, silent=as_json)
+    if as_json:
+        print_json({"run": str(trainer.run.path), **_plain(record)})
+    for score in record.scores:
+        say(f"{score.split} error: {_with_error(score.error, score.images)} on {score.images:,} images")
+    say(f"best epoch {record.best_epoch} of {trainer.recipe.train.epochs}; the run is in {trainer.run.path}")
+    next_command(f"capsedge export {trainer.run.path}")
+
+
+def _fresh(recipe: "Recipe", folder: Path | None, device: str, *, download: bool) -> "Trainer":
+    from capsedge.cli.console import say
+    from capsedge.data import load_dataset
+    from capsedge.errors import require
+
+    require("torch", extra="train")
+    if download:
+        from capsedge.data import download as fetch
+
+        fetch(recipe.data.source)
+    dataset = load_dataset(recipe.data.source, size=recipe.data.size)
+
+    from capsedge.training import Run, Trainer, new_run
+
+    if folder is not None and folder.exists() and any(folder.iterdir()):
+        raise WrongUse(f"--run '{folder}' is not empty: give a new folder, or --resume to go on in it")
+    run = Run(folder) if folder is not None else new_run(recipe.name)
+    trainer = Trainer(recipe, dataset, run, device=device)
+    trainer.start()
+    say(
+        f"recipe: {recipe.name} ({recipe.routing.kind} routing, {recipe.network.filters} filters, "
+        f"{recipe.network.capsule_types} capsule types)"
+    )
+    say(f"data:   {dataset.description}, from {dataset.location}")
+    say(f"run:    {run.path} on {trainer.fabric.device}, {recipe.train.precision}")
+    return trainer
+
+
+def _resumed(folder: Path | None, device: str) -> "Trainer":
+    from capsedge.cli.console import say
+    from capsedge.data import load_dataset
+    from capsedge.errors import require
+
+    require("torch", extra="train")
+    from capsedge.training import Run, Trainer, newest_run
+
+    run = Run(folder) if folder is not None else newest_run(status=["training"])
+    record, recipe = run.read_record(), run.read_recipe()
+    if record.status == "finished":
+        raise WrongUse(f"run '{run.path}' is finished: export it, or start a new one")
+    trainer = Trainer(recipe, load_dataset(record.data_source, size=recipe.data.size), run, device=device)
+    trainer.resume()
+    say(f"resumes {run.path} ({recipe.name}) at epoch {trainer.position.epoch + 1}, step {trainer.position.step}")
+    return trainer
+
+
+def _train(trainer: "Trainer", *, silent: bool) -> "RunRecord":
+    from capsedge.cli.progress import TrainingProgress
+    from capsedge.errors import Interrupted
+
+    try:
+        with TrainingProgress(silent=silent) as progress:
+            return trainer.train(progress)
+    except Interrupted as stop:
+        raise Interrupted(f"{stop}; go on with: capsedge train --resume --run {trainer.run.path}") from stop
+
+
+def _plain(record: "RunRecord") -> dict[str, object]:
+    import msgspec
+
+    values: dict[str, object] = msgspec.to_builtins(record)
+    return values
+
+
+def _with_error(error: float, images: int) -> str:
+    """An error rate with one standard error of the binomial, so that small differences are not overread."""
+    from capsedge.cli.console import percent
+
+    return f"{percent(error)} (standard error {100 * (error * (1 - error) / images) ** 0.5:.2f})"

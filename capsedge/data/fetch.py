@@ -1,0 +1,138 @@
+"""Fetching a known data set into the cache folder, checked against its published checksums."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from capsedge.data.known import Known, cache_folder, find, known
+from capsedge.errors import DataError, require
+from capsedge.files import replacing
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+CONNECT_SECONDS = 10
+ANSWER_SECONDS = 30
+_CHUNK_BYTES = 1 << 16
+
+
+def download(name: str) -> Path:
+    """Make sure that a known data set is on this machine, with a progress bar where stderr is a terminal.
+
+    Files in the cache folder that are whole are kept; the others arrive under a temporary name and take their own
+    when their checksum is right.
+
+    Args:
+        name: `fashion-mnist` or `mnist`; what ships with capsedge is already there.
+
+    Returns:
+        The folder that holds it.
+
+    Raises:
+        WrongUse: There is no data set of that name.
+        DataError: No mirror gave a file with the published checksum, or the cache folder cannot be written.
+        MissingExtra: The package pooch is not installed.
+    """
+    entry = known(name)
+    folder = cache_folder() / name
+    present = find(name)
+    if present is not None and present != folder:
+        return present
+    _fetch(name, entry, folder)
+    return folder
+
+
+def _fetch(name: str, entry: Known, folder: Path) -> None:
+    pooch = require("pooch", extra="train")
+    pooch.get_logger().setLevel("WARNING")  # it would announce each file beside our progress bar
+    with _progress() as progress:
+        for file, sha256 in entry.sha256.items():
+            target = folder / file
+            try:
+                if not (target.is_file() and pooch.file_hash(str(target)) == sha256):
+                    _fetch_file(pooch, name, entry, target, progress)
+            except OSError as error:
+                raise DataError(f"cannot write '{target}': {error.strerror or error}") from error
+
+
+def _fetch_file(pooch: ModuleType, name: str, entry: Known, target: Path, progress: "Progress") -> None:
+    requests = require("requests", extra="train")
+    bar = _Bar(progress, target.name)
+    failures = []
+    for mirror in entry.mirrors:
+        try:
+            with replacing(target) as partial:
+                pooch.retrieve(
+                    mirror + target.name,
+                    known_hash=entry.sha256[target.name],
+                    fname=partial.name,
+                    path=partial.parent,
+                    downloader=pooch.HTTPDownloader(
+                        progressbar=bar, chunk_size=_CHUNK_BYTES, timeout=(CONNECT_SECONDS, ANSWER_SECONDS)
+                    ),
+                )
+        except requests.RequestException as error:
+            failures.append(f"{urlsplit(mirror).netloc}: {_reason(error)}")
+        except ValueError:
+            failures.append(f"{urlsplit(mirror).netloc}: wrong checksum")
+        else:
+            return
+    raise DataError(
+        f"cannot download '{target.name}' of '{name}' ({'; '.join(failures)}); check the network, "
+        f"or put the four files of the data set into '{target.parent}'"
+    )
+
+
+def _reason(error: Exception) -> str:
+    """Say in words why a request failed; the library's own text fills lines."""
+    response = getattr(error, "response", None)
+    if response is not None:
+        return f"HTTP {response.status_code}"
+    kinds = {type_.__name__ for type_ in type(error).__mro__}
+    if "Timeout" in kinds:
+        return "no answer in time"
+    if "ChunkedEncodingError" in kinds:
+        return "the transfer broke off"
+    return "no connection" if "ConnectionError" in kinds else type(error).__name__
+
+
+@contextmanager
+def _progress() -> "Iterator[Progress]":
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        yield progress
+
+
+class _Bar:
+    """What pooch expects of a progress bar, drawn by rich."""
+
+    def __init__(self, progress: "Progress", name: str) -> None:
+        self._progress = progress
+        self._task: TaskID = progress.add_task(name, total=None)
+
+    @property
+    def total(self) -> int:
+        """Bytes to come; pooch sets it when the server has answered."""
+        return int(self._progress.tasks[self._task].total or 0)
+
+    @total.setter
+    def total(self, size_bytes: int) -> None:
+        self._progress.reset(self._task, total=size_bytes)
+
+    def update(self, size_bytes: int) -> None:
+        """Take `size_bytes` as arrived."""
+        self._progress.advance(self._task, size_bytes)
+
+    def reset(self) -> None:
+        """Go back to nothing."""
+        self._progress.reset(self._task)
+
+    def close(self) -> None:
+        """Nothing to do: rich ends all bars together."""

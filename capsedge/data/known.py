@@ -1,0 +1,124 @@
+"""The data sets that have a name: their classes, where they may lie, where they can be fetched."""
+
+import difflib
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+
+from capsedge.data.idx import idx_files
+from capsedge.errors import WrongUse
+
+SUBSET = "fashion-mnist-subset"
+SHIPPED_SUBSET = Path(__file__).parent / SUBSET
+SYSTEM_FOLDER = Path("/usr/share/datasets")  # Debian's package dataset-fashion-mnist
+DATA_VARIABLE = "CAPSEDGE_DATA"
+
+
+@dataclass(frozen=True)
+class Known:
+    """A data set with a name.
+
+    Attributes:
+        title: Its name as its authors write it.
+        classes: Class names in the order of the labels.
+        sha256: Checksums of the four files as published, by file name; none for what ships with capsedge.
+        mirrors: Addresses that the file names are put behind, in the order they are tried.
+    """
+
+    title: str
+    classes: tuple[str, ...]
+    sha256: Mapping[str, str] = field(default_factory=dict)
+    mirrors: tuple[str, ...] = ()
+
+
+_GARMENTS = (
+    "t-shirt",
+    "trouser",
+    "pullover",
+    "dress",
+    "coat",
+    "sandal",
+    "shirt",
+    "sneaker",
+    "bag",
+    "ankle-boot",
+)
+
+# The published MD5 sums (torchvision's, and those in Fashion-MNIST's README) belong to the same files.
+KNOWN: Mapping[str, Known] = MappingProxyType(
+    {
+        "fashion-mnist": Known(
+            "Fashion-MNIST",
+            _GARMENTS,
+            {
+                "train-images-idx3-ubyte.gz": "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+                "train-labels-idx1-ubyte.gz": "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+                "t10k-images-idx3-ubyte.gz": "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+                "t10k-labels-idx1-ubyte.gz": "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+            },
+            (
+                "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
+                "https://storage.googleapis.com/tensorflow/tf-keras-datasets/",
+                "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+            ),
+        ),
+        "mnist": Known(
+            "MNIST",
+            tuple("0123456789"),
+            {
+                "train-images-idx3-ubyte.gz": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+                "train-labels-idx1-ubyte.gz": "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+                "t10k-images-idx3-ubyte.gz": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+                "t10k-labels-idx1-ubyte.gz": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+            },
+            (
+                "https://ossci-datasets.s3.amazonaws.com/mnist/",
+                "https://storage.googleapis.com/cvdf-datasets/mnist/",
+            ),
+        ),
+        SUBSET: Known("Fashion-MNIST subset", _GARMENTS),
+    }
+)
+
+
+def known(name: str) -> Known:
+    """Look a data set up by its name.
+
+    Raises:
+        WrongUse: There is none of that name; the text names the nearest.
+    """
+    if name in KNOWN:
+        return KNOWN[name]
+    close = difflib.get_close_matches(name, KNOWN, n=1, cutoff=0.5)
+    hint = f"did you mean '{close[0]}'?" if close else f"give a folder, or one of: {', '.join(KNOWN)}"
+    raise WrongUse(f"unknown data set '{name}', and there is no folder of that name; {hint}")
+
+
+def find(name: str) -> Path | None:
+    """Find the folder of a known data set on this machine, or None.
+
+    The order is: $CAPSEDGE_DATA/<name>, which is taken even if files are missing, because somebody put it there;
+    /usr/share/datasets/<name>; the cache folder. What ships with capsedge lies within it.
+    """
+    if name == SUBSET:
+        return SHIPPED_SUBSET
+    own = os.environ.get(DATA_VARIABLE)
+    if own and (folder := Path(own).expanduser() / name).is_dir():
+        return folder
+    places = (SYSTEM_FOLDER / name, cache_folder() / name)
+    return next((place for place in places if len(idx_files(place)) == 4), None)
+
+
+def cache_folder() -> Path:
+    """The folder for what can be fetched again, where this system keeps such things; it need not exist."""
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA", "")
+        return (Path(base) if base else Path.home() / "AppData" / "Local") / "capsedge" / "cache"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "capsedge"
+    # The XDG specification says to ignore a path that is not absolute.
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / "capsedge"

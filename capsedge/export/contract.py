@@ -1,0 +1,73 @@
+"""Building the contract of an exported model from its run, its graph and real images."""
+
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+
+from capsedge import __version__
+from capsedge.contract import Contract, Golden, Input, pack_images
+from capsedge.data import Split
+from capsedge.export.gate import CPU, TOLERANCES
+from capsedge.export.onnx import layer_types
+from capsedge.models import CapsNet
+from capsedge.onnx_file import read_onnx_file
+from capsedge.training import Run, lengths_of
+
+GOLDEN_PER_CLASS = 2
+
+
+def build_contract(run: Run, graph: Path, network: CapsNet, validation: Split, *, collapsed: bool) -> Contract:
+    """The contract of a graph that was just exported, before the gate saw it.
+
+    Args:
+        run: The run it comes from.
+        graph: The exported file, whose hashes and types are read back.
+        network: The trained network, for the golden sample's lengths.
+        validation: Images to take the golden sample from.
+        collapsed: Whether the routing is folded into the weights.
+    """
+    record, recipe = run.read_record(), run.read_recipe()
+    file = read_onnx_file(graph)
+    height, width, channels = record.shape
+    return Contract(
+        name=run.path.resolve().name,
+        classes=record.classes,
+        input=Input(height=height, width=width, channels=3 if channels == 3 else 1),
+        fit=record.fit,
+        recipe=recipe.name,
+        routing=recipe.routing.kind,
+        collapsed=collapsed,
+        precision=layer_types(onnx.load_model(str(graph))),
+        scores=record.scores,
+        golden=golden_sample(network, validation, tolerance=TOLERANCES["fp32"].length),
+        graph_sha256=file.graph_sha256,
+        weights_sha256=file.weights_sha256,
+        versions={
+            "capsedge": __version__,
+            "torch": str(torch.__version__),
+            "onnx": onnx.__version__,
+            "onnxscript": version("onnxscript"),
+            "python": platform.python_version(),
+        },
+        data=record.data,
+    )
+
+
+def golden_sample(network: CapsNet, split: Split, *, tolerance: float) -> Golden:
+    """The first images of each class of a split, with the lengths that the trained network gives them."""
+    chosen = np.concatenate(
+        [np.flatnonzero(split.labels == label)[:GOLDEN_PER_CLASS] for label in np.unique(split.labels)]
+    )
+    sample = Split(images=split.images[chosen], labels=split.labels[chosen])
+    lengths = lengths_of(network, sample, CPU).tolist()
+    return Golden(
+        images=pack_images(sample.images),
+        labels=tuple(sample.labels.tolist()),
+        # Seven digits tell every float32 of 0 to 1 from its neighbours within the tolerance.
+        lengths=tuple(tuple(round(value, 7) for value in row) for row in lengths),
+        tolerance=tolerance,
+    )

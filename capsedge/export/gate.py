@@ -1,0 +1,126 @@
+"""The gate: a file is accepted only after it computed, here and on real images, what the network computes."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from capsedge.contract import Verdict
+from capsedge.data import Split
+from capsedge.models import CapsNet
+from capsedge.runtime.session import Session
+from capsedge.training import lengths_of
+
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """What a file of one precision may differ from the network.
+
+    Attributes:
+        length: Largest absolute difference of a capsule's length.
+        agreement: Smallest share of images with the same first class.
+    """
+
+    length: float
+    agreement: float
+
+
+# fp32 differs by the order of sums alone: 1e-6 is usual. An image whose two longest capsules tie may swap them.
+TOLERANCES = {"fp32": Tolerance(length=1e-4, agreement=0.999)}
+
+# (images, batch): one by one as at the edge, an odd batch, then every image in the largest batch.
+BATCHES = ((32, 1), (35, 7), (None, 250))
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What the trained network, uncollapsed and in fp32, says.
+
+    Attributes:
+        classes: Class names in the order of the outputs.
+        split: The labelled validation images.
+        lengths: [images, classes].
+        blank: The all-black and the all-white image, uint8 [2, height, width, channels].
+        blank_lengths: [2, classes].
+    """
+
+    classes: tuple[str, ...]
+    split: Split
+    lengths: NDArray[np.float32]
+    blank: NDArray[np.uint8]
+    blank_lengths: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The verdict, and the file's error rate on the validation images, 0 to 1."""
+
+    verdict: Verdict
+    error: float
+
+
+def reference(network: CapsNet, classes: tuple[str, ...], split: Split) -> Reference:
+    """Compute once what every exported file of a network is held against."""
+    shape = split.images.shape[1:]
+    blank = np.stack([np.zeros(shape, np.uint8), np.full(shape, 255, np.uint8)])
+    blanks = Split(images=blank, labels=np.zeros(2, np.int64))
+    return Reference(
+        classes=classes,
+        split=split,
+        lengths=lengths_of(network, split, CPU).numpy(),
+        blank=blank,
+        blank_lengths=lengths_of(network, blanks, CPU).numpy(),
+    )
+
+
+def judge(session: Session, expected: Reference, tolerance: Tolerance) -> Judgement:
+    """Run a file on every validation image, at several batch sizes, and compare it with the network."""
+    images, labels = expected.split.images, expected.split.labels
+    pairs = [(expected.blank, expected.blank_lengths)]
+    for count, batch in BATCHES:
+        pairs += _batches(images[:count], expected.lengths[:count], batch)
+    measured = [session.run(batch).lengths for batch, _ in pairs]
+    got, wanted = np.concatenate(measured), np.concatenate([lengths for _, lengths in pairs])
+    every = got[-len(labels) :]  # the last of BATCHES saw every image
+    first = every.argmax(1)
+    difference = float(np.abs(got - wanted).max())
+    agreement = float((first == expected.lengths.argmax(1)).mean())
+    reasons = tuple(_reasons(session, expected, got, difference, agreement, tolerance))
+    verdict = Verdict(
+        status="rejected" if reasons else "accepted",
+        provider=session.provider,
+        images=len(labels),
+        largest_length_difference=difference if np.isfinite(difference) else None,
+        top1_agreement=agreement,
+        reasons=reasons,
+    )
+    return Judgement(verdict, float((first != labels).mean()))
+
+
+def _reasons(
+    session: Session,
+    expected: Reference,
+    got: NDArray[np.float32],
+    difference: float,
+    agreement: float,
+    tolerance: Tolerance,
+) -> Iterator[str]:
+    """One sentence for each broken promise."""
+    if session.contract is not None and session.contract.classes != expected.classes:
+        yield f"the classes are {list(session.contract.classes)}, and the network's are {list(expected.classes)}"
+    if not np.isfinite(got).all():
+        yield f"{int((~np.isfinite(got)).sum())} of {got.size} lengths are NaN or infinite"
+    elif difference > tolerance.length:
+        yield f"a length differs by {difference:.2g}, more than {tolerance.length:g}"
+    if agreement < tolerance.agreement:
+        yield f"the first class agrees on {100 * agreement:.2f} % of the images, not {100 * tolerance.agreement:g} %"
+
+
+def _batches(
+    images: NDArray[np.uint8], lengths: NDArray[np.float32], batch: int
+) -> list[tuple[NDArray[np.uint8], NDArray[np.float32]]]:
+    return [(images[start : start + batch], lengths[start : start + batch]) for start in range(0, len(images), batch)]

@@ -1,0 +1,126 @@
+"""From a torch module to an ONNX model: named axes, no traces of this machine, the same bytes every time."""
+
+import logging
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+import onnx
+import torch
+
+from capsedge.contract import METADATA_KEY, Contract, Score, Verdict, encode
+from capsedge.export.collapse import Deployable
+from capsedge.files import replacing
+from capsedge.onnx_file import read_onnx_file
+
+OPSET = 20  # 17 to 24 build in TensorRT; 19 and later know fp16 scales, for quantized graphs
+LAYER_OPS = ("Conv", "Gemm", "MatMul")
+
+_TYPE_NAMES = {
+    onnx.TensorProto.FLOAT: "fp32",
+    onnx.TensorProto.FLOAT16: "fp16",
+    onnx.TensorProto.BFLOAT16: "bf16",
+    onnx.TensorProto.INT8: "int8",
+}
+
+
+def to_onnx(module: Deployable, shape: tuple[int, int, int]) -> onnx.ModelProto:
+    """Export a module with a free batch axis.
+
+    Args:
+        module: The network with its preprocessing.
+        shape: Height, width and channels of an image.
+
+    Returns:
+        A checked model with input `image` and outputs `lengths` and `poses`, without metadata.
+    """
+    with _quiet():
+        program = torch.onnx.export(
+            module,
+            (torch.zeros(2, *shape, dtype=torch.uint8),),
+            input_names=["image"],
+            output_names=["lengths", "poses"],
+            dynamo=True,
+            dynamic_shapes=({0: "batch"},),
+            opset_version=OPSET,
+            verbose=False,
+        )
+    assert program is not None  # with dynamo=True there is always a program
+    model: onnx.ModelProto = program.model_proto
+    _forget_this_machine(model)
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def save_with_contract(model: onnx.ModelProto, contract: Contract, path: Path) -> None:
+    """Write the model with a contract in its metadata, in place of any it has."""
+    del model.metadata_props[:]
+    onnx.helper.set_model_props(model, {METADATA_KEY: encode(contract)})
+    with replacing(path) as partial:
+        partial.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def renew_contract(
+    path: Path, old: Contract, output: Path, *, verdict: Verdict, scores: tuple[Score, ...]
+) -> Contract:
+    """Copy a gated file with its verdict and scores; hashes and types are read again, the graph stays as it is."""
+    model, file = onnx.load_model(str(path)), read_onnx_file(path)
+    contract = msgspec.structs.replace(
+        old,
+        verdict=verdict,
+        scores=scores,
+        precision=layer_types(model),
+        graph_sha256=file.graph_sha256,
+        weights_sha256=file.weights_sha256,
+    )
+    save_with_contract(model, contract, output)
+    return contract
+
+
+def layer_types(model: onnx.ModelProto) -> dict[str, str]:
+    """The weights' type of each layer, read from the graph: a label is never taken from what was asked for."""
+    initializers = {tensor.name: tensor for tensor in model.graph.initializer}
+    types: dict[str, str] = {}
+    for node in model.graph.node:
+        if node.op_type in LAYER_OPS:
+            weight = next((name for name in node.input if name in initializers), None)
+            if weight is not None:
+                kind = initializers[weight].data_type
+                types[weight] = _TYPE_NAMES.get(kind, onnx.TensorProto.DataType.Name(kind).lower())
+    return types
+
+
+def _forget_this_machine(model: onnx.ModelProto) -> None:
+    """Remove what the exporter notes about its own run: source paths and lines, names of traced tensors."""
+    graph = model.graph
+    noted: Iterable[onnx.NodeProto | onnx.ValueInfoProto | onnx.TensorProto] = (
+        *graph.node,
+        *graph.input,
+        *graph.output,
+        *graph.value_info,
+        *graph.initializer,
+    )
+    for part in noted:
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
+    graph.ClearField("metadata_props")
+    graph.ClearField("doc_string")
+    model.ClearField("metadata_props")
+    model.ClearField("doc_string")
+    graph.name = "capsedge"
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter's notes on its own workings off the user's screen."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

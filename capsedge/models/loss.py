@@ -1,0 +1,27 @@
+"""What the weights descend: the margin loss (eq 16) and the reconstruction loss."""
+
+from jaxtyping import Float
+from torch import Tensor
+
+M_PLUS, M_MINUS, DOWN_WEIGHT = 0.9, 0.1, 0.5  # Sabour et al. 2017, section 3
+
+
+def margin_loss(
+    lengths: Float[Tensor, "batch classes"], targets: Float[Tensor, "batch classes"]
+) -> Float[Tensor, ""]:
+    """Eq 16, summed over the classes, mean over the batch.
+
+    Args:
+        lengths: Lengths of the squashed class capsules.
+        targets: T_k: 1 where the class is present, else 0.
+    """
+    present = (M_PLUS - lengths).clamp_min(0).square()
+    absent = (lengths - M_MINUS).clamp_min(0).square()
+    return (targets * present + DOWN_WEIGHT * (1 - targets) * absent).sum(1).mean()
+
+
+def reconstruction_loss(
+    reconstruction: Float[Tensor, "batch pixels"], images: Float[Tensor, "batch channels height width"]
+) -> Float[Tensor, ""]:
+    """Squared error, summed over the pixels, mean over the batch (Sabour et al. 2017, section 4.1)."""
+    return (reconstruction - images.flatten(1)).square().sum(1).mean()

@@ -1,0 +1,33 @@
+"""Primary capsules: a convolution whose channels are grouped into vectors, one group a capsule at one position."""
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from capsedge.models.squash import squash
+
+
+class PrimaryCapsules(nn.Module):
+    """Cap1 of Table I.
+
+    A capsule is `dim` channels at one position, never a run of pixels: channel t * dim + d is component d of
+    capsule type t. Capsules are numbered type by type, position by position: i = t * positions + p.
+
+    Args:
+        in_channels: Channels of the feature maps below.
+        types: Capsules at each position.
+        dim: Components of a capsule.
+        kernel: Side of the convolution's kernel, in pixels.
+        stride: Stride of the convolution, in pixels.
+    """
+
+    def __init__(self, *, in_channels: int, types: int, dim: int, kernel: int, stride: int = 2) -> None:
+        super().__init__()
+        self.types = types
+        self.dim = dim
+        self.conv = nn.Conv2d(in_channels, types * dim, kernel, stride)
+
+    def forward(self, features: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch capsules dim"]:
+        """Squashed primary capsules u_i, in float32 whatever the convolution's precision."""
+        grouped = self.conv(features).float().unflatten(1, (self.types, self.dim)).flatten(3)
+        # A transposed view would make every later use slower, so the capsules are laid out once.
+        return squash(grouped.transpose(2, 3).flatten(1, 2).contiguous())

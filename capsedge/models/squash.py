@@ -1,0 +1,28 @@
+"""The squash nonlinearity (eq 3), safe at zero in value and in gradient.
+
+squash(v) = |v|^2 / (1 + |v|^2) * v / |v| = v * |v| / (1 + |v|^2): the second form divides by nothing that can be
+zero, so it needs no epsilon, which ONNX optimizers may remove.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+def squash(v: Float[Tensor, "..."], dim: int = -1) -> Float[Tensor, "..."]:
+    """Shrink vectors to a length below 1 and keep their direction (eq 3).
+
+    A zero vector gives zero, and its gradient is zero, which is the true derivative: squash is of second order at 0.
+
+    Args:
+        v: Vectors along `dim`.
+        dim: The dimension that holds a vector's components.
+    """
+    norm: Tensor = torch.linalg.vector_norm(v, dim=dim, keepdim=True)
+    return v * (norm / (1 + norm * norm))
+
+
+def squashed_length(v: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch"]:
+    """Length of squash(v), |v|^2 / (1 + |v|^2), without the square root whose gradient is infinite at zero."""
+    energy = v.square().sum(-1)
+    return energy / (1 + energy)

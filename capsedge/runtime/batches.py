@@ -1,0 +1,36 @@
+"""Running more images than one batch holds."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from capsedge.runtime.session import Outputs, Session
+
+
+def run_batches(session: Session, images: NDArray[np.uint8], batch: int = 32) -> Outputs:
+    """Run any number of images in batches that the model takes.
+
+    Args:
+        session: A model with a contract.
+        images: uint8 [count, height, width, channels], count of 1 or more.
+        batch: Wanted batch; less where the model takes less. Where it takes only larger ones, black images fill
+            them up, and their answers are dropped.
+
+    Returns:
+        The outputs of all images, in order.
+
+    Raises:
+        ModelError: See `Session.run`.
+    """
+    smallest, largest = session.batch_limits or (1, batch)
+    size = min(max(batch, smallest), largest)
+    parts = [_run_part(session, images[start : start + size], smallest) for start in range(0, len(images), size)]
+    return Outputs(np.concatenate([part.lengths for part in parts]), np.concatenate([part.poses for part in parts]))
+
+
+def _run_part(session: Session, images: NDArray[np.uint8], smallest: int) -> Outputs:
+    count = len(images)
+    if count < smallest:
+        black = np.zeros((smallest - count, *images.shape[1:]), np.uint8)
+        images = np.concatenate([images, black])
+    outputs = session.run(images)
+    return Outputs(outputs.lengths[:count], outputs.poses[:count])

@@ -1,0 +1,53 @@
+"""The CUDA runtime through cuda-python: its status codes become errors of one line.
+
+Not run on a GPU yet: tests hold it against cuda-python's real names, and against its real answers without a GPU.
+"""
+
+from typing import Any, NamedTuple
+
+from capsedge.errors import ProviderError, require
+
+
+class Device(NamedTuple):
+    """A CUDA device, such as ("Orin", "sm87"): its name, and its compute capability as engines name their targets."""
+
+    name: str
+    target: str
+
+
+def load_cuda() -> Any:
+    """Import the CUDA runtime.
+
+    Raises:
+        MissingExtra: cuda-python is not installed.
+    """
+    return require("cuda.bindings.runtime", extra="trt")
+
+
+def checked(answer: tuple[Any, ...]) -> Any:
+    """Unpack what a function of cuda-python gives: a status, then at most one value here.
+
+    Raises:
+        ProviderError: The status is not success.
+    """
+    status, *values = answer
+    if int(status) != 0:
+        raise ProviderError(f"CUDA failed with {status.name}: capsedge doctor shows what works here")
+    return values[0] if values else None
+
+
+def first_device(cuda: Any) -> Device:
+    """Describe the device that CUDA uses by default.
+
+    Raises:
+        ProviderError: There is none, or its driver is missing or too old.
+    """
+    status, count = cuda.cudaGetDeviceCount()
+    if int(status) != 0 or not count:
+        said = status.name if int(status) else "no device"
+        raise ProviderError(
+            f"an NVIDIA GPU with its driver is needed, and CUDA says '{said}': install the driver "
+            "(nvidia-smi must work), or run the .onnx file with --provider cpu"
+        )
+    properties = checked(cuda.cudaGetDeviceProperties(0))
+    return Device(properties.name.decode(), f"sm{properties.major}{properties.minor}")

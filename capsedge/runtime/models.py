@@ -1,0 +1,49 @@
+"""Finding the model that a person means: a file, a run, or one that came with capsedge."""
+
+import difflib
+from pathlib import Path
+
+from capsedge.errors import ModelError, WrongUse
+
+DEFAULT_MODEL = "fashion-mnist"
+BUILTIN = Path(__file__).parent.parent / "builtin"
+
+
+def builtin_models() -> dict[str, Path]:
+    """List the models that came with capsedge, by name."""
+    return {file.stem: file for file in sorted(BUILTIN.glob("*.onnx"))}
+
+
+def find_model(model: str | Path | None = None) -> Path:
+    """Find a model by its path or its name.
+
+    Args:
+        model: Path of a file or of a run's folder, the name of a built-in model, or None for the default one. A
+            name wins over a file of the same name: write `./name` for the file.
+
+    Raises:
+        WrongUse: There is neither such a file nor such a built-in model.
+        ModelError: None was given, and this installation came without the default model.
+    """
+    builtin = builtin_models()
+    if model is None:
+        if DEFAULT_MODEL not in builtin:
+            raise ModelError(f"this capsedge came without its model '{DEFAULT_MODEL}': give a model's path")
+        return builtin[DEFAULT_MODEL]
+    if str(model) in builtin:
+        return builtin[str(model)]
+    if Path(model).exists():
+        return Path(model)
+    raise WrongUse(f"there is no model '{model}': {_hint(str(model), list(builtin))}")
+
+
+def title(file: Path) -> str:
+    """Name a model for people: the path as it was given, or the name of a built-in one."""
+    return f"{file.stem} (built in)" if file.parent == BUILTIN else str(file)
+
+
+def _hint(model: str, names: list[str]) -> str:
+    nearest = difflib.get_close_matches(model, names, n=1)
+    if nearest:
+        return f"did you mean '{nearest[0]}'?"
+    return f"give a file or one of {', '.join(names)}" if names else "give the path of a file"

@@ -1,0 +1,175 @@
+"""A loaded model that runs: the few verbs that every runtime behind capsedge has in common."""
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from capsedge.contract import Contract
+from capsedge.errors import ModelError, ProviderError, WrongUse
+from capsedge.runtime.feeds import Arrays
+from capsedge.runtime.providers import Provider
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What a capsule network answers.
+
+    Attributes:
+        lengths: float32 [batch, classes], how strongly each class is present, 0 to 1. They are independent, two
+            classes can both be there: never softmax them.
+        poses: float32 [batch, classes, dim], the class capsules.
+    """
+
+    lengths: NDArray[np.float32]
+    poses: NDArray[np.float32]
+
+
+class Session(Protocol):
+    """A model in memory, on the hardware that runs it; a context manager that frees both.
+
+    Attributes:
+        name: The model's name for people.
+        file: The file it was loaded from.
+        provider: Where it runs, asked of the runtime after loading, never assumed.
+        contract: The model's promises, or None for somebody else's file.
+        batch_limits: Smallest and largest batch, or None where any batch runs.
+    """
+
+    name: str
+    file: Path
+    provider: str
+    contract: Contract | None
+    batch_limits: tuple[int, int] | None
+
+    @abstractmethod
+    def feeds(self, batch: int) -> Arrays:
+        """Make random inputs for a batch, the same ones every time.
+
+        Raises:
+            ModelError: The model does not take this batch, or takes something that is not a tensor of numbers.
+        """
+
+    @abstractmethod
+    def run_raw(self, feeds: Arrays) -> Arrays:
+        """Run the model on named inputs and give its outputs by name; needs no contract.
+
+        Raises:
+            ModelError: The model failed, mostly because the inputs do not fit it.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Free the model's memory; harmless when done twice."""
+
+    def run(self, images: NDArray[np.uint8]) -> Outputs:
+        """Run a model that has a contract.
+
+        Args:
+            images: uint8 [batch, height, width, channels], as `Contract.input` says.
+
+        Raises:
+            ModelError: The model has no contract, the images do not fit it, or it does not keep its contract.
+        """
+        contract = contract_needed(self)
+        _check_images(self, contract, images)
+        outputs = self.run_raw({contract.input.name: images})
+        try:
+            lengths, poses = outputs["lengths"], outputs["poses"]
+        except KeyError as error:
+            raise ModelError(
+                f"'{self.name}' must give 'lengths' and 'poses', it gives {', '.join(outputs)}: export it again"
+            ) from error
+        if lengths.shape != (len(images), len(contract.classes)):
+            raise ModelError(
+                f"'{self.name}' must give lengths of {len(contract.classes)} classes for {len(images)} images, "
+                f"it gave an array of {list(lengths.shape)}: export it again"
+            )
+        return Outputs(lengths.astype(np.float32, copy=False), poses.astype(np.float32, copy=False))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def open_session(path: str | Path, *, provider: Provider | None = None, threads: int = 0) -> Session:
+    """Load a model with the runtime that its file name asks for.
+
+    Args:
+        path: An `.onnx` file, a TensorRT `.engine`, or the folder of a run, which means its `model.onnx`.
+        provider: Where an ONNX file shall run, the CPU unless told. An engine runs on TensorRT only.
+        threads: Threads of ONNX Runtime on the CPU; 0 leaves the choice to it.
+
+    Raises:
+        ModelError: The file is missing, damaged or of another kind.
+        ProviderError: The hardware or the library that was asked for is not there.
+        MissingExtra: No ONNX Runtime is installed.
+    """
+    file = model_file(Path(path))
+    if threads < 0:
+        raise WrongUse(f"threads must be 0 (the runtime's choice) or more, {threads} was given")
+    if file.suffix == ".engine":
+        from capsedge.runtime.engine import EngineSession
+
+        if provider not in (None, "tensorrt"):
+            raise ProviderError(f"'{file}' is a TensorRT engine and cannot run on '{provider}': give the .onnx file")
+        return EngineSession(file)
+    from capsedge.runtime.ort import OrtSession
+
+    return OrtSession(file, provider=provider or "cpu", threads=threads)
+
+
+def model_file(path: Path) -> Path:
+    """Find the file to load at `path`: itself, or `model.onnx` where it is the folder of a run.
+
+    Raises:
+        ModelError: There is no such file, or it is not a model by its name.
+    """
+    file = path / "model.onnx" if path.is_dir() else path
+    if not file.is_file():
+        if file is not path:
+            raise ModelError(f"the folder '{path}' holds no model.onnx: capsedge export {path}")
+        raise ModelError(f"there is no model at '{path}'")
+    if file.suffix not in (".onnx", ".engine"):
+        raise ModelError(f"'{path}' must be an .onnx file, an .engine file or the folder of a run")
+    return file
+
+
+def contract_needed(session: Session) -> Contract:
+    """Give the session's contract, or say what a file without one lacks.
+
+    Raises:
+        ModelError: The model has no contract.
+    """
+    if session.contract is None:
+        raise ModelError(
+            f"'{session.name}' carries no capsedge contract, so its class names, its image size and its golden "
+            "sample are unknown: make the file with capsedge export (capsedge bench runs it as it is)"
+        )
+    return session.contract
+
+
+def check_batch(session: Session, batch: int) -> None:
+    """Refuse a batch that the model cannot run.
+
+    Raises:
+        ModelError: The batch is outside of `Session.batch_limits`.
+    """
+    smallest, largest = session.batch_limits or (1, batch)
+    if not smallest <= batch <= largest:
+        wanted = f"{smallest}" if smallest == largest else f"{smallest} to {largest}"
+        raise ModelError(f"'{session.name}' takes batches of {wanted}, {batch} was given: choose --batch {smallest}")
+
+
+def _check_images(session: Session, contract: Contract, images: NDArray[np.uint8]) -> None:
+    if images.dtype != np.uint8 or images.shape[1:] != contract.input.shape:
+        raise ModelError(
+            f"'{session.name}' takes uint8 images of [batch, {', '.join(map(str, contract.input.shape))}], "
+            f"{images.dtype} {list(images.shape)} was given: fit them with capsedge.data.images.fit_image"
+        )
+    check_batch(session, len(images))

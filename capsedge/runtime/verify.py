@@ -1,0 +1,109 @@
+"""Proof, without a data set, that a model on this machine computes what the trained network computed."""
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from capsedge.contract import Contract, Golden, unpack_images
+from capsedge.errors import ModelError
+from capsedge.onnx_file import read_onnx_file
+from capsedge.runtime.batches import run_batches
+from capsedge.runtime.session import Session, contract_needed
+
+
+class Verification(msgspec.Struct, frozen=True, kw_only=True):
+    """What replaying the golden sample and comparing the hashes found.
+
+    Attributes:
+        model: The model's name.
+        provider: Where it ran.
+        images: Images of the golden sample.
+        largest_difference: Largest absolute difference of a length, or None where one is not a number.
+        tolerance: Largest difference that the contract accepts.
+        same_class: Images whose longest class capsule is the golden sample's.
+        weights: Weights that the contract holds a hash of.
+        altered_weights: Names of those that differ, are missing or were added.
+        problems: One clause for each broken promise; none means that the model is as it was exported.
+    """
+
+    model: str
+    provider: str
+    images: int
+    largest_difference: float | None
+    tolerance: float
+    same_class: int
+    weights: int
+    altered_weights: tuple[str, ...]
+    problems: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every promise was kept."""
+        return not self.problems
+
+
+def verify(session: Session) -> Verification:
+    """Replay the golden sample one by one and in the largest batch, and compare the hashes of an ONNX file.
+
+    An engine's hash is its manifest's, and was compared when it was loaded.
+
+    Raises:
+        ModelError: The model has no contract, or its golden sample is damaged.
+    """
+    contract = contract_needed(session)
+    images, expected = _sample(contract)
+    answers = np.stack([run_batches(session, images, batch).lengths for batch in (1, len(images))])
+    finite = bool(np.isfinite(answers).all())
+    largest = float(np.abs(answers - expected).max()) if finite else None
+    same = (answers.argmax(axis=2) == expected.argmax(axis=1)).all(axis=0) if finite else np.zeros(len(images), bool)
+    altered, problems = _altered(session, contract)
+    return Verification(
+        model=session.name,
+        provider=session.provider,
+        images=len(images),
+        largest_difference=largest,
+        tolerance=contract.golden.tolerance,
+        same_class=int(same.sum()),
+        weights=len(contract.weights_sha256),
+        altered_weights=altered,
+        problems=(*problems, *_sample_problems(contract.golden, largest, same)),
+    )
+
+
+def _sample(contract: Contract) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """Unpack the golden images, and their lengths as [images, classes]."""
+    golden = contract.golden
+    rows = {len(row) for row in golden.lengths}
+    if not golden.labels or len(golden.lengths) != len(golden.labels) or rows != {len(contract.classes)}:
+        raise ModelError(
+            f"the golden sample must hold lengths of {len(contract.classes)} classes for each of its "
+            f"{len(golden.labels)} images, and does not; export the model again"
+        )
+    return unpack_images(golden, contract.input.shape), np.array(golden.lengths)
+
+
+def _sample_problems(golden: Golden, largest: float | None, same: NDArray[np.bool_]) -> list[str]:
+    if largest is None:
+        return ["a length is not a number"]
+    problems = []
+    if largest > golden.tolerance:
+        problems.append(f"a length is off by {largest:.2g}, {golden.tolerance:.2g} is accepted")
+    if not same.all():
+        problems.append(f"{int((~same).sum())} of {len(same)} images get another class")
+    return problems
+
+
+def _altered(session: Session, contract: Contract) -> tuple[tuple[str, ...], list[str]]:
+    """Name the weights that are not the contract's, and say in words whether the graph is."""
+    if session.file.suffix != ".onnx":
+        return (), []
+    file = read_onnx_file(session.file)
+    if file.graph_sha256 == contract.graph_sha256:
+        return (), []
+    names = sorted(
+        name
+        for name in file.weights_sha256.keys() | contract.weights_sha256.keys()
+        if file.weights_sha256.get(name) != contract.weights_sha256.get(name)
+    )
+    what = f"its weights {', '.join(names)} were altered" if names else "its graph was altered, its weights were not"
+    return tuple(names), [what]

@@ -1,0 +1,49 @@
+"""The metrics file: one JSON object a line, appended as the training goes."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from capsedge.errors import ModelError
+from capsedge.files import write_atomically
+
+
+class MetricsFile:
+    """A JSON Lines file whose rows all carry the `step` they were measured after.
+
+    Args:
+        path: The file.
+        resumed_at: Rows after this step belong to work that was lost, and are dropped; 0 starts afresh.
+    """
+
+    def __init__(self, path: Path, resumed_at: int = 0) -> None:
+        self.path = path
+        kept = [row for row in read_metrics(path) if row["step"] <= resumed_at] if path.exists() else []
+        write_atomically(path, b"".join(_line(row) for row in kept))
+
+    def append(self, row: dict[str, Any]) -> None:
+        """Add a row; a reader, such as `tail -f`, sees it at once."""
+        with self.path.open("ab") as file:
+            file.write(_line(row))
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """Read every whole row; a last line that a crash cut short is left out.
+
+    Raises:
+        ModelError: A line before the last is damaged.
+    """
+    lines = path.read_bytes().splitlines()
+    rows = []
+    for number, line in enumerate(lines, 1):
+        try:
+            rows.append(msgspec.json.decode(line, type=dict[str, Any]))
+        except msgspec.MsgspecError as error:
+            if number < len(lines):
+                raise ModelError(f"line {number} of '{path}' is damaged: {error}") from error
+    return rows
+
+
+def _line(row: dict[str, Any]) -> bytes:
+    return msgspec.json.encode(row) + b"\n"

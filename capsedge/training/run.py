@@ -1,0 +1,153 @@
+"""A run: the folder that one training fills and every later step reads.
+
+recipe.toml         what was asked for
+run.json            what it was trained on, how it stands, its scores
+metrics.jsonl       loss, error and coefficients over time
+last.safetensors    everything that `--resume` needs
+best.safetensors    the network at its lowest validation error
+"""
+
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+import tomli_w
+
+from capsedge.contract import Fit, Score
+from capsedge.errors import ModelError
+from capsedge.files import write_atomically
+from capsedge.models import CapsNet, build_network
+from capsedge.recipe import Recipe, from_values, to_values
+from capsedge.training.checkpoint import load_network
+
+RUNS = Path("runs")
+
+
+class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """The content of run.json.
+
+    Attributes:
+        status: `training` (perhaps interrupted) or `finished`.
+        classes: Class names in the order of the outputs.
+        shape: Height, width and channels of an image.
+        fit: How other images are brought to that shape.
+        data: The data set, in words.
+        data_source: What the recipe's data source was resolved to, to load the same images again.
+        scores: Validation and test errors of the best weights, once finished.
+        best_epoch: The epoch, from 1, with the lowest validation error.
+        seconds: Time spent training.
+        versions: Versions of what trained it.
+        device: The device that trained it.
+    """
+
+    status: Literal["training", "finished"]
+    classes: tuple[str, ...]
+    shape: tuple[int, int, int]
+    fit: Fit
+    data: str
+    data_source: str
+    scores: tuple[Score, ...] = ()
+    best_epoch: int = 0
+    seconds: float = 0.0
+    versions: dict[str, str]
+    device: str
+
+
+class Run:
+    """A run folder.
+
+    Args:
+        path: The folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def last(self) -> Path:
+        """Checkpoint to resume from."""
+        return self.path / "last.safetensors"
+
+    @property
+    def best(self) -> Path:
+        """Network at its lowest validation error."""
+        return self.path / "best.safetensors"
+
+    @property
+    def metrics(self) -> Path:
+        """Metrics, one JSON object a line."""
+        return self.path / "metrics.jsonl"
+
+    def create(self, recipe: Recipe, record: RunRecord) -> None:
+        """Write a new run's recipe and record."""
+        write_atomically(self.path / "recipe.toml", tomli_w.dumps(to_values(recipe)))
+        self.write_record(record)
+
+    def write_record(self, record: RunRecord) -> None:
+        """Replace run.json."""
+        write_atomically(self.path / "run.json", msgspec.json.format(msgspec.json.encode(record)))
+
+    def read_record(self) -> RunRecord:
+        """Read run.json.
+
+        Raises:
+            ModelError: It is missing or damaged.
+        """
+        path = self.path / "run.json"
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=RunRecord)
+        except FileNotFoundError as error:
+            raise ModelError(
+                f"'{self.path}' is not a run: it has no run.json; give a folder that train made"
+            ) from error
+        except msgspec.MsgspecError as error:
+            raise ModelError(f"'{path}' is damaged: {error}") from error
+
+    def read_recipe(self) -> Recipe:
+        """Read recipe.toml.
+
+        Raises:
+            ModelError: It is missing or damaged.
+        """
+        path = self.path / "recipe.toml"
+        try:
+            return from_values(tomllib.loads(path.read_text(encoding="utf-8")), source=str(path))
+        except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ModelError(f"'{path}' cannot be read: {error}") from error
+
+    def load_best(self) -> CapsNet:
+        """The network with the weights of the best epoch, in evaluation mode on the CPU.
+
+        Raises:
+            ModelError: The run has no finished epoch, or is damaged.
+        """
+        if not self.best.exists():
+            raise ModelError(f"run '{self.path}' has no finished epoch yet: go on with capsedge train --resume")
+        record = self.read_record()
+        network = build_network(self.read_recipe(), classes=len(record.classes), shape=record.shape)
+        load_network(self.best, network)
+        return network.eval()
+
+
+def new_run(name: str, root: Path = RUNS) -> Run:
+    """A run folder that does not exist yet: root/name, root/name-2, and so on."""
+    number = 1
+    while (path := root / (name if number == 1 else f"{name}-{number}")).exists():
+        number += 1
+    return Run(path)
+
+
+def newest_run(*, status: Iterable[str], root: Path = RUNS) -> Run:
+    """The run that was written to last, of those with one of the given statuses.
+
+    Raises:
+        ModelError: There is none.
+    """
+    wanted = tuple(status)
+    for record in sorted(root.glob("*/run.json"), key=lambda path: path.stat().st_mtime_ns, reverse=True):
+        run = Run(record.parent)
+        if run.read_record().status in wanted:
+            return run
+    raise ModelError(f"there is no {' or '.join(wanted)} run in '{root}/': start one with capsedge train")

@@ -1,0 +1,93 @@
+#!/usr/bin/env bash
+# Installs capsedge's wheel with each set of extras in a clean virtual environment and runs there what that set is for.
+#
+#   scripts/check_extras.sh                every set
+#   scripts/check_extras.sh cpu train,cpu  these sets
+set -euo pipefail
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+python=${PYTHON:-python3}
+sets=("${@:-}")
+[[ -n ${sets[0]} ]] || sets=(cpu gpu train,cpu train,export,cpu train,export,cpu,trt)
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+# All commands run in one folder, so that export finds what train left there; it is outside the source tree, so
+# that nothing is found but what the wheel holds.
+mkdir "$work/here"
+cd "$work/here"
+
+run() {
+    printf '\n+ %s\n' "${*//"$work"/\$WORK}"
+    "$@"
+}
+
+without() { # modules that the environment must not hold
+    run "$work/venv/bin/python" -c \
+        'import sys; from importlib.util import find_spec as f; sys.exit([f"{m} is installed" for m in sys.argv[1:] if f(m)] or 0)' "$@"
+}
+
+pip_in() {
+    "$work/venv/bin/python" -m pip --disable-pip-version-check "$@"
+}
+
+build_wheel() { # from a copy: setuptools leaves its build/ in the tree, and a stale one gets into the next wheel
+    mkdir "$work/source"
+    cp -r "$root"/{capsedge,pyproject.toml,README.md,LICENSE} "$work/source/"
+    run "$python" -m pip --disable-pip-version-check wheel --quiet --no-deps --wheel-dir "$work" "$work/source"
+    wheel=$(echo "$work"/capsedge-*.whl)
+}
+
+install() {
+    rm -rf "$work/venv"
+    "$python" -m venv "$work/venv"
+    run pip_in install --quiet --no-compile -c "$root/constraints.txt" "$wheel[$1]"
+    run pip_in check
+    PATH="$work/venv/bin:$clean_path"
+}
+
+runs_at_the_edge() { # cpu, gpu: no training, no export
+    without torch onnx
+    run capsedge --version
+    run capsedge doctor
+    run capsedge infer "$root/samples"
+    run capsedge verify
+}
+
+trains() { # one epoch of a narrow network on the subset in the wheel
+    run capsedge train --set data.source=fashion-mnist-subset --set train.epochs=1 --set network.filters=16
+}
+
+has_run() {
+    if [[ ! -d runs ]]; then trains; fi
+}
+
+clean_path=$PATH
+build_wheel
+for extras in "${sets[@]}"; do
+    printf '\n===== capsedge[%s] =====\n' "$extras"
+    install "$extras"
+    case $extras in
+        cpu | gpu)
+            runs_at_the_edge
+            ;;
+        train,cpu)
+            without onnx tensorrt_rtx
+            trains
+            ;;
+        train,export,cpu)
+            without tensorrt_rtx
+            has_run
+            run capsedge export
+            ;;
+        train,export,cpu,trt)
+            has_run
+            run capsedge export --trt
+            ;;
+        *)
+            echo "$0 has no command for '$extras': write one" >&2
+            exit 2
+            ;;
+    esac
+done
+printf '\nevery set of extras installs and works: %s\n' "${sets[*]}"

@@ -1,0 +1,212 @@
+"""The frame of the command line: exit codes, one-line errors, and a start that loads little."""
+
+import importlib
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from types import ModuleType
+
+import pytest
+import typer
+
+from capsedge import __version__
+from capsedge.errors import DataError, GateRejected, Interrupted, WrongUse
+
+app = importlib.import_module("capsedge.cli.app")
+
+# As the installed command does it, also where capsedge is not installed.
+COMMAND = "import sys; sys.argv[0] = 'capsedge'; from capsedge.cli import main; main()"
+
+
+def capsedge(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", COMMAND, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"COLUMNS": "120", "CAPSEDGE_DEBUG": ""} | environment,
+    )
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """Run `capsedge work` in this process, with a `work` of the test's own, and give the exit code."""
+
+    def run_work(work: Callable[[], None], *options: str) -> int:
+        module = ModuleType("capsedge.cli.work")
+        vars(module).update(EXAMPLES="capsedge work", work=work)
+        monkeypatch.setitem(sys.modules, "capsedge.cli.work", module)
+        monkeypatch.setattr(app, "COMMANDS", ("work",))
+        monkeypatch.setattr(app.app, "registered_commands", [])
+        monkeypatch.setattr(sys, "argv", ["capsedge", *options, "work"])
+        monkeypatch.setenv("CAPSEDGE_DEBUG", "")  # so that what --debug sets is undone
+        with pytest.raises(SystemExit) as stop:
+            app.main()
+        assert isinstance(stop.value.code, int)
+        return stop.value.code
+
+    return run_work
+
+
+def failing(error: BaseException) -> Callable[[], None]:
+    def work() -> None:
+        raise error
+
+    return work
+
+
+def test_a_command_that_ends_well_exits_with_0(run: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(lambda: typer.echo("done")) == 0
+    assert capsys.readouterr() == ("done\n", "")
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (WrongUse("--batch wants a number"), 2, "capsedge: --batch wants a number\n"),
+        (DataError("'x.idx' is cut off"), 1, "capsedge: 'x.idx' is cut off\n"),
+        (GateRejected("lengths differ by 0.3"), 1, "capsedge: lengths differ by 0.3\n"),
+        (Interrupted("stopped; resume with --resume"), 130, "capsedge: stopped; resume with --resume\n"),
+        (
+            OSError(28, "No space left on device", "m.onnx"),
+            1,
+            "capsedge: [Errno 28] No space left on device: 'm.onnx'\n",
+        ),
+        (KeyError("b"), 1, "capsedge: this is a bug in capsedge (KeyError; see it with --debug): 'b'\n"),
+        (KeyboardInterrupt(), 130, ""),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
+)
+def test_an_error_is_one_line_and_its_exit_code(
+    run: Callable[..., int], capsys: pytest.CaptureFixture[str], error: BaseException, code: int, line: str
+) -> None:
+    assert run(failing(error)) == code
+    assert capsys.readouterr() == ("", line)
+
+
+def test_an_error_of_several_lines_is_told_in_one(
+    run: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(failing(DataError("first\n  second\n")))
+
+    assert capsys.readouterr().err == "capsedge: first second\n"
+
+
+@pytest.mark.parametrize("error", [WrongUse("--batch wants a number"), KeyError("b")], ids=["ours", "a bug"])
+def test_debug_shows_the_traceback(run: Callable[..., int], error: Exception) -> None:
+    with pytest.raises(type(error)):
+        run(failing(error), "--debug")
+
+
+def test_debug_prints_the_traceback_of_a_real_command() -> None:
+    done = capsedge("--debug", "train", "no-such-recipe")
+
+    assert done.returncode == 1
+    assert "Traceback (most recent call last)" in done.stderr
+    assert "unknown recipe 'no-such-recipe'" in done.stderr
+
+
+def test_the_version_is_printed() -> None:
+    done = capsedge("--version")
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"capsedge {__version__}\n", "")
+
+
+def test_python_m_capsedge_is_the_same_command() -> None:
+    done = subprocess.run([sys.executable, "-m", "capsedge", "--version"], capture_output=True, text=True, check=True)
+
+    assert done.stdout == f"capsedge {__version__}\n"
+
+
+def test_without_a_command_the_help_is_shown_and_nothing_is_called_an_error() -> None:
+    done = capsedge()
+
+    assert done.returncode == 2
+    assert "Usage: capsedge" in done.stdout
+    assert done.stderr == ""
+
+
+def test_an_unknown_command_is_wrong_use_that_names_the_nearest() -> None:
+    done = capsedge("trian")
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "capsedge: No such command 'trian'. Did you mean 'train'?\n"
+
+
+def test_an_unknown_option_is_wrong_use_in_one_line() -> None:
+    done = capsedge("train", "--epoch", "5")
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.fullmatch(r"capsedge: No such option: --epoch.*\n", done.stderr)
+
+
+def test_the_help_lists_every_command_in_the_order_of_the_road() -> None:
+    done = capsedge("--help")
+
+    assert done.returncode == 0
+    assert re.findall(r"^│ (\w+) ", done.stdout.partition("Commands")[2], re.MULTILINE) == list(app.COMMANDS)
+
+
+@pytest.mark.parametrize("command", app.COMMANDS)
+def test_every_commands_help_shows_what_it_does_and_an_example(command: str) -> None:
+    done = capsedge(command, "--help")
+
+    assert done.returncode == 0
+    assert f"Usage: capsedge {command}" in done.stdout
+    assert re.search(rf"capsedge {command}", done.stdout.partition("Options")[2])
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_each_shell_gets_a_completion_script(shell: str) -> None:
+    done = capsedge(_CAPSEDGE_COMPLETE=f"source_{shell}")
+
+    assert done.returncode == 0
+    assert f"_CAPSEDGE_COMPLETE=complete_{shell}" in done.stdout
+
+
+def test_show_completion_prints_the_script_of_the_shell_that_asks() -> None:
+    # `; true` keeps bash from handing its process over, so that it is there to be asked.
+    asked = f"{shlex.join([sys.executable, '-c', COMMAND, '--show-completion'])}; true"
+    done = subprocess.run(["bash", "-c", asked], capture_output=True, text=True, check=True)
+
+    assert "_CAPSEDGE_COMPLETE=complete_bash" in done.stdout
+
+
+def test_completion_knows_the_commands() -> None:
+    done = capsedge(_CAPSEDGE_COMPLETE="complete_bash", COMP_WORDS="capsedge ", COMP_CWORD="1")
+
+    assert done.stdout.split() == list(app.COMMANDS)
+
+
+@pytest.mark.parametrize(
+    "printing",
+    ["typer.echo('x' * 100_000)", "sys.stdout.write('one short line')", "console.out.print('x' * 100_000)"],
+)
+def test_a_reader_that_leaves_early_is_no_failure(printing: str) -> None:
+    # `capsedge work | true`: the pipe's reader is gone before the first line.
+    script = (
+        "import importlib, sys, types, typer; from capsedge.cli import console;"
+        "app = importlib.import_module('capsedge.cli.app'); app.COMMANDS = ();"
+        f"app.app.command('work')(lambda: {printing} and None);"
+        "app.app.command('other')(lambda: None); sys.argv = ['capsedge', 'work']; app.main()"
+    )
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        complaint = process.stderr.read()
+
+    assert (process.returncode, complaint) == (0, b"")
+
+
+def test_the_help_loads_nothing_heavy() -> None:
+    heavy = ("torch", "onnx", "onnxruntime", "lightning_fabric", "tensorrt_rtx", "numpy", "PIL")
+    script = COMMAND.replace(
+        "main()", "sys.argv[1:] = ['--help']\ntry:\n    main()\nfinally:\n    print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    assert set(heavy).isdisjoint(done.stdout.split("\n")[-2].split())

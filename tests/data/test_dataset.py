@@ -1,0 +1,136 @@
+"""Splits, and the rule by which the validation images are held out."""
+
+import random
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from capsedge.contract import Fit
+from capsedge.data import Dataset, Split
+from capsedge.data.dataset import VALIDATION_SEED, assemble, hold_out
+from capsedge.errors import DataError
+
+# Each image shows its own position, so that a split can be asked which images it has.
+SHAPE = 1, 2, 1
+
+
+def numbered(labels: list[int] | NDArray[np.int64]) -> Split:
+    count = len(labels)
+    positions = np.stack([np.arange(count) // 256, np.arange(count) % 256], axis=1).astype(np.uint8)
+    return Split(positions.reshape(count, *SHAPE), np.asarray(labels, dtype=np.int64))
+
+
+def positions(split: Split) -> list[int]:
+    pixels = split.images.reshape(len(split), 2).astype(int)
+    return [int(high) * 256 + int(low) for high, low in pixels]
+
+
+def permutation_by_the_book(seed: int, count: int) -> list[int]:
+    """MT19937 (Matsumoto and Nishimura 1998) and Fisher-Yates with masked rejection, without numpy."""
+    key = [seed]
+    for i in range(1, 624):
+        key.append((1812433253 * (key[-1] ^ (key[-1] >> 30)) + i) & 0xFFFFFFFF)
+    generator = random.Random()
+    generator.setstate((3, (*key, 624), None))
+    order = list(range(count))
+    for last in range(count - 1, 0, -1):
+        mask = (1 << last.bit_length()) - 1
+        while (chosen := generator.getrandbits(32) & mask) > last:
+            pass
+        order[last], order[chosen] = order[chosen], order[last]
+    return order
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "found"),
+    [
+        (np.zeros((2, 3, 3), np.uint8), np.zeros(2, np.int64), r"images of uint8 .* given uint8 \[2, 3, 3\]"),
+        (np.zeros((2, 3, 3, 1), np.float32), np.zeros(2, np.int64), r"given float32 \[2, 3, 3, 1\]"),
+        (np.zeros((2, 3, 3, 4), np.uint8), np.zeros(2, np.int64), r"given uint8 \[2, 3, 3, 4\]"),
+        (np.zeros((2, 3, 3, 1), np.uint8), np.zeros(3, np.int64), r"labels of int64 \[2\].* int64 \[3\]"),
+        (np.zeros((2, 3, 3, 1), np.uint8), np.zeros(2, np.uint8), r"labels of int64 \[2\].* uint8 \[2\]"),
+    ],
+)
+def test_a_split_refuses_arrays_of_another_type_or_shape(
+    images: NDArray[np.uint8], labels: NDArray[np.int64], found: str
+) -> None:
+    with pytest.raises(DataError, match=found):
+        Split(images, labels)
+
+
+def test_training_and_validation_images_are_disjoint_and_together_the_whole() -> None:
+    labels = [i % 3 for i in range(90)]
+    train, validation = hold_out(numbered(labels), ("a", "b", "c"))
+    assert sorted(positions(train) + positions(validation)) == list(range(90))
+    for part in (train, validation):
+        assert [labels[at] for at in positions(part)] == part.labels.tolist()
+
+
+def test_both_parts_keep_the_order_of_the_files() -> None:
+    for part in hold_out(numbered([i % 3 for i in range(90)]), ("a", "b", "c")):
+        assert positions(part) == sorted(positions(part))
+
+
+def test_validation_is_a_fifth_with_the_same_number_of_every_class() -> None:
+    _, validation = hold_out(numbered([i % 10 for i in range(2000)]), tuple("abcdefghij"))
+    assert np.bincount(validation.labels).tolist() == [40] * 10  # 2000 / 5 / 10
+
+
+def test_validation_has_at_most_5000_images() -> None:
+    labels = np.arange(60_000, dtype=np.int64) % 10
+    train, validation = hold_out(Split(np.zeros((60_000, 1, 1, 1), np.uint8), labels), tuple("abcdefghij"))
+    assert np.bincount(validation.labels).tolist() == [500] * 10
+    assert len(train) == 55_000
+
+
+def test_an_imbalanced_class_gives_at_most_a_fifth_and_at_least_one() -> None:
+    labels = [0] * 100 + [1] * 10 + [2] * 2
+    train, validation = hold_out(numbered(labels), ("many", "few", "two"))
+    # 112 // 5 = 22 images, 22 // 3 = 7 a class; a fifth of 10 is 2; of 2 images one is kept for training.
+    assert np.bincount(validation.labels).tolist() == [7, 2, 1]
+    assert np.bincount(train.labels).tolist() == [93, 8, 1]
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_a_class_that_cannot_be_in_both_parts_is_refused(count: int) -> None:
+    with pytest.raises(DataError, match=f"class 'rare' has {count} training images; at least 2"):
+        hold_out(numbered([0] * 10 + [1] * count), ("common", "rare"))
+
+
+def test_the_choice_is_the_stated_permutation_whatever_numpy_or_the_seed_of_others_is() -> None:
+    labels = [i % 3 for i in range(90)]
+    np.random.seed(5)
+    _, validation = hold_out(numbered(labels), ("a", "b", "c"))
+    # 90 // 5 // 3 = 6 of each class, whose members are every third image.
+    expected = [c + 3 * at for c in range(3) for at in permutation_by_the_book(VALIDATION_SEED + c, 30)[:6]]
+    assert positions(validation) == sorted(expected)
+
+
+def test_the_description_counts_the_images_of_the_three_splits() -> None:
+    dataset = assemble(
+        numbered([0, 1] * 10), numbered([0, 1, 0]), name="n", title="Things", classes=("a", "b"), location="/here"
+    )
+    assert dataset.description == "Things: 16 training, 4 validation, 3 test images"
+    assert (dataset.shape, dataset.name, dataset.location, dataset.fit) == (SHAPE, "n", "/here", Fit())
+
+
+def made_of(train: Split, test: Split) -> Dataset:
+    return Dataset("n", ("a", "b"), train, train, test, Fit(), "", "")
+
+
+def test_a_data_set_without_test_images_is_refused() -> None:
+    with pytest.raises(DataError, match="'n' has no test images"):
+        made_of(numbered([0, 1]), numbered([]))
+
+
+def test_splits_of_two_sizes_are_refused() -> None:
+    other = Split(np.zeros((1, 3, 5, 1), np.uint8), np.zeros(1, np.int64))
+    with pytest.raises(DataError, match="training images of 1 x 2 x 1 and test images of 3 x 5 x 1"):
+        made_of(numbered([0, 1]), other)
+
+
+@pytest.mark.parametrize("label", [-1, 2])
+def test_a_label_without_a_class_is_refused(label: int) -> None:
+    with pytest.raises(DataError, match="has 2 classes and test labels from"):
+        made_of(numbered([0, 1]), numbered([0, label]))

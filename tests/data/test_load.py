@@ -1,0 +1,158 @@
+"""From a name or a folder to a data set."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from capsedge.data import load_dataset
+from capsedge.errors import DataError, WrongUse
+
+IdxFolder = Callable[..., Path]
+ImageFolder = Callable[..., Path]
+
+DEBIAN = Path("/usr/share/datasets/fashion-mnist")
+GARMENTS = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle-boot")
+
+
+@pytest.mark.skipif(not DEBIAN.is_dir(), reason="needs Debian's package dataset-fashion-mnist")
+def test_fashion_mnist_has_its_published_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CAPSEDGE_DATA", raising=False)
+    dataset = load_dataset("fashion-mnist")
+    assert (dataset.name, dataset.classes, dataset.shape) == ("fashion-mnist", GARMENTS, (28, 28, 1))
+    assert dataset.description == "Fashion-MNIST: 55,000 training, 5,000 validation, 10,000 test images"
+    assert dataset.location == str(DEBIAN)
+    for split, each in ((dataset.train, 5500), (dataset.validation, 500), (dataset.test, 1000)):
+        assert np.bincount(split.labels).tolist() == [each] * 10
+    # Mean and standard deviation of the 60,000 images as everybody's code for Fashion-MNIST has them.
+    images = np.concatenate([dataset.train.images, dataset.validation.images]) / np.float32(255)
+    assert images.mean() == pytest.approx(0.2860, abs=5e-5)
+    assert images.std() == pytest.approx(0.3530, abs=5e-5)
+
+
+def test_without_fashion_mnist_the_subset_stands_in_under_its_own_name(empty_machine: Path) -> None:
+    dataset = load_dataset("fashion-mnist")
+    assert (dataset.name, dataset.classes, dataset.shape) == ("fashion-mnist-subset", GARMENTS, (28, 28, 1))
+    assert dataset.description == "Fashion-MNIST subset: 1,600 training, 400 validation, 1,000 test images"
+    for split, each in ((dataset.train, 160), (dataset.validation, 40), (dataset.test, 100)):
+        assert np.bincount(split.labels).tolist() == [each] * 10
+
+
+def test_two_loads_have_the_same_validation_images() -> None:
+    first, second = (load_dataset("fashion-mnist-subset").validation.images for _ in range(2))
+    assert hashlib.sha256(first.tobytes()).digest() == hashlib.sha256(second.tobytes()).digest()
+
+
+def test_an_absent_mnist_says_how_to_get_it_and_fetches_nothing(empty_machine: Path) -> None:
+    with pytest.raises(
+        DataError, match=r"'mnist' is not on this machine: add --download to fetch it, or put"
+    ) as caught:
+        load_dataset("mnist")
+    assert str(empty_machine / "mnist") in str(caught.value)
+    assert not empty_machine.exists()
+
+
+def test_a_name_is_found_in_the_folder_that_the_user_names(
+    empty_machine: Path, tmp_path: Path, idx_folder: IdxFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels = list(range(10)) * 2
+    idx_folder(tmp_path / "own" / "mnist", train_labels=labels, test_labels=[3])
+    monkeypatch.setenv("CAPSEDGE_DATA", str(tmp_path / "own"))
+    dataset = load_dataset("mnist")
+    assert dataset.classes == tuple("0123456789")
+    assert dataset.description == "MNIST: 10 training, 10 validation, 1 test images"
+
+
+def test_a_name_with_missing_files_in_the_users_folder_is_an_error_not_the_subset(
+    empty_machine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own" / "fashion-mnist").mkdir(parents=True)
+    monkeypatch.setenv("CAPSEDGE_DATA", str(tmp_path / "own"))
+    with pytest.raises(DataError, match="has no file 'train-images-idx3-ubyte'"):
+        load_dataset("fashion-mnist")
+
+
+def test_a_folder_of_idx_files_is_a_data_set(tmp_path: Path, idx_folder: IdxFolder) -> None:
+    folder = idx_folder(tmp_path / "shapes", train_labels=[0, 1, 2] * 5, test_labels=[2, 1])
+    dataset = load_dataset(str(folder))
+    assert (dataset.name, dataset.classes, dataset.shape) == ("shapes", ("0", "1", "2"), (4, 4, 1))
+    assert dataset.description == "shapes: 12 training, 3 validation, 2 test images"
+
+
+def test_a_folder_of_images_is_a_data_set(tmp_path: Path, image_folder: ImageFolder) -> None:
+    images = {f"train/{name}/{i}.png": ("RGB", (5, 4), (i, 0, 0)) for name in ("left", "right") for i in range(10)}
+    folder = image_folder(tmp_path / "shoes", {**images, "test/right/0.png": ("RGB", (5, 4), (99, 0, 0))})
+    dataset = load_dataset(str(folder))
+    assert (dataset.name, dataset.classes, dataset.shape) == ("shoes", ("left", "right"), (4, 5, 3))
+    assert dataset.description == "shoes: 16 training, 4 validation, 1 test images"
+
+
+def test_the_size_reaches_both_formats(tmp_path: Path, idx_folder: IdxFolder, image_folder: ImageFolder) -> None:
+    idx = idx_folder(tmp_path / "idx", train_labels=[0, 1] * 3, test_labels=[1])
+    images = image_folder(
+        tmp_path / "images",
+        {f"{part}/{name}/{i}.png": ("L", (5, 4), i) for part in ("train", "test") for name in "ab" for i in range(2)},
+    )
+    assert load_dataset(str(idx), size=7).shape == (7, 7, 1)
+    assert load_dataset(str(images), size=7).shape == (7, 7, 1)
+
+
+def test_a_description_holds_no_path(tmp_path: Path, idx_folder: IdxFolder) -> None:
+    folder = idx_folder(tmp_path / "secret" / "shapes", train_labels=[0, 1] * 3, test_labels=[1])
+    dataset = load_dataset(str(folder))
+    assert "secret" not in dataset.description + dataset.name
+    assert "secret" in dataset.location
+
+
+def test_home_and_relative_folders_are_understood(
+    tmp_path: Path, idx_folder: IdxFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    idx_folder(tmp_path / "shapes", train_labels=[0, 1] * 3, test_labels=[1])
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert load_dataset("~/shapes").name == "shapes"
+    monkeypatch.chdir(tmp_path / "shapes")
+    assert load_dataset(".").name == "shapes"
+
+
+def test_a_known_name_beats_a_folder_of_that_name(
+    empty_machine: Path, tmp_path: Path, idx_folder: IdxFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    idx_folder(tmp_path / "fashion-mnist", train_labels=[0, 1] * 3, test_labels=[1])
+    monkeypatch.chdir(tmp_path)
+    assert load_dataset("fashion-mnist").name == "fashion-mnist-subset"
+    assert len(load_dataset("./fashion-mnist").test) == 1
+
+
+def test_neither_name_nor_folder_is_wrong_use() -> None:
+    with pytest.raises(WrongUse, match=r"unknown data set 'fashion_mnist', .* did you mean 'fashion-mnist'\?"):
+        load_dataset("fashion_mnist")
+
+
+def test_a_negative_size_is_wrong_use() -> None:
+    with pytest.raises(WrongUse, match=r"data\.size wants a number of pixels, .* was given -1"):
+        load_dataset("fashion-mnist-subset", size=-1)
+
+
+def test_a_file_is_no_data_set(tmp_path: Path) -> None:
+    (tmp_path / "data.zip").write_bytes(b"PK")
+    with pytest.raises(DataError, match=r"data\.zip' is a file; a data set is a folder"):
+        load_dataset(str(tmp_path / "data.zip"))
+
+
+def test_a_folder_of_something_else_says_what_is_wanted(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"holds no data set: wanted are IDX files .* or images in train/<class>/"):
+        load_dataset(str(tmp_path))
+
+
+def test_a_folder_that_may_not_be_read_is_one_line(
+    tmp_path: Path, image_folder: ImageFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    image_folder(tmp_path, {"train/a/1.png": ("L", (2, 2), 0)})
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(DataError, match=r"cannot be read: .*Permission denied"):
+        load_dataset(str(tmp_path))

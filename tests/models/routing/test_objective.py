@@ -1,0 +1,118 @@
+"""The routing objective and its gradient against the paper's equations, with every U_k U_k^T formed explicitly."""
+
+from typing import Literal
+
+import pytest
+import torch
+from torch import Tensor
+
+from capsedge.models.routing import Penalty, StaticRouting, delta, objective, objective_gradient
+
+M, D, J, K, P = 7, 3, 4, 5, 6  # capsules, components, classes, class components, observations
+
+KINDS: list[Literal["l2", "l1"]] = ["l2", "l1"]
+REDUCTIONS: list[Literal["sum", "mean"]] = ["sum", "mean"]
+
+
+@pytest.fixture
+def layer() -> StaticRouting:
+    torch.manual_seed(5)
+    layer = StaticRouting(capsules=M, dim=D, classes=J, class_dim=K, sigma=0.7).double()
+    layer.b.normal_()
+    layer.b[2, 1] = 0.0  # where |b| has no derivative
+    return layer
+
+
+@pytest.fixture
+def u() -> Tensor:
+    return torch.randn(P, M, D, dtype=torch.float64, generator=torch.Generator().manual_seed(6))
+
+
+LABELS = torch.tensor([0, 3, 1, 1, 2, 0])
+
+
+def votes(layer: StaticRouting, u: Tensor, k: int, j: int) -> Tensor:
+    """U_k of eq 6 for class j: row i is the vote W_ij u_ik, [capsules, class_dim]."""
+    return torch.stack([u[k, i] @ layer.weight[i, :, j] for i in range(M)])
+
+
+def slow_objective(layer: StaticRouting, u: Tensor, b: Tensor, penalty: Penalty) -> Tensor:
+    """Eqs 10 and 14, summed over j: sum_k delta_jk b_j^T U_k U_k^T b_j - lambda |b_j|."""
+    total = torch.zeros((), dtype=torch.float64)
+    for j in range(J):
+        for k in range(P):
+            sign = 1.0 if LABELS[k] == j else -1.0
+            matrix = votes(layer, u, k, j)
+            term = sign * b[:, j] @ (matrix @ matrix.T) @ b[:, j]
+            total = total + (term / P if penalty.reduction == "mean" else term)
+        norm = b[:, j].square().sum() if penalty.kind == "l2" else b[:, j].abs().sum()
+        total = total - penalty.weight * norm
+    return total
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_objective_is_equation_10_or_14(
+    layer: StaticRouting, u: Tensor, kind: Literal["l2", "l1"], reduction: Literal["sum", "mean"]
+) -> None:
+    penalty = Penalty(kind, 0.3, reduction)
+    fast = objective(layer(u), layer.b, delta(LABELS, J), penalty)
+    torch.testing.assert_close(fast, slow_objective(layer, u, layer.b, penalty).detach(), check_dtype=False)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_gradient_agrees_with_finite_differences_of_the_slow_objective(
+    layer: StaticRouting, u: Tensor, kind: Literal["l2", "l1"], reduction: Literal["sum", "mean"]
+) -> None:
+    penalty = Penalty(kind, 0.3, reduction)
+    gradient = objective_gradient(u, layer(u), layer.weight, layer.b, delta(LABELS, J), penalty)
+    step = 1e-6
+    for i in range(M):
+        for j in range(J):
+            if kind == "l1" and layer.b[i, j] == 0:
+                continue  # the sub-gradient there is a convention, tested below
+            ahead, behind = layer.b.clone(), layer.b.clone()
+            ahead[i, j] += step
+            behind[i, j] -= step
+            rise = slow_objective(layer, u, ahead, penalty) - slow_objective(layer, u, behind, penalty)
+            assert gradient[i, j].item() == pytest.approx((rise / (2 * step)).item(), rel=1e-5, abs=1e-6)
+
+
+def test_plain_l2_step_is_equation_13(layer: StaticRouting, u: Tensor) -> None:
+    gamma, weight = 0.01, 0.2
+    penalty = Penalty("l2", weight, "sum")
+    stepped = layer.b + gamma * objective_gradient(u, layer(u), layer.weight, layer.b, delta(LABELS, J), penalty)
+    for j in range(J):
+        b = layer.b[:, j]
+        expected = b.clone()
+        for k in range(P):
+            sign = 1.0 if LABELS[k] == j else -1.0
+            matrix = votes(layer, u, k, j)
+            expected += 2 * gamma * (sign * matrix @ matrix.T - weight / P * torch.eye(M, dtype=torch.float64)) @ b
+        torch.testing.assert_close(stepped[:, j], expected)
+
+
+def test_plain_l1_step_is_equation_15_with_no_pull_at_zero(layer: StaticRouting, u: Tensor) -> None:
+    gamma, weight = 0.01, 0.2
+    penalty = Penalty("l1", weight, "sum")
+    stepped = layer.b + gamma * objective_gradient(u, layer(u), layer.weight, layer.b, delta(LABELS, J), penalty)
+    for j in range(J):
+        b = layer.b[:, j]
+        sign_of_b = torch.tensor([0.0 if x == 0 else float(x / abs(x)) for x in b], dtype=torch.float64)
+        data = torch.zeros(M, dtype=torch.float64)
+        for k in range(P):
+            matrix = votes(layer, u, k, j)
+            data += (1.0 if LABELS[k] == j else -1.0) * b @ matrix @ matrix.T
+        torch.testing.assert_close(stepped[:, j], b + 2 * gamma * (data - weight / 2 * sign_of_b))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_mean_and_sum_take_the_same_step_when_rate_and_penalty_are_scaled(
+    layer: StaticRouting, u: Tensor, kind: Literal["l2", "l1"]
+) -> None:
+    rate, weight = 0.01, 0.2
+    arguments = (u, layer(u), layer.weight, layer.b, delta(LABELS, J))
+    by_sum = rate * objective_gradient(*arguments, Penalty(kind, weight, "sum"))
+    by_mean = rate * P * objective_gradient(*arguments, Penalty(kind, weight / P, "mean"))
+    torch.testing.assert_close(by_sum, by_mean)

@@ -1,0 +1,180 @@
+"""The contract: what is written is read, and what is damaged is a ModelError, never a traceback."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from capsedge.contract import (
+    METADATA_KEY,
+    SCHEMA_VERSION,
+    Contract,
+    EngineManifest,
+    Fit,
+    Golden,
+    Input,
+    Score,
+    Verdict,
+    contract_of,
+    decode,
+    encode,
+    pack_images,
+    unpack_images,
+)
+from capsedge.errors import ModelError
+from capsedge.onnx_file import read_onnx_file
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (2, 5, 4, 1), np.uint8)
+
+
+def a_contract() -> Contract:
+    return Contract(
+        name="run-1",
+        classes=("T-shirt", "Kräuter", "靴"),
+        input=Input(height=5, width=4, channels=1),
+        fit=Fit(resize="lanczos", frame="crop"),
+        recipe="fashion-mnist-l2",
+        routing="l2",
+        collapsed=True,
+        precision={"class_capsules": "float32", "conv1": "float32"},
+        scores=(Score("trained", "validation", 5000, 0.0912), Score("onnx", "test", 10000, 0.1)),
+        verdict=Verdict("accepted", "CPUExecutionProvider", 500, 1.5e-6, 1.0),
+        golden=Golden(pack_images(IMAGES), (0, 2), ((0.9, 0.1, 0.0), (0.1, 1 / 3, 2e-7)), 1e-3),
+        graph_sha256="ab" * 32,
+        weights_sha256={"conv1.weight": "cd" * 32},
+        versions={"torch": "2.13.0"},
+        data="Fashion-MNIST, 55,000 images",
+    )
+
+
+def a_manifest() -> EngineManifest:
+    return EngineManifest(
+        engine_sha256="ef" * 32,
+        package="tensorrt_rtx",
+        package_version="1.7.1.116",
+        targets=("8.6", "8.9"),
+        batch=(1, 8, 64),
+        build_seconds=0.75,
+        size_bytes=14_250_000,
+        precision={"conv1": "HALF"},
+        contract=a_contract(),
+    )
+
+
+def changed(**fields: Any) -> str:
+    """The contract's JSON with other fields; None removes a field."""
+    values = {**json.loads(encode(a_contract())), **fields}
+    return json.dumps({key: value for key, value in values.items() if value is not None})
+
+
+def test_a_contract_is_read_as_it_was_written() -> None:
+    assert decode(encode(a_contract()), Contract, source="m.onnx") == a_contract()
+
+
+def test_an_engines_manifest_is_read_as_it_was_written() -> None:
+    assert decode(encode(a_manifest()).encode(), EngineManifest, source="m.engine.json") == a_manifest()
+
+
+def test_every_number_of_the_golden_sample_is_read_to_the_last_bit() -> None:
+    golden = decode(encode(a_contract()), Contract, source="m.onnx").golden
+
+    assert golden.lengths[1][1].hex() == (1 / 3).hex()
+
+
+def test_a_contract_is_plain_json_that_says_its_schema() -> None:
+    assert json.loads(encode(a_contract()))["schema"] == SCHEMA_VERSION
+
+
+def test_the_same_contract_always_gives_the_same_text() -> None:
+    one = msgspec.structs.replace(a_contract(), versions={"onnx": "1", "torch": "2"})
+    two = msgspec.structs.replace(a_contract(), versions={"torch": "2", "onnx": "1"})
+
+    assert encode(one) == encode(two)
+
+
+def test_a_field_that_this_version_does_not_know_is_no_damage() -> None:
+    assert decode(changed(weather="fine"), Contract, source="m.onnx") == a_contract()
+
+
+def test_a_newer_schema_asks_for_an_upgrade() -> None:
+    wanted = f"'m.onnx' has a contract of schema 99, this capsedge reads up to {SCHEMA_VERSION}: upgrade capsedge"
+    with pytest.raises(ModelError, match=wanted):
+        decode(changed(schema=99, golden="moved elsewhere"), Contract, source="m.onnx")
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "Input data was truncated"),
+        ("{", "Input data was truncated"),
+        ("[]", "Expected `object`"),
+        ("{}", "missing required field `schema`"),
+        ('{"schema": "1"}', r"\$\.schema"),
+        ('{"schema": 1}', "missing required field `name`"),
+        (changed(golden=None), "missing required field `golden`"),
+        (changed(classes="T-shirt"), r"\$\.classes"),
+        (changed(input={"height": 5, "width": 4, "channels": 2}), r"\$\.input\.channels"),
+        (changed(fit={"frame": "squeeze"}), r"\$\.fit\.frame"),
+        (changed(verdict={"status": "probably"}), r"\$\.verdict\.status"),
+    ],
+)
+def test_a_damaged_contract_names_the_file_and_the_field(text: str, complaint: str) -> None:
+    with pytest.raises(ModelError, match=f"'m.onnx' has a damaged contract.*{complaint}.*export it again"):
+        decode(text, Contract, source="m.onnx")
+
+
+@given(st.one_of(st.binary(), st.text(), st.integers(0, 4000).map(lambda end: encode(a_contract())[:end])))
+def test_no_text_gives_anything_but_a_contract_or_a_model_error(text: str | bytes) -> None:
+    try:
+        decode(text, Contract, source="m.onnx")
+    except ModelError:
+        return
+
+
+def onnx_with(folder: Path, metadata: dict[str, str]) -> Path:
+    model = onnx.helper.make_model(onnx.helper.make_graph([], "g", [], []))
+    onnx.helper.set_model_props(model, metadata)
+    onnx.save(model, folder / "m.onnx")
+    return folder / "m.onnx"
+
+
+def test_the_contract_travels_in_a_real_onnx_file(tmp_path: Path) -> None:
+    file = read_onnx_file(onnx_with(tmp_path, {METADATA_KEY: encode(a_contract())}))
+
+    assert contract_of(file, source="m.onnx") == a_contract()
+
+
+def test_somebody_elses_onnx_file_has_no_contract(tmp_path: Path) -> None:
+    assert contract_of(read_onnx_file(onnx_with(tmp_path, {"author": "somebody"})), source="m.onnx") is None
+
+
+def test_a_damaged_contract_in_an_onnx_file_names_the_file(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"'m\.onnx' has a damaged contract"):
+        contract_of(read_onnx_file(onnx_with(tmp_path, {METADATA_KEY: "{}"})), source="m.onnx")
+
+
+def test_images_are_unpacked_as_they_were_packed() -> None:
+    np.testing.assert_array_equal(unpack_images(a_contract().golden, (5, 4, 1)), IMAGES)
+
+
+def test_images_that_do_not_lie_in_one_piece_are_packed_in_their_order() -> None:
+    view = np.moveaxis(IMAGES, 1, 2)
+    golden = Golden(pack_images(view), (0, 2), (), 0.0)
+
+    np.testing.assert_array_equal(unpack_images(golden, (4, 5, 1)), view)
+
+
+@pytest.mark.parametrize(
+    "images",
+    ["", "no base64!", "é", "AAAA", pack_images(IMAGES)[:-8], pack_images(IMAGES[:1])],
+    ids=["empty", "not base64", "not ascii", "not deflated", "cut off", "an image less"],
+)
+def test_a_damaged_golden_sample_is_a_model_error(images: str) -> None:
+    with pytest.raises(ModelError, match=r"the golden sample is damaged .*; export the model again"):
+        unpack_images(Golden(images, (0, 2), (), 0.0), (5, 4, 1))

@@ -1,0 +1,57 @@
+"""The tree of errors: what a user reads, and the exit code that a script reads."""
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from capsedge import errors
+from capsedge.errors import CapsedgeError, MissingExtra, require
+
+
+def test_every_error_has_the_exit_code_that_the_tree_in_the_docstring_draws() -> None:
+    drawn = dict(re.findall(r"(\w+) +exit (\d+)", errors.__doc__ or ""))
+    defined = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)]
+
+    assert all(issubclass(kind, CapsedgeError) for kind in defined)
+    assert drawn == {kind.__name__: str(kind.exit_code) for kind in defined if issubclass(kind, CapsedgeError)}
+
+
+def test_wrong_use_differs_from_failure_as_2_does_from_1() -> None:
+    assert errors.WrongUse.exit_code == 2
+    assert errors.DataError.exit_code == 1
+
+
+def test_require_gives_the_module_that_is_installed() -> None:
+    import json.decoder
+
+    assert require("json.decoder", extra="cpu") is json.decoder
+
+
+def test_require_says_which_extra_brings_what_is_missing() -> None:
+    wanted = r"^this needs the Python package 'not_there', which is not installed: pip install 'capsedge\[trt\]'$"
+    with pytest.raises(MissingExtra, match=wanted):
+        require("not_there.inner", extra="trt")
+
+
+def test_require_names_the_dependency_that_a_half_installed_package_lacks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "half_installed.py").write_text("import its_missing_half\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    with pytest.raises(MissingExtra, match="'its_missing_half'"):
+        require("half_installed", extra="gpu")
+
+    assert "half_installed" not in sys.modules
+
+
+def test_require_does_not_hide_a_package_that_is_there_and_broken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken_library.py").write_text("raise ImportError('libcudart.so.13: cannot open shared object')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    with pytest.raises(ImportError, match=r"libcudart\.so"):
+        require("broken_library", extra="gpu")

@@ -1,0 +1,74 @@
+"""A reader finds the old file or the whole new one, never a half."""
+
+from pathlib import Path
+
+import pytest
+
+from capsedge.files import replacing, write_atomically
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_the_new_content_takes_the_place_of_the_old(tmp_path: Path) -> None:
+    write_atomically(tmp_path / "model.onnx", b"old and longer")
+    write_atomically(tmp_path / "model.onnx", b"new")
+
+    assert contents(tmp_path) == {"model.onnx": b"new"}
+
+
+def test_text_is_written_as_utf_8(tmp_path: Path) -> None:
+    write_atomically(tmp_path / "names.txt", "Stiefelette, café\n")
+
+    assert (tmp_path / "names.txt").read_bytes() == "Stiefelette, café\n".encode()
+
+
+def test_missing_folders_are_made(tmp_path: Path) -> None:
+    write_atomically(tmp_path / "runs" / "today" / "metrics.jsonl", b"{}\n")
+
+    assert (tmp_path / "runs" / "today" / "metrics.jsonl").read_bytes() == b"{}\n"
+
+
+def test_until_the_end_a_reader_sees_the_old_file(tmp_path: Path) -> None:
+    target = tmp_path / "model.onnx"
+    target.write_bytes(b"old")
+
+    with replacing(target) as partial:
+        partial.write_bytes(b"half of the n")
+        assert target.read_bytes() == b"old"
+        partial.write_bytes(b"whole new")
+
+    assert target.read_bytes() == b"whole new"
+
+
+@pytest.mark.parametrize("failure", [RuntimeError, OSError, KeyboardInterrupt, SystemExit])
+def test_a_failure_in_mid_write_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path, failure: type[BaseException]
+) -> None:
+    target = tmp_path / "model.onnx"
+    target.write_bytes(b"old")
+
+    with pytest.raises(failure), replacing(target) as partial:  # noqa: PT012 (the failure must come after the write)
+        partial.write_bytes(b"half of the n")
+        raise failure
+
+    assert contents(tmp_path) == {"model.onnx": b"old"}
+
+
+def test_a_failure_leaves_no_file_where_there_was_none(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), replacing(tmp_path / "new") as partial:  # noqa: PT012 (as above)
+        partial.write_bytes(b"half")
+        raise RuntimeError
+
+    assert contents(tmp_path) == {}
+
+
+def test_a_writer_that_wrote_nothing_does_not_remove_the_old_file(tmp_path: Path) -> None:
+    target = tmp_path / "model.onnx"
+    target.write_bytes(b"old")
+
+    with pytest.raises(FileNotFoundError), replacing(target):
+        pass
+
+    assert contents(tmp_path) == {"model.onnx": b"old"}

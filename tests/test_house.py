@@ -1,0 +1,142 @@
+"""The house: its layers, its public names, and what the wheel carries to a stranger."""
+
+import importlib
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import capsedge
+from capsedge.recipe import shipped_recipes
+
+ROOT = Path(__file__).parent.parent
+# What `pip install .` reads; copied, because setuptools leaves its build/ in the tree that it builds.
+SOURCES = ("capsedge", "pyproject.toml", "README.md", "LICENSE")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+    folder = tmp_path_factory.mktemp("wheel")
+    for name in SOURCES:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, folder / "source" / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(ROOT / name, folder / "source")
+    # Without isolation and index pip fetches nothing: setuptools is part of the developers' environment.
+    build = ["pip", "wheel", "--quiet", "--no-index", "--no-deps", "--no-build-isolation", "-w", ".", "./source"]
+    done = subprocess.run([sys.executable, "-m", *build], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return zipfile.ZipFile(next(folder.glob("*.whl")))
+
+
+def held_by(wheel: zipfile.ZipFile, folder: str) -> set[str]:
+    """Names of the files of one folder of the wheel."""
+    return {Path(name).name for name in wheel.namelist() if Path(name).parent == Path(folder)}
+
+
+def files_in(folder: str, pattern: str) -> set[str]:
+    return {path.name for path in (ROOT / folder).glob(pattern) if path.is_file()}
+
+
+def test_the_arrows_of_the_house_go_one_way() -> None:
+    linter = "from importlinter.cli import lint_imports; raise SystemExit(lint_imports(no_cache=True, no_logo=True))"
+    done = subprocess.run([sys.executable, "-c", linter], cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stdout
+    assert " 0 broken" in done.stdout
+
+
+def test_the_public_names_are_these() -> None:
+    assert capsedge.__all__ == ["__version__"]
+
+
+@pytest.mark.parametrize("package", ["data", "models", "training", "export", "runtime", "cli"])
+def test_every_name_that_a_package_offers_is_there_once(package: str) -> None:
+    module = importlib.import_module(f"capsedge.{package}")
+
+    assert [name for name in module.__all__ if not hasattr(module, name)] == []
+    assert len(set(module.__all__)) == len(module.__all__)
+
+
+def test_installing_puts_one_name_into_site_packages(wheel: zipfile.ZipFile) -> None:
+    tops = {name.partition("/")[0] for name in wheel.namelist()}
+
+    assert tops == {"capsedge", f"capsedge-{capsedge.__version__}.dist-info"}
+
+
+def test_the_wheel_holds_every_module_and_nothing_but_the_package(wheel: zipfile.ZipFile) -> None:
+    modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "capsedge").rglob("*.py")}
+
+    assert {name for name in wheel.namelist() if name.endswith(".py")} == modules
+    assert not [name for name in wheel.namelist() if "tests" in name or name.endswith((".pyc", ".toml~"))]
+
+
+def test_the_wheel_holds_the_recipes(wheel: zipfile.ZipFile) -> None:
+    assert held_by(wheel, "capsedge/recipes") == {f"{name}.toml" for name in shipped_recipes()}
+
+
+def test_the_wheel_holds_the_data_subset_with_its_licence(wheel: zipfile.ZipFile) -> None:
+    held = held_by(wheel, "capsedge/data/fashion-mnist-subset")
+
+    assert held == files_in("capsedge/data/fashion-mnist-subset", "*")
+    assert "LICENSE" in held
+
+
+def test_the_wheel_holds_the_builtin_models(wheel: zipfile.ZipFile) -> None:
+    held = held_by(wheel, "capsedge/builtin")
+
+    assert held >= files_in("capsedge/builtin", "*.onnx")
+    assert [name for name in held if name.endswith(".onnx")] != []
+
+
+def test_the_wheel_says_that_it_is_typed(wheel: zipfile.ZipFile) -> None:
+    assert "capsedge/py.typed" in wheel.namelist()
+
+
+def test_the_wheel_carries_its_licences(wheel: zipfile.ZipFile) -> None:
+    licences = {name.partition("/licenses/")[2] for name in wheel.namelist() if "/licenses/" in name}
+
+    assert licences == {"LICENSE", "capsedge/data/fashion-mnist-subset/LICENSE"}
+
+
+def test_the_wheel_makes_the_command(wheel: zipfile.ZipFile) -> None:
+    scripts = wheel.read(f"capsedge-{capsedge.__version__}.dist-info/entry_points.txt").decode()
+
+    assert re.search(r"^capsedge *= *capsedge\.cli:main$", scripts, re.MULTILINE)
+
+
+def test_neither_onnxruntime_is_a_base_dependency_and_torch_is_none_of_the_edges() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for wanted in (project["dependencies"], *(project["optional-dependencies"][extra] for extra in ("cpu", "gpu"))):
+        assert not [each for each in wanted if re.match(r"torch|lightning|onnx(script)?\b", each)]
+    assert not [each for each in project["dependencies"] if each.startswith("onnxruntime")]
+
+
+def test_both_onnxruntimes_are_pinned_to_one_release() -> None:
+    pins = dict(re.findall(r"^([\w-]+)==(\S+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE))
+
+    assert pins["onnxruntime"] == pins["onnxruntime-gpu"]
+
+
+def test_every_requirement_is_pinned_for_developers() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    pins = set(re.findall(r"^([\w-]+)==\S+$", (ROOT / "constraints.txt").read_text(), re.MULTILINE))
+    wanted = [
+        *project["dependencies"],
+        *(each for extra in project["optional-dependencies"].values() for each in extra),
+    ]
+
+    assert {re.split(r"[\[<>=!]", each)[0] for each in wanted} - {"capsedge"} <= pins
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="needs the git checkout")
+def test_what_tools_leave_behind_is_ignored_by_git() -> None:
+    leftovers = [".venv/x", "runs/x", "build/x", "capsedge.egg-info/x", ".hypothesis/x", ".mypy_cache/x"]
+    done = subprocess.run(["git", "check-ignore", *leftovers], cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert done.stdout.split() == leftovers

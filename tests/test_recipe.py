@@ -1,0 +1,217 @@
+"""Recipes: the shipped ones say what the paper says, and a mistake is an error that names the right key."""
+
+import re
+from pathlib import Path
+
+import pytest
+import tomli_w
+
+from capsedge.errors import WrongUse
+from capsedge.recipe import (
+    DEFAULT_RECIPE,
+    SHIPPED,
+    NetworkRecipe,
+    from_values,
+    load_recipe,
+    shipped_recipes,
+    to_values,
+)
+
+
+def recipe_file(folder: Path, name: str, text: str) -> str:
+    path = folder / f"{name}.toml"
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+@pytest.mark.parametrize("name", shipped_recipes())
+def test_every_shipped_recipe_loads_under_its_own_name(name: str) -> None:
+    assert load_recipe(name).name == name
+
+
+@pytest.mark.parametrize("name", shipped_recipes())
+def test_the_name_of_a_shipped_recipe_says_its_data_and_its_routing(name: str) -> None:
+    recipe = load_recipe(name)
+    data, _, kind = name.removesuffix("-small").rpartition("-")
+
+    assert (recipe.data.source, recipe.routing.kind) == (data, kind)
+
+
+@pytest.mark.parametrize("name", shipped_recipes())
+def test_every_shipped_recipe_opens_with_a_comment_that_says_what_it_is(name: str) -> None:
+    assert (SHIPPED / f"{name}.toml").read_text(encoding="utf-8").startswith("# ")
+
+
+def test_the_default_recipe_is_shipped() -> None:
+    assert DEFAULT_RECIPE in shipped_recipes()
+
+
+@pytest.mark.parametrize("data", ["mnist", "fashion-mnist"])
+@pytest.mark.parametrize("kind", ["l2", "l1", "dynamic", "frozen"])
+def test_the_full_width_recipes_are_table_1_of_the_paper(data: str, kind: str) -> None:
+    network = load_recipe(f"{data}-{kind}").network
+
+    assert network == NetworkRecipe(
+        filters=256, kernel=9, capsule_types=32, primary_dim=8, class_dim=16, decoder=(512, 1024)
+    )
+
+
+def test_fashion_mnist_is_trained_as_section_iv_of_the_paper_says() -> None:
+    train = load_recipe("fashion-mnist-l2").train
+
+    assert (train.batch_size, train.rate, train.decay, train.decay_steps) == (128, 1e-3, 0.96, 1000)
+    assert train.reconstruction == 0.0005
+
+
+def test_recipes_that_are_compared_differ_in_nothing_but_their_routing() -> None:
+    l2 = to_values(load_recipe("fashion-mnist-l2-small"))
+    for kind in ("l1", "dynamic", "frozen"):
+        other = to_values(load_recipe(f"fashion-mnist-{kind}-small"))
+        assert {key for key in l2 if l2[key] != other[key]} == {"name", "routing"}
+
+
+def test_a_recipe_survives_the_way_through_a_file(tmp_path: Path) -> None:
+    recipe = load_recipe("fashion-mnist-l1-small", ["train.seed=7", "routing.b0=0.059"])
+    path = recipe_file(tmp_path, "copy", tomli_w.dumps(to_values(recipe)))
+
+    assert load_recipe(path) == recipe
+
+
+def test_a_recipe_file_without_a_name_is_called_as_the_file(tmp_path: Path) -> None:
+    assert load_recipe(recipe_file(tmp_path, "mine", "")).name == "mine"
+
+
+def test_extends_takes_the_other_recipes_values_and_keeps_its_own(tmp_path: Path) -> None:
+    mine = load_recipe(recipe_file(tmp_path, "mine", 'extends = "mnist-l2"\n[train]\nepochs = 3\n'))
+    theirs = load_recipe("mnist-l2")
+
+    assert mine.train.epochs == 3
+    assert mine.train.rate == theirs.train.rate
+    assert (mine.network, mine.routing, mine.data) == (theirs.network, theirs.routing, theirs.data)
+
+
+def test_extends_prefers_a_recipe_that_lies_beside(tmp_path: Path) -> None:
+    recipe_file(tmp_path, "mnist-l2", "[train]\nepochs = 11\n")
+    path = recipe_file(tmp_path, "mine", 'extends = "mnist-l2"\n')
+
+    assert load_recipe(path).train.epochs == 11
+
+
+def test_a_persons_own_recipe_may_extend_the_shipped_one_of_the_same_name(tmp_path: Path) -> None:
+    path = recipe_file(tmp_path, "mnist-l2", 'extends = "mnist-l2"\n[train]\nepochs = 11\n')
+
+    assert load_recipe(path).train.epochs == 11
+    assert load_recipe(path).data.shift == load_recipe("mnist-l2").data.shift
+
+
+def test_recipes_that_extend_each_other_are_wrong_use(tmp_path: Path) -> None:
+    recipe_file(tmp_path, "a", 'extends = "b"\n')
+    path = recipe_file(tmp_path, "b", 'extends = "a"\n')
+
+    with pytest.raises(WrongUse, match="extends itself: b -> a -> b"):
+        load_recipe(path)
+
+
+@pytest.mark.parametrize("base", ['"no-such"', '"no/such"', '""', "[1]"])
+def test_a_recipe_that_extends_nothing_known_is_wrong_use(tmp_path: Path, base: str) -> None:
+    with pytest.raises(WrongUse, match="unknown recipe"):
+        load_recipe(recipe_file(tmp_path, "mine", f"extends = {base}\n"))
+
+
+def test_set_overrides_the_file_and_the_last_one_wins() -> None:
+    recipe = load_recipe("mnist-l2", ["train.epochs=5", "train.epochs=6", "routing.kind=l1", "train.rate=1"])
+
+    assert (recipe.train.epochs, recipe.routing.kind, recipe.train.rate) == (6, "l1", 1.0)
+
+
+@pytest.mark.parametrize(
+    ("override", "source"),
+    [
+        ("data.source=/home/me/my images", "/home/me/my images"),
+        ("data.source = mnist", "mnist"),
+        ('data.source="2024"', "2024"),
+        ("data.source=a=b", "a=b"),
+    ],
+)
+def test_set_takes_text_with_and_without_quotes(override: str, source: str) -> None:
+    assert load_recipe("mnist-l2", [override]).data.source == source
+
+
+def test_set_takes_lists() -> None:
+    assert load_recipe("mnist-l2", ["network.decoder=[]"]).network.decoder == ()
+    assert load_recipe("mnist-l2", ["network.decoder=[32, 64]"]).network.decoder == (32, 64)
+
+
+@pytest.mark.parametrize(
+    ("override", "complaint"),
+    [
+        ("train.epoch=5", "has no key 'train.epoch'; did you mean 'train.epochs'?"),
+        ("tran.epochs=5", "has no key 'tran'; did you mean 'train'?"),
+        ("routing.lambda=1", "has no key 'routing.lambda'"),
+        ("train.epochs=0", "Expected `int` >= 1 - at `$.train.epochs`"),
+        ("train.epochs=many", "Expected `int`, got `str` - at `$.train.epochs`"),
+        ("train.epochs=5.5", "Expected `int`, got `float` - at `$.train.epochs`"),
+        ("train.epochs=true", "Expected `int`, got `bool` - at `$.train.epochs`"),
+        ("train.seed=-1", "at `$.train.seed`"),
+        ("train.rate=nan", "at `$.train.rate`"),
+        ("train.rate=inf", "at `$.train.rate`"),
+        ("routing.b0=nan", "at `$.routing.b0`"),
+        ("routing.b0=-inf", "at `$.routing.b0`"),
+        ("train.decay=1.5", "at `$.train.decay`"),
+        ("routing.kind=l3", "Invalid enum value 'l3' - at `$.routing.kind`; there are: l2, l1, dynamic, frozen"),
+        ("train.precision=fp16", "there are: fp32, bf16"),
+        ("network.decoder=[512, 0]", "at `$.network.decoder[1]`"),
+        ("network.decoder=512", "at `$.network.decoder`"),
+        ("name.first=x", "'name' is a single value, not a section"),
+        ("epochs=5", "wants section.key=value, such as train.epochs=5, and was given 'epochs=5'"),
+        ("train.epochs", "wants section.key=value"),
+        ("train.=5", "wants section.key=value"),
+        ("", "wants section.key=value"),
+    ],
+)
+def test_a_wrong_override_is_wrong_use_that_says_what_is_right(override: str, complaint: str) -> None:
+    with pytest.raises(WrongUse, match=re.escape(complaint)):
+        load_recipe("fashion-mnist-l2", [override])
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("[train\n", "is not valid TOML"),
+        ("train = 5\n", "Expected `object`, got `int` - at `$.train`"),
+        ("[train]\nepocs = 5\n", "did you mean 'train.epochs'?"),
+        ("[trian]\n", "did you mean 'train'?"),
+    ],
+)
+def test_a_wrong_file_is_wrong_use_that_names_the_file(tmp_path: Path, text: str, complaint: str) -> None:
+    path = recipe_file(tmp_path, "mine", text)
+
+    with pytest.raises(WrongUse, match=f"{re.escape(path)}.*{re.escape(complaint)}"):
+        load_recipe(path)
+
+
+def test_a_file_that_is_no_text_is_wrong_use(tmp_path: Path) -> None:
+    (tmp_path / "image.toml").write_bytes(b"\x89PNG\xff")
+
+    with pytest.raises(WrongUse, match="not valid TOML"):
+        load_recipe(str(tmp_path / "image.toml"))
+
+
+def test_an_unknown_name_is_wrong_use_that_names_the_nearest() -> None:
+    with pytest.raises(WrongUse, match="unknown recipe 'fashion-mnist-12'; did you mean 'fashion-mnist-l2'"):
+        load_recipe("fashion-mnist-12")
+
+
+def test_a_name_like_no_other_lists_them_all() -> None:
+    with pytest.raises(WrongUse, match=", ".join(shipped_recipes())):
+        load_recipe("?")
+
+
+def test_a_missing_recipe_file_is_wrong_use(tmp_path: Path) -> None:
+    with pytest.raises(WrongUse, match=r"there is no recipe file '.*gone\.toml'"):
+        load_recipe(str(tmp_path / "gone.toml"))
+
+
+def test_plain_values_without_a_name_are_wrong_use() -> None:
+    with pytest.raises(WrongUse, match="missing required field `name`"):
+        from_values({}, source="checkpoint")

@@ -1,0 +1,45 @@
+"""A data set small enough to train on in a second: real images, few of them."""
+
+import numpy as np
+import pytest
+
+from capsedge.data import Dataset, Split, load_dataset
+from capsedge.recipe import Recipe, load_recipe
+
+
+@pytest.fixture(scope="session")
+def little() -> Dataset:
+    """230 training images of the shipped subset: an uneven last batch at every size used here."""
+    whole = load_dataset("fashion-mnist-subset")
+
+    def some(split: Split, count: int) -> Split:
+        chosen = np.random.RandomState(0).permutation(len(split))[:count]
+        return Split(split.images[chosen], split.labels[chosen])
+
+    return Dataset(
+        name=whole.name,
+        classes=whole.classes,
+        train=some(whole.train, 230),
+        validation=some(whole.validation, 100),
+        test=some(whole.test, 100),
+        fit=whole.fit,
+        description="230 images of the subset",
+        location=whole.location,
+    )
+
+
+def tiny_recipe(*overrides: str, base: str = "fashion-mnist-l2-small") -> Recipe:
+    """A network of a few thousand weights; b moves fast enough to be seen in a few steps."""
+    return load_recipe(
+        base,
+        [
+            "network.filters=8",
+            "network.capsule_types=2",
+            "network.primary_dim=4",
+            "network.class_dim=4",
+            "train.batch_size=64",
+            "train.epochs=3",
+            *([] if "dynamic" in base or "frozen" in base else ["routing.rate=0.01"]),
+            *overrides,
+        ],
+    )
