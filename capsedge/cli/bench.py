@@ -106,10 +106,10 @@ def _print_table(report: "LatencyReport") -> None:
     if len(report.models) > 1:
         table.add_column("x first", justify="right", no_wrap=True)
     for row in report.models:
-        times = (_ms(value) for value in (row.p50_ms, row.p90_ms, row.p99_ms, row.mean_ms))
-        cells = [Text(row.model), row.provider.replace("ExecutionProvider", ""), *times]
+        times = [_ms(value) for value in (row.p50_ms, row.p90_ms, row.p99_ms, row.mean_ms)]
         ratio = [_times_first(row)] if len(report.models) > 1 else []
-        table.add_row(*cells, f"{row.images_per_second:,.0f}", *ratio)
+        place = row.provider.replace("ExecutionProvider", "")
+        table.add_row(Text(row.model), place, *times, f"{row.images_per_second:,.0f}", *ratio)
     out.print(table)
     machine = report.machine
     versions = ", ".join(f"{name} {version}" for name, version in machine.onnxruntime.items())

@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 
 from capsedge.data.known import Known, cache_folder, find, known
 from capsedge.errors import DataError, require
-from capsedge.files import replacing
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -49,11 +48,10 @@ def _fetch(name: str, entry: Known, folder: Path) -> None:
     pooch = require("pooch", extra="train")
     pooch.get_logger().setLevel("WARNING")  # it would announce each file beside our progress bar
     with _progress() as progress:
-        for file, sha256 in entry.sha256.items():
+        for file in entry.sha256:
             target = folder / file
             try:
-                if not (target.is_file() and pooch.file_hash(str(target)) == sha256):
-                    _fetch_file(pooch, name, entry, target, progress)
+                _fetch_file(pooch, name, entry, target, progress)
             except OSError as error:
                 raise DataError(f"cannot write '{target}': {error.strerror or error}") from error
 
@@ -64,16 +62,16 @@ def _fetch_file(pooch: ModuleType, name: str, entry: Known, target: Path, progre
     failures = []
     for mirror in entry.mirrors:
         try:
-            with replacing(target) as partial:
-                pooch.retrieve(
-                    mirror + target.name,
-                    known_hash=entry.sha256[target.name],
-                    fname=partial.name,
-                    path=partial.parent,
-                    downloader=pooch.HTTPDownloader(
-                        progressbar=bar, chunk_size=_CHUNK_BYTES, timeout=(CONNECT_SECONDS, ANSWER_SECONDS)
-                    ),
-                )
+            # It keeps a whole file, and lets a new one take its name only when the checksum is right.
+            pooch.retrieve(
+                mirror + target.name,
+                known_hash=entry.sha256[target.name],
+                fname=target.name,
+                path=target.parent,
+                downloader=pooch.HTTPDownloader(
+                    progressbar=bar, chunk_size=_CHUNK_BYTES, timeout=(CONNECT_SECONDS, ANSWER_SECONDS)
+                ),
+            )
         except requests.RequestException as error:
             failures.append(f"{urlsplit(mirror).netloc}: {_reason(error)}")
         except ValueError:

@@ -96,7 +96,7 @@ def _open(source: Path | bytes) -> Image.Image:
     # the filters of warnings belong to all threads.
     with _OPENING, warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        return Image.open(BytesIO(source) if isinstance(source, bytes) else source, formats=None)
+        return Image.open(BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS)
 
 
 def _reason(error: Exception) -> str:

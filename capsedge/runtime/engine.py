@@ -182,8 +182,8 @@ def _deserialize(runtime: Any, content: bytes, log: Any, file: Path, manifest: E
     if engine is None:
         built_for = ", ".join(manifest.targets) or "the builder's default"
         raise ModelError(
-            f"'{file}' was built for {built_for} and does not load on {device.name} ({device.target}): build it again "
-            f"for this GPU with capsedge export --trt ({_last_words(log)})"
+            f"'{file}' was built for {built_for} and does not load on {device.name} ({device.target}): build it "
+            f"again for this GPU with capsedge export --trt ({_last_words(log)})"
         )
     return engine
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from capsedge.runtime.ort import installed_wheels
+from capsedge.runtime.wheels import installed_wheels
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):

@@ -155,6 +155,13 @@ def test_damaged_and_foreign_files_are_one_line_that_names_them(tmp_path: Path, 
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("kind", ["EPS", "PCX"])
+def test_kinds_that_are_not_listed_are_not_opened(kind: str) -> None:
+    # EPS matters: Pillow would hand it to Ghostscript.
+    with pytest.raises(DataError, match="it is none of PNG, JPEG, BMP"):
+        decode_image(encoded(gradient(), kind))
+
+
 def test_bytes_are_called_what_the_caller_calls_them() -> None:
     with pytest.raises(DataError, match=r"^the image cannot be read"):
         decode_image(b"hello")

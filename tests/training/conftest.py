@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from capsedge.data import Dataset, Split, load_dataset
-from capsedge.recipe import Recipe, load_recipe
 
 
 @pytest.fixture(scope="session")
@@ -25,21 +24,4 @@ def little() -> Dataset:
         fit=whole.fit,
         description="230 images of the subset",
         location=whole.location,
-    )
-
-
-def tiny_recipe(*overrides: str, base: str = "fashion-mnist-l2-small") -> Recipe:
-    """A network of a few thousand weights; b moves fast enough to be seen in a few steps."""
-    return load_recipe(
-        base,
-        [
-            "network.filters=8",
-            "network.capsule_types=2",
-            "network.primary_dim=4",
-            "network.class_dim=4",
-            "train.batch_size=64",
-            "train.epochs=3",
-            *([] if "dynamic" in base or "frozen" in base else ["routing.rate=0.01"]),
-            *overrides,
-        ],
     )

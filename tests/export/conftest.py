@@ -1,0 +1,37 @@
+"""One run of each sort, trained on the shipped subset and exported once for all tests of this folder."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from capsedge.export import export_run
+from capsedge.training import Run
+from tests.tiny import tiny_recipe, train_tiny
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A finished L2 run, not exported."""
+    return train_tiny(tmp_path_factory.mktemp("trained") / "tiny", tiny_recipe())
+
+
+@pytest.fixture(scope="session")
+def dynamic(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A finished run with dynamic routing, not exported."""
+    recipe = tiny_recipe("train.epochs=1", base="fashion-mnist-dynamic-small")
+    return train_tiny(tmp_path_factory.mktemp("dynamic") / "tiny-dynamic", recipe)
+
+
+@pytest.fixture(scope="session")
+def exported_once(trained: Run) -> Run:
+    """The L2 run with its accepted model.onnx."""
+    export_run(trained)
+    return trained
+
+
+@pytest.fixture
+def exported(exported_once: Run, tmp_path: Path) -> Run:
+    """A copy of the exported run, to be corrupted at will."""
+    shutil.copytree(exported_once.path, tmp_path / "tiny")
+    return Run(tmp_path / "tiny")

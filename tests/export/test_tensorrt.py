@@ -1,0 +1,115 @@
+"""Real TensorRT-RTX builds without a GPU; the classic package's names against its recorded lists."""
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import onnx
+import pytest
+
+from capsedge.contract import EngineManifest, decode
+from capsedge.errors import MissingExtra, ModelError, WrongUse
+from capsedge.export import build_engine, choose_package
+from capsedge.export.engine_worker import Job, build
+from capsedge.export.tensorrt import manifest_path
+from capsedge.training import Run
+
+rtx = pytest.importorskip("tensorrt_rtx")
+
+
+def test_an_engine_is_built_here_with_its_manifest(exported: Run) -> None:
+    engine, manifest = build_engine(exported.path / "model.onnx", batch=(1, 4, 16))
+    assert engine == exported.path / "model.engine"
+    content = engine.read_bytes()
+    assert len(content) > 10_000
+    written = decode(manifest_path(engine).read_bytes(), EngineManifest, source="manifest")
+    assert written == manifest
+    assert manifest.engine_sha256 == hashlib.sha256(content).hexdigest()
+    assert manifest.package == "tensorrt_rtx"
+    assert manifest.package_version == rtx.__version__
+    assert manifest.batch == (1, 4, 16)
+    assert set(manifest.precision.values()) <= {"float", "uint8", "int64", "int32"}
+    assert "float" in manifest.precision.values()
+
+
+def test_an_engine_that_did_not_run_is_not_called_accepted(exported: Run) -> None:
+    _, manifest = build_engine(exported.path / "model.onnx")
+    assert manifest.contract.verdict is not None
+    assert manifest.contract.verdict.status == "not executed here"
+    assert manifest.contract.classes[0] == "t-shirt"
+
+
+def test_targets_are_built_for(exported: Run) -> None:
+    model = exported.path / "model.onnx"
+    _, manifest = build_engine(model, exported.path / "two.engine", targets=("sm86", "sm89"))
+    assert manifest.targets == ("sm86", "sm89")
+
+
+def test_a_target_that_does_not_exist_is_an_error_that_names_it(exported: Run) -> None:
+    with pytest.raises(WrongUse, match="'ampere' was given"):
+        build_engine(exported.path / "model.onnx", targets=("ampere",))
+    with pytest.raises(ModelError, match="sm33"):
+        build_engine(exported.path / "model.onnx", targets=("sm33",))
+    assert not (exported.path / "model.engine").exists()
+
+
+def test_batch_sizes_must_rise(exported: Run) -> None:
+    with pytest.raises(WrongUse, match=r"must rise.*\(8, 1, 4\) was given"):
+        build_engine(exported.path / "model.onnx", batch=(8, 1, 4))
+
+
+def test_a_file_without_an_accepted_contract_is_not_built(exported: Run) -> None:
+    model = onnx.load_model(str(exported.path / "model.onnx"))
+    del model.metadata_props[:]
+    foreign = exported.path / "foreign.onnx"
+    onnx.save_model(model, str(foreign))
+    with pytest.raises(ModelError, match="no accepted contract"):
+        build_engine(foreign)
+
+
+def test_what_tensorrt_refuses_is_named_by_node(exported: Run) -> None:
+    """SM75 takes no fp32 graph; an operator that no one knows is refused by the parser."""
+    model = onnx.load_model(str(exported.path / "model.onnx"))
+    next(node for node in model.graph.node if node.op_type == "Relu").op_type = "Mystery"
+    broken = exported.path / "broken.onnx"
+    broken.write_bytes(model.SerializeToString())
+    with pytest.raises(ModelError, match="Mystery"):
+        build_engine(broken)
+
+
+def test_a_failed_build_keeps_no_engine_not_even_an_older_one(exported: Run) -> None:
+    model = exported.path / "model.onnx"
+    build_engine(model)
+    with pytest.raises(ModelError):
+        build_engine(model, targets=("sm33",))
+    assert not (exported.path / "model.engine").exists()
+
+
+def test_without_tensorrt_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(MissingExtra, match=r"pip install 'capsedge\[trt\]'"):
+        choose_package()
+
+
+def test_the_command_builds_and_says_that_nothing_was_executed(exported: Run) -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "capsedge", "export", str(exported.path), "--trt"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "gate: accepted" in result.stderr
+    assert "not executed here" in result.stderr
+    assert (exported.path / "model.engine").exists()
+
+
+def test_two_builds_in_one_process_are_never_made(exported: Run, tmp_path: Path) -> None:
+    """The worker itself works too, which the traceback of a failed subprocess would hide."""
+    job = Job(
+        package="tensorrt_rtx", onnx=str(exported.path / "model.onnx"), engine=str(tmp_path / "e"), batch=(1, 1, 2)
+    )
+    result = build(job)
+    assert result.errors == ()
+    assert (tmp_path / "e").stat().st_size > 10_000

@@ -1,0 +1,152 @@
+"""Sessions: how a model is found by its file, and what running it promises."""
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import onnx
+import pytest
+
+from capsedge.errors import ModelError, ProviderError, WrongUse
+from capsedge.runtime.batches import run_batches
+from capsedge.runtime.session import contract_needed, open_session
+from tests.runtime.capsule_model import CLASSES, evaluate, graph, images, save_with
+
+
+def test_a_session_computes_what_onnx_own_evaluator_computes(good: Path) -> None:
+    batch = images(3, seed=7)
+    lengths, poses = evaluate(good, batch)
+
+    with open_session(good) as session:
+        outputs = session.run(batch)
+
+    assert outputs.lengths.dtype == outputs.poses.dtype == np.float32
+    assert outputs.lengths.shape == (3, len(CLASSES))
+    np.testing.assert_allclose(outputs.lengths, lengths, atol=1e-5)
+    np.testing.assert_allclose(outputs.poses, poses, atol=1e-5)
+
+
+def test_an_all_black_image_gives_numbers(good: Path) -> None:
+    with open_session(good) as session:
+        assert np.isfinite(session.run(np.zeros((1, 28, 28, 1), np.uint8)).lengths).all()
+
+
+def test_a_session_knows_its_file_its_provider_and_its_contract(good: Path) -> None:
+    with open_session(good) as session:
+        assert session.file == good
+        assert session.name == str(good)
+        assert session.provider == "CPUExecutionProvider"
+        assert session.batch_limits is None
+        assert contract_needed(session).classes == CLASSES
+
+
+def test_the_folder_of_a_run_means_its_model(good: Path, tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(good.read_bytes())
+
+    with open_session(str(tmp_path)) as session:
+        assert session.file == tmp_path / "model.onnx"
+
+
+def test_the_folder_of_a_run_that_was_not_exported_says_how_to_export_it(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"holds no model\.onnx: capsedge export .*" + tmp_path.name):
+        open_session(tmp_path)
+
+
+def test_a_missing_model_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"there is no model at '.*gone\.onnx'"):
+        open_session(tmp_path / "gone.onnx")
+
+
+def test_a_file_of_another_kind_is_refused_with_the_kinds_that_run(tmp_path: Path) -> None:
+    (tmp_path / "model.pt").write_bytes(b"weights")
+
+    with pytest.raises(ModelError, match=r"'.*model\.pt' must be an \.onnx file, an \.engine file or the folder"):
+        open_session(tmp_path / "model.pt")
+
+
+def test_an_engine_does_not_run_on_the_cpu(tmp_path: Path) -> None:
+    (tmp_path / "model.engine").write_bytes(b"engine")
+
+    with pytest.raises(ProviderError, match=r"TensorRT engine and cannot run on 'cpu': give the \.onnx file"):
+        open_session(tmp_path / "model.engine", provider="cpu")
+
+
+def test_a_negative_number_of_threads_is_wrong_use(good: Path) -> None:
+    with pytest.raises(WrongUse, match=r"threads must be 0 .* or more, -1 was given"):
+        open_session(good, threads=-1)
+
+
+@pytest.mark.parametrize(
+    ("batch", "given"),
+    [
+        (np.zeros((1, 28, 28, 1), np.float32), r"float32 \[1, 28, 28, 1\]"),
+        (np.zeros((1, 1, 28, 28), np.uint8), r"uint8 \[1, 1, 28, 28\]"),
+        (np.zeros((28, 28, 1), np.uint8), r"uint8 \[28, 28, 1\]"),
+    ],
+    ids=["normalized by the caller", "channels first", "no batch"],
+)
+def test_images_that_do_not_fit_are_refused_with_what_fits(good: Path, batch: np.ndarray, given: str) -> None:
+    with (
+        open_session(good) as session,
+        pytest.raises(ModelError, match=rf"takes uint8 images of \[batch, 28, 28, 1\], {given} was given"),
+    ):
+        session.run(batch)
+
+
+def test_a_batch_that_the_model_cannot_take_is_refused(models: Path) -> None:
+    with open_session(models / "batch-of-2.onnx") as session:
+        assert session.batch_limits == (2, 2)
+        with pytest.raises(ModelError, match=r"takes batches of 2, 3 was given: choose --batch 2"):
+            session.run(images(3))
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3, 100])
+def test_any_number_of_images_runs_in_any_batch(good: Path, batch: int) -> None:
+    with open_session(good) as session:
+        together = session.run(images(5))
+        parted = run_batches(session, images(5), batch)
+
+    np.testing.assert_allclose(parted.lengths, together.lengths, atol=1e-5)
+    np.testing.assert_allclose(parted.poses, together.poses, atol=1e-5)
+
+
+def test_a_model_of_a_fixed_batch_runs_any_number_of_images(models: Path) -> None:
+    lengths, poses = evaluate(models / "good.onnx", images(3))
+
+    with open_session(models / "batch-of-2.onnx") as session:
+        outputs = run_batches(session, images(3), batch=1)
+
+    np.testing.assert_allclose(outputs.lengths, lengths, atol=1e-5)
+    assert outputs.poses.shape == poses.shape
+
+
+def test_a_model_without_a_contract_says_what_it_lacks(models: Path) -> None:
+    with (
+        open_session(models / "foreign.onnx") as session,
+        pytest.raises(ModelError, match=r"carries no capsedge contract, so its class names.*capsedge bench runs it"),
+    ):
+        session.run(images(1))
+
+
+def test_a_contract_with_other_classes_than_the_graph_is_refused(good: Path, tmp_path: Path) -> None:
+    with open_session(good) as session:
+        contract = contract_needed(session)
+    save_with(graph(), msgspec.structs.replace(contract, classes=CLASSES[:9]), tmp_path / "lying.onnx")
+
+    with (
+        open_session(tmp_path / "lying.onnx") as session,
+        pytest.raises(ModelError, match=r"must give lengths of 9 classes for 1 images, it gave an .* of \[1, 10\]"),
+    ):
+        session.run(images(1))
+
+
+def test_a_graph_without_the_outputs_of_its_contract_is_refused(good: Path, tmp_path: Path) -> None:
+    model = onnx.load(good)
+    del model.graph.output[1]
+    onnx.save(model, tmp_path / "poseless.onnx")
+
+    with (
+        open_session(tmp_path / "poseless.onnx") as session,
+        pytest.raises(ModelError, match=r"must give 'lengths' and 'poses', it gives lengths: export it again"),
+    ):
+        session.run(images(1))

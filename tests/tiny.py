@@ -1,0 +1,48 @@
+"""A network of a few thousand weights, for tests that need a real training in a second."""
+
+from pathlib import Path
+
+from capsedge.data import Dataset, load_dataset
+from capsedge.recipe import Recipe, load_recipe
+from capsedge.training import Run, Trainer
+
+
+def tiny_recipe(*overrides: str, base: str = "fashion-mnist-l2-small") -> Recipe:
+    """A recipe of tiny widths; b moves fast enough to be seen in a few steps."""
+    learns_b = base.split("-")[2] in ("l1", "l2")
+    return load_recipe(
+        base,
+        [
+            "network.filters=8",
+            "network.capsule_types=2",
+            "network.primary_dim=4",
+            "network.class_dim=4",
+            "data.source=fashion-mnist-subset",
+            "train.batch_size=64",
+            "train.epochs=3",
+            *(["routing.rate=0.01"] if learns_b else []),
+            *overrides,
+        ],
+    )
+
+
+class Silent:
+    """An observer of a training that keeps nothing."""
+
+    def started(self, position: object, epochs: int, batches: int) -> None:
+        """Nothing."""
+
+    def stepped(self, images: int) -> None:
+        """Nothing."""
+
+    def measured(self, row: object) -> None:
+        """Nothing."""
+
+
+def train_tiny(path: Path, recipe: Recipe, dataset: Dataset | None = None) -> Run:
+    """A finished run in `path`."""
+    run = Run(path)
+    trainer = Trainer(recipe, dataset or load_dataset(recipe.data.source), run, device="cpu")
+    trainer.start()
+    trainer.train(Silent())
+    return run
