@@ -10,6 +10,7 @@ python=${PYTHON:-python3}
 sets=("${@:-}")
 [[ -n ${sets[0]} ]] || sets=(cpu gpu train,cpu train,export,cpu train,export,cpu,trt)
 
+export PIP_DISABLE_PIP_VERSION_CHECK=1
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 # All commands run in one folder, so that export finds what train left there; it is outside the source tree, so
@@ -22,28 +23,26 @@ run() {
     "$@"
 }
 
-without() { # modules that the environment must not hold
-    run "$work/venv/bin/python" -c \
-        'import sys; from importlib.util import find_spec as f; sys.exit([f"{m} is installed" for m in sys.argv[1:] if f(m)] or 0)' "$@"
-}
-
-pip_in() {
-    "$work/venv/bin/python" -m pip --disable-pip-version-check "$@"
+without() { # modules that this environment must not hold
+    printf '\n+ no %s here\n' "$*"
+    python -c 'import sys; from importlib.util import find_spec
+found = [name for name in sys.argv[1:] if find_spec(name)]
+sys.exit(f"installed, and should not be: {found}" if found else 0)' "$@"
 }
 
 build_wheel() { # from a copy: setuptools leaves its build/ in the tree, and a stale one gets into the next wheel
     mkdir "$work/source"
     cp -r "$root"/{capsedge,pyproject.toml,README.md,LICENSE} "$work/source/"
-    run "$python" -m pip --disable-pip-version-check wheel --quiet --no-deps --wheel-dir "$work" "$work/source"
+    run "$python" -m pip wheel --quiet --no-deps --wheel-dir "$work" "$work/source"
     wheel=$(echo "$work"/capsedge-*.whl)
 }
 
-install() {
+install() { # --no-compile: each environment runs a few commands only
     rm -rf "$work/venv"
     "$python" -m venv "$work/venv"
-    run pip_in install --quiet --no-compile -c "$root/constraints.txt" "$wheel[$1]"
-    run pip_in check
     PATH="$work/venv/bin:$clean_path"
+    run pip install --quiet --no-compile -c "$root/constraints.txt" "$wheel[$1]"
+    run pip check
 }
 
 runs_at_the_edge() { # cpu, gpu: no training, no export
@@ -52,6 +51,7 @@ runs_at_the_edge() { # cpu, gpu: no training, no export
     run capsedge doctor
     run capsedge infer "$root/samples"
     run capsedge verify
+    run capsedge bench --runs 20
 }
 
 trains() { # one epoch of a narrow network on the subset in the wheel

@@ -101,12 +101,12 @@ def _print_table(report: "LatencyReport") -> None:
     table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0))
     table.add_column("model", overflow="fold")
     table.add_column("on", overflow="fold")
-    for column in ("p50 ms", "p90 ms", "p99 ms", "mean ms", "images/s"):
+    for column in ("p50 ms", "p90 ms", "p99 ms", "images/s"):
         table.add_column(column, justify="right", no_wrap=True)
     if len(report.models) > 1:
         table.add_column("x first", justify="right", no_wrap=True)
     for row in report.models:
-        times = [_ms(value) for value in (row.p50_ms, row.p90_ms, row.p99_ms, row.mean_ms)]
+        times = [_ms(value) for value in (row.p50_ms, row.p90_ms, row.p99_ms)]
         ratio = [_times_first(row)] if len(report.models) > 1 else []
         place = row.provider.replace("ExecutionProvider", "")
         table.add_row(Text(row.model), place, *times, f"{row.images_per_second:,.0f}", *ratio)
@@ -128,7 +128,7 @@ def _times_first(row: "ModelLatency") -> str:
     low, high = row.times_first_interval or (1.0, 1.0)
     if low == high:  # too few rounds, or the first model itself
         return f"{row.times_first:.2f}"
-    return f"{row.times_first:.2f} ({low:.2f} to {high:.2f})"
+    return f"{row.times_first:.2f} ({low:.2f}-{high:.2f})"
 
 
 def _say_doubts(report: "LatencyReport") -> None:

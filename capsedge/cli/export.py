@@ -56,7 +56,7 @@ def export(
     if trt:
         choose_package(targets)  # a missing TensorRT is told before the export, not after
     chosen = Run(run) if run is not None else newest_run(status=["finished", "training"])
-    say(f"run: {chosen.path}")
+    say(f"run: {chosen.path}, trained on {chosen.read_record().data}")
     exported = export_run(chosen, output)
     say(f"model: {exported.path} ({exported.path.stat().st_size / 1e6:.2f} MB)")
     _show_verdict(exported.contract)
@@ -70,7 +70,7 @@ def export(
         )
     if as_json:
         print_json({"model": str(exported.path), "contract": exported.contract, "engine": manifest})
-    next_command(f"capsedge infer --model {exported.path} samples/")
+    next_command(f"capsedge infer --model {exported.path} image.png")
 
 
 def _show_verdict(contract: "Contract") -> None:

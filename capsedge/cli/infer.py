@@ -1,6 +1,6 @@
 """`capsedge infer`: classes for image files and folders."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -39,15 +39,17 @@ def infer(
     as_json: JsonOption = False,
 ) -> None:
     """Say what is on images: one class each, how strongly it is present, and what comes next."""
-    from capsedge.cli.console import print_json, say
-    from capsedge.runtime.classify import Broken, classify, find_images
+    from capsedge.cli.console import err, out, print_json, say
+    from capsedge.runtime.classify import Broken, Prediction, classify, find_images
     from capsedge.runtime.models import find_model
     from capsedge.runtime.session import open_session
 
     files = find_images(images)
     with open_session(find_model(model), provider=provider, threads=threads) as session:
         say(f"model: {session.name}")
-        answers = _with_progress(classify(session, files, batch=batch, top=top), len(files))
+        answers: Iterable[Prediction | Broken] = classify(session, files, batch=batch, top=top)
+        if len(files) > 1 and err.is_terminal and not (as_json and out.is_terminal):
+            answers = _with_progress(answers, len(files))
         if as_json:
             broken = 0
             for answer in answers:
@@ -59,14 +61,14 @@ def infer(
         raise DataError(f"{broken} of {len(files)} images could not be read; the others are done")
 
 
-def _with_progress(answers: "Iterable[Prediction | Broken]", count: int) -> "Iterable[Prediction | Broken]":
+def _with_progress(answers: "Iterable[Prediction | Broken]", count: int) -> "Iterator[Prediction | Broken]":
+    from rich.progress import Progress
+
     from capsedge.cli.console import err
 
-    if count == 1 or not err.is_terminal:
-        return answers
-    from rich.progress import track
-
-    return track(answers, "classifying", total=count, console=err, transient=True)
+    # Rich would send what is printed to stdout meanwhile, which is the answers, to the bar's console: to stderr.
+    with Progress(console=err, transient=True, redirect_stdout=False) as bar:
+        yield from bar.track(answers, total=count, description="classifying")
 
 
 def _print_table(answers: "Iterable[Prediction | Broken]") -> int:

@@ -68,6 +68,10 @@ def build(job: Job) -> Result:
     if not parser.parse(Path(job.onnx).read_bytes()):
         errors += [_parser_error(parser.get_error(index)) for index in range(parser.num_errors)]
         return Result(errors=_distinct(errors), version=trt.__version__)
+    unknown = [target for target in job.targets if not hasattr(trt.ComputeCapability, target.upper())]
+    if unknown:
+        known = ", ".join(name.lower() for name in dir(trt.ComputeCapability) if name.startswith("SM"))
+        return Result(errors=(f"it has no target {', '.join(unknown)}; there are: {known}",), version=trt.__version__)
     plan = builder.build_serialized_network(network, _config(trt, builder, network, job))
     if plan is None:
         return Result(

@@ -24,7 +24,7 @@ def median_interval(values: Sequence[float]) -> tuple[float, float] | None:
     """Give a 95 % confidence interval of the median, whatever the distribution, or None below 8 values.
 
     It is the pair of order statistics (n -+ 1.96 sqrt(n)) / 2, counted from 1 (Conover, Practical Nonparametric
-    Statistics, 3.2).
+    Statistics, 3.2), rounded outwards, so that it covers the median at least that often.
     """
     count = len(values)
     lower = math.floor((count - _Z95 * math.sqrt(count)) / 2)

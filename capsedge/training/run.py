@@ -123,9 +123,9 @@ class Run:
         Raises:
             ModelError: The run has no finished epoch, or is damaged.
         """
+        record = self.read_record()
         if not self.best.exists():
             raise ModelError(f"run '{self.path}' has no finished epoch yet: go on with capsedge train --resume")
-        record = self.read_record()
         network = build_network(self.read_recipe(), classes=len(record.classes), shape=record.shape)
         load_network(self.best, network)
         return network.eval()

@@ -2,6 +2,7 @@
 
 import time
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -12,6 +13,7 @@ from torch.nn.functional import one_hot
 from capsedge import __version__
 from capsedge.contract import Score
 from capsedge.data import Dataset
+from capsedge.data.known import KNOWN
 from capsedge.errors import Interrupted, ModelError, ProviderError
 from capsedge.models import CapsNet, build_network, margin_loss, reconstruction_loss
 from capsedge.recipe import Recipe
@@ -113,7 +115,7 @@ class Trainer:
         position = self.position
         clock = _Clock()
         for images, labels in self.batches.epoch(position.epoch, position.batch):
-            self._iteration(images, labels)
+            self.iterate(images, labels)
             position.step += 1
             position.batch += 1
             observer.stepped(len(labels))
@@ -131,8 +133,8 @@ class Trainer:
         if interruption.requested:
             raise Interrupted(f"interrupted after epoch {position.epoch}; the state is saved in '{self.run.path}'")
 
-    def _iteration(self, images: Tensor, labels: Tensor) -> None:
-        """Lines 2 to 9 of Algorithm 1 on one minibatch."""
+    def iterate(self, images: Tensor, labels: Tensor) -> None:
+        """Lines 2 to 9 of Algorithm 1 on one minibatch: [batch, channels, height, width] of 0 to 1, and [batch]."""
         recipe = self.recipe
         factor = rate_factor(self.position.step, self.steps, recipe.train)
         for _ in range(recipe.routing.n_b):
@@ -222,6 +224,12 @@ class Trainer:
         self.run.write_record(record)
         return record
 
+    def _data_source(self) -> str:
+        """What loads these very images again: the name that was found, or the folder, from wherever it is asked."""
+        if self.dataset.name in KNOWN:
+            return self.dataset.name
+        return str(Path(self.recipe.data.source).expanduser().resolve())
+
     def _optimizers(self) -> dict[str, torch.optim.Optimizer]:
         optimizers: dict[str, torch.optim.Optimizer] = {"weights": self.optimizer.optimizer}
         if self.routing_step is not None:
@@ -238,7 +246,7 @@ class Trainer:
             shape=self.dataset.shape,
             fit=self.dataset.fit,
             data=self.dataset.description,
-            data_source=self.dataset.name,
+            data_source=self._data_source(),
             versions={
                 "capsedge": __version__,
                 "torch": str(torch.__version__),

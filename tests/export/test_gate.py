@@ -27,7 +27,8 @@ def capsedge(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def weight(model: Model, operator: str) -> onnx.TensorProto:
     names = next(node.input for node in model.graph.node if node.op_type == operator)
-    return next(tensor for tensor in model.graph.initializer if tensor.name in names)
+    tensor: onnx.TensorProto = next(tensor for tensor in model.graph.initializer if tensor.name in names)
+    return tensor
 
 
 def change(tensor: onnx.TensorProto, edit: Callable[[np.ndarray], np.ndarray]) -> None:

@@ -40,7 +40,8 @@ def test_input_is_raw_images_with_a_named_batch_axis(exported: Run) -> None:
 
 def test_an_independent_evaluator_gives_the_networks_lengths(exported: Run) -> None:
     images = load_dataset("fashion-mnist-subset").test.images[:4]
-    lengths, poses = onnx.reference.ReferenceEvaluator(model_of(exported)).run(None, {"image": images})
+    outputs = onnx.reference.ReferenceEvaluator(model_of(exported)).run(None, {"image": images})
+    lengths, poses = (np.asarray(output) for output in outputs)
     network = exported.load_best()
     with torch.no_grad():
         expected = network(torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255)

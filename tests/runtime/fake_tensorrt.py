@@ -3,6 +3,8 @@
 They show that the right bytes reach the right addresses in the right order. They do not show that a GPU would agree.
 """
 
+# ruff: noqa: N801, N802, N815 - the names are CUDA's
+
 import ctypes
 import json
 from pathlib import Path
@@ -38,7 +40,7 @@ class Status(int):
 class HostCuda(ModuleType):
     """The functions of cuda.bindings.runtime that capsedge calls, on host memory; `calls` keeps their order."""
 
-    class cudaMemcpyKind:  # noqa: N801 - CUDA's name
+    class cudaMemcpyKind:
         cudaMemcpyHostToDevice = 1
         cudaMemcpyDeviceToHost = 2
 
@@ -100,13 +102,13 @@ def tensorrt(release: str, model: Path, cuda: HostCuda, *, loads: bool = True, h
     """
     names = json.loads((Path(__file__).parent / "trt_api" / f"{release}.json").read_text())
     api = {name: frozenset(members) for name, members in names.items()}
-    trt: Any = ModuleType(release.split("-", maxsplit=1)[0])
-    trt.__version__ = release.split("-")[1]
+    module = ModuleType(release.split("-", maxsplit=1)[0])
     graph = onnx.load(model).graph
     shapes = {
         value.name: tuple(axis.dim_value or -1 for axis in value.type.tensor_type.shape.dim)
         for value in (*graph.input, *graph.output)
     }
+    tensors: list[str] = list(shapes)
     dtypes = {
         value.name: onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
         for value in (*graph.input, *graph.output)
@@ -154,14 +156,14 @@ def tensorrt(release: str, model: Path, cuda: HostCuda, *, loads: bool = True, h
         def _view(self, name: str) -> Any:
             shape = self.get_tensor_shape(name)
             size = int(np.prod(shape)) * dtypes[name].itemsize
-            memory = (ctypes.c_char * size).from_address(self._addresses[name])
-            return np.frombuffer(memory, dtypes[name]).reshape(shape)
+            memory = (ctypes.c_uint8 * size).from_address(self._addresses[name])
+            return np.ctypeslib.as_array(memory).view(dtypes[name]).reshape(shape)
 
     class ICudaEngine(Named):
         num_io_tensors = len(shapes)
 
         def get_tensor_name(self, index: int) -> str:
-            return list(shapes)[index]
+            return tensors[index]
 
         def get_tensor_mode(self, name: str) -> int:
             return TensorIOMode.INPUT if name == "image" else TensorIOMode.OUTPUT
@@ -190,9 +192,9 @@ def tensorrt(release: str, model: Path, cuda: HostCuda, *, loads: bool = True, h
 
     for stand_in in (ILogger, TensorIOMode, IExecutionContext, ICudaEngine, Runtime):
         assert {name for name in vars(stand_in) if not name.startswith("_")} <= api[stand_in.__name__]
-        setattr(trt, stand_in.__name__, stand_in)
+        setattr(module, stand_in.__name__, stand_in)
     for named in (IExecutionContext, ICudaEngine, Runtime):
         named.api = api
     assert "nptype" in names
-    trt.nptype = lambda dtype: dtype.type
-    return trt
+    vars(module).update(__version__=release.split("-")[1], nptype=lambda dtype: dtype.type)
+    return module

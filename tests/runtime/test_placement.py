@@ -19,6 +19,9 @@ from capsedge.runtime.session import open_session
 CPU = "CPUExecutionProvider"
 
 
+without_gpu = pytest.mark.skipif(Path("/proc/driver/nvidia").exists(), reason="there is a GPU here")
+
+
 @pytest.fixture
 def _gpu_wheel(monkeypatch: pytest.MonkeyPatch) -> None:
     """List the providers that the GPU wheel lists, on machines with and without a GPU alike."""
@@ -26,6 +29,7 @@ def _gpu_wheel(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: offered)
 
 
+@without_gpu
 @pytest.mark.filterwarnings("ignore:Specified provider")
 @pytest.mark.usefixtures("_gpu_wheel")
 @pytest.mark.parametrize(

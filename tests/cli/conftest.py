@@ -1,0 +1,55 @@
+"""The edge commands as a person runs them: a process of its own, with a small model in the built-in one's place."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import capsedge
+from tests.runtime.conftest import good, models
+
+__all__ = ["edge", "good", "models"]
+
+ROOT = Path(capsedge.__file__).parents[1]
+
+Edge = Callable[..., subprocess.CompletedProcess[str]]
+
+# `capsedge`, with another folder of built-in models; the last line of stderr lists the modules that were loaded.
+SCRIPT = """
+import pathlib, sys
+builtin = pathlib.Path(sys.argv.pop(1))
+from capsedge.cli import main
+sys.argv[0] = "capsedge"
+import capsedge.runtime.models
+capsedge.runtime.models.BUILTIN = builtin
+try:
+    main()
+finally:
+    sys.stdout.flush()
+    print(*sorted({name.partition(".")[0] for name in sys.modules}), file=sys.stderr)
+"""
+
+
+@pytest.fixture(scope="session")
+def edge(good: Path, tmp_path_factory: pytest.TempPathFactory) -> Edge:
+    """Run `capsedge`: gives stdout, stderr, the exit code, and the packages that were loaded as `args`."""
+    builtin = tmp_path_factory.mktemp("builtin")
+    shutil.copy(good, builtin / "fashion-mnist.onnx")
+
+    def run(*arguments: str | Path, stdin: bytes = b"") -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [sys.executable, "-c", SCRIPT, str(builtin), *map(str, arguments)],
+            input=stdin,
+            capture_output=True,
+            check=False,
+            cwd=builtin.parent,
+            env=os.environ | {"COLUMNS": "200", "CAPSEDGE_DEBUG": "", "PYTHONPATH": str(ROOT)},
+        )
+        said, _, loaded = done.stderr.decode().rstrip("\n").rpartition("\n")
+        return subprocess.CompletedProcess(loaded.split(), done.returncode, done.stdout.decode(), said)
+
+    return run

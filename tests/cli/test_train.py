@@ -1,0 +1,157 @@
+"""`capsedge train` and `capsedge export` as a person types them, in an empty folder."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from PIL import Image
+
+TINY = [
+    "--data", "fashion-mnist-subset", "--set", "network.filters=8", "--set", "network.capsule_types=2",
+    "--set", "network.class_dim=4",
+]  # fmt: skip
+
+
+def capsedge(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "capsedge", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=cwd,
+        env=_env(),
+    )
+
+
+def _env() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(Path.cwd())}
+
+
+def one_line(result: subprocess.CompletedProcess[str], code: int) -> str:
+    assert result.returncode == code, result.stderr
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("capsedge: ")
+    return line
+
+
+def test_train_then_export_then_infer_without_naming_anything_twice(tmp_path: Path) -> None:
+    trained = capsedge("train", *TINY, "--set", "train.epochs=1", "--json", cwd=tmp_path)
+    assert trained.returncode == 0, trained.stderr
+    record = msgspec.json.decode(trained.stdout)
+    assert record["run"] == "runs/fashion-mnist-l2-small"
+    assert record["status"] == "finished"
+    assert "test error" in trained.stderr
+    assert "next: capsedge export runs/fashion-mnist-l2-small" in trained.stderr
+
+    exported = capsedge("export", cwd=tmp_path)  # the newest run
+    assert exported.returncode == 0, exported.stderr
+    assert "run: runs/fashion-mnist-l2-small, trained on Fashion-MNIST" in exported.stderr
+    assert "gate: accepted" in exported.stderr
+    assert exported.stdout == ""
+
+    Image.fromarray(np.zeros((28, 28), np.uint8)).save(tmp_path / "image.png")
+    inferred = capsedge("infer", "--model", "runs/fashion-mnist-l2-small", "image.png", "--json", cwd=tmp_path)
+    assert inferred.returncode == 0, inferred.stderr
+    assert len(inferred.stdout.splitlines()) == 1
+
+
+def test_a_second_run_does_not_touch_the_first(tmp_path: Path) -> None:
+    for expected in ("runs/fashion-mnist-l2-small", "runs/fashion-mnist-l2-small-2"):
+        result = capsedge("train", *TINY, "--set", "train.epochs=1", "--json", cwd=tmp_path)
+        assert msgspec.json.decode(result.stdout)["run"] == expected
+
+
+def test_ctrl_c_leaves_a_run_that_resume_finishes(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "capsedge", "train", *TINY, "--set", "train.epochs=400"]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=_env())
+    metrics = tmp_path / "runs" / "fashion-mnist-l2-small" / "metrics.jsonl"
+    deadline = time.monotonic() + 120
+    while not (metrics.exists() and metrics.stat().st_size):
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "go on with: capsedge train --resume --run runs/fashion-mnist-l2-small" in said
+    assert "Traceback" not in said
+
+    recipe = metrics.with_name("recipe.toml")  # fewer epochs, so that the test ends
+    recipe.write_text(recipe.read_text().replace("epochs = 400", "epochs = 30"))
+    resumed = capsedge("train", "--resume", cwd=tmp_path)
+    assert resumed.returncode == 0, resumed.stderr
+    assert "resumes runs/fashion-mnist-l2-small (fashion-mnist-l2-small) at epoch" in resumed.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["fashion-mnist-l3"], 2, "unknown recipe 'fashion-mnist-l3'; did you mean 'fashion-mnist-l2'?"),
+        (["--set", "train.epoch=3"], 2, "no key 'train.epoch'; did you mean 'train.epochs'?"),
+        (["--set", "epochs"], 2, "wants section.key=value"),
+        (["--device", "tpu"], 2, "wants auto, cpu or cuda, and was given 'tpu'"),
+        (["--resume"], 1, "there is no training run in 'runs/'"),
+        (["--resume", "mnist-l2"], 2, "leave out RECIPE"),
+        (["--resume", "--run", "nowhere"], 1, "'nowhere' is not a run"),
+        (["--data", "no/such/folder"], 2, "no/such/folder"),
+        (["absent.toml"], 2, "there is no recipe file 'absent.toml'"),
+        (["--set", "network.kernel=15", "--data", "fashion-mnist-subset"], 2, "at least 29x29 pixels"),
+    ],
+)
+def test_a_mistake_is_one_line_and_leaves_nothing(
+    arguments: list[str], code: int, words: str, tmp_path: Path
+) -> None:
+    assert words in one_line(capsedge("train", *arguments, cwd=tmp_path), code)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_with_files_is_not_filled(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    result = capsedge("train", *TINY, "--run", "mine", cwd=tmp_path)
+    assert "'mine' is not empty" in one_line(result, 2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        ([], 1, "there is no finished or training run in 'runs/': start one with capsedge train"),
+        (["nowhere"], 1, "'nowhere' is not a run"),
+        (["--trt-batch", "1,2"], 2, "wants three numbers such as 1,8,64, and was given '1,2'"),
+        (["--output", "model.engine"], 2, "wants a name that ends in .onnx"),
+    ],
+)
+def test_a_mistake_in_export_is_one_line(arguments: list[str], code: int, words: str, tmp_path: Path) -> None:
+    assert words in one_line(capsedge("export", *arguments, cwd=tmp_path), code)
+
+
+def test_a_folder_of_ones_own_images_goes_the_whole_road(tmp_path: Path) -> None:
+    """Three classes of 20x24 colour images: nothing in the road knows of garments or of 28 pixels."""
+    random = np.random.default_rng(0)
+    for part, count in (("train", 20), ("test", 6)):
+        for channel, name in enumerate(("blue sky", "grass", "rose")):
+            folder = tmp_path / "photos" / part / name
+            folder.mkdir(parents=True)
+            for number in range(count):
+                pixels = random.integers(0, 90, (20, 24, 3), dtype=np.uint8)
+                pixels[..., 2 - channel] += 150
+                Image.fromarray(pixels).save(folder / f"{number}.png")
+    small = ["--set", "network.filters=8", "--set", "network.capsule_types=4", "--set", "train.batch_size=16"]
+    trained = capsedge("train", "--data", "photos", *small, "--set", "train.epochs=25", "--json", cwd=tmp_path)
+    assert trained.returncode == 0, trained.stderr
+    record = msgspec.json.decode(trained.stdout)
+    assert record["classes"] == ["blue sky", "grass", "rose"]
+    assert record["shape"] == [20, 24, 3]
+    exported = capsedge("export", cwd=tmp_path)
+    assert exported.returncode == 0, exported.stderr
+    inferred = capsedge("infer", "photos/test", "--model", record["run"], "--json", cwd=tmp_path)
+    assert inferred.returncode == 0, inferred.stderr
+    answers = [msgspec.json.decode(line) for line in inferred.stdout.splitlines()]
+    assert len(answers) == 18
+    assert all(Path(answer["path"]).parent.name == answer["class"] for answer in answers)

@@ -1,0 +1,130 @@
+"""The golden sample and the hashes: what `verify` lets through and what it stops."""
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from capsedge.contract import Contract, contract_of, pack_images
+from capsedge.errors import ModelError
+from capsedge.onnx_file import read_onnx_file
+from capsedge.runtime.session import open_session
+from capsedge.runtime.verify import Verification, verify
+from tests.runtime.capsule_model import TOLERANCE, graph, images, save_with
+
+
+def verified(file: Path) -> Verification:
+    with open_session(file) as session:
+        return verify(session)
+
+
+@pytest.fixture
+def contract(good: Path) -> Contract:
+    contract = contract_of(read_onnx_file(good), source=str(good))
+    assert contract is not None
+    return contract
+
+
+def test_a_model_as_it_was_exported_is_accepted(good: Path) -> None:
+    found = verified(good)
+
+    assert found.ok
+    assert found.problems == found.altered_weights == ()
+    assert (found.images, found.same_class, found.weights) == (5, 5, 12)
+    assert found.provider == "CPUExecutionProvider"
+    assert found.largest_difference is not None
+    assert found.largest_difference < found.tolerance == TOLERANCE
+
+
+def test_a_model_of_a_fixed_batch_is_accepted(models: Path) -> None:
+    assert verified(models / "batch-of-2.onnx").ok
+
+
+def test_an_altered_weight_is_named(models: Path) -> None:
+    found = verified(models / "altered-weight.onnx")
+
+    assert found.altered_weights == ("classes.weight",)
+    assert found.problems[0] == "its weights classes.weight were altered"
+
+
+def test_an_altered_weight_that_no_golden_image_notices_is_still_found(
+    good: Path, contract: Contract, tmp_path: Path
+) -> None:
+    model = onnx.load(good)
+    bias = next(tensor for tensor in model.graph.initializer if tensor.name == "classes.bias")
+    values = numpy_helper.to_array(bias) * np.float32(1 + 1e-6)
+    bias.CopyFrom(numpy_helper.from_array(values, "classes.bias"))
+    save_with(model, contract, tmp_path / "m.onnx")
+
+    found = verified(tmp_path / "m.onnx")
+
+    assert found.problems == ("its weights classes.bias were altered",)
+
+
+def test_an_altered_graph_with_true_weights_is_found(models: Path) -> None:
+    found = verified(models / "altered-graph.onnx")
+
+    assert found.altered_weights == ()
+    assert found.problems[0] == "its graph was altered, its weights were not"
+    assert any("a length is off by" in problem for problem in found.problems)
+
+
+def test_a_machine_that_computes_other_lengths_is_found(contract: Contract, tmp_path: Path) -> None:
+    """The file is whole; a fault of the hardware or the runtime is played by other golden lengths."""
+    lengths = [list(row) for row in contract.golden.lengths]
+    lengths[3][0] += 3e-5
+    golden = msgspec.structs.replace(contract.golden, lengths=tuple(map(tuple, lengths)))
+    save_with(graph(), msgspec.structs.replace(contract, golden=golden), tmp_path / "m.onnx")
+
+    found = verified(tmp_path / "m.onnx")
+
+    assert found.problems == ("a length is off by 3e-05, 1e-05 is accepted",)
+    assert found.same_class == 5
+
+
+def test_another_class_within_the_tolerance_is_found(contract: Contract, tmp_path: Path) -> None:
+    lengths = np.array(contract.golden.lengths)
+    lengths[2, lengths[2].argmin()] = lengths[2].max() + 0.001
+    golden = msgspec.structs.replace(contract.golden, lengths=tuple(map(tuple, lengths.tolist())), tolerance=1.0)
+    save_with(graph(), msgspec.structs.replace(contract, golden=golden), tmp_path / "m.onnx")
+
+    assert verified(tmp_path / "m.onnx").problems == ("1 of 5 images get another class",)
+
+
+def test_a_length_that_is_not_a_number_is_found(contract: Contract, tmp_path: Path) -> None:
+    model = graph()
+    one = next(tensor for tensor in model.graph.initializer if tensor.name == "one")
+    one.CopyFrom(numpy_helper.from_array(np.array(np.nan, np.float32), "one"))
+    save_with(model, contract, tmp_path / "m.onnx")
+
+    found = verified(tmp_path / "m.onnx")
+
+    assert found.problems == ("its weights one were altered", "a length is not a number")
+    assert (found.largest_difference, found.same_class) == (None, 0)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"lengths": ()},
+        {"lengths": ((0.1,) * 10,) * 4},
+        {"lengths": ((0.1,) * 9,) * 5},
+        {"labels": (), "lengths": ()},
+        {"images": pack_images(images(4))},
+        {"images": "not base64"},
+    ],
+)
+def test_a_damaged_golden_sample_is_told(contract: Contract, tmp_path: Path, damage: dict[str, object]) -> None:
+    golden = msgspec.structs.replace(contract.golden, **damage)
+    save_with(graph(), msgspec.structs.replace(contract, golden=golden), tmp_path / "m.onnx")
+
+    with pytest.raises(ModelError, match=r"the golden sample .*; export the model again"):
+        verified(tmp_path / "m.onnx")
+
+
+def test_a_model_without_a_contract_cannot_be_verified(models: Path) -> None:
+    with pytest.raises(ModelError, match="carries no capsedge contract"):
+        verified(models / "foreign.onnx")
