@@ -11,7 +11,7 @@ EXTRAS := train,export,cpu,trt,dev
 ON_PATH := PATH="$(abspath $(BIN)):$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint format demo extras clean
+.PHONY: help setup test lint format demo extras builtin study clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,13 @@ demo: $(STAMP) ## The whole road on real images, in minutes: classify, train, ex
 
 extras: $(STAMP) ## Install each extra in a clean environment and run its commands there
 	@PYTHON="$(abspath $(BIN))/python" bash scripts/check_extras.sh
+
+# Slow, and not part of CI. Both want the full Fashion-MNIST, and go on where they were stopped.
+builtin: $(STAMP) ## Train and export the model that ships with capsedge (20 epochs, about ten minutes)
+	@$(ON_PATH) bash scripts/make_builtin.sh
+
+study: $(STAMP) ## Test error of L2, L1, dynamic and frozen routing after the same five epochs, two seeds
+	$(BIN)/python benchmarks/routing.py --epochs 5 --seeds 0 1
 
 clean: ## Remove the virtual environment and what tools left behind
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# Trains the model that ships with capsedge on the full Fashion-MNIST, and exports it into the package.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+run=runs/fashion-mnist
+if [[ -e $run/run.json ]]; then
+    grep -q '"status": "finished"' "$run/run.json" || capsedge train --resume --run "$run"
+else
+    capsedge train fashion-mnist-l2-small --data fashion-mnist --set train.epochs=20 --run "$run"
+fi
+capsedge export "$run" --output capsedge/builtin/fashion-mnist.onnx
