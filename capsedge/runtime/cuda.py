@@ -5,7 +5,8 @@ Not run on a GPU yet: tests hold it against cuda-python's real names, and agains
 
 from typing import Any, NamedTuple
 
-from capsedge.errors import ProviderError, require
+from capsedge.errors import ProviderError
+from capsedge.runtime.loading import load
 
 
 class Device(NamedTuple):
@@ -20,8 +21,9 @@ def load_cuda() -> Any:
 
     Raises:
         MissingExtra: cuda-python is not installed.
+        ProviderError: It does not load.
     """
-    return require("cuda.bindings.runtime", extra="trt")
+    return load("cuda.bindings.runtime", extra="trt")
 
 
 def checked(answer: tuple[Any, ...]) -> Any:

@@ -28,7 +28,6 @@ class _Buffer:
     """Device memory for one tensor at the profile's largest batch."""
 
     address: int
-    size_bytes: int
     shape: tuple[int, ...]
     dtype: Any
     is_input: bool
@@ -105,7 +104,7 @@ class EngineSession(Session):
             address = int(checked(self._cuda.cudaMalloc(size_bytes)))
             stack.callback(self._cuda.cudaFree, address)
             self._context.set_tensor_address(name, address)
-            buffers[name] = _Buffer(address, size_bytes, shape, dtype, name in inputs)
+            buffers[name] = _Buffer(address, shape, dtype, name in inputs)
         return buffers
 
     def _inputs(self) -> list[tuple[str, _Buffer]]:

@@ -4,7 +4,8 @@ import contextlib
 from importlib import metadata
 from typing import Any, Literal
 
-from capsedge.errors import ProviderError, require
+from capsedge.errors import ProviderError
+from capsedge.runtime.loading import load
 
 # Each of these installs the import name onnxruntime, over the others' files.
 WHEELS = (
@@ -44,7 +45,7 @@ def load_onnxruntime(extra: Literal["cpu", "gpu"] = "cpu") -> Any:
 
     Raises:
         MissingExtra: It is not installed.
-        ProviderError: More than one wheel of it is installed.
+        ProviderError: More than one wheel of it is installed, or the one does not load.
     """
     wheels = installed_wheels()
     if len(wheels) > 1:
@@ -52,4 +53,4 @@ def load_onnxruntime(extra: Literal["cpu", "gpu"] = "cpu") -> Any:
             f"{' and '.join(wheels)} are both installed and overwrite each other's files: "
             f"pip uninstall -y {' '.join(wheels)}, then pip install 'capsedge[cpu]' or 'capsedge[gpu]'"
         )
-    return require("onnxruntime", extra=extra)
+    return load("onnxruntime", extra=extra)

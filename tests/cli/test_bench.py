@@ -14,7 +14,7 @@ def test_models_are_timed_side_by_side(edge: Edge, models: Path) -> None:
     assert header.split()[:2] == ["model", "on"]
     assert first.split()[:4] == ["fashion-mnist", "(built", "in)", "CPU"]
     assert second.split()[:2] == [str(models / "foreign.onnx"), "CPU"]
-    assert "batch 1, 64 runs of each in 16 rounds" in done.stderr
+    assert "batch 1, 64 runs of each in 8 rounds" in done.stderr
     assert "note: p99 needs 662 runs; 64 were made (see --runs)" in done.stderr
     assert {"torch", "onnx", "PIL"}.isdisjoint(done.args)
 

@@ -75,12 +75,19 @@ def test_a_provider_that_starts_but_cannot_run_the_nodes_is_refused(
 def test_a_provider_that_onnxruntime_dropped_without_an_error_is_noticed(
     good: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    dropped = SimpleNamespace(get_providers=lambda: [CPU], disable_fallback=lambda: None)
+    asked: list[dict[str, object]] = []
+
+    def opened(*_: object, **keywords: object) -> SimpleNamespace:
+        asked.append(keywords)
+        return SimpleNamespace(get_providers=lambda: [CPU], disable_fallback=lambda: None)
+
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider", CPU])
-    monkeypatch.setattr(onnxruntime, "InferenceSession", lambda *_, **__: dropped)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", opened)
 
     with pytest.raises(ProviderError, match=f"'cuda' was asked for, but .* gives {CPU}"):
         open_session(good, provider="cuda")
+    # The CPU is not among the providers, and the retry of ONNX Runtime's Python layer is off.
+    assert asked == [{"providers": ["CUDAExecutionProvider"], "enable_fallback": 0}]
 
 
 def test_the_providers_named_are_those_that_run_a_node() -> None:

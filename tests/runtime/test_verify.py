@@ -11,6 +11,8 @@ from onnx import numpy_helper
 from capsedge.contract import Contract, contract_of, pack_images
 from capsedge.errors import ModelError
 from capsedge.onnx_file import read_onnx_file
+from capsedge.runtime.feeds import Arrays
+from capsedge.runtime.ort import OrtSession
 from capsedge.runtime.session import open_session
 from capsedge.runtime.verify import Verification, verify
 from tests.runtime.capsule_model import TOLERANCE, graph, images, save_with
@@ -104,6 +106,16 @@ def test_a_length_that_is_not_a_number_is_found(contract: Contract, tmp_path: Pa
 
     assert found.problems == ("its weights one were altered", "a length is not a number")
     assert (found.largest_difference, found.same_class) == (None, 0)
+
+
+def test_a_runtime_that_fails_in_larger_batches_only_is_found(good: Path) -> None:
+    class Faulty(OrtSession):
+        def run_raw(self, feeds: Arrays) -> Arrays:
+            outputs = super().run_raw(feeds)
+            return outputs if len(feeds["image"]) == 1 else outputs | {"lengths": outputs["lengths"] + 0.25}
+
+    with Faulty(good) as session:
+        assert verify(session).problems == ("a length is off by 0.25, 1e-05 is accepted",)
 
 
 @pytest.mark.parametrize(

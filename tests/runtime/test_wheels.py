@@ -36,6 +36,19 @@ def test_two_wheels_are_refused_with_the_way_out(good: Path, tmp_path: Path, mon
         open_session(good)
 
 
+def test_a_wheel_that_does_not_load_is_told_with_the_reason(
+    good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "onnxruntime.py").write_text("raise ImportError('libgomp.so.1: cannot open shared object file')\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "onnxruntime", raising=False)
+
+    with pytest.raises(
+        ProviderError, match=r"'onnxruntime' is installed but does not load \(libgomp\.so\.1: .*force-reinstall"
+    ):
+        open_session(good)
+
+
 def test_no_wheel_names_the_extra_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
 
