@@ -30,6 +30,7 @@ class TrainingProgress:
             TimeRemainingColumn(),
             console=err,
             transient=True,
+            redirect_stdout=False,
             disable=silent or not err.is_terminal,
         )
         self.task = self.bar.add_task("training", total=None, figures="")

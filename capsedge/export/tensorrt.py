@@ -16,6 +16,7 @@ from capsedge.errors import MissingExtra, ModelError, WrongUse
 from capsedge.export.engine_worker import Job, Result
 from capsedge.files import write_atomically
 from capsedge.onnx_file import read_onnx_file
+from capsedge.runtime.engine import manifest_path
 
 Package = Literal["tensorrt_rtx", "tensorrt"]
 
@@ -69,11 +70,6 @@ def build_engine(
     )
     write_atomically(manifest_path(engine), msgspec.json.format(encode(manifest)))
     return engine, manifest
-
-
-def manifest_path(engine: Path) -> Path:
-    """Where an engine's manifest lies."""
-    return engine.with_name(engine.name + ".json")
 
 
 def choose_package(targets: tuple[str, ...] = ()) -> Package:

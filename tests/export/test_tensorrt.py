@@ -12,7 +12,7 @@ from capsedge.contract import EngineManifest, decode
 from capsedge.errors import MissingExtra, ModelError, WrongUse
 from capsedge.export import build_engine, choose_package
 from capsedge.export.engine_worker import Job, build
-from capsedge.export.tensorrt import manifest_path
+from capsedge.runtime.engine import manifest_path
 from capsedge.training import Run
 
 rtx = pytest.importorskip("tensorrt_rtx")

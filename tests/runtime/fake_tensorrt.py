@@ -15,7 +15,8 @@ import numpy as np
 import onnx
 from onnx.reference import ReferenceEvaluator
 
-RELEASES = sorted(path.stem for path in (Path(__file__).parent / "trt_api").glob("*.json"))
+API = Path(__file__).parents[1] / "trt_api"
+RELEASES = sorted(path.stem for path in API.glob("*.json"))
 
 
 class Named:
@@ -100,7 +101,7 @@ def tensorrt(release: str, model: Path, cuda: HostCuda, *, loads: bool = True, h
         loads: Whether deserializing succeeds.
         has_memory: Whether there is memory for an execution context.
     """
-    names = json.loads((Path(__file__).parent / "trt_api" / f"{release}.json").read_text())
+    names = json.loads((API / f"{release}.json").read_text())
     api = {name: frozenset(members) for name, members in names.items()}
     module = ModuleType(release.split("-", maxsplit=1)[0])
     graph = onnx.load(model).graph
