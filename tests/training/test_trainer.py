@@ -59,7 +59,7 @@ def train(recipe: Recipe, data: Dataset, path: Path, interrupt_after: int | None
     ["fashion-mnist-l2-small", "fashion-mnist-l1-small", "fashion-mnist-frozen-small", "fashion-mnist-dynamic-small"],
 )
 def test_every_routing_kind_learns_and_leaves_a_finished_run(base: str, little: Dataset, tmp_path: Path) -> None:
-    run = train(tiny_recipe("train.epochs=12", "train.rate=0.003", base=base), little, tmp_path / "run")
+    run = train(tiny_recipe("train.epochs=20", "train.rate=0.005", base=base), little, tmp_path / "run")
     record = run.read_record()
     assert record.status == "finished"
     rows = read_metrics(run.metrics)
