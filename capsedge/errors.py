@@ -12,6 +12,7 @@
 The text of each is one line: what was wanted, what was given, what to do.
 """
 
+from collections.abc import Iterable
 from importlib import import_module
 from types import ModuleType
 
@@ -52,6 +53,15 @@ class Interrupted(CapsedgeError):
     """The user stopped the work; what can be resumed was saved."""
 
     exit_code = 130
+
+
+def nearest(given: str, known: Iterable[str]) -> str:
+    """The end of an error's line about a name that does not exist: the nearest that does, or all there are."""
+    from difflib import get_close_matches  # only on the way to an error
+
+    names = list(known)
+    close = get_close_matches(given, names, n=1, cutoff=0.5)
+    return f"did you mean '{close[0]}'?" if close else f"there are: {', '.join(names) or 'none'}"
 
 
 def require(module: str, *, extra: str) -> ModuleType:

@@ -4,7 +4,6 @@ Shipped recipes lie in `capsedge/recipes/` and are found by name; `extends = "ot
 values first. Every number of a training is here and nowhere else.
 """
 
-import difflib
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Annotated, Any, Literal, get_args, get_type_hints
 import msgspec
 from msgspec import Meta
 
-from capsedge.errors import WrongUse
+from capsedge.errors import WrongUse, nearest
 
 DEFAULT_RECIPE = "fashion-mnist-l2-small"
 SHIPPED = Path(__file__).parent / "recipes"
@@ -178,7 +177,7 @@ def _find(name_or_path: str) -> Path:
     shipped = SHIPPED / f"{name_or_path}.toml"
     if shipped.is_file():
         return shipped
-    raise WrongUse(f"unknown recipe '{name_or_path}'{_nearest(name_or_path, shipped_recipes())}")
+    raise WrongUse(f"unknown recipe '{name_or_path}'; {nearest(name_or_path, shipped_recipes())}")
 
 
 def _read(path: Path, extending: tuple[Path, ...] = ()) -> dict[str, Any]:
@@ -232,7 +231,7 @@ def _check_keys(values: Mapping[str, Any], kind: type[msgspec.Struct], source: s
     for key, value in values.items():
         if key not in hints:
             known = [prefix + name for name in hints]
-            raise WrongUse(f"recipe '{source}' has no key '{prefix}{key}'{_nearest(prefix + key, known)}")
+            raise WrongUse(f"recipe '{source}' has no key '{prefix}{key}'; {nearest(prefix + key, known)}")
         if isinstance(value, dict) and isinstance(hints[key], type) and issubclass(hints[key], msgspec.Struct):
             _check_keys(value, hints[key], source, f"{prefix}{key}.")
 
@@ -245,8 +244,3 @@ def _choices(complaint: str) -> str:
     for key in complaint.rpartition("`$.")[2].rstrip("`").split("."):
         kind = get_type_hints(kind)[key]
     return f"; there are: {', '.join(get_args(kind))}"
-
-
-def _nearest(given: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(given, known, n=1, cutoff=0.5)
-    return f"; did you mean '{close[0]}'?" if close else f"; there are: {', '.join(known)}"

@@ -1,6 +1,5 @@
 """The data sets that have a name: their classes, where they may lie, where they can be fetched."""
 
-import difflib
 import os
 import sys
 from collections.abc import Mapping
@@ -9,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from capsedge.data.idx import idx_files
-from capsedge.errors import WrongUse
+from capsedge.errors import WrongUse, nearest
 
 SUBSET = "fashion-mnist-subset"
 SHIPPED_SUBSET = Path(__file__).parent / SUBSET
@@ -92,9 +91,7 @@ def known(name: str) -> Known:
     """
     if name in KNOWN:
         return KNOWN[name]
-    close = difflib.get_close_matches(name, KNOWN, n=1, cutoff=0.5)
-    hint = f"did you mean '{close[0]}'?" if close else f"give a folder, or one of: {', '.join(KNOWN)}"
-    raise WrongUse(f"unknown data set '{name}', and there is no folder of that name; {hint}")
+    raise WrongUse(f"unknown data set '{name}', and there is no folder of that name; {nearest(name, KNOWN)}")
 
 
 def find(name: str) -> Path | None:

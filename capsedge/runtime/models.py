@@ -1,9 +1,8 @@
 """Finding the model that a person means: a file, a run, or one that came with capsedge."""
 
-import difflib
 from pathlib import Path
 
-from capsedge.errors import ModelError, WrongUse
+from capsedge.errors import ModelError, WrongUse, nearest
 
 DEFAULT_MODEL = "fashion-mnist"
 BUILTIN = Path(__file__).parent.parent / "builtin"
@@ -34,16 +33,9 @@ def find_model(model: str | Path | None = None) -> Path:
         return builtin[str(model)]
     if Path(model).exists():
         return Path(model)
-    raise WrongUse(f"there is no model '{model}': {_hint(str(model), list(builtin))}")
+    raise WrongUse(f"there is no file and no built-in model '{model}'; {nearest(str(model), builtin)}")
 
 
 def title(file: Path) -> str:
     """Name a model for people: the path as it was given, or the name of a built-in one."""
     return f"{file.stem} (built in)" if file.parent == BUILTIN else str(file)
-
-
-def _hint(model: str, names: list[str]) -> str:
-    nearest = difflib.get_close_matches(model, names, n=1)
-    if nearest:
-        return f"did you mean '{nearest[0]}'?"
-    return f"give a file or one of {', '.join(names)}" if names else "give the path of a file"

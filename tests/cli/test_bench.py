@@ -51,4 +51,4 @@ def test_a_missing_model_is_wrong_use(edge: Edge) -> None:
     done = edge("bench", "gone.onnx")
 
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "capsedge: there is no model 'gone.onnx': give a file or one of fashion-mnist"
+    assert done.stderr == "capsedge: there is no file and no built-in model 'gone.onnx'; there are: fashion-mnist"

@@ -46,12 +46,12 @@ def test_a_name_wins_over_a_folder_of_that_name(builtin: Path, tmp_path: Path) -
 
 
 def test_an_unknown_name_is_wrong_use_that_names_the_nearest(builtin: Path) -> None:
-    with pytest.raises(WrongUse, match=r"there is no model 'fashion-mnits': did you mean 'fashion-mnist'\?"):
+    with pytest.raises(WrongUse, match=r"no built-in model 'fashion-mnits'; did you mean 'fashion-mnist'\?"):
         find_model("fashion-mnits")
 
 
 def test_a_name_near_to_nothing_lists_what_there_is(builtin: Path) -> None:
-    with pytest.raises(WrongUse, match=r"there is no model 'runs/7': give a file or one of digits, fashion-mnist"):
+    with pytest.raises(WrongUse, match=r"no built-in model 'runs/7'; there are: digits, fashion-mnist"):
         find_model("runs/7")
 
 
