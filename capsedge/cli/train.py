@@ -103,7 +103,6 @@ def _fresh(recipe: "Recipe", folder: Path | None, device: str, *, download: bool
 
 def _resumed(folder: Path | None, device: str) -> "Trainer":
     from capsedge.cli.console import say
-    from capsedge.data import load_dataset
     from capsedge.errors import require
 
     require("torch", extra="train")
@@ -113,7 +112,7 @@ def _resumed(folder: Path | None, device: str) -> "Trainer":
     record, recipe = run.read_record(), run.read_recipe()
     if record.status == "finished":
         raise WrongUse(f"run '{run.path}' is finished: export it, or start a new one")
-    trainer = Trainer(recipe, load_dataset(record.data_source, size=recipe.data.size), run, device=device)
+    trainer = Trainer(recipe, run.load_dataset(), run, device=device)
     trainer.resume()
     say(f"resumes {run.path} ({recipe.name}) at epoch {trainer.position.epoch + 1}, step {trainer.position.step}")
     return trainer

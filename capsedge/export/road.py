@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 
 from capsedge.contract import Contract, Score, Verdict, contract_of
-from capsedge.data import Dataset, Split, load_dataset
+from capsedge.data import Dataset, Split
 from capsedge.errors import GateRejected, ModelError
 from capsedge.export.collapse import deployable
 from capsedge.export.contract import build_contract
@@ -42,7 +42,7 @@ def export_run(run: Run, output: Path | None = None) -> Exported:
     """
     output = output or run.path / "model.onnx"
     output.unlink(missing_ok=True)
-    network, dataset = run.load_best(), run_dataset(run)
+    network, dataset = run.load_best(), run.load_dataset()
     module, collapsed = deployable(network)
     model = to_onnx(module, dataset.shape)
     # A dot file beside the output: the gate runs what lies on this very disk.
@@ -57,15 +57,6 @@ def export_run(run: Run, output: Path | None = None) -> Exported:
     return Exported(output, contract)
 
 
-def run_dataset(run: Run) -> Dataset:
-    """The data set that a run was trained on.
-
-    Raises:
-        DataError: It is no longer here.
-    """
-    return load_dataset(run.read_record().data_source, size=run.read_recipe().data.size)
-
-
 def gate_model(model: Path, run: Run) -> Contract:
     """Gate a file that lies on the disk against its run, in place.
 
@@ -73,7 +64,7 @@ def gate_model(model: Path, run: Run) -> Contract:
         GateRejected: See `export_run`; a file that cannot even be run is rejected too.
         ModelError: The file or the run is missing, or the file has no contract to renew.
     """
-    network, dataset = run.load_best(), run_dataset(run)
+    network, dataset = run.load_best(), run.load_dataset()
     return _gate(model, model, dataset, reference(network, dataset.classes, dataset.validation))
 
 

@@ -16,7 +16,8 @@ import msgspec
 import tomli_w
 
 from capsedge.contract import Fit, Score
-from capsedge.errors import ModelError
+from capsedge.data import Dataset, load_dataset
+from capsedge.errors import DataError, ModelError
 from capsedge.files import write_atomically
 from capsedge.models import CapsNet, build_network
 from capsedge.recipe import Recipe, from_values, to_values
@@ -116,6 +117,21 @@ class Run:
             return from_values(tomllib.loads(path.read_text(encoding="utf-8")), source=str(path))
         except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ModelError(f"'{path}' cannot be read: {error}") from error
+
+    def load_dataset(self) -> Dataset:
+        """The very images that the run was trained on, in the same splits.
+
+        Raises:
+            DataError: They are no longer here, or others have taken their place.
+        """
+        record = self.read_record()
+        dataset = load_dataset(record.data_source, size=self.read_recipe().data.size)
+        if (dataset.description, dataset.classes, dataset.shape) != (record.data, record.classes, record.shape):
+            raise DataError(
+                f"run '{self.path}' was trained on {record.data}, and '{record.data_source}' now holds "
+                f"{dataset.description}: bring the first back"
+            )
+        return dataset
 
     def load_best(self) -> CapsNet:
         """The network with the weights of the best epoch, in evaluation mode on the CPU.

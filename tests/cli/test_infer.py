@@ -93,7 +93,11 @@ def test_the_progress_bar_of_a_terminal_leaves_stdout_to_the_answers(photos: Pat
     [
         (["gone.png"], 2, "capsedge: there is no image file or folder 'gone.png'"),
         (["{empty}"], 2, "capsedge: the folder '{empty}' holds no images ("),
-        (["{photo}", "--model", "fashion-mnits"], 2, "capsedge: there is no file and no built-in model 'fashion-mnits'; did you mean"),
+        (
+            ["{photo}", "--model", "fashion-mnits"],
+            2,
+            "capsedge: there is no file and no built-in model 'fashion-mnits'; did you mean",
+        ),
         (["{photo}", "--model", "{models}/foreign.onnx"], 1, "capsedge: '{models}/foreign.onnx' carries no capsedge"),
         (["{photo}", "--model", "{models}/text.onnx"], 1, "capsedge: '{models}/text.onnx' is not a whole ONNX file"),
         (

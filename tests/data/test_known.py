@@ -52,7 +52,9 @@ def test_an_unknown_name_names_the_nearest() -> None:
 
 
 def test_a_name_like_no_other_lists_them_all() -> None:
-    with pytest.raises(WrongUse, match="there is no folder of that name; there are: fashion-mnist, mnist, fashion-mnist-subset"):
+    with pytest.raises(
+        WrongUse, match="there is no folder of that name; there are: fashion-mnist, mnist, fashion-mnist-subset"
+    ):
         known("imagenet1k")
 
 

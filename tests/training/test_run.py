@@ -1,0 +1,69 @@
+"""Runs: which folder is new, which is newest, and that its images are still the same."""
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from capsedge.errors import DataError, ModelError
+from capsedge.training import Run, new_run, newest_run
+from tests.tiny import tiny_recipe, train_tiny
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return train_tiny(tmp_path_factory.mktemp("runs") / "a", tiny_recipe("train.epochs=1"))
+
+
+def test_a_new_run_never_takes_a_folder_that_exists(tmp_path: Path) -> None:
+    assert new_run("x", tmp_path).path == tmp_path / "x"
+    (tmp_path / "x").mkdir()
+    assert new_run("x", tmp_path).path == tmp_path / "x-2"
+    (tmp_path / "x-2").mkdir()
+    assert new_run("x", tmp_path).path == tmp_path / "x-3"
+
+
+def test_the_newest_run_is_the_one_written_last(finished: Run, tmp_path: Path) -> None:
+    for number, name in enumerate(("old", "new", "older")):
+        shutil.copytree(finished.path, tmp_path / name)
+        time = 1_000_000 + (5, 9, 1)[number]
+        os.utime(tmp_path / name / "run.json", (time, time))
+    assert newest_run(status=["finished"], root=tmp_path).path.name == "new"
+    with pytest.raises(ModelError, match="there is no training run"):
+        newest_run(status=["training"], root=tmp_path)
+
+
+def test_a_damaged_record_is_one_error(finished: Run, tmp_path: Path) -> None:
+    shutil.copytree(finished.path, tmp_path / "run")
+    (tmp_path / "run" / "run.json").write_text('{"status": "fin')
+    with pytest.raises(ModelError, match=r"run\.json' is damaged"):
+        Run(tmp_path / "run").read_record()
+    (tmp_path / "run" / "recipe.toml").write_text("[network")
+    with pytest.raises(ModelError, match=r"recipe\.toml' cannot be read"):
+        Run(tmp_path / "run").read_recipe()
+
+
+def test_a_run_without_a_finished_epoch_has_no_best(finished: Run, tmp_path: Path) -> None:
+    shutil.copytree(finished.path, tmp_path / "run")
+    (tmp_path / "run" / "best.safetensors").unlink()
+    with pytest.raises(ModelError, match="has no finished epoch yet"):
+        Run(tmp_path / "run").load_best()
+
+
+def test_images_that_changed_since_the_training_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for part, name, number in [(p, n, k) for p in ("train", "test") for n in ("cat", "dog") for k in range(12)]:
+        file = tmp_path / "pets" / part / name / f"{number}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((17, 17), number * 9 + len(name), np.uint8)).save(file)
+    monkeypatch.chdir(tmp_path)
+    run = train_tiny(tmp_path / "run", tiny_recipe("data.source=pets", "train.epochs=1"))
+    monkeypatch.chdir("/")  # the folder is found again from anywhere
+    assert len(run.load_dataset().test) == 24
+    (tmp_path / "pets" / "train" / "cat" / "3.png").unlink()
+    with pytest.raises(
+        DataError, match="was trained on pets: .* and '.*pets' now holds pets: .*bring the first back"
+    ):
+        run.load_dataset()
