@@ -64,6 +64,6 @@ def test_images_that_changed_since_the_training_are_refused(tmp_path: Path, monk
     assert len(run.load_dataset().test) == 24
     (tmp_path / "pets" / "train" / "cat" / "3.png").unlink()
     with pytest.raises(
-        DataError, match="was trained on pets: .* and '.*pets' now holds pets: .*bring the first back"
+        DataError, match=r"was trained on pets: .* and '.*pets' now holds pets: .*bring the first back"
     ):
         run.load_dataset()
