@@ -18,6 +18,7 @@ from capsedge.onnx_file import read_onnx_file
 from capsedge.training import Run, lengths_of
 
 GOLDEN_PER_CLASS = 2
+CLEAR_MARGIN = 10  # times the tolerance
 
 
 def build_contract(run: Run, graph: Path, network: CapsNet, validation: Split, *, collapsed: bool) -> Contract:
@@ -58,12 +59,20 @@ def build_contract(run: Run, graph: Path, network: CapsNet, validation: Split, *
 
 
 def golden_sample(network: CapsNet, split: Split, *, tolerance: float) -> Golden:
-    """The first images of each class of a split, with the lengths that the trained network gives them."""
+    """The first clear images of each class of a split, with the lengths that the trained network gives them.
+
+    Clear: the two longest capsules differ by more than the tolerance could swap, since `verify` wants the same class.
+    A class without enough of them gives what it has, clear ones first.
+    """
+    every = lengths_of(network, split, CPU).numpy()
+    longest = np.sort(every, axis=1)
+    unclear = longest[:, -1] - longest[:, -2] <= CLEAR_MARGIN * tolerance
+    by_class = [np.flatnonzero(split.labels == label) for label in np.unique(split.labels)]
     chosen = np.concatenate(
-        [np.flatnonzero(split.labels == label)[:GOLDEN_PER_CLASS] for label in np.unique(split.labels)]
+        [members[np.argsort(unclear[members], kind="stable")[:GOLDEN_PER_CLASS]] for members in by_class]
     )
     sample = Split(images=split.images[chosen], labels=split.labels[chosen])
-    lengths = lengths_of(network, sample, CPU).tolist()
+    lengths = every[chosen].tolist()
     return Golden(
         images=pack_images(sample.images),
         labels=tuple(sample.labels.tolist()),
