@@ -1,10 +1,11 @@
 """What an exported model promises: the one record that export/ writes and runtime/ reads.
 
-It travels inside an ONNX file (`metadata_props`, key `capsedge.contract`) and beside an engine
-(`<engine>.json`). Everything that inference needs is in it, so one file is enough to deploy.
+It travels inside an ONNX file (`metadata_props`, key `capsedge.contract`, sealed by `capsedge.contract.sha256`) and
+beside an engine (`<engine>.json`). Everything that inference needs is in it, so one file is enough to deploy.
 """
 
 import base64
+import hashlib
 import zlib
 from typing import Literal, TypeVar
 
@@ -17,6 +18,7 @@ from capsedge.onnx_file import OnnxFile
 
 SCHEMA_VERSION = 1
 METADATA_KEY = "capsedge.contract"
+SEAL_KEY = "capsedge.contract.sha256"
 
 VerdictStatus = Literal["accepted", "rejected", "not executed here"]
 
@@ -191,6 +193,17 @@ def decode(text: str | bytes, kind: type[Record], *, source: str) -> Record:
         return msgspec.json.decode(text, type=kind)
     except msgspec.MsgspecError as error:
         raise ModelError(f"'{source}' has a damaged contract ({error}); export it again") from error
+
+
+def sealed(contract: Contract) -> dict[str, str]:
+    """The metadata of an ONNX file: the contract, and the hash by which a later change of it is noticed."""
+    text = encode(contract)
+    return {METADATA_KEY: text, SEAL_KEY: hashlib.sha256(text.encode()).hexdigest()}
+
+
+def seal_holds(file: OnnxFile) -> bool:
+    """Whether the contract in a file is, byte for byte, the one that was sealed."""
+    return hashlib.sha256(file.metadata.get(METADATA_KEY, "").encode()).hexdigest() == file.metadata.get(SEAL_KEY)
 
 
 def contract_of(file: OnnxFile, *, source: str) -> Contract | None:

@@ -89,8 +89,8 @@ class DataRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     source: str = "fashion-mnist"
-    shift: Annotated[int, Meta(ge=0)] = 0
-    size: Annotated[int, Meta(ge=0)] = 0
+    shift: Annotated[int, Meta(ge=0, le=64)] = 0
+    size: Annotated[int, Meta(ge=0, le=4096)] = 0
 
 
 class TrainRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -121,9 +121,13 @@ class TrainRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Everything that decides the result of a training."""
+    """Everything that decides the result of a training.
 
-    name: str
+    Attributes:
+        name: Names the run's folder, so it is one word: letters, digits, `_`, `-`, `.` and `+`.
+    """
+
+    name: Annotated[str, Meta(pattern=r"^\w[\w.+-]*$")]
     network: NetworkRecipe = NetworkRecipe()
     routing: RoutingRecipe = RoutingRecipe()
     data: DataRecipe = DataRecipe()

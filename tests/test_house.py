@@ -27,6 +27,7 @@ PUBLIC = {
         "Exported",
         "StaticCapsNet",
         "build_engine",
+        "check_options",
         "choose_package",
         "collapse",
         "export_run",

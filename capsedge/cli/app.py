@@ -44,10 +44,12 @@ def _options(
 
 def main() -> NoReturn:
     """Run the command line and exit: 0 done, 1 failed, 2 wrong use, 130 interrupted."""
-    for command in COMMANDS:
-        module = importlib.import_module(f"capsedge.cli.{command}")
-        app.command(command, epilog=module.EXAMPLES)(getattr(module, command))
+    for stream in (sys.stdout, sys.stderr):  # a name that the terminal cannot show is no reason to fail
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # both are text streams here
     try:
+        for command in COMMANDS:
+            module = importlib.import_module(f"capsedge.cli.{command}")
+            app.command(command, epilog=module.EXAMPLES)(getattr(module, command))
         code = app(standalone_mode=False) or 0
         sys.stdout.flush()  # here, where a reader that left is caught, and not at the interpreter's end
     except typer.Exit as stop:
@@ -64,6 +66,15 @@ def main() -> NoReturn:
         code = 0
     except OSError as error:  # a full disk, a folder without permission: the machine's refusal, not our bug
         code = _fail(error, 1)
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").split(".")[0]
+        code = _fail(
+            error,
+            1,
+            prefix=f"a part of this command is not installed ({missing}): pip install 'capsedge[train,export]'; ",
+        )
+    except MemoryError as error:
+        code = _fail(error, 1, prefix="there is not enough memory for this; ")
     except Exception as error:
         code = _fail(error, 1, prefix=f"this is a bug in capsedge ({type(error).__name__}; see it with --debug): ")
     sys.exit(code)

@@ -101,15 +101,15 @@ def _print_table(report: "LatencyReport") -> None:
     table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0))
     table.add_column("model", overflow="fold")
     table.add_column("on", overflow="fold")
-    for column in ("p50 ms", "p90 ms", "p99 ms", "images/s"):
+    for column in ("p50 ms", "p90 ms", "p99 ms", "mean ms", "images/s"):
         table.add_column(column, justify="right", no_wrap=True)
     if len(report.models) > 1:
         table.add_column("x first", justify="right", no_wrap=True)
     for row in report.models:
-        times = [_ms(value) for value in (row.p50_ms, row.p90_ms, row.p99_ms)]
+        times = [_ms(value) for value in (row.p50_ms, row.p90_ms, row.p99_ms, row.mean_ms)]
         ratio = [_times_first(row)] if len(report.models) > 1 else []
         place = row.provider.replace("ExecutionProvider", "")
-        table.add_row(Text(row.model), place, *times, f"{row.images_per_second:,.0f}", *ratio)
+        table.add_row(Text(_short(row.model)), place, *times, f"{row.images_per_second:,.0f}", *ratio)
     out.print(table)
     machine = report.machine
     versions = ", ".join(f"{name} {version}" for name, version in machine.onnxruntime.items())
@@ -118,6 +118,11 @@ def _print_table(report: "LatencyReport") -> None:
         f"threads {report.threads or 'as the runtime chooses'}; {machine.cpu}, {machine.cores} cores, {versions}"
     )
     _say_doubts(report)
+
+
+def _short(model: str) -> str:
+    """The run's folder stands for its model.onnx: eight columns have to fit into a terminal."""
+    return model.removesuffix("/model.onnx")
 
 
 def _ms(value: float | None) -> str:

@@ -35,7 +35,13 @@ def export(
     trt_target: Annotated[
         str | None, typer.Option(help="Compute capabilities to build for, such as sm86,sm89 (TensorRT-RTX).")
     ] = None,
-    trt_batch: Annotated[str, typer.Option(help="Smallest, optimal and largest batch of the engine.")] = "1,1,64",
+    trt_batch: Annotated[
+        str | None,
+        typer.Option(
+            help="Smallest, optimal and largest batch of the engine.  [dim]\\[default: 1,1,64][/dim]",
+            show_default=False,
+        ),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the contract, and the engine's manifest, as JSON.")
     ] = False,
@@ -44,17 +50,22 @@ def export(
     from capsedge.cli.console import next_command, print_json, say
     from capsedge.errors import require
 
-    batch = _batch(trt_batch)
-    targets = tuple(part.strip() for part in trt_target.split(",")) if trt_target else ()
+    if not trt and (trt_batch is not None or trt_target is not None):
+        raise WrongUse("--trt-batch and --trt-target say how to build an engine: add --trt")
     if output is not None and output.suffix != ".onnx":
         raise WrongUse(f"--output wants a name that ends in .onnx, and was given '{output}'")
     require("torch", extra="train")
     require("onnxscript", extra="export")
-    from capsedge.export import build_engine, choose_package, export_run
+    require("onnxruntime", extra="cpu")
+    from capsedge.export import build_engine, check_options, choose_package, export_run
+    from capsedge.export.tensorrt import DEFAULT_BATCH
     from capsedge.training import Run, newest_run
 
-    if trt:
-        choose_package(targets)  # a missing TensorRT is told before the export, not after
+    batch = DEFAULT_BATCH if trt_batch is None else _batch(trt_batch)
+    targets = tuple(part.strip() for part in trt_target.split(",")) if trt_target is not None else ()
+    if trt:  # what cannot be built is told before the export, not after
+        check_options(batch, targets)
+        choose_package(targets)
     chosen = Run(run) if run is not None else newest_run(status=["finished", "training"])
     say(f"run: {chosen.path}, trained on {chosen.read_record().data}")
     exported = export_run(chosen, output)
@@ -70,7 +81,7 @@ def export(
         )
     if as_json:
         print_json({"model": str(exported.path), "contract": exported.contract, "engine": manifest})
-    next_command(f"capsedge infer --model {exported.path} image.png")
+    next_command("capsedge", "infer", "--model", str(exported.path), "image.png")
 
 
 def _show_verdict(contract: "Contract") -> None:

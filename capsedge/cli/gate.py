@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from capsedge.errors import WrongUse, require
+
 EXAMPLES = """
 [bold]Examples[/bold]
 
@@ -15,7 +17,7 @@ capsedge gate optimized.onnx --run runs/fashion-mnist-l2-small
 
 
 def gate(
-    model: Annotated[Path, typer.Argument(help="An ONNX file.", show_default=False)],
+    model: Annotated[Path, typer.Argument(help="An ONNX file, or a run's folder.", show_default=False)],
     run: Annotated[
         Path | None,
         typer.Option(
@@ -26,14 +28,20 @@ def gate(
 ) -> None:
     """Hold a file on the disk against the network of its run; a rejected file is set aside as MODEL.rejected."""
     from capsedge.cli.console import percent, print_json, say
-    from capsedge.errors import require
+    from capsedge.runtime.session import model_file
 
     require("torch", extra="train")
     require("onnx", extra="export")
+    require("onnxruntime", extra="cpu")
+    file = model_file(model)
+    if file.suffix != ".onnx":
+        raise WrongUse(
+            f"the gate runs ONNX files, and was given '{file}': give the .onnx file that it was built from"
+        )
     from capsedge.export import gate_model
     from capsedge.training import Run
 
-    contract = gate_model(model, Run(run if run is not None else model.parent))
+    contract = gate_model(file, Run(run if run is not None else file.parent))
     verdict = contract.verdict
     assert verdict is not None
     assert verdict.largest_length_difference is not None

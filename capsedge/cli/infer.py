@@ -87,7 +87,7 @@ def _print_table(answers: "Iterable[Prediction | Broken]") -> int:
     for answer in answers:
         if isinstance(answer, Broken):
             broken += 1
-            say(answer.error)
+            say(" ".join(answer.error.split()))
             continue
         others = ", ".join(f"{guess.class_name} {guess.length:.3f}" for guess in answer.next_best)
         # Text, because a bracket in a file's name is no markup.

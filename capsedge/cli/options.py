@@ -11,6 +11,6 @@ ProviderOption = Annotated[
     typer.Option(help="Where an ONNX file shall run; an engine brings its own. [dim]\\[default: cpu][/dim]"),
 ]
 ThreadsOption = Annotated[
-    int, typer.Option(min=0, help="Threads of ONNX Runtime on the CPU; 0 leaves the choice to it.")
+    int, typer.Option(min=0, max=256, help="Threads of ONNX Runtime on the CPU; 0 leaves the choice to it.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]

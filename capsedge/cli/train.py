@@ -1,9 +1,11 @@
 """`capsedge train`: Algorithm 1 with progress, metrics and checkpoints."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from msgspec.structs import replace
 
 from capsedge.errors import WrongUse
 from capsedge.recipe import DEFAULT_RECIPE, load_recipe, shipped_recipes
@@ -58,11 +60,13 @@ def train(
     if device not in ("auto", "cpu", "cuda"):
         raise WrongUse(f"--device wants auto, cpu or cuda, and was given '{device}'")
     if resume:
-        if recipe or set_ or data:
+        if not (recipe is None and data is None and set_ is None):
             raise WrongUse("--resume goes on with the run's own recipe: leave out RECIPE, --set and --data")
         trainer = _resumed(run, device)
     else:
-        chosen = load_recipe(recipe or DEFAULT_RECIPE, [*(set_ or []), *([f"data.source='{data}'"] if data else [])])
+        chosen = load_recipe(DEFAULT_RECIPE if recipe is None else recipe, set_ or [])
+        if data is not None:
+            chosen = replace(chosen, data=replace(chosen.data, source=data))
         trainer = _fresh(chosen, run, device, download=download)
     record = _train(trainer, silent=as_json)
     if as_json:
@@ -70,12 +74,13 @@ def train(
     for score in record.scores:
         say(f"{score.split} error: {_with_error(score.error, score.images)} on {score.images:,} images")
     say(f"best epoch {record.best_epoch} of {trainer.recipe.train.epochs}; the run is in {trainer.run.path}")
-    next_command(f"capsedge export {trainer.run.path}")
+    next_command("capsedge", "export", str(trainer.run.path))
 
 
 def _fresh(recipe: "Recipe", folder: Path | None, device: str, *, download: bool) -> "Trainer":
     from capsedge.cli.console import say
     from capsedge.data import load_dataset
+    from capsedge.data.known import SUBSET
     from capsedge.errors import require
 
     require("torch", extra="train")
@@ -87,16 +92,18 @@ def _fresh(recipe: "Recipe", folder: Path | None, device: str, *, download: bool
 
     from capsedge.training import Run, Trainer, new_run
 
-    if folder is not None and folder.exists() and any(folder.iterdir()):
-        raise WrongUse(f"--run '{folder}' is not empty: give a new folder, or --resume to go on in it")
-    run = Run(folder) if folder is not None else new_run(recipe.name)
-    trainer = Trainer(recipe, dataset, run, device=device)
-    trainer.start()
+    if folder is not None and folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise WrongUse(f"--run '{folder}' is not an empty folder: give a new one, or --resume to go on in it")
+    with nullcontext(Run(folder)) if folder is not None else new_run(recipe.name) as run:
+        trainer = Trainer(recipe, dataset, run, device=device)
+        trainer.start()
     say(
         f"recipe: {recipe.name} ({recipe.routing.kind} routing, {recipe.network.filters} filters, "
         f"{recipe.network.capsule_types} capsule types)"
     )
     say(f"data:   {dataset.description}, from {dataset.location}")
+    if dataset.source != recipe.data.source and dataset.source == SUBSET:
+        say(f"        the full {recipe.data.source} is not on this machine; --download fetches it")
     say(f"run:    {run.path} on {trainer.fabric.device}, {recipe.train.precision}")
     return trainer
 

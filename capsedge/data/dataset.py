@@ -5,6 +5,7 @@ every class (`that // classes`, but at most a fifth of the class and at least on
 class with a constant seed. Both parts keep the order of the files. The test images stay as they were distributed.
 """
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,6 +59,7 @@ class Dataset:
         fit: How images were fitted to `shape`, and how later ones must be.
         description: What it is in words, with the number of images; it travels in contracts, so it holds no path.
         location: Where it lay on this machine, for the screen only.
+        source: What loads it again from anywhere on this machine: the known name, or the folder's absolute path.
 
     Raises:
         DataError: A split is empty, differs in shape from the others or has labels without a class.
@@ -71,6 +73,7 @@ class Dataset:
     fit: Fit
     description: str
     location: str
+    source: str
 
     def __post_init__(self) -> None:
         for part, split in (("training", self.train), ("validation", self.validation), ("test", self.test)):
@@ -93,6 +96,14 @@ class Dataset:
         height, width, channels = self.train.images.shape[1:]
         return height, width, channels
 
+    def sha256(self) -> str:
+        """Hash of the classes, and of every pixel and label of the three splits, in order."""
+        digest = hashlib.sha256(repr((self.classes, self.shape)).encode())
+        for split in (self.train, self.validation, self.test):
+            digest.update(np.ascontiguousarray(split.images).data)
+            digest.update(np.ascontiguousarray(split.labels).data)
+        return digest.hexdigest()
+
 
 def assemble(
     train: Split,
@@ -102,6 +113,7 @@ def assemble(
     title: str,
     classes: tuple[str, ...],
     location: str,
+    source: str,
     fit: Fit | None = None,
 ) -> Dataset:
     """Make a data set of the images as they were distributed: hold the validation part out and describe the whole.
@@ -113,6 +125,7 @@ def assemble(
         title: Name for the description.
         classes: Class names in the order of the labels.
         location: Where the images lay.
+        source: What loads them again.
         fit: How they were fitted; the default where nothing was said.
 
     Raises:
@@ -129,6 +142,7 @@ def assemble(
         fit=fit or Fit(),
         description=f"{title}: {counts}",
         location=location,
+        source=source,
     )
 
 

@@ -7,8 +7,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from capsedge.data.known import Known, cache_folder, find, known
-from capsedge.errors import DataError, require
+from capsedge.data.known import KNOWN, Known, cache_folder, find, known
+from capsedge.errors import DataError, WrongUse, require
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -35,6 +35,8 @@ def download(name: str) -> Path:
         DataError: No mirror gave a file with the published checksum, or the cache folder cannot be written.
         MissingExtra: The package pooch is not installed.
     """
+    if name not in KNOWN and Path(name).is_dir():
+        raise WrongUse(f"'{name}' is a folder; what can be downloaded is: {', '.join(KNOWN)}")
     entry = known(name)
     folder = cache_folder() / name
     present = find(name)

@@ -9,10 +9,9 @@ from numpy.typing import NDArray
 
 from capsedge.contract import Fit
 from capsedge.data.dataset import Split
-from capsedge.data.images import decode_image, fit_image, is_grey
+from capsedge.data.images import IMAGE_SUFFIXES, decode_image, fit_image, is_grey, is_hidden
 from capsedge.errors import DataError
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 _MOST_THREADS = 8
 
 
@@ -66,9 +65,9 @@ def _listed(place: Path, classes: tuple[str, ...]) -> list[tuple[Path, int]]:
     for label, name in enumerate(classes):
         if not (place / name).is_dir():
             continue  # test/ need not have every class
-        paths = sorted(path for path in _visible(place / name) if path.suffix.lower() in SUFFIXES)
+        paths = sorted(path for path in _visible(place / name) if path.suffix.lower() in IMAGE_SUFFIXES)
         if not paths:
-            raise DataError(f"'{place / name}' has no images; files ending in {', '.join(SUFFIXES)} are read")
+            raise DataError(f"'{place / name}' has no images; files ending in {', '.join(IMAGE_SUFFIXES)} are read")
         images += [(path, label) for path in paths]
     if not images:
         raise DataError(f"'{place}' has no images; they are expected in {place.name}/<class>/")
@@ -76,7 +75,7 @@ def _listed(place: Path, classes: tuple[str, ...]) -> list[tuple[Path, int]]:
 
 
 def _visible(place: Path) -> Iterable[Path]:
-    return (path for path in place.iterdir() if not path.name.startswith("."))
+    return (path for path in place.iterdir() if not is_hidden(path.relative_to(place)))
 
 
 def _first_size(path: Path) -> tuple[int, int]:

@@ -17,6 +17,8 @@ from capsedge.errors import DataError
 
 # Named one by one, because Pillow would otherwise hand some files to other programs (EPS to Ghostscript).
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "TIFF", "PPM")
+# What a folder is searched for; a file that is named is tried whatever its name.
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".pbm", ".pgm", ".ppm", ".pnm")
 
 _SIXTEEN_BIT_MODES = frozenset({"I", "I;16", "I;16B", "I;16L", "I;16N"})
 _GREY_MODES = frozenset({"1", "L", "LA", "La"}) | _SIXTEEN_BIT_MODES
@@ -42,6 +44,11 @@ def decode_image(source: Path | bytes, *, name: str = "") -> Image.Image:
     """
     with _opened(source, name) as image:
         return _plain(ImageOps.exif_transpose(image))
+
+
+def is_hidden(path: Path) -> bool:
+    """Whether a path below a searched folder is hidden, such as the `._a.png` that macOS leaves beside `a.png`."""
+    return any(part.startswith(".") for part in path.parts)
 
 
 def fit_image(image: Image.Image, shape: tuple[int, int, int], fit: Fit) -> NDArray[np.uint8]:

@@ -49,7 +49,7 @@ def _load_known(name: str, size: int) -> Dataset:
         )
     entry = known(name)
     classes, train, test = load_idx(folder, size=size, classes=entry.classes)
-    return assemble(train, test, name=name, title=entry.title, classes=classes, location=str(folder))
+    return assemble(train, test, name=name, title=entry.title, classes=classes, location=str(folder), source=name)
 
 
 def _load_folder(folder: Path, size: int) -> Dataset:
@@ -67,4 +67,5 @@ def _load_folder(folder: Path, size: int) -> Dataset:
             "or images in train/<class>/ and test/<class>/"
         )
     name = folder.resolve().name or "data"
-    return assemble(train, test, name=name, title=name, classes=classes, location=str(folder))
+    source = str(folder.resolve())
+    return assemble(train, test, name=name, title=name, classes=classes, location=str(folder), source=source)

@@ -2,6 +2,15 @@
 
 from capsedge.export.collapse import StaticCapsNet, collapse
 from capsedge.export.road import Exported, export_run, gate_model
-from capsedge.export.tensorrt import build_engine, choose_package
+from capsedge.export.tensorrt import build_engine, check_options, choose_package
 
-__all__ = ["Exported", "StaticCapsNet", "build_engine", "choose_package", "collapse", "export_run", "gate_model"]
+__all__ = [
+    "Exported",
+    "StaticCapsNet",
+    "build_engine",
+    "check_options",
+    "choose_package",
+    "collapse",
+    "export_run",
+    "gate_model",
+]

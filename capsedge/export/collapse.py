@@ -94,8 +94,7 @@ def collapse(network: CapsNet) -> StaticCapsNet:
     return StaticCapsNet(network).eval()
 
 
-def deployable(network: CapsNet) -> tuple[Deployable, bool]:
-    """What to export for a trained network, and whether its routing is collapsed."""
-    if isinstance(network.routing, StaticRouting):
-        return Deployable(collapse(network)).eval(), True
-    return Deployable(UnrolledCapsNet(network)).eval(), False
+def deployable(network: CapsNet) -> Deployable:
+    """What to export for a trained network: collapsed where its routing is static, else unrolled."""
+    static = isinstance(network.routing, StaticRouting)
+    return Deployable(collapse(network) if static else UnrolledCapsNet(network)).eval()

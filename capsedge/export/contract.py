@@ -14,6 +14,7 @@ from capsedge.data import Split
 from capsedge.export.gate import CPU, TOLERANCES
 from capsedge.export.onnx import layer_types
 from capsedge.models import CapsNet
+from capsedge.models.routing import StaticRouting
 from capsedge.onnx_file import read_onnx_file
 from capsedge.training import Run, lengths_of
 
@@ -21,15 +22,14 @@ GOLDEN_PER_CLASS = 2
 CLEAR_MARGIN = 10  # times the tolerance
 
 
-def build_contract(run: Run, graph: Path, network: CapsNet, validation: Split, *, collapsed: bool) -> Contract:
-    """The contract of a graph that was just exported, before the gate saw it.
+def build_contract(run: Run, graph: Path, network: CapsNet, validation: Split) -> Contract:
+    """The contract of a graph, from nothing but its run and its own bytes, before the gate saw it.
 
     Args:
         run: The run it comes from.
-        graph: The exported file, whose hashes and types are read back.
+        graph: The ONNX file, whose hashes and types are read back.
         network: The trained network, for the golden sample's lengths.
         validation: Images to take the golden sample from.
-        collapsed: Whether the routing is folded into the weights.
     """
     record, recipe = run.read_record(), run.read_recipe()
     file = read_onnx_file(graph)
@@ -41,7 +41,7 @@ def build_contract(run: Run, graph: Path, network: CapsNet, validation: Split, *
         fit=record.fit,
         recipe=recipe.name,
         routing=recipe.routing.kind,
-        collapsed=collapsed,
+        collapsed=isinstance(network.routing, StaticRouting),
         precision=layer_types(onnx.load_model(str(graph))),
         scores=record.scores,
         golden=golden_sample(network, validation, tolerance=TOLERANCES["fp32"].length),

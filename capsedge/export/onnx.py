@@ -6,14 +6,12 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import msgspec
 import onnx
 import torch
 
-from capsedge.contract import METADATA_KEY, Contract, Score, Verdict, encode
+from capsedge.contract import Contract, sealed
 from capsedge.export.collapse import Deployable
 from capsedge.files import replacing
-from capsedge.onnx_file import read_onnx_file
 
 OPSET = 20  # 17 to 24 build in TensorRT; 19 and later know fp16 scales, for quantized graphs
 LAYER_OPS = ("Conv", "Gemm", "MatMul")
@@ -57,26 +55,9 @@ def to_onnx(module: Deployable, shape: tuple[int, int, int]) -> onnx.ModelProto:
 def save_with_contract(model: onnx.ModelProto, contract: Contract, path: Path) -> None:
     """Write the model with a contract in its metadata, in place of any it has."""
     del model.metadata_props[:]
-    onnx.helper.set_model_props(model, {METADATA_KEY: encode(contract)})
+    onnx.helper.set_model_props(model, sealed(contract))
     with replacing(path) as partial:
         partial.write_bytes(model.SerializeToString(deterministic=True))
-
-
-def renew_contract(
-    path: Path, old: Contract, output: Path, *, verdict: Verdict, scores: tuple[Score, ...]
-) -> Contract:
-    """Copy a gated file with its verdict and scores; hashes and types are read again, the graph stays as it is."""
-    model, file = onnx.load_model(str(path)), read_onnx_file(path)
-    contract = msgspec.structs.replace(
-        old,
-        verdict=verdict,
-        scores=scores,
-        precision=layer_types(model),
-        graph_sha256=file.graph_sha256,
-        weights_sha256=file.weights_sha256,
-    )
-    save_with_contract(model, contract, output)
-    return contract
 
 
 def layer_types(model: onnx.ModelProto) -> dict[str, str]:

@@ -48,9 +48,8 @@ def build_engine(
     contract = contract_of(file, source=str(model))
     if contract is None or contract.verdict is None or contract.verdict.status != "accepted":
         raise ModelError(f"'{model}' carries no accepted contract: make it with capsedge export")
-    _check(batch, targets)
+    check_options(batch, targets)
     package = choose_package(targets)
-    engine.unlink(missing_ok=True)
     job = Job(package=package, onnx=str(model), engine=str(engine), batch=batch, targets=targets)
     result = _build_elsewhere(job)
     if result.errors:
@@ -96,7 +95,12 @@ def _has_gpu() -> bool:
     return torch.cuda.is_available()
 
 
-def _check(batch: tuple[int, int, int], targets: tuple[str, ...]) -> None:
+def check_options(batch: tuple[int, int, int], targets: tuple[str, ...]) -> None:
+    """Refuse batch sizes and targets that cannot be.
+
+    Raises:
+        WrongUse: They do not rise, or a target is not written as a compute capability.
+    """
     smallest, optimal, largest = batch
     if not 1 <= smallest <= optimal <= largest:
         raise WrongUse(f"batch sizes must rise from at least 1 (smallest, optimal, largest), and {batch} was given")

@@ -14,6 +14,7 @@ from capsedge.models.squash import squash, squashed_length
 from capsedge.recipe import Recipe
 
 PRIMARY_STRIDE = 2  # Table I
+MOST_ROUTING_WEIGHTS = 500_000_000  # 2 GB in float32, and three times that with Adam; Table I has 1,474,560
 
 
 class Capsules(NamedTuple):
@@ -69,7 +70,7 @@ def build_network(recipe: Recipe, *, classes: int, shape: tuple[int, int, int]) 
     """Build the network of a recipe for images of `shape` (height, width, channels).
 
     Raises:
-        WrongUse: The images are too small for the recipe's kernels.
+        WrongUse: The images are too small for the recipe's kernels, or so large that the weights would not fit.
     """
     network, routing = recipe.network, recipe.routing
     height, width, channels = shape
@@ -79,6 +80,12 @@ def build_network(recipe: Recipe, *, classes: int, shape: tuple[int, int, int]) 
         raise WrongUse(
             f"recipe '{recipe.name}' needs images of at least {smallest}x{smallest} pixels, and these have "
             f"{width}x{height}: set network.kernel or data.size"
+        )
+    weights = network.capsule_types * positions * network.primary_dim * classes * network.class_dim
+    if weights > MOST_ROUTING_WEIGHTS:
+        raise WrongUse(
+            f"recipe '{recipe.name}' would need {weights:,} routing weights for images of {width}x{height}: "
+            "set data.size to a smaller side, such as 32, or network.capsule_types to fewer"
         )
     sizes = {
         "capsules": network.capsule_types * positions,

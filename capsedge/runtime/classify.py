@@ -1,5 +1,6 @@
 """Image files in, predictions out."""
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -9,15 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from capsedge.contract import Contract
-from capsedge.data.images import decode_image, fit_image
+from capsedge.data.images import IMAGE_SUFFIXES, decode_image, fit_image, is_hidden
 from capsedge.errors import DataError, WrongUse
 from capsedge.runtime.batches import run_batches
 from capsedge.runtime.session import Session, contract_needed
-
-# A folder is searched for these; a file that is named is tried whatever its name.
-IMAGE_SUFFIXES = frozenset(
-    {".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"}
-)
 
 STDIN = Path("-")
 
@@ -88,7 +84,7 @@ def classify(
             if isinstance(image, np.ndarray):
                 yield _prediction(file, next(lengths), contract.classes, top)
             else:
-                yield Broken(str(file), image)
+                yield Broken(_shown(file), image)
 
 
 def _images_at(path: Path) -> list[Path]:
@@ -96,9 +92,10 @@ def _images_at(path: Path) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise WrongUse(f"there is no image file or folder '{path}'")
-    found = sorted(file for file in path.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file())
+    inside = (file for file in path.rglob("*") if not is_hidden(file.relative_to(path)))
+    found = sorted(file for file in inside if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file())
     if not found:
-        raise WrongUse(f"the folder '{path}' holds no images ({', '.join(sorted(IMAGE_SUFFIXES))})")
+        raise WrongUse(f"the folder '{path}' holds no images ({', '.join(IMAGE_SUFFIXES)})")
     return found
 
 
@@ -108,11 +105,16 @@ def _read(file: Path, contract: Contract) -> NDArray[np.uint8] | str:
         image = decode_image(sys.stdin.buffer.read() if file == STDIN else file)
         return fit_image(image, contract.input.shape, contract.fit)
     except DataError as error:
-        return str(error)
+        return str(error).encode("utf-8", errors="replace").decode()
 
 
 def _prediction(file: Path, lengths: NDArray[np.float32], classes: tuple[str, ...], top: int) -> Prediction:
     # A stable sort: of two capsules of one length, the first class wins, as argmax has it.
     order = np.argsort(-lengths, kind="stable")[:top]
     first, *others = (Guess(classes[index], float(lengths[index])) for index in order)
-    return Prediction(str(file), first.class_name, first.length, tuple(others))
+    return Prediction(_shown(file), first.class_name, first.length, tuple(others))
+
+
+def _shown(file: Path) -> str:
+    """A file's name as text that can be printed, also where its bytes are not UTF-8."""
+    return os.fsencode(file).decode("utf-8", errors="replace")

@@ -14,7 +14,7 @@ from capsedge.files import write_atomically
 
 
 class Position(msgspec.Struct):
-    """Where a training stands, and the sums of the metrics row that is not written yet.
+    """Where a training stands.
 
     Attributes:
         epoch: Epochs finished.
@@ -103,7 +103,7 @@ def _load(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     except FileNotFoundError as error:
         raise ModelError(f"there is no checkpoint '{path}'") from error
     except (SafetensorError, OSError) as error:
-        raise ModelError(f"'{path}' is damaged ({error}); resume from another checkpoint") from error
+        raise ModelError(f"'{path}' is damaged ({error}): restore it from a copy, or train again") from error
 
 
 def _flatten(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

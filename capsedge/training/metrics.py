@@ -14,12 +14,14 @@ class MetricsFile:
 
     Args:
         path: The file.
-        resumed_at: Rows after this step belong to work that was lost, and are dropped; 0 starts afresh.
+        resumed_at: Rows after this step belong to work that was lost, and are dropped; so is a test row, which is
+            written again at the end. 0 starts afresh.
     """
 
     def __init__(self, path: Path, resumed_at: int = 0) -> None:
         self.path = path
-        kept = [row for row in read_metrics(path) if row["step"] <= resumed_at] if path.exists() else []
+        old = read_metrics(path) if path.exists() else []
+        kept = [row for row in old if row["step"] <= resumed_at and row["kind"] != "test"]
         write_atomically(path, b"".join(_line(row) for row in kept))
 
     def append(self, row: dict[str, Any]) -> None:

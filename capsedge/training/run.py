@@ -8,7 +8,9 @@ best.safetensors    the network at its lowest validation error
 """
 
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import Literal
 
@@ -17,11 +19,16 @@ import tomli_w
 
 from capsedge.contract import Fit, Score
 from capsedge.data import Dataset, load_dataset
-from capsedge.errors import DataError, ModelError
+from capsedge.errors import DataError, ModelError, WrongUse
 from capsedge.files import write_atomically
 from capsedge.models import CapsNet, build_network
 from capsedge.recipe import Recipe, from_values, to_values
 from capsedge.training.checkpoint import load_network
+
+try:
+    import fcntl
+except ModuleNotFoundError:  # Windows: no lock there
+    fcntl = None  # type: ignore[assignment]
 
 RUNS = Path("runs")
 
@@ -35,7 +42,8 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
         shape: Height, width and channels of an image.
         fit: How other images are brought to that shape.
         data: The data set, in words.
-        data_source: What the recipe's data source was resolved to, to load the same images again.
+        data_source: The known name, or the absolute path, that loads the images again.
+        data_sha256: Hash of all images and labels (`Dataset.sha256`).
         scores: Validation and test errors of the best weights, once finished.
         best_epoch: The epoch, from 1, with the lowest validation error.
         seconds: Time spent training.
@@ -49,6 +57,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     fit: Fit
     data: str
     data_source: str
+    data_sha256: str
     scores: tuple[Score, ...] = ()
     best_epoch: int = 0
     seconds: float = 0.0
@@ -81,6 +90,21 @@ class Run:
         """Metrics, one JSON object a line."""
         return self.path / "metrics.jsonl"
 
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from training in this folder; the system lifts the lock when the process ends.
+
+        Raises:
+            WrongUse: Another process trains in it.
+        """
+        with (self.path / ".lock").open("w") as file:
+            if fcntl is not None:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except OSError as error:
+                    raise WrongUse(f"run '{self.path}' is being trained by another process") from error
+            yield
+
     def create(self, recipe: Recipe, record: RunRecord) -> None:
         """Write a new run's recipe and record."""
         write_atomically(self.path / "recipe.toml", tomli_w.dumps(to_values(recipe)))
@@ -99,7 +123,7 @@ class Run:
         path = self.path / "run.json"
         try:
             return msgspec.json.decode(path.read_bytes(), type=RunRecord)
-        except FileNotFoundError as error:
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise ModelError(
                 f"'{self.path}' is not a run: it has no run.json; give a folder that train made"
             ) from error
@@ -115,7 +139,7 @@ class Run:
         path = self.path / "recipe.toml"
         try:
             return from_values(tomllib.loads(path.read_text(encoding="utf-8")), source=str(path))
-        except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError, WrongUse) as error:
             raise ModelError(f"'{path}' cannot be read: {error}") from error
 
     def load_dataset(self) -> Dataset:
@@ -126,10 +150,10 @@ class Run:
         """
         record = self.read_record()
         dataset = load_dataset(record.data_source, size=self.read_recipe().data.size)
-        if (dataset.description, dataset.classes, dataset.shape) != (record.data, record.classes, record.shape):
+        if dataset.sha256() != record.data_sha256:
             raise DataError(
-                f"run '{self.path}' was trained on {record.data}, and '{record.data_source}' now holds "
-                f"{dataset.description}: bring the first back"
+                f"run '{self.path}' was trained on {record.data}, and '{record.data_source}' now holds other images "
+                f"({dataset.description}): bring the first back"
             )
         return dataset
 
@@ -147,12 +171,22 @@ class Run:
         return network.eval()
 
 
-def new_run(name: str, root: Path = RUNS) -> Run:
-    """A run folder that does not exist yet: root/name, root/name-2, and so on."""
-    number = 1
-    while (path := root / (name if number == 1 else f"{name}-{number}")).exists():
-        number += 1
-    return Run(path)
+@contextmanager
+def new_run(name: str, root: Path = RUNS) -> Iterator[Run]:
+    """Make a folder that nobody has: root/name, root/name-2, and so on; it goes again if nothing is put into it."""
+    for number in count(1):
+        path = root / (name if number == 1 else f"{name}-{number}")
+        try:
+            path.mkdir(parents=True)  # the check and the taking in one, so that two trainings never share a folder
+            break
+        except FileExistsError:
+            continue
+    try:
+        yield Run(path)
+    finally:
+        for folder in (path, root):
+            if not any(folder.iterdir()):
+                folder.rmdir()
 
 
 def newest_run(*, status: Iterable[str], root: Path = RUNS) -> Run:
@@ -164,6 +198,7 @@ def newest_run(*, status: Iterable[str], root: Path = RUNS) -> Run:
     wanted = tuple(status)
     for record in sorted(root.glob("*/run.json"), key=lambda path: path.stat().st_mtime_ns, reverse=True):
         run = Run(record.parent)
-        if run.read_record().status in wanted:
-            return run
+        with suppress(ModelError):  # a damaged run is told of when it is named
+            if run.read_record().status in wanted:
+                return run
     raise ModelError(f"there is no {' or '.join(wanted)} run in '{root}/': start one with capsedge train")

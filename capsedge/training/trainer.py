@@ -1,8 +1,9 @@
 """Algorithm 1: alternate steps on the weights (margin loss) and on the routing coefficients (routing objective)."""
 
+import logging
+import math
 import time
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -13,7 +14,6 @@ from torch.nn.functional import one_hot
 from capsedge import __version__
 from capsedge.contract import Score
 from capsedge.data import Dataset
-from capsedge.data.known import KNOWN
 from capsedge.errors import Interrupted, ModelError, ProviderError
 from capsedge.models import CapsNet, build_network, margin_loss, reconstruction_loss
 from capsedge.recipe import Recipe
@@ -63,7 +63,6 @@ class Trainer:
         self.fabric = _fabric(device, recipe.train.precision)
         torch.manual_seed(recipe.train.seed)
         self.network = build_network(recipe, classes=len(dataset.classes), shape=dataset.shape)
-        # Adam's defaults are those of Sabour et al. 2017 and of TensorFlow but for epsilon.
         optimizer = torch.optim.Adam(self.network.parameters(), lr=recipe.train.rate)
         self.module, self.optimizer = self.fabric.setup(self.network, optimizer)
         self.routing_step = routing_step(self.network.routing, recipe.routing)
@@ -102,14 +101,15 @@ class Trainer:
 
         Raises:
             Interrupted: Ctrl-C or a termination signal came; the state was saved.
+            WrongUse: Another process trains in the run's folder.
             ModelError: The loss is no longer a number.
         """
-        metrics = MetricsFile(self.run.metrics, self.position.step)
-        observer.started(self.position, self.recipe.train.epochs, len(self.batches))
-        with Interruption() as interruption:
+        with self.run.locked(), Interruption() as interruption:
+            metrics = MetricsFile(self.run.metrics, self.position.step)
+            observer.started(self.position, self.recipe.train.epochs, len(self.batches))
             while self.position.epoch < self.recipe.train.epochs:
                 self._epoch(metrics, observer, interruption)
-        return self._finish(metrics, observer)
+            return self._finish(metrics, observer)
 
     def _epoch(self, metrics: MetricsFile, observer: Observer, interruption: Interruption) -> None:
         position = self.position
@@ -118,6 +118,7 @@ class Trainer:
             self.iterate(images, labels)
             position.step += 1
             position.batch += 1
+            clock.images += len(labels)
             observer.stepped(len(labels))
             if position.step % ROW_EVERY == 0 or position.batch == len(self.batches):
                 self._write_training_row(metrics, observer, clock)
@@ -169,27 +170,31 @@ class Trainer:
     def _write_training_row(self, metrics: MetricsFile, observer: Observer, clock: "_Clock") -> None:
         loss, wrong, images = self.sums.tolist()
         self.sums.zero_()
-        seconds = clock.lap()
+        images_here, seconds = clock.images, clock.lap()  # the sums may hold images of an interrupted session
         self.position.seconds += seconds
-        if not loss - loss == 0:  # NaN and infinity
-            raise ModelError(
-                f"training diverged: the loss is {loss} at step {self.position.step}; "
-                "lower train.rate or routing.rate"
-            )
+        self._check_finite(loss)
         row = {
             "kind": "training",
             "epoch": self.position.epoch + 1,
             "step": self.position.step,
             "loss": loss / images,
             "error": wrong / images,
-            "images_per_second": images / seconds,
+            "images_per_second": images_here / seconds,
         }
         metrics.append(row)
         observer.measured(row)
 
+    def _check_finite(self, loss: float) -> None:
+        if not math.isfinite(loss):
+            raise ModelError(
+                f"training diverged: the loss is {loss} at step {self.position.step}; "
+                "lower train.rate or routing.rate"
+            )
+
     def _validate(self, metrics: MetricsFile, observer: Observer) -> None:
         position = self.position
         score = evaluate(self.network, self.dataset.validation, self.fabric.device)
+        self._check_finite(score.loss)
         if position.best_error is None or score.error < position.best_error:
             position.best_error, position.best_epoch = score.error, position.epoch
             save_weights(self.run.best, self.network)
@@ -224,12 +229,6 @@ class Trainer:
         self.run.write_record(record)
         return record
 
-    def _data_source(self) -> str:
-        """What loads these very images again: the name that was found, or the folder, from wherever it is asked."""
-        if self.dataset.name in KNOWN:
-            return self.dataset.name
-        return str(Path(self.recipe.data.source).expanduser().resolve())
-
     def _optimizers(self) -> dict[str, torch.optim.Optimizer]:
         optimizers: dict[str, torch.optim.Optimizer] = {"weights": self.optimizer.optimizer}
         if self.routing_step is not None:
@@ -246,7 +245,8 @@ class Trainer:
             shape=self.dataset.shape,
             fit=self.dataset.fit,
             data=self.dataset.description,
-            data_source=self._data_source(),
+            data_source=self.dataset.source,
+            data_sha256=self.dataset.sha256(),
             versions={
                 "capsedge": __version__,
                 "torch": str(torch.__version__),
@@ -258,14 +258,15 @@ class Trainer:
 
 
 class _Clock:
-    """Seconds since it was last asked."""
+    """Seconds, and images, since it was last asked."""
 
     def __init__(self) -> None:
+        self.images = 0
         self.start = time.perf_counter()
 
     def lap(self) -> float:
         now = time.perf_counter()
-        seconds, self.start = now - self.start, now
+        seconds, self.start, self.images = now - self.start, now, 0
         return seconds
 
 
@@ -277,6 +278,7 @@ def _fabric(device: str, precision: str) -> Fabric:
             f"--device cuda: torch {torch.__version__} finds no CUDA device here; "
             "use --device cpu, or install a CUDA build of torch and the NVIDIA driver"
         )
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces the precision, as we do
     fabric = Fabric(accelerator=device, devices=1, precision="bf16-mixed" if precision == "bf16" else "32-true")
     fabric.launch()
     return fabric

@@ -115,7 +115,7 @@ def test_a_folder_with_files_is_not_filled(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
     result = capsedge("train", *TINY, "--run", "mine", cwd=tmp_path)
-    assert "'mine' is not empty" in one_line(result, 2)
+    assert "'mine' is not an empty folder" in one_line(result, 2)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,9 @@ def test_a_folder_with_files_is_not_filled(tmp_path: Path) -> None:
     [
         ([], 1, "there is no finished or training run in 'runs/': start one with capsedge train"),
         (["nowhere"], 1, "'nowhere' is not a run"),
-        (["--trt-batch", "1,2"], 2, "wants three numbers such as 1,8,64, and was given '1,2'"),
+        (["--trt", "--trt-batch", "1,2"], 2, "wants three numbers such as 1,8,64, and was given '1,2'"),
+        (["--trt", "--trt-target", "ampere"], 2, "such as sm86, and 'ampere' was given"),
+        (["--trt-batch", "1,2,4"], 2, "add --trt"),
         (["--output", "model.engine"], 2, "wants a name that ends in .onnx"),
     ],
 )

@@ -31,7 +31,7 @@ def test_json_carries_the_whole_record(edge: Edge, models: Path) -> None:
     [
         ("altered-weight.onnx", "' on CPUExecutionProvider breaks its contract: its weights classes.weight were alt"),
         ("altered-graph.onnx", "' on CPUExecutionProvider breaks its contract: its graph was altered, its weights w"),
-        ("truncated.onnx", "' is not a whole ONNX file (it ends 100 bytes too early); export or copy it again"),
+        ("truncated.onnx", "' is not a whole ONNX file (it ends"),
         ("text.onnx", "' is not a whole ONNX file"),
         ("foreign.onnx", "' carries no capsedge contract"),
         ("newer.onnx", "' has a contract of schema 99, this capsedge reads up to 1: upgrade capsedge"),

@@ -109,14 +109,29 @@ def test_the_choice_is_the_stated_permutation_whatever_numpy_or_the_seed_of_othe
 
 def test_the_description_counts_the_images_of_the_three_splits() -> None:
     dataset = assemble(
-        numbered([0, 1] * 10), numbered([0, 1, 0]), name="n", title="Things", classes=("a", "b"), location="/here"
+        numbered([0, 1] * 10),
+        numbered([0, 1, 0]),
+        name="n",
+        title="Things",
+        classes=("a", "b"),
+        location="/here",
+        source="/here",
     )
     assert dataset.description == "Things: 16 training, 4 validation, 3 test images"
     assert (dataset.shape, dataset.name, dataset.location, dataset.fit) == (SHAPE, "n", "/here", Fit())
 
 
+def test_the_hash_tells_any_other_pixel_or_label() -> None:
+    one, two = made_of(numbered([0, 1]), numbered([0])), made_of(numbered([0, 1]), numbered([1]))
+    assert one.sha256() == made_of(numbered([0, 1]), numbered([0])).sha256()
+    assert one.sha256() != two.sha256()
+    two = made_of(numbered([0, 1]), numbered([0]))
+    two.train.images[1, 0, 0, 0] ^= 1
+    assert one.sha256() != two.sha256()
+
+
 def made_of(train: Split, test: Split) -> Dataset:
-    return Dataset("n", ("a", "b"), train, train, test, Fit(), "", "")
+    return Dataset("n", ("a", "b"), train, train, test, Fit(), "", "", "")
 
 
 def test_a_data_set_without_test_images_is_refused() -> None:

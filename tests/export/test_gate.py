@@ -74,7 +74,7 @@ CORRUPTIONS: list[tuple[Callable[[Model], None], str]] = [
     (a_wrong_weight, "a length differs by"),
     (a_wrong_scale, "a length differs by"),
     (a_transposed_kernel, "a length differs by"),
-    (swapped_class_names, "the classes are ['trouser', 't-shirt'"),
+    (swapped_class_names, "its contract has classes ('trouser', 't-shirt'"),
     (a_nan, "lengths are NaN or infinite"),
     (a_class_too_few, ""),
 ]

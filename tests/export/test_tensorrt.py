@@ -5,14 +5,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import onnx
 import pytest
 
-from capsedge.contract import EngineManifest, decode
+from capsedge.contract import EngineManifest, decode, encode
 from capsedge.errors import MissingExtra, ModelError, WrongUse
-from capsedge.export import build_engine, choose_package
+from capsedge.export import build_engine, choose_package, export_run
 from capsedge.export.engine_worker import Job, build
-from capsedge.runtime.engine import manifest_path
+from capsedge.runtime.engine import manifest_path, read_manifest
 from capsedge.training import Run
 
 rtx = pytest.importorskip("tensorrt_rtx")
@@ -78,12 +79,25 @@ def test_what_tensorrt_refuses_is_named_by_node(exported: Run) -> None:
         build_engine(broken)
 
 
-def test_a_failed_build_keeps_no_engine_not_even_an_older_one(exported: Run) -> None:
+def test_a_failed_build_changes_nothing(exported: Run) -> None:
     model = exported.path / "model.onnx"
-    build_engine(model)
+    engine, manifest = build_engine(model)
+    before = engine.read_bytes()
     with pytest.raises(ModelError):
         build_engine(model, targets=("sm33",))
-    assert not (exported.path / "model.engine").exists()
+    assert engine.read_bytes() == before
+    assert read_manifest(engine) == manifest
+
+
+def test_an_engine_of_an_older_model_does_not_stay_beside_a_newer_one(exported: Run) -> None:
+    engine, manifest = build_engine(exported.path / "model.onnx")
+    export_run(exported)  # the same graph: the engine still belongs to it
+    assert engine.exists()
+    older = msgspec.structs.replace(manifest.contract, graph_sha256="0" * 64)
+    manifest_path(engine).write_text(encode(msgspec.structs.replace(manifest, contract=older)))
+    export_run(exported)
+    assert not engine.exists()
+    assert not manifest_path(engine).exists()
 
 
 def test_without_tensorrt_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

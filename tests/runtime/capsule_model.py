@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from capsedge.contract import METADATA_KEY, Contract, Fit, Golden, Input, Verdict, encode, pack_images
+from capsedge.contract import Contract, Fit, Golden, Input, Verdict, pack_images, sealed
 from capsedge.onnx_file import read_onnx_file
 
 CLASSES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
@@ -123,7 +123,7 @@ def save_with(model: onnx.ModelProto, contract: Contract, file: Path) -> None:
     """Write the model with a contract as it is, whether it is true or not."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
-    helper.set_model_props(copy, {METADATA_KEY: encode(contract)})
+    helper.set_model_props(copy, sealed(contract))
     onnx.save(copy, file)
 
 

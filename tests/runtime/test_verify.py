@@ -8,7 +8,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from capsedge.contract import Contract, contract_of, pack_images
+from capsedge.contract import METADATA_KEY, Contract, contract_of, pack_images
 from capsedge.errors import ModelError
 from capsedge.onnx_file import read_onnx_file
 from capsedge.runtime.feeds import Arrays
@@ -43,6 +43,14 @@ def test_a_model_as_it_was_exported_is_accepted(good: Path) -> None:
 
 def test_a_model_of_a_fixed_batch_is_accepted(models: Path) -> None:
     assert verified(models / "batch-of-2.onnx").ok
+
+
+def test_a_contract_that_was_edited_is_noticed_whatever_field(good: Path, tmp_path: Path) -> None:
+    model = onnx.load(good)
+    entry = next(prop for prop in model.metadata_props if prop.key == METADATA_KEY)
+    entry.value = entry.value.replace('"pad"', '"crop"')
+    onnx.save(model, tmp_path / "edited.onnx")
+    assert verified(tmp_path / "edited.onnx").problems == ("its contract was altered",)
 
 
 def test_an_altered_weight_is_named(models: Path) -> None:

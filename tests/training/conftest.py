@@ -24,4 +24,5 @@ def little() -> Dataset:
         fit=whole.fit,
         description="230 images of the subset",
         location=whole.location,
+        source=whole.source,
     )

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from capsedge.errors import DataError, ModelError
+from capsedge.errors import DataError, ModelError, WrongUse
 from capsedge.training import Run, new_run, newest_run
 from tests.tiny import tiny_recipe, train_tiny
 
@@ -19,11 +19,28 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def test_a_new_run_never_takes_a_folder_that_exists(tmp_path: Path) -> None:
-    assert new_run("x", tmp_path).path == tmp_path / "x"
-    (tmp_path / "x").mkdir()
-    assert new_run("x", tmp_path).path == tmp_path / "x-2"
-    (tmp_path / "x-2").mkdir()
-    assert new_run("x", tmp_path).path == tmp_path / "x-3"
+    with new_run("x", tmp_path) as one, new_run("x", tmp_path) as two, new_run("x", tmp_path) as three:
+        assert [run.path.name for run in (one, two, three)] == ["x", "x-2", "x-3"]
+
+
+def test_a_new_run_that_nothing_was_put_into_goes_again(tmp_path: Path) -> None:
+    with new_run("used", tmp_path / "runs") as run:
+        (run.path / "file").write_text("x")
+    with pytest.raises(ZeroDivisionError), new_run("unused", tmp_path / "runs"):
+        raise ZeroDivisionError
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["used"]
+    with new_run("unused", tmp_path / "other"):
+        pass
+    assert not (tmp_path / "other").exists()
+
+
+def test_two_processes_cannot_train_in_one_folder(finished: Run, tmp_path: Path) -> None:
+    shutil.copytree(finished.path, tmp_path / "run")
+    run = Run(tmp_path / "run")
+    with run.locked(), pytest.raises(WrongUse, match="is being trained by another process"), run.locked():
+        pass
+    with run.locked():  # free again
+        pass
 
 
 def test_the_newest_run_is_the_one_written_last(finished: Run, tmp_path: Path) -> None:
@@ -57,13 +74,14 @@ def test_images_that_changed_since_the_training_are_refused(tmp_path: Path, monk
     for part, name, number in [(p, n, k) for p in ("train", "test") for n in ("cat", "dog") for k in range(12)]:
         file = tmp_path / "pets" / part / name / f"{number}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(np.full((17, 17), number * 9 + len(name), np.uint8)).save(file)
+        Image.fromarray(np.full((17, 17), number * 9 + ord(name[0]), np.uint8)).save(file)
     monkeypatch.chdir(tmp_path)
     run = train_tiny(tmp_path / "run", tiny_recipe("data.source=pets", "train.epochs=1"))
     monkeypatch.chdir("/")  # the folder is found again from anywhere
     assert len(run.load_dataset().test) == 24
-    (tmp_path / "pets" / "train" / "cat" / "3.png").unlink()
+    cats, dogs = (tmp_path / "pets" / "train" / name / "3.png" for name in ("cat", "dog"))
+    cats.write_bytes(dogs.read_bytes())  # as many images as before, of the same size
     with pytest.raises(
-        DataError, match=r"was trained on pets: .* and '.*pets' now holds pets: .*bring the first back"
+        DataError, match=r"was trained on pets: .* and '.*pets' now holds other images \(pets: .*bring the first back"
     ):
         run.load_dataset()
