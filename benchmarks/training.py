@@ -32,6 +32,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
     parser.add_argument("--no-decoder", action="store_true", help="leave the reconstruction network out")
+    parser.add_argument("--set", action="append", default=[], help="change a value of every recipe, as in train")
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--json", type=Path, help="write every sample to this file")
     options = parser.parse_args()
@@ -81,6 +82,7 @@ def _trainer(kind: str, options: argparse.Namespace, folder: Path) -> Trainer:
             f"train.batch_size={options.batch}",
             f"train.precision={options.precision}",
             *(["network.decoder=[]"] if options.no_decoder else []),
+            *options.set,
         ],
     )
     return Trainer(recipe, load_dataset("fashion-mnist-subset"), Run(folder / kind))

@@ -1,6 +1,7 @@
 """`capsedge train` and `capsedge export` as a person types them, in an empty folder."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -99,6 +100,15 @@ def test_ctrl_c_leaves_a_run_that_resume_finishes(tmp_path: Path) -> None:
         (["--resume"], 1, "there is no training run in 'runs/'"),
         (["--resume", "mnist-l2"], 2, "leave out RECIPE"),
         (["--resume", "--run", "nowhere"], 1, "'nowhere' is not a run"),
+        (["--resume", "--run", "/dev/null"], 1, "'/dev/null' is not a run"),
+        (["--run", "/dev/null"], 2, "'/dev/null' is not an empty folder"),
+        (["--download", "--data", "."], 2, "'.' is a folder; what can be downloaded is: fashion-mnist, mnist"),
+        ([""], 2, "unknown recipe ''"),
+        (
+            ["--set", "network.capsule_types=100000", "--data", "fashion-mnist-subset"],
+            2,
+            "routing weights for images of",
+        ),
         (["--data", "no/such/folder"], 2, "no/such/folder"),
         (["absent.toml"], 2, "there is no recipe file 'absent.toml'"),
         (["--set", "network.kernel=15", "--data", "fashion-mnist-subset"], 2, "at least 29x29 pixels"),
@@ -131,6 +141,34 @@ def test_a_folder_with_files_is_not_filled(tmp_path: Path) -> None:
 )
 def test_a_mistake_in_export_is_one_line(arguments: list[str], code: int, words: str, tmp_path: Path) -> None:
     assert words in one_line(capsedge("export", *arguments, cwd=tmp_path), code)
+
+
+def test_names_of_any_spelling_go_through_the_command_line(tmp_path: Path) -> None:
+    """An apostrophe would break a TOML string, a bracket is markup to rich, a space must be quoted for a shell."""
+    shutil.copytree("capsedge/data/fashion-mnist-subset", tmp_path / "john's mnist")
+    run = "runs/a [red]b[/b]"
+    result = capsedge(
+        "train", "--data", "john's mnist", *TINY[2:], "--set", "train.epochs=1", "--run", run, cwd=tmp_path
+    )
+    assert result.returncode == 0, result.stderr
+    assert f"next: capsedge export '{run}'" in result.stderr
+    record = msgspec.json.decode((tmp_path / run / "run.json").read_bytes())
+    assert record["data_source"] == str(tmp_path / "john's mnist")
+
+
+def test_a_missing_part_of_an_extra_is_no_bug_of_capsedge(tmp_path: Path) -> None:
+    code = "import sys; sys.modules['lightning_fabric'] = None; from capsedge.cli import main; main()"
+    result = subprocess.run(
+        [sys.executable, "-c", code, "train", *TINY],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env=_env(),
+    )
+    line = one_line(result, 1)
+    assert "is not installed" in line
+    assert "pip install 'capsedge[train,export]'" in line
 
 
 def test_a_folder_of_ones_own_images_goes_the_whole_road(tmp_path: Path) -> None:

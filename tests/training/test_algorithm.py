@@ -1,5 +1,6 @@
 """Algorithm 1 against its equations, written out a second time in double precision; autograd gives the gradients."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from capsedge.recipe import Recipe
 from capsedge.training import Run, Trainer
 from capsedge.training.batches import Batches
 from capsedge.training.metrics import read_metrics
-from tests.tiny import tiny_recipe, train_tiny
+from tests.tiny import Silent, tiny_recipe
 
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8  # Kingma and Ba 2015
 
@@ -26,16 +27,16 @@ class Written:
     Attributes:
         weights: Every parameter by its name.
         b: Routing coefficients.
-        losses: Loss that each weight step saw.
+        loss: Mean of what the weight steps saw.
     """
 
     weights: dict[str, Tensor]
     b: Tensor
-    losses: list[float]
+    loss: float
 
 
-def by_hand(recipe: Recipe, data: Dataset, factors: tuple[float, ...] = (1.0,)) -> Written:
-    """One epoch of Algorithm 1; `factors` are the schedule's, one an iteration."""
+def by_hand(recipe: Recipe, data: Dataset) -> Written:
+    """One epoch of Algorithm 1 from the seed's network, in double precision."""
     torch.manual_seed(recipe.train.seed)
     network = build_network(recipe, classes=10, shape=(28, 28, 1))
     weights = {name: each.detach().double().requires_grad_() for name, each in network.named_parameters()}
@@ -50,11 +51,13 @@ def by_hand(recipe: Recipe, data: Dataset, factors: tuple[float, ...] = (1.0,)) 
         device=torch.device("cpu"),
     )
     losses, steps = [], 0
-    for factor, (pixels, labels) in zip(factors, batches.epoch(0), strict=True):
-        images = pixels.double()
+    for iteration, (pixels, labels) in enumerate(batches.epoch(0)):
+        images, factor = pixels.double(), schedule(iteration, len(batches), recipe)
         for _ in range(recipe.routing.n_b):
             u = primary(weights, images)
-            loss = total_loss(weights, torch.einsum("bid,idjk,ij->bjk", u, weights["routing.weight"], b), images, labels, recipe)
+            loss = total_loss(
+                weights, torch.einsum("bid,idjk,ij->bjk", u, weights["routing.weight"], b), images, labels, recipe
+            )
             adam.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             adam.param_groups[0]["lr"] = recipe.train.rate * factor
@@ -63,15 +66,24 @@ def by_hand(recipe: Recipe, data: Dataset, factors: tuple[float, ...] = (1.0,)) 
         if not recipe.routing.reuse_primary:
             u = primary(weights, images)
         for _ in range(recipe.routing.n_r):
-            b.requires_grad_()
+            b = b.detach().requires_grad_()
             v = torch.einsum("bid,idjk,ij->bjk", u.detach(), weights["routing.weight"].detach(), b)
             (g,) = torch.autograd.grad(objective(v, b, labels, recipe), b)
-            b, steps = b.detach(), steps + 1
             if recipe.routing.step == "adam":
+                steps += 1
                 m, s = BETA_1 * m + (1 - BETA_1) * g, BETA_2 * s + (1 - BETA_2) * g**2
                 g = m / (1 - BETA_1**steps) / ((s / (1 - BETA_2**steps)).sqrt() + EPSILON)
-            b = b + recipe.routing.rate * factor * g
-    return Written({name: each.detach() for name, each in weights.items()}, b, losses)
+            b = b.detach() + recipe.routing.rate * factor * g
+    return Written({name: each.detach() for name, each in weights.items()}, b, sum(losses) / len(losses))
+
+
+def schedule(iteration: int, iterations: int, recipe: Recipe) -> float:
+    match recipe.train.schedule:
+        case "step":
+            return recipe.train.decay ** (iteration // recipe.train.decay_steps)
+        case "cosine":
+            return (1 + math.cos(math.pi * iteration / iterations)) / 2
+    return 1.0
 
 
 def primary(weights: dict[str, Tensor], images: Tensor) -> Tensor:
@@ -106,3 +118,84 @@ def objective(v: Tensor, b: Tensor, labels: Tensor, recipe: Recipe) -> Tensor:
         data = data / len(labels)
     size = b.abs().sum() if recipe.routing.kind == "l1" else b.square().sum()  # eq 14, eq 10
     return data - recipe.routing.penalty * size
+
+
+ASCENT = ("routing.step=ascent", "routing.rate=0.05")
+TWO_BATCHES = "train.batch_size=115"
+
+# A recipe, and others that its training must be told from: each is a mistake that one could make in the code.
+CASES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "ascent in b on capsules computed again, of two steps each": (
+        (*ASCENT, "routing.penalty=0.1", "routing.n_b=2", "routing.n_r=2", "routing.reuse_primary=false"),
+        ("routing.reuse_primary=true", "routing.n_b=1", "routing.n_r=1"),
+    ),
+    "ascent in b on the weight step's capsules": (
+        (*ASCENT, "routing.reuse_primary=true"),
+        ("routing.reuse_primary=false", "routing.reduction=sum"),
+    ),
+    "one step of Adam": ((), ("routing.step=ascent", "routing.kind=l1")),
+    "two steps of Adam on the sum": (
+        ("routing.n_r=2", "routing.reduction=sum", "routing.penalty=0.01"),
+        ("routing.n_r=1", "routing.reduction=mean", "routing.penalty=0"),
+    ),
+    "ascent with the L1 penalty on a negative b": (
+        (*ASCENT, "routing.kind=l1", "routing.b0=-1.5", "routing.penalty=0.1"),
+        ("routing.kind=l2", "routing.penalty=0"),
+    ),
+    "Adam with the L1 penalty": (
+        ("routing.kind=l1", "routing.b0=0.7", "routing.penalty=1e-4"),
+        ("routing.kind=l2", "routing.penalty=0"),
+    ),
+    "reconstruction": (
+        ("network.decoder=[16]", "routing.n_b=2"),
+        ("train.reconstruction=0", "train.reconstruction=0.0001"),
+    ),
+    "rates that halve at each iteration": (
+        (TWO_BATCHES, "train.schedule=step", "train.decay=0.5", "train.decay_steps=1"),
+        ("train.schedule=constant",),
+    ),
+    "rates that fall along a cosine": ((*ASCENT, TWO_BATCHES, "train.schedule=cosine"), ("train.schedule=constant",)),
+    "another seed, and shifted images": (
+        (TWO_BATCHES, "train.seed=3", "data.shift=2"),
+        ("train.seed=0", "data.shift=0"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("overrides", "mistakes"), CASES.values(), ids=CASES)
+def test_training_is_algorithm_1_computed_by_hand(
+    overrides: tuple[str, ...], mistakes: tuple[str, ...], little: Dataset, tmp_path: Path
+) -> None:
+    whole = ("train.epochs=1", "train.batch_size=230", "train.schedule=constant", *overrides)
+    recipe = tiny_recipe(*whole)
+    trainer = Trainer(recipe, little, Run(tmp_path / "run"), device="cpu")
+    trainer.start()
+    trainer.train(Silent())
+
+    written = by_hand(recipe, little)
+    b, weights = trainer.network.routing.b, dict(trainer.network.named_parameters())
+    assert isinstance(b, Tensor)
+    assert farthest({"b": b}, {"b": written.b}) < tolerance_of_b(recipe)
+    assert weights.keys() == written.weights.keys()
+    assert farthest(weights, written.weights) < tolerance_of_weights(recipe)
+    (row,) = (row for row in read_metrics(trainer.run.metrics) if row["kind"] == "training")
+    assert row["loss"] == pytest.approx(written.loss, rel=1e-5)
+
+    for mistake in mistakes:
+        other = by_hand(tiny_recipe(*whole, mistake), little)
+        told_by_b = farthest({"b": other.b}, {"b": written.b}) > 10 * tolerance_of_b(recipe)
+        told_by_weights = farthest(other.weights, written.weights) > 10 * tolerance_of_weights(recipe)
+        assert told_by_b or told_by_weights, mistake
+
+
+def farthest(some: dict[str, Tensor], others: dict[str, Tensor]) -> float:
+    return max((each.detach() - others[name]).abs().max().item() for name, each in some.items())
+
+
+def tolerance_of_b(recipe: Recipe) -> float:
+    """A hundredth of Adam's step, which is `rate` long even where float32 leaves a small gradient few digits."""
+    return recipe.routing.rate / 100 if recipe.routing.step == "adam" else 1e-6
+
+
+def tolerance_of_weights(recipe: Recipe) -> float:
+    return recipe.train.rate / 100

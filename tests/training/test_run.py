@@ -71,10 +71,7 @@ def test_a_run_without_a_finished_epoch_has_no_best(finished: Run, tmp_path: Pat
 
 
 def test_images_that_changed_since_the_training_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for part, name, number in [(p, n, k) for p in ("train", "test") for n in ("cat", "dog") for k in range(12)]:
-        file = tmp_path / "pets" / part / name / f"{number}.png"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(np.full((17, 17), number * 9 + ord(name[0]), np.uint8)).save(file)
+    draw_pets(tmp_path / "pets")
     monkeypatch.chdir(tmp_path)
     run = train_tiny(tmp_path / "run", tiny_recipe("data.source=pets", "train.epochs=1"))
     monkeypatch.chdir("/")  # the folder is found again from anywhere
@@ -85,3 +82,22 @@ def test_images_that_changed_since_the_training_are_refused(tmp_path: Path, monk
         DataError, match=r"was trained on pets: .* and '.*pets' now holds other images \(pets: .*bring the first back"
     ):
         run.load_dataset()
+
+
+def test_a_folder_with_the_name_of_a_known_data_set_is_recorded_as_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw_pets(tmp_path / "mnist")
+    monkeypatch.chdir(tmp_path)
+    run = train_tiny(tmp_path / "run", tiny_recipe("data.source=./mnist", "train.epochs=1"))
+    monkeypatch.chdir("/")
+    assert run.read_record().data_source == str((tmp_path / "mnist").resolve())
+    assert run.load_dataset().classes == ("cat", "dog")
+
+
+def draw_pets(folder: Path) -> None:
+    """A data set of plain images, 17 pixels wide, the smallest that the kernels take."""
+    for part, name, number in [(p, n, k) for p in ("train", "test") for n in ("cat", "dog") for k in range(12)]:
+        file = folder / part / name / f"{number}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((17, 17), number * 9 + ord(name[0]), np.uint8)).save(file)

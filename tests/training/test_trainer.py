@@ -1,32 +1,44 @@
-"""Algorithm 1 against a loop written from the paper, and resuming against never having stopped."""
+"""What a training leaves behind, and resuming against never having stopped."""
 
+import dataclasses
 import os
 import signal
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor
 
-from capsedge.data import Dataset
+from capsedge.data import Dataset, Split
 from capsedge.errors import Interrupted, ModelError, ProviderError
 from capsedge.models import build_network
-from capsedge.models.routing import StaticRouting
 from capsedge.recipe import Recipe
 from capsedge.training import Run, Trainer
-from capsedge.training.batches import Batches
 from capsedge.training.checkpoint import Position
 from capsedge.training.metrics import read_metrics
 from tests.tiny import tiny_recipe
 
 
-class Quiet:
-    """An observer that counts, and can press Ctrl-C after a number of steps."""
+class Clock:
+    """Stands in for the module `time`: a second passes when a test says so."""
 
-    def __init__(self, interrupt_after: int | None = None) -> None:
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def perf_counter(self) -> float:
+        return self.seconds
+
+
+class Quiet:
+    """An observer that counts, can press Ctrl-C after a number of steps, and lets a second pass at each."""
+
+    def __init__(self, interrupt_after: int | None = None, clock: Clock | None = None) -> None:
+        self.clock = clock or Clock()
         self.steps = 0
         self.rows: list[dict[str, Any]] = []
         self.interrupt_after = interrupt_after
@@ -36,6 +48,7 @@ class Quiet:
 
     def stepped(self, images: int) -> None:
         self.steps += 1
+        self.clock.seconds += 1
         if self.steps == self.interrupt_after:
             os.kill(os.getpid(), signal.SIGINT)
 
@@ -43,14 +56,16 @@ class Quiet:
         self.rows.append(row)
 
 
-def train(recipe: Recipe, data: Dataset, path: Path, interrupt_after: int | None = None) -> Run:
+def train(
+    recipe: Recipe, data: Dataset, path: Path, interrupt_after: int | None = None, clock: Clock | None = None
+) -> Run:
     run = Run(path)
     trainer = Trainer(recipe, data, run, device="cpu")
     if (path / "run.json").exists():
         trainer.resume()
     else:
         trainer.start()
-    trainer.train(Quiet(interrupt_after))
+    trainer.train(Quiet(interrupt_after, clock))
     return run
 
 
@@ -72,43 +87,52 @@ def test_every_routing_kind_learns_and_leaves_a_finished_run(base: str, little: 
     assert rows[-1]["kind"] == "test"
 
 
-def test_one_iteration_is_algorithm_1_computed_by_hand(little: Dataset, tmp_path: Path) -> None:
-    """Two weight steps, then two routing steps on fresh primary capsules, by autograd on the objective."""
-    recipe = tiny_recipe(
-        "train.epochs=1", "train.batch_size=230", "routing.n_b=2", "routing.n_r=2", "routing.reuse_primary=false",
-        "routing.step=ascent", "routing.rate=0.05", "routing.penalty=0.1", "train.schedule=constant",
-    )  # fmt: skip
-    trainer = Trainer(recipe, little, Run(tmp_path / "run"), device="cpu")
-    trainer.start()
-    trainer.train(Quiet())
+def test_the_seed_alone_decides_the_weights(little: Dataset, tmp_path: Path) -> None:
+    def weights(seed: int, drawn_before: int) -> Tensor:
+        torch.manual_seed(drawn_before)
+        trainer = Trainer(tiny_recipe(f"train.seed={seed}"), little, Run(tmp_path / "run"), device="cpu")
+        return trainer.network.conv.weight.detach()
 
-    torch.manual_seed(recipe.train.seed)
+    assert torch.equal(weights(3, drawn_before=1), weights(3, drawn_before=2))
+    assert not torch.equal(weights(3, drawn_before=1), weights(4, drawn_before=1))
+
+
+def test_the_best_network_is_the_one_that_the_validation_images_choose(little: Dataset, tmp_path: Path) -> None:
+    """The labels are what the network says after one epoch (validation) and after three (test)."""
+    constant = ("train.schedule=constant", "train.rate=0.005")
+    after_1 = train(tiny_recipe(*constant, "train.epochs=1"), little, tmp_path / "1")
+    after_3 = train(tiny_recipe(*constant, "train.epochs=3"), little, tmp_path / "3")
+    first, third = (answers(run, little.test) for run in (after_1, after_3))
+    assert (first != third).any()
+    torn = dataclasses.replace(
+        little,
+        validation=Split(little.validation.images, answers(after_1, little.validation)),
+        test=Split(little.test.images, third),
+    )
+    run = train(tiny_recipe(*constant, "train.epochs=3"), torn, tmp_path / "run")
+
+    record = run.read_record()
+    assert record.best_epoch == 1
+    assert [(score.split, score.error) for score in record.scores] == [
+        ("validation", 0),
+        ("test", pytest.approx((first != third).mean())),
+    ]
+    best, expected, last = (load_file(path) for path in (run.best, after_1.last, run.last))
+    assert best.keys() == {key for key in expected if key.startswith("network.")}
+    assert all(torch.equal(best[key], expected[key]) for key in best)
+    assert not torch.equal(best["network.conv.weight"], last["network.conv.weight"])
+
+
+def answers(run: Run, split: Split) -> NDArray[np.int64]:
+    """First classes by the network of a run's last epoch."""
+    recipe = run.read_recipe()
     network = build_network(recipe, classes=10, shape=(28, 28, 1))
-    adam = torch.optim.Adam(network.parameters(), lr=recipe.train.rate)
-    batches = Batches(little.train, batch_size=230, seed=0, shift=0, device=torch.device("cpu"))
-    ((images, labels),) = batches.epoch(0)
-    for _ in range(2):
-        lengths = network(images).lengths
-        targets = torch.eye(10)[labels]
-        loss = targets * (0.9 - lengths).clamp(min=0) ** 2 + 0.5 * (1 - targets) * (lengths - 0.1).clamp(min=0) ** 2
-        adam.zero_grad()
-        loss.sum(1).mean().backward()
-        adam.step()
-    u = network.primary(torch.relu(network.conv(images))).detach()
-    assert isinstance(network.routing, StaticRouting)
-    b = network.routing.b.clone()
-    signs = 2 * torch.eye(10)[labels] - 1
-    for _ in range(2):
-        b = b.detach().requires_grad_()
-        v = torch.einsum("bid,idjk,ij->bjk", u, network.routing.weight.detach(), b)
-        value = (signs * v.square().sum(2)).sum() / len(labels) - 0.1 * b.square().sum()
-        value.backward()  # type: ignore[no-untyped-call]
-        assert b.grad is not None
-        b = b + 0.05 * b.grad
-    assert (b - 1).abs().max() > 1e-4  # the step is long enough to see
-    torch.testing.assert_close(trainer.network.routing.b, b.detach(), atol=1e-6, rtol=1e-5)
-    for name, parameter in network.named_parameters():
-        torch.testing.assert_close(trainer.network.get_parameter(name), parameter, atol=1e-6, rtol=1e-5, msg=name)
+    tensors = load_file(run.last)
+    network.load_state_dict({name: tensors[f"network.{name}"] for name in network.state_dict()})
+    images = torch.from_numpy(split.images).permute(0, 3, 1, 2) / 255
+    with torch.no_grad():
+        first: NDArray[np.int64] = network(images).lengths.argmax(1).numpy()
+    return first
 
 
 @pytest.mark.parametrize(
@@ -151,6 +175,32 @@ def test_rows_after_the_checkpoint_are_dropped_when_a_killed_run_is_resumed(litt
     with (tmp_path / "parts" / "metrics.jsonl").open("ab") as file:  # work done after the checkpoint, then a cut line
         file.write(b'{"kind":"training","step":7,"loss":9.0}\n{"kind":"trai')
     assert timeless(train(recipe, little, tmp_path / "parts")) == timeless(whole)
+
+
+def test_a_resumed_run_counts_the_images_and_seconds_of_each_session_once(
+    little: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clock on which every iteration takes a second; each epoch has batches of 64, 64, 64 and 38 images."""
+    clock = Clock()
+    monkeypatch.setattr("capsedge.training.trainer.time", clock)
+    with pytest.raises(Interrupted):
+        train(tiny_recipe(), little, tmp_path / "run", interrupt_after=2, clock=clock)
+    run = train(tiny_recipe(), little, tmp_path / "run", clock=clock)
+    speeds = [row["images_per_second"] for row in read_metrics(run.metrics) if row["kind"] == "training"]
+    assert speeds == [(64 + 38) / 2, 230 / 4, 230 / 4]  # the first 128 images are the interrupted session's
+    assert run.read_record().seconds == 12
+
+
+def test_a_run_that_ended_before_it_was_marked_finished_writes_its_test_row_once(
+    little: Dataset, tmp_path: Path
+) -> None:
+    run = train(tiny_recipe(), little, tmp_path / "run")
+    finished, rows = run.read_record(), read_metrics(run.metrics)
+    run.write_record(msgspec.structs.replace(finished, status="training", scores=(), best_epoch=0))
+    train(tiny_recipe(), little, run.path)
+    assert read_metrics(run.metrics) == rows
+    assert [row["kind"] for row in rows].count("test") == 1
+    assert run.read_record() == finished
 
 
 def test_frozen_coefficients_stay_and_the_others_move(little: Dataset, tmp_path: Path) -> None:
