@@ -45,7 +45,7 @@ def bench(
     from capsedge.cli.console import print_json
     from capsedge.runtime import bench as measure
     from capsedge.runtime.models import find_model
-    from capsedge.runtime.session import open_session
+    from capsedge.runtime.open import open_session
 
     files = [find_model(model) for model in models] if models else [find_model()]
     with ExitStack() as stack:

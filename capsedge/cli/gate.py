@@ -28,7 +28,7 @@ def gate(
 ) -> None:
     """Hold a file on the disk against the network of its run; a rejected file is set aside as MODEL.rejected."""
     from capsedge.cli.console import percent, print_json, say
-    from capsedge.runtime.session import model_file
+    from capsedge.runtime.open import model_file
 
     require("torch", extra="train")
     require("onnx", extra="export")

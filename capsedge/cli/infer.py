@@ -42,7 +42,7 @@ def infer(
     from capsedge.cli.console import err, out, print_json, say
     from capsedge.runtime.classify import Broken, Prediction, classify, find_images
     from capsedge.runtime.models import find_model
-    from capsedge.runtime.session import open_session
+    from capsedge.runtime.open import open_session
 
     files = find_images(images)
     with open_session(find_model(model), provider=provider, threads=threads) as session:
@@ -58,7 +58,8 @@ def infer(
         else:
             broken = _print_table(answers)
     if broken:
-        raise DataError(f"{broken} of {len(files)} images could not be read; the others are done")
+        done = "; the others are done" if broken < len(files) else ""
+        raise DataError(f"{broken} of {len(files)} images could not be read{done}")
 
 
 def _with_progress(answers: "Iterable[Prediction | Broken]", count: int) -> "Iterator[Prediction | Broken]":

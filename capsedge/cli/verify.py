@@ -30,7 +30,7 @@ def verify(
     """Replay the model's golden sample on this machine and compare its weights' hashes; needs no data set."""
     from capsedge.cli.console import out, print_json
     from capsedge.runtime.models import find_model
-    from capsedge.runtime.session import open_session
+    from capsedge.runtime.open import open_session
     from capsedge.runtime.verify import verify as replay
 
     with open_session(find_model(model), provider=provider, threads=threads) as session:

@@ -18,7 +18,8 @@ from capsedge.files import write_atomically
 from capsedge.models import CapsNet
 from capsedge.onnx_file import read_onnx_file
 from capsedge.runtime.engine import manifest_path, read_manifest
-from capsedge.runtime.session import Session, open_session
+from capsedge.runtime.open import open_session
+from capsedge.runtime.session import Session
 from capsedge.training import Run
 
 

@@ -10,9 +10,9 @@ from capsedge.errors import CapsedgeError, MissingExtra, ProviderError
 from capsedge.runtime.cuda import first_device, load_cuda
 from capsedge.runtime.machine import Machine, this_machine
 from capsedge.runtime.models import find_model
+from capsedge.runtime.open import open_session
 from capsedge.runtime.placement import ORT_NAMES
 from capsedge.runtime.providers import Provider
-from capsedge.runtime.session import open_session
 from capsedge.runtime.verify import verify
 from capsedge.runtime.wheels import installed_wheels, load_onnxruntime
 

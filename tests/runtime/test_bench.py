@@ -13,7 +13,8 @@ from capsedge.errors import ModelError, WrongUse
 from capsedge.runtime import bench as module
 from capsedge.runtime.bench import LEAD_IN_SECONDS, TURN_RUNS, WARM_UP_RUNS, WARM_UP_SECONDS, bench
 from capsedge.runtime.feeds import Arrays
-from capsedge.runtime.session import Session, open_session
+from capsedge.runtime.open import open_session
+from capsedge.runtime.session import Session
 
 # A latency of which no whole number makes LEAD_IN_SECONDS: a clock of floats may not be asked about a tie.
 UNEVEN_MS = 1.2

@@ -12,7 +12,7 @@ from PIL import Image
 from capsedge.errors import ModelError, WrongUse
 from capsedge.runtime import classify as module
 from capsedge.runtime.classify import Broken, Prediction, classify, find_images
-from capsedge.runtime.session import open_session
+from capsedge.runtime.open import open_session
 from tests.runtime.capsule_model import CLASSES, evaluate, images
 
 

@@ -17,7 +17,7 @@ from capsedge.contract import Contract, EngineManifest, contract_of, encode
 from capsedge.errors import MissingExtra, ModelError, ProviderError
 from capsedge.onnx_file import read_onnx_file
 from capsedge.runtime.engine import manifest_path
-from capsedge.runtime.session import open_session
+from capsedge.runtime.open import open_session
 from capsedge.runtime.verify import verify
 from tests.runtime.capsule_model import evaluate, images
 from tests.runtime.fake_tensorrt import RELEASES, HostCuda, tensorrt

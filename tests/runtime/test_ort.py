@@ -10,7 +10,7 @@ from onnx import TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 
 from capsedge.errors import ModelError
-from capsedge.runtime.session import open_session
+from capsedge.runtime.open import open_session
 
 
 def identity(file: Path, kind: int, shape: tuple[str | int, ...]) -> Path:

@@ -13,8 +13,8 @@ import pytest
 
 from capsedge.errors import ModelError, ProviderError
 from capsedge.runtime import placement
+from capsedge.runtime.open import open_session
 from capsedge.runtime.providers import Provider
-from capsedge.runtime.session import open_session
 
 CPU = "CPUExecutionProvider"
 

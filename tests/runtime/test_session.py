@@ -9,7 +9,8 @@ import pytest
 
 from capsedge.errors import ModelError, ProviderError, WrongUse
 from capsedge.runtime.batches import run_batches
-from capsedge.runtime.session import contract_needed, open_session
+from capsedge.runtime.open import open_session
+from capsedge.runtime.session import contract_needed
 from tests.runtime.capsule_model import CLASSES, evaluate, graph, images, save_with
 
 

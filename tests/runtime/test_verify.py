@@ -12,8 +12,8 @@ from capsedge.contract import METADATA_KEY, Contract, contract_of, pack_images
 from capsedge.errors import ModelError
 from capsedge.onnx_file import read_onnx_file
 from capsedge.runtime.feeds import Arrays
+from capsedge.runtime.open import open_session
 from capsedge.runtime.ort import OrtSession
-from capsedge.runtime.session import open_session
 from capsedge.runtime.verify import Verification, verify
 from tests.runtime.capsule_model import TOLERANCE, graph, images, save_with
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from capsedge.errors import MissingExtra, ProviderError
-from capsedge.runtime.session import open_session
+from capsedge.runtime.open import open_session
 from capsedge.runtime.wheels import installed_wheels, load_onnxruntime
 
 

@@ -1,0 +1,48 @@
+"""From a file to a session: the file's name says which runtime loads it."""
+
+from pathlib import Path
+
+from capsedge.errors import ModelError, ProviderError, WrongUse
+from capsedge.runtime.engine import EngineSession
+from capsedge.runtime.ort import OrtSession
+from capsedge.runtime.providers import Provider
+from capsedge.runtime.session import Session
+
+
+def open_session(path: str | Path, *, provider: Provider | None = None, threads: int = 0) -> Session:
+    """Load a model with the runtime that its file name asks for.
+
+    Args:
+        path: An `.onnx` file, a TensorRT `.engine`, or the folder of a run, which means its `model.onnx`.
+        provider: Where an ONNX file shall run, the CPU unless told. An engine runs on TensorRT only.
+        threads: Threads of ONNX Runtime on the CPU; 0 leaves the choice to it.
+
+    Raises:
+        ModelError: The file is missing, damaged or of another kind.
+        ProviderError: The hardware or the library that was asked for is not there.
+        MissingExtra: No ONNX Runtime is installed.
+    """
+    file = model_file(Path(path))
+    if threads < 0:
+        raise WrongUse(f"threads must be 0 (the runtime's choice) or more, {threads} was given")
+    if file.suffix == ".engine":
+        if provider not in (None, "tensorrt"):
+            raise ProviderError(f"'{file}' is a TensorRT engine and cannot run on '{provider}': give the .onnx file")
+        return EngineSession(file)
+    return OrtSession(file, provider=provider or "cpu", threads=threads)
+
+
+def model_file(path: Path) -> Path:
+    """Find the file to load at `path`: itself, or `model.onnx` where it is the folder of a run.
+
+    Raises:
+        ModelError: There is no such file, or it is not a model by its name.
+    """
+    file = path / "model.onnx" if path.is_dir() else path
+    if not file.is_file():
+        if file is not path:
+            raise ModelError(f"the folder '{path}' holds no model.onnx: capsedge export {path}")
+        raise ModelError(f"there is no model at '{path}'")
+    if file.suffix not in (".onnx", ".engine"):
+        raise ModelError(f"'{path}' must be an .onnx file, an .engine file or the folder of a run")
+    return file
