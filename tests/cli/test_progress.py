@@ -1,4 +1,4 @@
-"""What a person sees of a training: figures on the bar, a line for each epoch, nothing where nothing was asked for."""
+"""What a person sees of a training: a bar with figures, a line for each epoch, nothing where silence was wanted."""
 
 from typing import Any
 

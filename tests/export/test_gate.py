@@ -1,24 +1,33 @@
-"""The gate must be able to fail: files are corrupted on the disk and go through the command line."""
+"""The gate must be able to fail: on files corrupted on the disk, by the command line, and on sessions that lie."""
 
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
 import onnx
 import pytest
+import torch
+from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from capsedge.contract import METADATA_KEY, Contract, contract_of
+from capsedge.contract import METADATA_KEY, Contract, Fit, Input, contract_of
 from capsedge.errors import GateRejected
 from capsedge.export import export_run, road
-from capsedge.export.gate import Tolerance
+from capsedge.export.gate import TOLERANCES, Reference, Tolerance, judge, reference
+from capsedge.models import CapsNet
 from capsedge.onnx_file import read_onnx_file
+from capsedge.runtime.feeds import Arrays
+from capsedge.runtime.session import Outputs, Session
 from capsedge.training import Run
 
 Model = onnx.ModelProto
+Images = NDArray[np.uint8]
+Lengths = NDArray[np.float32]
+Lie = Callable[[Images, Lengths], None]  # changes lengths in place
 
 
 def capsedge(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -76,7 +85,7 @@ CORRUPTIONS: list[tuple[Callable[[Model], None], str]] = [
     (a_transposed_kernel, "a length differs by"),
     (swapped_class_names, "its contract has classes ('trouser', 't-shirt'"),
     (a_nan, "lengths are NaN or infinite"),
-    (a_class_too_few, ""),
+    (a_class_too_few, "model.onnx' failed to run: Non-zero status code returned while running Reshape node"),
 ]
 
 
@@ -161,3 +170,133 @@ def test_gate_needs_the_run_of_the_model(exported: Run, tmp_path: Path) -> None:
     result = capsedge("gate", str(lonely))
     assert result.returncode == 1
     assert "is not a run" in result.stderr
+
+
+class FakeSession(Session):
+    """A file in name only: it says what the network says, but for a lie."""
+
+    name, file, provider, batch_limits = "fake", Path("fake.onnx"), "fake", None
+
+    def __init__(self, network: CapsNet, contract: Contract, lie: Lie) -> None:
+        self.network = network
+        self.contract = contract
+        self.lie = lie
+
+    def run(self, images: Images) -> Outputs:
+        with torch.no_grad():
+            capsules = self.network(torch.from_numpy(images).permute(0, 3, 1, 2) / 255)
+        lengths = capsules.lengths.numpy()
+        self.lie(images, lengths)
+        return Outputs(lengths, capsules.poses.numpy())
+
+    def feeds(self, batch: int) -> Arrays:
+        raise NotImplementedError
+
+    def run_raw(self, feeds: Arrays) -> Arrays:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        pass
+
+
+def no_lie(images: Images, lengths: Lengths) -> None:
+    pass
+
+
+@pytest.fixture(scope="module")
+def network(exported_once: Run) -> CapsNet:
+    return exported_once.load_best()
+
+
+@pytest.fixture(scope="module")
+def expected(exported_once: Run, network: CapsNet) -> Reference:
+    contract = contract_of(read_onnx_file(exported_once.path / "model.onnx"), source="test")
+    assert contract is not None
+    return reference(network, contract, exported_once.load_dataset().validation)
+
+
+def test_a_session_that_says_what_the_network_says_is_accepted(network: CapsNet, expected: Reference) -> None:
+    judgement = judge(FakeSession(network, expected.contract, no_lie), expected, TOLERANCES["fp32"])
+    verdict = judgement.verdict
+    assert (verdict.status, verdict.reasons, verdict.provider, verdict.images) == ("accepted", (), "fake", 400)
+    assert verdict.top1_agreement == 1
+    assert verdict.largest_length_difference is not None
+    assert verdict.largest_length_difference < 1e-5
+    assert judgement.error == (expected.lengths.argmax(1) != expected.split.labels).mean()
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        pytest.param(lambda images: images.max((1, 2, 3)) == 0, id="black image"),
+        pytest.param(lambda images: images.min((1, 2, 3)) == 255, id="white image"),
+        pytest.param(lambda images: [len(images) == 1] * len(images), id="batch of 1"),
+        pytest.param(lambda images: [len(images) == 7] * len(images), id="batch of 7"),
+        pytest.param(lambda images: [len(images) == 250] * len(images), id="batch of 250"),
+    ],
+)
+def test_one_length_that_is_wrong_there_only_is_found(
+    where: Callable[[Images], Any], network: CapsNet, expected: Reference
+) -> None:
+    def lie(images: Images, lengths: Lengths) -> None:
+        lengths[np.flatnonzero(where(images)), 3] += 2e-4
+
+    verdict = judge(FakeSession(network, expected.contract, lie), expected, TOLERANCES["fp32"]).verdict
+    assert verdict.status == "rejected"
+    assert verdict.reasons == ("a length differs by 0.0002, more than 0.0001",)
+
+
+def test_one_nan_is_found_in_the_last_class_of_the_last_image(network: CapsNet, expected: Reference) -> None:
+    def lie(images: Images, lengths: Lengths) -> None:
+        lengths[(images == expected.split.images[-1]).all((1, 2, 3)), -1] = np.nan
+
+    verdict = judge(FakeSession(network, expected.contract, lie), expected, TOLERANCES["fp32"]).verdict
+    assert verdict.status == "rejected"
+    assert verdict.largest_length_difference is None
+    assert verdict.reasons[0] == "1 of 4690 lengths are NaN or infinite"  # of 2 + 32 + 35 + 400 images
+
+
+def test_one_other_first_class_in_400_images_is_one_too_many(network: CapsNet, expected: Reference) -> None:
+    least = expected.lengths[-1].argmin()
+
+    def lie(images: Images, lengths: Lengths) -> None:
+        lengths[(images == expected.split.images[-1]).all((1, 2, 3)), least] = 1
+
+    verdict = judge(FakeSession(network, expected.contract, lie), expected, TOLERANCES["fp32"]).verdict
+    assert verdict.status == "rejected"
+    assert verdict.top1_agreement == 399 / 400
+    assert [reason.partition(" ")[0] for reason in verdict.reasons] == ["a", "the"]  # its length differs, of course
+    assert verdict.reasons[1] == "the first class agrees on 99.75 % of the images, not 99.9 %"
+
+
+def test_first_classes_that_tie_within_the_tolerance_may_swap(network: CapsNet, expected: Reference) -> None:
+    """So lengths within the tolerance never fail by their first class: both may move by it, towards each other."""
+    second, first = np.sort(expected.lengths, axis=1)[:, -2:].T
+    tolerance = float(np.median(first - second)) / 1.8
+
+    def lie(images: Images, lengths: Lengths) -> None:
+        order = lengths.argsort(axis=1)
+        np.put_along_axis(lengths, order[:, -1:], np.take_along_axis(lengths, order[:, -1:], 1) - 0.99 * tolerance, 1)
+        np.put_along_axis(
+            lengths, order[:, -2:-1], np.take_along_axis(lengths, order[:, -2:-1], 1) + 0.99 * tolerance, 1
+        )
+
+    session = FakeSession(network, expected.contract, lie)
+    others = session.run(expected.split.images).lengths.argmax(1) != expected.lengths.argmax(1)
+    assert others.mean() >= 0.5  # margins up to 1.98 tolerances, of which the median is 1.8
+    verdict = judge(session, expected, Tolerance(length=tolerance, agreement=0.999)).verdict
+    assert (verdict.status, verdict.reasons, verdict.top1_agreement) == ("accepted", (), 1)
+
+
+@pytest.mark.parametrize(
+    ("promise", "other"),
+    [("classes", tuple("abcdefghij")), ("input", Input(28, 28, 3)), ("fit", Fit(frame="crop"))],
+)
+def test_a_contract_that_promises_something_else_is_found(
+    promise: str, other: object, network: CapsNet, expected: Reference
+) -> None:
+    contract = msgspec.structs.replace(expected.contract, **{promise: other})
+    verdict = judge(FakeSession(network, contract, no_lie), expected, TOLERANCES["fp32"]).verdict
+    assert verdict.status == "rejected"
+    (reason,) = verdict.reasons
+    assert f"{promise} {other}" in reason

@@ -4,6 +4,7 @@ import hashlib
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import onnx
@@ -70,13 +71,21 @@ def test_a_file_without_an_accepted_contract_is_not_built(exported: Run) -> None
 
 
 def test_what_tensorrt_refuses_is_named_by_node(exported: Run) -> None:
-    """SM75 takes no fp32 graph; an operator that no one knows is refused by the parser."""
     model = onnx.load_model(str(exported.path / "model.onnx"))
     next(node for node in model.graph.node if node.op_type == "Relu").op_type = "Mystery"
     broken = exported.path / "broken.onnx"
     broken.write_bytes(model.SerializeToString())
     with pytest.raises(ModelError, match="Mystery"):
         build_engine(broken)
+
+
+def test_turing_which_takes_no_fp32_graph_is_refused_in_one_line(exported: Run) -> None:
+    with pytest.raises(
+        ModelError, match=r"built no engine from '.*model\.onnx': .*SM75.*FP32.* not supported"
+    ) as caught:
+        build_engine(exported.path / "model.onnx", targets=("sm75",))
+    assert len(str(caught.value).splitlines()) == 1
+    assert not (exported.path / "model.engine").exists()
 
 
 def test_a_failed_build_changes_nothing(exported: Run) -> None:
@@ -119,8 +128,24 @@ def test_the_command_builds_and_says_that_nothing_was_executed(exported: Run) ->
     assert (exported.path / "model.engine").exists()
 
 
-def test_two_builds_in_one_process_are_never_made(exported: Run, tmp_path: Path) -> None:
-    """The worker itself works too, which the traceback of a failed subprocess would hide."""
+def test_each_build_has_a_process_of_its_own(exported: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    started = []
+    start = subprocess.run
+
+    def recorded(command: list[str], **options: Any) -> Any:
+        started.append(command)
+        return start(command, **options)
+
+    monkeypatch.setattr(subprocess, "run", recorded)
+    model = exported.path / "model.onnx"
+    with pytest.raises(ModelError, match="sm33"):
+        build_engine(model, targets=("sm33",))
+    build_engine(model)
+    assert [command[1:3] for command in started] == [["-m", "capsedge.export.engine_worker"]] * 2
+
+
+def test_the_worker_builds_in_this_process_too(exported: Run, tmp_path: Path) -> None:
+    """Here a failure has a traceback, which its process would hide."""
     job = Job(
         package="tensorrt_rtx", onnx=str(exported.path / "model.onnx"), engine=str(tmp_path / "e"), batch=(1, 1, 2)
     )
