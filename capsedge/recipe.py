@@ -18,6 +18,7 @@ DEFAULT_RECIPE = "fashion-mnist-l2-small"
 SHIPPED = Path(__file__).parent / "recipes"
 
 Count = Annotated[int, Meta(ge=1)]
+Width = Annotated[int, Meta(ge=1, le=65536)]
 # Bounded by what float32 holds, so that neither inf nor nan passes.
 Finite = Annotated[float, Meta(ge=-3e38, le=3e38)]
 Positive = Annotated[float, Meta(gt=0, le=3e38)]
@@ -39,12 +40,12 @@ class NetworkRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         decoder: Widths of the hidden layers of the reconstruction network; empty for none ("/FC" in Table II).
     """
 
-    filters: Count = 256
-    kernel: Count = 9
-    capsule_types: Count = 32
-    primary_dim: Count = 8
-    class_dim: Count = 16
-    decoder: tuple[Count, ...] = (512, 1024)
+    filters: Width = 256
+    kernel: Width = 9
+    capsule_types: Width = 32
+    primary_dim: Width = 8
+    class_dim: Width = 16
+    decoder: tuple[Width, ...] = (512, 1024)
 
 
 class RoutingRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -100,22 +100,25 @@ def _print_table(report: "LatencyReport") -> None:
 
     table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0))
     table.add_column("model", overflow="fold")
-    table.add_column("on", overflow="fold")
+    places = [row.provider.replace("ExecutionProvider", "") for row in report.models]
+    if len(set(places)) > 1:
+        table.add_column("on", overflow="fold")
     for column in ("p50 ms", "p90 ms", "p99 ms", "mean ms", "images/s"):
         table.add_column(column, justify="right", no_wrap=True)
     if len(report.models) > 1:
         table.add_column("x first", justify="right", no_wrap=True)
-    for row in report.models:
+    for row, place in zip(report.models, places, strict=True):
+        where = [place] if len(set(places)) > 1 else []
         times = [_ms(value) for value in (row.p50_ms, row.p90_ms, row.p99_ms, row.mean_ms)]
         ratio = [_times_first(row)] if len(report.models) > 1 else []
-        place = row.provider.replace("ExecutionProvider", "")
-        table.add_row(Text(_short(row.model)), place, *times, f"{row.images_per_second:,.0f}", *ratio)
+        table.add_row(Text(_short(row.model)), *where, *times, f"{row.images_per_second:,.0f}", *ratio)
     out.print(table)
     machine = report.machine
     versions = ", ".join(f"{name} {version}" for name, version in machine.onnxruntime.items())
     say(
-        f"batch {report.batch}, {report.models[0].runs} runs of each in {report.rounds} rounds, "
-        f"threads {report.threads or 'as the runtime chooses'}; {machine.cpu}, {machine.cores} cores, {versions}"
+        f"on {' and '.join(dict.fromkeys(places))}, batch {report.batch}, {report.models[0].runs} runs of each in "
+        f"{report.rounds} rounds, threads {report.threads or 'as the runtime chooses'}; "
+        f"{machine.cpu}, {machine.cores} cores, {versions}"
     )
     _say_doubts(report)
 

@@ -43,7 +43,9 @@ class ModelLatency(msgspec.Struct, frozen=True, kw_only=True):
         p99_ms: 99th percentile.
         images_per_second: Throughput of these runs, one after the other.
         times_first: Latency over that of the first model, the median over the rounds: 0.5 is twice as fast.
-        times_first_interval: 95 % confidence interval of `times_first`, or None with too few rounds.
+        times_first_interval: 95 % confidence interval of `times_first` over the rounds of this process, or None with
+            too few rounds. Another process may fall into another mode of the thread pool: run the command again
+            before believing a small difference.
         samples_ms: Every timed run in order, if they were asked for.
     """
 
