@@ -10,7 +10,7 @@ import torch
 
 from capsedge import __version__
 from capsedge.contract import Contract, Golden, Input, pack_images
-from capsedge.data import Split
+from capsedge.data import Dataset, Split
 from capsedge.export.gate import CPU, TOLERANCES
 from capsedge.export.onnx import layer_types
 from capsedge.models import CapsNet
@@ -22,14 +22,14 @@ GOLDEN_PER_CLASS = 2
 CLEAR_MARGIN = 10  # times the tolerance
 
 
-def build_contract(run: Run, graph: Path, network: CapsNet, validation: Split) -> Contract:
+def build_contract(run: Run, graph: Path, network: CapsNet, dataset: Dataset) -> Contract:
     """The contract of a graph, from nothing but its run and its own bytes, before the gate saw it.
 
     Args:
         run: The run it comes from.
         graph: The ONNX file, whose hashes and types are read back.
         network: The trained network, for the golden sample's lengths.
-        validation: Images to take the golden sample from.
+        dataset: The run's images, to take the golden sample from.
     """
     record, recipe = run.read_record(), run.read_recipe()
     file = read_onnx_file(graph)
@@ -44,7 +44,7 @@ def build_contract(run: Run, graph: Path, network: CapsNet, validation: Split) -
         collapsed=isinstance(network.routing, StaticRouting),
         precision=layer_types(onnx.load_model(str(graph))),
         scores=record.scores,
-        golden=golden_sample(network, validation, tolerance=TOLERANCES["fp32"].length),
+        golden=golden_sample(network, _golden_pool(dataset), tolerance=TOLERANCES["fp32"].length),
         graph_sha256=file.graph_sha256,
         weights_sha256=file.weights_sha256,
         versions={
@@ -55,6 +55,17 @@ def build_contract(run: Run, graph: Path, network: CapsNet, validation: Split) -
             "python": platform.python_version(),
         },
         data=record.data,
+    )
+
+
+def _golden_pool(dataset: Dataset) -> Split:
+    """The validation images; with the training images where a class has too few of the former."""
+    validation, train = dataset.validation, dataset.train
+    if np.bincount(validation.labels, minlength=len(dataset.classes)).min() >= GOLDEN_PER_CLASS:
+        return validation
+    return Split(
+        images=np.concatenate([validation.images, train.images]),
+        labels=np.concatenate([validation.labels, train.labels]),
     )
 
 

@@ -51,7 +51,7 @@ def export_run(run: Run, output: Path | None = None) -> Exported:
     candidate = output.with_name(f".candidate-{output.name}")
     try:
         write_atomically(candidate, model.SerializeToString(deterministic=True))
-        contract = build_contract(run, candidate, network, dataset.validation)
+        contract = build_contract(run, candidate, network, dataset)
         save_with_contract(model, contract, candidate)
         return Exported(output, _gate(candidate, output, network, dataset, contract))
     finally:
@@ -70,7 +70,7 @@ def gate_model(model: Path, run: Run) -> Contract:
     if contract_of(read_onnx_file(model), source=str(model)) is None:
         raise ModelError(f"'{model}' carries no contract, so there is nothing to hold it to: use capsedge export")
     network, dataset = run.load_best(), run.load_dataset()
-    return _gate(model, model, network, dataset, build_contract(run, model, network, dataset.validation))
+    return _gate(model, model, network, dataset, build_contract(run, model, network, dataset))
 
 
 def _gate(candidate: Path, output: Path, network: CapsNet, dataset: Dataset, contract: Contract) -> Contract:
