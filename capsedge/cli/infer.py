@@ -39,7 +39,7 @@ def infer(
     as_json: JsonOption = False,
 ) -> None:
     """Say what is on images: one class each, how strongly it is present, and what comes next."""
-    from capsedge.cli.console import err, out, print_json, say
+    from capsedge.cli.console import err, next_command, out, print_json, say
     from capsedge.runtime.classify import Broken, Prediction, classify, find_images
     from capsedge.runtime.models import find_model
     from capsedge.runtime.open import open_session
@@ -60,6 +60,8 @@ def infer(
     if broken:
         done = "; the others are done" if broken < len(files) else ""
         raise DataError(f"{broken} of {len(files)} images could not be read{done}")
+    if not as_json:
+        next_command("capsedge", "bench", *([model] if model is not None else []))
 
 
 def _with_progress(answers: "Iterable[Prediction | Broken]", count: int) -> "Iterator[Prediction | Broken]":

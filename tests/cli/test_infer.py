@@ -22,10 +22,10 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_folder_becomes_a_table_and_stderr_names_the_model(edge: Edge, photos: Path) -> None:
+def test_a_folder_becomes_a_table_and_stderr_names_the_model_and_the_next_command(edge: Edge, photos: Path) -> None:
     done = edge("infer", photos)
 
-    assert (done.returncode, done.stderr) == (0, "model: fashion-mnist (built in)")
+    assert (done.returncode, done.stderr) == (0, "model: fashion-mnist (built in)\nnext: capsedge bench")
     header, *rows = [line.split() for line in done.stdout.splitlines() if line.strip(" ─")]
     assert header == ["file", "class", "length", "next", "best"]
     assert [row[0] for row in rows] == [str(photos / name) for name in ("a[red].png", "b.png", "c.png")]
