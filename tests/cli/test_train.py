@@ -105,7 +105,7 @@ def test_ctrl_c_leaves_a_run_that_resume_finishes(tmp_path: Path) -> None:
         (["--download", "--data", "."], 2, "'.' is a folder; what can be downloaded is: fashion-mnist, mnist"),
         ([""], 2, "unknown recipe ''"),
         (
-            ["--set", "network.capsule_types=100000", "--data", "fashion-mnist-subset"],
+            ["--set", "network.capsule_types=60000", "--data", "fashion-mnist-subset"],
             2,
             "routing weights for images of",
         ),
