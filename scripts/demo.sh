@@ -11,7 +11,7 @@ step() {
     capsedge "$@"
 }
 
-rm -rf runs/demo-l2 runs/demo-dynamic
+rm -rf runs/demo-l2 runs/demo-dr
 
 step "A real garment, by the model that comes with capsedge" \
     infer samples/ankle-boot-1045.png
@@ -22,8 +22,8 @@ step "Collapse the routing, export to ONNX, and let the gate judge the file; bui
 step "Infer with the fresh model" \
     infer --model runs/demo-l2 samples/
 step "The baseline: dynamic routing, whose coefficients are found anew for each image" \
-    train fashion-mnist-dynamic-small --data fashion-mnist-subset --set train.epochs=1 --run runs/demo-dynamic
+    train fashion-mnist-dynamic-small --data fashion-mnist-subset --set train.epochs=1 --run runs/demo-dr
 step "It cannot be collapsed, so it is exported with its iterations unrolled" \
-    export runs/demo-dynamic
+    export runs/demo-dr
 step "Dynamic routing against the collapsed network, interleaved in one run" \
-    bench runs/demo-dynamic/model.onnx runs/demo-l2/model.onnx
+    bench runs/demo-dr/model.onnx runs/demo-l2/model.onnx
