@@ -11,7 +11,7 @@ EXTRAS := train,export,cpu,trt,dev
 ON_PATH := PATH="$(abspath $(BIN)):$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint format demo extras builtin study clean
+.PHONY: help setup test lint format demo extras bounds builtin study clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +51,10 @@ builtin: $(STAMP) ## Train and export the model that ships with capsedge (20 epo
 
 study: $(STAMP) ## Test error of L2, L1, dynamic and frozen routing after the same five epochs, two seeds
 	$(BIN)/python benchmarks/routing.py --epochs 5 --seeds 0 1
+
+bounds: $(STAMP) ## As extras, with the lowest releases that pyproject.toml admits (not gpu; torch stays as pinned)
+	@PYTHON="$(abspath $(BIN))/python" CONSTRAINTS=lower-bounds.txt bash scripts/check_extras.sh \
+		cpu train,export,cpu train,export,cpu,trt
 
 clean: ## Remove the virtual environment and what tools left behind
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

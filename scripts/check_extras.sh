@@ -3,6 +3,7 @@
 #
 #   scripts/check_extras.sh                every set
 #   scripts/check_extras.sh cpu train,cpu  these sets
+#   CONSTRAINTS=lower-bounds.txt scripts/...  with the lowest releases that pyproject.toml admits
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -41,7 +42,7 @@ install() { # --no-compile: each environment runs a few commands only
     rm -rf "$work/venv"
     "$python" -m venv "$work/venv"
     PATH="$work/venv/bin:$clean_path"
-    run pip install --quiet --no-compile -c "$root/constraints.txt" "$wheel[$1]"
+    run pip install --quiet --no-compile -c "$root/${CONSTRAINTS:-constraints.txt}" "$wheel[$1]"
     run pip check
 }
 

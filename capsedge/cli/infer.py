@@ -56,7 +56,7 @@ def infer(
                 print_json(answer)
                 broken += isinstance(answer, Broken)
         else:
-            broken = _print_table(answers)
+            broken = _print_table(answers, alone=len(files) == 1)
     if broken:
         done = "; the others are done" if broken < len(files) else ""
         raise DataError(f"{broken} of {len(files)} images could not be read{done}")
@@ -74,8 +74,12 @@ def _with_progress(answers: "Iterable[Prediction | Broken]", count: int) -> "Ite
         yield from bar.track(answers, total=count, description="classifying")
 
 
-def _print_table(answers: "Iterable[Prediction | Broken]") -> int:
-    """Print the predictions as a table and say the failures; gives the number of failures."""
+def _print_table(answers: "Iterable[Prediction | Broken]", *, alone: bool) -> int:
+    """Print the predictions as a table and say the failures; gives the number of failures.
+
+    Raises:
+        DataError: The only image could not be read: its reason is the command's one line.
+    """
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -89,6 +93,8 @@ def _print_table(answers: "Iterable[Prediction | Broken]") -> int:
     broken = 0
     for answer in answers:
         if isinstance(answer, Broken):
+            if alone:
+                raise DataError(answer.error)
             broken += 1
             say(" ".join(answer.error.split()))
             continue

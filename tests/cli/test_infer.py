@@ -121,3 +121,13 @@ def test_what_cannot_be_done_is_one_line_and_an_exit_code(
     said = [text for text in done.stderr.splitlines() if not text.startswith("model: ")]
     assert len(said) == 1
     assert said[0].startswith(line.format(**places))
+
+
+def test_a_single_broken_image_is_one_line_with_its_reason(edge: Edge, tmp_path: Path) -> None:
+    (tmp_path / "text.png").write_text("not an image")
+    done = edge("infer", tmp_path / "text.png")
+
+    assert (done.returncode, done.stdout) == (1, "")
+    model, reason = done.stderr.splitlines()
+    assert model == "model: fashion-mnist (built in)"
+    assert reason.startswith(f"capsedge: '{tmp_path / 'text.png'}' cannot be read as an image")
