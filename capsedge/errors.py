@@ -55,13 +55,21 @@ class Interrupted(CapsedgeError):
     exit_code = 130
 
 
-def nearest(given: str, known: Iterable[str]) -> str:
-    """The end of an error's line about a name that does not exist: the nearest that does, or all there are."""
+def nearest(given: str, known: Iterable[str], *, otherwise: str | None = None) -> str:
+    """The end of an error's line about a name that does not exist: the nearest that does, or what there is.
+
+    Args:
+        given: The name.
+        known: Those that exist.
+        otherwise: What to say where none is near; None lists all names.
+    """
     from difflib import get_close_matches  # only on the way to an error
 
     names = list(known)
     close = get_close_matches(given, names, n=1, cutoff=0.5)
-    return f"did you mean '{close[0]}'?" if close else f"there are: {', '.join(names) or 'none'}"
+    if close:
+        return f"did you mean '{close[0]}'?"
+    return f"there are: {', '.join(names) or 'none'}" if otherwise is None else otherwise
 
 
 def require(module: str, *, extra: str) -> ModuleType:

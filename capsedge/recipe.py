@@ -1,7 +1,8 @@
 """A recipe: network, routing, data and training in one typed record, kept as a TOML file.
 
-Shipped recipes lie in `capsedge/recipes/` and are found by name; `extends = "other"` takes another recipe's
-values first. Every number of a training is here and nowhere else.
+A shipped recipe is named after its parts in `capsedge/recipes/`, data-routing or data-routing-width, such as
+`fashion-mnist-l2-small`; they are read in the order routing, data, width, and the later win. In a file,
+`extends = "other"` takes another recipe's values first. Every number of a training is here and nowhere else.
 """
 
 import tomllib
@@ -25,7 +26,7 @@ Positive = Annotated[float, Meta(gt=0, le=3e38)]
 NotNegative = Annotated[float, Meta(ge=0, le=3e38)]
 Seed = Annotated[int, Meta(ge=0, le=2**32 - 1)]  # what torch, numpy and Python's random all take
 
-RoutingKind = Literal["l2", "l1", "dynamic", "frozen"]
+RoutingKind = Literal["l2", "l1", "frozen", "backprop", "dynamic", "kl", "em"]
 
 
 class NetworkRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -34,16 +35,22 @@ class NetworkRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         filters: Kernels of the first convolution.
         kernel: Side of both convolutions' kernels, in pixels.
+        padding: `valid` uses whole windows only; `same` pads with zeros, so that a side shrinks by the stride alone.
+        activation: Of the first convolution; `leaky-relu` (Table I, CIFAR-10) has slope 0.2 below zero.
         capsule_types: Primary capsules at each position.
         primary_dim: Dimension of a primary capsule.
+        hidden: Capsule layers between primary and class capsules, each as [capsules, dim].
         class_dim: Dimension of a class capsule.
         decoder: Widths of the hidden layers of the reconstruction network; empty for none ("/FC" in Table II).
     """
 
     filters: Width = 256
     kernel: Width = 9
+    padding: Literal["valid", "same"] = "valid"
+    activation: Literal["relu", "leaky-relu"] = "relu"
     capsule_types: Width = 32
     primary_dim: Width = 8
+    hidden: tuple[tuple[Width, Width], ...] = ()
     class_dim: Width = 16
     decoder: tuple[Width, ...] = (512, 1024)
 
@@ -52,9 +59,15 @@ class RoutingRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How primary capsules are coupled to class capsules, and how the coefficients b are learned.
 
     Attributes:
-        kind: `l2` (eq 10), `l1` (eq 14), `frozen` (b stays at `b0`), `dynamic` (Sabour et al. 2017).
-        iterations: Iterations of dynamic routing.
+        kind: Coefficients b of the network: `l2` (eq 10), `l1` (eq 14), `frozen` (b stays at `b0`), `backprop` (b
+            descends the margin loss with the weights). Coefficients of each image: `dynamic` (Sabour et al. 2017),
+            `kl` (Wang and Liu 2018), `em` (Hinton et al. 2018).
+        iterations: Iterations of dynamic, KL and EM routing.
+        temperature: alpha, the weight of the entropy in KL routing; 1 / lambda, the softness of EM's activations.
+        objective: Class capsules in the objective before squash (`raw`, eq 6) or after it (`squashed`).
         step: `ascent` is eqs 13 and 15; `adam` is Adam on the same gradient, as in the authors' early code.
+        proximal: For `l1`: the penalty as a soft threshold after the data term's step, which makes exact zeros,
+            instead of eq 15's sub-gradient, which makes none.
         rate: Step length gamma of the routing step, scaled by the same schedule as the weights' rate.
         penalty: lambda of eqs 10 and 14.
         reduction: Data term as the `mean` over the batch, or as the `sum` that eqs 10 and 14 write. With p
@@ -69,7 +82,10 @@ class RoutingRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     kind: RoutingKind = "l2"
     iterations: Count = 3
+    temperature: Positive = 1.0
+    objective: Literal["raw", "squashed"] = "raw"
     step: Literal["adam", "ascent"] = "adam"
+    proximal: bool = False
     rate: Positive = 2e-4
     penalty: NotNegative = 1e-5
     reduction: Literal["mean", "sum"] = "mean"
@@ -79,19 +95,45 @@ class RoutingRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     n_r: Count = 1
     reuse_primary: bool = True
 
+    def __post_init__(self) -> None:
+        if self.proximal and self.kind != "l1":
+            raise ValueError(f"proximal is a step of routing.kind l1, and the kind is {self.kind}")
+
 
 class DataRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which images, and how they are varied.
+    """Which images, and how those of training are varied; validation and test images never are.
 
     Attributes:
-        source: Name of a known data set, or a folder (IDX files, or train/<class>/ and test/<class>/ images).
-        shift: Largest random shift in pixels, zero padded, of training images.
+        source: Name of a known data set, or a folder (IDX files, CIFAR archives, or train/<class>/ and
+            test/<class>/ images).
         size: Side in pixels that images of a folder are fitted to; 0 keeps the size of the first.
+        overlap: 0 for the images as they are. Otherwise two images of different classes lie over each other, each
+            shifted by up to so many pixels, on a canvas larger by twice that (MultiMNIST: 4 makes 36x36 of 28x28).
+        epoch_images: Images in an epoch of overlapped ones, of which there are thousands of millions; 0 for all.
+        evaluation_images: Overlapped images to validate on, and as many to test on.
+        shift: Largest random shift in pixels, zero padded.
+        crop: Side of a random square of the image, in pixels; validation and test take the centre's. 0 for none.
+        flip: Mirror half of the images.
+        brightness: Largest change of all pixels together; 1 is from black to white.
+        contrast: Largest change of the factor 1 on each channel's distance from its mean.
+        standardize: Per-image standardization, in the network and so in the exported file.
     """
 
     source: str = "fashion-mnist"
-    shift: Annotated[int, Meta(ge=0, le=64)] = 0
     size: Annotated[int, Meta(ge=0, le=4096)] = 0
+    overlap: Annotated[int, Meta(ge=0, le=64)] = 0
+    epoch_images: Annotated[int, Meta(ge=0)] = 0
+    evaluation_images: Count = 10_000
+    shift: Annotated[int, Meta(ge=0, le=64)] = 0
+    crop: Annotated[int, Meta(ge=0, le=4096)] = 0
+    flip: bool = False
+    brightness: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    contrast: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    standardize: bool = False
+
+    def __post_init__(self) -> None:
+        if self.overlap and (self.shift or self.crop or self.flip):
+            raise ValueError("overlap places its images itself: leave out shift, crop and flip")
 
 
 class TrainRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -99,7 +141,8 @@ class TrainRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         epochs: Passes over the training images.
-        batch_size: Observations p in a minibatch.
+        validations: Validations in an epoch, evenly spread; the last is at its end.
+        batch_size: Observations p in a minibatch, on all devices together.
         rate: Adam's initial step length for the weights.
         schedule: `step` multiplies the rate by `decay` every `decay_steps` steps; `cosine` falls to `floor` over
             the whole training; `constant` does nothing.
@@ -110,6 +153,7 @@ class TrainRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     epochs: Count = 40
+    validations: Count = 1
     batch_size: Count = 128
     rate: Positive = 1e-3
     schedule: Literal["step", "cosine", "constant"] = "step"
@@ -137,7 +181,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def shipped_recipes() -> list[str]:
     """Names of the recipes that come with capsedge."""
-    return sorted(path.stem for path in SHIPPED.glob("*.toml"))
+    return sorted(_shipped())
 
 
 def load_recipe(name_or_path: str, overrides: Iterable[str] = ()) -> Recipe:
@@ -146,9 +190,7 @@ def load_recipe(name_or_path: str, overrides: Iterable[str] = ()) -> Recipe:
     Raises:
         WrongUse: The recipe, a key or a value does not exist or does not fit; the text names the nearest right one.
     """
-    path = _find(name_or_path)
-    values = _read(path)
-    values.setdefault("name", path.stem)
+    values = _find(name_or_path)
     for override in overrides:
         _apply(values, override)
     return from_values(values, source=str(name_or_path))
@@ -173,16 +215,34 @@ def to_values(recipe: Recipe) -> dict[str, Any]:
     return values
 
 
-def _find(name_or_path: str) -> Path:
+def _parts() -> list[list[Path]]:
+    """The files that shipped recipes are made of: data, routing, width."""
+    return [sorted((SHIPPED / part).glob("*.toml")) for part in ("data", "routing", "width")]
+
+
+def _shipped() -> dict[str, tuple[Path, ...]]:
+    """The parts of each shipped recipe, by its name."""
+    data, routing, width = _parts()
+    full = {f"{images.stem}-{kind.stem}": (kind, images) for images in data for kind in routing}
+    return full | {f"{name}-{side.stem}": (*parts, side) for name, parts in full.items() for side in width}
+
+
+def _find(name_or_path: str, extending: tuple[Path, ...] = ()) -> dict[str, Any]:
     path = Path(name_or_path)
     if path.suffix == ".toml":
         if not path.is_file():
             raise WrongUse(f"there is no recipe file '{name_or_path}'")
-        return path
-    shipped = SHIPPED / f"{name_or_path}.toml"
-    if shipped.is_file():
-        return shipped
-    raise WrongUse(f"unknown recipe '{name_or_path}'; {nearest(name_or_path, shipped_recipes())}")
+        return _read(path, extending)
+    shipped = _shipped()
+    if name_or_path not in shipped:
+        parts = " - ".join(f"({' '.join(path.stem for path in part)})" for part in _parts())
+        raise WrongUse(
+            f"unknown recipe '{name_or_path}'; {nearest(name_or_path, shipped, otherwise=f'a name is {parts}')}"
+        )
+    values: dict[str, Any] = {}
+    for part in shipped[name_or_path]:
+        values = _merge(values, _read(part))
+    return values | {"name": name_or_path}
 
 
 def _read(path: Path, extending: tuple[Path, ...] = ()) -> dict[str, Any]:
@@ -193,14 +253,15 @@ def _read(path: Path, extending: tuple[Path, ...] = ()) -> dict[str, Any]:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise WrongUse(f"recipe '{path}' is not valid TOML: {error}") from error
+    values.setdefault("name", path.stem)
     base = values.pop("extends", None)
     if base is None:
         return values
     # A recipe beside this one comes first, so that people can extend their own; but a person's own
     # fashion-mnist-l2.toml can extend the shipped one of that name.
     beside = path.parent / f"{base}.toml"
-    own = beside.is_file() and (beside.resolve() != chain[-1] or path.parent == SHIPPED)
-    return _merge(_read(beside if own else _find(str(base)), chain), values)
+    own = beside.is_file() and (beside.resolve() != chain[-1] or base not in _shipped())
+    return _merge(_find(str(beside if own else base), chain), values)
 
 
 def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

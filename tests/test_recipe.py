@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import tomli_w
@@ -11,6 +12,7 @@ from capsedge.recipe import (
     DEFAULT_RECIPE,
     SHIPPED,
     NetworkRecipe,
+    RoutingKind,
     from_values,
     load_recipe,
     shipped_recipes,
@@ -33,13 +35,21 @@ def test_every_shipped_recipe_loads_under_its_own_name(name: str) -> None:
 def test_the_name_of_a_shipped_recipe_says_its_data_and_its_routing(name: str) -> None:
     recipe = load_recipe(name)
     data, _, kind = name.removesuffix("-small").rpartition("-")
+    overlapped = "multi-" if recipe.data.overlap else ""
 
-    assert (recipe.data.source, recipe.routing.kind) == (data, kind)
+    assert (overlapped + recipe.data.source, recipe.routing.kind) == (data, kind)
 
 
-@pytest.mark.parametrize("name", shipped_recipes())
-def test_every_shipped_recipe_opens_with_a_comment_that_says_what_it_is(name: str) -> None:
-    assert (SHIPPED / f"{name}.toml").read_text(encoding="utf-8").startswith("# ")
+def test_every_data_set_comes_with_every_routing_kind_in_both_widths() -> None:
+    data = ("cifar-10", "fashion-mnist", "mnist", "multi-fashion-mnist", "multi-mnist")
+    names = [f"{each}-{kind}{width}" for each in data for kind in get_args(RoutingKind) for width in ("", "-small")]
+
+    assert sorted(names) == shipped_recipes()
+
+
+@pytest.mark.parametrize("path", sorted(SHIPPED.rglob("*.toml")), ids=lambda path: path.stem)
+def test_every_part_of_a_recipe_opens_with_a_comment_that_says_what_it_is(path: Path) -> None:
+    assert path.read_text(encoding="utf-8").startswith("# ")
 
 
 def test_the_default_recipe_is_shipped() -> None:
@@ -56,6 +66,27 @@ def test_the_full_width_recipes_are_table_1_of_the_paper(data: str, kind: str) -
     )
 
 
+def test_cifar_10_is_table_1_of_the_paper_with_the_augmentation_of_sabours_code() -> None:
+    recipe = load_recipe("cifar-10-l1")
+    network, data = recipe.network, recipe.data
+
+    assert (network.filters, network.capsule_types, network.decoder) == (256, 64, ())
+    assert (network.activation, network.padding) == ("leaky-relu", "same")
+    assert (data.crop, data.flip, data.standardize) == (24, True, True)
+    assert data.brightness * 255 == pytest.approx(63, abs=0.1)
+    assert (1 - data.contrast, 1 + data.contrast) == pytest.approx((0.2, 1.8))
+
+
+@pytest.mark.parametrize("kind", ["l2", "l1"])
+def test_multi_mnist_is_trained_as_section_iv_b_2_of_the_paper_says(kind: str) -> None:
+    recipe = load_recipe(f"multi-mnist-{kind}")
+    train = recipe.train
+
+    assert (train.rate, train.decay, train.decay_steps, recipe.routing.penalty) == (1e-3, 0.96, 20_000, 1e-3)
+    assert train.epochs * recipe.data.epoch_images / train.batch_size == 200_000
+    assert recipe.data.overlap == 4
+
+
 def test_fashion_mnist_is_trained_as_section_iv_of_the_paper_says() -> None:
     train = load_recipe("fashion-mnist-l2").train
 
@@ -65,7 +96,7 @@ def test_fashion_mnist_is_trained_as_section_iv_of_the_paper_says() -> None:
 
 def test_recipes_that_are_compared_differ_in_nothing_but_their_routing() -> None:
     l2 = to_values(load_recipe("fashion-mnist-l2-small"))
-    for kind in ("l1", "dynamic", "frozen"):
+    for kind in ("l1", "frozen", "backprop", "dynamic", "kl"):
         other = to_values(load_recipe(f"fashion-mnist-{kind}-small"))
         assert {key for key in l2 if l2[key] != other[key]} == {"name", "routing"}
 
@@ -158,7 +189,9 @@ def test_set_takes_lists() -> None:
         ("routing.b0=nan", "at `$.routing.b0`"),
         ("routing.b0=-inf", "at `$.routing.b0`"),
         ("train.decay=1.5", "at `$.train.decay`"),
-        ("routing.kind=l3", "Invalid enum value 'l3' - at `$.routing.kind`; there are: l2, l1, dynamic, frozen"),
+        ("routing.kind=l3", "Invalid enum value 'l3' - at `$.routing.kind`; there are: l2, l1, frozen, b"),
+        ("routing.proximal=true", "proximal is a step of routing.kind l1, and the kind is l2 - at `$.routing`"),
+        ("data.overlap=65", "at `$.data.overlap`"),
         ("train.precision=fp16", "there are: fp32, bf16"),
         ("network.decoder=[512, 0]", "at `$.network.decoder[1]`"),
         ("network.decoder=512", "at `$.network.decoder`"),
@@ -202,9 +235,15 @@ def test_an_unknown_name_is_wrong_use_that_names_the_nearest() -> None:
         load_recipe("fashion-mnist-12")
 
 
-def test_a_name_like_no_other_lists_them_all() -> None:
-    with pytest.raises(WrongUse, match=", ".join(shipped_recipes())):
+def test_a_name_like_no_other_is_told_how_names_are_made() -> None:
+    made = "a name is (cifar-10 fashion-mnist mnist multi-fashion-mnist multi-mnist) - (backprop dynamic em"
+    with pytest.raises(WrongUse, match=re.escape(made)):
         load_recipe("?")
+
+
+def test_overlapped_images_are_not_shifted_again() -> None:
+    with pytest.raises(WrongUse, match=r"overlap places its images itself: leave out shift, crop and flip"):
+        load_recipe("multi-mnist-l2", ["data.shift=2"])
 
 
 def test_a_missing_recipe_file_is_wrong_use(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
-"""`capsedge train`: Algorithm 1 with progress, metrics and checkpoints."""
+"""`capsedge train`: Algorithm 1 with progress, metrics and checkpoints, on one device or many."""
 
-from contextlib import nullcontext
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,8 +13,10 @@ from capsedge.errors import WrongUse
 from capsedge.recipe import DEFAULT_RECIPE, load_recipe, shipped_recipes
 
 if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
     from capsedge.recipe import Recipe
-    from capsedge.training import RunRecord, Trainer
+    from capsedge.training import Run, RunRecord, Trainer
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -22,6 +26,10 @@ capsedge train
 capsedge train fashion-mnist-l1 --set train.epochs=5 --set train.precision=bf16
 
 capsedge train --data my-photos/ --set data.size=32
+
+capsedge train --devices 2
+
+torchrun --nproc-per-node=2 -m capsedge train cifar-10-l2
 
 capsedge train --resume
 """
@@ -39,7 +47,7 @@ def train(
     data: Annotated[
         str | None,
         typer.Option(
-            help="A known data set, or a folder of IDX files or of train/<class>/ and test/<class>/ images."
+            help="A known data set, or a folder: IDX files, CIFAR archives, or train/<class>/ and test/<class>/."
         ),
     ] = None,
     set_: Annotated[
@@ -52,6 +60,14 @@ def train(
     ] = False,
     download: Annotated[bool, typer.Option("--download", help="Fetch a known data set that is not here.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    devices: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Devices (on a CPU: processes) that share each batch.  [dim]\\[default: 1, or torchrun's][/dim]",
+            show_default=False,
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the finished run's record as JSON.")] = False,
 ) -> None:
     """Train a capsule network: the weights by the margin loss, the routing by its own objective."""
@@ -62,14 +78,14 @@ def train(
     if resume:
         if not (recipe is None and data is None and set_ is None):
             raise WrongUse("--resume goes on with the run's own recipe: leave out RECIPE, --set and --data")
-        trainer = _resumed(run, device)
+        trainer = _resumed(run, device, devices)
     else:
         chosen = load_recipe(DEFAULT_RECIPE if recipe is None else recipe, set_ or [])
         if data is not None:
             chosen = replace(chosen, data=replace(chosen.data, source=data))
-        trainer = _fresh(chosen, run, device, download=download)
+        trainer = _fresh(chosen, run, device, devices, download=download)
     record = _train(trainer, silent=as_json)
-    if as_json:
+    if as_json and trainer.fabric.is_global_zero:
         print_json({"run": str(trainer.run.path), **_plain(record)})
     for score in record.scores:
         say(f"{score.split} error: {_with_error(score.error, score.images)} on {score.images:,} images")
@@ -77,9 +93,8 @@ def train(
     next_command("capsedge", "export", str(trainer.run.path))
 
 
-def _fresh(recipe: "Recipe", folder: Path | None, device: str, *, download: bool) -> "Trainer":
+def _fresh(recipe: "Recipe", folder: Path | None, device: str, devices: int | None, *, download: bool) -> "Trainer":
     from capsedge.cli.console import say
-    from capsedge.data import load_dataset
     from capsedge.data.known import SUBSET
     from capsedge.errors import require
 
@@ -88,14 +103,15 @@ def _fresh(recipe: "Recipe", folder: Path | None, device: str, *, download: bool
         from capsedge.data import download as fetch
 
         fetch(recipe.data.source)
-    dataset = load_dataset(recipe.data.source, size=recipe.data.size)
+    from capsedge.training import Trainer, dataset_of
 
-    from capsedge.training import Run, Trainer, new_run
-
-    if folder is not None and folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+    dataset = dataset_of(recipe.data)
+    taken = folder is not None and folder.exists() and not (folder.is_dir() and not any(folder.iterdir()))
+    if taken and _is_first():
         raise WrongUse(f"--run '{folder}' is not an empty folder: give a new one, or --resume to go on in it")
-    with nullcontext(Run(folder)) if folder is not None else new_run(recipe.name) as run:
-        trainer = Trainer(recipe, dataset, run, device=device)
+    fabric = _launched(device, recipe.train.precision, devices)
+    with _claimed(recipe.name, folder, fabric) as run:
+        trainer = Trainer(recipe, dataset, run, fabric=fabric)
         trainer.start()
     say(
         f"recipe: {recipe.name} ({recipe.routing.kind} routing, {recipe.network.filters} filters, "
@@ -104,11 +120,11 @@ def _fresh(recipe: "Recipe", folder: Path | None, device: str, *, download: bool
     say(f"data:   {dataset.description}, from {dataset.location}")
     if dataset.source != recipe.data.source and dataset.source == SUBSET:
         say(f"        the full {recipe.data.source} is not on this machine; --download fetches it")
-    say(f"run:    {run.path} on {trainer.fabric.device}, {recipe.train.precision}")
+    say(f"run:    {run.path} on {_devices(fabric)}, {recipe.train.precision}")
     return trainer
 
 
-def _resumed(folder: Path | None, device: str) -> "Trainer":
+def _resumed(folder: Path | None, device: str, devices: int | None) -> "Trainer":
     from capsedge.cli.console import say
     from capsedge.errors import require
 
@@ -119,10 +135,40 @@ def _resumed(folder: Path | None, device: str) -> "Trainer":
     record, recipe = run.read_record(), run.read_recipe()
     if record.status == "finished":
         raise WrongUse(f"run '{run.path}' is finished: export it, or start a new one")
-    trainer = Trainer(recipe, run.load_dataset(), run, device=device)
+    dataset = run.load_dataset()
+    trainer = Trainer(recipe, dataset, run, fabric=_launched(device, recipe.train.precision, devices))
     trainer.resume()
     say(f"resumes {run.path} ({recipe.name}) at epoch {trainer.position.epoch + 1}, step {trainer.position.step}")
     return trainer
+
+
+def _is_first() -> bool:
+    """Whether this process is rank 0, or will be when the others have started."""
+    return os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0"
+
+
+def _launched(device: str, precision: str, devices: int | None) -> "Fabric":
+    """Start the devices; all but the first keep silent from here on."""
+    from capsedge.cli import console
+    from capsedge.training import launch
+
+    fabric = launch(device, precision=precision, devices=devices)
+    console.out.quiet = console.err.quiet = not fabric.is_global_zero
+    return fabric
+
+
+@contextmanager
+def _claimed(name: str, folder: Path | None, fabric: "Fabric") -> "Iterator[Run]":
+    """The run's folder: the first device takes it and tells the others."""
+    from capsedge.training import Run, new_run
+
+    taking = folder is None and fabric.is_global_zero
+    with new_run(name) if taking else nullcontext(Run(folder or Path())) as run:
+        yield Run(Path(fabric.broadcast(str(run.path))))
+
+
+def _devices(fabric: "Fabric") -> str:
+    return f"{fabric.device}" if fabric.world_size == 1 else f"{fabric.world_size} x {fabric.device.type}"
 
 
 def _train(trainer: "Trainer", *, silent: bool) -> "RunRecord":

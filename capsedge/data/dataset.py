@@ -6,44 +6,20 @@ class with a constant seed. Both parts keep the order of the files. The test ima
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from capsedge.contract import Fit
+from capsedge.data.overlap import Overlaid
+from capsedge.data.split import Split
 from capsedge.errors import DataError
 
 VALIDATION_LIMIT = 5000
 VALIDATION_SEED = 20190527
-
-
-@dataclass(frozen=True, eq=False)
-class Split:
-    """Images with their labels.
-
-    Attributes:
-        images: uint8 [N, height, width, channels], with 1 or 3 channels.
-        labels: int64 [N], positions in the data set's classes.
-
-    Raises:
-        DataError: The arrays are of another type or shape.
-    """
-
-    images: NDArray[np.uint8]
-    labels: NDArray[np.int64]
-
-    def __post_init__(self) -> None:
-        images, labels = self.images, self.labels
-        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in {1, 3}:
-            raise DataError(
-                f"a split wants images of uint8 [N, height, width, 1 or 3], and was given {_words(images)}"
-            )
-        if labels.dtype != np.int64 or labels.shape != images.shape[:1]:
-            raise DataError(f"a split wants labels of int64 [{len(images)}], and was given {_words(labels)}")
-
-    def __len__(self) -> int:
-        return len(self.labels)
+OVERLAP_SEED = 20171026  # of the training part; the others add 1 and 2
+MULTI_MNIST_REACH = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +29,7 @@ class Dataset:
     Attributes:
         name: Name of the known data set, or of the folder.
         classes: Class names in the order of the labels.
-        train: Images to train on.
+        train: Images to train on; of overlapped ones a virtual set.
         validation: Images that every choice, threshold and verdict rests on.
         test: Images that are reported on and never used to choose.
         fit: How images were fitted to `shape`, and how later ones must be.
@@ -67,7 +43,7 @@ class Dataset:
 
     name: str
     classes: tuple[str, ...]
-    train: Split
+    train: Split | Overlaid
     validation: Split
     test: Split
     fit: Fit
@@ -79,29 +55,39 @@ class Dataset:
         for part, split in (("training", self.train), ("validation", self.validation), ("test", self.test)):
             if len(split) == 0:
                 raise DataError(f"data set '{self.name}' has no {part} images")
-            if split.images.shape[1:] != self.shape:
+            if split.shape != self.shape:
                 raise DataError(
                     f"data set '{self.name}' has training images of {_size(self.shape)} "
-                    f"and {part} images of {_size(split.images.shape[1:])}"
+                    f"and {part} images of {_size(split.shape)}"
                 )
-            if split.labels.min() < 0 or split.labels.max() >= len(self.classes):
+            if split.labels_per_image != self.labels_per_image:
+                raise DataError(
+                    f"data set '{self.name}' has {self.labels_per_image} labels for a training image "
+                    f"and {split.labels_per_image} for a {part} image"
+                )
+            labels = split.base.labels if isinstance(split, Overlaid) else split.labels
+            if labels.min() < 0 or labels.max() >= len(self.classes):
                 raise DataError(
                     f"data set '{self.name}' has {len(self.classes)} classes and {part} labels "
-                    f"from {split.labels.min()} to {split.labels.max()}"
+                    f"from {labels.min()} to {labels.max()}"
                 )
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """Height, width and channels of one image."""
-        height, width, channels = self.train.images.shape[1:]
-        return height, width, channels
+        return self.train.shape
+
+    @property
+    def labels_per_image(self) -> int:
+        """1, or 2 where each image shows two."""
+        return self.train.labels_per_image
 
     def sha256(self) -> str:
-        """Hash of the classes, and of every pixel and label of the three splits, in order."""
+        """Hash of the classes and of the three splits: pixels and labels, or what decides those of a virtual set."""
         digest = hashlib.sha256(repr((self.classes, self.shape)).encode())
         for split in (self.train, self.validation, self.test):
-            digest.update(np.ascontiguousarray(split.images).data)
-            digest.update(np.ascontiguousarray(split.labels).data)
+            for part in split.content():
+                digest.update(part)
         return digest.hexdigest()
 
 
@@ -146,6 +132,43 @@ def assemble(
     )
 
 
+def overlapped(dataset: Dataset, reach: int, *, title: str, evaluation_images: int) -> Dataset:
+    """Make a data set whose images are two of another's, of different classes, laid over each other.
+
+    The three parts stay disjoint, because each pairs its own images only. Validation and test images are fixed: of
+    the virtual set of each part, items that are spread evenly, so that as many images as can be are the first of one.
+
+    Args:
+        dataset: The single images.
+        reach: Largest shift of each, in pixels; 1 or more.
+        title: What the single images are called in the description.
+        evaluation_images: Validation images, and as many test images; fewer where a virtual set holds fewer.
+
+    Raises:
+        DataError: A part has images of one class alone.
+    """
+    train, validation, test = (
+        Overlaid(part, reach, OVERLAP_SEED + position)
+        for position, part in enumerate((_single(dataset.train), dataset.validation, dataset.test))
+    )
+    held, tested = (part.spread(evaluation_images) for part in (validation, test))
+    multi = title == "MNIST" and reach == MULTI_MNIST_REACH
+    counts = (
+        f"{len(train):,} virtual training images of {len(train.base):,} single ones, "
+        f"{len(held):,} validation images of {len(validation.base):,}, "
+        f"{len(tested):,} test images of {len(test.base):,}"
+    )
+    return replace(
+        dataset,
+        name="multi-mnist" if multi else f"overlapped-{dataset.name}",
+        train=train,
+        validation=held,
+        test=tested,
+        description=f"{'MultiMNIST (overlapped MNIST)' if multi else f'overlapped {title}'}, "
+        f"two images each shifted by up to {reach} pixels: {counts}",
+    )
+
+
 def hold_out(split: Split, classes: tuple[str, ...]) -> tuple[Split, Split]:
     """Divide the training images into those to train on and those to validate on (the rule is at the top).
 
@@ -171,8 +194,10 @@ def _part(split: Split, chosen: NDArray[np.bool_]) -> Split:
     return Split(split.images[chosen], split.labels[chosen])
 
 
-def _words(array: NDArray[np.generic]) -> str:
-    return f"{array.dtype} {list(array.shape)}"
+def _single(part: Split | Overlaid) -> Split:
+    if isinstance(part, Overlaid):
+        raise TypeError("the data set is overlapped already")
+    return part
 
 
 def _size(shape: tuple[int, ...]) -> str:

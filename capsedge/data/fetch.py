@@ -25,7 +25,7 @@ def download(name: str) -> Path:
     when their checksum is right.
 
     Args:
-        name: `fashion-mnist` or `mnist`; what ships with capsedge is already there.
+        name: `fashion-mnist`, `mnist` or `cifar-10`; what ships with capsedge is already there.
 
     Returns:
         The folder that holds it.
@@ -82,7 +82,7 @@ def _fetch_file(pooch: ModuleType, name: str, entry: Known, target: Path, progre
             return
     raise DataError(
         f"cannot download '{target.name}' of '{name}' ({'; '.join(failures)}); check the network, "
-        f"or put the four files of the data set into '{target.parent}'"
+        f"or put {entry.wanted} into '{target.parent}' (from {entry.home})"
     )
 
 

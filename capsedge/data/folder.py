@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from capsedge.contract import Fit
-from capsedge.data.dataset import Split
 from capsedge.data.images import IMAGE_SUFFIXES, decode_image, fit_image, is_grey, is_hidden
+from capsedge.data.split import Split
 from capsedge.errors import DataError
 
 _MOST_THREADS = 8

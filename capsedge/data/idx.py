@@ -13,11 +13,9 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from capsedge.contract import Fit
-from capsedge.data.dataset import Split
-from capsedge.data.images import fit_image
+from capsedge.data.images import fit_images
+from capsedge.data.split import Split
 from capsedge.errors import DataError
 from capsedge.files import write_atomically
 
@@ -156,8 +154,10 @@ def _pair(folder: Path, part: Part) -> tuple[Path, Path]:
     images, labels = find_idx(folder, part, "images"), find_idx(folder, part, "labels")
     if images is None or labels is None:
         kind, dimensions = ("images", 3) if images is None else ("labels", 1)
+        there = ", ".join(path.name for path in idx_files(folder)) or "none"
         raise DataError(
-            f"'{folder}' has no file '{_PREFIXES[part][0]}-{kind}-idx{dimensions}-ubyte', nor one with .gz"
+            f"'{folder}' has no file '{_PREFIXES[part][0]}-{kind}-idx{dimensions}-ubyte', nor one with .gz; "
+            f"of the four files it holds {there}"
         )
     return images, labels
 
@@ -174,7 +174,7 @@ def _split(images_path: Path, labels_path: Path, classes: int, size: int) -> Spl
             f"'{labels_path}' gives label {labels.max()} to image {labels.argmax()}; "
             f"there are {classes} classes, numbered from 0"
         )
-    return Split(_fitted(images, size), labels.astype(np.int64))
+    return Split(fit_images(images[..., np.newaxis], size), labels.astype(np.int64))
 
 
 def _check_images(images: NDArray[np.uint8], path: Path) -> None:
@@ -182,12 +182,6 @@ def _check_images(images: NDArray[np.uint8], path: Path) -> None:
         raise DataError(f"'{path}' wants 3 dimensions (images, height, width), and has {images.ndim}")
     if images.size == 0:
         raise DataError(f"'{path}' holds no pixels: it states {' x '.join(map(str, images.shape))}")
-
-
-def _fitted(images: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    if size == 0 or images.shape[1:] == (size, size):
-        return images[..., np.newaxis]
-    return np.stack([fit_image(Image.fromarray(image), (size, size, 1), Fit()) for image in images])
 
 
 def _listed_classes(folder: Path) -> tuple[str, ...] | None:

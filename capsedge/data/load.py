@@ -1,33 +1,54 @@
 """From the name of a data set, or a folder, to its images in memory."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from capsedge.data.dataset import Dataset, assemble
+from capsedge.data.cifar import find_cifar, load_cifar
+from capsedge.data.dataset import Dataset, assemble, overlapped
 from capsedge.data.folder import load_folder
 from capsedge.data.idx import idx_files, load_idx
-from capsedge.data.known import KNOWN, SHIPPED_SUBSET, SUBSET, cache_folder, find, known
+from capsedge.data.known import KNOWN, SHIPPED_SUBSET, SUBSET, Known, cache_folder, find, known
+from capsedge.data.split import Split
 from capsedge.errors import DataError, WrongUse
 
+Parts = tuple[tuple[str, ...], Split, Split]  # class names, all training images, test images
 
-def load_dataset(source: str, *, size: int = 0) -> Dataset:
+
+def load_dataset(source: str, *, size: int = 0, overlap: int = 0, evaluation_images: int = 10_000) -> Dataset:
     """Load a data set; nothing is ever downloaded here (`download` does that when it is asked to).
 
     A known name is looked for in $CAPSEDGE_DATA, in /usr/share/datasets and in the cache folder. Where
     `fashion-mnist` is in none of them, the real subset that ships with capsedge stands in, under its own name.
 
     Args:
-        source: `fashion-mnist`, `mnist`, `fashion-mnist-subset`, or a folder: with the four IDX files (and perhaps
-            a `classes.txt`), or with `train/<class>/*` and `test/<class>/*` images. A folder with a known name is
-            given as `./mnist`.
-        size: Side in pixels that the images are fitted to; 0 keeps the size of IDX images, and of the first image
-            of a folder.
+        source: `fashion-mnist`, `mnist`, `cifar-10`, `fashion-mnist-subset`, or a folder: with the four IDX files
+            (and perhaps a `classes.txt`), with CIFAR-10's archive or what was in it, or with `train/<class>/*` and
+            `test/<class>/*` images. A folder with a known name is given as `./mnist`.
+        size: Side in pixels that the images are fitted to; 0 keeps the size of IDX and CIFAR images, and of the
+            first image of a folder.
+        overlap: 0 for the images as they are. Otherwise two of different classes lie over each other, each shifted
+            by up to so many pixels on a canvas larger by twice that.
+        evaluation_images: Overlapped images to validate on, and as many to test on.
 
     Raises:
-        WrongUse: There is no such name or folder, or the size is negative.
-        DataError: The data is not on this machine, is damaged or is of another format.
+        WrongUse: There is no such name or folder, or a number is out of its range.
+        DataError: The data is not on this machine, is damaged or is of another format, or cannot be overlapped.
     """
     if size < 0:
         raise WrongUse(f"data.size wants a number of pixels, or 0 for the images' own size, and was given {size}")
+    if overlap < 0:
+        raise WrongUse(f"data.overlap wants a shift in pixels, or 0 for single images, and was given {overlap}")
+    if evaluation_images < 1:
+        raise WrongUse(f"data.evaluation_images wants 1 or more, and was given {evaluation_images}")
+    dataset = _load(source, size)
+    if not overlap:
+        return dataset
+    title = KNOWN[dataset.source].title if dataset.source in KNOWN else dataset.name
+    return overlapped(dataset, overlap, title=title, evaluation_images=evaluation_images)
+
+
+def _load(source: str, size: int) -> Dataset:
     folder = Path(source).expanduser()
     try:
         if source in KNOWN or not folder.exists():
@@ -42,30 +63,55 @@ def _load_known(name: str, size: int) -> Dataset:
     folder = find(name)
     if folder is None and name == "fashion-mnist":
         name, folder = SUBSET, SHIPPED_SUBSET
+    entry, cached = known(name), cache_folder() / name
     if folder is None:
         raise DataError(
             f"data set '{name}' is not on this machine: add --download to fetch it, "
-            f"or put its four IDX files into '{cache_folder() / name}'"
+            f"or put {entry.wanted} into '{cached}' (from {entry.home})"
         )
-    entry = known(name)
-    classes, train, test = load_idx(folder, size=size, classes=entry.classes)
+    with _told("add --download to fetch it again" if folder == cached else f"{entry.title}: see {entry.home}"):
+        classes, train, test = _read_known(folder, size, entry)
     return assemble(train, test, name=name, title=entry.title, classes=classes, location=str(folder), source=name)
 
 
-def _load_folder(folder: Path, size: int) -> Dataset:
-    if not folder.is_dir():
+def _read_known(folder: Path, size: int, entry: Known) -> Parts:
+    if entry.form == "idx":
+        return load_idx(folder, size=size, classes=entry.classes)
+    if found := find_cifar(folder):
+        return load_cifar(found, size=size)
+    raise DataError(f"'{folder}' has no file '{entry.wanted}', nor what they unpack to")
+
+
+def _load_folder(path: Path, size: int) -> Dataset:
+    classes, train, test = _read_folder(path, size)
+    name = path.resolve().name or "data"
+    source = str(path.resolve())
+    return assemble(train, test, name=name, title=name, classes=classes, location=str(path), source=source)
+
+
+def _read_folder(path: Path, size: int) -> Parts:
+    if found := find_cifar(path):
+        with _told(f"CIFAR-10: see {KNOWN['cifar-10'].home}"):
+            return load_cifar(found, size=size)
+    if not path.is_dir():
         raise DataError(
-            f"'{folder}' is a file; a data set is a folder with IDX files, or with train/ and test/ images"
+            f"'{path}' is a file; a data set is a folder with IDX files, or with train/ and test/ images, "
+            f"or {KNOWN['cifar-10'].wanted}"
         )
-    if idx_files(folder):
-        classes, train, test = load_idx(folder, size=size)
-    elif (folder / "train").is_dir() or (folder / "test").is_dir():
-        classes, train, test = load_folder(folder, size=size)
-    else:
-        raise DataError(
-            f"'{folder}' holds no data set: wanted are IDX files (train-images-idx3-ubyte and so on), "
-            "or images in train/<class>/ and test/<class>/"
-        )
-    name = folder.resolve().name or "data"
-    source = str(folder.resolve())
-    return assemble(train, test, name=name, title=name, classes=classes, location=str(folder), source=source)
+    if idx_files(path):
+        return load_idx(path, size=size)
+    if (path / "train").is_dir() or (path / "test").is_dir():
+        return load_folder(path, size=size)
+    raise DataError(
+        f"'{path}' holds no data set: wanted are IDX files (train-images-idx3-ubyte and so on), "
+        "CIFAR-10's files, or images in train/<class>/ and test/<class>/"
+    )
+
+
+@contextmanager
+def _told(where: str) -> Iterator[None]:
+    """Let errors about the files say where to get them."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"{error} ({where})") from error

@@ -1,4 +1,4 @@
-"""What the weights descend: the margin loss (eq 16) and the reconstruction loss."""
+"""What the weights descend: the margin loss (eq 16) and the reconstruction loss, each for every image on its own."""
 
 from jaxtyping import Float
 from torch import Tensor
@@ -8,8 +8,8 @@ M_PLUS, M_MINUS, DOWN_WEIGHT = 0.9, 0.1, 0.5  # Sabour et al. 2017, section 3
 
 def margin_loss(
     lengths: Float[Tensor, "batch classes"], targets: Float[Tensor, "batch classes"]
-) -> Float[Tensor, ""]:
-    """Eq 16, summed over the classes, mean over the batch.
+) -> Float[Tensor, " batch"]:
+    """Eq 16, summed over the classes.
 
     Args:
         lengths: Lengths of the squashed class capsules.
@@ -17,11 +17,11 @@ def margin_loss(
     """
     present = (M_PLUS - lengths).clamp_min(0).square()
     absent = (lengths - M_MINUS).clamp_min(0).square()
-    return (targets * present + DOWN_WEIGHT * (1 - targets) * absent).sum(1).mean()
+    return (targets * present + DOWN_WEIGHT * (1 - targets) * absent).sum(1)
 
 
 def reconstruction_loss(
     reconstruction: Float[Tensor, "batch pixels"], images: Float[Tensor, "batch channels height width"]
-) -> Float[Tensor, ""]:
-    """Squared error, summed over the pixels, mean over the batch (Sabour et al. 2017, section 4.1)."""
-    return (reconstruction - images.flatten(1)).square().sum(1).mean()
+) -> Float[Tensor, " batch"]:
+    """Squared error, summed over the pixels (Sabour et al. 2017, section 4.1)."""
+    return (reconstruction - images.flatten(1)).square().sum(1)

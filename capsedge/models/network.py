@@ -1,5 +1,8 @@
 """The assembled network of Table I, and the builder that takes its numbers from a recipe."""
 
+import math
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -7,13 +10,16 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from capsedge.errors import WrongUse
+from capsedge.models.convolution import Convolution
 from capsedge.models.decoder import Decoder
+from capsedge.models.prepare import Prepare
 from capsedge.models.primary import PrimaryCapsules
-from capsedge.models.routing import DynamicRouting, Routing, StaticRouting
+from capsedge.models.routing import Routing, routing_layer
 from capsedge.models.squash import squash, squashed_length
 from capsedge.recipe import Recipe
 
 PRIMARY_STRIDE = 2  # Table I
+LEAK = 0.2  # TensorFlow's slope; the paper names none
 MOST_ROUTING_WEIGHTS = 500_000_000  # 2 GB in float32, and three times that with Adam; Table I has 1,474,560
 
 
@@ -40,73 +46,102 @@ class Capsules(NamedTuple):
 
 
 class CapsNet(nn.Module):
-    """Convolution, primary capsules, routing to class capsules, and a decoder where the recipe has one.
+    """Convolution, primary capsules, routing through to the class capsules, and a decoder where the recipe has one.
 
     Args:
+        prepare: Crop and standardization.
         conv: First convolution.
+        activation: Its nonlinearity.
         primary: Primary capsules.
-        routing: Routing layer.
+        hidden: Routing layers below the last.
+        routing: Routing layer to the class capsules.
         decoder: Reconstruction network, or None.
     """
 
     def __init__(
-        self, *, conv: nn.Conv2d, primary: PrimaryCapsules, routing: Routing, decoder: Decoder | None
+        self,
+        *,
+        prepare: Prepare,
+        conv: Convolution,
+        activation: nn.Module,
+        primary: PrimaryCapsules,
+        hidden: Sequence[Routing],
+        routing: Routing,
+        decoder: Decoder | None,
     ) -> None:
         super().__init__()
+        self.prepare = prepare
         self.conv = conv
+        self.activation = activation
         self.primary = primary
+        self.hidden = nn.ModuleList(hidden)
         self.routing = routing
         self.decoder = decoder
 
+    @property
+    def routing_layers(self) -> list[Routing]:
+        """All routing layers, from the primary capsules up."""
+        return [*self.hidden, self.routing]
+
     def forward(self, images: Float[Tensor, "batch channels height width"]) -> Capsules:
         """Primary and class capsules of images with values 0 to 1."""
-        u = self.primary(torch.relu(self.conv(images)))
+        u = self.primary(self.activation(self.conv(self.prepare(images))))
+        return Capsules(u, self.route(u))
+
+    def route(self, u: Float[Tensor, "batch capsules dim"]) -> Float[Tensor, "batch classes class_dim"]:
+        """Class capsules before squash, from the primary capsules through every hidden layer."""
         # Under bf16 autocast only the convolutions are worth the lost digits: lengths decide, and stay in fp32.
         with torch.autocast(u.device.type, enabled=False):
-            return Capsules(u, self.routing(u))
+            for layer in self.hidden:
+                u = squash(layer(u))
+            v: Tensor = self.routing(u)
+        return v
 
 
 def build_network(recipe: Recipe, *, classes: int, shape: tuple[int, int, int]) -> CapsNet:
     """Build the network of a recipe for images of `shape` (height, width, channels).
 
     Raises:
-        WrongUse: The images are too small for the recipe's kernels, or so large that the weights would not fit.
+        WrongUse: The images are too small for the recipe's kernels or crop, or so large that the weights would not
+            fit.
     """
-    network, routing = recipe.network, recipe.routing
-    height, width, channels = shape
-    positions = _positions(height, network.kernel) * _positions(width, network.kernel)
+    network = recipe.network
+    height, width, channels = _prepared_shape(recipe, shape)
+    positions = _positions(recipe, height) * _positions(recipe, width)
     if positions == 0:
         smallest = 2 * network.kernel - 1
         raise WrongUse(
             f"recipe '{recipe.name}' needs images of at least {smallest}x{smallest} pixels, and these have "
             f"{width}x{height}: set network.kernel or data.size"
         )
-    weights = network.capsule_types * positions * network.primary_dim * classes * network.class_dim
+    layers = [
+        (network.capsule_types * positions, network.primary_dim),
+        *network.hidden,
+        (classes, network.class_dim),
+    ]
+    weights = sum(math.prod((*below, *above)) for below, above in pairwise(layers))
     if weights > MOST_ROUTING_WEIGHTS:
         raise WrongUse(
             f"recipe '{recipe.name}' would need {weights:,} routing weights for images of {width}x{height}: "
             "set data.size to a smaller side, such as 32, or network.capsule_types to fewer"
         )
-    sizes = {
-        "capsules": network.capsule_types * positions,
-        "dim": network.primary_dim,
-        "classes": classes,
-        "class_dim": network.class_dim,
-    }
+    conv = Convolution(channels, network.filters, network.kernel, side=(height, width), padding=network.padding)
+    primary = Convolution(
+        network.filters,
+        network.capsule_types * network.primary_dim,
+        network.kernel,
+        side=conv.positions,
+        stride=PRIMARY_STRIDE,
+        padding=network.padding,
+    )
+    *hidden, last = (routing_layer(recipe.routing, below=below, above=above) for below, above in pairwise(layers))
     return CapsNet(
-        conv=nn.Conv2d(channels, network.filters, network.kernel),
-        primary=PrimaryCapsules(
-            in_channels=network.filters,
-            types=network.capsule_types,
-            dim=network.primary_dim,
-            kernel=network.kernel,
-            stride=PRIMARY_STRIDE,
-        ),
-        routing=(
-            DynamicRouting(**sizes, iterations=routing.iterations, sigma=routing.sigma)
-            if routing.kind == "dynamic"
-            else StaticRouting(**sizes, b0=routing.b0, sigma=routing.sigma)
-        ),
+        prepare=Prepare(crop=recipe.data.crop, standardize=recipe.data.standardize),
+        conv=conv,
+        activation=nn.LeakyReLU(LEAK) if network.activation == "leaky-relu" else nn.ReLU(),
+        primary=PrimaryCapsules(conv=primary, types=network.capsule_types, dim=network.primary_dim),
+        hidden=hidden,
+        routing=last,
         decoder=(
             Decoder(inputs=classes * network.class_dim, hidden=network.decoder, pixels=height * width * channels)
             if network.decoder
@@ -115,7 +150,17 @@ def build_network(recipe: Recipe, *, classes: int, shape: tuple[int, int, int]) 
     )
 
 
-def _positions(side: int, kernel: int) -> int:
+def _prepared_shape(recipe: Recipe, shape: tuple[int, int, int]) -> tuple[int, int, int]:
+    height, width, channels = shape
+    crop = recipe.data.crop
+    if crop > min(height, width):
+        raise WrongUse(f"recipe '{recipe.name}' crops to {crop}x{crop} pixels, and the images have {width}x{height}")
+    return (crop, crop, channels) if crop else shape
+
+
+def _positions(recipe: Recipe, side: int) -> int:
     """Positions of primary capsules along one side of an image of `side` pixels."""
-    features = side - kernel + 1
-    return max(0, (features - kernel) // PRIMARY_STRIDE + 1)
+    if recipe.network.padding == "same":
+        return math.ceil(side / PRIMARY_STRIDE)
+    features = side - recipe.network.kernel + 1
+    return max(0, (features - recipe.network.kernel) // PRIMARY_STRIDE + 1)

@@ -3,6 +3,7 @@
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from capsedge.models.convolution import Convolution
 from capsedge.models.squash import squash
 
 
@@ -13,18 +14,16 @@ class PrimaryCapsules(nn.Module):
     capsule type t. Capsules are numbered type by type, position by position: i = t * positions + p.
 
     Args:
-        in_channels: Channels of the feature maps below.
+        conv: Gives types * dim channels.
         types: Capsules at each position.
         dim: Components of a capsule.
-        kernel: Side of the convolution's kernel, in pixels.
-        stride: Stride of the convolution, in pixels.
     """
 
-    def __init__(self, *, in_channels: int, types: int, dim: int, kernel: int, stride: int = 2) -> None:
+    def __init__(self, *, conv: Convolution, types: int, dim: int) -> None:
         super().__init__()
         self.types = types
         self.dim = dim
-        self.conv = nn.Conv2d(in_channels, types * dim, kernel, stride)
+        self.conv = conv
 
     def forward(self, features: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch capsules dim"]:
         """Squashed primary capsules u_i, in float32 whatever the convolution's precision."""

@@ -1,90 +1,165 @@
-"""Minibatches from images that lie on the device once: order, normalization and augmentation in whole batches.
+"""Minibatches from images that lie on the device once: order, pairs, normalization and augmentation in whole batches.
 
-All randomness is a function of (seed, epoch, batch): nothing has to be saved to continue an interrupted epoch.
+All randomness is a function of (seed, epoch, batch): nothing has to be saved to continue an interrupted epoch, and
+several ranks together see what one alone would see.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
-from torch.nn.functional import pad
 
-from capsedge.data import Split
+from capsedge.data import Overlaid, Split
+from capsedge.data.counter import key_of, permuted
+from capsedge.data.overlap import bordered, laid_over
+from capsedge.recipe import DataRecipe
+from capsedge.training.augment import Augmentation, shifted
+
+__all__ = ["Batch", "Batches", "normalized", "on_device", "shifted"]
+
+Order = Callable[[int, int], Tensor]  # items of an epoch from a position to before another
+
+
+class Batch(NamedTuple):
+    """One rank's part of a minibatch; it may have no images where the last batch of an epoch is small.
+
+    Attributes:
+        images: Of 0 to 1.
+        labels: One or two an image.
+        parts: What a decoder shall draw for each label: the image itself, or each of two before they were
+            overlapped (whose brightness and contrast are as they were).
+        total: Images in the minibatch over all ranks.
+    """
+
+    images: Float[Tensor, "batch channels height width"]
+    labels: Int[Tensor, "batch labels"]
+    parts: Float[Tensor, "batch labels channels height width"]
+    total: int
 
 
 class Batches:
     """Shuffled training minibatches.
 
     Args:
-        split: Training images.
-        batch_size: Images in a minibatch; the last of an epoch may be smaller.
+        data: Training images, or the virtual set of overlapped ones.
+        recipe: How they are varied, and how many of a virtual set make an epoch.
+        batch_size: Images in a minibatch over all ranks; the last of an epoch may be smaller.
         seed: The recipe's seed.
-        shift: Largest random shift in pixels, 0 for none.
         device: Where the images live and the batches are made.
+        rank: Which of the ranks this is.
+        ranks: How many share each minibatch.
+
+    Raises:
+        WrongUse: The images are smaller than the recipe's crop.
     """
 
-    def __init__(self, split: Split, *, batch_size: int, seed: int, shift: int, device: torch.device) -> None:
-        self.images, self.labels = on_device(split, device)
+    def __init__(
+        self,
+        data: Split | Overlaid,
+        *,
+        recipe: DataRecipe,
+        batch_size: int,
+        seed: int,
+        device: torch.device,
+        rank: int = 0,
+        ranks: int = 1,
+    ) -> None:
+        self.source = _Pairs(data, recipe, device) if isinstance(data, Overlaid) else _Singles(data, device)
+        self.augmentation = Augmentation(recipe, data.shape)
         self.batch_size = batch_size
         self.seed = seed
-        self.shift = shift
+        self.device = device
+        self.share = slice(rank, None, ranks)
+
+    @property
+    def images(self) -> int:
+        """Images in an epoch over all ranks."""
+        return self.source.images
 
     def __len__(self) -> int:
         """Minibatches in an epoch."""
-        return math.ceil(len(self.labels) / self.batch_size)
+        return math.ceil(self.images / self.batch_size)
 
-    def epoch(self, epoch: int, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield images [batch, channels, height, width] of 0 to 1 and labels [batch].
+    def epoch(self, epoch: int, first: int = 0) -> Iterator[Batch]:
+        """Yield this rank's part of each minibatch.
 
         Args:
             epoch: Number of the epoch; each has its own order.
             first: Minibatches to leave out at the start, when an epoch is resumed.
         """
-        order = torch.randperm(len(self.labels), generator=_generator(self.seed, epoch))
-        for index, part in enumerate(torch.split(order, self.batch_size)):
-            if index < first:
-                continue
-            chosen = part.to(self.labels.device)
-            images = normalized(self.images[chosen])
-            if self.shift:
-                offsets = _offsets(len(chosen), self.shift, _generator(self.seed, epoch, index))
-                images = shifted(images, offsets.to(images.device))
-            yield images, self.labels[chosen]
+        order = self.source.order(self.seed, epoch)
+        for index in range(first, len(self)):
+            start = index * self.batch_size
+            items = order(start, min(start + self.batch_size, self.images))
+            draws = self.augmentation.draw(len(items), _generator(self.seed, epoch, index))
+            yield self._batch(items[self.share], [each[self.share] for each in draws], len(items))
+
+    def _batch(self, items: Tensor, draws: list[Tensor], total: int) -> Batch:
+        parts, labels = self.source.read(items)
+        single = parts.shape[1] == 1
+        pixels = parts[:, 0] if single else laid_over(parts)
+        images = self.augmentation(normalized(pixels), [each.to(self.device) for each in draws])
+        return Batch(images, labels, images[:, None] if single else normalized(parts), total)
 
 
-def on_device(split: Split, device: torch.device) -> tuple[UInt8[Tensor, "n c h w"], Int[Tensor, " n"]]:
-    """A split's images in NCHW order and its labels, on the device."""
+class _Singles:
+    """Images as they are; an epoch has each once."""
+
+    def __init__(self, split: Split, device: torch.device) -> None:
+        self.pixels, self.labels = on_device(split, device)
+        self.images = len(split)
+
+    def order(self, seed: int, epoch: int) -> Order:
+        order = torch.randperm(self.images, generator=_generator(seed, epoch)).to(self.labels.device)
+        return lambda start, stop: order[start:stop]
+
+    def read(self, items: Tensor) -> tuple[UInt8[Tensor, "n 1 c h w"], Int[Tensor, "n 1"]]:
+        return self.pixels[items][:, None], self.labels[items]
+
+
+class _Pairs:
+    """Overlapped images; epoch after epoch walks through one random order of them all, which then begins anew."""
+
+    def __init__(self, data: Overlaid, recipe: DataRecipe, device: torch.device) -> None:
+        self.data = data
+        self.pixels = torch.from_numpy(bordered(data.base.images)).to(device)
+        self.labels = torch.from_numpy(data.base.labels).to(device)
+        self.images = recipe.epoch_images or len(data)
+
+    def order(self, seed: int, epoch: int) -> Order:
+        def items(start: int, stop: int) -> Tensor:
+            walked = epoch * self.images + np.arange(start, stop)
+            rounds, positions = np.divmod(walked, len(self.data))
+            # A batch can lie on the border of two rounds.
+            chosen = [
+                permuted(positions[rounds == turn], len(self.data), key_of(seed, turn)) for turn in np.unique(rounds)
+            ]
+            return torch.from_numpy(np.concatenate(chosen))
+
+        return items
+
+    def read(self, items: Tensor) -> tuple[UInt8[Tensor, "n 2 c h w"], Int[Tensor, "n 2"]]:
+        indices, rows, columns = (
+            torch.from_numpy(each).to(self.pixels.device) for each in self.data.places(items.numpy())
+        )
+        parts = self.pixels[indices, rows, columns].permute(0, 1, 4, 2, 3).contiguous()
+        return parts, self.labels[indices[..., 0, 0]]
+
+
+def on_device(split: Split, device: torch.device) -> tuple[UInt8[Tensor, "n c h w"], Int[Tensor, "n labels"]]:
+    """A split's images in NCHW order and its labels, one or two an image, on the device."""
     images = torch.from_numpy(split.images).permute(0, 3, 1, 2).contiguous()
-    return images.to(device), torch.from_numpy(split.labels).to(device)
+    labels = torch.from_numpy(split.labels).reshape(len(split), split.labels_per_image)
+    return images.to(device), labels.to(device)
 
 
 def normalized(images: UInt8[Tensor, "..."]) -> Float[Tensor, "..."]:
     """Pixels of 0 to 1, by the very product that the exported graph does."""
     return images.float() * (1 / 255)
-
-
-def shifted(
-    images: Float[Tensor, "batch channels height width"], offsets: Int[Tensor, "batch 2"]
-) -> Float[Tensor, "batch channels height width"]:
-    """Move each image by its own (down, right) offset in pixels; what comes in is black.
-
-    Args:
-        images: A batch.
-        offsets: Whole pixels, of either sign.
-    """
-    reach = int(offsets.abs().max())
-    padded = pad(images, (reach, reach, reach, reach))
-    height, width = images.shape[2:]
-    batch = torch.arange(len(images), device=images.device)[:, None, None]
-    rows = torch.arange(height, device=images.device)[None, :, None] + reach - offsets[:, 0, None, None]
-    columns = torch.arange(width, device=images.device)[None, None, :] + reach - offsets[:, 1, None, None]
-    return padded.permute(0, 2, 3, 1)[batch, rows, columns].permute(0, 3, 1, 2).contiguous()
-
-
-def _offsets(count: int, reach: int, generator: torch.Generator) -> Tensor:
-    return torch.randint(-reach, reach + 1, (count, 2), generator=generator)
 
 
 def _generator(*key: int) -> torch.Generator:

@@ -1,14 +1,15 @@
 """Scoring a network in torch on a split, in float32 whatever it was trained in."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn.functional import one_hot
 
 from capsedge.data import Split
 from capsedge.models import CapsNet, margin_loss
+from capsedge.scoring import wrong_answers
 from capsedge.training.batches import normalized, on_device
 
 BATCH = 250
@@ -19,7 +20,7 @@ class Evaluation:
     """Scores of a network on a split.
 
     Attributes:
-        error: Share of wrong top-1 answers, 0 to 1.
+        error: Share of wrong answers, 0 to 1 (`capsedge.scoring`).
         loss: Mean margin loss.
         images: How many images were scored.
     """
@@ -39,10 +40,36 @@ def lengths_of(network: CapsNet, split: Split, device: torch.device) -> Float[Te
     return torch.cat(lengths)
 
 
-def evaluate(network: CapsNet, split: Split, device: torch.device) -> Evaluation:
-    """Error rate and margin loss of a network on a split."""
-    lengths = lengths_of(network, split, device)
-    labels = torch.from_numpy(split.labels)
-    targets = one_hot(labels, lengths.shape[1]).float()
-    wrong = (lengths.argmax(1) != labels).sum().item()
-    return Evaluation(wrong / len(labels), margin_loss(lengths, targets).item(), len(labels))
+def evaluate(
+    network: CapsNet,
+    split: Split,
+    device: torch.device,
+    *,
+    rank: int = 0,
+    ranks: int = 1,
+    summed: Callable[[Tensor], Tensor] = lambda tensor: tensor,
+) -> Evaluation:
+    """Error rate and margin loss of a network on a split.
+
+    Args:
+        network: The network.
+        split: Labelled images.
+        device: Where to compute.
+        rank: Which of `ranks` devices this is; each scores every ranks-th image.
+        ranks: Devices that share the work.
+        summed: Adds a tensor up over all devices.
+    """
+    mine = Split(split.images[rank::ranks], split.labels[rank::ranks])
+    sums = torch.zeros(2, dtype=torch.float64)
+    if len(mine):
+        lengths = lengths_of(network, mine, device)
+        targets = multi_hot(torch.from_numpy(mine.labels).view(len(mine), -1), lengths.shape[1])
+        sums[0] = int(wrong_answers(lengths.numpy(), mine.labels).sum())
+        sums[1] = margin_loss(lengths, targets).double().sum()
+    wrong, loss = summed(sums.to(device if device.type == "cuda" else "cpu")).tolist()
+    return Evaluation(wrong / len(split), loss / len(split), len(split))
+
+
+def multi_hot(labels: Int[Tensor, "batch labels"], classes: int) -> Float[Tensor, "batch classes"]:
+    """T_k of eq 16: 1 for each class that is present."""
+    return torch.zeros(len(labels), classes, device=labels.device).scatter_(1, labels, 1.0)

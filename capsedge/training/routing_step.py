@@ -1,59 +1,104 @@
 """The routing step of Algorithm 1 (lines 7 to 9): ascend the routing objective in b, with W fixed."""
 
+from collections.abc import Callable
+
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
-from capsedge.models.routing import Penalty, Routing, StaticRouting, delta, objective_gradient
+from capsedge.models import CapsNet
+from capsedge.models.routing import RoutingObjective, StaticRouting, delta
 from capsedge.recipe import RoutingRecipe
 
 
 class RoutingStep:
-    """Ascent on b, as the plain steps of eqs 13 and 15 or with Adam on the same gradient.
+    """Ascent on the b of every layer, as the plain steps of eqs 13 and 15 or with Adam on the same gradient.
+
+    Where the recipe says `proximal`, the L1 penalty is no part of the gradient: after the step on the data term each
+    b moves towards 0 by rate * lambda and stops there. For the plain step that is the proximal gradient method; for
+    Adam the threshold is not scaled by Adam's own measure, as the decay of AdamW is not.
 
     Args:
-        layer: The routing layer whose `b` is learned.
+        network: The network whose coefficients are learned.
         recipe: Kind, step, rate, penalty and reduction.
+        summed: Adds a tensor up over all devices that share a batch.
     """
 
-    def __init__(self, layer: StaticRouting, recipe: RoutingRecipe) -> None:
-        self.layer = layer
+    def __init__(
+        self, network: CapsNet, recipe: RoutingRecipe, summed: Callable[[Tensor], Tensor] = lambda tensor: tensor
+    ) -> None:
+        self.network = network
+        self.layers = [layer for layer in network.routing_layers if isinstance(layer, StaticRouting)]
         self.rate = recipe.rate
-        self.penalty = Penalty("l1" if recipe.kind == "l1" else "l2", recipe.penalty, recipe.reduction)
+        self.proximal = recipe.proximal
+        self.objective = RoutingObjective(
+            "l1" if recipe.kind == "l1" else "l2", recipe.penalty, recipe.reduction, recipe.objective
+        )
+        self.summed = summed
         kind = torch.optim.Adam if recipe.step == "adam" else torch.optim.SGD
-        self.optimizer: torch.optim.Optimizer = kind([layer.b], lr=recipe.rate, maximize=True)
+        self.optimizer: torch.optim.Optimizer = kind(
+            [layer.b for layer in self.layers], lr=recipe.rate, maximize=True
+        )
 
-    @torch.no_grad()
-    def __call__(self, u: Tensor, labels: Tensor, factor: float) -> None:
+    def __call__(
+        self,
+        u: Float[Tensor, "batch capsules dim"],
+        targets: Float[Tensor, "batch classes"],
+        *,
+        total: int,
+        factor: float,
+    ) -> None:
         """Take one step.
 
         Args:
-            u: Primary capsules, [batch, capsules, dim].
-            labels: [batch].
+            u: Primary capsules.
+            targets: 1 where a class is present, else 0.
+            total: Observations in the batch over all devices.
             factor: The schedule's factor on the rate.
         """
-        layer = self.layer
-        signs = delta(labels, layer.b.shape[1])
-        layer.b.grad = objective_gradient(u, layer(u), layer.weight, layer.b, signs, self.penalty)
+        for layer, gradient in zip(self.layers, self.gradients(u, targets, total), strict=True):
+            layer.b.grad = gradient if self.proximal else gradient - self.objective.cost_gradient(layer.b)
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate * factor
         self.optimizer.step()
+        if self.proximal:
+            for layer in self.layers:
+                layer.b.copy_(_soft_threshold(layer.b, self.rate * factor * self.objective.weight))
+
+    def gradients(
+        self, u: Float[Tensor, "batch capsules dim"], targets: Float[Tensor, "batch classes"], total: int
+    ) -> list[Float[Tensor, "capsules classes"]]:
+        """Gradients of the data term in each layer's b, over all devices."""
+        coefficients = [layer.b.requires_grad_() for layer in self.layers]
+        with torch.enable_grad():
+            value = self.objective.data(self.network.route(u), delta(targets), total)
+        found = torch.autograd.grad(value, coefficients)
+        for b in coefficients:  # for the weights' step it is a constant again
+            b.requires_grad_(False)
+        return [self.summed(gradient) for gradient in found]
 
 
-def routing_step(layer: Routing, recipe: RoutingRecipe) -> RoutingStep | None:
-    """The routing step of a recipe, or None where nothing but the weights is learned."""
-    if recipe.kind in ("l2", "l1") and isinstance(layer, StaticRouting):
-        return RoutingStep(layer, recipe)
-    return None
+def _soft_threshold(b: Tensor, width: float) -> Tensor:
+    """The proximal map of width * |b|_1."""
+    return b.sign() * (b.abs() - width).clamp_min(0)
 
 
-def coefficient_statistics(layer: Routing) -> dict[str, float] | None:
+def routing_step(
+    network: CapsNet, recipe: RoutingRecipe, summed: Callable[[Tensor], Tensor] = lambda tensor: tensor
+) -> RoutingStep | None:
+    """The routing step of a recipe, or None where b has no objective of its own."""
+    return RoutingStep(network, recipe, summed) if recipe.kind in ("l2", "l1") else None
+
+
+def coefficient_statistics(network: CapsNet) -> dict[str, float] | None:
     """Mean, spread, largest magnitude, share of negative and of zero b; None where the routing has no b.
 
     A negative b is what the paper's Assumption 1 forbids to dynamic routing; a zero one is a link that is off.
     """
-    if not isinstance(layer, StaticRouting):
+    every = [layer.b.detach().flatten() for layer in network.routing_layers if isinstance(layer, StaticRouting)]
+    if not every:
         return None
-    b = layer.b
+    b = torch.cat(every)
     return {
         "mean": b.mean().item(),
         "spread": b.std().item(),

@@ -22,7 +22,7 @@ from capsedge.data import Dataset, load_dataset
 from capsedge.errors import DataError, ModelError, WrongUse
 from capsedge.files import write_atomically
 from capsedge.models import CapsNet, build_network
-from capsedge.recipe import Recipe, from_values, to_values
+from capsedge.recipe import DataRecipe, Recipe, from_values, to_values
 from capsedge.training.checkpoint import load_network
 
 try:
@@ -149,7 +149,7 @@ class Run:
             DataError: They are no longer here, or others have taken their place.
         """
         record = self.read_record()
-        dataset = load_dataset(record.data_source, size=self.read_recipe().data.size)
+        dataset = dataset_of(self.read_recipe().data, source=record.data_source)
         if dataset.sha256() != record.data_sha256:
             raise DataError(
                 f"run '{self.path}' was trained on {record.data}, and '{record.data_source}' now holds other images "
@@ -169,6 +169,25 @@ class Run:
         network = build_network(self.read_recipe(), classes=len(record.classes), shape=record.shape)
         load_network(self.best, network)
         return network.eval()
+
+
+def dataset_of(recipe: DataRecipe, *, source: str | None = None) -> Dataset:
+    """The images that a recipe asks for.
+
+    Args:
+        recipe: Source, size and overlap.
+        source: Another source than the recipe's.
+
+    Raises:
+        WrongUse: There is no such source.
+        DataError: The data is not on this machine, or damaged.
+    """
+    return load_dataset(
+        source or recipe.source,
+        size=recipe.size,
+        overlap=recipe.overlap,
+        evaluation_images=recipe.evaluation_images,
+    )
 
 
 @contextmanager

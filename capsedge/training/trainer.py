@@ -1,6 +1,9 @@
-"""Algorithm 1: alternate steps on the weights (margin loss) and on the routing coefficients (routing objective)."""
+"""Algorithm 1: alternate steps on the weights (margin loss) and on the routing coefficients (routing objective).
 
-import logging
+On several devices each takes its part of every batch. Losses and objective are sums over the images divided by the
+size of the whole batch, and their gradients are summed over the devices, so that N devices take the steps of one.
+"""
+
 import math
 import time
 from importlib.metadata import version
@@ -9,17 +12,17 @@ from typing import Any, Protocol
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
-from torch.nn.functional import one_hot
 
 from capsedge import __version__
 from capsedge.contract import Score
-from capsedge.data import Dataset
-from capsedge.errors import Interrupted, ModelError, ProviderError
-from capsedge.models import CapsNet, build_network, margin_loss, reconstruction_loss
+from capsedge.data import Dataset, Split
+from capsedge.errors import Interrupted, ModelError
+from capsedge.models import CapsNet, Capsules, build_network, margin_loss, reconstruction_loss
 from capsedge.recipe import Recipe
-from capsedge.training.batches import Batches
+from capsedge.training.batches import Batch, Batches
 from capsedge.training.checkpoint import Position, load_checkpoint, save_checkpoint, save_weights
-from capsedge.training.evaluate import evaluate
+from capsedge.training.devices import launch
+from capsedge.training.evaluate import Evaluation, evaluate, multi_hot
 from capsedge.training.interrupt import Interruption
 from capsedge.training.metrics import MetricsFile
 from capsedge.training.routing_step import coefficient_statistics, routing_step
@@ -48,30 +51,35 @@ class Trainer:
     Args:
         recipe: What to train.
         dataset: The images, in three splits.
-        run: The folder to fill.
-        device: `auto`, `cpu` or `cuda`.
+        run: The folder to fill; only rank 0 writes to it.
+        fabric: The devices, as `launch` gave them; None for one device.
+        device: Which that is, where there is no `fabric`: `auto`, `cpu` or `cuda`.
 
     Raises:
         ProviderError: CUDA was asked for and is not there.
         WrongUse: The images do not fit the recipe's network.
     """
 
-    def __init__(self, recipe: Recipe, dataset: Dataset, run: Run, *, device: str = "auto") -> None:
+    def __init__(
+        self, recipe: Recipe, dataset: Dataset, run: Run, *, fabric: Fabric | None = None, device: str = "auto"
+    ) -> None:
         self.recipe = recipe
         self.dataset = dataset
         self.run = run
-        self.fabric = _fabric(device, recipe.train.precision)
+        self.fabric = fabric or launch(device, precision=recipe.train.precision)
         torch.manual_seed(recipe.train.seed)
         self.network = build_network(recipe, classes=len(dataset.classes), shape=dataset.shape)
         optimizer = torch.optim.Adam(self.network.parameters(), lr=recipe.train.rate)
         self.module, self.optimizer = self.fabric.setup(self.network, optimizer)
-        self.routing_step = routing_step(self.network.routing, recipe.routing)
+        self.routing_step = routing_step(self.network, recipe.routing, self._summed)
         self.batches = Batches(
             dataset.train,
+            recipe=recipe.data,
             batch_size=recipe.train.batch_size,
             seed=recipe.train.seed,
-            shift=recipe.data.shift,
             device=self.fabric.device,
+            rank=self.fabric.global_rank,
+            ranks=self.fabric.world_size,
         )
         self.position = Position()
         self.sums = torch.zeros(3, dtype=torch.float64, device=self.fabric.device)  # loss, wrong, images
@@ -83,7 +91,8 @@ class Trainer:
 
     def start(self) -> None:
         """Write the new run's recipe and record."""
-        self.run.create(self.recipe, self._record("training"))
+        if self.fabric.is_global_zero:
+            self.run.create(self.recipe, self._record("training"))
 
     def resume(self) -> None:
         """Take up the state of the run's last checkpoint; a run interrupted before its first starts over.
@@ -94,7 +103,8 @@ class Trainer:
         if not self.run.last.exists():
             return
         self.position, sums = load_checkpoint(self.run.last, self.network, self._optimizers())
-        self.sums = sums.to(self.fabric.device)
+        if self.fabric.is_global_zero:  # they are the sums over all devices
+            self.sums = sums.to(self.fabric.device)
 
     def train(self, observer: Observer) -> RunRecord:
         """Train to the recipe's last epoch, then score the best weights on the test set.
@@ -104,85 +114,103 @@ class Trainer:
             WrongUse: Another process trains in the run's folder.
             ModelError: The loss is no longer a number.
         """
-        with self.run.locked(), Interruption() as interruption:
-            metrics = MetricsFile(self.run.metrics, self.position.step)
+        if not self.fabric.is_global_zero:
+            return self._train(None, observer)
+        with self.run.locked():
+            return self._train(MetricsFile(self.run.metrics, self.position.step), observer)
+
+    def _train(self, metrics: MetricsFile | None, observer: Observer) -> RunRecord:
+        with Interruption() as interruption:
+            log = _Log(metrics, observer)
             observer.started(self.position, self.recipe.train.epochs, len(self.batches))
             while self.position.epoch < self.recipe.train.epochs:
-                self._epoch(metrics, observer, interruption)
-            return self._finish(metrics, observer)
+                self._epoch(log, interruption)
+            return self._finish(log)
 
-    def _epoch(self, metrics: MetricsFile, observer: Observer, interruption: Interruption) -> None:
-        position = self.position
+    def _epoch(self, log: "_Log", interruption: Interruption) -> None:
+        position, count = self.position, len(self.batches)
+        validations = self.recipe.train.validations
+        due = {round(count * part / validations) for part in range(1, validations + 1)}
         clock = _Clock()
-        for images, labels in self.batches.epoch(position.epoch, position.batch):
-            self.iterate(images, labels)
+        for batch in self.batches.epoch(position.epoch, position.batch):
+            self.iterate(batch)
             position.step += 1
             position.batch += 1
-            clock.images += len(labels)
-            observer.stepped(len(labels))
-            if position.step % ROW_EVERY == 0 or position.batch == len(self.batches):
-                self._write_training_row(metrics, observer, clock)
-            if interruption.requested and position.batch < len(self.batches):
+            clock.images += batch.total
+            log.observer.stepped(batch.total)
+            at_row = position.step % ROW_EVERY == 0 or position.batch in due
+            if at_row:
+                self._write_training_row(log, clock)
+            stop = self._agreed(interruption.requested, at_row)
+            if position.batch in due:
+                self._validate(log)
+            if position.batch in due or stop:
+                if position.batch == count:
+                    position.epoch, position.batch = position.epoch + 1, 0
                 position.seconds += clock.lap()
                 self._save()
+            if stop:
                 raise Interrupted(f"interrupted at step {position.step}; the state is saved in '{self.run.path}'")
-        position.epoch += 1
-        position.batch = 0
-        self._validate(metrics, observer)
-        position.seconds += clock.lap()
-        self._save()
-        if interruption.requested:
-            raise Interrupted(f"interrupted after epoch {position.epoch}; the state is saved in '{self.run.path}'")
 
-    def iterate(self, images: Tensor, labels: Tensor) -> None:
-        """Lines 2 to 9 of Algorithm 1 on one minibatch: [batch, channels, height, width] of 0 to 1, and [batch]."""
+    def iterate(self, batch: Batch) -> None:
+        """Lines 2 to 9 of Algorithm 1 on this device's part of one minibatch."""
         recipe = self.recipe
         factor = rate_factor(self.position.step, self.steps, recipe.train)
+        targets = multi_hot(batch.labels, len(self.dataset.classes))
         for _ in range(recipe.routing.n_b):
-            primary = self._weight_step(images, labels, factor)
+            primary = self._weight_step(batch, targets, factor)
         if self.routing_step is None:
             return
-        if not recipe.routing.reuse_primary:
-            with torch.no_grad():
-                primary = self.module(images).primary
-        for _ in range(recipe.routing.n_r):
-            self.routing_step(primary, labels, factor)
+        with torch.no_grad():
+            if not recipe.routing.reuse_primary:
+                primary = self.module(batch.images).primary
+            for _ in range(recipe.routing.n_r):
+                self.routing_step(primary, targets, total=batch.total, factor=factor)
 
-    def _weight_step(self, images: Tensor, labels: Tensor, factor: float) -> Tensor:
+    def _weight_step(self, batch: Batch, targets: Tensor, factor: float) -> Tensor:
         """Descend the loss in W; gives the primary capsules that it saw."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.recipe.train.rate * factor
-        capsules = self.module(images)
+        capsules = self.module(batch.images)
         lengths = capsules.lengths
-        targets = one_hot(labels, lengths.shape[1]).float()
-        loss = margin_loss(lengths, targets)
-        if self.network.decoder is not None:
-            reconstruction = self.network.decoder(capsules.poses, targets)
-            loss = loss + self.recipe.train.reconstruction * reconstruction_loss(reconstruction, images)
+        loss = margin_loss(lengths, targets) + self._reconstruction_loss(capsules, batch)
         self.optimizer.zero_grad()
-        self.fabric.backward(loss)
+        # The gradients are averaged over the devices, whose parts may differ in size.
+        self.fabric.backward(loss.sum() * (self.fabric.world_size / batch.total))
         self.optimizer.step()
-        wrong = (lengths.argmax(1) != labels).sum()
-        self.sums += torch.stack([loss.detach() * len(labels), wrong, torch.full_like(wrong, len(labels))])
+        wrong = _wrong(lengths, targets, labels=batch.labels.shape[1]).sum()
+        self.sums += torch.stack([loss.detach().sum(), wrong, torch.full_like(wrong, len(targets))])
         primary: Tensor = capsules.primary.detach()
         return primary
 
-    def _write_training_row(self, metrics: MetricsFile, observer: Observer, clock: "_Clock") -> None:
-        loss, wrong, images = self.sums.tolist()
+    def _reconstruction_loss(self, capsules: Capsules, batch: Batch) -> Tensor | float:
+        """Each image's reconstruction loss: every one of its classes is reconstructed from its own capsule alone."""
+        decoder = self.network.decoder
+        if decoder is None:
+            return 0.0
+        poses, classes = capsules.poses, capsules.classes.shape[1]
+        losses = [
+            reconstruction_loss(decoder(poses, multi_hot(labels[:, None], classes)), part)
+            for labels, part in zip(batch.labels.unbind(1), batch.parts.unbind(1), strict=True)
+        ]
+        return self.recipe.train.reconstruction * torch.stack(losses).sum(0)
+
+    def _write_training_row(self, log: "_Log", clock: "_Clock") -> None:
+        loss, wrong, images = self._summed(self.sums).tolist()
         self.sums.zero_()
         images_here, seconds = clock.images, clock.lap()  # the sums may hold images of an interrupted session
         self.position.seconds += seconds
         self._check_finite(loss)
-        row = {
-            "kind": "training",
-            "epoch": self.position.epoch + 1,
-            "step": self.position.step,
-            "loss": loss / images,
-            "error": wrong / images,
-            "images_per_second": images_here / seconds,
-        }
-        metrics.append(row)
-        observer.measured(row)
+        log.write(
+            {
+                "kind": "training",
+                "epoch": self.position.epoch + 1,
+                "step": self.position.step,
+                "loss": loss / images,
+                "error": wrong / images,
+                "images_per_second": images_here / seconds,
+            }
+        )
 
     def _check_finite(self, loss: float) -> None:
         if not math.isfinite(loss):
@@ -191,31 +219,33 @@ class Trainer:
                 "lower train.rate or routing.rate"
             )
 
-    def _validate(self, metrics: MetricsFile, observer: Observer) -> None:
+    def _validate(self, log: "_Log") -> None:
         position = self.position
-        score = evaluate(self.network, self.dataset.validation, self.fabric.device)
+        score = self._evaluate(self.network, self.dataset.validation)
         self._check_finite(score.loss)
         if position.best_error is None or score.error < position.best_error:
-            position.best_error, position.best_epoch = score.error, position.epoch
-            save_weights(self.run.best, self.network)
-        row = {
-            "kind": "validation",
-            "epoch": position.epoch,
-            "step": position.step,
-            "loss": score.loss,
-            "error": score.error,
-            "b": coefficient_statistics(self.network.routing),
-        }
-        metrics.append(row)
-        observer.measured(row)
+            position.best_error, position.best_epoch = score.error, position.epoch + 1
+            if self.fabric.is_global_zero:
+                save_weights(self.run.best, self.network)
+        log.write(
+            {
+                "kind": "validation",
+                "epoch": position.epoch + 1,
+                "step": position.step,
+                "loss": score.loss,
+                "error": score.error,
+                "b": coefficient_statistics(self.network),
+            }
+        )
 
-    def _finish(self, metrics: MetricsFile, observer: Observer) -> RunRecord:
+    def _finish(self, log: "_Log") -> RunRecord:
         """Score the best weights on the test set, once, when nothing is left to choose."""
+        self.fabric.barrier()  # rank 0 may still be writing them
         best: CapsNet = self.run.load_best().to(self.fabric.device)
-        test = evaluate(best, self.dataset.test, self.fabric.device)
-        row = {"kind": "test", "epoch": self.position.best_epoch, "step": self.position.step, "error": test.error}
-        metrics.append(row)
-        observer.measured(row)
+        test = self._evaluate(best, self.dataset.test)
+        log.write(
+            {"kind": "test", "epoch": self.position.best_epoch, "step": self.position.step, "error": test.error}
+        )
         assert self.position.best_error is not None
         record = self._record(
             "finished",
@@ -226,8 +256,29 @@ class Trainer:
             best_epoch=self.position.best_epoch,
             seconds=round(self.position.seconds, 1),
         )
-        self.run.write_record(record)
+        if self.fabric.is_global_zero:
+            self.run.write_record(record)
         return record
+
+    def _evaluate(self, network: CapsNet, split: Split) -> Evaluation:
+        fabric = self.fabric
+        return evaluate(
+            network, split, fabric.device, rank=fabric.global_rank, ranks=fabric.world_size, summed=self._summed
+        )
+
+    def _summed(self, tensor: Tensor) -> Tensor:
+        """A tensor's sum over all devices."""
+        if self.fabric.world_size == 1:
+            return tensor
+        total = self.fabric.all_reduce(tensor.clone(), reduce_op="sum")
+        assert isinstance(total, Tensor)  # as what went in
+        return total
+
+    def _agreed(self, requested: bool, at_row: bool) -> bool:
+        """Whether to stop here: all devices at the same iteration, and asking each other costs a wait."""
+        if self.fabric.world_size == 1:
+            return requested
+        return at_row and bool(self._summed(torch.tensor(float(requested), device=self.fabric.device)) > 0)
 
     def _optimizers(self) -> dict[str, torch.optim.Optimizer]:
         optimizers: dict[str, torch.optim.Optimizer] = {"weights": self.optimizer.optimizer}
@@ -236,7 +287,9 @@ class Trainer:
         return optimizers
 
     def _save(self) -> None:
-        save_checkpoint(self.run.last, self.position, self.network, self._optimizers(), self.sums)
+        sums = self._summed(self.sums)
+        if self.fabric.is_global_zero:
+            save_checkpoint(self.run.last, self.position, self.network, self._optimizers(), sums)
 
     def _record(self, status: Any, **more: Any) -> RunRecord:
         return RunRecord(
@@ -257,6 +310,19 @@ class Trainer:
         )
 
 
+class _Log:
+    """Where rows go: to the observer, and on rank 0 into the metrics file."""
+
+    def __init__(self, metrics: MetricsFile | None, observer: Observer) -> None:
+        self.metrics = metrics
+        self.observer = observer
+
+    def write(self, row: dict[str, Any]) -> None:
+        if self.metrics is not None:
+            self.metrics.append(row)
+        self.observer.measured(row)
+
+
 class _Clock:
     """Seconds, and images, since it was last asked."""
 
@@ -270,15 +336,7 @@ class _Clock:
         return seconds
 
 
-def _fabric(device: str, precision: str) -> Fabric:
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device == "cuda" and not torch.cuda.is_available():
-        raise ProviderError(
-            f"--device cuda: torch {torch.__version__} finds no CUDA device here; "
-            "use --device cpu, or install a CUDA build of torch and the NVIDIA driver"
-        )
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces the precision, as we do
-    fabric = Fabric(accelerator=device, devices=1, precision="bf16-mixed" if precision == "bf16" else "32-true")
-    fabric.launch()
-    return fabric
+def _wrong(lengths: Tensor, targets: Tensor, *, labels: int) -> Tensor:
+    """Which images get a wrong answer (`capsedge.scoring`, on the device)."""
+    longest = multi_hot(lengths.topk(labels, 1).indices, targets.shape[1])
+    return (longest != targets).any(1)

@@ -7,8 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from capsedge.contract import Fit
-from capsedge.data import Dataset, Split
-from capsedge.data.dataset import VALIDATION_SEED, assemble, hold_out
+from capsedge.data import Dataset, Overlaid, Split
+from capsedge.data.dataset import VALIDATION_SEED, assemble, hold_out, overlapped
 from capsedge.errors import DataError
 
 # Each image shows its own position, so that a split can be asked which images it has.
@@ -40,23 +40,6 @@ def permutation_by_the_book(seed: int, count: int) -> list[int]:
             pass
         order[last], order[chosen] = order[chosen], order[last]
     return order
-
-
-@pytest.mark.parametrize(
-    ("images", "labels", "found"),
-    [
-        (np.zeros((2, 3, 3), np.uint8), np.zeros(2, np.int64), r"images of uint8 .* given uint8 \[2, 3, 3\]"),
-        (np.zeros((2, 3, 3, 1), np.float32), np.zeros(2, np.int64), r"given float32 \[2, 3, 3, 1\]"),
-        (np.zeros((2, 3, 3, 4), np.uint8), np.zeros(2, np.int64), r"given uint8 \[2, 3, 3, 4\]"),
-        (np.zeros((2, 3, 3, 1), np.uint8), np.zeros(3, np.int64), r"labels of int64 \[2\].* int64 \[3\]"),
-        (np.zeros((2, 3, 3, 1), np.uint8), np.zeros(2, np.uint8), r"labels of int64 \[2\].* uint8 \[2\]"),
-    ],
-)
-def test_a_split_refuses_arrays_of_another_type_or_shape(
-    images: NDArray[np.uint8], labels: NDArray[np.int64], found: str
-) -> None:
-    with pytest.raises(DataError, match=found):
-        Split(images, labels)
 
 
 def test_training_and_validation_images_are_disjoint_and_together_the_whole() -> None:
@@ -126,6 +109,7 @@ def test_the_hash_tells_any_other_pixel_or_label() -> None:
     assert one.sha256() == made_of(numbered([0, 1]), numbered([0])).sha256()
     assert one.sha256() != two.sha256()
     two = made_of(numbered([0, 1]), numbered([0]))
+    assert isinstance(two.train, Split)
     two.train.images[1, 0, 0, 0] ^= 1
     assert one.sha256() != two.sha256()
 
@@ -149,3 +133,56 @@ def test_splits_of_two_sizes_are_refused() -> None:
 def test_a_label_without_a_class_is_refused(label: int) -> None:
     with pytest.raises(DataError, match="has 2 classes and test labels from"):
         made_of(numbered([0, 1]), numbered([0, label]))
+
+
+def test_splits_with_one_and_with_two_labels_an_image_do_not_mix() -> None:
+    two = Split(np.zeros((1, *SHAPE), np.uint8), np.zeros((1, 2), np.int64))
+    with pytest.raises(DataError, match="has 1 labels for a training image and 2 for a test image"):
+        made_of(numbered([0, 1]), two)
+
+
+def small(count: int = 60) -> Dataset:
+    """Each image has its own value from 1 upwards; three classes."""
+    images = np.arange(1, count + 21, dtype=np.uint8).reshape(-1, 1, 1, 1)
+    labels = np.arange(count + 20, dtype=np.int64) % 3
+    train, test = Split(images[:count], labels[:count]), Split(images[count:], labels[count:])
+    names = ("a", "b", "c")
+    return assemble(train, test, name="n", title="Things", classes=names, location="/here", source="/here")
+
+
+def test_overlapped_parts_are_made_of_their_own_images_alone() -> None:
+    single = small()
+    double = overlapped(single, 1, title="Things", evaluation_images=300)
+    assert isinstance(single.train, Split)
+    assert isinstance(double.train, Overlaid)
+    assert double.train.base is single.train
+    assert (double.shape, double.labels_per_image, double.train.per_image) == ((3, 3, 1), 2, 1000)
+    for part, of in ((double.validation, single.validation), (double.test, single.test)):
+        own = set(of.images.ravel().tolist())
+        sums = {a + b for a in own for b in own}
+        assert set(part.images.ravel().tolist()) <= {0} | own | sums
+        brightest = part.images.max(axis=(1, 2, 3))
+        assert len(part) == 300
+        assert set(part.labels.ravel().tolist()) == {0, 1, 2}
+        assert brightest.min() >= min(own)
+
+
+def test_overlapped_parts_are_drawn_differently() -> None:
+    labels = np.arange(20, dtype=np.int64) % 2
+    same = Split(np.full((20, 2, 2, 1), 9, np.uint8), labels)
+    single = Dataset("n", ("a", "b"), same, same, same, Fit(), "", "", "")
+    double = overlapped(single, 2, title="", evaluation_images=50)
+    assert (double.validation.images != double.test.images).any()
+
+
+def test_the_hash_of_overlapped_images_tells_what_decides_them() -> None:
+    hashes = {
+        overlapped(small(count), reach, title="", evaluation_images=number).sha256()
+        for count, reach, number in ((60, 1, 50), (60, 2, 50), (60, 1, 40), (57, 1, 50))
+    }
+    assert len(hashes) == 4
+    assert overlapped(small(), 1, title="", evaluation_images=50).sha256() in hashes
+    split = small().train
+    assert isinstance(split, Split)
+    parts = [Overlaid(split, 1, 0), Overlaid(split, 1, 1), Overlaid(split, 2, 0), Overlaid(split, 1, 0, 10)]
+    assert len({b"".join(bytes(piece) for piece in part.content()) for part in parts}) == 4

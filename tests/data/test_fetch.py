@@ -1,5 +1,6 @@
 """Downloads against a server on this machine: whole or not at all, and one line where it fails."""
 
+import dataclasses
 import gzip
 import hashlib
 import socket
@@ -157,7 +158,7 @@ def test_a_wrong_checksum_leaves_no_file_and_is_one_line(
     ) as caught:
         download("mnist")
     assert "\n" not in str(caught.value)
-    assert f"put the four files of the data set into '{empty_machine / 'mnist'}'" in str(caught.value)
+    assert f"put its four IDX files into '{empty_machine / 'mnist'}'" in str(caught.value)
     assert list(contents(empty_machine / "mnist")) == [FILES[0]]
     with pytest.raises(DataError, match="not on this machine"):
         load_dataset("mnist")
@@ -247,3 +248,32 @@ def test_without_pooch_the_extra_is_named(
 def test_an_unknown_name_is_wrong_use() -> None:
     with pytest.raises(WrongUse, match="did you mean 'mnist'"):
         download("mnits")
+
+
+def test_cifar_10_is_fetched_as_one_archive_without_pickles(
+    empty_machine: Path,
+    tmp_path: Path,
+    cifar_folder: Callable[..., Path],
+    serve: Serve,
+    asked: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    archive = cifar_folder(tmp_path / "published", "binary", packed=True) / "cifar-10-binary.tar.gz"
+    sums = {archive.name: hashlib.sha256(archive.read_bytes()).hexdigest()}
+    assert list(KNOWN["cifar-10"].sha256) == list(sums)
+    entry = dataclasses.replace(KNOWN["cifar-10"], sha256=sums, mirrors=(serve(tmp_path / "published"),))
+    monkeypatch.setattr("capsedge.data.known.KNOWN", {**KNOWN, "cifar-10": entry})
+    assert download("cifar-10") == empty_machine / "cifar-10"
+    assert asked == ["/cifar-10-binary.tar.gz"]
+    assert load_dataset("cifar-10").description == "CIFAR-10: 40 training, 10 validation, 10 test images"
+
+
+def test_a_cifar_10_that_cannot_be_fetched_says_what_to_put_where(
+    empty_machine: Path, gone: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = dataclasses.replace(KNOWN["cifar-10"], mirrors=(gone,))
+    monkeypatch.setattr("capsedge.data.known.KNOWN", {**KNOWN, "cifar-10": entry})
+    with pytest.raises(
+        DataError, match=r"or put cifar-10-binary.tar.gz or cifar-10-python.tar.gz into .*cifar\.html"
+    ):
+        download("cifar-10")

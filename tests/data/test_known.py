@@ -46,6 +46,26 @@ def test_what_can_be_fetched_has_four_files_ten_classes_and_several_mirrors(name
     assert all(mirror.endswith("/") for mirror in entry.mirrors)
 
 
+def test_cifar_10_is_fetched_as_the_published_archive() -> None:
+    entry = known("cifar-10")
+    # Independent projects give this SHA-256 for the archive whose MD5 CIFAR-10's page publishes.
+    assert dict(entry.sha256) == {
+        "cifar-10-binary.tar.gz": "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"
+    }
+    assert len(entry.classes) == 10
+    assert all(mirror.endswith("/") for mirror in entry.mirrors)
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_cifar_10_is_found_in_the_cache_only_when_it_is_whole(
+    empty_machine: Path, cifar_folder: Callable[..., Path], packed: bool
+) -> None:
+    folder = cifar_folder(empty_machine / "cifar-10", "binary", packed=packed)
+    assert find("cifar-10") == folder
+    (folder / ("cifar-10-binary.tar.gz" if packed else "test_batch.bin")).unlink()
+    assert find("cifar-10") is None
+
+
 def test_an_unknown_name_names_the_nearest() -> None:
     with pytest.raises(WrongUse, match=r"unknown data set 'fashon-mnist', .* did you mean 'fashion-mnist'\?"):
         known("fashon-mnist")
@@ -53,7 +73,8 @@ def test_an_unknown_name_names_the_nearest() -> None:
 
 def test_a_name_like_no_other_lists_them_all() -> None:
     with pytest.raises(
-        WrongUse, match="there is no folder of that name; there are: fashion-mnist, mnist, fashion-mnist-subset"
+        WrongUse,
+        match="there is no folder of that name; there are: fashion-mnist, mnist, cifar-10, fashion-mnist-subset",
     ):
         known("imagenet1k")
 

@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from capsedge.data import load_dataset
+from capsedge.data import Overlaid, Split, load_dataset
 from capsedge.errors import DataError, WrongUse
 
 IdxFolder = Callable[..., Path]
 ImageFolder = Callable[..., Path]
+CifarFolder = Callable[..., Path]
 
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 GARMENTS = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle-boot")
@@ -24,6 +25,7 @@ def test_fashion_mnist_has_its_published_numbers(monkeypatch: pytest.MonkeyPatch
     assert (dataset.name, dataset.classes, dataset.shape) == ("fashion-mnist", GARMENTS, (28, 28, 1))
     assert dataset.description == "Fashion-MNIST: 55,000 training, 5,000 validation, 10,000 test images"
     assert dataset.location == str(DEBIAN)
+    assert isinstance(dataset.train, Split)
     for split, each in ((dataset.train, 5500), (dataset.validation, 500), (dataset.test, 1000)):
         assert np.bincount(split.labels).tolist() == [each] * 10
     # Mean and standard deviation of the 60,000 images as everybody's code for Fashion-MNIST has them.
@@ -36,6 +38,7 @@ def test_without_fashion_mnist_the_subset_stands_in_under_its_own_name(empty_mac
     dataset = load_dataset("fashion-mnist")
     assert (dataset.name, dataset.classes, dataset.shape) == ("fashion-mnist-subset", GARMENTS, (28, 28, 1))
     assert dataset.description == "Fashion-MNIST subset: 1,600 training, 400 validation, 1,000 test images"
+    assert isinstance(dataset.train, Split)
     for split, each in ((dataset.train, 160), (dataset.validation, 40), (dataset.test, 100)):
         assert np.bincount(split.labels).tolist() == [each] * 10
 
@@ -156,3 +159,101 @@ def test_a_folder_that_may_not_be_read_is_one_line(
     monkeypatch.setattr(Path, "iterdir", refuse)
     with pytest.raises(DataError, match=r"cannot be read: .*Permission denied"):
         load_dataset(str(tmp_path))
+
+
+def test_a_file_that_is_damaged_says_where_the_set_is_distributed(
+    empty_machine: Path, tmp_path: Path, idx_folder: IdxFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = idx_folder(tmp_path / "own" / "fashion-mnist", train_labels=[0, 1] * 3, test_labels=[1])
+    (own / "t10k-labels-idx1-ubyte").write_bytes(b"\0\0\x08\1\0\0\0\5\1")
+    monkeypatch.setenv("CAPSEDGE_DATA", str(tmp_path / "own"))
+    with pytest.raises(
+        DataError, match=r"t10k-labels.* states 5 = 5 values and holds 1; .*see https://github.com/zalando"
+    ):
+        load_dataset("fashion-mnist")
+
+
+def test_a_damaged_file_in_the_cache_can_be_fetched_again(empty_machine: Path, idx_folder: IdxFolder) -> None:
+    idx_folder(empty_machine / "mnist", train_labels=[0, 1] * 3, test_labels=[1])
+    (empty_machine / "mnist" / "t10k-labels-idx1-ubyte").write_bytes(b"")
+    with pytest.raises(DataError, match=r"ends within its header \(add --download to fetch it again\)"):
+        load_dataset("mnist")
+
+
+def test_cifar_10_is_found_by_its_name_with_its_classes(
+    empty_machine: Path, tmp_path: Path, cifar_folder: CifarFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cifar_folder(tmp_path / "own" / "cifar-10", "python", packed=True)
+    monkeypatch.setenv("CAPSEDGE_DATA", str(tmp_path / "own"))
+    dataset = load_dataset("cifar-10")
+    assert dataset.description == "CIFAR-10: 40 training, 10 validation, 10 test images"
+    assert dataset.classes == (
+        *("airplane", "automobile", "bird", "cat", "deer"),
+        *("dog", "frog", "horse", "ship", "truck"),
+    )
+    assert (dataset.shape, dataset.source) == ((32, 32, 3), "cifar-10")
+
+
+@pytest.mark.parametrize("version", ["python", "binary"])
+def test_a_folder_or_an_archive_of_cifar_10_is_a_data_set(
+    tmp_path: Path, cifar_folder: CifarFolder, version: str
+) -> None:
+    folder = cifar_folder(tmp_path / "pictures", version)
+    archive = cifar_folder(tmp_path / "packed", version, packed=True) / f"cifar-10-{version}.tar.gz"
+    unpacked, packed = load_dataset(str(folder)), load_dataset(str(archive))
+    assert unpacked.description == "pictures: 40 training, 10 validation, 10 test images"
+    assert packed.source == str(archive)
+    assert unpacked.sha256() == packed.sha256()
+    assert load_dataset(str(folder), size=8).shape == (8, 8, 3)
+
+
+def test_an_absent_cifar_10_says_how_to_get_it(empty_machine: Path) -> None:
+    with pytest.raises(DataError, match=r"add --download .* or put cifar-10-binary.tar.gz or .*kriz/cifar.html"):
+        load_dataset("cifar-10")
+
+
+def test_a_folder_named_for_cifar_10_without_its_files_says_what_is_wanted(
+    empty_machine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own" / "cifar-10").mkdir(parents=True)
+    monkeypatch.setenv("CAPSEDGE_DATA", str(tmp_path / "own"))
+    with pytest.raises(
+        DataError, match=r"cifar-10' has no file 'cifar-10-binary.tar.gz or .* see https://www.cs.tor"
+    ):
+        load_dataset("cifar-10")
+
+
+def test_overlapping_is_done_after_loading(tmp_path: Path, idx_folder: IdxFolder) -> None:
+    folder = idx_folder(tmp_path / "shapes", train_labels=[0, 1] * 15, test_labels=[1, 0])
+    dataset = load_dataset(str(folder), overlap=3, evaluation_images=7)
+    assert isinstance(dataset.train, Overlaid)
+    assert (dataset.shape, dataset.labels_per_image, dataset.source) == ((10, 10, 1), 2, str(folder))
+    assert (len(dataset.train), len(dataset.validation), len(dataset.test)) == (24_000, 7, 7)
+    assert dataset.name == "overlapped-shapes"
+    assert dataset.description == (
+        "overlapped shapes, two images each shifted by up to 3 pixels: 24,000 virtual training images of 24 single "
+        "ones, 7 validation images of 6, 7 test images of 2"
+    )
+
+
+def test_only_overlapped_mnist_is_called_multi_mnist(
+    empty_machine: Path, tmp_path: Path, idx_folder: IdxFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = idx_folder(tmp_path / "own" / "mnist", train_labels=list(range(10)) * 4, test_labels=[3, 4])
+    monkeypatch.setenv("CAPSEDGE_DATA", str(tmp_path / "own"))
+    assert load_dataset("mnist", overlap=4).description.startswith("MultiMNIST (overlapped MNIST), two images each")
+    assert load_dataset("mnist", overlap=2).description.startswith(
+        "overlapped MNIST, two images each shifted by up t"
+    )
+    assert load_dataset(str(folder), overlap=4).description.startswith("overlapped mnist, two")
+    stand_in = load_dataset("fashion-mnist", overlap=4)
+    assert stand_in.description.startswith("overlapped Fashion-MNIST subset, two images")
+    assert stand_in.name == "overlapped-fashion-mnist-subset"
+
+
+@pytest.mark.parametrize(
+    ("numbers", "text"), [({"overlap": -1}, "overlap wants"), ({"evaluation_images": 0}, "evaluation_images wants 1")]
+)
+def test_numbers_out_of_their_range_are_wrong_use(numbers: dict[str, int], text: str) -> None:
+    with pytest.raises(WrongUse, match=rf"data\.{text}"):
+        load_dataset("fashion-mnist-subset", **numbers)

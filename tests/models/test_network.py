@@ -22,6 +22,45 @@ def test_table_1_has_1152_primary_capsules_and_the_published_number_of_weights()
     assert round((total - decoder) / 1e6, 1) == 6.8
 
 
+def test_cifar_10_has_64_types_at_12_by_12_positions_as_sabours_code() -> None:
+    network = build_network(load_recipe("cifar-10-l2"), classes=10, shape=(32, 32, 3))
+    capsules = network(torch.rand(2, 3, 32, 32))
+    assert capsules.primary.shape == (2, 9216, 8)
+    assert network.decoder is None
+    assert torch.equal(network.activation(torch.tensor([-1.0, 1.0])), torch.tensor([-0.2, 1.0]))
+
+
+def test_the_multi_mnist_decoder_draws_1296_pixels() -> None:
+    network = build_network(load_recipe("multi-mnist-l2"), classes=10, shape=(36, 36, 1))
+    assert network.decoder is not None
+    assert network.decoder(torch.rand(1, 10, 16), torch.eye(10)[[4]]).shape == (1, 1296)
+
+
+def test_training_crops_and_whole_images_give_the_same_where_the_crop_is_the_centre() -> None:
+    network = build_network(load_recipe("cifar-10-l2-small"), classes=10, shape=(32, 32, 3))
+    images = torch.rand(2, 3, 32, 32)
+    torch.testing.assert_close(network(images[:, :, 4:28, 4:28]).lengths, network(images).lengths)
+
+
+def test_a_crop_larger_than_the_image_is_refused() -> None:
+    with pytest.raises(WrongUse, match=r"crops to 24x24 pixels, and the images have 20x33"):
+        build_network(load_recipe("cifar-10-l2-small"), classes=10, shape=(33, 20, 3))
+
+
+@pytest.mark.parametrize("kind", ["l2", "backprop", "dynamic"])
+def test_hidden_layers_are_squashed_and_routed_in_turn(kind: str) -> None:
+    recipe = load_recipe(f"fashion-mnist-{kind}-small", ["network.hidden=[[20, 6], [12, 8]]"])
+    network = build_network(recipe, classes=10, shape=(28, 28, 1))
+    capsules = network(torch.rand(2, 1, 28, 28))
+    u = capsules.primary
+    for layer in network.hidden:
+        v = layer(u)
+        norm = v.square().sum(2, keepdim=True).sqrt()
+        u = norm**2 / (1 + norm**2) * v / norm
+    assert u.shape == (2, 12, 8)
+    torch.testing.assert_close(network.routing(u), capsules.classes)
+
+
 @pytest.mark.parametrize("kind", ["l2", "dynamic"])
 def test_lengths_are_the_norms_of_the_poses_and_lie_below_one(kind: str) -> None:
     network = build_network(load_recipe(f"fashion-mnist-{kind}-small"), classes=10, shape=(28, 28, 1))

@@ -2,13 +2,14 @@
 
 import torch
 
+from capsedge.models.convolution import Convolution
 from capsedge.models.primary import PrimaryCapsules
 
 
 def test_a_capsule_is_consecutive_channels_at_one_position() -> None:
     torch.manual_seed(0)
     types, dim = 3, 4
-    layer = PrimaryCapsules(in_channels=2, types=types, dim=dim, kernel=3, stride=2)
+    layer = PrimaryCapsules(conv=Convolution(2, types * dim, 3, side=(9, 7), stride=2), types=types, dim=dim)
     features = torch.randn(2, 2, 9, 7)
     capsules = layer(features)
     maps = layer.conv(features).double()

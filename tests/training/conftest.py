@@ -10,6 +10,7 @@ from capsedge.data import Dataset, Split, load_dataset
 def little() -> Dataset:
     """230 training images of the shipped subset: an uneven last batch at every size used here."""
     whole = load_dataset("fashion-mnist-subset")
+    assert isinstance(whole.train, Split)
 
     def some(split: Split, count: int) -> Split:
         chosen = np.random.RandomState(0).permutation(len(split))[:count]

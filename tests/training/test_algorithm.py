@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import conv2d, linear
 
 from capsedge.data import Dataset
+from capsedge.data.dataset import overlapped
 from capsedge.models import build_network
 from capsedge.recipe import Recipe
 from capsedge.training import Run, Trainer
@@ -22,31 +23,36 @@ BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8  # Kingma and Ba 2015
 def by_hand(recipe: Recipe, data: Dataset) -> tuple[dict[str, Tensor], float]:
     """One epoch of Algorithm 1 from the seed's network: the state it leaves, and the mean of the losses it saw."""
     torch.manual_seed(recipe.train.seed)
-    network = build_network(recipe, classes=10, shape=(28, 28, 1))
+    network = build_network(recipe, classes=10, shape=data.shape)
     weights = {name: each.detach().double().requires_grad_() for name, each in network.named_parameters()}
     b = torch.full((weights["routing.weight"].shape[0], 10), recipe.routing.b0, dtype=torch.float64)
+    if recipe.routing.kind == "backprop":
+        b = weights["routing.b"]
     m, s = torch.zeros_like(b), torch.zeros_like(b)
     adam = torch.optim.Adam(weights.values())
     batches = Batches(
         data.train,
+        recipe=recipe.data,
         batch_size=recipe.train.batch_size,
         seed=recipe.train.seed,
-        shift=recipe.data.shift,
         device=torch.device("cpu"),
     )
     losses, steps = [], 0
-    for iteration, (pixels, labels) in enumerate(batches.epoch(0)):
-        images, factor = pixels.double(), schedule(iteration, len(batches), recipe)
+    for iteration, batch in enumerate(batches.epoch(0)):
+        images, labels, parts = batch.images.double(), batch.labels, batch.parts.double()
+        factor = schedule(iteration, len(batches), recipe)
         for _ in range(recipe.routing.n_b):
             u = primary(weights, images)
             loss = total_loss(
-                weights, torch.einsum("bid,idjk,ij->bjk", u, weights["routing.weight"], b), images, labels, recipe
+                weights, torch.einsum("bid,idjk,ij->bjk", u, weights["routing.weight"], b), parts, labels, recipe
             )
             adam.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             adam.param_groups[0]["lr"] = recipe.train.rate * factor
             adam.step()
             losses.append(loss.item())
+        if recipe.routing.kind == "backprop":
+            continue
         if not recipe.routing.reuse_primary:
             u = primary(weights, images)
         for _ in range(recipe.routing.n_r):
@@ -58,7 +64,10 @@ def by_hand(recipe: Recipe, data: Dataset) -> tuple[dict[str, Tensor], float]:
                 m, s = BETA_1 * m + (1 - BETA_1) * g, BETA_2 * s + (1 - BETA_2) * g**2
                 g = m / (1 - BETA_1**steps) / ((s / (1 - BETA_2**steps)).sqrt() + EPSILON)
             b = b.detach() + recipe.routing.rate * factor * g
-    state = {name: each.detach() for name, each in weights.items()} | {"routing.b": b}
+            if recipe.routing.proximal:
+                shrunk = b.abs() - recipe.routing.rate * factor * recipe.routing.penalty
+                b = torch.where(shrunk > 0, b.sign() * shrunk, torch.zeros_like(b))
+    state = {name: each.detach() for name, each in weights.items()} | {"routing.b": b.detach()}
     return state, sum(losses) / len(losses)
 
 
@@ -84,30 +93,41 @@ def squash(v: Tensor) -> Tensor:
     return norm.square() / (1 + norm.square()) * v / norm  # eq 3
 
 
-def total_loss(weights: dict[str, Tensor], v: Tensor, images: Tensor, labels: Tensor, recipe: Recipe) -> Tensor:
-    poses, targets = squash(v), torch.eye(10)[labels]
+def present(labels: Tensor) -> Tensor:
+    """T_k of eq 16 for one label an image or two."""
+    return torch.eye(10)[labels].sum(1)
+
+
+def total_loss(weights: dict[str, Tensor], v: Tensor, parts: Tensor, labels: Tensor, recipe: Recipe) -> Tensor:
+    poses, targets = squash(v), present(labels)
     lengths = poses.square().sum(2).sqrt()
     margin = targets * (0.9 - lengths).clamp(min=0) ** 2 + 0.5 * (1 - targets) * (lengths - 0.1).clamp(min=0) ** 2
     loss: Tensor = margin.sum(1).mean()  # eq 16
-    if recipe.network.decoder:
-        masked = (poses * targets[:, :, None]).flatten(1)
+    if not recipe.network.decoder:
+        return loss
+    for number in range(labels.shape[1]):
+        masked = (poses * torch.eye(10)[labels[:, number]][:, :, None]).flatten(1)
         hidden = linear(masked, weights["decoder.layers.0.weight"], weights["decoder.layers.0.bias"]).relu()
         pixels = linear(hidden, weights["decoder.layers.2.weight"], weights["decoder.layers.2.bias"]).sigmoid()
-        loss = loss + recipe.train.reconstruction * (pixels - images.flatten(1)).square().sum(1).mean()
+        errors = (pixels - parts[:, number].flatten(1)).square().sum(1)
+        loss = loss + recipe.train.reconstruction * errors.mean()
     return loss
 
 
 def objective(v: Tensor, b: Tensor, labels: Tensor, recipe: Recipe) -> Tensor:
-    signs = 2 * torch.eye(10)[labels] - 1
-    data = (signs * v.square().sum(2)).sum()  # eq 10
+    shown = squash(v) if recipe.routing.objective == "squashed" else v
+    data = ((2 * present(labels) - 1) * shown.square().sum(2)).sum()  # eq 10
     if recipe.routing.reduction == "mean":
         data = data / len(labels)
+    if recipe.routing.proximal:
+        return data  # the penalty is a step of its own
     size = b.abs().sum() if recipe.routing.kind == "l1" else b.square().sum()  # eq 14, eq 10
     return data - recipe.routing.penalty * size
 
 
 ASCENT = ("routing.step=ascent", "routing.rate=0.05")
 TWO_BATCHES = "train.batch_size=115"
+PAIRS = ("data.overlap=1", "data.epoch_images=230")
 
 # A recipe, and others that its training must be told from: each is a mistake that one could make in the code.
 CASES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -132,6 +152,26 @@ CASES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("routing.kind=l1", "routing.b0=0.7", "routing.penalty=1e-4"),
         ("routing.kind=l2", "routing.penalty=0"),
     ),
+    "the objective after squash": (
+        (*ASCENT, "routing.rate=0.5", "routing.objective=squashed"),
+        ("routing.objective=raw",),
+    ),
+    "proximal ascent": (
+        (*ASCENT, "routing.kind=l1", "routing.proximal=true", "routing.penalty=6.0", "routing.n_r=4"),
+        ("routing.penalty=5.0", "routing.proximal=false"),
+    ),
+    "proximal Adam": (
+        ("routing.kind=l1", "routing.proximal=true", "routing.penalty=0.5"),
+        ("routing.penalty=0", "routing.proximal=false"),
+    ),
+    "coefficients that descend the margin loss": (
+        ("routing.kind=backprop", "routing.b0=0.5"),
+        ("routing.kind=frozen", "routing.b0=1"),
+    ),
+    "two labels and two reconstructions": (
+        (*PAIRS, "network.decoder=[16]", "train.reconstruction=0.05"),
+        ("train.reconstruction=0", "train.reconstruction=0.02"),
+    ),
     "reconstruction": (
         ("network.decoder=[16]", "routing.n_b=2"),
         ("train.reconstruction=0", "train.reconstruction=0.0001"),
@@ -154,6 +194,8 @@ def test_training_is_algorithm_1_computed_by_hand(
 ) -> None:
     whole = ("train.epochs=1", "train.batch_size=230", "train.schedule=constant", *overrides)
     recipe = tiny_recipe(*whole)
+    if recipe.data.overlap:
+        little = overlapped(little, recipe.data.overlap, title="overlapped", evaluation_images=50)
     trainer = Trainer(recipe, little, Run(tmp_path / "run"), device="cpu")
     trainer.start()
     trainer.train(Silent())

@@ -4,7 +4,7 @@ import dataclasses
 import os
 import signal
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import numpy as np
@@ -15,9 +15,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from capsedge.data import Dataset, Split
+from capsedge.data.dataset import overlapped
 from capsedge.errors import Interrupted, ModelError, ProviderError
 from capsedge.models import build_network
-from capsedge.recipe import Recipe
+from capsedge.recipe import Recipe, RoutingKind
 from capsedge.training import Run, Trainer
 from capsedge.training.checkpoint import Position
 from capsedge.training.metrics import read_metrics
@@ -71,7 +72,7 @@ def train(
 
 @pytest.mark.parametrize(
     "base",
-    ["fashion-mnist-l2-small", "fashion-mnist-l1-small", "fashion-mnist-frozen-small", "fashion-mnist-dynamic-small"],
+    [f"fashion-mnist-{kind}-small" for kind in get_args(RoutingKind)],
 )
 def test_every_routing_kind_learns_and_leaves_a_finished_run(base: str, little: Dataset, tmp_path: Path) -> None:
     run = train(tiny_recipe("train.epochs=20", "train.rate=0.005", base=base), little, tmp_path / "run")
@@ -141,6 +142,8 @@ def answers(run: Run, split: Split) -> NDArray[np.int64]:
         (("data.shift=2",), 2),  # within the first epoch
         (("routing.step=ascent", "train.schedule=cosine"), 4),  # at the end of the first epoch
         (("network.decoder=[16]", "routing.kind=l1", "train.precision=bf16"), 6),  # within the second
+        (("network.hidden=[[6, 4]]", "routing.kind=l1", "routing.proximal=true"), 2),
+        (("train.validations=3",), 3),  # between two validations of an epoch
     ],
 )
 def test_an_interrupted_run_goes_on_to_the_same_bits(
@@ -236,3 +239,29 @@ def test_the_metrics_file_holds_the_statistics_of_b(little: Dataset, tmp_path: P
     assert last["b"]["negative"] == pytest.approx(float((b < 0).sum()) / b.numel())
     assert set(last["b"]) == {"mean", "spread", "largest", "negative", "zero"}
     assert msgspec.json.decode((run.path / "run.json").read_bytes())["classes"] == list(little.classes)
+
+
+def test_validations_are_spread_over_the_epoch_and_the_best_of_all_is_kept(little: Dataset, tmp_path: Path) -> None:
+    run = train(tiny_recipe("train.validations=2", "train.rate=0.005"), little, tmp_path / "run")
+    rows = [row for row in read_metrics(run.metrics) if row["kind"] == "validation"]
+    assert [(row["epoch"], row["step"]) for row in rows] == [(1, 2), (1, 4), (2, 6), (2, 8), (3, 10), (3, 12)]
+    best = min(rows, key=lambda row: float(row["error"]))
+    record = run.read_record()
+    assert (record.scores[0].error, record.best_epoch) == (best["error"], best["epoch"])
+
+
+def test_two_overlapped_garments_are_learned_and_scored_by_exact_match(little: Dataset, tmp_path: Path) -> None:
+    pairs = overlapped(little, 1, title="overlapped", evaluation_images=60)
+    recipe = tiny_recipe("data.overlap=1", "data.epoch_images=230", "train.epochs=12", "train.rate=0.005")
+    run = train(recipe, pairs, tmp_path / "run")
+    network, split = run.load_best(), pairs.test
+    images = torch.from_numpy(split.images).permute(0, 3, 1, 2) / 255
+    with torch.no_grad():
+        lengths = network(images).lengths
+    wrong = [
+        set(each.tolist()) != set(label.tolist())
+        for each, label in zip(lengths.topk(2, 1).indices, split.labels, strict=True)
+    ]
+    assert run.read_record().scores[1].error == pytest.approx(sum(wrong) / len(wrong))
+    losses = [row["loss"] for row in read_metrics(run.metrics) if row["kind"] == "training"]
+    assert losses[-1] < 0.8 * losses[0]

@@ -1,20 +1,24 @@
-"""Routing: how primary capsules are coupled to class capsules; one file a kind, one interface.
+"""Routing: how capsules are coupled to the capsules above; one file a kind, one interface.
 
-A routing layer maps u [batch, capsules, dim] to the class capsules v [batch, classes, class_dim] before squash.
+A routing layer maps u [batch, capsules, dim] to the capsules above, v [batch, classes, class_dim], before squash.
 """
 
+from capsedge.models.routing.backprop import BackpropRouting
+from capsedge.models.routing.build import Routing, routing_layer
 from capsedge.models.routing.dynamic import DynamicRouting
-from capsedge.models.routing.objective import Penalty, delta, objective, objective_gradient
+from capsedge.models.routing.em import EMRouting
+from capsedge.models.routing.kl import KLRouting
+from capsedge.models.routing.objective import RoutingObjective, delta
 from capsedge.models.routing.static import StaticRouting
 
-Routing = StaticRouting | DynamicRouting
-
 __all__ = [
+    "BackpropRouting",
     "DynamicRouting",
-    "Penalty",
+    "EMRouting",
+    "KLRouting",
     "Routing",
+    "RoutingObjective",
     "StaticRouting",
     "delta",
-    "objective",
-    "objective_gradient",
+    "routing_layer",
 ]

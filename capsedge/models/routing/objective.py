@@ -1,89 +1,70 @@
-"""The routing objective (eqs 9, 10 and 14) and its gradient in b, computed for a whole batch by two matrix products.
+"""The routing objective (eqs 9, 10 and 14), ascended in the routing coefficients b.
 
-    r_j = data_k( delta_jk b_j^T U_k U_k^T b_j ) - penalty_j      (ascended in b)
+    r = data_k( sum_j delta_jk |v_jk|^2 ) - penalty(b)
 
-U_k^T b_j is the class capsule v_jk before squash, so the data term is delta_jk |v_jk|^2. Its gradient in b_ij is
-2 data_k(delta_jk <W_ij u_ik, v_jk>) = 2 <W_ij, M_ij> with M_ij = data_k(u_ik (delta_jk v_jk)^T): one product of
-[capsules * dim, batch] with [batch, classes * class_dim]. No U_k and no capsules x capsules matrix is formed.
+v_jk = U_k^T b_j is the class capsule before squash, so |v_jk|^2 is the equations' b_j^T U_k U_k^T b_j. `data` is the
+sum over the batch, as they write it, or the mean. The penalty and its gradient are
 
-`data` is the sum over the batch, as the equations write it, or the mean; the penalty is
+    L2: lambda |b|_2^2, gradient 2 lambda b      (eq 13 without its step length)
+    L1: lambda |b|_1,   gradient lambda sign(b), with sign(0) = 0      (eq 15)
 
-    L2: lambda |b_j|_2^2, gradient 2 lambda b_j      (eq 13 without its step length)
-    L1: lambda |b_j|_1,   gradient lambda sign(b_j), with sign(0) = 0      (eq 15)
-
-so the plain step b += gamma * gradient is eq 13, or eq 15.
+The data term's gradient is left to autograd: through a static layer, whose class capsules are one product of u with
+the folded weights, it is one product more, of u^T [capsules * dim, batch] with [batch, classes * class_dim]. No U_k
+and no capsules x capsules matrix is formed; through hidden layers it is the chain rule that section III.C asks for.
 """
 
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
+
+from capsedge.models.squash import squashed_length
 
 
 @dataclass(frozen=True)
-class Penalty:
-    """The regularizer on b and the reduction of the data term.
+class RoutingObjective:
+    """What the routing step ascends.
 
     Attributes:
-        kind: `l2` (eq 10) or `l1` (eq 14).
+        penalty: `l2` (eq 10) or `l1` (eq 14).
         weight: lambda.
-        reduction: `sum` over the batch as the equations write it, or `mean`.
+        reduction: Data term as the `sum` over the batch that the equations write, or as the `mean`.
+        on: Class capsules before squash (`raw`, eq 6) or after it (`squashed`).
     """
 
-    kind: Literal["l2", "l1"]
+    penalty: Literal["l2", "l1"]
     weight: float
     reduction: Literal["mean", "sum"] = "mean"
+    on: Literal["raw", "squashed"] = "raw"
+
+    def data(
+        self, v: Float[Tensor, "batch classes class_dim"], signs: Float[Tensor, "batch classes"], total: int
+    ) -> Float[Tensor, ""]:
+        """The data term of a batch, or of a part of it: the parts' values add up to the whole's.
+
+        Args:
+            v: Class capsules before squash.
+            signs: delta_jk.
+            total: Observations in the whole batch.
+        """
+        energy = v.square().sum(2) if self.on == "raw" else squashed_length(v).square()
+        value: Tensor = (signs * energy).sum()
+        return value / total if self.reduction == "mean" else value
+
+    def cost(self, b: Float[Tensor, "capsules classes"]) -> Float[Tensor, ""]:
+        """The penalty of one layer's coefficients."""
+        return self.weight * (b.square().sum() if self.penalty == "l2" else b.abs().sum())
+
+    def cost_gradient(self, b: Float[Tensor, "capsules classes"]) -> Float[Tensor, "capsules classes"]:
+        """Gradient of `cost`."""
+        return self.weight * (2 * b if self.penalty == "l2" else b.sign())
 
 
-def delta(labels: Int[Tensor, " batch"], classes: int) -> Float[Tensor, "batch classes"]:
-    """delta_jk of eq 5b: 1 for the label's capsule, -1 for every other."""
-    signs = torch.full((len(labels), classes), -1.0, device=labels.device)
-    return signs.scatter_(1, labels[:, None], 1.0)
-
-
-def objective(
-    v: Float[Tensor, "batch classes class_dim"],
-    b: Float[Tensor, "capsules classes"],
-    signs: Float[Tensor, "batch classes"],
-    penalty: Penalty,
-) -> Float[Tensor, ""]:
-    """Value of eq 10 or eq 14, summed over the class capsules j.
-
-    Args:
-        v: Class capsules before squash, computed with `b`.
-        b: Routing coefficients.
-        signs: delta_jk.
-        penalty: Regularizer and reduction.
-    """
-    data = (signs * v.square().sum(-1)).sum()
-    if penalty.reduction == "mean":
-        data = data / len(v)
-    return data - penalty.weight * (b.square().sum() if penalty.kind == "l2" else b.abs().sum())
-
-
-def objective_gradient(
-    u: Float[Tensor, "batch capsules dim"],
-    v: Float[Tensor, "batch classes class_dim"],
-    weight: Float[Tensor, "capsules dim classes class_dim"],
-    b: Float[Tensor, "capsules classes"],
-    signs: Float[Tensor, "batch classes"],
-    penalty: Penalty,
-) -> Float[Tensor, "capsules classes"]:
-    """Gradient of `objective` in b.
+def delta(targets: Float[Tensor, "batch classes"]) -> Float[Tensor, "batch classes"]:
+    """delta_jk of eq 5b: 1 for a class that is there, -1 for every other.
 
     Args:
-        u: Primary capsules.
-        v: Class capsules before squash, computed from `u`, `weight` and `b`.
-        weight: W.
-        b: Routing coefficients.
-        signs: delta_jk.
-        penalty: Regularizer and reduction.
+        targets: T_k of eq 16: 1 where the class is present, else 0.
     """
-    signed = (signs[:, :, None] * v).flatten(1)
-    if penalty.reduction == "mean":
-        signed = signed / len(v)
-    m = (u.flatten(1).T @ signed).view_as(weight)
-    data = 2 * (weight * m).sum((1, 3))
-    return data - penalty.weight * (2 * b if penalty.kind == "l2" else b.sign())
+    return 2 * targets - 1

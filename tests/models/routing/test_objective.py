@@ -5,8 +5,9 @@ from typing import Literal
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.functional import one_hot
 
-from capsedge.models.routing import Penalty, StaticRouting, delta, objective, objective_gradient
+from capsedge.models.routing import RoutingObjective, StaticRouting, delta
 
 M, D, J, K, P = 7, 3, 4, 5, 6  # capsules, components, classes, class components, observations
 
@@ -36,53 +37,78 @@ def votes(layer: StaticRouting, u: Tensor, k: int, j: int) -> Tensor:
     return torch.stack([u[k, i] @ layer.weight[i, :, j] for i in range(M)])
 
 
-def slow_objective(layer: StaticRouting, u: Tensor, b: Tensor, penalty: Penalty) -> Tensor:
+SIGNS = delta(one_hot(LABELS, J).double())
+
+
+def slow_objective(layer: StaticRouting, u: Tensor, b: Tensor, objective: RoutingObjective) -> Tensor:
     """Eqs 10 and 14, summed over j: sum_k delta_jk b_j^T U_k U_k^T b_j - lambda |b_j|."""
     total = torch.zeros((), dtype=torch.float64)
     for j in range(J):
         for k in range(P):
             sign = 1.0 if LABELS[k] == j else -1.0
             matrix = votes(layer, u, k, j)
-            term = sign * b[:, j] @ (matrix @ matrix.T) @ b[:, j]
-            total = total + (term / P if penalty.reduction == "mean" else term)
-        norm = b[:, j].square().sum() if penalty.kind == "l2" else b[:, j].abs().sum()
-        total = total - penalty.weight * norm
+            energy = b[:, j] @ (matrix @ matrix.T) @ b[:, j]
+            if objective.on == "squashed":
+                energy = (energy / (1 + energy)) ** 2  # eq 3: the squashed capsule's length is |v|^2 / (1 + |v|^2)
+            total = total + sign * (energy / P if objective.reduction == "mean" else energy)
+        norm = b[:, j].square().sum() if objective.penalty == "l2" else b[:, j].abs().sum()
+        total = total - objective.weight * norm
     return total
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("reduction", REDUCTIONS)
-def test_objective_is_equation_10_or_14(
-    layer: StaticRouting, u: Tensor, kind: Literal["l2", "l1"], reduction: Literal["sum", "mean"]
-) -> None:
-    penalty = Penalty(kind, 0.3, reduction)
-    fast = objective(layer(u), layer.b, delta(LABELS, J), penalty)
-    torch.testing.assert_close(fast, slow_objective(layer, u, layer.b, penalty).detach(), check_dtype=False)
+def gradient(layer: StaticRouting, u: Tensor, objective: RoutingObjective) -> Tensor:
+    b = layer.b.requires_grad_()
+    (data,) = torch.autograd.grad(objective.data(layer(u), SIGNS, P), [b])
+    layer.b.requires_grad_(False)
+    return data - objective.cost_gradient(layer.b)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("reduction", REDUCTIONS)
+OBJECTIVES = [
+    RoutingObjective("l2", 0.3, "sum"),
+    RoutingObjective("l2", 0.3, "mean"),
+    RoutingObjective("l1", 0.3, "sum"),
+    RoutingObjective("l1", 0.3, "mean"),
+    RoutingObjective("l2", 0.3, "mean", on="squashed"),
+]
+
+
+def test_delta_is_one_for_each_class_that_is_there_and_minus_one_for_every_other() -> None:
+    assert delta(torch.tensor([[0.0, 1.0, 0.0], [1.0, 0.0, 1.0]])).tolist() == [[-1, 1, -1], [1, -1, 1]]
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES, ids=str)
+def test_objective_is_equation_10_or_14(layer: StaticRouting, u: Tensor, objective: RoutingObjective) -> None:
+    fast = objective.data(layer(u), SIGNS, P) - objective.cost(layer.b)
+    torch.testing.assert_close(fast, slow_objective(layer, u, layer.b, objective))
+
+
+def test_the_data_terms_of_parts_of_a_batch_add_up_to_the_whole(layer: StaticRouting, u: Tensor) -> None:
+    for objective in OBJECTIVES:
+        v = layer(u)
+        parts = objective.data(v[:4], SIGNS[:4], P) + objective.data(v[4:], SIGNS[4:], P)
+        torch.testing.assert_close(parts, objective.data(v, SIGNS, P))
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES, ids=str)
 def test_gradient_agrees_with_finite_differences_of_the_slow_objective(
-    layer: StaticRouting, u: Tensor, kind: Literal["l2", "l1"], reduction: Literal["sum", "mean"]
+    layer: StaticRouting, u: Tensor, objective: RoutingObjective
 ) -> None:
-    penalty = Penalty(kind, 0.3, reduction)
-    gradient = objective_gradient(u, layer(u), layer.weight, layer.b, delta(LABELS, J), penalty)
+    found = gradient(layer, u, objective)
     step = 1e-6
     for i in range(M):
         for j in range(J):
-            if kind == "l1" and layer.b[i, j] == 0:
+            if objective.penalty == "l1" and layer.b[i, j] == 0:
                 continue  # the sub-gradient there is a convention, tested below
             ahead, behind = layer.b.clone(), layer.b.clone()
             ahead[i, j] += step
             behind[i, j] -= step
-            rise = slow_objective(layer, u, ahead, penalty) - slow_objective(layer, u, behind, penalty)
-            assert gradient[i, j].item() == pytest.approx((rise / (2 * step)).item(), rel=1e-5, abs=1e-6)
+            rise = slow_objective(layer, u, ahead, objective) - slow_objective(layer, u, behind, objective)
+            assert found[i, j].item() == pytest.approx((rise / (2 * step)).item(), rel=1e-5, abs=1e-6)
 
 
 def test_plain_l2_step_is_equation_13(layer: StaticRouting, u: Tensor) -> None:
     gamma, weight = 0.01, 0.2
-    penalty = Penalty("l2", weight, "sum")
-    stepped = layer.b + gamma * objective_gradient(u, layer(u), layer.weight, layer.b, delta(LABELS, J), penalty)
+    stepped = layer.b + gamma * gradient(layer, u, RoutingObjective("l2", weight, "sum"))
     for j in range(J):
         b = layer.b[:, j]
         expected = b.clone()
@@ -95,8 +121,7 @@ def test_plain_l2_step_is_equation_13(layer: StaticRouting, u: Tensor) -> None:
 
 def test_plain_l1_step_is_equation_15_with_no_pull_at_zero(layer: StaticRouting, u: Tensor) -> None:
     gamma, weight = 0.01, 0.2
-    penalty = Penalty("l1", weight, "sum")
-    stepped = layer.b + gamma * objective_gradient(u, layer(u), layer.weight, layer.b, delta(LABELS, J), penalty)
+    stepped = layer.b + gamma * gradient(layer, u, RoutingObjective("l1", weight, "sum"))
     for j in range(J):
         b = layer.b[:, j]
         sign_of_b = torch.tensor([0.0 if x == 0 else float(x / abs(x)) for x in b], dtype=torch.float64)
@@ -107,12 +132,11 @@ def test_plain_l1_step_is_equation_15_with_no_pull_at_zero(layer: StaticRouting,
         torch.testing.assert_close(stepped[:, j], b + 2 * gamma * (data - weight / 2 * sign_of_b))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("penalty", ["l2", "l1"])
 def test_mean_and_sum_take_the_same_step_when_rate_and_penalty_are_scaled(
-    layer: StaticRouting, u: Tensor, kind: Literal["l2", "l1"]
+    layer: StaticRouting, u: Tensor, penalty: Literal["l2", "l1"]
 ) -> None:
     rate, weight = 0.01, 0.2
-    arguments = (u, layer(u), layer.weight, layer.b, delta(LABELS, J))
-    by_sum = rate * objective_gradient(*arguments, Penalty(kind, weight, "sum"))
-    by_mean = rate * P * objective_gradient(*arguments, Penalty(kind, weight / P, "mean"))
+    by_sum = rate * gradient(layer, u, RoutingObjective(penalty, weight, "sum"))
+    by_mean = rate * P * gradient(layer, u, RoutingObjective(penalty, weight / P, "mean"))
     torch.testing.assert_close(by_sum, by_mean)

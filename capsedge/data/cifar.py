@@ -1,0 +1,204 @@
+"""CIFAR-10 as it is distributed: the python and the binary version, unpacked or straight from the archive.
+
+Six files of images in either. Binary: records of one byte (the label) and 3,072 (32 rows of 32 pixels in red, then in
+green, then in blue). Python: a pickled dictionary whose `data` has such a row of 3,072 for each of its `labels`.
+"""
+
+import gzip
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from capsedge.data.images import fit_images
+from capsedge.data.plain_pickle import read_plain_pickle
+from capsedge.data.split import Split
+from capsedge.errors import DataError
+
+CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+_STEMS = ("data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch")
+_COLOURS, _SIDE = 3, 32
+_PIXELS = _COLOURS * _SIDE * _SIDE
+_CHUNK_BYTES = 1 << 20
+_MOST_BYTES = 1 << 26  # twice what a file of either version has; a damaged archive may state any size
+
+
+class Version(NamedTuple):
+    """What one of the two versions calls its files."""
+
+    archive: str
+    folder: str
+    suffix: str
+    classes: str
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The six files of images; the last has the test images."""
+        return tuple(stem + self.suffix for stem in _STEMS)
+
+
+BINARY = Version("cifar-10-binary.tar.gz", "cifar-10-batches-bin", ".bin", "batches.meta.txt")
+PYTHON = Version("cifar-10-python.tar.gz", "cifar-10-batches-py", "", "batches.meta")
+
+
+class Found(NamedTuple):
+    """Where a version lies: an archive, or the folder with its files."""
+
+    version: Version
+    path: Path
+    whole: bool
+
+
+class _Batch(NamedTuple):
+    pixels: NDArray[np.uint8]  # [n, 3072]
+    labels: NDArray[np.int64]  # [n]
+    called: str
+
+
+def find_cifar(place: Path) -> Found | None:
+    """Find CIFAR-10 in a folder: its files there, or in the folder that its archive unpacks to, or the archive.
+
+    What is whole comes first. An archive itself, under the name it is distributed by, is found too.
+    """
+    return min(_candidates(place), key=lambda each: not each.whole, default=None)
+
+
+def _candidates(place: Path) -> Iterator[Found]:
+    for version in (BINARY, PYTHON):
+        for folder in (place / version.folder, place):
+            if count := sum((folder / file).is_file() for file in version.files):
+                yield Found(version, folder, count == len(_STEMS))
+        archive = place / version.archive if place.is_dir() else place
+        if archive.name == version.archive and archive.is_file():
+            yield Found(version, archive, True)
+
+
+def load_cifar(found: Found, *, size: int = 0) -> tuple[tuple[str, ...], Split, Split]:
+    """Load the six files.
+
+    Args:
+        found: Where they lie.
+        size: Side in pixels to fit the images to; 0 keeps their 32.
+
+    Returns:
+        Class names (of the file that lists them, or else CIFAR-10's), all training images, the test images;
+        [N, height, width, 3].
+
+    Raises:
+        DataError: A file is missing or damaged, or a label has no class.
+    """
+    version, path, _ = found
+    classes: tuple[str, ...] = CLASSES
+    batches = {}
+    for name, called, content in _contents(version, path):
+        if name == version.classes:
+            classes = _class_names(version, content, called)
+        else:
+            batches[name] = _batch(version, content, called)
+    _check(version, path, batches, classes)
+    *train, test = (batches[file] for file in version.files)
+    return classes, _split(train, size), _split([test], size)
+
+
+def _contents(version: Version, path: Path) -> Iterator[tuple[str, str, bytes]]:
+    """Name, what to call it in an error, and content of each file of the version that is there."""
+    wanted = (*version.files, version.classes)
+    if path.is_dir():
+        for name in wanted:
+            if (path / name).is_file():
+                yield name, f"'{path / name}'", _read(path / name)
+    else:
+        yield from _unpacked(path, wanted)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(_MOST_BYTES)
+    except OSError as error:
+        raise DataError(f"'{path}' cannot be read: {error.strerror or error}") from error
+
+
+def _unpacked(path: Path, wanted: tuple[str, ...]) -> Iterator[tuple[str, str, bytes]]:
+    """The wanted files of an archive, in memory: nothing of it is ever written to a disk."""
+    import tarfile
+
+    try:
+        with gzip.open(path) as stream:
+            with tarfile.open(fileobj=stream, mode="r|") as archive:
+                for member in archive:
+                    name = member.name.rpartition("/")[2]
+                    content = archive.extractfile(member) if name in wanted and member.isreg() else None
+                    if content is not None:
+                        yield name, f"'{name}' in '{path}'", content.read(_MOST_BYTES)
+            while stream.read(_CHUNK_BYTES):  # the checksum of the whole is tested at its end
+                pass
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(f"'{path}' is a damaged archive ({error}); get it again") from error
+    except OSError as error:
+        raise DataError(f"'{path}' cannot be read: {error.strerror or error}") from error
+
+
+def _batch(version: Version, content: bytes, called: str) -> _Batch:
+    return (_python_batch if version is PYTHON else _binary_batch)(content, called)
+
+
+def _binary_batch(content: bytes, called: str) -> _Batch:
+    if not content or len(content) % (1 + _PIXELS):
+        raise DataError(
+            f"{called} wants records of {1 + _PIXELS:,} bytes (a label and 32 x 32 pixels in 3 colours), "
+            f"and holds {len(content):,} bytes; get it again"
+        )
+    records = np.frombuffer(content, dtype=np.uint8).reshape(-1, 1 + _PIXELS)
+    return _Batch(records[:, 1:], records[:, 0].astype(np.int64), called)
+
+
+def _python_batch(content: bytes, called: str) -> _Batch:
+    entries = read_plain_pickle(content, called)
+    pixels, labels = entries.get(b"data"), entries.get(b"labels")
+    if not isinstance(pixels, np.ndarray) or pixels.ndim != 2 or pixels.shape[1] != _PIXELS or not len(pixels):
+        found = f"one of {list(pixels.shape)}" if isinstance(pixels, np.ndarray) else "none"
+        raise DataError(f"{called} wants an array 'data' of [images, {_PIXELS}] bytes, and has {found}")
+    if not isinstance(labels, list) or not all(type(label) is int and 0 <= label < 256 for label in labels):
+        raise DataError(f"{called} wants a list 'labels' of whole numbers from 0, and has none")
+    if len(labels) != len(pixels):
+        raise DataError(f"{called} holds {len(pixels):,} images and {len(labels):,} labels")
+    return _Batch(pixels, np.array(labels, dtype=np.int64), called)
+
+
+def _class_names(version: Version, content: bytes, called: str) -> tuple[str, ...]:
+    if version is PYTHON:
+        listed = read_plain_pickle(content, called).get(b"label_names")
+        lines = listed if isinstance(listed, list) and all(isinstance(each, bytes) for each in listed) else []
+    else:
+        lines = content.splitlines()
+    names = tuple(line.decode("utf-8", "replace").strip() for line in lines if line.strip())
+    if len(set(names)) != len(names) or len(names) < 2:
+        raise DataError(f"{called} wants two or more different class names, and has {len(names)}")
+    return names
+
+
+def _check(version: Version, path: Path, batches: dict[str, _Batch], classes: tuple[str, ...]) -> None:
+    missing = [file for file in version.files if file not in batches]
+    if missing:
+        raise DataError(
+            f"'{path}' has no file '{missing[0]}'; of the {len(_STEMS)} files it holds {', '.join(batches) or 'none'}"
+        )
+    for batch in batches.values():
+        if batch.labels.max() >= len(classes):
+            raise DataError(
+                f"{batch.called} gives label {batch.labels.max()} to image {batch.labels.argmax()}; "
+                f"there are {len(classes)} classes, numbered from 0"
+            )
+
+
+def _split(batches: list[_Batch], size: int) -> Split:
+    labels = np.concatenate([batch.labels for batch in batches])
+    planes = [batch.pixels.reshape(-1, _COLOURS, _SIDE, _SIDE).transpose(0, 2, 3, 1) for batch in batches]
+    # Into an array of our own, because concatenate would keep the order of the colours' planes in memory.
+    images = np.concatenate(planes, out=np.empty((len(labels), _SIDE, _SIDE, _COLOURS), dtype=np.uint8))
+    return Split(fit_images(images, size), labels)

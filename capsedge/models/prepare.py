@@ -1,0 +1,37 @@
+"""What the network does to an image before its first convolution: centre crop and per-image standardization.
+
+Both belong to the network, so that training, evaluation and every exported file see the same pixels.
+"""
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class Prepare(nn.Module):
+    """From pixels of 0 to 1 to what the first convolution sees.
+
+    Args:
+        crop: Side of the square that is cut from the centre, in pixels; 0 keeps the whole image. An image that was
+            already cropped, as those of training are, passes unchanged.
+        standardize: Give each image mean 0 and deviation 1 over all of its pixels and channels. An image of one
+            colour becomes 0: the deviation is taken as at least 1 / sqrt(values), of a pixel range of 255, as
+            TensorFlow's `per_image_standardization` does.
+    """
+
+    def __init__(self, *, crop: int = 0, standardize: bool = False) -> None:
+        super().__init__()
+        self.crop = crop
+        self.standardize = standardize
+
+    def forward(
+        self, images: Float[Tensor, "batch channels height width"]
+    ) -> Float[Tensor, "batch channels rows columns"]:
+        """Prepared images."""
+        if self.crop:
+            top, left = ((side - self.crop) // 2 for side in images.shape[2:])
+            images = images[:, :, top : top + self.crop, left : left + self.crop]
+        if self.standardize:
+            centred = images - images.mean((1, 2, 3), keepdim=True)
+            deviation = centred.square().mean((1, 2, 3), keepdim=True).sqrt()
+            images = centred / deviation.clamp_min(1 / (255 * images[0].numel() ** 0.5))
+        return images

@@ -1,0 +1,23 @@
+"""When an answer is right: the longest capsules are those of the image's classes, all of them and no other."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def wrong_answers(lengths: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which images get a wrong answer.
+
+    With one class an image that is top-1 error; with two it is the exact match of the two longest (Sabour et al.
+    2017, section 6).
+
+    Args:
+        lengths: Capsule lengths, [images, classes].
+        labels: [images], or [images, labels] where there are several classes in an image.
+
+    Returns:
+        [images].
+    """
+    wanted = labels.reshape(len(labels), -1)
+    longest = np.argsort(-lengths, axis=1, kind="stable")[:, : wanted.shape[1]]
+    wrong: NDArray[np.bool_] = (np.sort(longest, axis=1) != np.sort(wanted, axis=1)).any(axis=1)
+    return wrong

@@ -1,0 +1,58 @@
+"""On how many devices a training runs, and how they share a batch: lightning-fabric, set up for Algorithm 1."""
+
+import logging
+import os
+import warnings
+
+import torch
+from lightning_fabric import Fabric
+
+from capsedge.errors import ProviderError, WrongUse
+
+
+def launch(device: str = "auto", *, precision: str = "fp32", devices: int | None = None) -> Fabric:
+    """Start the processes of a training, one a device, and give each its Fabric.
+
+    With one device that is this process. With more, this process becomes rank 0 and starts the others, which run the
+    same command; under `torchrun` all of them run already.
+
+    Args:
+        device: `auto`, `cpu` or `cuda`.
+        precision: `fp32`, or `bf16` for autocast.
+        devices: Processes on this machine; None for what torchrun says, else 1.
+
+    Raises:
+        ProviderError: CUDA was asked for and is not there, or not so many times.
+        WrongUse: torchrun started another number of processes.
+    """
+    accelerator = _accelerator(device)
+    started = os.environ.get("LOCAL_WORLD_SIZE") if "TORCHELASTIC_RUN_ID" in os.environ else None
+    if started and devices not in (None, int(started)):
+        raise WrongUse(f"--devices {devices}, and torchrun started {started} processes here: leave out --devices")
+    here = int(started) if started else devices or 1
+    nodes = int(os.environ["WORLD_SIZE"]) // here if started else 1
+    if accelerator == "cuda" and here > torch.cuda.device_count():
+        raise ProviderError(f"--devices {here}, and this machine has {torch.cuda.device_count()} CUDA devices")
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces the precision, as we do
+    # Of the first convolution, whose one input channel can be laid out in two equal ways.
+    warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
+    fabric = Fabric(
+        accelerator=accelerator,
+        devices=here,
+        num_nodes=nodes,
+        strategy="ddp" if here * nodes > 1 else "auto",
+        precision="bf16-mixed" if precision == "bf16" else "32-true",
+    )
+    fabric.launch()
+    return fabric
+
+
+def _accelerator(device: str) -> str:
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ProviderError(
+            f"--device cuda: torch {torch.__version__} finds no CUDA device here; "
+            "use --device cpu, or install a CUDA build of torch and the NVIDIA driver"
+        )
+    return device

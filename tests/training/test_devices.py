@@ -1,0 +1,124 @@
+"""Two processes against one: real gloo processes, started as a user would, on the same batches."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from capsedge.errors import WrongUse
+from capsedge.training import Run, launch
+from capsedge.training.metrics import read_metrics
+from tests.tiny import tiny_recipe
+
+# 1,600 images in batches of 83: 20 steps, the last with 23 images, which are 12 for one and 11 for the other.
+RECIPE = ("train.batch_size=83", "train.epochs=1", "network.decoder=[16]", "data.shift=1", "train.validations=4")
+
+
+def command(folder: Path, *, processes: int, recipe: tuple[str, ...], torchrun: bool = False) -> list[str]:
+    """A training of that many fresh processes, or the rest of one that was begun."""
+    options = ["--run", str(folder)]
+    if (folder / "run.json").exists():
+        options += ["--resume"]
+    else:
+        path = folder.with_suffix(".toml")
+        path.write_text(toml(recipe))
+        options += [str(path), "--data", "fashion-mnist-subset"]
+    train = ["capsedge", "train", *options, "--device", "cpu"]
+    if torchrun:  # it would take --run for an option of its own, but for the two dashes
+        return [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={processes}", "-m", "--", *train]
+    return [sys.executable, "-m", *train, "--devices", str(processes)]
+
+
+def environment() -> dict[str, str]:
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("PYTEST", "MASTER", "LOCAL"))}
+    return kept | {"OMP_NUM_THREADS": "1"}
+
+
+def start(folder: Path, *, processes: int, recipe: tuple[str, ...] = RECIPE, torchrun: bool = False) -> None:
+    """Train to the end."""
+    words = command(folder, processes=processes, recipe=recipe, torchrun=torchrun)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=200, check=False, env=environment())
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("test error") == 1, "one of the processes speaks, and only one"
+
+
+def interrupt(folder: Path, *, processes: int, recipe: tuple[str, ...]) -> None:
+    """Start a training and press Ctrl-C, which reaches every process, in its first epoch."""
+    words = command(folder, processes=processes, recipe=recipe)
+    with subprocess.Popen(
+        words, stderr=subprocess.PIPE, text=True, env=environment(), start_new_session=True
+    ) as process:
+        while process.poll() is None and not (folder / "last.safetensors").exists():
+            time.sleep(0.01)
+        os.killpg(process.pid, signal.SIGINT)
+        _, said = process.communicate(timeout=100)
+    assert process.returncode == 130, said
+    assert "go on with: capsedge train --resume" in said
+
+
+def toml(recipe: tuple[str, ...]) -> str:
+    import tomli_w
+
+    from capsedge.recipe import to_values
+
+    return tomli_w.dumps(to_values(tiny_recipe(*recipe)))
+
+
+def differences(one: Run, two: Run) -> dict[str, float]:
+    """Largest difference of each tensor of the last checkpoints, over the size of its largest value."""
+    first, second = load_file(one.last), load_file(two.last)
+    assert first.keys() == second.keys()
+    assert any(key.startswith("routing.") for key in first), "the moments of b belong to the checkpoint"
+    assert any(key.startswith("weights.") for key in first)
+    return {
+        key: float((first[key] - second[key]).abs().max() / first[key].abs().max().clamp_min(1e-12)) for key in first
+    }
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    run = Run(tmp_path_factory.mktemp("alone") / "run")
+    start(run.path, processes=1)
+    return run
+
+
+@pytest.mark.parametrize("torchrun", [False, True], ids=["--devices 2", "torchrun"])
+def test_two_processes_reach_the_state_of_one(alone: Run, torchrun: bool, tmp_path: Path) -> None:
+    both = Run(tmp_path / "run")
+    start(both.path, processes=2, torchrun=torchrun)
+    assert read_metrics(both.metrics)[-1]["step"] == 20
+    # Sums in another order: some float32 digits differ, and Adam's second moments square that.
+    assert {key: value for key, value in differences(alone, both).items() if value > 2e-3} == {}
+    b = {run: load_file(run.last)["network.routing.b"] for run in (alone, both)}
+    assert (b[alone] - 1).abs().max() > 0.05, "b has moved"
+    torch.testing.assert_close(b[both], b[alone], rtol=0, atol=1e-5)
+    for name in ("loss", "error"):
+        rows = [[row[name] for row in read_metrics(run.metrics) if name in row] for run in (alone, both)]
+        assert rows[0] == pytest.approx(rows[1], rel=1e-4, abs=1e-9)
+
+
+def test_an_interrupted_run_of_two_processes_is_finished_by_one(tmp_path: Path) -> None:
+    recipe = (*RECIPE, "train.epochs=4", "routing.kind=l1", "routing.proximal=true")
+    whole, parts = Run(tmp_path / "whole"), Run(tmp_path / "parts")
+    interrupt(parts.path, processes=2, recipe=recipe)
+    assert parts.read_record().status == "training"
+    start(parts.path, processes=1)
+    start(whole.path, processes=1, recipe=recipe)
+    rows = [[row["step"] for row in read_metrics(run.metrics)] for run in (whole, parts)]
+    assert rows[0] == rows[1]
+    b = {run: load_file(run.last)["network.routing.b"] for run in (whole, parts)}
+    torch.testing.assert_close(b[parts], b[whole], rtol=0, atol=1e-4)
+
+
+def test_more_devices_than_torchrun_started_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(WrongUse, match=r"--devices 3, and torchrun started 2 processes here: leave out --devices"):
+        launch("cpu", devices=3)
