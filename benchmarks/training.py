@@ -1,101 +1,134 @@
-"""Time of one training step, each routing kind in turn in one interleaved run: `python benchmarks/training.py`.
+"""Time and memory of one training step of every routing kind: `python benchmarks/training.py`.
 
-A step is one iteration of Algorithm 1 on real Fashion-MNIST images: weight step, and routing step where the kind
-has one. Every round takes one step of each kind, in an order that moves on from round to round, so that a busy
-moment of the machine meets all of them; ratios are taken within a round.
+A step is one iteration of Algorithm 1 on real Fashion-MNIST images: minibatch, weight step, and routing step where
+the kind has one. For each batch size, with and without the decoder, all kinds in all precisions take their steps in
+turn, in one interleaved run; ratios are taken within a round. `textbook` is dynamic routing as it is usually written
+(benchmarks/textbook.py). Peak memory is that of a process of its own, with Python, torch and the images in it.
 """
 
 import argparse
 import json
 import statistics
+import sys
 import tempfile
-import time
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor
 
+from benchmarks.textbook import textbook_routing
 from capsedge.data import load_dataset
-from capsedge.recipe import load_recipe
+from capsedge.models.routing import DynamicRouting
+from capsedge.recipe import Recipe, load_recipe
+from capsedge.reproduce.steps import measure, peak_memory, ratios
 from capsedge.training import Run, Trainer
 
-KINDS = ("frozen", "l2", "l1", "dynamic")
+KINDS = ("frozen", "l2", "l1", "backprop", "dynamic", "kl", "em")
+TEXTBOOK = "textbook"
+PRECISIONS = ("fp32", "bf16")
 
 
 def main() -> None:
-    """Parse, measure, print a table on the screen and, where asked for, JSON in a file."""
+    """Parse, measure, print Markdown tables and, where asked for, write JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "--width", choices=("table1", "small"), default="table1", help="recipes fashion-mnist-KIND[-small]"
     )
-    parser.add_argument("--batch", type=int, default=128)
-    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
-    parser.add_argument("--no-decoder", action="store_true", help="leave the reconstruction network out")
+    parser.add_argument("--kinds", nargs="+", default=[*KINDS, TEXTBOOK], choices=[*KINDS, TEXTBOOK])
+    parser.add_argument("--batch", type=int, nargs="+", default=[32, 128])
+    parser.add_argument("--precision", nargs="+", choices=PRECISIONS, default=PRECISIONS)
+    parser.add_argument("--decoder", nargs="+", choices=("with", "without"), default=("with", "without"))
     parser.add_argument("--set", action="append", default=[], help="change a value of every recipe, as in train")
-    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--no-memory", action="store_true", help="leave the peak memory out")
     parser.add_argument("--json", type=Path, help="write every sample to this file")
     options = parser.parse_args()
 
-    with tempfile.TemporaryDirectory() as folder:
-        trainers = {kind: _trainer(kind, options, Path(folder)) for kind in KINDS}
-        seconds = measure(trainers, options.rounds)
-    print(
-        f"one step, batch {options.batch}, {options.width}, {options.precision}, "
-        f"{'with' if trainers['l2'].network.decoder else 'no'} decoder, {options.rounds} rounds, "
-        f"{torch.get_num_threads()} threads"
-    )
-    print(f"{'kind':<10} {'median ms':>10} {'images/s':>10} {'x frozen':>10} {'(quartiles)':>16}")
-    for kind in KINDS:
-        median = statistics.median(seconds[kind])
-        ratios = [own / base for own, base in zip(seconds[kind], seconds["frozen"], strict=True)]
-        low, middle, high = statistics.quantiles(ratios, n=4)
-        spread = f"({low:.3f} to {high:.3f})"
-        print(f"{kind:<10} {1000 * median:>10.1f} {options.batch / median:>10.0f} {middle:>10.3f} {spread:>16}")
+    results = [
+        setting(options, batch=batch, decoder=decoder == "with")
+        for decoder in options.decoder
+        for batch in options.batch
+    ]
     if options.json:
-        arguments = {key: str(value) for key, value in vars(options).items()}
-        options.json.write_text(json.dumps({"options": arguments, "seconds": seconds}, indent=1))
+        options.json.write_text(json.dumps(results, indent=1))
 
 
-def measure(trainers: dict[str, Trainer], rounds: int) -> dict[str, list[float]]:
-    """Seconds of `rounds` steps of each trainer, after two that are not counted."""
-    batches = {kind: _endless(trainer) for kind, trainer in trainers.items()}
-    seconds: dict[str, list[float]] = {kind: [] for kind in trainers}
-    order = list(trainers)
-    for number in range(rounds + 2):
-        order.append(order.pop(0))
-        for kind in order:
-            images, labels = next(batches[kind])
-            start = time.perf_counter()
-            trainers[kind].iterate(images, labels)
-            if images.is_cuda:
-                torch.cuda.synchronize()
-            if number >= 2:
-                seconds[kind].append(time.perf_counter() - start)
-    return seconds
+def setting(options: argparse.Namespace, *, batch: int, decoder: bool) -> dict[str, Any]:
+    """Measure and show all kinds and precisions at one batch size."""
+    cases = {
+        f"{kind} {precision}": case(options, kind, precision, batch=batch, decoder=decoder)
+        for precision in options.precision
+        for kind in options.kinds
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        trainers = {label: trainer(label, recipe, Path(folder)) for label, recipe in cases.items()}
+        seconds = measure(trainers, rounds=options.rounds)
+    memory = {
+        label: None if options.no_memory or label.startswith(TEXTBOOK) else peak_memory(recipe)
+        for label, recipe in cases.items()
+    }
+    print(
+        f"\nbatch {batch}, {'with' if decoder else 'without'} decoder, {options.width}, {options.rounds} rounds, "
+        f"{torch.get_num_threads()} threads, torch {torch.__version__}\n"
+    )
+    print("| routing | median ms | images/s | x frozen, same precision (quartiles) | peak MB |")
+    print("|---|---|---|---|---|")
+    for label in cases:
+        median = statistics.median(seconds[label])
+        base = f"frozen {label.split()[1]}"
+        times = ""
+        if base in seconds:
+            ratio = ratios(seconds, label, base)
+            times = f"{ratio.median:.3f} ({ratio.low:.3f} to {ratio.high:.3f})"
+        peak = memory[label]
+        held = "" if peak is None else f"{peak.peak_bytes / 1e6:.0f}"
+        print(f"| {label} | {1000 * median:.0f} | {batch / median:.0f} | {times} | {held} |")
+    factors(seconds)
+    sys.stdout.flush()
+    return {
+        "batch": batch,
+        "decoder": decoder,
+        "width": options.width,
+        "seconds": seconds,
+        "peak_bytes": {label: peak.peak_bytes for label, peak in memory.items() if peak is not None},
+    }
 
 
-def _trainer(kind: str, options: argparse.Namespace, folder: Path) -> Trainer:
-    recipe = load_recipe(
-        f"fashion-mnist-{kind}{'-small' if options.width == 'small' else ''}",
+def factors(seconds: dict[str, list[float]]) -> None:
+    """Show how many times as fast as the textbook each step towards the collapsed network is."""
+    base = f"{TEXTBOOK} fp32"
+    if base not in seconds:
+        return
+    print("\nas fast as the textbook in fp32: ", end="")
+    chain = [label for label in ("dynamic fp32", "dynamic bf16", "l2 fp32", "l2 bf16") if label in seconds]
+    print(", ".join(f"{label} {ratios(seconds, base, label).median:.2f} x" for label in chain))
+
+
+def case(options: argparse.Namespace, kind: str, precision: str, *, batch: int, decoder: bool) -> Recipe:
+    """The recipe of one kind in one precision."""
+    name = f"fashion-mnist-{'dynamic' if kind == TEXTBOOK else kind}{'-small' if options.width == 'small' else ''}"
+    layers = "[512, 1024]" if decoder else "[]"
+    return load_recipe(
+        name,
         [
-            f"train.batch_size={options.batch}",
-            f"train.precision={options.precision}",
-            *(["network.decoder=[]"] if options.no_decoder else []),
+            "data.source=fashion-mnist-subset",
+            f"train.batch_size={batch}",
+            f"train.precision={precision}",
+            f"network.decoder={layers}",
             *options.set,
         ],
     )
-    return Trainer(recipe, load_dataset("fashion-mnist-subset"), Run(folder / kind))
 
 
-def _endless(trainer: Trainer) -> Iterator[tuple[Tensor, Tensor]]:
-    """Whole batches for ever; the uneven last one of an epoch would be a cheaper step."""
-    epoch = 0
-    while True:
-        for images, labels in trainer.batches.epoch(epoch):
-            if len(labels) == trainer.recipe.train.batch_size:
-                yield images, labels
-        epoch += 1
+def trainer(label: str, recipe: Recipe, folder: Path) -> Trainer:
+    """A trainer of a recipe; for the textbook, one whose routing computes as the textbook does."""
+    made = Trainer(recipe, load_dataset(recipe.data.source), Run(folder / label))
+    if label.startswith(TEXTBOOK):
+        routing = made.network.routing
+        assert isinstance(routing, DynamicRouting)
+        routing.forward = partial(textbook_routing, routing.weight)  # type: ignore[method-assign]
+    return made
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ beside an engine (`<engine>.json`). Everything that inference needs is in it, so
 import base64
 import hashlib
 import zlib
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from capsedge.errors import ModelError
 from capsedge.onnx_file import OnnxFile
+from capsedge.scoring import longest
 
 SCHEMA_VERSION = 1
 METADATA_KEY = "capsedge.contract"
@@ -57,7 +58,7 @@ class Score(msgspec.Struct, frozen=True):
         stage: `trained` (the network in torch) or `onnx` (the exported file).
         split: `validation` or `test`.
         images: How many images were scored.
-        error: Share of wrong top-1 answers, 0 to 1.
+        error: Share of wrong answers, 0 to 1 (`capsedge.scoring`).
     """
 
     stage: str
@@ -74,7 +75,8 @@ class Verdict(msgspec.Struct, frozen=True):
         provider: Execution provider that ran the file, or "" where it was not run.
         images: Labelled validation images that both networks saw.
         largest_length_difference: Over all images, classes and batch sizes.
-        top1_agreement: Share of images with the same first class, 0 to 1.
+        top1_agreement: Share of images with the same answer, 0 to 1: the same first class, or where an image shows
+            several (`Contract.labels`) the same set of so many first classes.
         reasons: One sentence for each limit that was broken.
     """
 
@@ -91,13 +93,13 @@ class Golden(msgspec.Struct, frozen=True):
 
     Attributes:
         images: uint8 [count, height, width, channels], deflated, base64.
-        labels: The true class of each image.
+        labels: The true class of each image, or its classes where it shows several.
         lengths: Capsule lengths, [count][classes].
         tolerance: Largest accepted absolute difference of a length.
     """
 
     images: str
-    labels: tuple[int, ...]
+    labels: tuple[int | tuple[int, ...], ...]
     lengths: tuple[tuple[float, ...], ...]
     tolerance: float
 
@@ -108,6 +110,7 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         name: Name for people, such as the run's.
         classes: Class names in the order of the outputs.
+        labels: Classes that are present in each image: so many of the longest capsules are the answer.
         recipe: Name of the recipe that trained it.
         routing: Routing kind it was trained with.
         collapsed: Whether the routing is folded into constant weights.
@@ -124,6 +127,7 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
     schema: int = SCHEMA_VERSION
     name: str
     classes: tuple[str, ...]
+    labels: Annotated[int, msgspec.Meta(ge=1)] = 1
     input: Input
     fit: Fit
     recipe: str
@@ -137,6 +141,17 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
     weights_sha256: dict[str, str]
     versions: dict[str, str]
     data: str
+
+    def answer(self, lengths: NDArray[np.floating]) -> NDArray[np.intp]:
+        """The classes of the longest capsules.
+
+        Args:
+            lengths: [images, classes].
+
+        Returns:
+            [images, labels], longest first; of two capsules of one length the first class wins, as argmax has it.
+        """
+        return longest(lengths, self.labels)
 
 
 class EngineManifest(msgspec.Struct, frozen=True, kw_only=True):

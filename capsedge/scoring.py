@@ -4,6 +4,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 
+def longest(lengths: NDArray[np.floating], count: int) -> NDArray[np.intp]:
+    """The classes of the longest capsules.
+
+    Args:
+        lengths: [images, classes].
+        count: How many of each image.
+
+    Returns:
+        [images, count], longest first; of two capsules of one length the first class wins, as argmax has it.
+    """
+    return np.argsort(-lengths, axis=1, kind="stable")[:, :count]
+
+
 def wrong_answers(lengths: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Which images get a wrong answer.
 
@@ -18,6 +31,6 @@ def wrong_answers(lengths: NDArray[np.float32], labels: NDArray[np.int64]) -> ND
         [images].
     """
     wanted = labels.reshape(len(labels), -1)
-    longest = np.argsort(-lengths, axis=1, kind="stable")[:, : wanted.shape[1]]
-    wrong: NDArray[np.bool_] = (np.sort(longest, axis=1) != np.sort(wanted, axis=1)).any(axis=1)
+    given = longest(lengths, wanted.shape[1])
+    wrong: NDArray[np.bool_] = (np.sort(given, axis=1) != np.sort(wanted, axis=1)).any(axis=1)
     return wrong

@@ -29,6 +29,7 @@ from capsedge.contract import (
 )
 from capsedge.errors import ModelError
 from capsedge.onnx_file import read_onnx_file
+from capsedge.runtime.models import find_model
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (2, 5, 4, 1), np.uint8)
 
@@ -87,6 +88,32 @@ def test_every_number_of_the_golden_sample_is_read_to_the_last_bit() -> None:
     assert golden.lengths[1][1].hex() == (1 / 3).hex()
 
 
+def test_a_golden_image_may_show_several_classes() -> None:
+    golden = Golden(pack_images(IMAGES), ((0, 2), (1, 2)), ((0.9, 0.1, 0.8), (0.1, 0.6, 0.7)), 1e-3)
+    contract = msgspec.structs.replace(a_contract(), labels=2, golden=golden)
+
+    assert decode(encode(contract), Contract, source="m.onnx") == contract
+    np.testing.assert_array_equal(unpack_images(golden, (5, 4, 1)), IMAGES)
+
+
+def test_a_contract_of_before_images_could_show_several_classes_means_one() -> None:
+    """The built-in model's is one: files in the field stay readable."""
+    file = read_onnx_file(find_model("fashion-mnist"))
+    assert b'"labels":1,' not in file.metadata[METADATA_KEY].encode()
+    contract = contract_of(file, source="fashion-mnist")
+
+    assert contract is not None
+    assert contract.labels == 1
+    assert set(contract.golden.labels) == set(range(10))
+
+
+@pytest.mark.parametrize(("labels", "answers"), [(1, [[1], [0]]), (2, [[1, 2], [0, 1]])])
+def test_the_longest_capsules_are_the_answer_and_of_equals_the_first(labels: int, answers: list[list[int]]) -> None:
+    contract = msgspec.structs.replace(a_contract(), labels=labels)
+
+    assert contract.answer(np.array([[0.1, 0.9, 0.3], [0.5, 0.5, 0.5]])).tolist() == answers
+
+
 def test_a_contract_is_plain_json_that_says_its_schema() -> None:
     assert json.loads(encode(a_contract()))["schema"] == SCHEMA_VERSION
 
@@ -122,6 +149,7 @@ def test_a_newer_schema_asks_for_an_upgrade() -> None:
         (changed(input={"height": 5, "width": 4, "channels": 2}), r"\$\.input\.channels"),
         (changed(fit={"frame": "squeeze"}), r"\$\.fit\.frame"),
         (changed(verdict={"status": "probably"}), r"\$\.verdict\.status"),
+        (changed(labels=0), r"\$\.labels"),
     ],
 )
 def test_a_damaged_contract_names_the_file_and_the_field(text: str, complaint: str) -> None:

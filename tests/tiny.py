@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from capsedge.data import Dataset, load_dataset
+from capsedge.data import Dataset
 from capsedge.recipe import Recipe, load_recipe
-from capsedge.training import Run, Trainer
+from capsedge.training import Run, Trainer, dataset_of
 
 
 def tiny_recipe(*overrides: str, base: str = "fashion-mnist-l2-small") -> Recipe:
@@ -42,7 +42,7 @@ class Silent:
 def train_tiny(path: Path, recipe: Recipe, dataset: Dataset | None = None) -> Run:
     """A finished run in `path`."""
     run = Run(path)
-    trainer = Trainer(recipe, dataset or load_dataset(recipe.data.source), run, device="cpu")
+    trainer = Trainer(recipe, dataset or dataset_of(recipe.data), run, device="cpu")
     trainer.start()
     trainer.train(Silent())
     return run

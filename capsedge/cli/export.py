@@ -93,7 +93,7 @@ def _show_verdict(contract: "Contract") -> None:
     assert verdict.top1_agreement is not None
     say(
         f"gate: {verdict.status} on {verdict.provider}, {verdict.images:,} images, largest length difference "
-        f"{verdict.largest_length_difference:.1e}, the same first class on {percent(verdict.top1_agreement)}"
+        f"{verdict.largest_length_difference:.1e}, the same answer on {percent(verdict.top1_agreement)}"
     )
     for score in contract.scores:
         say(f"  {score.stage:>7} {score.split:<10} error {percent(score.error)}")

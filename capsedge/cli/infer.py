@@ -32,13 +32,20 @@ def infer(
         str | None,
         typer.Option("--model", "-m", help="An .onnx or .engine file, a run's folder, or a built-in model's name."),
     ] = None,
-    top: Annotated[int, typer.Option(min=1, help="How many classes to name.")] = 2,
+    top: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="How many classes to name.  [dim]\\[default: the answer and the next][/dim]",
+            show_default=False,
+        ),
+    ] = None,
     batch: Annotated[int, typer.Option(min=1, help="Images that run at once.")] = 32,
     provider: ProviderOption = None,
     threads: ThreadsOption = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Say what is on images: one class each, how strongly it is present, and what comes next."""
+    """Say what is on images: their class (two of overlapped images), how strongly it is present, and what comes next."""
     from capsedge.cli.console import err, next_command, out, print_json, say
     from capsedge.runtime.classify import Broken, Prediction, classify, find_images
     from capsedge.runtime.models import find_model
@@ -100,7 +107,9 @@ def _print_table(answers: "Iterable[Prediction | Broken]", *, alone: bool) -> in
             continue
         others = ", ".join(f"{guess.class_name} {guess.length:.3f}" for guess in answer.next_best)
         # Text, because a bracket in a file's name is no markup.
-        table.add_row(Text(answer.path), Text(answer.class_name), f"{answer.length:.3f}", Text(others))
+        names = ", ".join(guess.class_name for guess in answer.answer)
+        lengths = ", ".join(f"{guess.length:.3f}" for guess in answer.answer)
+        table.add_row(Text(answer.path), Text(names), lengths, Text(others))
     if table.row_count:
         out.print(table)
     return broken

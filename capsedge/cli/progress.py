@@ -64,7 +64,9 @@ class TrainingProgress:
             )
             self.bar.update(self.task, figures=figures)
         elif row["kind"] == "validation" and not self.silent:
-            line = f"epoch {row['epoch']:>3}  validation error {percent(row['error'])}  loss {row['loss']:.4f}"
+            epochs = row["step"] / self.batches
+            number = f"{epochs:.0f}" if epochs.is_integer() else f"{epochs:.2f}"
+            line = f"epoch {number:>3}  validation error {percent(row['error'])}  loss {row['loss']:.4f}"
             if row["b"] is not None:
                 line += f"  b: mean {row['b']['mean']:.3f}, spread {row['b']['spread']:.3f}"
             say(line)

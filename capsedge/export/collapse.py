@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from capsedge.errors import WrongUse
 from capsedge.models import CapsNet, squash, squashed_length
-from capsedge.models.routing import StaticRouting
+from capsedge.models.routing import Routing, StaticRouting
 
 
 class Deployable(nn.Module):
@@ -33,11 +33,33 @@ class Deployable(nn.Module):
         return squashed_length(v), squash(v)
 
 
-class StaticCapsNet(nn.Module):
-    """The collapsed network: two convolutions, squash, and one matrix product for all class capsules.
+class HiddenCapsules(nn.Module):
+    """A collapsed hidden layer: one matrix product, and squash.
 
-    The folded weights' rows are ordered as the second convolution leaves its channels (type, component,
-    position), so the graph has no transposition between them.
+    Args:
+        weight: Transformations with the coefficients folded in, [inputs, capsules * dim].
+        shape: Capsules, and components of each.
+    """
+
+    weight: Tensor
+    zero: Tensor
+
+    def __init__(self, weight: Float[Tensor, "inputs outputs"], shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.shape = shape
+        self.register_buffer("weight", weight)
+        self.register_buffer("zero", torch.zeros(weight.shape[1]))
+
+    def forward(self, u: Float[Tensor, "batch inputs"]) -> Float[Tensor, "batch outputs"]:
+        """Squashed capsules, one after another."""
+        return squash(_product(u, self.weight, self.zero).view(-1, *self.shape)).flatten(1)
+
+
+class StaticCapsNet(nn.Module):
+    """The collapsed network: two convolutions, squash, and one matrix product for each layer of capsules above.
+
+    The first product's rows are ordered as the second convolution leaves its channels (type, component, position),
+    so the graph has no transposition between them.
     """
 
     weight: Tensor
@@ -45,28 +67,32 @@ class StaticCapsNet(nn.Module):
 
     def __init__(self, network: CapsNet) -> None:
         super().__init__()
-        assert isinstance(network.routing, StaticRouting)
+        self.prepare = network.prepare
         self.conv = network.conv
+        self.activation = network.activation
         self.primary = network.primary.conv
         self.types, self.dim = network.primary.types, network.primary.dim
-        _, _, self.classes, self.class_dim = network.routing.weight.shape
-        by_capsule = network.routing.folded().detach()
+        self.classes, self.class_dim = network.routing.weight.shape[2:]
+        by_capsule, *others = map(_folded, network.routing_layers)
         by_type = by_capsule.view(self.types, -1, self.dim, by_capsule.shape[1])
-        self.register_buffer("weight", by_type.transpose(1, 2).reshape(by_capsule.shape))
-        # A product with a bias is exported as one Gemm; the exporter then drops the zeros.
-        self.register_buffer("zero", torch.zeros(by_capsule.shape[1]))
+        *hidden, last = by_type.transpose(1, 2).reshape(by_capsule.shape), *others
+        shapes = [layer.weight.shape[2:] for layer in network.routing_layers[:-1]]
+        self.hidden = nn.Sequential(*map(HiddenCapsules, hidden, shapes))
+        self.register_buffer("weight", last)
+        self.register_buffer("zero", torch.zeros(last.shape[1]))
 
     def forward(
         self, images: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch classes class_dim"]:
         """Class capsules before squash."""
-        grouped = self.primary(torch.relu(self.conv(images))).flatten(2).unflatten(1, (self.types, self.dim))
-        u = squash(grouped, dim=2).flatten(1)
-        return torch.addmm(self.zero, u, self.weight).view(-1, self.classes, self.class_dim)
+        features = self.activation(self.conv(self.prepare(images)))
+        grouped = self.primary(features).flatten(2).unflatten(1, (self.types, self.dim))
+        u = self.hidden(squash(grouped, dim=2).flatten(1))
+        return _product(u, self.weight, self.zero).view(-1, self.classes, self.class_dim)
 
 
 class UnrolledCapsNet(nn.Module):
-    """Dynamic routing as it was trained, its iterations unrolled: the baseline for the collapsed network."""
+    """Routing that is done anew for each image, its iterations unrolled: the baseline for the collapsed network."""
 
     def __init__(self, network: CapsNet) -> None:
         super().__init__()
@@ -86,15 +112,31 @@ def collapse(network: CapsNet) -> StaticCapsNet:
     Raises:
         WrongUse: The routing depends on the image, so there is nothing constant to fold.
     """
-    if not isinstance(network.routing, StaticRouting):
+    if not collapsible(network):
         raise WrongUse(
-            "dynamic routing cannot be collapsed: its coefficients are found anew for each image; "
-            "train with routing.kind l2, l1 or frozen"
+            f"{type(network.routing).__name__} cannot be collapsed: its coefficients are found anew for each image; "
+            "train with routing.kind l2, l1, frozen or backprop"
         )
     return StaticCapsNet(network).eval()
 
 
+def collapsible(network: CapsNet) -> bool:
+    """Whether the network's coefficients are constants, which can be folded into its weights."""
+    return all(isinstance(layer, StaticRouting) for layer in network.routing_layers)
+
+
 def deployable(network: CapsNet) -> Deployable:
     """What to export for a trained network: collapsed where its routing is static, else unrolled."""
-    static = isinstance(network.routing, StaticRouting)
-    return Deployable(collapse(network) if static else UnrolledCapsNet(network)).eval()
+    return Deployable(collapse(network) if collapsible(network) else UnrolledCapsNet(network)).eval()
+
+
+def _folded(layer: Routing) -> Float[Tensor, "inputs outputs"]:
+    assert isinstance(layer, StaticRouting)
+    return layer.folded().detach()
+
+
+def _product(
+    u: Float[Tensor, "batch inputs"], weight: Float[Tensor, "inputs outputs"], zero: Float[Tensor, " outputs"]
+) -> Float[Tensor, "batch outputs"]:
+    # A product with a bias is exported as one Gemm; the exporter then drops the zeros.
+    return torch.addmm(zero, u, weight)

@@ -7,14 +7,15 @@ from pathlib import Path
 import numpy as np
 import onnx
 import torch
+from numpy.typing import NDArray
 
 from capsedge import __version__
 from capsedge.contract import Contract, Golden, Input, pack_images
-from capsedge.data import Dataset, Split
+from capsedge.data import Dataset, Overlaid, Split
+from capsedge.export.collapse import collapsible
 from capsedge.export.gate import CPU, TOLERANCES
 from capsedge.export.onnx import layer_types
 from capsedge.models import CapsNet
-from capsedge.models.routing import StaticRouting
 from capsedge.onnx_file import read_onnx_file
 from capsedge.training import Run, lengths_of
 
@@ -37,11 +38,12 @@ def build_contract(run: Run, graph: Path, network: CapsNet, dataset: Dataset) ->
     return Contract(
         name=run.path.resolve().name,
         classes=record.classes,
+        labels=dataset.labels_per_image,
         input=Input(height=height, width=width, channels=3 if channels == 3 else 1),
         fit=record.fit,
         recipe=recipe.name,
         routing=recipe.routing.kind,
-        collapsed=isinstance(network.routing, StaticRouting),
+        collapsed=collapsible(network),
         precision=layer_types(onnx.load_model(str(graph))),
         scores=record.scores,
         golden=golden_sample(network, _golden_pool(dataset), tolerance=TOLERANCES["fp32"].length),
@@ -59,10 +61,13 @@ def build_contract(run: Run, graph: Path, network: CapsNet, dataset: Dataset) ->
 
 
 def _golden_pool(dataset: Dataset) -> Split:
-    """The validation images; with the training images where a class has too few of the former."""
+    """The validation images; with training images where a class has too few of the former."""
     validation, train = dataset.validation, dataset.train
-    if np.bincount(validation.labels, minlength=len(dataset.classes)).min() >= GOLDEN_PER_CLASS:
+    if np.bincount(validation.labels.ravel(), minlength=len(dataset.classes)).min() >= GOLDEN_PER_CLASS:
         return validation
+    if isinstance(train, Overlaid):
+        first = _of_each_class(train.base.labels)
+        train = train.take(np.array(first) * train.per_image)
     return Split(
         images=np.concatenate([validation.images, train.images]),
         labels=np.concatenate([validation.labels, train.labels]),
@@ -72,22 +77,35 @@ def _golden_pool(dataset: Dataset) -> Split:
 def golden_sample(network: CapsNet, split: Split, *, tolerance: float) -> Golden:
     """The first clear images of each class of a split, with the lengths that the trained network gives them.
 
-    Clear: the two longest capsules differ by more than the tolerance could swap, since `verify` wants the same class.
-    A class without enough of them gives what it has, clear ones first.
+    Clear: the last capsule of the answer and the first beyond it differ by more than the tolerance could swap, since
+    `verify` wants the same answer. A class without enough of them gives what it has, clear ones first.
     """
     every = lengths_of(network, split, CPU).numpy()
-    longest = np.sort(every, axis=1)
-    unclear = longest[:, -1] - longest[:, -2] <= CLEAR_MARGIN * tolerance
-    by_class = [np.flatnonzero(split.labels == label) for label in np.unique(split.labels)]
-    chosen = np.concatenate(
-        [members[np.argsort(unclear[members], kind="stable")[:GOLDEN_PER_CLASS]] for members in by_class]
-    )
+    unclear = _margin(every, split.labels_per_image) <= CLEAR_MARGIN * tolerance
+    chosen = _of_each_class(split.labels, unclear)
     sample = Split(images=split.images[chosen], labels=split.labels[chosen])
     lengths = every[chosen].tolist()
     return Golden(
         images=pack_images(sample.images),
-        labels=tuple(sample.labels.tolist()),
+        labels=tuple(tuple(label) if isinstance(label, list) else label for label in sample.labels.tolist()),
         # Seven digits tell every float32 of 0 to 1 from its neighbours within the tolerance.
         lengths=tuple(tuple(round(value, 7) for value in row) for row in lengths),
         tolerance=tolerance,
     )
+
+
+def _margin(lengths: NDArray[np.float32], labels: int) -> NDArray[np.float32]:
+    """By how much the answer's shortest capsule is longer than the longest of the others."""
+    ordered = np.sort(lengths, axis=1)[:, ::-1]
+    beyond = np.pad(ordered, ((0, 0), (0, 1)), constant_values=-1)  # every class may be in the answer
+    margin: NDArray[np.float32] = ordered[:, labels - 1] - beyond[:, labels]
+    return margin
+
+
+def _of_each_class(labels: NDArray[np.int64], unclear: NDArray[np.bool_] | None = None) -> list[int]:
+    """Positions of a few images of each class, clear ones first; an image that shows two classes comes once."""
+    rows = labels.reshape(len(labels), -1)
+    last = np.zeros(len(labels), bool) if unclear is None else unclear
+    members = [np.flatnonzero((rows == label).any(1)) for label in np.unique(rows)]
+    chosen = [each[np.argsort(last[each], kind="stable")[:GOLDEN_PER_CLASS]] for each in members]
+    return list(dict.fromkeys(np.concatenate(chosen).tolist()))

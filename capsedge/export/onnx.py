@@ -62,14 +62,16 @@ def save_with_contract(model: onnx.ModelProto, contract: Contract, path: Path) -
 
 def layer_types(model: onnx.ModelProto) -> dict[str, str]:
     """The weights' type of each layer, read from the graph: a label is never taken from what was asked for."""
-    initializers = {tensor.name: tensor for tensor in model.graph.initializer}
+    kinds = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
+    origin = {name: name for name in kinds}  # of what is computed from constants alone, such as a reshaped weight
     types: dict[str, str] = {}
     for node in model.graph.node:
-        if node.op_type in LAYER_OPS:
-            weight = next((name for name in node.input if name in initializers), None)
+        if node.input and all(name in origin for name in node.input):
+            origin |= dict.fromkeys(node.output, origin[node.input[0]])
+        elif node.op_type in LAYER_OPS:
+            weight = next((origin[name] for name in node.input if name in origin), None)
             if weight is not None:
-                kind = initializers[weight].data_type
-                types[weight] = _TYPE_NAMES.get(kind, onnx.TensorProto.DataType.Name(kind).lower())
+                types[weight] = _TYPE_NAMES.get(kinds[weight], onnx.TensorProto.DataType.Name(kinds[weight]).lower())
     return types
 
 

@@ -20,6 +20,7 @@ from capsedge.onnx_file import read_onnx_file
 from capsedge.runtime.engine import manifest_path, read_manifest
 from capsedge.runtime.open import open_session
 from capsedge.runtime.session import Session
+from capsedge.scoring import wrong_answers
 from capsedge.training import Run
 
 
@@ -96,8 +97,8 @@ def _gate(candidate: Path, output: Path, network: CapsNet, dataset: Dataset, con
 
 
 def _error(session: Session, split: Split, batch: int = 250) -> float:
-    first = [session.run(split.images[i : i + batch]).lengths.argmax(1) for i in range(0, len(split), batch)]
-    return float((np.concatenate(first) != split.labels).mean())
+    lengths = [session.run(split.images[i : i + batch]).lengths for i in range(0, len(split), batch)]
+    return float(wrong_answers(np.concatenate(lengths), split.labels).mean())
 
 
 def _set_aside(candidate: Path, output: Path, verdict: Verdict) -> str:

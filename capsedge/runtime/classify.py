@@ -25,7 +25,7 @@ class Guess(msgspec.Struct, frozen=True):
     length: float
 
 
-class Prediction(msgspec.Struct, frozen=True):
+class Prediction(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a model sees in an image.
 
     Attributes:
@@ -33,12 +33,19 @@ class Prediction(msgspec.Struct, frozen=True):
         class_name: The class of the longest capsule.
         length: Its length. Lengths are not probabilities: two classes can both be near 1, and all near 0.
         next_best: The classes that follow, longest first.
+        also: The other classes of the answer, where an image shows several (`Contract.labels`), longest first.
     """
 
     path: str
     class_name: str = msgspec.field(name="class")
     length: float
     next_best: tuple[Guess, ...]
+    also: tuple[Guess, ...] = ()
+
+    @property
+    def answer(self) -> tuple[Guess, ...]:
+        """All classes of the answer, longest first."""
+        return Guess(self.class_name, self.length), *self.also
 
 
 class Broken(msgspec.Struct, frozen=True):
@@ -58,7 +65,7 @@ def find_images(paths: Sequence[Path]) -> list[Path]:
 
 
 def classify(
-    session: Session, files: Sequence[Path], *, batch: int = 32, top: int = 2
+    session: Session, files: Sequence[Path], *, batch: int = 32, top: int | None = None
 ) -> Iterator[Prediction | Broken]:
     """Classify image files; one that cannot be read is reported in its place, and the others go on.
 
@@ -66,7 +73,7 @@ def classify(
         session: A model with a contract.
         files: Image files; `-` is read from standard input.
         batch: Images that run at once.
-        top: Classes to name for each image, the prediction included.
+        top: Classes to name for each image, the answer included, which is always whole; None names one more.
 
     Yields:
         One answer a file, in their order.
@@ -82,7 +89,7 @@ def classify(
         lengths = iter(run_batches(session, np.stack(images), batch).lengths if images else ())
         for file, image in zip(part, read, strict=True):
             if isinstance(image, np.ndarray):
-                yield _prediction(file, next(lengths), contract.classes, top)
+                yield _prediction(file, next(lengths), contract, top)
             else:
                 yield Broken(_shown(file), image)
 
@@ -108,11 +115,12 @@ def _read(file: Path, contract: Contract) -> NDArray[np.uint8] | str:
         return str(error).encode("utf-8", errors="replace").decode()
 
 
-def _prediction(file: Path, lengths: NDArray[np.float32], classes: tuple[str, ...], top: int) -> Prediction:
+def _prediction(file: Path, lengths: NDArray[np.float32], contract: Contract, top: int | None) -> Prediction:
     # A stable sort: of two capsules of one length, the first class wins, as argmax has it.
-    order = np.argsort(-lengths, kind="stable")[:top]
-    first, *others = (Guess(classes[index], float(lengths[index])) for index in order)
-    return Prediction(_shown(file), first.class_name, first.length, tuple(others))
+    order = np.argsort(-lengths, kind="stable")[: max(top or contract.labels + 1, contract.labels)]
+    first, *others = (Guess(contract.classes[index], float(lengths[index])) for index in order)
+    also, next_best = others[: contract.labels - 1], others[contract.labels - 1 :]
+    return Prediction(_shown(file), first.class_name, first.length, tuple(next_best), tuple(also))
 
 
 def _shown(file: Path) -> str:

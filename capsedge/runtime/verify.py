@@ -9,6 +9,7 @@ from capsedge.errors import ModelError
 from capsedge.onnx_file import read_onnx_file
 from capsedge.runtime.batches import run_batches
 from capsedge.runtime.session import Session, contract_needed
+from capsedge.scoring import wrong_answers
 
 
 class Verification(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,7 +21,8 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
         images: Images of the golden sample.
         largest_difference: Largest absolute difference of a length, or None where one is not a number.
         tolerance: Largest difference that the contract accepts.
-        same_class: Images whose longest class capsule is the golden sample's.
+        same_class: Images that get the golden sample's answer: the same longest capsule, or the same set of them
+            where an image shows several classes.
         weights: Weights that the contract holds a hash of.
         altered_weights: Names of those that differ, are missing or were added.
         problems: One clause for each broken promise; none means that the model is as it was exported.
@@ -55,7 +57,8 @@ def verify(session: Session) -> Verification:
     answers = np.stack([run_batches(session, images, batch).lengths for batch in (1, len(images))])
     finite = bool(np.isfinite(answers).all())
     largest = float(np.abs(answers - expected).max()) if finite else None
-    same = (answers.argmax(axis=2) == expected.argmax(axis=1)).all(axis=0) if finite else np.zeros(len(images), bool)
+    wrong = np.any([wrong_answers(lengths, contract.answer(expected)) for lengths in answers], axis=0)
+    same = ~wrong & finite
     altered, problems = _altered(session, contract)
     return Verification(
         model=session.name,
@@ -89,7 +92,7 @@ def _sample_problems(golden: Golden, largest: float | None, same: NDArray[np.boo
     if largest > golden.tolerance:
         problems.append(f"a length is off by {largest:.2g}, {golden.tolerance:.2g} is accepted")
     if not same.all():
-        problems.append(f"{int((~same).sum())} of {len(same)} images get another class")
+        problems.append(f"{int((~same).sum())} of {len(same)} images get another answer")
     return problems
 
 

@@ -34,5 +34,7 @@ def test_raw_images_are_scaled_and_turned_inside(trained: Run) -> None:
 
 
 def test_dynamic_routing_has_nothing_constant_to_fold(dynamic: Run) -> None:
-    with pytest.raises(WrongUse, match=r"dynamic routing cannot be collapsed.*routing\.kind l2, l1 or frozen"):
+    with pytest.raises(
+        WrongUse, match=r"DynamicRouting cannot be collapsed.*routing\.kind l2, l1, frozen or backprop"
+    ):
         collapse(dynamic.load_best())

@@ -90,6 +90,12 @@ def test_types_are_read_from_the_weights_and_not_from_a_label(exported: Run) -> 
     assert sorted(layer_types(model).values()) == ["fp16", "fp32", "fp32"]
 
 
+def test_a_weight_is_named_where_the_graph_reshapes_it_first(dynamic: Run) -> None:
+    contract = export_run(dynamic).contract
+    assert contract.precision["capsules.network.routing.weight"] == "fp32"
+    assert len(contract.precision) == 3
+
+
 def test_dynamic_routing_exports_unrolled(dynamic: Run) -> None:
     exported = export_run(dynamic)
     assert not exported.contract.collapsed

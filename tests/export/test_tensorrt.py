@@ -13,9 +13,13 @@ import pytest
 from capsedge.contract import EngineManifest, decode, encode
 from capsedge.errors import MissingExtra, ModelError, WrongUse
 from capsedge.export import build_engine, choose_package, export_run
+from capsedge.export.collapse import deployable
 from capsedge.export.engine_worker import Job, build
+from capsedge.export.onnx import to_onnx
+from capsedge.models import build_network
 from capsedge.runtime.engine import manifest_path, read_manifest
 from capsedge.training import Run
+from tests.tiny import tiny_recipe
 
 rtx = pytest.importorskip("tensorrt_rtx")
 
@@ -142,6 +146,26 @@ def test_each_build_has_a_process_of_its_own(exported: Run, monkeypatch: pytest.
         build_engine(model, targets=("sm33",))
     build_engine(model)
     assert [command[1:3] for command in started] == [["-m", "capsedge.export.engine_worker"]] * 2
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("routing.kind=dynamic", "network.hidden=[[6, 4]]"),
+        ("routing.kind=kl", "network.hidden=[[6, 4]]"),
+        ("routing.kind=em", "network.hidden=[[6, 4]]"),
+        ("routing.kind=l2", "network.hidden=[[6, 4]]"),
+        ("network.padding=same", "network.activation=leaky-relu", "data.crop=24", "data.standardize=true"),
+        ("network.padding=same", "network.kernel=4"),
+    ],
+    ids=["dynamic", "kl", "em", "hidden", "CIFAR-10", "uneven zeros"],
+)
+def test_the_graph_of_every_kind_of_network_builds(overrides: tuple[str, ...], tmp_path: Path) -> None:
+    network = build_network(tiny_recipe(*overrides), classes=10, shape=(32, 32, 3)).eval()
+    onnx.save_model(to_onnx(deployable(network), (32, 32, 3)), str(tmp_path / "m.onnx"))
+    job = Job(package="tensorrt_rtx", onnx=str(tmp_path / "m.onnx"), engine=str(tmp_path / "e"), batch=(1, 2, 8))
+    assert build(job).errors == ()
+    assert (tmp_path / "e").stat().st_size > 10_000
 
 
 def test_the_worker_builds_in_this_process_too(exported: Run, tmp_path: Path) -> None:

@@ -88,15 +88,17 @@ def graph(batch: str | int = "batch") -> onnx.ModelProto:
     return model
 
 
-def save(model: onnx.ModelProto, file: Path, *, count: int = 5) -> Contract:
-    """Write the model with a contract whose golden sample has `count` images."""
+def save(model: onnx.ModelProto, file: Path, *, count: int = 5, labels: int = 1) -> Contract:
+    """Write the model with a contract whose golden sample has `count` images of `labels` classes each."""
     onnx.save(model, file)
     read = read_onnx_file(file)
     batch = images(count)
     lengths = np.concatenate([evaluate(file, batch[index : index + 1])[0] for index in range(count)])
+    longest = lengths.argsort(axis=1)[:, ::-1]
     contract = Contract(
         name="small capsules",
         classes=CLASSES,
+        labels=labels,
         input=Input(*SHAPE[:2], 1),
         fit=Fit(),
         recipe="none",
@@ -106,7 +108,7 @@ def save(model: onnx.ModelProto, file: Path, *, count: int = 5) -> Contract:
         verdict=Verdict("accepted", "CPUExecutionProvider", count, 0.0, 1.0),
         golden=Golden(
             images=pack_images(batch),
-            labels=tuple(int(label) for label in lengths.argmax(axis=1)),
+            labels=tuple(row[0] if labels == 1 else tuple(row) for row in longest[:, :labels].tolist()),
             lengths=tuple(tuple(map(float, row)) for row in lengths),
             tolerance=TOLERANCE,
         ),

@@ -13,7 +13,7 @@ from capsedge.errors import ModelError, WrongUse
 from capsedge.runtime import classify as module
 from capsedge.runtime.classify import Broken, Prediction, classify, find_images
 from capsedge.runtime.open import open_session
-from tests.runtime.capsule_model import CLASSES, evaluate, images
+from tests.runtime.capsule_model import CLASSES, evaluate, graph, images, save
 
 
 @pytest.fixture
@@ -60,6 +60,23 @@ def test_as_many_classes_are_named_as_were_asked_for(good: Path, folder: Path, t
 
     assert isinstance(answer, Prediction)
     assert len(answer.next_best) == others
+
+
+@pytest.mark.parametrize(("top", "others"), [(None, 1), (1, 0), (2, 0), (5, 3)])
+def test_a_model_of_images_that_show_two_classes_answers_with_two(
+    top: int | None, others: int, folder: Path, tmp_path: Path
+) -> None:
+    save(graph(), tmp_path / "two.onnx", labels=2)
+    lengths, _ = evaluate(tmp_path / "two.onnx", images(1, seed=3))
+    order = np.argsort(-lengths[0])
+
+    with open_session(tmp_path / "two.onnx") as session:
+        (answer,) = classify(session, [folder / "0.png"], top=top)
+
+    assert isinstance(answer, Prediction)
+    assert [guess.class_name for guess in answer.answer] == [CLASSES[index] for index in order[:2]]
+    assert [guess.length for guess in answer.answer] == pytest.approx(lengths[0, order[:2]], abs=1e-5)
+    assert [guess.class_name for guess in answer.next_best] == [CLASSES[index] for index in order[2 : 2 + others]]
 
 
 @pytest.mark.parametrize("batch", [1, 3, 32])
@@ -123,6 +140,18 @@ def test_a_prediction_is_one_json_object() -> None:
         "class": "Coat",
         "length": 0.5,
         "next_best": [{"class": "Dress", "length": 0.25}],
+    }
+
+
+def test_a_prediction_of_two_classes_names_the_second_in_a_field_of_its_own() -> None:
+    answer = Prediction("a.png", "Coat", 0.5, (), (module.Guess("Dress", 0.25),))
+
+    assert msgspec.json.decode(msgspec.json.encode(answer)) == {
+        "path": "a.png",
+        "class": "Coat",
+        "length": 0.5,
+        "next_best": [],
+        "also": [{"class": "Dress", "length": 0.25}],
     }
 
 

@@ -15,7 +15,7 @@ from capsedge.runtime.feeds import Arrays
 from capsedge.runtime.open import open_session
 from capsedge.runtime.ort import OrtSession
 from capsedge.runtime.verify import Verification, verify
-from tests.runtime.capsule_model import TOLERANCE, graph, images, save_with
+from tests.runtime.capsule_model import TOLERANCE, graph, images, save, save_with
 
 
 def verified(file: Path) -> Verification:
@@ -101,7 +101,34 @@ def test_another_class_within_the_tolerance_is_found(contract: Contract, tmp_pat
     golden = msgspec.structs.replace(contract.golden, lengths=tuple(map(tuple, lengths.tolist())), tolerance=1.0)
     save_with(graph(), msgspec.structs.replace(contract, golden=golden), tmp_path / "m.onnx")
 
-    assert verified(tmp_path / "m.onnx").problems == ("1 of 5 images get another class",)
+    assert verified(tmp_path / "m.onnx").problems == ("1 of 5 images get another answer",)
+
+
+@pytest.mark.parametrize(("labels", "problems"), [(1, ()), (2, ("1 of 5 images get another answer",))])
+def test_another_second_class_is_found_where_images_show_two(
+    labels: int, problems: tuple[str, ...], tmp_path: Path
+) -> None:
+    contract = save(graph(), tmp_path / "m.onnx", labels=labels)
+    lengths = np.array(contract.golden.lengths)
+    first, second, third = np.argsort(-lengths[3])[:3]
+    lengths[3, third] = (lengths[3, first] + lengths[3, second]) / 2
+    golden = msgspec.structs.replace(contract.golden, lengths=tuple(map(tuple, lengths.tolist())), tolerance=1.0)
+    save_with(graph(), msgspec.structs.replace(contract, golden=golden), tmp_path / "m.onnx")
+
+    found = verified(tmp_path / "m.onnx")
+
+    assert (found.problems, found.same_class) == (problems, 5 - len(problems))
+
+
+def test_two_classes_in_the_other_order_are_the_same_answer(tmp_path: Path) -> None:
+    contract = save(graph(), tmp_path / "m.onnx", labels=2)
+    lengths = np.array(contract.golden.lengths)
+    first, second = np.argsort(-lengths[3])[:2]
+    lengths[3, [first, second]] = lengths[3, [second, first]]
+    golden = msgspec.structs.replace(contract.golden, lengths=tuple(map(tuple, lengths.tolist())), tolerance=1.0)
+    save_with(graph(), msgspec.structs.replace(contract, golden=golden), tmp_path / "m.onnx")
+
+    assert verified(tmp_path / "m.onnx").ok
 
 
 def test_a_length_that_is_not_a_number_is_found(contract: Contract, tmp_path: Path) -> None:

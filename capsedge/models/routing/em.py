@@ -160,9 +160,10 @@ def _e_step(
 ) -> Float[Tensor, "batch classes capsules"]:
     """R_ij, from logarithms: a log density is a linear function of V and V^2.
 
-    The factors 2 pi are the same for every class and cancel.
+    The factors 2 pi are the same for every class and cancel. The logarithm of the activation is written as a softplus,
+    because the exporter makes log(sigmoid(x)) of the other form, which is -inf in float32 where x is -100.
     """
     mean, variance, logit = clusters
     natural = torch.cat((mean / variance, -0.5 / variance), 2)
-    constant = functional.logsigmoid(logit) - 0.5 * (variance.log() + mean.square() / variance).sum(2)
+    constant = -functional.softplus(-logit) - 0.5 * (variance.log() + mean.square() / variance).sum(2)
     return torch.softmax((natural.unsqueeze(2) @ powers.transpose(2, 3)).squeeze(2) + constant.unsqueeze(2), 1)

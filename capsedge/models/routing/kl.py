@@ -23,8 +23,9 @@ LEAST_NORM = 1e-6  # shorter vectors keep their length: zero stays zero
 class KLRouting(nn.Module):
     """KL-regularized routing between two capsule layers.
 
-    From Wang and Liu, by what others write of their paper: routing as clustering with a KL term, solved by coordinate
-    descent, with unit-norm centres and transformations. We have not compared the details with the paper's own text.
+    From Wang and Liu, by what our paper says of theirs ([9]): dynamic routing as clustering with a KL term, solved by
+    coordinate descent. The unit norms of centres and transformations we believe to be theirs too; their text was not
+    at hand to compare.
     Chosen here, to compare with `DynamicRouting` like for like: the first coefficients are uniform; the output is the
     last weighted sum S_j, whose length squash turns into the activation; and the coefficients are constants for the
     gradient.
