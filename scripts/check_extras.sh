@@ -9,7 +9,7 @@ set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 python=${PYTHON:-python3}
 sets=("${@:-}")
-[[ -n ${sets[0]} ]] || sets=(cpu gpu train,cpu train,export,cpu train,export,cpu,trt)
+[[ -n ${sets[0]} ]] || sets=(cpu gpu train,cpu paper,cpu train,export,cpu train,export,cpu,trt)
 
 export PIP_DISABLE_PIP_VERSION_CHECK=1
 work=$(mktemp -d)
@@ -73,8 +73,13 @@ for extras in "${sets[@]}"; do
             runs_at_the_edge
             ;;
         train,cpu)
-            without onnx tensorrt_rtx
+            without onnx tensorrt_rtx matplotlib
             trains
+            ;;
+        paper,cpu)
+            without onnx tensorrt_rtx
+            run capsedge reproduce fig1 "$root/samples"
+            run capsedge reproduce fig3 --data fashion-mnist-subset --width small --epochs 1 --kind l2
             ;;
         train,export,cpu)
             without tensorrt_rtx

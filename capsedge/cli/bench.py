@@ -50,7 +50,7 @@ def bench(
     files = [find_model(model) for model in models] if models else [find_model()]
     with ExitStack() as stack:
         sessions = [stack.enter_context(open_session(file, provider=provider, threads=threads)) for file in files]
-        with _progress() as progress:
+        with measuring() as progress:
             report = measure.bench(
                 sessions,
                 batch=batch,
@@ -67,7 +67,7 @@ def bench(
 
 
 @contextmanager
-def _progress() -> "Iterator[Callable[[float], None]]":
+def measuring() -> "Iterator[Callable[[float], None]]":
     """Draw a bar on a terminal, between rounds only: a thread that draws would be timed too."""
     from capsedge.cli.console import err
 

@@ -45,7 +45,7 @@ def infer(
     threads: ThreadsOption = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Say what is on images: their class (two of overlapped images), how strongly it is present, and what comes next."""
+    """Say what is on images: the class (two, if they overlap), how strongly it is present, and what comes next."""
     from capsedge.cli.console import err, next_command, out, print_json, say
     from capsedge.runtime.classify import Broken, Prediction, classify, find_images
     from capsedge.runtime.models import find_model

@@ -1,0 +1,24 @@
+"""The paper's table and figures, on whatever data and time are given."""
+
+from capsedge.reproduce.capsule_lengths import fig1
+from capsedge.reproduce.convergence import fig3
+from capsedge.reproduce.figures import redraw, save_figure
+from capsedge.reproduce.reconstructions import fig2
+from capsedge.reproduce.results import table2
+from capsedge.reproduce.statistics import mean_and_spread, paired_difference
+from capsedge.reproduce.step_times import fig4
+from capsedge.reproduce.trainings import Settings, trained
+
+__all__ = [
+    "Settings",
+    "fig1",
+    "fig2",
+    "fig3",
+    "fig4",
+    "mean_and_spread",
+    "paired_difference",
+    "redraw",
+    "save_figure",
+    "table2",
+    "trained",
+]

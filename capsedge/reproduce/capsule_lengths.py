@@ -1,0 +1,214 @@
+"""Figure 1: images, each beside the lengths of its class capsules."""
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from capsedge.contract import Fit
+from capsedge.data import Dataset, Split, decode_image, fit_image, load_dataset
+from capsedge.errors import WrongUse
+from capsedge.models.loss import M_MINUS, M_PLUS
+from capsedge.reproduce.drawing import COLOURS, GREY, Pixels, canvas, show_pixels
+from capsedge.runtime.batches import run_batches
+from capsedge.runtime.classify import find_images
+from capsedge.runtime.models import find_model
+from capsedge.runtime.open import open_session
+from capsedge.runtime.session import contract_needed
+from capsedge.training import Run, lengths_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MOST_IMAGES = 30
+EXAMPLES = 10  # test images, where no image is given
+
+
+class Pictured(msgspec.Struct, frozen=True):
+    """An image and what the network says to it.
+
+    Attributes:
+        title: The file's name, or which test image it is.
+        labels: Its true classes; none where they are not known.
+        pixels: uint8 [height, width, channels], as the network saw it.
+        lengths: One a class, 0 to 1.
+    """
+
+    title: str
+    labels: tuple[str, ...]
+    pixels: Pixels
+    lengths: tuple[float, ...]
+
+
+class Fig1(msgspec.Struct, frozen=True, kw_only=True, tag="fig1", tag_field="kind"):
+    """The content of the figure.
+
+    Attributes:
+        model: The run, or the exported model, that answered.
+        classes: Class names in the order of the lengths.
+        images: At most `MOST_IMAGES`.
+    """
+
+    model: str
+    classes: tuple[str, ...]
+    images: tuple[Pictured, ...]
+
+
+class _Answering(msgspec.Struct, frozen=True):
+    """A network that answers, whether it is a run in torch or an exported model in its runtime."""
+
+    name: str
+    classes: tuple[str, ...]
+    shape: tuple[int, int, int]
+    fit: Fit
+    lengths: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+    test_images: Callable[[], Dataset]
+
+
+def fig1(images: Sequence[Path], *, model: str | None = None, data: str | None = None) -> Fig1:
+    """Lengths of the class capsules for images.
+
+    Args:
+        images: Files and folders; none for test images, one of each of the first classes.
+        model: A run's folder, an exported model's path, or the name of a built-in one; None for the default one.
+        data: Where the test images come from; None for the model's own data.
+
+    Raises:
+        WrongUse: There are too many images, or no such model.
+        DataError: An image cannot be read.
+    """
+    answering = _model(model, data)
+    if images:
+        files = find_images(images)
+        if len(files) > MOST_IMAGES:
+            raise WrongUse(f"fig1 draws at most {MOST_IMAGES} images, and was given {len(files)}: name fewer")
+        pixels = np.stack([fit_image(decode_image(file), answering.shape, answering.fit) for file in files])
+        titles: list[tuple[str, tuple[str, ...]]] = [(file.name, ()) for file in files]
+    else:
+        pixels, titles = _examples(answering)
+    lengths = answering.lengths(pixels)
+    return Fig1(
+        model=answering.name,
+        classes=answering.classes,
+        images=tuple(
+            Pictured(title, labels, Pixels.of(image), tuple(round(float(each), 6) for each in row))
+            for (title, labels), image, row in zip(titles, pixels, lengths, strict=True)
+        ),
+    )
+
+
+def draw(content: Fig1) -> "Figure":
+    """Image beside bars, in two columns where there are several."""
+    columns = min(2, len(content.images))
+    rows = math.ceil(len(content.images) / columns)
+    classes = len(content.classes)
+    height = max(1.6, 0.17 * classes + 0.5)
+    figure = canvas(4.6 * columns, rows * height + 0.7)
+    grid = figure.subplots(rows, 2 * columns, squeeze=False, width_ratios=[1, 1.6] * columns)
+    for axes in grid.flat[2 * len(content.images) :]:
+        axes.remove()
+    for pictured, picture, bars in zip(content.images, grid.flat[::2], grid.flat[1::2], strict=False):
+        show_pixels(picture, pictured.pixels.array())
+        picture.set_title(pictured.title, fontsize=9)
+        picture.set_xlabel(" + ".join(pictured.labels), fontsize=9)
+        _bars(bars, content.classes, pictured)
+    figure.suptitle(f"Lengths of the class capsules, by {content.model}", fontsize=11)
+    figure.supxlabel(
+        f"length: 0 absent, 1 present (training pushes them below {M_MINUS} or above {M_PLUS}: dotted)", fontsize=9
+    )
+    return figure
+
+
+def rows(content: Fig1) -> tuple[list[str], list[list[str]]]:
+    """The figure as a table: header, and a row an image."""
+    lines = []
+    for pictured in content.images:
+        first, second, *_ = sorted(zip(pictured.lengths, content.classes, strict=True), reverse=True)
+        lines.append(
+            [
+                pictured.title,
+                first[1],
+                f"{first[0]:.3f}",
+                f"{second[1]} {second[0]:.3f}",
+                " + ".join(pictured.labels) or "-",
+            ]
+        )
+    return ["image", "class", "length", "next best", "true class"], lines
+
+
+def _bars(axes: "Axes", classes: Sequence[str], pictured: Pictured) -> None:
+    longest = int(np.argmax(pictured.lengths))
+    colours = [COLOURS["l2"] if index == longest else GREY for index in range(len(classes))]
+    axes.barh(range(len(classes)), pictured.lengths, color=colours, height=0.75)
+    axes.set_yticks(range(len(classes)), classes, fontsize=8)
+    axes.set_ylim(len(classes) - 0.4, -0.6)
+    axes.set_xlim(0, 1)
+    axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"], fontsize=8)
+    for margin in (M_MINUS, M_PLUS):
+        axes.axvline(margin, color=GREY, linewidth=0.8, linestyle=":")
+    axes.text(1.02, longest, f"{pictured.lengths[longest]:.2f}", va="center", fontsize=8)
+    for tick, name in zip(axes.get_yticklabels(), classes, strict=True):
+        if name in pictured.labels:
+            tick.set_fontweight("bold")
+
+
+def _examples(answering: _Answering) -> tuple[NDArray[np.uint8], list[tuple[str, tuple[str, ...]]]]:
+    """The first test image of each of the first classes.
+
+    Raises:
+        WrongUse: The test images are of other classes than the network's.
+    """
+    dataset = answering.test_images()
+    if dataset.classes != answering.classes:
+        raise WrongUse(
+            f"{answering.name} knows other classes than the images of '{dataset.name}': name image files, or their "
+            "data set by --data"
+        )
+    labels = dataset.test.labels.reshape(len(dataset.test), -1)
+    members = [np.flatnonzero(labels[:, 0] == label) for label in range(min(EXAMPLES, len(dataset.classes)))]
+    chosen = [int(each[0]) for each in members if len(each)]
+    named = [tuple(dataset.classes[label] for label in labels[index]) for index in chosen]
+    titles = [(f"test image {index}", names) for index, names in zip(chosen, named, strict=True)]
+    return dataset.test.images[chosen], titles
+
+
+def _model(model: str | None, data: str | None) -> _Answering:
+    if model is not None and (Path(model) / "run.json").is_file():
+        return _run(Run(Path(model)), data)
+    return _exported(model, data)
+
+
+def _run(run: Run, data: str | None) -> _Answering:
+    record, network = run.read_record(), run.load_best()
+
+    def lengths(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        split = Split(images, np.zeros(len(images), np.int64))
+        answer: NDArray[np.float32] = lengths_of(network, split, torch.device("cpu")).numpy()
+        return answer
+
+    def test_images() -> Dataset:
+        return run.load_dataset() if data is None else load_dataset(data, size=record.shape[0])
+
+    return _Answering(f"run {run.path}", record.classes, record.shape, record.fit, lengths, test_images)
+
+
+def _exported(model: str | None, data: str | None) -> _Answering:
+    file = find_model(model)
+    with open_session(file) as session:
+        contract = contract_needed(session)
+        name = session.name
+
+    def lengths(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        with open_session(file) as session:
+            return run_batches(session, images).lengths
+
+    def test_images() -> Dataset:
+        return load_dataset(data or "fashion-mnist", size=contract.input.shape[0])
+
+    return _Answering(name, contract.classes, contract.input.shape, contract.fit, lengths, test_images)

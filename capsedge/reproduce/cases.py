@@ -1,0 +1,202 @@
+"""What the paper trained: its data sets, the rows of Table II, and the recipe of each training."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from msgspec.structs import replace
+
+from capsedge.errors import WrongUse
+from capsedge.recipe import NetworkRecipe, Recipe, RoutingKind, load_recipe, shipped_recipes
+
+Width = Literal["table1", "small"]
+# The order of every table and legend: the baseline, the paper's two, then what they are held against.
+KINDS: tuple[RoutingKind, ...] = ("dynamic", "l2", "l1", "frozen", "backprop", "kl", "em")
+_DECODER = f"network.decoder={list(NetworkRecipe().decoder)}"
+_NO_DECODER = "network.decoder=[]"
+# Section IV.B.1: without the decoder, MNIST is trained in smaller batches with a rate that halves every 1000 steps.
+_MNIST_NO_DECODER = (
+    "train.batch_size=32",
+    "train.schedule=step",
+    "train.decay=0.5",
+    "train.decay_steps=1000",
+)
+_DECIDED = {
+    "routing.kind": "the choice of rows or --kind",
+    "data.source": "--data",
+    "data.overlap": "--data",
+    "train.seed": "--seed",
+    "train.epochs": "--epochs",
+}
+
+
+@dataclass(frozen=True)
+class Method:
+    """A row of Table II.
+
+    Attributes:
+        name: Its name in filters and files.
+        label: Its name in the paper; "/FC" is without the fully connected decoder.
+        kind: Its routing.
+        decoder: Whether it trains the reconstruction network along.
+    """
+
+    name: str
+    label: str
+    kind: RoutingKind
+    decoder: bool
+
+
+METHODS = (
+    Method("dr", "DR", "dynamic", decoder=True),
+    Method("l2", "L2", "l2", decoder=True),
+    Method("l1", "L1", "l1", decoder=True),
+    Method("l2-fc", "L2/FC", "l2", decoder=False),
+    Method("l1-fc", "L1/FC", "l1", decoder=False),
+)
+
+
+@dataclass(frozen=True)
+class PaperSet:
+    """A column of Table II, or a data set of the user's in the place of one.
+
+    Attributes:
+        name: Its name in filters, files and run folders.
+        title: Its name for people.
+        recipes: What its recipes' names start with.
+        methods: Names of the rows that it has.
+        source: Another source of images than its recipes'; None for theirs.
+        decoder: Whether its networks have a decoder in the rows that are not "/FC".
+    """
+
+    name: str
+    title: str
+    recipes: str
+    methods: tuple[str, ...]
+    source: str | None = None
+    decoder: bool = True
+
+
+_ALL = tuple(method.name for method in METHODS)
+PAPER_SETS = (
+    PaperSet("mnist", "MNIST", "mnist", _ALL),
+    PaperSet("fashion-mnist", "Fashion-MNIST", "fashion-mnist", _ALL),
+    PaperSet("cifar-10", "CIFAR-10", "cifar-10", ("dr", "l2-fc", "l1-fc"), decoder=False),
+    PaperSet("multi-mnist", "MultiMNIST", "multi-mnist", ("dr", "l2", "l1")),
+    PaperSet(
+        "multi-fashion-mnist",
+        "overlapped Fashion-MNIST (stand-in for MultiMNIST)",
+        "multi-fashion-mnist",
+        ("dr", "l2", "l1"),
+    ),
+)
+
+
+def paper_set(data: str | None) -> PaperSet:
+    """The paper's data set of that name, Fashion-MNIST for None, or a user's own, trained as Fashion-MNIST is."""
+    for known in PAPER_SETS:
+        if known.name == (data or "fashion-mnist"):
+            return known
+    assert data is not None
+    title = Path(data).expanduser().resolve().name
+    name = re.sub(r"[^\w.+-]+", "-", title).strip("-.") or "data"
+    taken = name in [known.name for known in PAPER_SETS]  # a folder called mnist may hold anything
+    return PaperSet(f"{name}-folder" if taken else name, title, "fashion-mnist", _ALL, source=data)
+
+
+def recipe_of(
+    data: PaperSet,
+    kind: RoutingKind,
+    *,
+    decoder: bool | None = None,
+    width: Width = "table1",
+    epochs: int | None = None,
+    seed: int = 0,
+    overrides: Sequence[str] = (),
+) -> Recipe:
+    """The recipe of one training.
+
+    Args:
+        data: What it trains on.
+        kind: Its routing.
+        decoder: With Table I's decoder, without one, or None as the shipped recipe has it.
+        width: Table I's, or the small one.
+        epochs: Fewer (or more) epochs than the recipe's.
+        seed: Of weights, order and augmentation.
+        overrides: `section.key=value`, as `capsedge train --set` takes them.
+
+    Raises:
+        WrongUse: There is no such recipe, or an override names what is decided otherwise.
+    """
+    name = recipe_name(data, kind, width)
+    _check(
+        overrides, decided=_DECIDED if decoder is None else {**_DECIDED, "network.decoder": "the row or the figure"}
+    )
+    changes = [] if decoder is None else [_DECODER if decoder and data.decoder else _NO_DECODER]
+    if data.recipes == "mnist" and not load_recipe(name, [*changes, *overrides]).network.decoder:
+        changes += _MNIST_NO_DECODER
+    recipe = load_recipe(name, [*changes, *overrides, f"train.seed={seed}"])
+    if epochs is not None:
+        recipe = replace(recipe, train=replace(recipe.train, epochs=epochs))
+    if data.source is not None:
+        recipe = replace(recipe, data=replace(recipe.data, source=data.source))
+    return recipe
+
+
+def recipe_name(data: PaperSet, kind: RoutingKind, width: Width) -> str:
+    """Name of the shipped recipe that a training starts from."""
+    return f"{data.recipes}-{kind}{'-small' if width == 'small' else ''}"
+
+
+def kinds_with_recipes(data: PaperSet, width: Width) -> tuple[RoutingKind, ...]:
+    """The kinds of routing that recipes are shipped for, in the order of every legend."""
+    shipped = shipped_recipes()
+    return tuple(kind for kind in KINDS if recipe_name(data, kind, width) in shipped)
+
+
+def checked_kinds(kinds: Sequence[str] | None, data: PaperSet, width: Width) -> tuple[RoutingKind, ...]:
+    """The kinds that were asked for, in the order of every legend; all with a recipe for None.
+
+    Raises:
+        WrongUse: There is no such kind, or no recipe for it.
+    """
+    known = kinds_with_recipes(data, width)
+    for kind in kinds or ():
+        if kind not in known:
+            raise WrongUse(f"--kind wants {', '.join(known)}, and was given '{kind}'")
+    return tuple(kind for kind in known if not kinds or kind in kinds)
+
+
+def run_name(data: PaperSet, recipe: Recipe, *, width: Width, epochs: int | None) -> str:
+    """Name of a training's folder: what it is, in words that a shell leaves alone."""
+    parts = ["paper", data.name, recipe.routing.kind]
+    parts += [] if recipe.network.decoder else ["fc"]
+    parts += ["small"] if width == "small" else []
+    parts += [f"epochs{epochs}"] if epochs is not None else []
+    return "-".join([*parts, f"seed{recipe.train.seed}"])
+
+
+def in_words(
+    width: Width,
+    *,
+    changes: Sequence[str] = (),
+    epochs: int = 0,
+    recipe_epochs: int = 0,
+    decoder: bool | None = None,
+) -> str:
+    """A training's size, for titles: width, decoder where it matters, changed values, and epochs, marked if few."""
+    words = ["Table I width" if width == "table1" else "small width"]
+    words += [] if decoder is None else ["with decoder" if decoder else "no decoder"]
+    words += changes
+    words += [f"{epochs} epoch{'s' * (epochs != 1)}"] if epochs else []
+    shortened = f" (shortened from {recipe_epochs})" if epochs < recipe_epochs else ""
+    return ", ".join(words) + shortened
+
+
+def _check(overrides: Sequence[str], decided: dict[str, str]) -> None:
+    for override in overrides:
+        key = override.partition("=")[0].strip()
+        if key in decided:
+            raise WrongUse(f"--set {key} is not taken here: {decided[key]} decides it")

@@ -1,0 +1,83 @@
+"""A figure as a pair of files: the JSON that holds all of its content, and the PNG that is drawn from that JSON."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from capsedge.errors import DataError
+from capsedge.files import write_atomically
+from capsedge.reproduce import capsule_lengths, convergence, reconstructions, step_times
+from capsedge.reproduce.drawing import save_png, styled
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Content = capsule_lengths.Fig1 | reconstructions.Fig2 | convergence.Fig3 | step_times.Fig4
+
+
+class Files(NamedTuple):
+    """Where a figure lies."""
+
+    json: Path
+    png: Path
+
+
+def save_figure(content: Content, out: Path) -> Files:
+    """Write a figure's JSON into a folder, and draw its PNG from that."""
+    path = out / f"{content.__struct_config__.tag}.json"
+    write_atomically(path, msgspec.json.format(msgspec.json.encode(content)))
+    return Files(path, redraw(path)[1])
+
+
+def redraw(path: Path) -> tuple[Content, Path]:
+    """Draw a figure anew from its JSON, beside it.
+
+    Raises:
+        DataError: The file is missing, or holds no figure.
+    """
+    content = read_figure(path)
+    png = path.with_suffix(".png")
+    with styled():
+        save_png(_draw(content), png)
+    return content, png
+
+
+def read_figure(path: Path) -> Content:
+    """Read a figure's content.
+
+    Raises:
+        DataError: The file is missing, or holds no figure.
+    """
+    try:
+        content: Content = msgspec.json.decode(path.read_bytes(), type=Content)
+    except FileNotFoundError as error:
+        raise DataError(f"there is no '{path}' to draw from: run this without --redraw first") from error
+    except msgspec.MsgspecError as error:
+        raise DataError(f"'{path}' holds no figure of capsedge: {error}") from error
+    return content
+
+
+def rows(content: Content) -> tuple[list[str], list[list[str]]]:
+    """A figure's numbers as a table: header, and rows of text."""
+    match content:
+        case capsule_lengths.Fig1():
+            return capsule_lengths.rows(content)
+        case reconstructions.Fig2():
+            return reconstructions.rows(content)
+        case convergence.Fig3():
+            return convergence.rows(content)
+        case step_times.Fig4():
+            return step_times.rows(content)
+
+
+def _draw(content: Content) -> "Figure":
+    match content:
+        case capsule_lengths.Fig1():
+            return capsule_lengths.draw(content)
+        case reconstructions.Fig2():
+            return reconstructions.draw(content)
+        case convergence.Fig3():
+            return convergence.draw(content)
+        case step_times.Fig4():
+            return step_times.draw(content)

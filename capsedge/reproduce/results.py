@@ -1,0 +1,197 @@
+"""Table II: the test error of every method on every data set, measured beside published."""
+
+from collections.abc import Callable, Iterator, Sequence
+from fnmatch import fnmatchcase
+from itertools import groupby
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from capsedge.data import Dataset
+from capsedge.errors import DataError, WrongUse
+from capsedge.files import write_atomically
+from capsedge.recipe import Recipe
+from capsedge.reproduce.cases import METHODS, PAPER_SETS, Method, PaperSet, Width, paper_set
+from capsedge.reproduce.published import KIND_NOT_NAMED, PUBLISHED
+from capsedge.reproduce.statistics import MeanSpread, mean_and_spread, standard_error
+from capsedge.reproduce.trainings import (
+    Settings,
+    full_set_missing,
+    is_stand_in,
+    load_images,
+    train_all,
+)
+from capsedge.training import Run
+
+Tell = Callable[["Row"], None]
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """One method on one data set.
+
+    Attributes:
+        name: `data set/method`, as --only takes it.
+        data: The data set's title.
+        method: The method's label in the paper.
+        status: `measured`, `no data`, or `waiting` for its training.
+        published_percent: The paper's test error; None where it gives none.
+        seeds: The seeds that were trained.
+        errors: Test error of each seed, as a share of the images.
+        error: Their mean and spread.
+        standard_error: Of one of those errors, for the number of test images.
+        epochs: Epochs of each training.
+        recipe_epochs: Epochs that the shipped recipe has.
+        runs: The run folders.
+        note: What a reader must know beside the numbers.
+    """
+
+    name: str
+    data: str
+    method: str
+    status: Literal["measured", "no data", "waiting"]
+    published_percent: float | None
+    seeds: tuple[int, ...] = ()
+    errors: tuple[float, ...] = ()
+    error: MeanSpread | None = None
+    standard_error: float | None = None
+    epochs: int = 0
+    recipe_epochs: int = 0
+    runs: tuple[str, ...] = ()
+    note: str = ""
+
+    @property
+    def shortened(self) -> bool:
+        """Whether the trainings had fewer epochs than the shipped recipe."""
+        return self.epochs < self.recipe_epochs
+
+
+class Table2(msgspec.Struct, frozen=True, kw_only=True, tag="table2", tag_field="kind"):
+    """The whole table.
+
+    Attributes:
+        width: Of all networks.
+        changes: Values of the recipes that were changed (`--set`).
+        rows: In the order of the paper.
+        data: What each measured data set is, with its numbers of images.
+        missing: What to do about each data set that is not here.
+    """
+
+    width: Width
+    changes: tuple[str, ...]
+    rows: tuple[Row, ...]
+    data: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+
+
+def table2(settings: Settings, out: Path, *, only: Sequence[str] = (), tell: Tell = lambda _: None) -> Table2:
+    """Train, or find trained, every row that the data at hand allows.
+
+    Args:
+        settings: What all trainings have in common. With `data` the table is of that data set alone.
+        out: The folder of `table2.json`, which is written after every training.
+        only: Rows to take, as `data set`, `data set/method`, or a pattern such as `*/l2-fc`; empty for all.
+        tell: Called with a row as it stands after each of its trainings.
+
+    Returns:
+        The table; rows whose data is missing say so.
+
+    Raises:
+        WrongUse: A filter fits no row, or a run of that name was made by another recipe.
+        Interrupted: The training was stopped; the same call goes on.
+    """
+    chosen = list(_chosen(settings, only))
+    table = Table2(width=settings.width, changes=settings.overrides, rows=tuple(_waiting(*each) for each in chosen))
+    for data, group in groupby(chosen, key=lambda each: each[0]):
+        methods = [method for _, method in group]
+        try:
+            dataset = load_images(_recipe(settings, data, methods[0], settings.seeds[0]), fetch=settings.download)
+            if is_stand_in(dataset, data):
+                raise full_set_missing(data)
+        except DataError as error:
+            table = _without(table, data, str(error))
+            continue
+        table = msgspec.structs.replace(table, data=(*table.data, dataset.description))
+        for row in _measured(settings, data, methods, dataset):
+            table = _with(table, row)
+            _save(table, out)
+            tell(row)
+    _save(table, out)
+    return table
+
+
+def _chosen(settings: Settings, only: Sequence[str]) -> Iterator[tuple[PaperSet, Method]]:
+    sets = PAPER_SETS if settings.data is None else (paper_set(settings.data),)
+    rows = [(data, method) for data in sets for method in METHODS if method.name in data.methods]
+    for pattern in only:
+        if not any(_fits(pattern, *row) for row in rows):
+            names = ", ".join(_name(*row) for row in rows)
+            raise WrongUse(f"--only '{pattern}' fits no row; there are: {names}")
+    return (row for row in rows if not only or any(_fits(pattern, *row) for pattern in only))
+
+
+def _fits(pattern: str, data: PaperSet, method: Method) -> bool:
+    return pattern == data.name or fnmatchcase(_name(data, method), pattern.lower())
+
+
+def _name(data: PaperSet, method: Method) -> str:
+    return f"{data.name}/{method.name}"
+
+
+def _waiting(data: PaperSet, method: Method) -> Row:
+    published = PUBLISHED.get(data.name, {}).get(method.name)  # a set of the user's own has a name of its own
+    return Row(
+        name=_name(data, method),
+        data=data.title,
+        method=method.label,
+        status="waiting",
+        published_percent=published,
+        note=KIND_NOT_NAMED if data.name == "multi-mnist" and method.name in ("l2", "l1") else "",
+    )
+
+
+def _recipe(settings: Settings, data: PaperSet, method: Method, seed: int) -> Recipe:
+    return settings.recipe(data, method.kind, seed=seed, decoder=method.decoder)
+
+
+def _measured(settings: Settings, data: PaperSet, methods: Sequence[Method], dataset: Dataset) -> Iterator[Row]:
+    """The row of each method after each of its seeds; one seed of all methods comes before the next seed."""
+    cells = [(method, seed) for seed in settings.seeds for method in methods]
+    recipes = [_recipe(settings, data, method, seed) for method, seed in cells]
+    done: dict[str, list[Run]] = {method.name: [] for method in methods}
+    for (method, _), (recipe, run) in zip(cells, train_all(settings, data, dataset, recipes), strict=True):
+        done[method.name].append(run)
+        yield _row(settings, data, method, recipe, done[method.name])
+
+
+def _row(settings: Settings, data: PaperSet, method: Method, recipe: Recipe, runs: Sequence[Run]) -> Row:
+    scores = [next(score for score in run.read_record().scores if score.split == "test") for run in runs]
+    errors = tuple(score.error for score in scores)
+    error = mean_and_spread(errors)
+    return msgspec.structs.replace(
+        _waiting(data, method),
+        status="measured",
+        seeds=settings.seeds[: len(runs)],
+        errors=errors,
+        error=error,
+        standard_error=standard_error(error.mean, scores[0].images),
+        epochs=recipe.train.epochs,
+        recipe_epochs=settings.recipe_epochs(data, recipe),
+        runs=tuple(str(run.path) for run in runs),
+    )
+
+
+def _with(table: Table2, row: Row) -> Table2:
+    rows = tuple(row if row.name == old.name else old for old in table.rows)
+    return msgspec.structs.replace(table, rows=rows)
+
+
+def _without(table: Table2, data: PaperSet, reason: str) -> Table2:
+    """The table with the rows of a data set marked as missing."""
+    mark = {row.name: msgspec.structs.replace(row, status="no data") for row in table.rows if row.data == data.title}
+    rows = tuple(mark.get(row.name, row) for row in table.rows)
+    return msgspec.structs.replace(table, rows=rows, missing=(*table.missing, f"{data.title}: {reason}"))
+
+
+def _save(table: Table2, out: Path) -> None:
+    write_atomically(out / "table2.json", msgspec.json.format(msgspec.json.encode(table)))

@@ -1,0 +1,223 @@
+"""Trainings by name: run, taken up where they were stopped, or found finished."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from capsedge.data import Dataset, download
+from capsedge.data.known import KNOWN, SUBSET
+from capsedge.errors import DataError, WrongUse
+from capsedge.recipe import Recipe, RoutingKind, to_values
+from capsedge.reproduce.cases import PaperSet, Width, paper_set, recipe_of, run_name
+from capsedge.training import Observer, Run, Trainer
+from capsedge.training.checkpoint import Position
+from capsedge.training.run import RUNS, dataset_of
+
+# Of every training here, so that figure 3 shows the first epochs too and table 2, figure 2 and 3 share their runs.
+VALIDATIONS = "train.validations=4"
+
+Watch = Callable[[str], AbstractContextManager[Observer]]
+
+
+class _Blind:
+    def started(self, position: Position, epochs: int, batches: int) -> None:
+        pass
+
+    def stepped(self, images: int) -> None:
+        pass
+
+    def measured(self, row: dict[str, Any]) -> None:
+        pass
+
+
+@contextmanager
+def unwatched(_: str) -> Iterator[Observer]:
+    """Let a training go unseen."""
+    yield _Blind()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What all trainings of one command have in common.
+
+    Attributes:
+        data: One of the paper's data sets by its name, another known one, or a folder; None for Fashion-MNIST.
+        width: Table I's, or the small one.
+        epochs: Epochs instead of the recipe's; None for those.
+        seeds: One training each.
+        overrides: `section.key=value` for every recipe.
+        runs: The folder of the run folders.
+        device: `auto`, `cpu` or `cuda`.
+        download: Fetch known data sets that are not here.
+        watch: Called with a training's name; gives who is told of its course.
+
+    Raises:
+        WrongUse: A seed is named twice, or none.
+    """
+
+    data: str | None = None
+    width: Width = "table1"
+    epochs: int | None = None
+    seeds: tuple[int, ...] = (0,)
+    overrides: tuple[str, ...] = ()
+    runs: Path = RUNS
+    device: str = "auto"
+    download: bool = False
+    watch: Watch = unwatched
+
+    def __post_init__(self) -> None:
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
+            given = ", ".join(map(str, self.seeds)) or "none"
+            raise WrongUse(f"--seed wants one or more different seeds, and was given {given}")
+
+    def recipe(self, data: PaperSet, kind: RoutingKind, *, seed: int, decoder: bool | None = None) -> Recipe:
+        """The recipe of one training; see `recipe_of`."""
+        return recipe_of(
+            data,
+            kind,
+            decoder=decoder,
+            width=self.width,
+            epochs=self.epochs,
+            seed=seed,
+            overrides=(VALIDATIONS, *self.overrides),
+        )
+
+    def recipe_epochs(self, data: PaperSet, recipe: Recipe) -> int:
+        """Epochs that the shipped recipe of a training has."""
+        return recipe_of(data, recipe.routing.kind, width=self.width).train.epochs
+
+    def folder(self, data: PaperSet, recipe: Recipe) -> Path:
+        """The run folder of a training."""
+        return self.runs / run_name(data, recipe, width=self.width, epochs=self.epochs)
+
+
+def load_images(recipe: Recipe, *, fetch: bool = False) -> Dataset:
+    """The images of a recipe.
+
+    Args:
+        recipe: Its part `data` says which, and whether they are overlapped.
+        fetch: Download a known data set that is not here.
+
+    Raises:
+        DataError: They are not here, or damaged.
+    """
+    if fetch and recipe.data.source in KNOWN:
+        download(recipe.data.source)
+    return dataset_of(recipe.data)
+
+
+def load_for_figure(settings: Settings) -> tuple[PaperSet, Dataset]:
+    """The data set of a figure; where the full Fashion-MNIST is not here, its shipped subset, under its own name.
+
+    Raises:
+        DataError: It is not here, or damaged.
+    """
+    data = paper_set(settings.data)
+    dataset = load_images(recipe_of(data, "dynamic", width=settings.width), fetch=settings.download)
+    if is_stand_in(dataset, data):
+        data = replace(data, name=f"{data.name}-subset", title=f"{data.title} (subset)", source=SUBSET)
+    return data, dataset
+
+
+def is_stand_in(dataset: Dataset, data: PaperSet) -> bool:
+    """Whether the shipped subset took the place of a data set that is not here."""
+    return dataset.source == SUBSET and SUBSET not in (data.name, data.source)
+
+
+def full_set_missing(data: PaperSet) -> DataError:
+    """What to say of a data set whose shipped subset must not stand beside the paper's figures."""
+    return DataError(
+        f"the full data set '{data.name}' is not on this machine: add --download to fetch it; "
+        f"--data {SUBSET} trains on the images that ship with capsedge"
+    )
+
+
+def trained(recipe: Recipe, folder: Path, dataset: Dataset, observer: Observer, device: str = "auto") -> Run:
+    """A finished run: found, taken up where it was stopped, or trained from its start.
+
+    Args:
+        recipe: What to train.
+        folder: The run's folder.
+        dataset: What to train on.
+        observer: Told of the training's course.
+        device: `auto`, `cpu` or `cuda`.
+
+    Raises:
+        WrongUse: The folder holds a run of another recipe or of other images, or is no run's.
+        Interrupted: Ctrl-C or a termination signal came; the same call goes on.
+    """
+    run = Run(folder)
+    if finished(recipe, run, dataset):
+        return run
+    trainer = Trainer(recipe, dataset, run, device=device)
+    if (folder / "run.json").exists():
+        trainer.resume()
+    else:
+        trainer.start()
+    trainer.train(observer)
+    return run
+
+
+def finished(recipe: Recipe, run: Run, dataset: Dataset) -> bool:
+    """Whether the run needs no more training.
+
+    Raises:
+        WrongUse: The folder holds a run of another recipe or of other images, or is no run's.
+    """
+    if not (run.path / "run.json").exists():
+        _check_free(run.path)
+        return False
+    found, record = run.read_recipe(), run.read_record()
+    if found != recipe:
+        raise WrongUse(
+            f"run '{run.path}' was made by another recipe ({_changes(found, recipe)}): "
+            "give another folder by --runs, or move this run away"
+        )
+    if record.data_sha256 != dataset.sha256():
+        raise WrongUse(
+            f"run '{run.path}' was trained on other images ({record.data}) than '{dataset.source}' holds now "
+            f"({dataset.description}): give another folder by --runs, or move this run away"
+        )
+    return record.status == "finished"
+
+
+def train_all(
+    settings: Settings, data: PaperSet, dataset: Dataset, recipes: Sequence[Recipe]
+) -> Iterator[tuple[Recipe, Run]]:
+    """Train each recipe that is not trained yet, in order, telling of each which of how many it is.
+
+    Yields:
+        Each recipe with its finished run.
+    """
+    # All of them first: a run that must be refused is refused before hours are spent on the others.
+    ready = [finished(recipe, Run(settings.folder(data, recipe)), dataset) for recipe in recipes]
+    for number, (recipe, done) in enumerate(zip(recipes, ready, strict=True), 1):
+        folder = settings.folder(data, recipe)
+        if done:
+            yield recipe, Run(folder)
+            continue
+        with settings.watch(f"{folder} ({number} of {len(recipes)})") as observer:
+            run = trained(recipe, folder, dataset, observer, settings.device)
+        yield recipe, run
+
+
+def _check_free(folder: Path) -> None:
+    """Refuse a folder with somebody's files; what a training leaves that was killed at its very start is none."""
+    left = {each.name for each in folder.iterdir() if not each.name.startswith(".")} if folder.is_dir() else None
+    if folder.exists() and (left is None or left - {"recipe.toml"}):
+        raise WrongUse(f"'{folder}' is in the way: it is no run; move it away, or give another folder by --runs")
+
+
+def _changes(found: Recipe, wanted: Recipe) -> str:
+    """The keys that differ, with what the run has and what was asked for."""
+    old, new = _flat(to_values(found)), _flat(to_values(wanted))
+    return "; ".join(f"{key} is {old.get(key)}, wanted {new[key]}" for key in new if old.get(key) != new[key])
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return flat

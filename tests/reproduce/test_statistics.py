@@ -1,0 +1,71 @@
+"""The statistics against sums done by hand, exact distributions and resampling image by image."""
+
+from itertools import product
+from math import comb, sqrt
+
+import numpy as np
+import pytest
+
+from capsedge.reproduce.statistics import mean_and_spread, paired_difference, standard_error
+
+
+def test_mean_and_spread_are_the_textbook_s() -> None:
+    values = [0.070, 0.075, 0.068]
+    mean = sum(values) / 3
+    got = mean_and_spread(values)
+    assert got.mean == pytest.approx(mean)
+    assert got.spread == pytest.approx(sqrt(sum((value - mean) ** 2 for value in values) / 2))
+    assert got.count == 3
+
+
+def test_one_seed_has_no_spread() -> None:
+    assert mean_and_spread([0.07]).spread is None
+
+
+def test_the_standard_error_of_ten_thousand_images_is_a_quarter_of_a_point() -> None:
+    assert standard_error(0.07, 10_000) == pytest.approx(0.00255, abs=1e-5)
+
+
+def test_the_interval_is_the_binomial_s_where_only_one_of_two_is_ever_wrong() -> None:
+    """60 of 400 images differ, all in one direction: a resample's sum is then binomial(400, 0.15)."""
+    ours = np.zeros(400, bool)
+    ours[:60] = True
+    got = paired_difference([ours], [np.zeros(400, bool)], resamples=200_000)
+    cumulated = np.cumsum([comb(400, k) * 0.15**k * 0.85 ** (400 - k) for k in range(401)])
+    low, high = (int(np.searchsorted(cumulated, share)) / 400 for share in (0.025, 0.975))
+    assert got.mean == 0.15
+    assert [got.low, got.high] == pytest.approx([low, high], abs=1 / 400)
+
+
+def test_the_interval_is_that_of_all_resamples_of_a_few_images() -> None:
+    """Two seeds on six images: all 6^6 resamples are listed."""
+    ours = [np.array([1, 0, 1, 1, 0, 0], bool), np.array([1, 0, 0, 1, 0, 1], bool)]
+    theirs = [np.array([0, 0, 0, 1, 1, 0], bool), np.array([0, 0, 1, 0, 0, 0], bool)]
+    each_image = [((int(a) - int(c)) + (int(b) - int(d))) / 2 for a, b, c, d in zip(*ours, *theirs, strict=True)]
+    means = sorted(sum(drawn) / 6 for drawn in product(each_image, repeat=6))
+    got = paired_difference(ours, theirs, resamples=400_000)
+    assert got.mean == pytest.approx(sum(each_image) / 6)
+    assert got.low == pytest.approx(np.quantile(means, 0.025), abs=1e-9)
+    assert got.high == pytest.approx(np.quantile(means, 0.975), abs=1e-9)
+
+
+def test_pairing_makes_the_interval_narrow_where_both_err_on_the_same_images() -> None:
+    hard = np.arange(1000) < 200
+    ours = hard.copy()
+    ours[200:205] = True
+    paired = paired_difference([ours], [hard])
+    apart = paired_difference([ours], [np.roll(hard, 500)])
+    assert paired.mean == pytest.approx(apart.mean) == pytest.approx(0.005)
+    assert paired.high - paired.low < 0.01 < apart.high - apart.low
+
+
+def test_two_that_never_differ_have_no_difference() -> None:
+    same = np.arange(50) % 7 == 0
+    got = paired_difference([same], [same])
+    assert (got.mean, got.low, got.high) == (0, 0, 0)
+
+
+def test_the_same_images_give_the_same_interval() -> None:
+    random = np.random.default_rng(3)
+    ours, theirs = random.random((2, 500)) < 0.2
+    assert paired_difference([ours], [theirs]) == paired_difference([ours], [theirs])
