@@ -11,7 +11,7 @@ EXTRAS := train,export,paper,cpu,trt,dev
 ON_PATH := PATH="$(abspath $(BIN)):$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint format demo extras bounds builtin study clean
+.PHONY: help setup test lint format demo extras bounds builtin study steps clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,8 +49,11 @@ extras: $(STAMP) ## Install each extra in a clean environment and run its comman
 builtin: $(STAMP) ## Train and export the model that ships with capsedge (20 epochs; it took 22 minutes beside other work)
 	@$(ON_PATH) bash scripts/make_builtin.sh
 
-study: $(STAMP) ## Test error of L2, L1, dynamic and frozen routing after the same five epochs, two seeds
-	$(BIN)/python benchmarks/routing.py --epochs 5 --seeds 0 1
+study: $(STAMP) ## The study of the routing step (docs/routing.md): some 70 trainings, two hours on two cores
+	$(BIN)/python -m benchmarks.routing | tee docs/routing/tables.md
+
+steps: $(STAMP) ## Time and memory of a training step of every routing kind at Table I's width, on a quiet machine
+	$(BIN)/python -m benchmarks.training
 
 bounds: $(STAMP) ## As extras, with the lowest releases that pyproject.toml admits (not gpu; torch stays as pinned)
 	@PYTHON="$(abspath $(BIN))/python" CONSTRAINTS=lower-bounds.txt bash scripts/check_extras.sh \

@@ -17,6 +17,7 @@ from capsedge.errors import WrongUse, nearest
 
 DEFAULT_RECIPE = "fashion-mnist-l2-small"
 SHIPPED = Path(__file__).parent / "recipes"
+EVALUATION_IMAGES = 10_000
 
 Count = Annotated[int, Meta(ge=1)]
 Width = Annotated[int, Meta(ge=1, le=65536)]
@@ -109,8 +110,9 @@ class DataRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         size: Side in pixels that images of a folder are fitted to; 0 keeps the size of the first.
         overlap: 0 for the images as they are. Otherwise two images of different classes lie over each other, each
             shifted by up to so many pixels, on a canvas larger by twice that (MultiMNIST: 4 makes 36x36 of 28x28).
-        epoch_images: Images in an epoch of overlapped ones, of which there are thousands of millions; 0 for all.
-        evaluation_images: Overlapped images to validate on, and as many to test on.
+        epoch_images: Images in an epoch of overlapped ones, of which there are tens of millions; 0 for all.
+        evaluation_images: Most overlapped images to validate on, and most to test on. No part has more of them than
+            single ones: more pairs of the same images would make its standard error too small.
         shift: Largest random shift in pixels, zero padded.
         crop: Side of a random square of the image, in pixels; validation and test take the centre's. 0 for none.
         flip: Mirror half of the images.
@@ -123,7 +125,7 @@ class DataRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     size: Annotated[int, Meta(ge=0, le=4096)] = 0
     overlap: Annotated[int, Meta(ge=0, le=64)] = 0
     epoch_images: Annotated[int, Meta(ge=0)] = 0
-    evaluation_images: Count = 10_000
+    evaluation_images: Count = EVALUATION_IMAGES
     shift: Annotated[int, Meta(ge=0, le=64)] = 0
     crop: Annotated[int, Meta(ge=0, le=4096)] = 0
     flip: bool = False
@@ -134,6 +136,10 @@ class DataRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         if self.overlap and (self.shift or self.crop or self.flip):
             raise ValueError("overlap places its images itself: leave out shift, crop and flip")
+        if not self.overlap and (self.epoch_images or self.evaluation_images != EVALUATION_IMAGES):
+            raise ValueError(
+                "epoch_images and evaluation_images are of overlapped ones: set overlap, or leave them out"
+            )
 
 
 class TrainRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

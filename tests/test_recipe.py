@@ -246,6 +246,17 @@ def test_overlapped_images_are_not_shifted_again() -> None:
         load_recipe("multi-mnist-l2", ["data.shift=2"])
 
 
+@pytest.mark.parametrize("override", ["data.epoch_images=128", "data.evaluation_images=500"])
+def test_numbers_of_overlapped_images_want_an_overlap(override: str) -> None:
+    complaint = (
+        "epoch_images and evaluation_images are of overlapped ones: set overlap, or leave them out - at `$.data`"
+    )
+    with pytest.raises(WrongUse, match=re.escape(complaint)):
+        load_recipe("mnist-l2", [override])
+    assert load_recipe("mnist-l2", ["data.shift=0", "data.overlap=2", override]).data.overlap == 2
+    assert load_recipe("mnist-l2", ["data.epoch_images=0", "data.evaluation_images=10_000"]).data.overlap == 0
+
+
 def test_a_missing_recipe_file_is_wrong_use(tmp_path: Path) -> None:
     with pytest.raises(WrongUse, match=r"there is no recipe file '.*gone\.toml'"):
         load_recipe(str(tmp_path / "gone.toml"))

@@ -9,7 +9,7 @@ from capsedge.training import Run, Trainer, dataset_of
 
 def tiny_recipe(*overrides: str, base: str = "fashion-mnist-l2-small") -> Recipe:
     """A recipe of tiny widths; b moves fast enough to be seen in a few steps."""
-    learns_b = base.split("-")[2] in ("l1", "l2")
+    learns_b = load_recipe(base).routing.kind in ("l1", "l2")
     return load_recipe(
         base,
         [

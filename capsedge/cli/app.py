@@ -85,6 +85,15 @@ def _fail(error: Exception, code: int, prefix: str = "") -> int:
         raise error
     text = error.format_message() if isinstance(error, TyperException) else str(error)
     line = prefix + " ".join(text.split())
+    if _repeats(error):
+        return code
     if line:  # `capsedge` alone has printed its help and has nothing to add
         sys.stderr.write(f"capsedge: {line}\n")
     return code
+
+
+def _repeats(error: Exception) -> bool:
+    """Whether another process of the same training on this machine says it: the same error, or the one behind it."""
+    if os.environ.get("LOCAL_RANK", "0") == "0":
+        return False
+    return isinstance(error, CapsedgeError) or "Connection closed by peer" in str(error)

@@ -29,7 +29,7 @@ capsedge train --data my-photos/ --set data.size=32
 
 capsedge train --devices 2
 
-torchrun --nproc-per-node=2 -m capsedge train cifar-10-l2
+torchrun --nproc-per-node=2 -m -- capsedge train cifar-10-l2
 
 capsedge train --resume
 """
@@ -179,7 +179,8 @@ def _train(trainer: "Trainer", *, silent: bool) -> "RunRecord":
         with TrainingProgress(silent=silent) as progress:
             return trainer.train(progress)
     except Interrupted as stop:
-        raise Interrupted(f"{stop}; go on with: capsedge train --resume --run {trainer.run.path}") from stop
+        devices = f" --devices {trainer.fabric.world_size}" if trainer.fabric.world_size > 1 else ""
+        raise Interrupted(f"{stop}; go on with: capsedge train --resume --run {trainer.run.path}{devices}") from stop
 
 
 def _plain(record: "RunRecord") -> dict[str, object]:

@@ -6,6 +6,7 @@ green, then in blue). Python: a pickled dictionary whose `data` has such a row o
 
 import gzip
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -89,7 +90,7 @@ def load_cifar(found: Found, *, size: int = 0) -> tuple[tuple[str, ...], Split, 
         [N, height, width, 3].
 
     Raises:
-        DataError: A file is missing or damaged, or a label has no class.
+        DataError: A file is missing, damaged or shorter than the others, or a label has no class.
     """
     version, path, _ = found
     classes: tuple[str, ...] = CLASSES
@@ -188,11 +189,23 @@ def _check(version: Version, path: Path, batches: dict[str, _Batch], classes: tu
         raise DataError(
             f"'{path}' has no file '{missing[0]}'; of the {len(_STEMS)} files it holds {', '.join(batches) or 'none'}"
         )
+    _check_equal([batches[file] for file in version.files[:-1]])
     for batch in batches.values():
         if batch.labels.max() >= len(classes):
             raise DataError(
                 f"{batch.called} gives label {batch.labels.max()} to image {batch.labels.argmax()}; "
                 f"there are {len(classes)} classes, numbered from 0"
+            )
+
+
+def _check_equal(training: list[_Batch]) -> None:
+    """A file that was cut off between two images looks whole by itself."""
+    usual = Counter(len(batch.labels) for batch in training).most_common(1)[0][0]
+    for batch in training:
+        if len(batch.labels) != usual:
+            raise DataError(
+                f"{batch.called} holds {len(batch.labels):,} images, and the other training files hold {usual:,} "
+                "each; get it again"
             )
 
 

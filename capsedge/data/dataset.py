@@ -142,17 +142,20 @@ def overlapped(dataset: Dataset, reach: int, *, title: str, evaluation_images: i
         dataset: The single images.
         reach: Largest shift of each, in pixels; 1 or more.
         title: What the single images are called in the description.
-        evaluation_images: Validation images, and as many test images; fewer where a virtual set holds fewer.
+        evaluation_images: Most validation images, and most test images. No part has more of them than single ones:
+            more pairs of the same images would tell less than their number says.
 
     Raises:
-        DataError: A part has images of one class alone.
+        DataError: A part has images of fewer than three classes.
     """
+    parts = {"training": _single(dataset.train), "validation": dataset.validation, "test": dataset.test}
     train, validation, test = (
-        Overlaid(part, reach, OVERLAP_SEED + position)
-        for position, part in enumerate((_single(dataset.train), dataset.validation, dataset.test))
+        _overlaid(dataset.name, part, split, reach, OVERLAP_SEED + position)
+        for position, (part, split) in enumerate(parts.items())
     )
-    held, tested = (part.spread(evaluation_images) for part in (validation, test))
-    multi = title == "MNIST" and reach == MULTI_MNIST_REACH
+    held, tested = (part.spread(min(evaluation_images, len(part.base))) for part in (validation, test))
+    # By its source, because a person's folder may have any name.
+    multi = dataset.source == "mnist" and reach == MULTI_MNIST_REACH
     counts = (
         f"{len(train):,} virtual training images of {len(train.base):,} single ones, "
         f"{len(held):,} validation images of {len(validation.base):,}, "
@@ -192,6 +195,13 @@ def hold_out(split: Split, classes: tuple[str, ...]) -> tuple[Split, Split]:
 
 def _part(split: Split, chosen: NDArray[np.bool_]) -> Split:
     return Split(split.images[chosen], split.labels[chosen])
+
+
+def _overlaid(name: str, part: str, split: Split, reach: int, seed: int) -> Overlaid:
+    try:
+        return Overlaid(split, reach, seed)
+    except DataError as error:
+        raise DataError(f"data set '{name}', {part} images: {error}") from error
 
 
 def _single(part: Split | Overlaid) -> Split:

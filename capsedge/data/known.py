@@ -126,11 +126,17 @@ def find(name: str) -> Path | None:
     """
     if name == SUBSET:
         return SHIPPED_SUBSET
-    own = os.environ.get(DATA_VARIABLE)
-    if own and (folder := Path(own).expanduser() / name).is_dir():
-        return folder
+    if own := own_folder(name):
+        return own
     places = (SYSTEM_FOLDER / name, cache_folder() / name)
     return next((place for place in places if _is_whole(place, KNOWN[name].form)), None)
+
+
+def own_folder(name: str) -> Path | None:
+    """The folder of that name in $CAPSEDGE_DATA, or None."""
+    own = os.environ.get(DATA_VARIABLE)
+    folder = Path(own).expanduser() / name if own else None
+    return folder if folder and folder.is_dir() else None
 
 
 def _is_whole(place: Path, form: Literal["idx", "cifar"]) -> bool:

@@ -8,7 +8,17 @@ from capsedge.data.cifar import find_cifar, load_cifar
 from capsedge.data.dataset import Dataset, assemble, overlapped
 from capsedge.data.folder import load_folder
 from capsedge.data.idx import idx_files, load_idx
-from capsedge.data.known import KNOWN, SHIPPED_SUBSET, SUBSET, Known, cache_folder, find, known
+from capsedge.data.known import (
+    DATA_VARIABLE,
+    KNOWN,
+    SHIPPED_SUBSET,
+    SUBSET,
+    Known,
+    cache_folder,
+    find,
+    known,
+    own_folder,
+)
 from capsedge.data.split import Split
 from capsedge.errors import DataError, WrongUse
 
@@ -29,7 +39,8 @@ def load_dataset(source: str, *, size: int = 0, overlap: int = 0, evaluation_ima
             first image of a folder.
         overlap: 0 for the images as they are. Otherwise two of different classes lie over each other, each shifted
             by up to so many pixels on a canvas larger by twice that.
-        evaluation_images: Overlapped images to validate on, and as many to test on.
+        evaluation_images: Most overlapped images to validate on, and to test on; at most as many as the part has
+            single ones.
 
     Raises:
         WrongUse: There is no such name or folder, or a number is out of its range.
@@ -69,7 +80,7 @@ def _load_known(name: str, size: int) -> Dataset:
             f"data set '{name}' is not on this machine: add --download to fetch it, "
             f"or put {entry.wanted} into '{cached}' (from {entry.home})"
         )
-    with _told("add --download to fetch it again" if folder == cached else f"{entry.title}: see {entry.home}"):
+    with _told("add --download to fetch it again" if folder == cached else _advice(name, folder, entry)):
         classes, train, test = _read_known(folder, size, entry)
     return assemble(train, test, name=name, title=entry.title, classes=classes, location=str(folder), source=name)
 
@@ -106,6 +117,14 @@ def _read_folder(path: Path, size: int) -> Parts:
         f"'{path}' holds no data set: wanted are IDX files (train-images-idx3-ubyte and so on), "
         "CIFAR-10's files, or images in train/<class>/ and test/<class>/"
     )
+
+
+def _advice(name: str, folder: Path, entry: Known) -> str:
+    """What to do about damaged files that no download replaces, because they come before the cache folder."""
+    home = f"{entry.title}: see {entry.home}"
+    if folder != own_folder(name):
+        return home
+    return f"replace the files there, or remove '{folder}' or unset {DATA_VARIABLE} and add --download; {home}"
 
 
 @contextmanager

@@ -6,7 +6,7 @@ larger black canvas and added, with sums cut at 255. In two points items differ 
 image once for all its items, and lets no second image come twice for one base image. Here every item draws afresh.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -33,7 +33,7 @@ class Overlaid:
         per_image: Items that have the same image as their first.
 
     Raises:
-        DataError: The base images have two labels each, or are all of one class.
+        DataError: The base images have two labels each, or are of fewer than three classes.
     """
 
     base: Split
@@ -47,9 +47,10 @@ class Overlaid:
         if self.base.labels.ndim != 1:
             raise DataError("images that already lie over each other cannot be overlapped again; set data.overlap=0")
         classes = len(np.unique(self.base.labels))
-        if classes < 2:
+        if classes < 3:
             raise DataError(
-                f"overlapping wants images of two or more classes, and was given {len(self.base):,} of {classes}"
+                "overlapping wants images of three or more classes (of two, every item would show both), and was "
+                f"given {len(self.base):,} of {classes}; set data.overlap=0, or add images of other classes"
             )
 
     def __len__(self) -> int:
@@ -77,18 +78,20 @@ class Overlaid:
         shifts = [below(2 * self.reach + 1, self._key(purpose), items) - self.reach for purpose in range(1, 5)]
         return indices, np.stack(shifts, axis=1).reshape(-1, 2, 2)
 
-    def places(self, items: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    def places(self, indices: Any, offsets: Any, *, count: Callable[[int], Any] = np.arange) -> tuple[Any, Any, Any]:
         """Where the pixels of items come from: an index into `bordered(base.images)` that gives their parts.
 
-        It is three arrays, so that one line reads them in numpy and, on any device, in torch.
+        Args:
+            indices: [n, 2] of `draw`, an array of numpy or a tensor of torch on any device.
+            offsets: [n, 2, 2] of `draw`, likewise.
+            count: Gives the numbers from 0 to before its argument, of the same library and on the same device.
 
         Returns:
             Images [n, 2, 1, 1], rows [n, 2, height, 1] and columns [n, 2, 1, width].
         """
-        indices, offsets = self.draw(items)
         height, width, _ = self.shape
-        rows = np.arange(height) - self.reach - offsets[..., :1]
-        columns = np.arange(width) - self.reach - offsets[..., 1:]
+        rows = count(height) - self.reach - offsets[..., :1]
+        columns = count(width) - self.reach - offsets[..., 1:]
         # Beyond the image on either side lies the border: position -1, which is also the last.
         rows, columns = rows.clip(-1, self.base.shape[0]), columns.clip(-1, self.base.shape[1])
         return indices[..., np.newaxis, np.newaxis], rows[..., np.newaxis], columns[..., np.newaxis, :]
@@ -96,11 +99,12 @@ class Overlaid:
     def take(self, items: NDArray[np.int64]) -> Split:
         """Make items: uint8 images [n, height, width, channels] and labels [n, 2]."""
         source = bordered(self.base.images)
+        indices, offsets = self.draw(items)
         images = np.empty((len(items), *self.shape), dtype=np.uint8)
         for start in range(0, len(items), _CHUNK):
             chunk = slice(start, start + _CHUNK)
-            images[chunk] = laid_over(source[self.places(items[chunk])])
-        return Split(images, self.base.labels[self.draw(items)[0]])
+            images[chunk] = laid_over(source[self.places(indices[chunk], offsets[chunk])])
+        return Split(images, self.base.labels[indices])
 
     def spread(self, count: int) -> Split:
         """Make `count` items, or all there are, that are spread evenly over the set."""

@@ -107,24 +107,6 @@ def build_network(recipe: Recipe, *, classes: int, shape: tuple[int, int, int]) 
     """
     network = recipe.network
     height, width, channels = _prepared_shape(recipe, shape)
-    positions = _positions(recipe, height) * _positions(recipe, width)
-    if positions == 0:
-        smallest = 2 * network.kernel - 1
-        raise WrongUse(
-            f"recipe '{recipe.name}' needs images of at least {smallest}x{smallest} pixels, and these have "
-            f"{width}x{height}: set network.kernel or data.size"
-        )
-    layers = [
-        (network.capsule_types * positions, network.primary_dim),
-        *network.hidden,
-        (classes, network.class_dim),
-    ]
-    weights = sum(math.prod((*below, *above)) for below, above in pairwise(layers))
-    if weights > MOST_ROUTING_WEIGHTS:
-        raise WrongUse(
-            f"recipe '{recipe.name}' would need {weights:,} routing weights for images of {width}x{height}: "
-            "set data.size to a smaller side, such as 32, or network.capsule_types to fewer"
-        )
     conv = Convolution(channels, network.filters, network.kernel, side=(height, width), padding=network.padding)
     primary = Convolution(
         network.filters,
@@ -134,11 +116,29 @@ def build_network(recipe: Recipe, *, classes: int, shape: tuple[int, int, int]) 
         stride=PRIMARY_STRIDE,
         padding=network.padding,
     )
+    if min(primary.positions) < 1:
+        smallest = 2 * network.kernel - 1
+        raise WrongUse(
+            f"recipe '{recipe.name}' needs images of at least {smallest}x{smallest} pixels, and these have "
+            f"{width}x{height}: set {'data.crop' if recipe.data.crop else 'network.kernel or data.size'}"
+        )
+    layers = [
+        (network.capsule_types * math.prod(primary.positions), network.primary_dim),
+        *network.hidden,
+        (classes, network.class_dim),
+    ]
+    weights = sum(math.prod((*below, *above)) for below, above in pairwise(layers))
+    if weights > MOST_ROUTING_WEIGHTS:
+        raise WrongUse(
+            f"recipe '{recipe.name}' would need {weights:,} routing weights for images of {width}x{height}: "
+            "set data.size to a smaller side, such as 32, or network.capsule_types to fewer"
+        )
     *hidden, last = (routing_layer(recipe.routing, below=below, above=above) for below, above in pairwise(layers))
     return CapsNet(
         prepare=Prepare(crop=recipe.data.crop, standardize=recipe.data.standardize),
         conv=conv,
-        activation=nn.LeakyReLU(LEAK) if network.activation == "leaky-relu" else nn.ReLU(),
+        # In place: the largest tensor of a training step is kept once.
+        activation=nn.LeakyReLU(LEAK, inplace=True) if network.activation == "leaky-relu" else nn.ReLU(inplace=True),
         primary=PrimaryCapsules(conv=primary, types=network.capsule_types, dim=network.primary_dim),
         hidden=hidden,
         routing=last,
@@ -156,11 +156,3 @@ def _prepared_shape(recipe: Recipe, shape: tuple[int, int, int]) -> tuple[int, i
     if crop > min(height, width):
         raise WrongUse(f"recipe '{recipe.name}' crops to {crop}x{crop} pixels, and the images have {width}x{height}")
     return (crop, crop, channels) if crop else shape
-
-
-def _positions(recipe: Recipe, side: int) -> int:
-    """Positions of primary capsules along one side of an image of `side` pixels."""
-    if recipe.network.padding == "same":
-        return math.ceil(side / PRIMARY_STRIDE)
-    features = side - recipe.network.kernel + 1
-    return max(0, (features - recipe.network.kernel) // PRIMARY_STRIDE + 1)

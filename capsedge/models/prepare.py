@@ -3,6 +3,8 @@
 Both belong to the network, so that training, evaluation and every exported file see the same pixels.
 """
 
+import math
+
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -33,5 +35,6 @@ class Prepare(nn.Module):
         if self.standardize:
             centred = images - images.mean((1, 2, 3), keepdim=True)
             deviation = centred.square().mean((1, 2, 3), keepdim=True).sqrt()
-            images = centred / deviation.clamp_min(1 / (255 * images[0].numel() ** 0.5))
+            values = math.prod(images.shape[1:])
+            images = centred / deviation.clamp_min(1 / (255 * values**0.5))
         return images

@@ -14,7 +14,6 @@ from jaxtyping import Bool, Float, Int
 from torch import Generator, Tensor
 from torch.nn.functional import pad
 
-from capsedge.errors import WrongUse
 from capsedge.recipe import DataRecipe
 
 
@@ -32,16 +31,11 @@ class Augmentation:
 
     Args:
         recipe: Which variations, and how far they go.
-        shape: Height, width and channels of an image.
-
-    Raises:
-        WrongUse: The images are smaller than the crop.
+        shape: Height, width and channels of an image, no smaller than the crop (the network is asked that first).
     """
 
     def __init__(self, recipe: DataRecipe, shape: tuple[int, int, int]) -> None:
         height, width, _ = shape
-        if recipe.crop > min(height, width):
-            raise WrongUse(f"data.crop={recipe.crop} wants images of at least that side; they are {height} x {width}")
         self.variations = _variations(recipe, height, width)
         self.beyond_range = recipe.brightness > 0 or recipe.contrast > 0
 

@@ -6,6 +6,7 @@ several ranks together see what one alone would see.
 
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -52,9 +53,6 @@ class Batches:
         device: Where the images live and the batches are made.
         rank: Which of the ranks this is.
         ranks: How many share each minibatch.
-
-    Raises:
-        WrongUse: The images are smaller than the recipe's crop.
     """
 
     def __init__(
@@ -102,7 +100,7 @@ class Batches:
         parts, labels = self.source.read(items)
         single = parts.shape[1] == 1
         pixels = parts[:, 0] if single else laid_over(parts)
-        images = self.augmentation(normalized(pixels), [each.to(self.device) for each in draws])
+        images = self.augmentation(normalized(pixels), [_sent(each, self.device) for each in draws])
         return Batch(images, labels, images[:, None] if single else normalized(parts), total)
 
 
@@ -114,7 +112,7 @@ class _Singles:
         self.images = len(split)
 
     def order(self, seed: int, epoch: int) -> Order:
-        order = torch.randperm(self.images, generator=_generator(seed, epoch)).to(self.labels.device)
+        order = _sent(torch.randperm(self.images, generator=_generator(seed, epoch)), self.labels.device)
         return lambda start, stop: order[start:stop]
 
     def read(self, items: Tensor) -> tuple[UInt8[Tensor, "n 1 c h w"], Int[Tensor, "n 1"]]:
@@ -143,11 +141,10 @@ class _Pairs:
         return items
 
     def read(self, items: Tensor) -> tuple[UInt8[Tensor, "n 2 c h w"], Int[Tensor, "n 2"]]:
-        indices, rows, columns = (
-            torch.from_numpy(each).to(self.pixels.device) for each in self.data.places(items.numpy())
-        )
-        parts = self.pixels[indices, rows, columns].permute(0, 1, 4, 2, 3).contiguous()
-        return parts, self.labels[indices[..., 0, 0]]
+        device = self.pixels.device
+        indices, offsets = (_sent(torch.from_numpy(each), device) for each in self.data.draw(items.numpy()))
+        places = self.data.places(indices, offsets, count=partial(torch.arange, device=device))
+        return self.pixels[places].permute(0, 1, 4, 2, 3).contiguous(), self.labels[indices]
 
 
 def on_device(split: Split, device: torch.device) -> tuple[UInt8[Tensor, "n c h w"], Int[Tensor, "n labels"]]:
@@ -160,6 +157,13 @@ def on_device(split: Split, device: torch.device) -> tuple[UInt8[Tensor, "n c h 
 def normalized(images: UInt8[Tensor, "..."]) -> Float[Tensor, "..."]:
     """Pixels of 0 to 1, by the very product that the exported graph does."""
     return images.float() * (1 / 255)
+
+
+def _sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """The tensor on the device. A GPU gets it in its turn: nobody waits, which only pinned memory allows."""
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.contiguous().pin_memory().to(device, non_blocking=True)
 
 
 def _generator(*key: int) -> torch.Generator:

@@ -6,6 +6,7 @@ import warnings
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.strategies import DDPStrategy
 
 from capsedge.errors import ProviderError, WrongUse
 
@@ -36,11 +37,15 @@ def launch(device: str = "auto", *, precision: str = "fp32", devices: int | None
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces the precision, as we do
     # Of the first convolution, whose one input channel can be laid out in two equal ways.
     warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
+    warnings.filterwarnings(
+        "ignore", message="`broadcast_buffers` is deprecated"
+    )  # its successor is in torch 2.13 only
     fabric = Fabric(
         accelerator=accelerator,
         devices=here,
         num_nodes=nodes,
-        strategy="ddp" if here * nodes > 1 else "auto",
+        # b is a buffer that every rank moves by the same reduced gradient: nothing to broadcast.
+        strategy=DDPStrategy(broadcast_buffers=False) if here * nodes > 1 else "auto",
         precision="bf16-mixed" if precision == "bf16" else "32-true",
     )
     fabric.launch()

@@ -6,6 +6,7 @@ size of the whole batch, and their gradients are summed over the devices, so tha
 
 import math
 import time
+from contextlib import ExitStack
 from importlib.metadata import version
 from typing import Any, Protocol
 
@@ -16,7 +17,7 @@ from torch import Tensor
 from capsedge import __version__
 from capsedge.contract import Score
 from capsedge.data import Dataset, Split
-from capsedge.errors import Interrupted, ModelError
+from capsedge.errors import Interrupted, ModelError, WrongUse
 from capsedge.models import CapsNet, Capsules, build_network, margin_loss, reconstruction_loss
 from capsedge.recipe import Recipe
 from capsedge.training.batches import Batch, Batches
@@ -114,10 +115,18 @@ class Trainer:
             WrongUse: Another process trains in the run's folder.
             ModelError: The loss is no longer a number.
         """
-        if not self.fabric.is_global_zero:
-            return self._train(None, observer)
-        with self.run.locked():
-            return self._train(MetricsFile(self.run.metrics, self.position.step), observer)
+        with ExitStack() as stack:
+            refused = None
+            if self.fabric.is_global_zero:
+                try:
+                    stack.enter_context(self.run.locked())
+                except WrongUse as error:
+                    refused = str(error)
+            # All devices hear of it: those that went on would wait for the first for ever.
+            if refused := self.fabric.broadcast(refused):
+                raise WrongUse(refused)
+            first = self.fabric.is_global_zero
+            return self._train(MetricsFile(self.run.metrics, self.position.step) if first else None, observer)
 
     def _train(self, metrics: MetricsFile | None, observer: Observer) -> RunRecord:
         with Interruption() as interruption:
@@ -275,10 +284,12 @@ class Trainer:
         return total
 
     def _agreed(self, requested: bool, at_row: bool) -> bool:
-        """Whether to stop here: all devices at the same iteration, and asking each other costs a wait."""
+        """Whether to stop here: all devices at the same iteration. Asking each other is a wait for a CUDA device."""
         if self.fabric.world_size == 1:
             return requested
-        return at_row and bool(self._summed(torch.tensor(float(requested), device=self.fabric.device)) > 0)
+        return (at_row or self.fabric.device.type == "cpu") and bool(
+            self._summed(torch.tensor(float(requested), device=self.fabric.device)) > 0
+        )
 
     def _optimizers(self) -> dict[str, torch.optim.Optimizer]:
         optimizers: dict[str, torch.optim.Optimizer] = {"weights": self.optimizer.optimizer}

@@ -119,6 +119,24 @@ def test_a_binary_file_of_another_length_is_refused(
         load_cifar(found_in(folder))
 
 
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("number", [1, 4, 5])
+def test_a_training_file_cut_off_between_two_images_is_named(
+    tmp_path: Path, cifar_folder: CifarFolder, version: str, number: int
+) -> None:
+    folder = cifar_folder(tmp_path / "a", version)
+    rows, labels = cifar_file(f"data_batch_{number}")
+    if version == "binary":
+        path = folder / f"data_batch_{number}.bin"
+        path.write_bytes(path.read_bytes()[: 7 * 3073])
+    else:
+        path = folder / f"data_batch_{number}"
+        path.write_bytes(python_2_pickle({b"data": rows[:7], b"labels": labels[:7]}))
+    with pytest.raises(DataError) as caught:
+        load_cifar(found_in(folder))
+    assert str(caught.value) == (f"'{path}' holds 7 images, and the other training files hold 10 each; get it again")
+
+
 @pytest.mark.parametrize(
     ("entries", "text"),
     [

@@ -153,6 +153,7 @@ def small(count: int = 60) -> Dataset:
 def test_overlapped_parts_are_made_of_their_own_images_alone() -> None:
     single = small()
     double = overlapped(single, 1, title="Things", evaluation_images=300)
+    assert (len(double.validation), len(double.test)) == (12, 20)
     assert isinstance(single.train, Split)
     assert isinstance(double.train, Overlaid)
     assert double.train.base is single.train
@@ -162,15 +163,39 @@ def test_overlapped_parts_are_made_of_their_own_images_alone() -> None:
         sums = {a + b for a in own for b in own}
         assert set(part.images.ravel().tolist()) <= {0} | own | sums
         brightest = part.images.max(axis=(1, 2, 3))
-        assert len(part) == 300
         assert set(part.labels.ravel().tolist()) == {0, 1, 2}
         assert brightest.min() >= min(own)
 
 
+def test_no_part_has_more_overlapped_images_than_single_ones_nor_more_than_asked() -> None:
+    single = small()
+    lengths = {}
+    for wanted in (5, 15, 10_000):
+        double = overlapped(single, 1, title="Things", evaluation_images=wanted)
+        lengths[wanted] = len(double.validation), len(double.test)
+    assert lengths == {5: (5, 5), 15: (12, 15), 10_000: (12, 20)}
+    assert double.description.endswith("12 validation images of 12, 20 test images of 20")
+    # Each single image is the first of one pair.
+    assert double.test.labels[:, 0].tolist() == single.test.labels.tolist()
+
+
+def test_a_part_that_cannot_be_overlapped_is_named() -> None:
+    images = np.arange(1, 61, dtype=np.uint8).reshape(-1, 1, 1, 1)
+    labels = np.arange(60, dtype=np.int64) % 3
+    whole, of_two = Split(images, labels), Split(images[labels < 2], labels[labels < 2])
+    for at, part in enumerate(("training", "validation", "test")):
+        parts = [of_two if at == position else whole for position in range(3)]
+        single = Dataset("n", ("a", "b", "c"), *parts, Fit(), "", "", "")
+        with pytest.raises(
+            DataError, match=rf"data set 'n', {part} images: overlapping wants .* 40 of 2; set data\.overlap=0, or"
+        ):
+            overlapped(single, 1, title="", evaluation_images=5)
+
+
 def test_overlapped_parts_are_drawn_differently() -> None:
-    labels = np.arange(20, dtype=np.int64) % 2
+    labels = np.arange(20, dtype=np.int64) % 3
     same = Split(np.full((20, 2, 2, 1), 9, np.uint8), labels)
-    single = Dataset("n", ("a", "b"), same, same, same, Fit(), "", "", "")
+    single = Dataset("n", ("a", "b", "c"), same, same, same, Fit(), "", "", "")
     double = overlapped(single, 2, title="", evaluation_images=50)
     assert (double.validation.images != double.test.images).any()
 
@@ -178,10 +203,10 @@ def test_overlapped_parts_are_drawn_differently() -> None:
 def test_the_hash_of_overlapped_images_tells_what_decides_them() -> None:
     hashes = {
         overlapped(small(count), reach, title="", evaluation_images=number).sha256()
-        for count, reach, number in ((60, 1, 50), (60, 2, 50), (60, 1, 40), (57, 1, 50))
+        for count, reach, number in ((60, 1, 20), (60, 2, 20), (60, 1, 10), (57, 1, 20))
     }
     assert len(hashes) == 4
-    assert overlapped(small(), 1, title="", evaluation_images=50).sha256() in hashes
+    assert overlapped(small(), 1, title="", evaluation_images=20).sha256() in hashes
     split = small().train
     assert isinstance(split, Split)
     parts = [Overlaid(split, 1, 0), Overlaid(split, 1, 1), Overlaid(split, 2, 0), Overlaid(split, 1, 0, 10)]

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from capsedge.data import Overlaid, Split, load_dataset
+from capsedge.data import Overlaid, Split, download, load_dataset
 from capsedge.errors import DataError, WrongUse
 
 IdxFolder = Callable[..., Path]
@@ -173,6 +173,26 @@ def test_a_file_that_is_damaged_says_where_the_set_is_distributed(
         load_dataset("fashion-mnist")
 
 
+def test_a_damaged_file_in_the_users_folder_says_what_makes_a_download_possible(
+    empty_machine: Path, tmp_path: Path, cifar_folder: CifarFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = cifar_folder(tmp_path / "own" / "cifar-10", "binary", packed=True)
+    (own / "cifar-10-binary.tar.gz").write_bytes(b"damaged")
+    monkeypatch.setenv("CAPSEDGE_DATA", str(tmp_path / "own"))
+    assert download("cifar-10") == own
+    with pytest.raises(DataError, match=r"is a damaged archive") as caught:
+        load_dataset("cifar-10")
+    told = (
+        f"(replace the files there, or remove '{own}' or unset CAPSEDGE_DATA and add --download; CIFAR-10: see http"
+    )
+    assert told in str(caught.value)
+    assert "\n" not in str(caught.value)
+    # Both ways out lead to where a download would put it.
+    own.rename(tmp_path / "own" / "elsewhere")
+    with pytest.raises(DataError, match="is not on this machine: add --download"):
+        load_dataset("cifar-10")
+
+
 def test_a_damaged_file_in_the_cache_can_be_fetched_again(empty_machine: Path, idx_folder: IdxFolder) -> None:
     idx_folder(empty_machine / "mnist", train_labels=[0, 1] * 3, test_labels=[1])
     (empty_machine / "mnist" / "t10k-labels-idx1-ubyte").write_bytes(b"")
@@ -207,6 +227,13 @@ def test_a_folder_or_an_archive_of_cifar_10_is_a_data_set(
     assert load_dataset(str(folder), size=8).shape == (8, 8, 3)
 
 
+def test_a_cut_cifar_10_file_says_where_to_get_it(tmp_path: Path, cifar_folder: CifarFolder) -> None:
+    folder = cifar_folder(tmp_path / "pictures", "binary")
+    (folder / "data_batch_1.bin").write_bytes(bytes(3 * 3073))
+    with pytest.raises(DataError, match=r"data_batch_1\.bin' holds 3 images, .*see https://www\.cs\.toronto.*html"):
+        load_dataset(str(folder))
+
+
 def test_an_absent_cifar_10_says_how_to_get_it(empty_machine: Path) -> None:
     with pytest.raises(DataError, match=r"add --download .* or put cifar-10-binary.tar.gz or .*kriz/cifar.html"):
         load_dataset("cifar-10")
@@ -224,28 +251,31 @@ def test_a_folder_named_for_cifar_10_without_its_files_says_what_is_wanted(
 
 
 def test_overlapping_is_done_after_loading(tmp_path: Path, idx_folder: IdxFolder) -> None:
-    folder = idx_folder(tmp_path / "shapes", train_labels=[0, 1] * 15, test_labels=[1, 0])
+    folder = idx_folder(tmp_path / "shapes", train_labels=[0, 1, 2] * 15, test_labels=[1, 0, 2])
     dataset = load_dataset(str(folder), overlap=3, evaluation_images=7)
     assert isinstance(dataset.train, Overlaid)
     assert (dataset.shape, dataset.labels_per_image, dataset.source) == ((10, 10, 1), 2, str(folder))
-    assert (len(dataset.train), len(dataset.validation), len(dataset.test)) == (24_000, 7, 7)
+    assert (len(dataset.train), len(dataset.validation), len(dataset.test)) == (36_000, 7, 3)
     assert dataset.name == "overlapped-shapes"
     assert dataset.description == (
-        "overlapped shapes, two images each shifted by up to 3 pixels: 24,000 virtual training images of 24 single "
-        "ones, 7 validation images of 6, 7 test images of 2"
+        "overlapped shapes, two images each shifted by up to 3 pixels: 36,000 virtual training images of 36 single "
+        "ones, 7 validation images of 9, 3 test images of 3"
     )
 
 
 def test_only_overlapped_mnist_is_called_multi_mnist(
     empty_machine: Path, tmp_path: Path, idx_folder: IdxFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = idx_folder(tmp_path / "own" / "mnist", train_labels=list(range(10)) * 4, test_labels=[3, 4])
+    folder = idx_folder(tmp_path / "own" / "mnist", train_labels=list(range(10)) * 4, test_labels=[3, 4, 5])
     monkeypatch.setenv("CAPSEDGE_DATA", str(tmp_path / "own"))
     assert load_dataset("mnist", overlap=4).description.startswith("MultiMNIST (overlapped MNIST), two images each")
     assert load_dataset("mnist", overlap=2).description.startswith(
         "overlapped MNIST, two images each shifted by up t"
     )
     assert load_dataset(str(folder), overlap=4).description.startswith("overlapped mnist, two")
+    # Nobody knows what a person's folder holds, whatever its name.
+    other = load_dataset(str(folder.rename(tmp_path / "MNIST")), overlap=4)
+    assert (other.name, other.description[:20]) == ("overlapped-MNIST", "overlapped MNIST, tw")
     stand_in = load_dataset("fashion-mnist", overlap=4)
     assert stand_in.description.startswith("overlapped Fashion-MNIST subset, two images")
     assert stand_in.name == "overlapped-fashion-mnist-subset"

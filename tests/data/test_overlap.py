@@ -124,9 +124,13 @@ def test_an_item_beyond_the_set_is_an_error(item: int) -> None:
         Overlaid(base(), 2, seed=3, per_image=10).take(np.array([5, item]))
 
 
-def test_images_of_one_class_cannot_be_overlapped() -> None:
-    with pytest.raises(DataError, match="wants images of two or more classes, and was given 40 of 1"):
-        Overlaid(base(classes=1), 2, seed=3)
+@pytest.mark.parametrize("classes", [1, 2])
+def test_images_of_so_few_classes_that_every_answer_were_right_cannot_be_overlapped(classes: int) -> None:
+    wanted = (
+        rf"wants images of three or more classes .* was given 40 of {classes}; set data\.overlap=0, or add images"
+    )
+    with pytest.raises(DataError, match=wanted):
+        Overlaid(base(classes=classes), 2, seed=3)
 
 
 def test_overlapped_images_cannot_be_overlapped_again() -> None:
@@ -142,6 +146,7 @@ def test_torch_makes_the_same_items_from_the_same_places() -> None:
     data = Overlaid(base(channels=3), 2, seed=3)
     items = np.arange(0, len(data), 777)
     source = torch.from_numpy(bordered(data.base.images))
-    made = laid_over(source[tuple(torch.from_numpy(each) for each in data.places(items))])
+    indices, offsets = (torch.from_numpy(each) for each in data.draw(items))
+    made = laid_over(source[data.places(indices, offsets, count=torch.arange)])
     assert made.dtype == torch.uint8
     np.testing.assert_array_equal(made.numpy(), data.take(items).images)

@@ -6,7 +6,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from capsedge.errors import WrongUse
 from capsedge.recipe import DataRecipe
 from capsedge.training.augment import Augmentation, brightened, contrasted, cropped, flipped, shifted
 
@@ -130,8 +129,3 @@ def test_no_part_of_an_image_reaches_another() -> None:
     whole = augmentation(images, draws)
     half = augmentation(images[1::2], [each[1::2] for each in draws])
     assert torch.equal(whole[1::2], half)
-
-
-def test_a_crop_larger_than_the_images_is_wrong_use() -> None:
-    with pytest.raises(WrongUse, match=r"data\.crop=24 wants images of at least that side; they are 28 x 20"):
-        Augmentation(DataRecipe(crop=24), (28, 20, 1))

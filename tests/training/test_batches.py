@@ -5,9 +5,11 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from capsedge.data import Dataset, Overlaid, Split
 from capsedge.recipe import DataRecipe
+from capsedge.training import batches as module
 from capsedge.training.batches import Batch, Batches, on_device
 
 CPU = torch.device("cpu")
@@ -93,7 +95,7 @@ def test_ranks_share_each_minibatch_and_together_see_what_one_sees(
     little: Dataset, overlapped: bool, ranks: int
 ) -> None:
     data = pairs(little) if overlapped else single(little)
-    recipe = DataRecipe(brightness=0.2, contrast=0.5, epoch_images=230) if overlapped else VARIED
+    recipe = DataRecipe(overlap=4, brightness=0.2, contrast=0.5, epoch_images=230) if overlapped else VARIED
     alone = list(batches_of(data, recipe).epoch(2))
     shared = [list(batches_of(data, recipe, rank=rank, ranks=ranks).epoch(2)) for rank in range(ranks)]
     assert [part.total for part in alone] == [64, 64, 64, 38]
@@ -108,7 +110,7 @@ def test_ranks_share_each_minibatch_and_together_see_what_one_sees(
 
 def test_overlapped_images_are_those_of_the_virtual_set_with_both_parts(little: Dataset) -> None:
     data = pairs(little, per_image=20)
-    (part,) = batches_of(data, DataRecipe(epoch_images=60)).epoch(0)
+    (part,) = batches_of(data, DataRecipe(overlap=4, epoch_images=60)).epoch(0)
     assert part.images.shape == (60, 1, 36, 36)
     assert part.parts.shape == (60, 2, 1, 36, 36)
     assert part.labels.shape == (60, 2)
@@ -130,7 +132,7 @@ def test_overlapped_images_are_those_of_the_virtual_set_with_both_parts(little: 
 def test_variations_of_overlapped_images_leave_their_parts_alone(little: Dataset) -> None:
     plain, varied = (
         next(batches_of(pairs(little), recipe).epoch(0))
-        for recipe in (DataRecipe(epoch_images=60), DataRecipe(epoch_images=60, brightness=0.3))
+        for recipe in (DataRecipe(overlap=4, epoch_images=60), DataRecipe(overlap=4, epoch_images=60, brightness=0.3))
     )
     assert torch.equal(plain.parts, varied.parts)
     assert not torch.equal(plain.images, varied.images)
@@ -144,8 +146,8 @@ def first_images(batches: Batches, epochs: int) -> list[int]:
 
 def test_no_overlapped_image_comes_twice_before_all_have_come() -> None:
     values = np.arange(1, 21, dtype=np.uint8).reshape(-1, 1, 1, 1)
-    data = Overlaid(Split(values, np.arange(20, dtype=np.int64) % 2), 1, seed=0, per_image=6)  # 120 items
-    batches = batches_of(data, DataRecipe(epoch_images=50), batch_size=16)
+    data = Overlaid(Split(values, np.arange(20, dtype=np.int64) % 4), 1, seed=0, per_image=6)  # 120 items
+    batches = batches_of(data, DataRecipe(overlap=4, epoch_images=50), batch_size=16)
     assert (len(batches), batches.images) == (4, 50)
     firsts = first_images(batches, 12)  # 600 items: five times through, across epochs and within batches
     for start in range(0, 600, 120):
@@ -160,16 +162,18 @@ def test_an_epoch_of_no_stated_length_is_the_whole_virtual_set(little: Dataset) 
 
 
 def test_overlapped_batches_can_be_resumed_too(little: Dataset) -> None:
-    batches = batches_of(pairs(little), DataRecipe(epoch_images=200))
+    batches = batches_of(pairs(little), DataRecipe(overlap=4, epoch_images=200))
     whole, rest = list(batches.epoch(7)), list(batches.epoch(7, first=3))
     assert len(rest) == 1
     assert same(whole[3], rest[0])
-    assert not same(whole[3], list(batches_of(pairs(little), DataRecipe(epoch_images=200), seed=2).epoch(7))[3])
+    assert not same(
+        whole[3], list(batches_of(pairs(little), DataRecipe(overlap=4, epoch_images=200), seed=2).epoch(7))[3]
+    )
 
 
 def test_the_paper_s_sixty_million_images_take_no_memory(little: Dataset) -> None:
     data = pairs(little, per_image=60_000_000 // 230 + 1)
-    batches = batches_of(data, DataRecipe(epoch_images=640))
+    batches = batches_of(data, DataRecipe(overlap=4, epoch_images=640))
     assert len(data) > 60_000_000
     assert sum(part.total for part in batches.epoch(50_000)) == 640
 
@@ -180,3 +184,55 @@ def test_images_arrive_on_the_device_with_a_row_of_labels_each(little: Dataset) 
     assert labels.tolist() == [[label] for label in little.test.labels]
     images, labels = on_device(pairs(little).spread(5), CPU)
     assert (images.shape, labels.shape) == ((5, 1, 36, 36), (5, 2))
+
+
+def test_of_overlapped_images_only_what_they_are_made_of_is_sent(
+    little: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[tuple[int, ...]] = []
+
+    def record(tensor: Tensor, device: torch.device) -> Tensor:
+        sent.append(tuple(tensor.shape))
+        return tensor.to(device)
+
+    monkeypatch.setattr(module, "_sent", record)
+    next(batches_of(pairs(little), DataRecipe(overlap=4, epoch_images=60, brightness=0.3), ranks=2).epoch(0))
+    assert sorted(sent) == [(30,), (30, 2), (30, 2, 2)]  # brightness, two images, two shifts
+
+
+def test_what_is_sent_to_a_gpu_is_pinned_and_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    pinned: list[Tensor] = []
+    copied: list[tuple[Tensor, str, bool]] = []
+
+    def pin(tensor: Tensor) -> Tensor:
+        assert tensor.is_contiguous()  # else the copy goes by way of memory that is not pinned
+        pinned.append(tensor.clone())
+        return pinned[-1]
+
+    def copy(tensor: Tensor, device: torch.device, non_blocking: bool = False) -> Tensor:
+        copied.append((tensor, device.type, non_blocking))
+        return tensor
+
+    monkeypatch.setattr(Tensor, "pin_memory", pin)
+    monkeypatch.setattr(Tensor, "to", copy)
+    one, two = torch.arange(10)[1::2], torch.arange(3)
+    assert module._sent(one, torch.device("cuda", 1)).tolist() == [1, 3, 5, 7, 9]
+    assert module._sent(two, CPU) is two
+    assert [(each is pinned[0], *rest) for each, *rest in copied] == [(True, "cuda", True), (False, "cpu", False)]
+    assert len(pinned) == 1
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("overlapped", [False, True])
+def test_no_batch_makes_the_processor_wait_for_the_gpu(little: Dataset, overlapped: bool) -> None:
+    data = pairs(little) if overlapped else single(little)
+    recipe = DataRecipe(overlap=4, brightness=0.2, contrast=0.5, epoch_images=230) if overlapped else VARIED
+    made = Batches(data, recipe=recipe, batch_size=64, seed=1, device=torch.device("cuda"))
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        on_gpu = list(made.epoch(1))
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    for one, two in zip(on_gpu, batches_of(data, recipe).epoch(1), strict=True):
+        assert torch.equal(one.labels.cpu(), two.labels)
+        torch.testing.assert_close(one.images.cpu(), two.images)

@@ -59,7 +59,8 @@ def interrupt(folder: Path, *, processes: int, recipe: tuple[str, ...]) -> None:
         os.killpg(process.pid, signal.SIGINT)
         _, said = process.communicate(timeout=100)
     assert process.returncode == 130, said
-    assert "go on with: capsedge train --resume" in said
+    assert said.count("go on with: capsedge train --resume") == 1, "one of the processes speaks, and only one"
+    assert (f"--devices {processes}" in said) == (processes > 1)
 
 
 def toml(recipe: tuple[str, ...]) -> str:
@@ -101,6 +102,23 @@ def test_two_processes_reach_the_state_of_one(alone: Run, torchrun: bool, tmp_pa
     for name in ("loss", "error"):
         rows = [[row[name] for row in read_metrics(run.metrics) if name in row] for run in (alone, both)]
         assert rows[0] == pytest.approx(rows[1], rel=1e-4, abs=1e-9)
+
+
+def test_a_device_without_images_in_an_uneven_last_batch_goes_along(tmp_path: Path) -> None:
+    recipe = ("train.batch_size=1599", "train.epochs=1", "data.standardize=true", "network.decoder=[8]")
+    start(tmp_path / "run", processes=2, recipe=recipe)
+    assert Run(tmp_path / "run").read_record().status == "finished"
+
+
+def test_a_run_that_is_being_trained_is_refused_in_one_line_by_all_devices(tmp_path: Path) -> None:
+    recipe = (*RECIPE, "train.epochs=4")
+    interrupt(tmp_path / "run", processes=1, recipe=recipe)
+    with Run(tmp_path / "run").locked():
+        words = command(tmp_path / "run", processes=2, recipe=recipe)
+        done = subprocess.run(words, capture_output=True, text=True, timeout=100, check=False, env=environment())
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].endswith("is being trained by another process")
+    assert "bug" not in done.stderr
 
 
 def test_an_interrupted_run_of_two_processes_is_finished_by_one(tmp_path: Path) -> None:

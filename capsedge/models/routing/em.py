@@ -160,7 +160,7 @@ def _e_step(
 ) -> Float[Tensor, "batch classes capsules"]:
     """R_ij, from logarithms: a log density is a linear function of V and V^2.
 
-    The factors 2 pi are the same for every class and cancel. The logarithm of the activation is written as a softplus,
+    The factors 2 pi are the same for every class and cancel. The logarithm of the activation is a softplus here,
     because the exporter makes log(sigmoid(x)) of the other form, which is -inf in float32 where x is -100.
     """
     mean, variance, logit = clusters
