@@ -74,7 +74,8 @@ class RoutingRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         reduction: Data term as the `mean` over the batch, or as the `sum` that eqs 10 and 14 write. With p
             observations, (sum, rate, penalty) takes the same plain step as (mean, rate * p, penalty / p).
         b0: Initial value of every b.
-        sigma: Standard deviation of the initial W.
+        sigma: Standard deviation of the initial W of the first routing layer. Above it (`network.hidden`) it is five
+            times that, times the number of capsules above for dynamic routing; KL and EM need no more.
         n_b: Weight steps in an iteration of Algorithm 1.
         n_r: Routing steps in an iteration of Algorithm 1.
         reuse_primary: Route on the primary capsules of the weight step (one update old) instead of computing

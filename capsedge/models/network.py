@@ -133,7 +133,10 @@ def build_network(recipe: Recipe, *, classes: int, shape: tuple[int, int, int]) 
             f"recipe '{recipe.name}' would need {weights:,} routing weights for images of {width}x{height}: "
             "set data.size to a smaller side, such as 32, or network.capsule_types to fewer"
         )
-    *hidden, last = (routing_layer(recipe.routing, below=below, above=above) for below, above in pairwise(layers))
+    *hidden, last = (
+        routing_layer(recipe.routing, below=below, above=above, depth=depth)
+        for depth, (below, above) in enumerate(pairwise(layers))
+    )
     return CapsNet(
         prepare=Prepare(crop=recipe.data.crop, standardize=recipe.data.standardize),
         conv=conv,

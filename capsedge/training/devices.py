@@ -6,7 +6,7 @@ import warnings
 
 import torch
 from lightning_fabric import Fabric
-from lightning_fabric.strategies import DDPStrategy
+from lightning_fabric.strategies.ddp import DDPStrategy
 
 from capsedge.errors import ProviderError, WrongUse
 

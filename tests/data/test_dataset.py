@@ -184,8 +184,8 @@ def test_a_part_that_cannot_be_overlapped_is_named() -> None:
     labels = np.arange(60, dtype=np.int64) % 3
     whole, of_two = Split(images, labels), Split(images[labels < 2], labels[labels < 2])
     for at, part in enumerate(("training", "validation", "test")):
-        parts = [of_two if at == position else whole for position in range(3)]
-        single = Dataset("n", ("a", "b", "c"), *parts, Fit(), "", "", "")
+        train, validation, test = (of_two if at == position else whole for position in range(3))
+        single = Dataset("n", ("a", "b", "c"), train, validation, test, Fit(), "", "", "")
         with pytest.raises(
             DataError, match=rf"data set 'n', {part} images: overlapping wants .* 40 of 2; set data\.overlap=0, or"
         ):

@@ -36,7 +36,7 @@ NETWORKS = {
     ),
     "uneven zeros": ("network.decoder=[]", "network.padding=same", "network.kernel=4"),
     "hidden capsules": ("network.decoder=[]", "network.hidden=[[6, 4]]"),
-    "two hidden layers": ("network.decoder=[]", "network.hidden=[[6, 4], [5, 4]]", "routing.sigma=0.8"),
+    "two hidden layers": ("network.decoder=[]", "network.hidden=[[6, 4], [5, 4]]"),
     "with a decoder": ("network.decoder=[8, 16]",),
     "two labels": ("network.decoder=[8]", "data.overlap=2", "data.epoch_images=48", "data.evaluation_images=20"),
 }
@@ -76,5 +76,5 @@ def test_a_trained_network_is_exported_and_gives_its_lengths_at_every_batch(
     assert wanted.std(axis=0).min() > 1e-4  # images that give other lengths, or the comparison says nothing
     with open_session(exported.path) as session:
         for batch in (1, 2, 7, 250):
-            np.testing.assert_allclose(session.run(images[-batch:]).lengths, wanted[-batch:], atol=1e-5)
-        np.testing.assert_allclose(session.run(images[:2]).lengths, wanted[:2], atol=1e-5)  # black and white
+            np.testing.assert_allclose(session.run(images[-batch:]).lengths, wanted[-batch:], atol=3e-5)
+        np.testing.assert_allclose(session.run(images[:2]).lengths, wanted[:2], atol=3e-5)  # black and white

@@ -88,6 +88,16 @@ def test_every_routing_kind_learns_and_leaves_a_finished_run(base: str, little: 
     assert rows[-1]["kind"] == "test"
 
 
+@pytest.mark.parametrize("kind", ["l2", "dynamic"])
+def test_a_network_of_two_hidden_layers_learns_with_the_recipes_scales(
+    kind: str, little: Dataset, tmp_path: Path
+) -> None:
+    hidden = ("network.hidden=[[16, 16], [16, 16]]", "network.primary_dim=8", "network.class_dim=16")
+    longer = ("train.epochs=25", "train.rate=0.003", "train.batch_size=32", "routing.rate=2e-4")
+    run = train(tiny_recipe(*hidden, *longer, base=f"fashion-mnist-{kind}-small"), little, tmp_path / "run")
+    assert min(row["error"] for row in read_metrics(run.metrics) if row["kind"] == "validation") < 0.7
+
+
 def test_the_seed_alone_decides_the_weights(little: Dataset, tmp_path: Path) -> None:
     def weights(seed: int, drawn_before: int) -> Tensor:
         torch.manual_seed(drawn_before)

@@ -10,22 +10,32 @@ from capsedge.recipe import RoutingRecipe
 Routing = StaticRouting | DynamicRouting | KLRouting | EMRouting
 
 
-def routing_layer(recipe: RoutingRecipe, *, below: tuple[int, int], above: tuple[int, int]) -> Routing:
+# Above the first routing layer come few capsules, which squash makes short: with the first layer's sigma theirs would
+# come out so short that no gradient passes. With this factor a network of two hidden layers trains, without it not.
+DEEPER = 5.0
+
+
+def routing_layer(
+    recipe: RoutingRecipe, *, below: tuple[int, int], above: tuple[int, int], depth: int = 0
+) -> Routing:
     """Make the routing layer between two capsule layers.
 
     Args:
         recipe: Kind, initial values, iterations.
         below: Capsules, and components of each, that come in.
         above: Capsules, and components of each, that go out.
+        depth: Routing layers below this one.
 
     Raises:
         WrongUse: The kind cannot route capsules of these dimensions.
     """
     (capsules, dim), (classes, class_dim) = below, above
+    sigma = recipe.sigma * DEEPER if depth else recipe.sigma
     sizes = {"capsules": capsules, "dim": dim, "classes": classes, "class_dim": class_dim}
     match recipe.kind:
         case "dynamic":
-            return DynamicRouting(**sizes, iterations=recipe.iterations, sigma=recipe.sigma)
+            shared = classes if depth else 1  # softmax divides each capsule among those above
+            return DynamicRouting(**sizes, iterations=recipe.iterations, sigma=sigma * shared)
         case "kl":
             return KLRouting(
                 **sizes, iterations=recipe.iterations, sigma=recipe.sigma, temperature=recipe.temperature
@@ -35,6 +45,6 @@ def routing_layer(recipe: RoutingRecipe, *, below: tuple[int, int], above: tuple
                 **sizes, iterations=recipe.iterations, sigma=recipe.sigma, temperature=recipe.temperature
             )
         case "backprop":
-            return BackpropRouting(**sizes, b0=recipe.b0, sigma=recipe.sigma)
+            return BackpropRouting(**sizes, b0=recipe.b0, sigma=sigma)
         case _:
-            return StaticRouting(**sizes, b0=recipe.b0, sigma=recipe.sigma)
+            return StaticRouting(**sizes, b0=recipe.b0, sigma=sigma)
