@@ -100,9 +100,9 @@ def factors(seconds: dict[str, list[float]]) -> None:
     base = f"{TEXTBOOK} fp32"
     if base not in seconds:
         return
-    print("\nas fast as the textbook in fp32: ", end="")
+    print("\ntimes as fast as the textbook in fp32: ", end="")
     chain = [label for label in ("dynamic fp32", "dynamic bf16", "l2 fp32", "l2 bf16") if label in seconds]
-    print(", ".join(f"{label} {ratios(seconds, base, label).median:.2f} x" for label in chain))
+    print(", ".join(f"{label} {ratios(seconds, base, label).median:.2f}" for label in chain))
 
 
 def case(options: argparse.Namespace, kind: str, precision: str, *, batch: int, decoder: bool) -> Recipe:
