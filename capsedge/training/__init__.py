@@ -2,8 +2,9 @@
 
 from capsedge.training.devices import launch
 from capsedge.training.evaluate import Evaluation, evaluate, lengths_of
+from capsedge.training.log import Observer
 from capsedge.training.run import Run, RunRecord, dataset_of, new_run, newest_run
-from capsedge.training.trainer import Observer, Trainer
+from capsedge.training.trainer import Trainer
 
 __all__ = [
     "Evaluation",

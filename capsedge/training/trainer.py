@@ -5,10 +5,9 @@ size of the whole batch, and their gradients are summed over the devices, so tha
 """
 
 import math
-import time
 from contextlib import ExitStack
 from importlib.metadata import version
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -25,25 +24,13 @@ from capsedge.training.checkpoint import Position, load_checkpoint, save_checkpo
 from capsedge.training.devices import launch
 from capsedge.training.evaluate import Evaluation, evaluate, multi_hot
 from capsedge.training.interrupt import Interruption
+from capsedge.training.log import Clock, Log, Observer
 from capsedge.training.metrics import MetricsFile
 from capsedge.training.routing_step import coefficient_statistics, routing_step
 from capsedge.training.run import Run, RunRecord
 from capsedge.training.schedule import rate_factor
 
 ROW_EVERY = 20  # iterations summed into one metrics row; reading the sums is the only wait for the device
-
-
-class Observer(Protocol):
-    """What a training tells while it goes; the command line draws it."""
-
-    def started(self, position: Position, epochs: int, batches: int) -> None:
-        """Training starts or resumes at `position`."""
-
-    def stepped(self, images: int) -> None:
-        """One iteration is done."""
-
-    def measured(self, row: dict[str, Any]) -> None:
-        """A row was added to the metrics file."""
 
 
 class Trainer:
@@ -130,17 +117,17 @@ class Trainer:
 
     def _train(self, metrics: MetricsFile | None, observer: Observer) -> RunRecord:
         with Interruption() as interruption:
-            log = _Log(metrics, observer)
+            log = Log(metrics, observer)
             observer.started(self.position, self.recipe.train.epochs, len(self.batches))
             while self.position.epoch < self.recipe.train.epochs:
                 self._epoch(log, interruption)
             return self._finish(log)
 
-    def _epoch(self, log: "_Log", interruption: Interruption) -> None:
+    def _epoch(self, log: Log, interruption: Interruption) -> None:
         position, count = self.position, len(self.batches)
         validations = self.recipe.train.validations
         due = {round(count * part / validations) for part in range(1, validations + 1)}
-        clock = _Clock()
+        clock = Clock()
         for batch in self.batches.epoch(position.epoch, position.batch):
             self.iterate(batch)
             position.step += 1
@@ -204,7 +191,7 @@ class Trainer:
         ]
         return self.recipe.train.reconstruction * torch.stack(losses).sum(0)
 
-    def _write_training_row(self, log: "_Log", clock: "_Clock") -> None:
+    def _write_training_row(self, log: Log, clock: Clock) -> None:
         loss, wrong, images = self._summed(self.sums).tolist()
         self.sums.zero_()
         images_here, seconds = clock.images, clock.lap()  # the sums may hold images of an interrupted session
@@ -228,7 +215,7 @@ class Trainer:
                 "lower train.rate or routing.rate"
             )
 
-    def _validate(self, log: "_Log") -> None:
+    def _validate(self, log: Log) -> None:
         position = self.position
         score = self._evaluate(self.network, self.dataset.validation)
         self._check_finite(score.loss)
@@ -247,7 +234,7 @@ class Trainer:
             }
         )
 
-    def _finish(self, log: "_Log") -> RunRecord:
+    def _finish(self, log: Log) -> RunRecord:
         """Score the best weights on the test set, once, when nothing is left to choose."""
         self.fabric.barrier()  # rank 0 may still be writing them
         best: CapsNet = self.run.load_best().to(self.fabric.device)
@@ -319,32 +306,6 @@ class Trainer:
             device=str(self.fabric.device),
             **more,
         )
-
-
-class _Log:
-    """Where rows go: to the observer, and on rank 0 into the metrics file."""
-
-    def __init__(self, metrics: MetricsFile | None, observer: Observer) -> None:
-        self.metrics = metrics
-        self.observer = observer
-
-    def write(self, row: dict[str, Any]) -> None:
-        if self.metrics is not None:
-            self.metrics.append(row)
-        self.observer.measured(row)
-
-
-class _Clock:
-    """Seconds, and images, since it was last asked."""
-
-    def __init__(self) -> None:
-        self.images = 0
-        self.start = time.perf_counter()
-
-    def lap(self) -> float:
-        now = time.perf_counter()
-        seconds, self.start, self.images = now - self.start, now, 0
-        return seconds
 
 
 def _wrong(lengths: Tensor, targets: Tensor, *, labels: int) -> Tensor:

@@ -195,7 +195,7 @@ def test_a_resumed_run_counts_the_images_and_seconds_of_each_session_once(
 ) -> None:
     """A clock on which every iteration takes a second; each epoch has batches of 64, 64, 64 and 38 images."""
     clock = Clock()
-    monkeypatch.setattr("capsedge.training.trainer.time", clock)
+    monkeypatch.setattr("capsedge.training.log.time", clock)
     with pytest.raises(Interrupted):
         train(tiny_recipe(), little, tmp_path / "run", interrupt_after=2, clock=clock)
     run = train(tiny_recipe(), little, tmp_path / "run", clock=clock)
