@@ -1,17 +1,12 @@
 """EM routing against Procedure 1 of Hinton et al. 2018 computed one number at a time."""
 
 import math
-from pathlib import Path
 
-import numpy as np
-import onnxruntime
 import pytest
 import torch
 from torch import Tensor, nn
 
 from capsedge.errors import WrongUse
-from capsedge.export.collapse import Deployable
-from capsedge.export.onnx import to_onnx
 from capsedge.models import squash, squashed_length
 from capsedge.models.routing.em import EMRouting
 
@@ -180,34 +175,3 @@ def test_capsules_that_are_no_square_matrices_of_one_size_are_refused(dim: int, 
         WrongUse, match=f"primary_dim = network.class_dim = a square.* they are {dim} and {class_dim}"
     ):
         EMRouting(capsules=3, dim=dim, classes=2, class_dim=class_dim)
-
-
-class OnlyRouting(nn.Module):
-    """A network whose primary capsules are the image's pixels."""
-
-    def __init__(self, layer: nn.Module, dim: int) -> None:
-        super().__init__()
-        self.layer = layer
-        self.dim = dim
-
-    def forward(self, images: Tensor) -> Tensor:
-        v: Tensor = self.layer(squash(images.reshape(images.shape[0], -1, self.dim)))
-        return v
-
-
-def test_exported_routing_gives_the_same_lengths_at_every_batch(tmp_path: Path) -> None:
-    torch.manual_seed(5)
-    layer = EMRouting(capsules=18, dim=16, classes=10, class_dim=16)
-    module = Deployable(OnlyRouting(layer, 16)).eval()
-    path = tmp_path / "em.onnx"
-    path.write_bytes(to_onnx(module, (12, 12, 2)).SerializeToString())
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    rng = np.random.default_rng(6)
-    for batch in (1, 2, 7):
-        images = rng.integers(0, 256, (batch, 12, 12, 2), dtype=np.uint8)
-        images[0] = 0 if batch == 7 else images[0]
-        lengths, poses = session.run(None, {"image": images})
-        with torch.no_grad():
-            expected = [output.numpy() for output in module(torch.from_numpy(images))]
-        np.testing.assert_allclose(lengths, expected[0], atol=1e-4)
-        np.testing.assert_allclose(poses, expected[1], atol=1e-4)

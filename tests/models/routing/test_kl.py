@@ -1,16 +1,11 @@
 """KL-regularized routing: against its steps computed one number at a time, and against the objective they descend."""
 
 import math
-from pathlib import Path
 
-import numpy as np
-import onnxruntime
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from capsedge.export.collapse import Deployable
-from capsedge.export.onnx import to_onnx
 from capsedge.models import squash, squashed_length
 from capsedge.models.routing.kl import KLRouting, centres, couple, weighted_sums
 
@@ -193,33 +188,3 @@ def test_images_without_active_capsules_give_zero_and_finite_gradients(scale: fl
     for tensor in (u, layer.weight):
         assert tensor.grad is not None
         assert torch.isfinite(tensor.grad).all()
-
-
-class OnlyRouting(nn.Module):
-    """A network whose primary capsules are the image's pixels."""
-
-    def __init__(self, layer: nn.Module, dim: int) -> None:
-        super().__init__()
-        self.layer = layer
-        self.dim = dim
-
-    def forward(self, images: Tensor) -> Tensor:
-        v: Tensor = self.layer(squash(images.reshape(images.shape[0], -1, self.dim)))
-        return v
-
-
-def test_exported_routing_gives_the_same_lengths_at_every_batch(tmp_path: Path) -> None:
-    torch.manual_seed(5)
-    module = Deployable(OnlyRouting(KLRouting(capsules=36, dim=8, classes=10, class_dim=16), 8)).eval()
-    path = tmp_path / "kl.onnx"
-    path.write_bytes(to_onnx(module, (12, 12, 2)).SerializeToString())
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    rng = np.random.default_rng(6)
-    for batch in (1, 2, 7):
-        images = rng.integers(0, 256, (batch, 12, 12, 2), dtype=np.uint8)
-        images[0] = 0 if batch == 7 else images[0]
-        lengths, poses = session.run(None, {"image": images})
-        with torch.no_grad():
-            expected = [output.numpy() for output in module(torch.from_numpy(images))]
-        np.testing.assert_allclose(lengths, expected[0], atol=1e-4)
-        np.testing.assert_allclose(poses, expected[1], atol=1e-4)
