@@ -39,16 +39,26 @@ class Convolution(nn.Conv2d):
         even = height[0] == height[1] and width[0] == width[1]
         super().__init__(in_channels, out_channels, kernel, stride, (height[0], width[0]) if even else 0)
         self.margins = (0, 0, 0, 0) if even else (*width, *height)  # left, right, top, bottom
-        self.positions = (
-            (side[0] + sum(height) - kernel) // stride + 1,
-            (side[1] + sum(width) - kernel) // stride + 1,
-        )
 
     def forward(
         self, input: Float[Tensor, "batch in_channels height width"]
     ) -> Float[Tensor, "batch out_channels rows columns"]:
         """Feature maps."""
         return super().forward(pad(input, self.margins) if any(self.margins) else input)
+
+
+def positions(side: tuple[int, int], kernel: int, *, stride: int = 1, padding: Padding = "valid") -> tuple[int, int]:
+    """Rows and columns that a convolution gives; less than 1 where the kernel does not fit.
+
+    Args:
+        side: Height and width of the images below, in pixels.
+        kernel: Side of a kernel, in pixels.
+        stride: In pixels.
+        padding: `valid` or `same`.
+    """
+    if padding == "same":
+        return math.ceil(side[0] / stride), math.ceil(side[1] / stride)
+    return (side[0] - kernel) // stride + 1, (side[1] - kernel) // stride + 1
 
 
 def _zeros(side: int, kernel: int, stride: int) -> tuple[int, int]:

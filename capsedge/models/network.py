@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from capsedge.errors import WrongUse
-from capsedge.models.convolution import Convolution
+from capsedge.models.convolution import Convolution, positions
 from capsedge.models.decoder import Decoder
 from capsedge.models.prepare import Prepare
 from capsedge.models.primary import PrimaryCapsules
@@ -107,23 +107,17 @@ def build_network(recipe: Recipe, *, classes: int, shape: tuple[int, int, int]) 
     """
     network = recipe.network
     height, width, channels = _prepared_shape(recipe, shape)
-    conv = Convolution(channels, network.filters, network.kernel, side=(height, width), padding=network.padding)
-    primary = Convolution(
-        network.filters,
-        network.capsule_types * network.primary_dim,
-        network.kernel,
-        side=conv.positions,
-        stride=PRIMARY_STRIDE,
-        padding=network.padding,
-    )
-    if min(primary.positions) < 1:
+    # Sizes first: weights that would not fit into memory must be refused before they are made.
+    features = positions((height, width), network.kernel, padding=network.padding)
+    capsules = positions(features, network.kernel, stride=PRIMARY_STRIDE, padding=network.padding)
+    if min(capsules) < 1:
         smallest = 2 * network.kernel - 1
         raise WrongUse(
             f"recipe '{recipe.name}' needs images of at least {smallest}x{smallest} pixels, and these have "
             f"{width}x{height}: set {'data.crop' if recipe.data.crop else 'network.kernel or data.size'}"
         )
     layers = [
-        (network.capsule_types * math.prod(primary.positions), network.primary_dim),
+        (network.capsule_types * math.prod(capsules), network.primary_dim),
         *network.hidden,
         (classes, network.class_dim),
     ]
@@ -133,6 +127,15 @@ def build_network(recipe: Recipe, *, classes: int, shape: tuple[int, int, int]) 
             f"recipe '{recipe.name}' would need {weights:,} routing weights for images of {width}x{height}: "
             "set data.size to a smaller side, such as 32, or network.capsule_types to fewer"
         )
+    conv = Convolution(channels, network.filters, network.kernel, side=(height, width), padding=network.padding)
+    primary = Convolution(
+        network.filters,
+        network.capsule_types * network.primary_dim,
+        network.kernel,
+        side=features,
+        stride=PRIMARY_STRIDE,
+        padding=network.padding,
+    )
     *hidden, last = (
         routing_layer(recipe.routing, below=below, above=above, depth=depth)
         for depth, (below, above) in enumerate(pairwise(layers))
