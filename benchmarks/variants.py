@@ -1,0 +1,62 @@
+"""A training step against changes that might make it cheaper: `python -m benchmarks.variants`.
+
+Each change is tried alone and together, beside the step as it is and beside two more of the same, which show how much
+is noise; all in one interleaved run. docs/decisions/0013 is what came of it. `compile` needs a C++ compiler.
+"""
+
+import argparse
+import statistics
+from pathlib import Path
+
+import torch
+
+from capsedge.data import load_dataset
+from capsedge.recipe import load_recipe
+from capsedge.reproduce.steps import measure, ratios
+from capsedge.training import Run, Trainer
+
+BASE = "as it is"
+CHANGES = ("again", BASE, "fused", "channels_last", "fused channels_last", "fused compile", "third")
+
+
+def main() -> None:
+    """Parse, measure, print a Markdown table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="bf16")
+    parser.add_argument("--rounds", type=int, default=15)
+    options = parser.parse_args()
+
+    seconds = measure({name: trainer(name, options) for name in CHANGES}, rounds=options.rounds, warm_up=3)
+    print(f"L2, Table I with decoder, batch {options.batch}, {options.precision}, {options.rounds} rounds\n")
+    print("| change | median ms | times as it is (quartiles) |\n|---|---|---|")
+    for name in CHANGES:
+        ratio = ratios(seconds, name, BASE)
+        median = 1000 * statistics.median(seconds[name])
+        print(f"| {name} | {median:.0f} | {ratio.median:.3f} ({ratio.low:.3f} to {ratio.high:.3f}) |")
+
+
+def trainer(name: str, options: argparse.Namespace) -> Trainer:
+    """A trainer with the changes that the name lists."""
+    recipe = load_recipe(
+        "fashion-mnist-l2",
+        [
+            "data.source=fashion-mnist-subset",
+            f"train.batch_size={options.batch}",
+            f"train.precision={options.precision}",
+        ],
+    )
+    made = Trainer(recipe, load_dataset(recipe.data.source), Run(Path("unused")))  # start() would write it
+    if "fused" in name:
+        for group in made.optimizer.param_groups:
+            group["fused"] = True
+    if "channels_last" in name:
+        for conv in (made.network.conv, made.network.primary.conv):
+            conv.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs leave it out
+    if "compile" in name:
+        made.network.primary.compile(dynamic=False)
+    return made
+
+
+if __name__ == "__main__":
+    main()
