@@ -20,9 +20,9 @@ from capsedge.cli.progress import TrainingProgress
 from capsedge.data import Dataset, Split, load_dataset
 from capsedge.recipe import Recipe, load_recipe
 from capsedge.reproduce.drawing import GREY, canvas, save_png, styled
-from capsedge.reproduce.statistics import mean_and_spread, paired_difference
 from capsedge.reproduce.trainings import trained
 from capsedge.scoring import wrong_answers
+from capsedge.statistics import mean_and_spread, paired_difference
 from capsedge.training import Run, lengths_of
 from capsedge.training.metrics import read_metrics
 

@@ -7,7 +7,7 @@ beside an engine (`<engine>.json`). Everything that inference needs is in it, so
 import base64
 import hashlib
 import zlib
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, NamedTuple, TypeVar, get_args
 
 import msgspec
 import numpy as np
@@ -16,16 +16,26 @@ from numpy.typing import NDArray
 from capsedge.errors import ModelError
 from capsedge.onnx_file import OnnxFile
 from capsedge.scoring import longest
+from capsedge.statistics import Difference
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 METADATA_KEY = "capsedge.contract"
 SEAL_KEY = "capsedge.contract.sha256"
 
 VerdictStatus = Literal["accepted", "rejected", "not executed here"]
+Precision = Literal["fp32", "fp16", "bf16", "int8", "int8+fp16", "fp8"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 
 class Input(msgspec.Struct, frozen=True):
-    """The model's only input: a batch of uint8 images in NHWC order; normalization is inside the graph."""
+    """The model's only input: a batch of uint8 images in NHWC order; normalization is inside the graph.
+
+    Attributes:
+        height: In pixels.
+        width: In pixels.
+        channels: 1 is grey, 3 is RGB.
+        name: Of the graph's input.
+    """
 
     height: int
     width: int
@@ -55,7 +65,7 @@ class Score(msgspec.Struct, frozen=True):
     """The error rate of one stage of the road on one split.
 
     Attributes:
-        stage: `trained` (the network in torch) or `onnx` (the exported file).
+        stage: `trained` (the network in torch), or the precision of the exported file.
         split: `validation` or `test`.
         images: How many images were scored.
         error: Share of wrong answers, 0 to 1 (`capsedge.scoring`).
@@ -67,25 +77,72 @@ class Score(msgspec.Struct, frozen=True):
     error: float
 
 
-class Verdict(msgspec.Struct, frozen=True):
-    """What the gate measured between the trained network and the exported file.
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What the gate measured between the trained network and an exported file, on the validation images.
 
     Attributes:
-        status: `accepted`, `rejected`, or `not executed here` (an engine without its GPU).
+        status: `accepted`, `rejected`, or `not executed here` (an engine without its GPU, or a type that this machine
+            cannot compute in).
         provider: Execution provider that ran the file, or "" where it was not run.
         images: Labelled validation images that both networks saw.
-        largest_length_difference: Over all images, classes and batch sizes.
+        largest_length_difference: Over all images, classes and batch sizes; None where a length is not a number.
+        mean_length_difference: Mean of the absolute differences, over the images and classes.
+        largest_pose_difference: Of a component of a class capsule, over all images and batch sizes.
+        difference_between_batches: Largest difference of a length that the file itself gives one image in a small
+            batch and in its largest.
         top1_agreement: Share of images with the same answer, 0 to 1: the same first class, or where an image shows
             several (`Contract.labels`) the same set of so many first classes.
+        error: The file's error rate, 0 to 1.
+        error_change: That less the trained network's error on the same images, with its 95 % interval.
+        largest_reconstruction_difference: Over the pixels of 0 to 1, where the file has a decoder.
+        limits: The limits that it was held to, by name.
         reasons: One sentence for each limit that was broken.
+        starts_at: The node where the difference starts, in words; "" where nothing was rejected.
+        remarks: What else should be known, such as how the figures were taken where the file itself cannot run.
     """
 
     status: VerdictStatus
     provider: str = ""
     images: int = 0
     largest_length_difference: float | None = None
+    mean_length_difference: float | None = None
+    largest_pose_difference: float | None = None
+    difference_between_batches: float | None = None
     top1_agreement: float | None = None
+    error: float | None = None
+    error_change: Difference | None = None
+    largest_reconstruction_difference: float | None = None
+    limits: dict[str, float] = {}
     reasons: tuple[str, ...] = ()
+    starts_at: str = ""
+    remarks: tuple[str, ...] = ()
+
+
+class Layer(msgspec.Struct, frozen=True, kw_only=True):
+    """One convolution or matrix product of an exported graph, as it was read back from the file.
+
+    Attributes:
+        name: Its weight's name, or its own where it multiplies two activations.
+        op: `Conv`, `Gemm` or `MatMul`.
+        type: The type it multiplies in: the wider one of its two operands, such as `fp32`, `fp16` or `int8`.
+        output: The type of its result.
+        flops: Floating-point (or integer) operations for one image, a multiplication and an addition counted as two.
+        parameters: Numbers in its weight.
+    """
+
+    name: str
+    op: str
+    type: str
+    output: str
+    flops: int
+    parameters: int
+
+
+class TypeShare(NamedTuple):
+    """How much of a network computes in one type: shares of 0 to 1."""
+
+    layers: float
+    flops: float
 
 
 class Golden(msgspec.Struct, frozen=True):
@@ -111,10 +168,15 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
         name: Name for people, such as the run's.
         classes: Class names in the order of the outputs.
         labels: Classes that are present in each image: so many of the longest capsules are the answer.
+        input: What the model takes.
+        fit: How other images become that.
         recipe: Name of the recipe that trained it.
         routing: Routing kind it was trained with.
         collapsed: Whether the routing is folded into constant weights.
-        precision: Type of the weights of each layer, read back from the file.
+        layers: Type and size of each layer, read back from the file.
+        outputs: Names of the outputs: `lengths`, `poses`, and `reconstruction` where the decoder is in the file.
+        shapes: The axes of each output after the batch, by its name, read back from the file.
+        calibration: How the ranges of a quantized file were found, in words; "" where nothing is quantized.
         scores: Error rates before and after each step.
         verdict: What the gate found, or None before the gate ran.
         golden: Sample that `verify` replays.
@@ -133,7 +195,10 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
     recipe: str
     routing: str
     collapsed: bool
-    precision: dict[str, str]
+    layers: tuple[Layer, ...]
+    outputs: tuple[str, ...] = ("lengths", "poses")
+    shapes: dict[str, tuple[int, ...]] = {}
+    calibration: str = ""
     scores: tuple[Score, ...] = ()
     verdict: Verdict | None = None
     golden: Golden
@@ -141,6 +206,35 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
     weights_sha256: dict[str, str]
     versions: dict[str, str]
     data: str
+
+    @property
+    def precision(self) -> str:
+        """The type that most of the network's FLOPs are computed in: read from the file, not from what was asked."""
+        shares = self.shares
+        main = max(shares, key=lambda kind: shares[kind].flops)
+        outputs = {layer.output for layer in self.layers if layer.type == main}
+        return f"{main}+fp16" if main == "int8" and outputs == {"fp16"} else main
+
+    @property
+    def shares(self) -> dict[str, TypeShare]:
+        """How many of the layers, and of their FLOPs, are computed in each type; largest share of FLOPs first."""
+        count = len(self.layers)
+        kinds = {layer.type: [each for each in self.layers if each.type == layer.type] for layer in self.layers}
+        shares = {
+            kind: TypeShare(len(mine) / count, sum(layer.flops for layer in mine) / (self.flops or 1))
+            for kind, mine in kinds.items()
+        }
+        return dict(sorted(shares.items(), key=lambda item: -item[1].flops))
+
+    @property
+    def flops(self) -> int:
+        """Operations of all layers for one image."""
+        return sum(layer.flops for layer in self.layers)
+
+    @property
+    def parameters(self) -> int:
+        """Numbers in the weights of all layers, without their biases."""
+        return sum(layer.parameters for layer in self.layers)
 
     def answer(self, lengths: NDArray[np.floating]) -> NDArray[np.intp]:
         """The classes of the longest capsules.
@@ -158,11 +252,20 @@ class EngineManifest(msgspec.Struct, frozen=True, kw_only=True):
     """The record beside a TensorRT engine (`<engine>.json`): the model's contract and what the engine needs.
 
     Attributes:
-        engine_sha256: Hash of the engine file.
+        engine_sha256: Hash of the engine file; "" where somebody else builds it.
         package: `tensorrt_rtx` or `tensorrt`.
-        package_version: Release that built it; another release cannot load it.
-        targets: Compute capabilities it was built for; empty means the builder's default.
+        package_version: Release that built it, no other release can load it; "" where that is not known.
+        targets: Compute capabilities that it was built for: of the GPU that built it in the case of `tensorrt`; empty
+            means the default of `tensorrt_rtx`, 8.0 and later.
+        gpu: Name of the GPU that built it; "" where it was built without one.
+        platform: Operating system and architecture that built it, which `tensorrt` binds an engine to.
         batch: Smallest, optimal and largest batch of the optimization profile.
+        workspace_mb: Limit of the memory for intermediate results, in MiB; None for all that there is.
+        hardware_compatible: Whether a `tensorrt` engine runs on other GPUs too, from Ampere (8.0) on.
+        deferred: Where the engine could not be built: the command that builds it on its target machine.
+        warnings: What TensorRT read otherwise than the file says it, and what else should be known.
+        build_seconds: Time of parsing and building.
+        size_bytes: Size of the engine.
         precision: Type of each layer as the parser saw it.
         contract: The contract of the ONNX file that it was built from, with the engine's own verdict.
     """
@@ -172,7 +275,13 @@ class EngineManifest(msgspec.Struct, frozen=True, kw_only=True):
     package: Literal["tensorrt_rtx", "tensorrt"]
     package_version: str
     targets: tuple[str, ...]
+    gpu: str = ""
+    platform: str = ""
     batch: tuple[int, int, int]
+    workspace_mb: int | None = None
+    hardware_compatible: bool = False
+    deferred: str = ""
+    warnings: tuple[str, ...] = ()
     build_seconds: float
     size_bytes: int
     precision: dict[str, str]
@@ -196,14 +305,18 @@ def decode(text: str | bytes, kind: type[Record], *, source: str) -> Record:
         source: Where the text came from, for the error.
 
     Raises:
-        ModelError: The text is damaged, or was written by a newer capsedge.
+        ModelError: The text is damaged, or was written by a newer or older capsedge.
     """
     try:
         schema = msgspec.json.decode(text, type=_Schema).schema
         if schema > SCHEMA_VERSION:
             raise ModelError(
-                f"'{source}' has a contract of schema {schema}, this capsedge reads up to {SCHEMA_VERSION}: "
+                f"'{source}' has a contract of schema {schema}, this capsedge reads {SCHEMA_VERSION}: "
                 "upgrade capsedge"
+            )
+        if schema < SCHEMA_VERSION:
+            raise ModelError(
+                f"'{source}' has a contract of schema {schema}, this capsedge reads {SCHEMA_VERSION}: export it again"
             )
         return msgspec.json.decode(text, type=kind)
     except msgspec.MsgspecError as error:

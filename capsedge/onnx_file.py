@@ -31,12 +31,14 @@ class OnnxFile:
             thus hold the hash of the graph that carries it.
         weights_sha256: Hash of each initializer, by its name.
         size_bytes: Size of the whole file.
+        weights_bytes: Bytes of the file that each initializer takes, by its name.
     """
 
     metadata: dict[str, str]
     graph_sha256: str
     weights_sha256: dict[str, str]
     size_bytes: int
+    weights_bytes: dict[str, int]
 
 
 def read_onnx_file(path: Path) -> OnnxFile:
@@ -47,7 +49,7 @@ def read_onnx_file(path: Path) -> OnnxFile:
     """
     content = _read(path)
     metadata: dict[str, str] = {}
-    weights: dict[str, str] = {}
+    weights: dict[str, memoryview] = {}
     graph = hashlib.sha256()
     has_graph = False
     try:
@@ -64,7 +66,13 @@ def read_onnx_file(path: Path) -> OnnxFile:
         raise ModelError(f"'{path}' is not a whole ONNX file ({error}); export or copy it again") from error
     if not has_graph:
         raise ModelError(f"'{path}' is not an ONNX file: it holds no graph")
-    return OnnxFile(metadata, graph.hexdigest(), weights, len(content))
+    return OnnxFile(
+        metadata=metadata,
+        graph_sha256=graph.hexdigest(),
+        weights_sha256={name: hashlib.sha256(tensor).hexdigest() for name, tensor in weights.items()},
+        size_bytes=len(content),
+        weights_bytes={name: len(tensor) for name, tensor in weights.items()},
+    )
 
 
 def _read(path: Path) -> memoryview:
@@ -76,11 +84,11 @@ def _read(path: Path) -> memoryview:
         raise ModelError(f"'{path}' cannot be read as a model: {error.strerror}") from error
 
 
-def _initializers(graph: memoryview) -> Iterator[tuple[str, str]]:
+def _initializers(graph: memoryview) -> Iterator[tuple[str, memoryview]]:
     for number, _, tensor in _fields(graph):
         if number == _INITIALIZER:
             name = next((bytes(value).decode() for inner, _, value in _fields(tensor) if inner == _TENSOR_NAME), "")
-            yield name, hashlib.sha256(tensor).hexdigest()
+            yield name, tensor
 
 
 def _fields(message: memoryview) -> Iterator[tuple[int, memoryview, memoryview]]:

@@ -19,6 +19,7 @@ from capsedge.contract import (
     Fit,
     Golden,
     Input,
+    Layer,
     Score,
     Verdict,
     contract_of,
@@ -29,9 +30,12 @@ from capsedge.contract import (
 )
 from capsedge.errors import ModelError
 from capsedge.onnx_file import read_onnx_file
-from capsedge.runtime.models import find_model
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (2, 5, 4, 1), np.uint8)
+
+
+def a_layer(name: str, kind: str, flops: int) -> Layer:
+    return Layer(name=name, op="Conv", type=kind, output="fp32", flops=flops, parameters=9)
 
 
 def a_contract() -> Contract:
@@ -43,9 +47,9 @@ def a_contract() -> Contract:
         recipe="fashion-mnist-l2",
         routing="l2",
         collapsed=True,
-        precision={"class_capsules": "float32", "conv1": "float32"},
-        scores=(Score("trained", "validation", 5000, 0.0912), Score("onnx", "test", 10000, 0.1)),
-        verdict=Verdict("accepted", "CPUExecutionProvider", 500, 1.5e-6, 1.0),
+        layers=(a_layer("conv1", "int8", 900), a_layer("class_capsules", "fp32", 100)),
+        scores=(Score("trained", "validation", 5000, 0.0912), Score("int8", "test", 10000, 0.1)),
+        verdict=Verdict(status="accepted", provider="CPUExecutionProvider", largest_length_difference=1.5e-6),
         golden=Golden(pack_images(IMAGES), (0, 2), ((0.9, 0.1, 0.0), (0.1, 1 / 3, 2e-7)), 1e-3),
         graph_sha256="ab" * 32,
         weights_sha256={"conv1.weight": "cd" * 32},
@@ -96,17 +100,6 @@ def test_a_golden_image_may_show_several_classes() -> None:
     np.testing.assert_array_equal(unpack_images(golden, (5, 4, 1)), IMAGES)
 
 
-def test_a_contract_of_before_images_could_show_several_classes_means_one() -> None:
-    """The built-in model's is one: files in the field stay readable."""
-    file = read_onnx_file(find_model("fashion-mnist"))
-    assert b'"labels":1,' not in file.metadata[METADATA_KEY].encode()
-    contract = contract_of(file, source="fashion-mnist")
-
-    assert contract is not None
-    assert contract.labels == 1
-    assert set(contract.golden.labels) == set(range(10))
-
-
 @pytest.mark.parametrize(("labels", "answers"), [(1, [[1], [0]]), (2, [[1, 2], [0, 1]])])
 def test_the_longest_capsules_are_the_answer_and_of_equals_the_first(labels: int, answers: list[list[int]]) -> None:
     contract = msgspec.structs.replace(a_contract(), labels=labels)
@@ -130,9 +123,22 @@ def test_a_field_that_this_version_does_not_know_is_no_damage() -> None:
 
 
 def test_a_newer_schema_asks_for_an_upgrade() -> None:
-    wanted = f"'m.onnx' has a contract of schema 99, this capsedge reads up to {SCHEMA_VERSION}: upgrade capsedge"
+    wanted = f"'m.onnx' has a contract of schema 99, this capsedge reads {SCHEMA_VERSION}: upgrade capsedge"
     with pytest.raises(ModelError, match=wanted):
         decode(changed(schema=99, golden="moved elsewhere"), Contract, source="m.onnx")
+
+
+def test_an_older_schema_asks_for_a_new_export() -> None:
+    with pytest.raises(ModelError, match=f"of schema 1, this capsedge reads {SCHEMA_VERSION}: export it again"):
+        decode(changed(schema=1), Contract, source="m.onnx")
+
+
+def test_the_precision_is_the_type_of_most_of_the_work_as_it_was_read_back() -> None:
+    contract = a_contract()
+    assert contract.precision == "int8"
+    assert contract.shares == {"int8": (0.5, 0.9), "fp32": (0.5, 0.1)}
+    halves = tuple(msgspec.structs.replace(layer, output="fp16") for layer in contract.layers)
+    assert msgspec.structs.replace(contract, layers=halves).precision == "int8+fp16"
 
 
 @pytest.mark.parametrize(
@@ -143,7 +149,7 @@ def test_a_newer_schema_asks_for_an_upgrade() -> None:
         ("[]", "Expected `object`"),
         ("{}", "missing required field `schema`"),
         ('{"schema": "1"}', r"\$\.schema"),
-        ('{"schema": 1}', "missing required field `name`"),
+        ('{"schema": 2}', "missing required field `name`"),
         (changed(golden=None), "missing required field `golden`"),
         (changed(classes="T-shirt"), r"\$\.classes"),
         (changed(input={"height": 5, "width": 4, "channels": 2}), r"\$\.input\.channels"),

@@ -93,6 +93,12 @@ def test_the_size_is_the_files(whole: OnnxFile) -> None:
     assert whole.size_bytes == len(CONTENT)
 
 
+def test_the_bytes_of_each_weight_are_those_of_the_tensor_that_onnx_reads(whole: OnnxFile) -> None:
+    tensors = onnx.load_from_string(CONTENT).graph.initializer
+
+    assert whole.weights_bytes == {tensor.name: tensor.ByteSize() for tensor in tensors}
+
+
 @pytest.mark.parametrize("name", ["dense.weight", "scale", "dense.bias"])
 @pytest.mark.parametrize("at", [0, -1], ids=["first byte", "last byte"])
 def test_a_changed_byte_of_a_weight_changes_its_hash_and_the_graphs_and_no_other(

@@ -21,7 +21,7 @@ app = typer.Typer(
 )
 
 # In the order of the road; each module holds a function of the command's name.
-COMMANDS = ("train", "export", "gate", "verify", "infer", "bench", "reproduce", "doctor")
+COMMANDS = ("train", "export", "gate", "lint", "verify", "inspect", "infer", "bench", "reproduce", "doctor")
 
 
 def _version(wanted: bool) -> None:

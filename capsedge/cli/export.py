@@ -1,23 +1,28 @@
-"""`capsedge export`: collapse, ONNX, gate, and a TensorRT engine where it is asked for."""
+"""`capsedge export`: collapse, ONNX in each precision, gate, and engines or a server's repository where asked for."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from capsedge.errors import WrongUse
+from capsedge.errors import GateRejected, WrongUse
 
 if TYPE_CHECKING:
-    from capsedge.contract import Contract
+    from capsedge.contract import EngineManifest, Precision
+    from capsedge.export import BuildOptions, Exported, RunExport
 
 EXAMPLES = """
 [bold]Examples[/bold]
 
 capsedge export
 
-capsedge export runs/fashion-mnist-l2-small --trt
+capsedge export runs/fashion-mnist-l2-small --precision fp32,fp16,int8
 
-capsedge export --trt --trt-target sm86,sm89 --trt-batch 1,8,64
+capsedge export --precision int8 --max-error-increase 0.3
+
+capsedge export --precision fp16 --trt --trt-target sm75,sm86 --trt-batch 1,8,64
+
+capsedge export --precision int8 --triton repository/
 """
 
 
@@ -26,11 +31,38 @@ def export(
         Path | None,
         typer.Argument(help="The run's folder.  [dim]\\[default: the newest run][/dim]", show_default=False),
     ] = None,
+    precision: Annotated[
+        str, typer.Option(help="One or several of fp32, fp16, bf16, int8, int8+fp16, fp8: a file for each.")
+    ] = "fp32",
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="The ONNX file.  [dim]\\[default: RUN/model.onnx][/dim]")
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="The ONNX file.  [dim]\\[default: RUN/model.onnx, RUN/model.int8.onnx, ...][/dim]"
+        ),
+    ] = None,
+    with_decoder: Annotated[
+        bool, typer.Option("--with-decoder", help="Give the reconstruction of the longest capsule as an output too.")
+    ] = False,
+    calibration_images: Annotated[
+        int | None,
+        typer.Option(
+            help="Training images that int8 and fp8 are calibrated on.  [dim]\\[default: 512][/dim]",
+            show_default=False,
+        ),
+    ] = None,
+    max_error_increase: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=100,
+            metavar="POINTS",
+            help="Points of error that a file may lose: 0.5 lets 9.0 % become 9.5 %.  "
+            "[dim]\\[default: by precision][/dim]",
+            show_default=False,
+        ),
     ] = None,
     trt: Annotated[
-        bool, typer.Option("--trt", help="Build a TensorRT engine too; TensorRT-RTX needs no GPU.")
+        bool, typer.Option("--trt", help="Build a TensorRT engine of each file; TensorRT-RTX needs no GPU.")
     ] = False,
     trt_target: Annotated[
         str | None, typer.Option(help="Compute capabilities to build for, such as sm86,sm89 (TensorRT-RTX).")
@@ -42,61 +74,148 @@ def export(
             show_default=False,
         ),
     ] = None,
+    trt_workspace: Annotated[
+        int | None, typer.Option(metavar="MIB", help="Memory that the engine may use for intermediate results.")
+    ] = None,
+    trt_hardware_compatible: Annotated[
+        bool,
+        typer.Option(
+            "--trt-hardware-compatible", help="Classic TensorRT: an engine for every GPU from Ampere on, not for one."
+        ),
+    ] = False,
+    allow_deferred: Annotated[
+        bool,
+        typer.Option(
+            "--allow-deferred", help="Where no engine can be built here: write down how the target machine builds it."
+        ),
+    ] = False,
+    triton: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Write each file into this model repository of NVIDIA Triton too."),
+    ] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print the contract, and the engine's manifest, as JSON.")
+        bool, typer.Option("--json", help="Print the contract of each file, and its engine's manifest, as JSON.")
     ] = False,
 ) -> None:
-    """Export a run's best network, collapsed, as a file that was held against the network on real images."""
-    from capsedge.cli.console import next_command, print_json, say
+    """Export a run's best network, collapsed, as files that were held against the network on real images."""
+    from capsedge.cli import exported
+    from capsedge.cli.console import print_json, say
     from capsedge.errors import require
 
-    if not trt and (trt_batch is not None or trt_target is not None):
-        raise WrongUse("--trt-batch and --trt-target say how to build an engine: add --trt")
+    precisions = _precisions(precision)
+    if not trt and (trt_batch, trt_target, trt_workspace) != (None, None, None):
+        raise WrongUse("--trt-batch, --trt-target and --trt-workspace say how to build an engine: add --trt")
+    if not trt and (trt_hardware_compatible or allow_deferred):
+        raise WrongUse("--trt-hardware-compatible and --allow-deferred say how to build an engine: add --trt")
     if output is not None and output.suffix != ".onnx":
         raise WrongUse(f"--output wants a name that ends in .onnx, and was given '{output}'")
     require("torch", extra="train")
     require("onnxscript", extra="export")
     require("onnxruntime", extra="cpu")
-    from capsedge.export import build_engine, check_options, choose_package, export_run
+    from capsedge.export import BuildOptions, RunExport, check_options
+    from capsedge.export.precision import CALIBRATION_IMAGES
     from capsedge.export.tensorrt import DEFAULT_BATCH
     from capsedge.training import Run, newest_run
 
-    batch = DEFAULT_BATCH if trt_batch is None else _batch(trt_batch)
-    targets = tuple(part.strip() for part in trt_target.split(",")) if trt_target is not None else ()
+    options = None
     if trt:  # what cannot be built is told before the export, not after
-        check_options(batch, targets)
-        choose_package(targets)
+        options = BuildOptions(
+            batch=DEFAULT_BATCH if trt_batch is None else _batch(trt_batch),
+            targets=tuple(part.strip() for part in trt_target.split(",")) if trt_target is not None else (),
+            workspace_mb=trt_workspace,
+            hardware_compatible=trt_hardware_compatible,
+            allow_deferred=allow_deferred,
+        )
+        check_options(options, precisions)
     chosen = Run(run) if run is not None else newest_run(status=["finished", "training"])
     say(f"run: {chosen.path}, trained on {chosen.read_record().data}")
-    exported = export_run(chosen, output)
-    say(f"model: {exported.path} ({exported.path.stat().st_size / 1e6:.2f} MB)")
-    _show_verdict(exported.contract)
-    manifest = None
-    if trt:
-        engine, manifest = build_engine(exported.path, batch=batch, targets=targets)
-        say(
-            f"engine: {engine} ({manifest.size_bytes / 1e6:.2f} MB, {manifest.package} {manifest.package_version}, "
-            f"targets {', '.join(manifest.targets) or 'default'}, batch {'/'.join(map(str, manifest.batch))}, "
-            f"built in {manifest.build_seconds:.1f} s): not executed here"
+    with exported.working() as tell:
+        road = RunExport(
+            chosen,
+            decoder=with_decoder,
+            calibrate_on=CALIBRATION_IMAGES if calibration_images is None else calibration_images,
+            max_error_increase=None if max_error_increase is None else max_error_increase / 100,
+            tell=tell,
         )
+    done, rejected = [], []
+    for one in precisions:
+        try:
+            done.append(_export(road, one, _output(output, one, precisions), options, triton))
+        except GateRejected as error:
+            rejected.append(str(error))
+    if len(done) > 1:
+        exported.show_table([each["contract"] for each in done], [each["model"] for each in done])
     if as_json:
-        print_json({"model": str(exported.path), "contract": exported.contract, "engine": manifest})
-    next_command("capsedge", "infer", "--model", str(exported.path), "image.png")
+        print_json({"exported": done, "rejected": rejected})
+    if rejected:
+        raise GateRejected("; ".join(rejected))
+    exported.show_next([(each["model"], each["contract"]) for each in done])
 
 
-def _show_verdict(contract: "Contract") -> None:
-    from capsedge.cli.console import percent, say
+def _export(
+    road: "RunExport",
+    precision: "Precision",
+    output: Path | None,
+    options: "BuildOptions | None",
+    triton: Path | None,
+) -> dict[str, Any]:
+    """One file of a run, its engine, and its place in a repository: what `--json` says of them."""
+    from capsedge.cli import exported
+    from capsedge.cli.console import say
+    from capsedge.export.triton import write_repository
 
-    verdict = contract.verdict
-    assert verdict is not None  # export_run gives gated files only
-    assert verdict.largest_length_difference is not None
-    assert verdict.top1_agreement is not None
-    say(
-        f"gate: {verdict.status} on {verdict.provider}, {verdict.images:,} images, largest length difference "
-        f"{verdict.largest_length_difference:.1e}, the same answer on {percent(verdict.top1_agreement)}"
-    )
-    for score in contract.scores:
-        say(f"  {score.stage:>7} {score.split:<10} error {percent(score.error)}")
+    with exported.working() as road.tell:
+        made = road.export(precision, output)
+    exported.show_file(made)
+    manifest, engine = None, None
+    if options is not None:
+        engine, manifest = _build(road, made, options)
+        exported.show_engine(engine, manifest)
+    served = None
+    if triton is not None:
+        classic = manifest is not None and manifest.package == "tensorrt" and not manifest.deferred
+        served = write_repository(triton, engine if classic and engine is not None else made.path)
+        say(f"served by Triton from: {served}")
+    return {
+        "model": str(made.path),
+        "contract": made.contract,
+        "engine": manifest,
+        "triton": None if served is None else str(served),
+    }
+
+
+def _build(road: "RunExport", made: "Exported", options: "BuildOptions") -> "tuple[Path, EngineManifest]":
+    """An engine of a file; and the gate on it, where this machine can execute it."""
+    from capsedge.cli import exported
+    from capsedge.export import build_engine
+    from capsedge.export.gate import gate_engine
+
+    with exported.building() as progress:
+        engine, manifest = build_engine(made.path, None, options, progress=progress)
+    if manifest.deferred:
+        return engine, manifest
+    with exported.working() as tell:
+        tell("the gate on the engine")
+        return engine, gate_engine(engine, road.run, max_error_increase=road.max_error_increase)
+
+
+def _precisions(text: str) -> "tuple[Precision, ...]":
+    from capsedge.contract import PRECISIONS
+    from capsedge.errors import nearest
+
+    known = {str(precision): precision for precision in PRECISIONS}
+    names = [part.strip() for part in text.split(",")]
+    for name in names:
+        if name not in known:
+            raise WrongUse(f"there is no precision '{name}'; {nearest(name, known)}")
+    return tuple(dict.fromkeys(known[name] for name in names))
+
+
+def _output(output: Path | None, precision: "Precision", precisions: "tuple[Precision, ...]") -> Path | None:
+    """Where a file goes: the name that was given, with the precision in it where there are several."""
+    if output is None or len(precisions) == 1 or precision == "fp32":
+        return output
+    return output.with_name(f"{output.stem}.{precision}.onnx")
 
 
 def _batch(text: str) -> tuple[int, int, int]:

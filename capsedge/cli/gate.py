@@ -1,11 +1,15 @@
 """`capsedge gate`: the gate again, for a file that was copied, edited or made by other tools since its export."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from capsedge.errors import WrongUse, require
+from capsedge.cli.options import JsonOption
+from capsedge.errors import ProviderError, require
+
+if TYPE_CHECKING:
+    from capsedge.contract import Contract
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -13,41 +17,74 @@ EXAMPLES = """
 capsedge gate runs/fashion-mnist-l2-small/model.onnx
 
 capsedge gate optimized.onnx --run runs/fashion-mnist-l2-small
+
+capsedge gate runs/fashion-mnist-l2-small/model.int8.onnx --max-error-increase 0.3
+
+capsedge gate runs/fashion-mnist-l2-small/model.engine
 """
 
 
 def gate(
-    model: Annotated[Path, typer.Argument(help="An ONNX file, or a run's folder.", show_default=False)],
+    model: Annotated[Path, typer.Argument(help="An .onnx or .engine file, or a run's folder.", show_default=False)],
     run: Annotated[
         Path | None,
         typer.Option(
             help="The run it must agree with.  [dim]\\[default: the model's folder][/dim]", show_default=False
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the contract with its new verdict as JSON.")] = False,
+    max_error_increase: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=100,
+            metavar="POINTS",
+            help="Points of error that the file may lose: 0.5 lets 9.0 % become 9.5 %.  "
+            "[dim]\\[default: by precision][/dim]",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Hold a file on the disk against the network of its run; a rejected file is set aside as MODEL.rejected."""
-    from capsedge.cli.console import percent, print_json, say
+    from capsedge.cli.console import print_json
     from capsedge.runtime.open import model_file
 
     require("torch", extra="train")
     require("onnx", extra="export")
     require("onnxruntime", extra="cpu")
-    file = model_file(model)
-    if file.suffix != ".onnx":
-        raise WrongUse(
-            f"the gate runs ONNX files, and was given '{file}': give the .onnx file that it was built from"
-        )
     from capsedge.export import gate_model
+    from capsedge.export.gate import gate_engine
     from capsedge.training import Run
 
-    contract = gate_model(file, Run(run if run is not None else file.parent))
-    verdict = contract.verdict
-    assert verdict is not None
-    assert verdict.largest_length_difference is not None
-    say(f"gate: {verdict.status} on {verdict.provider}, {verdict.images:,} validation images")
-    say(f"largest length difference {verdict.largest_length_difference:.1e}")
-    for score in contract.scores:
-        say(f"  {score.stage:>7} {score.split:<10} error {percent(score.error)}")
+    file = model_file(model)
+    share = None if max_error_increase is None else max_error_increase / 100
+    trained = Run(run if run is not None else file.parent)
+    if file.suffix == ".engine":
+        manifest = gate_engine(file, trained, max_error_increase=share)
+        contract = manifest.contract
+    else:
+        manifest, contract = None, gate_model(file, trained, max_error_increase=share)
+    _show(contract)
     if as_json:
-        print_json(contract)
+        print_json(manifest or contract)
+    verdict = contract.verdict
+    if verdict is not None and verdict.status != "accepted":
+        raise ProviderError(f"'{file}' was not executed here: {'; '.join(verdict.remarks)}")
+
+
+def _show(contract: "Contract") -> None:
+    """Every figure of the verdict with its limit, and the scores."""
+    from capsedge.cli.console import percent, say
+    from capsedge.cli.described import its_figures
+
+    verdict = contract.verdict
+    if verdict is None or not verdict.images:
+        return
+    where = f" on {verdict.provider}" if verdict.provider else ""
+    say(f"gate: {verdict.status}{where}, {verdict.images:,} validation images")
+    for name, measured, limit in its_figures(verdict):
+        say(f"  {name:<34} {measured}{f' ({limit})' if limit else ''}")
+    for remark in verdict.remarks:
+        say(f"  {remark}")
+    for score in contract.scores:
+        say(f"  {score.stage:>9} {score.split:<10} error {percent(score.error)}")

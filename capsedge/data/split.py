@@ -50,6 +50,12 @@ class Split:
         """1 or 2."""
         return self.labels.shape[1] if self.labels.ndim == 2 else 1
 
+    def spread(self, count: int) -> "Split":
+        """`count` of the images, or all there are, spread evenly over the split."""
+        count = min(count, len(self))
+        chosen = np.arange(count) * len(self) // count
+        return Split(self.images[chosen], self.labels[chosen])
+
     def content(self) -> Iterator[bytes | memoryview]:
         """All pixels and labels, in order, for a hash."""
         yield np.ascontiguousarray(self.images).data

@@ -9,28 +9,42 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from capsedge.errors import WrongUse
+from capsedge.export.decoder import LongestDecoder
 from capsedge.models import CapsNet, squash, squashed_length
 from capsedge.models.routing import Routing, StaticRouting
 
 
 class Deployable(nn.Module):
-    """A network with its preprocessing and its two outputs: what an exported file computes.
+    """A network with its preprocessing and its outputs: what an exported file computes.
 
     Args:
         capsules: Maps images [batch, channels, height, width] of 0 to 1 to class capsules before squash.
+        decoder: Draws the longest capsules, or None for a file without a reconstruction.
     """
 
-    def __init__(self, capsules: nn.Module) -> None:
+    def __init__(self, capsules: nn.Module, decoder: LongestDecoder | None = None) -> None:
         super().__init__()
         self.capsules = capsules
+        self.decoder = decoder
 
-    def forward(
-        self, image: UInt8[Tensor, "batch height width channels"]
-    ) -> tuple[Float[Tensor, "batch classes"], Float[Tensor, "batch classes class_dim"]]:
-        """Lengths and poses of a batch of raw images."""
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The names of what `forward` gives."""
+        return ("lengths", "poses") if self.decoder is None else ("lengths", "poses", "reconstruction")
+
+    def forward(self, image: UInt8[Tensor, "batch height width channels"]) -> tuple[Tensor, ...]:
+        """What the network finds on a batch of raw images.
+
+        Returns:
+            Lengths [batch, classes], poses [batch, classes, class_dim], and where there is a decoder the
+            reconstruction (`LongestDecoder.forward`).
+        """
         # TensorRT's parser takes Cast before Transpose, not the reverse.
         v = self.capsules((image.float() * (1 / 255)).permute(0, 3, 1, 2))
-        return squashed_length(v), squash(v)
+        lengths, poses = squashed_length(v), squash(v)
+        if self.decoder is None:
+            return lengths, poses
+        return lengths, poses, self.decoder(lengths, poses, image.shape[1:])
 
 
 class HiddenCapsules(nn.Module):
@@ -125,9 +139,30 @@ def collapsible(network: CapsNet) -> bool:
     return all(isinstance(layer, StaticRouting) for layer in network.routing_layers)
 
 
-def deployable(network: CapsNet) -> Deployable:
-    """What to export for a trained network: collapsed where its routing is static, else unrolled."""
-    return Deployable(collapse(network) if collapsible(network) else UnrolledCapsNet(network)).eval()
+def deployable(network: CapsNet, decoder: bool = False, *, labels: int = 1) -> Deployable:
+    """What to export for a trained network: collapsed where its routing is static, else unrolled.
+
+    Args:
+        network: The trained network.
+        decoder: Whether the file shall draw the longest capsules too.
+        labels: How many: the classes that each image shows.
+
+    Raises:
+        WrongUse: The decoder is asked for, and the network was trained without one.
+    """
+    capsules = collapse(network) if collapsible(network) else UnrolledCapsNet(network)
+    return Deployable(capsules, _drawing(network, labels) if decoder else None).eval()
+
+
+def _drawing(network: CapsNet, labels: int) -> LongestDecoder:
+    if network.decoder is None:
+        raise WrongUse(
+            "the network was trained without a decoder, so nothing can draw its capsules: train one with "
+            "--set 'network.decoder=[512, 1024]', or export it without the reconstruction"
+        )
+    return LongestDecoder(
+        network.decoder, labels=labels, channels=network.conv.in_channels, crop=network.prepare.crop
+    )
 
 
 def _folded(layer: Routing) -> Float[Tensor, "inputs outputs"]:

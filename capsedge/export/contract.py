@@ -1,9 +1,11 @@
 """Building the contract of an exported model from its run, its graph and real images."""
 
 import platform
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import onnx
 import torch
@@ -13,40 +15,58 @@ from capsedge import __version__
 from capsedge.contract import Contract, Golden, Input, pack_images
 from capsedge.data import Dataset, Overlaid, Split
 from capsedge.export.collapse import collapsible
-from capsedge.export.gate import CPU, TOLERANCES
-from capsedge.export.onnx import layer_types
+from capsedge.export.gate import answers_of, tolerance_of
+from capsedge.export.layers import layers_of
+from capsedge.export.onnx import output_shapes
 from capsedge.models import CapsNet
 from capsedge.onnx_file import read_onnx_file
-from capsedge.training import Run, lengths_of
+from capsedge.runtime.wheels import load_onnxruntime
+from capsedge.training import Run
 
 GOLDEN_PER_CLASS = 2
-CLEAR_MARGIN = 10  # times the tolerance
+CLEAR_MARGIN = 2.5  # times the tolerance; at 2, both capsules off by all of it could swap
 
 
-def build_contract(run: Run, graph: Path, network: CapsNet, dataset: Dataset) -> Contract:
+@dataclass(frozen=True)
+class Pool:
+    """Images to take golden samples from, with the trained network's lengths: [images, classes]."""
+
+    split: Split
+    lengths: NDArray[np.float32]
+
+
+def build_contract(run: Run, graph: Path, network: CapsNet, pool: Pool, *, calibration: str = "") -> Contract:
     """The contract of a graph, from nothing but its run and its own bytes, before the gate saw it.
 
     Args:
         run: The run it comes from.
         graph: The ONNX file, whose hashes and types are read back.
-        network: The trained network, for the golden sample's lengths.
-        dataset: The run's images, to take the golden sample from.
+        network: The trained network.
+        pool: Images for the golden sample.
+        calibration: How a quantized graph's ranges were found, in words.
+
+    Raises:
+        ModelError: The graph computes in a type that has no limits in the gate.
     """
     record, recipe = run.read_record(), run.read_recipe()
-    file = read_onnx_file(graph)
+    file, model = read_onnx_file(graph), onnx.load_model(str(graph))
     height, width, channels = record.shape
-    return Contract(
+    shapes = output_shapes(model)
+    contract = Contract(
         name=run.path.resolve().name,
         classes=record.classes,
-        labels=dataset.labels_per_image,
+        labels=pool.split.labels_per_image,
         input=Input(height=height, width=width, channels=3 if channels == 3 else 1),
         fit=record.fit,
         recipe=recipe.name,
         routing=recipe.routing.kind,
         collapsed=collapsible(network),
-        precision=layer_types(onnx.load_model(str(graph))),
+        layers=layers_of(model),
+        outputs=tuple(shapes),
+        shapes=shapes,
+        calibration=calibration,
         scores=record.scores,
-        golden=golden_sample(network, _golden_pool(dataset), tolerance=TOLERANCES["fp32"].length),
+        golden=Golden(images="", labels=(), lengths=(), tolerance=0.0),
         graph_sha256=file.graph_sha256,
         weights_sha256=file.weights_sha256,
         versions={
@@ -55,41 +75,49 @@ def build_contract(run: Run, graph: Path, network: CapsNet, dataset: Dataset) ->
             "onnx": onnx.__version__,
             "onnxscript": version("onnxscript"),
             "python": platform.python_version(),
+            **({"onnxruntime": load_onnxruntime().__version__} if calibration else {}),  # which quantized it
         },
         data=record.data,
     )
+    tolerance = tolerance_of(contract.precision).length
+    return msgspec.structs.replace(contract, golden=golden_sample(pool, tolerance=tolerance))
 
 
-def _golden_pool(dataset: Dataset) -> Split:
-    """The validation images; with training images where a class has too few of the former."""
+def golden_pool(network: CapsNet, dataset: Dataset, lengths: NDArray[np.float32]) -> Pool:
+    """The validation images; with training images where a class has too few of the former.
+
+    Args:
+        network: The trained network.
+        dataset: Its images.
+        lengths: What it gives the validation images, [images, classes].
+    """
     validation, train = dataset.validation, dataset.train
     if np.bincount(validation.labels.ravel(), minlength=len(dataset.classes)).min() >= GOLDEN_PER_CLASS:
-        return validation
+        return Pool(validation, lengths)
     if isinstance(train, Overlaid):
         first = _of_each_class(train.base.labels)
         train = train.take(np.array(first) * train.per_image)
-    return Split(
+    both = Split(
         images=np.concatenate([validation.images, train.images]),
         labels=np.concatenate([validation.labels, train.labels]),
     )
+    return Pool(both, np.concatenate([lengths, answers_of(network, train.images).lengths]))
 
 
-def golden_sample(network: CapsNet, split: Split, *, tolerance: float) -> Golden:
-    """The first clear images of each class of a split, with the lengths that the trained network gives them.
+def golden_sample(pool: Pool, *, tolerance: float) -> Golden:
+    """The first clear images of each class, with the lengths that the trained network gives them.
 
     Clear: the last capsule of the answer and the first beyond it differ by more than the tolerance could swap, since
-    `verify` wants the same answer. A class without enough of them gives what it has, clear ones first.
+    `verify` wants the same answer. Where a class has not enough of them, the clearest others follow.
     """
-    every = lengths_of(network, split, CPU).numpy()
-    unclear = _margin(every, split.labels_per_image) <= CLEAR_MARGIN * tolerance
-    chosen = _of_each_class(split.labels, unclear)
-    sample = Split(images=split.images[chosen], labels=split.labels[chosen])
-    lengths = every[chosen].tolist()
+    split = pool.split
+    lacking = np.maximum(CLEAR_MARGIN * tolerance - _margin(pool.lengths, split.labels_per_image), 0)
+    chosen = _of_each_class(split.labels, lacking)
     return Golden(
-        images=pack_images(sample.images),
-        labels=tuple(tuple(label) if isinstance(label, list) else label for label in sample.labels.tolist()),
+        images=pack_images(split.images[chosen]),
+        labels=tuple(tuple(label) if isinstance(label, list) else label for label in split.labels[chosen].tolist()),
         # Seven digits tell every float32 of 0 to 1 from its neighbours within the tolerance.
-        lengths=tuple(tuple(round(value, 7) for value in row) for row in lengths),
+        lengths=tuple(tuple(round(value, 7) for value in row) for row in pool.lengths[chosen].tolist()),
         tolerance=tolerance,
     )
 
@@ -102,10 +130,10 @@ def _margin(lengths: NDArray[np.float32], labels: int) -> NDArray[np.float32]:
     return margin
 
 
-def _of_each_class(labels: NDArray[np.int64], unclear: NDArray[np.bool_] | None = None) -> list[int]:
-    """Positions of a few images of each class, clear ones first; an image that shows two classes comes once."""
+def _of_each_class(labels: NDArray[np.int64], last: NDArray[np.float32] | None = None) -> list[int]:
+    """Positions of a few images of each class, in the order of `last`; an image that shows two classes comes once."""
     rows = labels.reshape(len(labels), -1)
-    last = np.zeros(len(labels), bool) if unclear is None else unclear
+    last = np.zeros(len(labels), np.float32) if last is None else last
     members = [np.flatnonzero((rows == label).any(1)) for label in np.unique(rows)]
     chosen = [each[np.argsort(last[each], kind="stable")[:GOLDEN_PER_CLASS]] for each in members]
     return list(dict.fromkeys(np.concatenate(chosen).tolist()))

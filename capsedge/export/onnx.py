@@ -14,14 +14,6 @@ from capsedge.export.collapse import Deployable
 from capsedge.files import replacing
 
 OPSET = 20  # 17 to 24 build in TensorRT; 19 and later know fp16 scales, for quantized graphs
-LAYER_OPS = ("Conv", "Gemm", "MatMul")
-
-_TYPE_NAMES = {
-    onnx.TensorProto.FLOAT: "fp32",
-    onnx.TensorProto.FLOAT16: "fp16",
-    onnx.TensorProto.BFLOAT16: "bf16",
-    onnx.TensorProto.INT8: "int8",
-}
 
 
 def to_onnx(module: Deployable, shape: tuple[int, int, int]) -> onnx.ModelProto:
@@ -32,14 +24,14 @@ def to_onnx(module: Deployable, shape: tuple[int, int, int]) -> onnx.ModelProto:
         shape: Height, width and channels of an image.
 
     Returns:
-        A checked model with input `image` and outputs `lengths` and `poses`, without metadata.
+        A checked model with input `image` and the outputs of the module, by their names, without metadata.
     """
     with _quiet():
         program = torch.onnx.export(
             module,
             (torch.zeros(2, *shape, dtype=torch.uint8),),
             input_names=["image"],
-            output_names=["lengths", "poses"],
+            output_names=[*module.outputs],
             dynamo=True,
             dynamic_shapes=({0: "batch"},),
             opset_version=OPSET,
@@ -52,27 +44,20 @@ def to_onnx(module: Deployable, shape: tuple[int, int, int]) -> onnx.ModelProto:
     return model
 
 
+def output_shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
+    """The axes of each output after the batch, by its name (`Contract.shapes`)."""
+    return {
+        output.name: tuple(axis.dim_value for axis in output.type.tensor_type.shape.dim[1:])
+        for output in model.graph.output
+    }
+
+
 def save_with_contract(model: onnx.ModelProto, contract: Contract, path: Path) -> None:
     """Write the model with a contract in its metadata, in place of any it has."""
     del model.metadata_props[:]
     onnx.helper.set_model_props(model, sealed(contract))
     with replacing(path) as partial:
         partial.write_bytes(model.SerializeToString(deterministic=True))
-
-
-def layer_types(model: onnx.ModelProto) -> dict[str, str]:
-    """The weights' type of each layer, read from the graph: a label is never taken from what was asked for."""
-    kinds = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
-    origin = {name: name for name in kinds}  # of what is computed from constants alone, such as a reshaped weight
-    types: dict[str, str] = {}
-    for node in model.graph.node:
-        if node.input and all(name in origin for name in node.input):
-            origin |= dict.fromkeys(node.output, origin[node.input[0]])
-        elif node.op_type in LAYER_OPS:
-            weight = next((origin[name] for name in node.input if name in origin), None)
-            if weight is not None:
-                types[weight] = _TYPE_NAMES.get(kinds[weight], onnx.TensorProto.DataType.Name(kinds[weight]).lower())
-    return types
 
 
 def _forget_this_machine(model: onnx.ModelProto) -> None:

@@ -1,113 +1,198 @@
-"""The road from a run to an accepted file: collapse, ONNX, contract, gate; each step is one function."""
+"""The road from a run to accepted files: collapse, ONNX, precision, contract, gate; each step is one function."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import onnx
 
-from capsedge.contract import Contract, Score, Verdict, contract_of
-from capsedge.data import Dataset, Split
+from capsedge.contract import Contract, Precision, Score, contract_of
 from capsedge.errors import GateRejected, ModelError
 from capsedge.export.collapse import deployable
-from capsedge.export.contract import build_contract
-from capsedge.export.gate import TOLERANCES, Judgement, judge, reference
+from capsedge.export.contract import Pool, build_contract, golden_pool
+from capsedge.export.gate import Answers, Rejection, answers_of, explained, reference, tolerance_of
 from capsedge.export.onnx import save_with_contract, to_onnx
+from capsedge.export.precision import CALIBRATION_IMAGES, TypedGraphs, calibration_images
+from capsedge.export.trial import lengths_of_all, tried
 from capsedge.files import write_atomically
-from capsedge.models import CapsNet
 from capsedge.onnx_file import read_onnx_file
-from capsedge.runtime.engine import manifest_path, read_manifest
+from capsedge.runtime.manifest import manifest_path, read_manifest
 from capsedge.runtime.open import open_session
-from capsedge.runtime.session import Session
 from capsedge.scoring import wrong_answers
 from capsedge.training import Run
+
+Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Exported:
-    """An accepted file and its contract."""
+    """A file that the gate let through, and its contract."""
 
     path: Path
     contract: Contract
 
 
-def export_run(run: Run, output: Path | None = None) -> Exported:
-    """Export a run's best network to ONNX and gate it.
+class RunExport:
+    """A run, what its files are made of, and what they are held against: all files share what is computed once.
 
     Args:
         run: A run with at least one finished epoch.
-        output: Where the accepted file goes; None for `model.onnx` in the run's folder.
+        decoder: Whether the files draw a reconstruction too.
+        calibrate_on: How many training images int8 and fp8 are calibrated on.
+        max_error_increase: In place of the gate's own limits: a share of the validation images, 0 to 1.
+        tell: Is told what is being done.
 
     Raises:
-        GateRejected: The file does not compute what the network computes. It is kept as `<output>.rejected`, with
-            a report beside it; there is no accepted file then, not even an older one.
         ModelError: The run cannot be read.
         DataError: The run's data is no longer here.
+        WrongUse: The network has no decoder, or the limit is no share.
     """
-    output = output or run.path / "model.onnx"
-    network, dataset = run.load_best(), run.load_dataset()
-    model = to_onnx(deployable(network), dataset.shape)
-    # A dot file beside the output: the gate runs what lies on this very disk.
-    candidate = output.with_name(f".candidate-{output.name}")
-    try:
-        write_atomically(candidate, model.SerializeToString(deterministic=True))
-        contract = build_contract(run, candidate, network, dataset)
-        save_with_contract(model, contract, candidate)
-        return Exported(output, _gate(candidate, output, network, dataset, contract))
-    finally:
-        candidate.unlink(missing_ok=True)
+
+    def __init__(
+        self,
+        run: Run,
+        *,
+        decoder: bool = False,
+        calibrate_on: int = CALIBRATION_IMAGES,
+        max_error_increase: float | None = None,
+        tell: Tell = lambda _: None,
+    ) -> None:
+        self.run = run
+        self.decoder = decoder
+        self.calibrate_on = calibrate_on
+        self.max_error_increase = max_error_increase
+        self.tell = tell
+        self.network, self.dataset = run.load_best(), run.load_dataset()
+
+    def export(self, precision: Precision = "fp32", output: Path | None = None) -> Exported:
+        """Write the network's file of a precision, and gate it.
+
+        Args:
+            precision: The types that the file computes in.
+            output: Where the file goes; None for its name in the run's folder (`file_name`).
+
+        Raises:
+            GateRejected: The file does not compute what the network computes. It is kept as `<output>.rejected`, with
+                a report beside it; there is no accepted file then, not even an older one.
+            ModelError: A weight cannot be held in the precision.
+            WrongUse: There are too few images to calibrate on.
+        """
+        output = output or self.run.path / file_name(precision)
+        typed = self._graphs.make(precision)
+        candidate = _beside(output, "candidate")  # the gate runs what lies on this very disk
+        try:
+            write_atomically(candidate, typed.model.SerializeToString(deterministic=True))
+            contract = build_contract(self.run, candidate, self.network, self._pool, calibration=typed.calibration)
+            save_with_contract(typed.model, contract, candidate)
+            return Exported(output, self._gate(candidate, output, contract))
+        finally:
+            candidate.unlink(missing_ok=True)
+
+    def gate(self, model: Path) -> Contract:
+        """Gate a file that lies on the disk, in place.
+
+        An accepted file gets the contract of its run anew. Nothing is taken over from the old one, which must agree,
+        but how it was calibrated.
+
+        Raises:
+            GateRejected: See `export`.
+            ModelError: The file is missing or damaged, or has no contract.
+        """
+        old = contract_of(read_onnx_file(model), source=str(model))
+        if old is None:
+            raise ModelError(f"'{model}' carries no contract, so there is nothing to hold it to: use capsedge export")
+        contract = build_contract(self.run, model, self.network, self._pool, calibration=old.calibration)
+        return self._gate(model, model, contract)
+
+    def _gate(self, candidate: Path, output: Path, contract: Contract) -> Contract:
+        """Judge a file; copy it to `output` with the contract and its verdict, or set it aside as rejected."""
+        self.tell(f"{contract.precision}: the gate")
+        tolerance = tolerance_of(contract.precision, max_error_increase=self.max_error_increase)
+        expected = reference(self.network, contract, self.dataset.validation, self._answers)
+        trial = tried(candidate, expected, tolerance, self.dataset.test)
+        model = onnx.load_model(str(candidate))
+        if trial.test_error is None:
+            raise GateRejected(
+                _set_aside(candidate, output, explained(trial.judgement, self.model, model, tolerance))
+            )
+        verdict = trial.judgement.verdict
+        scores = (
+            *contract.scores,
+            Score(contract.precision, "validation", verdict.images, trial.judgement.error),
+            Score(contract.precision, "test", len(self.dataset.test), trial.test_error),
+        )
+        contract = msgspec.structs.replace(contract, verdict=verdict, scores=scores)
+        save_with_contract(model, contract, output)
+        _clear_up(output, contract)
+        return contract
+
+    @cached_property
+    def model(self) -> onnx.ModelProto:
+        """The network's graph in fp32."""
+        self.tell("collapsing and exporting")
+        module = deployable(self.network, self.decoder, labels=self.dataset.labels_per_image)
+        return to_onnx(module, self.dataset.shape)
+
+    @cached_property
+    def _answers(self) -> Answers:
+        self.tell("asking the trained network")
+        return answers_of(self.network, self.dataset.validation.images)
+
+    @cached_property
+    def _pool(self) -> Pool:
+        return golden_pool(self.network, self.dataset, self._answers.lengths)
+
+    @cached_property
+    def _graphs(self) -> TypedGraphs:
+        return TypedGraphs(self.model, lambda: calibration_images(self.dataset, self.calibrate_on), self._score)
+
+    def _score(self, candidate: onnx.ModelProto, method: str) -> tuple[float, float]:
+        """Error and mean length difference of a quantized graph on the validation images."""
+        self.tell(f"calibrating: {method}")
+        split = self.dataset.validation
+        file = _beside(self.run.path / "model.onnx", "calibrated")
+        try:
+            write_atomically(file, candidate.SerializeToString())
+            with open_session(file) as session:
+                lengths = lengths_of_all(session, split.images)
+        finally:
+            file.unlink(missing_ok=True)
+        difference = float(np.abs(lengths - self._answers.lengths).mean())
+        return float(wrong_answers(lengths, split.labels).mean()), difference
 
 
-def gate_model(model: Path, run: Run) -> Contract:
-    """Gate a file that lies on the disk against its run, in place.
-
-    An accepted file gets the contract of its run anew: nothing is taken over from the old one, which must agree.
-
-    Raises:
-        GateRejected: See `export_run`.
-        ModelError: The file or the run is missing, or the file is damaged or has no contract.
-    """
-    if contract_of(read_onnx_file(model), source=str(model)) is None:
-        raise ModelError(f"'{model}' carries no contract, so there is nothing to hold it to: use capsedge export")
-    network, dataset = run.load_best(), run.load_dataset()
-    return _gate(model, model, network, dataset, build_contract(run, model, network, dataset))
+def export_run(run: Run, output: Path | None = None, precision: Precision = "fp32") -> Exported:
+    """Export a run's best network in one precision, and gate the file; see `RunExport.export`."""
+    return RunExport(run).export(precision, output)
 
 
-def _gate(candidate: Path, output: Path, network: CapsNet, dataset: Dataset, contract: Contract) -> Contract:
-    """Judge a file; copy it to `output` with the contract and its verdict, or set it aside as rejected."""
-    try:
-        with open_session(candidate) as session:
-            judgement = judge(session, reference(network, contract, dataset.validation), TOLERANCES["fp32"])
-            accepted = judgement.verdict.status == "accepted"
-            test_error = _error(session, dataset.test) if accepted else 1.0
-    except ModelError as error:  # it does not run, or gives outputs of another shape
-        judgement, accepted = Judgement(Verdict("rejected", reasons=(str(error),)), 1.0), False
-    if not accepted:
-        raise GateRejected(_set_aside(candidate, output, judgement.verdict))
-    scores = (
-        *contract.scores,
-        Score("onnx", "validation", judgement.verdict.images, judgement.error),
-        Score("onnx", "test", len(dataset.test), test_error),
-    )
-    contract = msgspec.structs.replace(contract, verdict=judgement.verdict, scores=scores)
-    save_with_contract(onnx.load_model(str(candidate)), contract, output)
-    _clear_up(output, contract)
-    return contract
+def gate_model(model: Path, run: Run, *, max_error_increase: float | None = None) -> Contract:
+    """Gate a file that lies on the disk against its run, in place; see `RunExport.gate`."""
+    contract = contract_of(read_onnx_file(model), source=str(model))
+    decoder = contract is not None and "reconstruction" in contract.outputs
+    return RunExport(run, decoder=decoder, max_error_increase=max_error_increase).gate(model)
 
 
-def _error(session: Session, split: Split, batch: int = 250) -> float:
-    lengths = [session.run(split.images[i : i + batch]).lengths for i in range(0, len(split), batch)]
-    return float(wrong_answers(np.concatenate(lengths), split.labels).mean())
+def file_name(precision: Precision) -> str:
+    """The name of a run's file of a precision."""
+    return "model.onnx" if precision == "fp32" else f"model.{precision}.onnx"
 
 
-def _set_aside(candidate: Path, output: Path, verdict: Verdict) -> str:
+def _beside(output: Path, what: str) -> Path:
+    """A dot file beside the output, for what is not accepted yet."""
+    return output.with_name(f".{what}-{output.name}")
+
+
+def _set_aside(candidate: Path, output: Path, found: Rejection) -> str:
     """Keep a rejected file for study, under a name that no command takes for a model; gives the error's text."""
     kept, report = _rejected(output)
     candidate.replace(kept)
     output.unlink(missing_ok=True)
-    write_atomically(report, msgspec.json.format(msgspec.json.encode(verdict)))
-    return f"the gate rejected '{output}': {'; '.join(verdict.reasons)}; kept as '{kept}', report in '{report}'"
+    write_atomically(report, found.to_json())
+    return f"the gate rejected '{output}': {found.text}; kept as '{kept}', report in '{report}'"
 
 
 def _clear_up(output: Path, contract: Contract) -> None:

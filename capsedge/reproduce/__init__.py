@@ -5,9 +5,9 @@ from capsedge.reproduce.convergence import fig3
 from capsedge.reproduce.figures import redraw, save_figure
 from capsedge.reproduce.reconstructions import fig2
 from capsedge.reproduce.results import table2
-from capsedge.reproduce.statistics import mean_and_spread, paired_difference
 from capsedge.reproduce.step_times import fig4
 from capsedge.reproduce.trainings import Settings, trained
+from capsedge.statistics import mean_and_spread, paired_difference
 
 __all__ = [
     "Settings",

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from capsedge.recipe import RoutingKind
 from capsedge.reproduce.cases import Width, checked_kinds, in_words
 from capsedge.reproduce.drawing import COLOURS, canvas, percent_axis, wrapped
-from capsedge.reproduce.statistics import MeanSpread, mean_and_spread
 from capsedge.reproduce.trainings import Settings, load_for_figure, train_all
+from capsedge.statistics import MeanSpread, mean_and_spread
 from capsedge.training import Run
 from capsedge.training.metrics import read_metrics
 

@@ -14,7 +14,6 @@ from capsedge.files import write_atomically
 from capsedge.recipe import Recipe
 from capsedge.reproduce.cases import METHODS, PAPER_SETS, Method, PaperSet, Width, paper_set
 from capsedge.reproduce.published import KIND_NOT_NAMED, PUBLISHED
-from capsedge.reproduce.statistics import MeanSpread, mean_and_spread, standard_error
 from capsedge.reproduce.trainings import (
     Settings,
     full_set_missing,
@@ -22,6 +21,7 @@ from capsedge.reproduce.trainings import (
     load_images,
     train_all,
 )
+from capsedge.statistics import MeanSpread, mean_and_spread, standard_error
 from capsedge.training import Run
 
 Tell = Callable[["Row"], None]

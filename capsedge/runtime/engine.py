@@ -4,23 +4,23 @@ Not run on a GPU yet. Tests run this code on stand-ins that compute in host memo
 five releases of TensorRT have, and on the real TensorRT-RTX as far as it goes without a GPU.
 """
 
-import hashlib
 import math
 from contextlib import ExitStack
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from capsedge.contract import EngineManifest, decode
+from capsedge.contract import EngineManifest
 from capsedge.errors import ModelError, ProviderError
-from capsedge.runtime.cuda import Device, checked, first_device, load_cuda
+from capsedge.runtime.cuda import Device, checked
 from capsedge.runtime.feeds import Arrays, random_array
+from capsedge.runtime.manifest import ready
 from capsedge.runtime.models import title
 from capsedge.runtime.session import Session, check_batch
+from capsedge.runtime.targets import rebuild
 
 
 @dataclass(frozen=True)
@@ -47,14 +47,10 @@ class EngineSession(Session):
             ProviderError: There is no TensorRT or no GPU.
             MissingExtra: cuda-python is not installed.
         """
-        manifest = read_manifest(file)
-        content = _engine_of(file, manifest)
-        trt = _load_tensorrt(file, manifest)
-        self._cuda = load_cuda()
-        device = first_device(self._cuda)
+        manifest, content, trt, self._cuda, device = ready(file)
         self.name = title(file)
         self.file = file
-        self.provider = f"{manifest.package} {manifest.package_version} on {device.name}"
+        self.provider = _provider(manifest, trt, device)
         self.contract = manifest.contract
         self.batch_limits = (manifest.batch[0], manifest.batch[2])
         # TensorRT's objects do not keep each other alive: the logger must outlive the runtime, and so on.
@@ -62,6 +58,7 @@ class EngineSession(Session):
         self._runtime = trt.Runtime(self._log)
         with ExitStack() as stack:
             self._engine = _deserialize(self._runtime, content, self._log, file, manifest, device)
+            _check_tensors(trt, self._engine, file, manifest)
             self._context = _context(self._engine, file)
             self._stream = checked(self._cuda.cudaStreamCreate())
             stack.callback(self._cuda.cudaStreamDestroy, self._stream)
@@ -130,61 +127,44 @@ class EngineSession(Session):
         return host
 
 
-def manifest_path(engine: Path) -> Path:
-    """Say where an engine's manifest lies."""
-    return engine.with_name(engine.name + ".json")
-
-
-def read_manifest(file: Path) -> EngineManifest:
-    """Read the manifest beside an engine.
-
-    Raises:
-        ModelError: It is missing or damaged.
-    """
-    beside = manifest_path(file)
-    if not beside.is_file():
-        raise ModelError(
-            f"'{file}' needs its manifest '{beside.name}' beside it, which is not there: copy both files, or build "
-            "the engine with capsedge export --trt"
-        )
-    return decode(beside.read_bytes(), EngineManifest, source=str(beside))
-
-
-def _engine_of(file: Path, manifest: EngineManifest) -> bytes:
-    content = file.read_bytes()
-    if hashlib.sha256(content).hexdigest() != manifest.engine_sha256:
-        raise ModelError(
-            f"'{file}' is not the engine that its manifest describes (its SHA-256 differs): it was damaged or "
-            "replaced, copy both files again"
-        )
-    return content
-
-
-def _load_tensorrt(file: Path, manifest: EngineManifest) -> Any:
-    """Import the package that the engine was built with, of exactly its release."""
-    package, wanted = manifest.package, manifest.package_version
-    source = f"pip install 'tensorrt_rtx=={wanted}'" if package == "tensorrt_rtx" else f"install TensorRT {wanted}"
-    try:
-        trt = import_module(package)
-    except (ImportError, OSError) as error:  # OSError: the package is there, its libraries are not
-        raise ProviderError(f"'{file}' needs {package} {wanted}, which does not load ({error}): {source}") from error
-    if trt.__version__ != wanted:
-        raise ModelError(
-            f"'{file}' was built by {package} {wanted} and loads in no other release, here is {trt.__version__}: "
-            f"build it again with capsedge export --trt, or {source}"
-        )
-    return trt
+def _provider(manifest: EngineManifest, trt: Any, device: Device) -> str:
+    """Where the engine runs, and what is not known about it."""
+    where = f"{manifest.package} {trt.__version__} on {device.name}"
+    if manifest.deferred:
+        return f"{where} (engine not built by capsedge: its hash and release are not recorded)"
+    return where if manifest.gpu in ("", device.name) else f"{where} (built on {manifest.gpu})"
 
 
 def _deserialize(runtime: Any, content: bytes, log: Any, file: Path, manifest: EngineManifest, device: Device) -> Any:
     engine = runtime.deserialize_cuda_engine(content)
     if engine is None:
-        built_for = ", ".join(manifest.targets) or "the builder's default"
+        again = manifest.deferred or rebuild(manifest, device.target)
         raise ModelError(
-            f"'{file}' was built for {built_for} and does not load on {device.name} ({device.target}): build it "
-            f"again for this GPU with capsedge export --trt ({_last_words(log)})"
+            f"'{file}' does not load on {device.name} ({device.target}): {_last_words(log)}; build it again for this "
+            f"GPU and this release with: {again}"
         )
     return engine
+
+
+def _check_tensors(trt: Any, engine: Any, file: Path, manifest: EngineManifest) -> None:
+    """Hold what goes in and out of a loaded engine against its manifest, which may be all that is known of it."""
+    entry = manifest.contract.input
+    names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
+    inputs = [name for name in names if engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT]
+    outputs = [name for name in names if name not in inputs]
+    if inputs != [entry.name] or not set(manifest.contract.outputs) <= set(outputs):
+        wanted = f"not {entry.name} and {', '.join(manifest.contract.outputs)}"
+        raise _unlike(file, manifest, f"it takes {', '.join(inputs)} and gives {', '.join(outputs)}, {wanted}")
+    image = tuple(engine.get_tensor_shape(entry.name))[1:]
+    batches = tuple(next(iter(shape)) for shape in engine.get_tensor_profile_shape(entry.name, 0))
+    if image != entry.shape or batches != manifest.batch:
+        reason = f"it takes batches of {batches} (smallest, optimal, largest) of images of {image}"
+        raise _unlike(file, manifest, f"{reason}, not {manifest.batch} of {entry.shape}")
+
+
+def _unlike(file: Path, manifest: EngineManifest, reason: str) -> ModelError:
+    again = manifest.deferred or rebuild(manifest)
+    return ModelError(f"'{file}' is not the engine that its manifest describes: {reason}; build it with: {again}")
 
 
 def _context(engine: Any, file: Path) -> Any:

@@ -12,6 +12,8 @@ from capsedge.contract import Contract
 from capsedge.errors import ModelError
 from capsedge.runtime.feeds import Arrays
 
+OUTPUTS = ("lengths", "poses", "reconstruction")
+
 
 @dataclass(frozen=True)
 class Outputs:
@@ -21,10 +23,14 @@ class Outputs:
         lengths: float32 [batch, classes], how strongly each class is present, 0 to 1. They are independent, two
             classes can both be there: never softmax them.
         poses: float32 [batch, classes, dim], the class capsules.
+        reconstruction: float32 [batch, height, width, channels] of 0 to 1, what the decoder draws of the longest
+            capsule; [batch, labels, height, width, channels] where an image shows several classes, the longest
+            first. None where the model has no decoder.
     """
 
     lengths: NDArray[np.float32]
     poses: NDArray[np.float32]
+    reconstruction: NDArray[np.float32] | None = None
 
 
 class Session(Protocol):
@@ -76,18 +82,18 @@ class Session(Protocol):
         contract = contract_needed(self)
         _check_images(self, contract, images)
         outputs = self.run_raw({contract.input.name: images})
-        try:
-            lengths, poses = outputs["lengths"], outputs["poses"]
-        except KeyError as error:
-            raise ModelError(
-                f"'{self.name}' must give 'lengths' and 'poses', it gives {', '.join(outputs)}: export it again"
-            ) from error
+        promised = dict.fromkeys(("lengths", "poses", *contract.outputs))
+        if not promised.keys() <= outputs.keys():
+            names = " and ".join(f"'{name}'" for name in promised)
+            raise ModelError(f"'{self.name}' must give {names}, it gives {', '.join(outputs)}: export it again")
+        lengths = outputs["lengths"]
         if lengths.shape != (len(images), len(contract.classes)):
             raise ModelError(
                 f"'{self.name}' must give lengths of {len(contract.classes)} classes for {len(images)} images, "
                 f"it gave an array of {list(lengths.shape)}: export it again"
             )
-        return Outputs(lengths.astype(np.float32, copy=False), poses.astype(np.float32, copy=False))
+        given = {name: outputs[name].astype(np.float32, copy=False) for name in OUTPUTS if name in outputs}
+        return Outputs(**given)
 
     def __enter__(self) -> Self:
         return self

@@ -4,10 +4,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from capsedge.contract import Contract, Golden, seal_holds, unpack_images
+from capsedge.contract import Contract, Golden, unpack_images
 from capsedge.errors import ModelError
 from capsedge.onnx_file import read_onnx_file
 from capsedge.runtime.batches import run_batches
+from capsedge.runtime.integrity import altered_weights, check_onnx
 from capsedge.runtime.session import Session, contract_needed
 from capsedge.scoring import wrong_answers
 
@@ -97,17 +98,8 @@ def _sample_problems(golden: Golden, largest: float | None, same: NDArray[np.boo
 
 
 def _altered(session: Session, contract: Contract) -> tuple[tuple[str, ...], list[str]]:
-    """Name the weights that are not the contract's, and say in words whether the graph and the contract are."""
+    """Name the weights that are not the contract's, and say in words what the hashes of an ONNX file tell."""
     if session.file.suffix != ".onnx":
         return (), []
     file = read_onnx_file(session.file)
-    problems = [] if seal_holds(file) else ["its contract was altered"]
-    if file.graph_sha256 == contract.graph_sha256:
-        return (), problems
-    names = sorted(
-        name
-        for name in file.weights_sha256.keys() | contract.weights_sha256.keys()
-        if file.weights_sha256.get(name) != contract.weights_sha256.get(name)
-    )
-    what = f"its weights {', '.join(names)} were altered" if names else "its graph was altered, its weights were not"
-    return tuple(names), [*problems, what]
+    return altered_weights(file, contract), [check.said for check in check_onnx(file, contract) if not check.holds]

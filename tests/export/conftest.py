@@ -1,12 +1,18 @@
 """One run of each sort, trained on the shipped subset and exported once for all tests of this folder."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
+from numpy.typing import NDArray
 
 from capsedge.export import export_run
 from capsedge.training import Run
+from tests.export.exact import patchwork
+from tests.export.graphs import graph_of, random_network
 from tests.tiny import tiny_recipe, train_tiny
 
 
@@ -35,3 +41,28 @@ def exported(exported_once: Run, tmp_path: Path) -> Run:
     """A copy of the exported run, to be corrupted at will."""
     shutil.copytree(exported_once.path, tmp_path / "tiny")
     return Run(tmp_path / "tiny")
+
+
+@pytest.fixture(scope="session")
+def graph() -> onnx.ModelProto:
+    """The fp32 graph of a collapsed network; nobody may change it."""
+    return graph_of(random_network())
+
+
+@pytest.fixture(scope="session")
+def images() -> NDArray[np.uint8]:
+    """Forty images of random patches, the first black, the second white."""
+    return patchwork(40, 28, 1, seed=0)
+
+
+@pytest.fixture(scope="session")
+def run() -> Callable[[onnx.ModelProto, NDArray[np.uint8]], NDArray[np.float32]]:
+    """Lengths by ONNX Runtime on the CPU."""
+    import onnxruntime
+
+    def lengths(model: onnx.ModelProto, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+        result: NDArray[np.float32] = session.run(["lengths"], {"image": images})[0]
+        return result
+
+    return lengths

@@ -12,18 +12,27 @@ from capsedge.models import CapsNet, squash, squashed_length
 
 def exact_lengths(network: CapsNet, images: NDArray[np.uint8]) -> NDArray[np.float64]:
     """What the network gives for raw images, [images, classes]; the network is in float64 afterwards."""
+    lengths: NDArray[np.float64] = squashed_length(_capsules(network, images)).numpy()
+    return lengths
+
+
+def exact_poses(network: CapsNet, images: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Its squashed class capsules, [images, classes, class_dim]; the network is in float64 afterwards."""
+    poses: NDArray[np.float64] = squash(_capsules(network, images)).numpy()
+    return poses
+
+
+@torch.no_grad()
+def _capsules(network: CapsNet, images: NDArray[np.uint8]) -> torch.Tensor:
+    """Class capsules before squash, in float64."""
     network.double()
     primary = network.primary
-    with torch.no_grad():
-        pixels = torch.from_numpy(images).permute(0, 3, 1, 2).double() / 255
-        maps = primary.conv(network.activation(network.conv(network.prepare(pixels))))
-        count, channels, rows, columns = maps.shape
-        # Capsule t * positions + p, component d, is channel t * dim + d at position p.
-        capsules = maps.view(count, channels // primary.dim, primary.dim, rows * columns).transpose(2, 3)
-        lengths: NDArray[np.float64] = squashed_length(
-            network.route(squash(capsules.reshape(count, -1, primary.dim)))
-        ).numpy()
-    return lengths
+    pixels = torch.from_numpy(images).permute(0, 3, 1, 2).double() / 255
+    maps = primary.conv(network.activation(network.conv(network.prepare(pixels))))
+    count, channels, rows, columns = maps.shape
+    # Capsule t * positions + p, component d, is channel t * dim + d at position p.
+    capsules = maps.view(count, channels // primary.dim, primary.dim, rows * columns).transpose(2, 3)
+    return network.route(squash(capsules.reshape(count, -1, primary.dim)))
 
 
 def patchwork(count: int, side: int, channels: int, seed: int) -> NDArray[np.uint8]:

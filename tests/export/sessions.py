@@ -1,7 +1,19 @@
-"""What stands in for a file in tests of the gate: a session whose lengths a test decides."""
+"""What stands in for a file in tests of the gate: sessions whose answers a test decides."""
 
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from capsedge.contract import Contract
+from capsedge.models import CapsNet
 from capsedge.runtime.feeds import Arrays
-from capsedge.runtime.session import Session
+from capsedge.runtime.session import Outputs, Session, check_batch
+
+Images = NDArray[np.uint8]
+Lie = Callable[[Images, Outputs], None]  # changes the outputs in place
 
 
 class LengthsOnly(Session):
@@ -15,3 +27,39 @@ class LengthsOnly(Session):
 
     def close(self) -> None:
         pass
+
+
+def no_lie(images: Images, outputs: Outputs) -> None:
+    pass
+
+
+class FakeSession(LengthsOnly):
+    """A file in name only: it says what the network says, but for a lie; `batches` are those that it was given."""
+
+    name, file, provider = "fake", Path("fake.onnx"), "fake"
+
+    def __init__(
+        self,
+        network: CapsNet,
+        contract: Contract | None,
+        lie: Lie = no_lie,
+        *,
+        batch_limits: tuple[int, int] | None = None,
+        draw: Callable[[torch.Tensor, torch.Tensor], NDArray[np.float32]] | None = None,
+    ) -> None:
+        self.network = network
+        self.contract = contract
+        self.lie = lie
+        self.batch_limits = batch_limits
+        self.draw = draw
+        self.batches: list[int] = []
+
+    def run(self, images: Images) -> Outputs:
+        check_batch(self, len(images))
+        self.batches.append(len(images))
+        with torch.no_grad():
+            capsules = self.network(torch.from_numpy(images).permute(0, 3, 1, 2) / 255)
+            drawn = None if self.draw is None else self.draw(capsules.lengths, capsules.poses)
+        outputs = Outputs(capsules.lengths.numpy(), capsules.poses.numpy(), drawn)
+        self.lie(images, outputs)
+        return outputs

@@ -27,7 +27,9 @@ def test_it_holds_one_constant_for_b_and_w(trained: Run) -> None:
 def test_raw_images_are_scaled_and_turned_inside(trained: Run) -> None:
     network = trained.load_best()
     raw = torch.randint(0, 256, (3, 28, 28, 1), dtype=torch.uint8)
-    lengths, poses = Deployable(collapse(network))(raw)
+    module = Deployable(collapse(network))
+    lengths, poses = module(raw)
+    assert module.outputs == ("lengths", "poses")
     expected = network(raw.permute(0, 3, 1, 2).float() / 255)
     torch.testing.assert_close(lengths, expected.lengths, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(poses, expected.poses, atol=1e-5, rtol=1e-4)

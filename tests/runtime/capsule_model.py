@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from capsedge.contract import Contract, Fit, Golden, Input, Verdict, pack_images, sealed
+from capsedge.contract import Contract, Fit, Golden, Input, Layer, Verdict, pack_images, sealed
 from capsedge.onnx_file import read_onnx_file
 
 CLASSES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
@@ -104,8 +104,8 @@ def save(model: onnx.ModelProto, file: Path, *, count: int = 5, labels: int = 1)
         recipe="none",
         routing="l2",
         collapsed=True,
-        precision={"conv1": "fp32"},
-        verdict=Verdict("accepted", "CPUExecutionProvider", count, 0.0, 1.0),
+        layers=(Layer(name="conv1", op="Conv", type="fp32", output="fp32", flops=2, parameters=1),),
+        verdict=Verdict(status="accepted", provider="CPUExecutionProvider", images=count),
         golden=Golden(
             images=pack_images(batch),
             labels=tuple(row[0] if labels == 1 else tuple(row) for row in longest[:, :labels].tolist()),

@@ -91,7 +91,15 @@ class HostCuda(ModuleType):
         return Status(2 if call == self._fail else 0)
 
 
-def tensorrt(release: str, model: Path, cuda: HostCuda, *, loads: bool = True, has_memory: bool = True) -> ModuleType:
+def tensorrt(
+    release: str,
+    model: Path,
+    cuda: HostCuda,
+    *,
+    loads: bool = True,
+    has_memory: bool = True,
+    profile: tuple[int, int, int] = (1, 1, 16),
+) -> ModuleType:
     """Build a stand-in of one release whose every engine computes `model`.
 
     Args:
@@ -100,6 +108,7 @@ def tensorrt(release: str, model: Path, cuda: HostCuda, *, loads: bool = True, h
         cuda: Whose addresses the engine reads and writes.
         loads: Whether deserializing succeeds.
         has_memory: Whether there is memory for an execution context.
+        profile: Smallest, optimal and largest batch that every engine was built for.
     """
     names = json.loads((API / f"{release}.json").read_text())
     api = {name: frozenset(members) for name, members in names.items()}
@@ -174,6 +183,10 @@ def tensorrt(release: str, model: Path, cuda: HostCuda, *, loads: bool = True, h
 
         def get_tensor_shape(self, name: str) -> tuple[int, ...]:
             return shapes[name]
+
+        def get_tensor_profile_shape(self, name: str, index: int) -> list[tuple[int, ...]]:
+            assert (name, index) == ("image", 0)
+            return [(batch, *shapes[name][1:]) for batch in profile]
 
         def create_execution_context(self) -> IExecutionContext | None:
             return IExecutionContext() if has_memory else None

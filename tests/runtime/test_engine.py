@@ -3,81 +3,28 @@
 Nothing here proves that an engine runs on hardware; the guide to checking that on a GPU is capsedge verify.
 """
 
-import hashlib
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
-from capsedge.contract import Contract, EngineManifest, contract_of, encode
-from capsedge.errors import MissingExtra, ModelError, ProviderError
-from capsedge.onnx_file import read_onnx_file
-from capsedge.runtime.engine import manifest_path
+from capsedge.contract import Contract
+from capsedge.errors import ModelError, ProviderError
 from capsedge.runtime.open import open_session
 from capsedge.runtime.verify import verify
 from tests.runtime.capsule_model import evaluate, images
-from tests.runtime.fake_tensorrt import RELEASES, HostCuda, tensorrt
+from tests.runtime.engines import DEFERRED, RTX, Build, Install, build, contract, install
+from tests.runtime.fake_tensorrt import RELEASES, HostCuda
 
-RTX = next(release for release in RELEASES if release.startswith("tensorrt_rtx"))
-
-Build = Callable[..., Path]
-
-
-@pytest.fixture
-def contract(good: Path) -> Contract:
-    read = contract_of(read_onnx_file(good), source=str(good))
-    assert read is not None
-    return read
-
-
-@pytest.fixture
-def build(tmp_path: Path, contract: Contract) -> Build:
-    """Write an engine file and its manifest, as export does."""
-
-    def write(release: str = RTX, **changes: Any) -> Path:
-        file = tmp_path / "model.engine"
-        file.write_bytes(b"a serialized engine")
-        package, version = release.split("-")
-        fields: dict[str, Any] = {
-            "engine_sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
-            "package": package,
-            "package_version": version,
-            "targets": ("sm86",),
-            "batch": (1, 1, 16),
-            "build_seconds": 1.0,
-            "size_bytes": file.stat().st_size,
-            "precision": {},
-            "contract": contract,
-        }
-        manifest_path(file).write_text(encode(EngineManifest(**fields | changes)))
-        return file
-
-    return write
-
-
-@pytest.fixture
-def install(good: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., HostCuda]:
-    """Put stand-ins for CUDA and for one release of TensorRT in the place of the real ones."""
-
-    def put(release: str = RTX, *, devices: int = 1, fail: str = "", **tensorrt_options: bool) -> HostCuda:
-        cuda = HostCuda(devices, fail)
-        for parent in ("cuda", "cuda.bindings"):
-            monkeypatch.setitem(sys.modules, parent, ModuleType(parent))
-        monkeypatch.setitem(sys.modules, "cuda.bindings.runtime", cuda)
-        package = tensorrt(release, good, cuda, **tensorrt_options)
-        monkeypatch.setitem(sys.modules, package.__name__, package)
-        return cuda
-
-    return put
+__all__ = ["build", "contract", "install"]
 
 
 @pytest.mark.parametrize("release", RELEASES)
 def test_an_engine_runs_with_the_names_of_every_release(
-    release: str, good: Path, build: Build, install: Callable[..., HostCuda]
+    release: str, good: Path, build: Build, install: Install
 ) -> None:
     cuda = install(release)
     lengths, poses = evaluate(good, images(3, seed=5))
@@ -92,9 +39,7 @@ def test_an_engine_runs_with_the_names_of_every_release(
     assert cuda.memory == {}
 
 
-def test_the_input_is_copied_before_the_run_and_the_outputs_after_it(
-    build: Build, install: Callable[..., HostCuda]
-) -> None:
+def test_the_input_is_copied_before_the_run_and_the_outputs_after_it(build: Build, install: Install) -> None:
     cuda = install()
     with open_session(build()) as session:
         cuda.calls.clear()
@@ -104,7 +49,7 @@ def test_the_input_is_copied_before_the_run_and_the_outputs_after_it(
     assert run == ["cudaMemcpyAsync 1", "execute", "cudaMemcpyAsync 2", "cudaMemcpyAsync 2", "cudaStreamSynchronize"]
 
 
-def test_the_golden_sample_of_an_engine_is_replayed(build: Build, install: Callable[..., HostCuda]) -> None:
+def test_the_golden_sample_of_an_engine_is_replayed(build: Build, install: Install) -> None:
     install()
     with open_session(build()) as session:
         found = verify(session)
@@ -113,7 +58,7 @@ def test_the_golden_sample_of_an_engine_is_replayed(build: Build, install: Calla
     assert found.images == 5
 
 
-def test_closing_twice_frees_once(build: Build, install: Callable[..., HostCuda]) -> None:
+def test_closing_twice_frees_once(build: Build, install: Install) -> None:
     cuda = install()
     session = open_session(build())
     session.close()
@@ -123,7 +68,7 @@ def test_closing_twice_frees_once(build: Build, install: Callable[..., HostCuda]
     assert cuda.calls.count("cudaStreamDestroy") == 1
 
 
-def test_made_up_inputs_have_the_engines_shape(build: Build, install: Callable[..., HostCuda]) -> None:
+def test_made_up_inputs_have_the_engines_shape(build: Build, install: Install) -> None:
     install()
     with open_session(build()) as session:
         feeds = session.feeds(4)
@@ -133,15 +78,13 @@ def test_made_up_inputs_have_the_engines_shape(build: Build, install: Callable[.
     assert outputs["poses"].shape == (4, 10, 16)
 
 
-def test_a_batch_beyond_the_profile_is_refused(build: Build, install: Callable[..., HostCuda]) -> None:
+def test_a_batch_beyond_the_profile_is_refused(build: Build, install: Install) -> None:
     install()
     with open_session(build()) as session, pytest.raises(ModelError, match="takes batches of 1 to 16, 17 was given"):
         session.run(images(17))
 
 
-def test_other_inputs_than_the_engines_are_refused_before_they_reach_the_gpu(
-    build: Build, install: Callable[..., HostCuda]
-) -> None:
+def test_other_inputs_than_the_engines_are_refused_before_they_reach_the_gpu(build: Build, install: Install) -> None:
     cuda = install()
     with open_session(build()) as session:
         cuda.calls.clear()
@@ -150,94 +93,86 @@ def test_other_inputs_than_the_engines_are_refused_before_they_reach_the_gpu(
         assert cuda.calls == []
 
 
-def test_a_run_that_tensorrt_refuses_is_an_error(build: Build, install: Callable[..., HostCuda]) -> None:
+def test_a_run_that_tensorrt_refuses_is_an_error(build: Build, install: Install) -> None:
     install()
     with open_session(build()) as session, pytest.raises(ModelError, match="failed to run: TensorRT says nothing"):
         session.run(images(13))
 
 
-def test_an_engine_without_its_manifest_says_which_file_to_copy(build: Build) -> None:
-    file = build()
-    manifest_path(file).unlink()
-
-    with pytest.raises(ModelError, match=r"needs its manifest 'model\.engine\.json' beside it, .* copy both files"):
-        open_session(file)
-
-
-def test_an_altered_engine_is_refused(build: Build) -> None:
-    file = build()
-    file.write_bytes(b"a serialised engine")
-
-    with pytest.raises(ModelError, match=r"is not the engine that its manifest describes .* copy both files again"):
-        open_session(file)
-
-
-def test_an_engine_of_another_release_says_what_to_rebuild(build: Build, install: Callable[..., HostCuda]) -> None:
-    install()
-    file = build(package_version="1.6.0")
-
-    with pytest.raises(
-        ModelError,
-        match=r"was built by tensorrt_rtx 1\.6\.0 and loads in no other release, here is 1\.7\.1\.116: build it "
-        r"again with capsedge export --trt, or pip install 'tensorrt_rtx==1\.6\.0'",
-    ):
-        open_session(file)
-
-
-@pytest.mark.parametrize(
-    ("release", "way_out"),
-    [(RTX, r"pip install 'tensorrt_rtx==1\.7\.1\.116'"), ("tensorrt-10.3.0", r"install TensorRT 10\.3\.0")],
-)
-def test_a_missing_tensorrt_is_named_with_its_release(
-    release: str, way_out: str, build: Build, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, release.split("-", maxsplit=1)[0], None)
-
-    with pytest.raises(ProviderError, match=rf"needs {release.replace('-', ' ')}, which does not load .*: {way_out}"):
-        open_session(build(release))
-
-
-def test_a_missing_cuda_python_names_the_extra(
-    build: Build, install: Callable[..., HostCuda], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    install()
-    monkeypatch.setitem(sys.modules, "cuda.bindings.runtime", None)
-
-    with pytest.raises(MissingExtra, match=r"pip install 'capsedge\[trt\]'"):
-        open_session(build())
-
-
-@pytest.mark.parametrize(
-    ("options", "said"), [({"devices": 0}, "no device"), ({"fail": "cudaGetDeviceCount"}, "cudaError2")]
-)
-def test_no_gpu_is_an_error_in_one_line(
-    options: dict[str, Any], said: str, build: Build, install: Callable[..., HostCuda]
-) -> None:
-    install(**options)
-
-    with pytest.raises(ProviderError, match=f"an NVIDIA GPU with its driver is needed, and CUDA says '{said}'"):
-        open_session(build())
-
-
-def test_an_engine_for_another_gpu_says_for_which(build: Build, install: Callable[..., HostCuda]) -> None:
+def test_an_engine_that_does_not_load_says_what_tensorrt_says(build: Build, install: Install) -> None:
     install(loads=False)
 
     with pytest.raises(
         ModelError,
-        match=r"was built for sm86 and does not load on Stand-in \(sm87\): build it again for this GPU with capsedge "
-        r"export --trt \(TensorRT says: Serialization assertion failed\.\)",
+        match=r"does not load on Stand-in \(sm87\): TensorRT says: Serialization assertion failed\.; build it again "
+        r"for this GPU and this release with: capsedge export .* --trt-target sm87 --trt-batch 1,1,16$",
     ):
         open_session(build())
 
 
-def test_a_full_gpu_is_an_error_in_one_line(build: Build, install: Callable[..., HostCuda]) -> None:
+def test_an_engine_says_where_it_was_built_if_that_was_another_gpu(build: Build, install: Install) -> None:
+    install("tensorrt-11.4.0")
+    with open_session(build("tensorrt-11.4.0", gpu="Orin NX")) as session:
+        assert session.provider == "tensorrt 11.4.0 on Stand-in (built on Orin NX)"
+
+
+@pytest.mark.parametrize("release", [release for release in RELEASES if release != RTX])
+def test_an_engine_that_somebody_else_built_runs_and_says_so(
+    release: str, good: Path, build: Build, install: Install
+) -> None:
+    install(release)
+    file = build(release, **DEFERRED)
+    file.write_bytes(b"built on the board by trtexec")
+
+    with open_session(file) as session:
+        assert session.provider == (
+            f"{release.replace('-', ' ')} on Stand-in (engine not built by capsedge: its hash and release are not "
+            "recorded)"
+        )
+        np.testing.assert_array_equal(session.run(images(2)).lengths, evaluate(good, images(2))[0])
+        assert verify(session).ok
+
+
+@pytest.mark.parametrize(
+    ("changes", "profile", "reason"),
+    [
+        ({}, (1, 1, 8), r"it takes batches of \(1, 1, 8\) .* not \(1, 1, 16\) of \(28, 28, 1\)"),
+        ({"height": 32}, (1, 1, 16), r".* of images of \(28, 28, 1\), not \(1, 1, 16\) of \(32, 28, 1\)"),
+        ({"name": "photo"}, (1, 1, 16), r"it takes image and gives lengths, poses, not photo and lengths, poses"),
+    ],
+)
+def test_an_engine_that_somebody_else_built_must_have_the_manifests_tensors(
+    changes: dict[str, Any],
+    profile: tuple[int, int, int],
+    reason: str,
+    build: Build,
+    contract: Contract,
+    install: Install,
+) -> None:
+    cuda = install("tensorrt-10.3.0", profile=profile)
+    other = msgspec.structs.replace(contract, input=msgspec.structs.replace(contract.input, **changes))
+
+    with pytest.raises(ModelError, match=rf"is not the engine that .* describes: {reason}; build it with: trtexec "):
+        open_session(build("tensorrt-10.3.0", **DEFERRED, contract=other))
+    assert cuda.memory == {}
+
+
+def test_an_engine_without_a_promised_output_is_refused(build: Build, contract: Contract, install: Install) -> None:
+    install()
+    drawing = msgspec.structs.replace(contract, outputs=("lengths", "poses", "reconstruction"))
+
+    with pytest.raises(ModelError, match="gives lengths, poses, not image and lengths, poses, reconstruction"):
+        open_session(build(contract=drawing))
+
+
+def test_a_full_gpu_is_an_error_in_one_line(build: Build, install: Install) -> None:
     install(has_memory=False)
 
     with pytest.raises(ProviderError, match="the GPU has no memory left to run it: free some and try again"):
         open_session(build())
 
 
-def test_what_was_allocated_is_freed_when_loading_fails(build: Build, install: Callable[..., HostCuda]) -> None:
+def test_what_was_allocated_is_freed_when_loading_fails(build: Build, install: Install) -> None:
     cuda = install(fail="cudaMalloc")
 
     with pytest.raises(ProviderError, match="CUDA failed with cudaError2"):
@@ -269,7 +204,7 @@ def test_the_real_cuda_runtime_takes_what_the_engine_gives_it() -> None:
 
 
 def test_the_real_tensorrt_gives_its_reason_to_our_logger(
-    build: Build, install: Callable[..., HostCuda], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    build: Build, install: Install, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """The real library as far as it goes without a GPU: the bytes are no engine, and it says so."""
     real = pytest.importorskip("tensorrt_rtx")

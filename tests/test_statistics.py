@@ -6,7 +6,7 @@ from math import comb, sqrt
 import numpy as np
 import pytest
 
-from capsedge.reproduce.statistics import mean_and_spread, paired_difference, standard_error
+from capsedge.statistics import mean_and_spread, paired_difference, standard_error
 
 
 def test_mean_and_spread_are_the_textbook_s() -> None:

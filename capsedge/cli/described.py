@@ -1,0 +1,214 @@
+"""A contract in words: rows of a name and what there is to say, for `capsedge inspect`."""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from capsedge.cli.console import percent
+from capsedge.contract import Contract, EngineManifest, Verdict
+from capsedge.runtime.inspection import Inspection
+from capsedge.statistics import Difference
+
+_MEANINGS = {
+    "lengths": "how strongly each class is present, 0 to 1",
+    "poses": "the class capsules",
+    "reconstruction": "what the decoder draws of the longest capsules, 0 to 1",
+}
+_FRAMES = {
+    "pad": "scaled ({}) as a whole, undistorted, on black",
+    "crop": "scaled ({}) to fill the frame, undistorted; what hangs over is cut",
+    "stretch": "stretched ({}) to the frame",
+}
+_VERDICTS = {"accepted": "green", "rejected": "bold red", "not executed here": "yellow"}
+_CHECKS = {True: "green", False: "bold red", None: "yellow"}
+_SHARES = ("top1_agreement", "error")
+_FIGURES = {"top1_agreement": "same answer", "error_change": "change of the error, points"}
+
+
+class Row(NamedTuple):
+    """A line of a description.
+
+    Attributes:
+        name: What it is about.
+        value: What there is to say.
+        style: Of rich.
+    """
+
+    name: str
+    value: str
+    style: str = ""
+
+
+def heading(found: Inspection) -> str:
+    """The name of a model: the built-in one's, its run's, or its file's."""
+    if found.model != found.file:
+        return found.model
+    return Path(found.file).name if found.promises is None else found.promises.name
+
+
+def the_file(found: Inspection) -> Iterator[Row]:
+    """What the file is, and the most important of its contract."""
+    contract = found.promises
+    for problem in found.problems:
+        yield Row("ALTERED", problem, "bold red")
+    yield Row("file", found.file)
+    yield Row("size", "not built yet" if found.size_bytes is None else in_bytes(found.size_bytes))
+    if found.beside:
+        yield Row("beside it", ", ".join(found.beside))
+    if contract is None:
+        yield Row("weights", f"{len(found.weights_bytes)}, {in_bytes(sum(found.weights_bytes.values()))}")
+        yield Row("contract", "none: the file was not made by capsedge export", "yellow")
+        yield Row("missing", "class names, image size, what the outputs mean, scores, golden sample, hashes")
+        return
+    verdict = contract.verdict
+    yield (
+        Row("gate", verdict.status, _VERDICTS[verdict.status])
+        if verdict
+        else Row("gate", "has not seen it", "yellow")
+    )
+    yield Row("precision", precision(contract))
+    yield Row("cost", f"{rounded(contract.flops)}FLOPs for one image")
+    yield Row("parameters", f"{contract.parameters:,} in {len(contract.layers)} layers, without their biases")
+
+
+def its_use(contract: Contract) -> Iterator[Row]:
+    """What the model takes and gives."""
+    given = contract.input
+    colours = "RGB" if given.channels == 3 else "grey"
+    yield Row("input", f"{given.name}, uint8 [batch, {_listed(given.shape)}], {colours} of 0 to 255")
+    yield Row("other images", f"are {_FRAMES[contract.fit.frame].format(contract.fit.resize)}")
+    for name in contract.outputs:
+        meaning = _MEANINGS.get(name, "unknown to this capsedge")
+        yield Row("output", f"{name}, float32 [batch, {_listed(_axes(contract, name))}]: {meaning}")
+    yield Row(f"{len(contract.classes)} classes", ", ".join(contract.classes))
+    several = f"the classes of the {contract.labels} longest capsules"
+    yield Row("answer", "the class of the longest capsule" if contract.labels == 1 else several)
+    way = "collapsed into constant weights" if contract.collapsed else "done anew for each image"
+    yield Row("routing", f"{contract.routing}, {way}")
+    if contract.calibration:
+        yield Row("calibration", contract.calibration)
+
+
+def its_engine(manifest: EngineManifest) -> Iterator[Row]:
+    """What an engine was built by and for."""
+    if manifest.deferred:
+        yield Row("build it with", manifest.deferred, "yellow")
+    yield Row("built by", f"{manifest.package} {manifest.package_version}".rstrip())
+    yield Row("for", ", ".join(manifest.targets) or "the GPUs that the package takes by default")
+    if manifest.gpu or manifest.platform:
+        yield Row("on", ", ".join(filter(None, (manifest.gpu, manifest.platform))))
+    if manifest.hardware_compatible:
+        yield Row("compatible", "with other GPUs, from sm80 on")
+    smallest, optimal, largest = manifest.batch
+    yield Row("batch", f"{smallest} to {largest}, best {optimal}")
+    if manifest.workspace_mb is not None:
+        yield Row("workspace", f"{manifest.workspace_mb} MiB")
+    if not manifest.deferred:
+        yield Row("build time", f"{manifest.build_seconds:.1f} s")
+        types = Counter(manifest.precision.values()).most_common()
+        yield Row("its layers", ", ".join(f"{count} {kind}" for kind, count in types))
+    for warning in manifest.warnings:
+        yield Row("note", warning, "yellow")
+
+
+def its_verdict(verdict: Verdict) -> Iterator[Row]:
+    """What the gate says in words."""
+    where = f" on {verdict.provider}" if verdict.provider else ""
+    images = f", {verdict.images:,} validation images" if verdict.images else ""
+    yield Row("verdict", f"{verdict.status}{where}{images}", _VERDICTS[verdict.status])
+    for reason in verdict.reasons:
+        yield Row("because", reason, "red")
+    if verdict.starts_at:
+        yield Row("it starts at", verdict.starts_at)
+    for remark in verdict.remarks:
+        yield Row("note", remark)
+
+
+def its_figures(verdict: Verdict) -> Iterator[tuple[str, str, str]]:
+    """Each figure of a verdict: its name, what was measured, and its limit."""
+    measured = {name: _measured(name, getattr(verdict, name)) for name in verdict.__struct_fields__}
+    for name in dict.fromkeys((*measured, *verdict.limits)):
+        limit = _limit(name, verdict.limits[name]) if name in verdict.limits else ""
+        if measured.get(name) or limit:
+            yield _FIGURES.get(name, name.replace("_", " ")), measured.get(name, ""), limit
+
+
+def its_origin(contract: Contract) -> Iterator[Row]:
+    """Where a model comes from."""
+    golden = contract.golden
+    yield Row("run", contract.name)
+    yield Row("recipe", contract.recipe)
+    yield Row("trained on", contract.data)
+    yield Row("golden sample", f"{len(golden.labels)} images, lengths within {golden.tolerance:g}")
+    yield Row("made with", ", ".join(f"{name} {version}" for name, version in contract.versions.items()))
+
+
+def its_hashes(found: Inspection) -> Iterator[Row]:
+    """What the hashes say, and the one by which the graph is known."""
+    for check in found.checks:
+        yield Row(check.what, check.said, _CHECKS[check.holds])
+    if found.promises is not None:
+        yield Row("graph SHA-256", found.promises.graph_sha256)
+
+
+def precision(contract: Contract) -> str:
+    """The types that the layers compute in, with their shares."""
+    count = len(contract.layers)
+    if not contract.layers:
+        return "unknown: the contract names no layer"
+    return "; ".join(
+        f"{kind}: {round(share.layers * count)} of {count} layers, {share_of(share.flops)} of the FLOPs"
+        for kind, share in contract.shares.items()
+    )
+
+
+def share_of(share: float) -> str:
+    """A share of 0 to 1 as a percentage, in one decimal."""
+    return f"{100 * share:.1f} %"
+
+
+def in_bytes(size: int) -> str:
+    """A size in bytes as a person says it."""
+    return f"{rounded(size)}B" if size >= 1000 else f"{size} bytes"
+
+
+def rounded(count: int) -> str:
+    """A large number in three digits and its unit, ready to be followed by what is counted."""
+    for unit, factor in (("G", 10**9), ("M", 10**6), ("k", 10**3)):
+        if count >= factor:
+            digits = count / factor
+            return f"{digits:.{2 if digits < 10 else 1 if digits < 100 else 0}f} {unit}"
+    return f"{count} "
+
+
+def _listed(values: tuple[object, ...]) -> str:
+    return ", ".join(map(str, values))
+
+
+def _axes(contract: Contract, name: str) -> tuple[object, ...]:
+    """An output's axes after the batch, in words where the contract does not hold them."""
+    if name in contract.shapes:
+        return contract.shapes[name]
+    classes = len(contract.classes)
+    return {"lengths": (classes,), "poses": (classes, "dim")}.get(name, ("...",))
+
+
+def _measured(name: str, value: object) -> str:
+    """A figure of a verdict in words; "" of what is none, or was not measured."""
+    if isinstance(value, Difference):
+        return f"{_points(value.mean)} ({_points(value.low)} to {_points(value.high)})"
+    if not isinstance(value, float):
+        return ""
+    return percent(value) if name in _SHARES else f"{value:.2g}"
+
+
+def _limit(name: str, limit: float) -> str:
+    if name == "error_change":
+        return f"at most {_points(limit)}"
+    return f"at least {percent(limit)}" if name == "top1_agreement" else f"at most {limit:g}"
+
+
+def _points(change: float) -> str:
+    """A change of an error in points of a percent, with its sign."""
+    return f"{100 * change:+.2f}"

@@ -1,0 +1,166 @@
+"""The intermediate results of two graphs on the same images, and how far they are from each other."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from capsedge.errors import ModelError
+from capsedge.runtime.feeds import Arrays
+from capsedge.runtime.placement import CPU, reason
+from capsedge.runtime.wheels import load_onnxruntime
+
+# A tensor that one of these makes stands for the tensor that it reads.
+STAND_INS = ("Cast", "QuantizeLinear", "DequantizeLinear")
+PAIR = 2  # images a run: memory stays small, and a batch axis of 1 that is baked in does not run
+
+_FLOATS = ("tensor(float)", "tensor(float16)", "tensor(double)")
+
+
+class Graph:
+    """An ONNX graph whose tensors can be asked for by name.
+
+    Attributes:
+        makers: The node that makes each tensor, in the order of the graph.
+        outputs: Names of the graph's outputs.
+        constants: Names of its initializers.
+    """
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        self.model = model
+        self.makers: dict[str, onnx.NodeProto] = {
+            name: node for node in model.graph.node for name in node.output if name
+        }
+        self.outputs = [output.name for output in model.graph.output]
+        self.constants = {constant.name for constant in model.graph.initializer}
+        self._readers: dict[str, list[str]] = {}
+        for node in model.graph.node:
+            if node.op_type in STAND_INS:
+                self._readers.setdefault(node.input[0], []).append(node.output[0])
+
+    @property
+    def batch(self) -> int | None:
+        """The batch that the graph is bound to, or None where it is free."""
+        return self.model.graph.input[0].type.tensor_type.shape.dim[0].dim_value or None
+
+    def stand_ins(self, name: str, *, until: Iterable[str]) -> Iterator[str]:
+        """What stands for a tensor: itself after casts and quantization, up to the tensors `until`."""
+        for reader in self._readers.get(name, []):
+            if reader not in until:
+                yield reader
+                yield from self.stand_ins(reader, until=until)
+
+    def chain(self, name: str) -> list[str]:
+        """A tensor and what it stands for, the first computed first."""
+        found = [name]
+        while found[0] in self.makers and self.makers[found[0]].op_type in STAND_INS:
+            found.insert(0, self.makers[found[0]].input[0])
+        return found
+
+    def origin(self, name: str) -> onnx.NodeProto:
+        """The node that computes a tensor, before it was cast and quantized."""
+        return self.makers[next(each for each in self.chain(name) if each in self.makers)]
+
+    def weight(self, node: onnx.NodeProto) -> str:
+        """The name of a node's weight, stored or dequantized; "" where it has none."""
+        name = self.chain(node.input[1])[0] if len(node.input) > 1 else ""
+        return name if name in self.constants else ""
+
+
+@dataclass
+class Difference:
+    """How far a tensor is from the one that it stands for, summed over images.
+
+    Attributes:
+        largest: Largest absolute difference of a number; infinite where one is none, or the shapes differ.
+        squares: Sum of the squared differences.
+        norm: Sum of the squares of the numbers it should have.
+    """
+
+    largest: float = 0.0
+    squares: float = 0.0
+    norm: float = 0.0
+
+    def add(self, wanted: NDArray[Any], given: NDArray[Any]) -> None:
+        """Take another run's tensors into account."""
+        if wanted.shape != given.shape:
+            self.largest = np.inf
+            return
+        wanted = wanted.astype(np.float64)
+        difference = given - wanted
+        largest = float(np.abs(difference).max(initial=0.0))
+        self.largest = max(self.largest, largest) if np.isfinite(largest) else np.inf
+        self.squares += float((difference**2).sum())
+        self.norm += float((wanted**2).sum())
+
+    @property
+    def relative(self) -> float:
+        """||given - wanted|| / ||wanted||; infinite where `largest` is, or where something stands for nothing."""
+        if not np.isfinite(self.largest):
+            return np.inf
+        if self.norm == 0:
+            return np.inf if self.squares else 0.0
+        return float((self.squares / self.norm) ** 0.5)
+
+
+def differences(
+    wanted: Graph, given: Graph, stands_for: dict[str, str], images: NDArray[np.uint8]
+) -> dict[str, Difference]:
+    """Run both graphs on the same images and compare tensors of floating-point numbers.
+
+    Args:
+        wanted: The network's graph.
+        given: The file's.
+        stands_for: The tensors to compare: those of `wanted` by those of `given`.
+        images: uint8 [images, height, width, channels].
+
+    Raises:
+        ModelError: One of the graphs does not run.
+    """
+    ours, theirs = _Opened(wanted, stands_for.values()), _Opened(given, stands_for)
+    both = {name: true for name, true in stands_for.items() if name in theirs.floats and true in ours.floats}
+    found = {name: Difference() for name in both}
+    size = given.batch or PAIR
+    for start in range(0, len(images), size):
+        batch = images[np.arange(start, start + size) % len(images)]
+        right, got = ours.run(set(both.values()), batch), theirs.run(both, batch)
+        for name, true in both.items():
+            found[name].add(right[true], got[name])
+    return found
+
+
+class _Opened:
+    """A graph in ONNX Runtime, node by node as it is written, whose inner tensors can be asked for."""
+
+    def __init__(self, graph: Graph, names: Iterable[str]) -> None:
+        ort = load_onnxruntime("cpu")
+        options = ort.SessionOptions()
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+        options.log_severity_level = 4
+        model = onnx.ModelProto()
+        model.CopyFrom(graph.model)
+        new = dict.fromkeys(name for name in names if name not in graph.outputs)
+        model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in new)
+        with _one_line():
+            self._session = ort.InferenceSession(model.SerializeToString(), options, providers=[CPU])
+        self._input = graph.model.graph.input[0].name
+        self.floats = {output.name for output in self._session.get_outputs() if output.type in _FLOATS}
+
+    def run(self, names: Iterable[str], images: NDArray[np.uint8]) -> Arrays:
+        """The tensors of these names for a batch of images."""
+        wanted = list(names)
+        with _one_line():
+            return dict(zip(wanted, self._session.run(wanted, {self._input: images}), strict=True))
+
+
+@contextmanager
+def _one_line() -> Iterator[None]:
+    """Turn ONNX Runtime's errors, which have no common class, into one of ours."""
+    try:
+        yield
+    except Exception as error:
+        raise ModelError(reason(error)) from error

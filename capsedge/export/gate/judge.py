@@ -1,0 +1,178 @@
+"""The verdict on a file: what was measured, held against the limits of its precision."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from capsedge.contract import Verdict
+from capsedge.export.gate.measure import Measured, measure
+from capsedge.export.gate.reference import Reference
+from capsedge.export.gate.tolerance import TIE, Tolerance
+from capsedge.runtime.session import Session
+from capsedge.scoring import wrong_answers
+from capsedge.statistics import Difference, paired_difference
+
+# What a file's contract must say as its run does: with other words the right numbers would be read wrongly.
+PROMISES = ("classes", "labels", "input", "fit")
+
+WORST, ORDINARY = 4, 4  # images to trace
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The verdict, and what helps to find the reason of a bad one.
+
+    Attributes:
+        verdict: The verdict.
+        telling: Images for `localize`, those whose lengths differ most and a few others: uint8 [images, height,
+            width, channels].
+        computes_wrong: Whether a limit was broken, and not only a promise of the contract.
+    """
+
+    verdict: Verdict
+    telling: NDArray[np.uint8]
+    computes_wrong: bool = True
+
+    @property
+    def error(self) -> float:
+        """The file's error rate on the validation images, 0 to 1; 1 where it did not run."""
+        return 1.0 if self.verdict.error is None else self.verdict.error
+
+
+def judge(session: Session, expected: Reference, tolerance: Tolerance, *, emulated: str = "") -> Judgement:
+    """Run a file on every validation image, at several batch sizes, and compare it with the network.
+
+    Args:
+        session: The file.
+        expected: What the network says.
+        tolerance: The limits of the file's precision.
+        emulated: Says, where the session only emulates the file, how: the file is then not accepted, since it was
+            not executed, but it is rejected where the emulation breaks a limit.
+
+    Raises:
+        ModelError: The file does not run, or gives outputs of another shape: see `failed`.
+    """
+    found = measure(session, expected)
+    answer = expected.contract.answer(found.lengths)
+    agreement = float(_agree(answer, expected.validation.lengths).mean())
+    ours = wrong_answers(found.lengths, expected.labels)
+    theirs = wrong_answers(expected.validation.lengths, expected.labels)
+    change = paired_difference([ours], [theirs])
+    promises = tuple(_broken_promises(session, expected))
+    reasons = (
+        *promises,
+        *_broken_numbers(found),
+        *_broken_limits(found, tolerance),
+        *_broken_answers(agreement, change, float(theirs.mean()), tolerance),
+    )
+    verdict = Verdict(
+        status="rejected" if reasons else "not executed here" if emulated else "accepted",
+        provider="" if emulated else session.provider,
+        images=len(expected.labels),
+        largest_length_difference=_finite(found.length),
+        mean_length_difference=_finite(found.mean),
+        largest_pose_difference=_finite(found.pose),
+        difference_between_batches=_finite(found.batch),
+        top1_agreement=agreement,
+        error=float(ours.mean()),
+        error_change=change,
+        largest_reconstruction_difference=None if found.pixel is None else _finite(found.pixel),
+        limits=tolerance.limits(drawn=found.pixel is not None),
+        reasons=reasons,
+        remarks=tuple(filter(None, (emulated, _too_few(len(ours), change, tolerance)))),
+    )
+    return Judgement(verdict, _telling(found, expected), len(reasons) > len(promises))
+
+
+def failed(reason: str, images: NDArray[np.uint8]) -> Judgement:
+    """The judgement of a file that does not run, or gives outputs of another shape.
+
+    Args:
+        reason: Why, as one clause.
+        images: Validation images, the first of which are traced.
+    """
+    return Judgement(Verdict(status="rejected", reasons=(reason,)), images[:ORDINARY])
+
+
+def not_executed(remark: str) -> Verdict:
+    """The verdict on a file that nothing on this machine runs or emulates, with the machine that it needs."""
+    return Verdict(status="not executed here", remarks=(remark,))
+
+
+def _agree(answer: NDArray[np.intp], wanted: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Where the answer's classes are the network's, or tie with those that they replace (`TIE`)."""
+    shortest_chosen = np.take_along_axis(wanted, answer, axis=1).min(1)
+    others = wanted.copy()
+    np.put_along_axis(others, answer, -np.inf, axis=1)
+    agrees: NDArray[np.bool_] = shortest_chosen >= others.max(1) - TIE
+    return agrees
+
+
+def _broken_promises(session: Session, expected: Reference) -> Iterator[str]:
+    if session.contract is None:
+        return
+    for promise in PROMISES:
+        claimed, true = getattr(session.contract, promise), getattr(expected.contract, promise)
+        if claimed != true:
+            yield f"its contract has {promise} {claimed}, and the run has {true}"
+
+
+def _broken_numbers(found: Measured) -> Iterator[str]:
+    for name, broken in found.broken.items():
+        if broken:
+            yield f"{broken} of {found.seen[name]} {name} are NaN or infinite"
+
+
+def _broken_limits(found: Measured, tolerance: Tolerance) -> Iterator[str]:
+    """One sentence for each difference beyond its limit; NaN was told of before."""
+    if found.broken.total():
+        return
+    if found.length > tolerance.length:
+        yield f"a length differs by {found.length:.2g}, more than {tolerance.length:g}"
+    if found.mean > tolerance.mean_length:
+        yield f"the lengths differ by {found.mean:.2g} on average, more than {tolerance.mean_length:g}"
+    if found.pose > tolerance.pose:
+        yield f"a component of a pose differs by {found.pose:.2g}, more than {tolerance.pose:g}"
+    if found.batch > tolerance.batch:
+        size, largest = found.batch_sizes
+        yield (
+            f"a length of one image differs by {found.batch:.2g} between batches of {size} and of {largest}, "
+            f"more than {tolerance.batch:g}"
+        )
+    if found.pixel is not None and found.pixel > tolerance.pixel:
+        yield f"a pixel of the reconstruction differs by {found.pixel:.2g}, more than {tolerance.pixel:g}"
+
+
+def _broken_answers(agreement: float, change: Difference, theirs: float, tolerance: Tolerance) -> Iterator[str]:
+    if agreement < tolerance.agreement:
+        yield f"the answer is the same on {100 * agreement:.2f} % of the images, not {100 * tolerance.agreement:g} %"
+    if change.mean > tolerance.error_increase:
+        yield (
+            f"the error rises by {100 * change.mean:.2f} points ({100 * change.low:.2f} to {100 * change.high:.2f}) "
+            f"from {100 * theirs:.2f} %, more than {100 * tolerance.error_increase:g}"
+        )
+
+
+def _too_few(images: int, change: Difference, tolerance: Tolerance) -> str:
+    """Say so where an increase of the limit's size could not be told from chance."""
+    half_width = max((change.high - change.low) / 2, 1 / images)  # no image that differs is no proof for the next
+    if half_width <= tolerance.error_increase:
+        return ""
+    return (
+        f"{images} images tell a change of the error to {100 * half_width:.2f} points, which is wider than the limit "
+        f"of {100 * tolerance.error_increase:g}: the error was not proved to stay within it"
+    )
+
+
+def _telling(found: Measured, expected: Reference) -> NDArray[np.uint8]:
+    worst = np.argsort(-found.worst, kind="stable")[:WORST]
+    validation, blank = expected.validation.images, expected.blank.images
+    count = len(validation)
+    chosen = [validation[index] if index < count else blank[index - count] for index in worst]
+    return np.concatenate([np.stack(chosen), validation[:ORDINARY]])
+
+
+def _finite(difference: float) -> float | None:
+    return difference if np.isfinite(difference) else None

@@ -1,0 +1,107 @@
+"""Reading back from a graph what it computes in: a label is never taken from what was asked for."""
+
+import math
+from collections.abc import Iterator
+
+import onnx
+
+from capsedge.contract import Layer
+from capsedge.errors import ModelError
+
+LAYER_OPS = ("Conv", "Gemm", "MatMul")
+
+_T = onnx.TensorProto
+_NAMES: dict[int, str] = {
+    _T.FLOAT: "fp32",
+    _T.FLOAT16: "fp16",
+    _T.BFLOAT16: "bf16",
+    _T.INT8: "int8",
+    _T.FLOAT8E4M3FN: "fp8",
+}
+_WIDEST_FIRST = ("fp32", "bf16", "fp16", "fp8", "int8")
+
+
+def layers_of(model: onnx.ModelProto) -> tuple[Layer, ...]:
+    """Every convolution and matrix product of a graph, with the type it computes in and its cost for one image.
+
+    A product of two values that come from DequantizeLinear is computed in their stored type: so TensorRT and ONNX
+    Runtime read such a graph.
+
+    Raises:
+        ModelError: The shapes of the graph do not fit each other.
+    """
+    return tuple(_Graph(model).layers())
+
+
+class _Graph:
+    """A graph with the shapes and types of all its tensors, for a batch of one image."""
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        single = onnx.ModelProto()
+        single.CopyFrom(model)
+        for tensor in single.graph.input:
+            tensor.type.tensor_type.shape.dim[0].dim_value = 1
+        for tensor in single.graph.output:  # whose batch follows from the input's
+            tensor.type.tensor_type.ClearField("shape")
+        del single.graph.value_info[:]
+        try:
+            self.graph = onnx.shape_inference.infer_shapes(single, data_prop=True).graph
+        except onnx.shape_inference.InferenceError as error:
+            raise ModelError(
+                f"the shapes of its graph do not fit each other: {' '.join(str(error).split())}"
+            ) from error
+        known = [*self.graph.value_info, *self.graph.input, *self.graph.output]
+        self.types = {value.name: value.type.tensor_type.elem_type for value in known}
+        self.shapes: dict[str, list[int]] = {
+            value.name: [axis.dim_value for axis in value.type.tensor_type.shape.dim] for value in known
+        }
+        for constant in self.graph.initializer:
+            self.types[constant.name] = constant.data_type
+            self.shapes[constant.name] = list(constant.dims)
+        self.maker = {name: node for node in self.graph.node for name in node.output}
+        # What is computed from constants alone, such as a weight that is dequantized, by the name of the constant.
+        self.origin = {constant.name: constant.name for constant in self.graph.initializer}
+
+    def layers(self) -> Iterator[Layer]:
+        for node in self.graph.node:
+            if node.input and all(name in self.origin for name in node.input):
+                self.origin |= dict.fromkeys(node.output, self.origin[node.input[0]])
+            elif node.op_type in LAYER_OPS:
+                yield self._layer(node)
+
+    def _layer(self, node: onnx.NodeProto) -> Layer:
+        operands = list(node.input[:2])
+        weight = next((self.origin[name] for name in operands if name in self.origin), None)
+        kinds = [self._stored_type(name) for name in operands]
+        return Layer(
+            name=weight or node.name,
+            op=node.op_type,
+            type=min(kinds, key=_rank),
+            output=_name(self.types[node.output[0]]),
+            flops=2 * math.prod(self.shapes[node.output[0]]) * self._depth(node),
+            parameters=0 if weight is None else math.prod(self.shapes[weight]),
+        )
+
+    def _stored_type(self, name: str) -> str:
+        """The type of a tensor, before it was dequantized where it was."""
+        node = self.maker.get(name)
+        while node is not None and node.op_type in ("Transpose", "Reshape"):
+            name = node.input[0]
+            node = self.maker.get(name)
+        quantized = node is not None and node.op_type == "DequantizeLinear"
+        return _name(self.types[node.input[0] if node is not None and quantized else name])
+
+    def _depth(self, node: onnx.NodeProto) -> int:
+        """Products that are summed for one number of the result."""
+        if node.op_type == "Conv":
+            return math.prod(self.shapes[node.input[1]][1:])
+        transposed = any(attribute.name == "transA" and attribute.i for attribute in node.attribute)
+        return self.shapes[node.input[0]][-2 if transposed else -1]
+
+
+def _name(kind: int) -> str:
+    return _NAMES.get(kind) or str(onnx.helper.tensor_dtype_to_np_dtype(kind))
+
+
+def _rank(kind: str) -> int:
+    return _WIDEST_FIRST.index(kind) if kind in _WIDEST_FIRST else -1

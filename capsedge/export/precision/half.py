@@ -1,0 +1,133 @@
+"""A graph in half precision: products in fp16 or bf16, and squash and norms in fp32, by casts between them.
+
+TensorRT reads the types of a graph as they are written (it is strongly typed), so the types are decided here. The
+float16 converters that exist turn everything, or lists of operators, and put casts to fp16 between neighbours that
+were to stay in fp32: a sum of squares then overflows at a norm of 256.
+"""
+
+from collections.abc import Iterator
+from typing import Literal
+
+import ml_dtypes
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from capsedge.errors import ModelError
+from capsedge.export.precision.graph import replace_graph, types_of
+
+HalfType = Literal["fp16", "bf16"]
+
+# Products, what follows them directly, and the scales around them.
+HALF_OPS = frozenset(("Conv", "Gemm", "MatMul", "Relu", "LeakyRelu", "QuantizeLinear", "DequantizeLinear"))
+# What only moves numbers computes in the type that it is given.
+MOVING_OPS = frozenset(("Flatten", "Identity", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"))
+
+_ONNX_TYPES = {"fp16": TensorProto.FLOAT16, "bf16": TensorProto.BFLOAT16}
+_NUMPY_TYPES = {"fp16": np.dtype(np.float16), "bf16": np.dtype(ml_dtypes.bfloat16)}
+_BF16_OPSET = 22  # the first whose operators take bf16
+
+
+def in_half(model: onnx.ModelProto, half: HalfType) -> onnx.ModelProto:
+    """Give the products of a graph 16-bit operands; everything else, and every output, stays in fp32.
+
+    Args:
+        model: A graph in fp32, quantized or not.
+        half: `fp16`, or `bf16`, which has the range of fp32 and needs opset 22.
+
+    Raises:
+        ModelError: A weight is too large for the type, or the scale of a quantized tensor too small.
+    """
+    if half == "bf16":
+        model = onnx.version_converter.convert_version(model, _BF16_OPSET)
+    typed = _TypedGraph(model, half)
+    result = typed.rewritten()
+    onnx.checker.check_model(result, full_check=True)
+    return result
+
+
+class _TypedGraph:
+    """A graph, walked in its order: first each node's type is decided, then casts are put where two types meet."""
+
+    def __init__(self, model: onnx.ModelProto, half: HalfType) -> None:
+        self.model = model
+        self.half = half
+        self.floats = {name for name, kind in types_of(model).items() if kind == TensorProto.FLOAT}
+        self.constants = {each.name: each for each in model.graph.initializer if each.name in self.floats}
+        self.outputs = {output.name for output in model.graph.output}
+        self.half_tensors: set[str] = set()
+        self.half_nodes = [self._decide(node) for node in model.graph.node]
+        self.full_constants = {  # which a node in fp32 needs as they are
+            name
+            for node, half_node in zip(model.graph.node, self.half_nodes, strict=True)
+            for name in node.input
+            if name in self.constants and not half_node
+        }
+        self.rounded: dict[str, TensorProto] = {}
+        self.casts: set[str] = set()
+
+    def rewritten(self) -> onnx.ModelProto:
+        """The typed graph."""
+        result = onnx.ModelProto()
+        result.CopyFrom(self.model)
+        pairs = zip(self.model.graph.node, self.half_nodes, strict=True)
+        nodes = [each for node, half in pairs for each in self._typed(node, half)]
+        kept = [each for each in self.model.graph.initializer if each.name in self.full_constants]
+        kept += [each for each in self.model.graph.initializer if each.name not in self.constants]
+        replace_graph(result, nodes, [*kept, *self.rounded.values()])
+        return result
+
+    def _decide(self, node: onnx.NodeProto) -> bool:
+        """Whether a node computes in half."""
+        half = node.op_type in HALF_OPS or (node.op_type in MOVING_OPS and node.input[0] in self.half_tensors)
+        if half:  # an output of the graph is promised in fp32, whatever gives it
+            self.half_tensors.update(name for name in node.output if name in self.floats - self.outputs)
+        return half
+
+    def _typed(self, node: onnx.NodeProto, half: bool) -> Iterator[onnx.NodeProto]:
+        """A node with operands and results of its type, and the casts that this needs."""
+        typed = onnx.NodeProto()
+        typed.CopyFrom(node)
+        for index, name in enumerate(node.input):
+            if half and name in self.constants:
+                typed.input[index] = self._round(name)
+            elif name in self.floats and (name in self.half_tensors) != half:
+                typed.input[index] = f"{name}_{self.half if half else 'fp32'}"
+                yield from self._cast(name, typed.input[index], half)
+        late = []
+        for index, name in enumerate(node.output):
+            if half and name in self.outputs:
+                typed.output[index] = f"{name}_{self.half}"
+                late.append(_cast(typed.output[index], name, TensorProto.FLOAT))
+        yield typed
+        yield from late
+
+    def _cast(self, name: str, other: str, half: bool) -> Iterator[onnx.NodeProto]:
+        """The cast that makes a tensor of the other type; once is enough."""
+        if other not in self.casts:
+            self.casts.add(other)
+            yield _cast(name, other, _ONNX_TYPES[self.half] if half else TensorProto.FLOAT)
+
+    def _round(self, name: str) -> str:
+        """The name of a constant in half; its own, unless the same constant is needed in fp32 too."""
+        other = f"{name}_{self.half}" if name in self.full_constants else name
+        if other not in self.rounded:
+            values = numpy_helper.to_array(self.constants[name])
+            self.rounded[other] = numpy_helper.from_array(self._rounded(name, values), other)
+        return other
+
+    def _rounded(self, name: str, values: NDArray[np.float32]) -> NDArray[np.generic]:
+        with np.errstate(over="ignore"):
+            rounded = values.astype(_NUMPY_TYPES[self.half])
+        if not np.isfinite(rounded.astype(np.float32)).all():
+            raise ModelError(
+                f"'{name}' holds {float(np.abs(values).max()):.3g}, which {self.half} cannot hold: use bf16 or fp32"
+            )
+        if name.endswith("_scale") and not rounded.all():
+            raise ModelError(f"'{name}' holds a scale too small for {self.half}: use int8")
+        return rounded
+
+
+def _cast(source: str, target: str, kind: int) -> onnx.NodeProto:
+    return helper.make_node("Cast", [source], [target], name=f"cast_{target}", to=kind)

@@ -1,0 +1,178 @@
+"""An int8 graph: ranges from training images, by the method with the lowest validation error.
+
+The graph holds QuantizeLinear and DequantizeLinear around each product (QDQ), symmetric, int8 for weights (one scale
+a channel) and activations: so one file is fast in ONNX Runtime and is what TensorRT reads.
+"""
+
+import contextlib
+import io
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnxruntime.quantization import (
+    CalibrationDataReader,
+    CalibrationMethod,
+    QuantFormat,
+    QuantType,
+    create_calibrator,
+    quantize_static,
+)
+
+from capsedge.data import Dataset
+from capsedge.errors import WrongUse
+from capsedge.export.layers import LAYER_OPS
+
+CALIBRATION_IMAGES = 512
+FEWEST_IMAGES = 100  # fewer say too little of how large activations get
+_CHUNK = 128  # images whose activations are in memory together
+
+Images = NDArray[np.uint8]
+# From a candidate and its method's name to its error and mean length difference on the validation images.
+Score = Callable[[onnx.ModelProto, str], tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to find the range of an activation."""
+
+    name: str
+    method: CalibrationMethod
+    options: dict[str, Any]
+
+
+METHODS = (
+    Method("min-max", CalibrationMethod.MinMax, {}),
+    *(
+        Method(f"percentile {percentile:g}", CalibrationMethod.Percentile, {"percentile": percentile})
+        for percentile in (99.9, 99.99, 99.999)
+    ),
+    # ONNX Runtime's 128 bins for 128 levels leave nothing to choose.
+    Method("entropy", CalibrationMethod.Entropy, {"num_bins": 2048, "num_quantized_bins": 128}),
+)
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """An int8 graph, and in words how its ranges were found."""
+
+    model: onnx.ModelProto
+    calibration: str
+
+
+def calibration_images(dataset: Dataset, count: int = CALIBRATION_IMAGES) -> Images:
+    """`count` training images to calibrate on, or all there are, evenly spread over the training set.
+
+    Raises:
+        WrongUse: They are too few.
+    """
+    available = min(count, len(dataset.train))
+    if available < FEWEST_IMAGES:
+        raise WrongUse(
+            f"int8 and fp8 are calibrated on at least {FEWEST_IMAGES} training images, and "
+            f"{available} were {'asked for' if available == count else 'found'}: give more, or choose fp16"
+        )
+    return dataset.train.spread(count).images
+
+
+def quantized(model: onnx.ModelProto, images: Images, score: Score, methods: Sequence[Method] = METHODS) -> Quantized:
+    """Quantize the layers that have weights, with every method, and keep the best.
+
+    Args:
+        model: A graph in fp32.
+        images: uint8 [count, height, width, channels], of the training set.
+        score: Judges a candidate; of two that err alike, the one with the smaller length difference wins.
+        methods: Those to try.
+    """
+    candidates = [_quantized(model, _ranges(model, images, method)) for method in methods]
+    scores = [score(candidate, method.name) for candidate, method in zip(candidates, methods, strict=True)]
+    best = min(range(len(methods)), key=scores.__getitem__)
+    return Quantized(candidates[best], f"{methods[best].name} of {len(images)} training images")
+
+
+def _ranges(model: onnx.ModelProto, images: Images, method: Method) -> dict[str, float]:
+    """The largest magnitude that each activation shall have."""
+    with _folder() as folder, contextlib.redirect_stdout(io.StringIO()):  # it prints its settings
+        onnx.save(model, folder / "model.onnx")
+        calibrator = create_calibrator(
+            folder / "model.onnx",
+            LAYER_OPS,
+            str(folder / "augmented.onnx"),
+            method.method,
+            extra_options={"symmetric": True, **method.options},
+        )
+        for start in range(0, len(images), _CHUNK):
+            calibrator.collect_data(_Reader(images[start : start + _CHUNK]))
+        found = calibrator.compute_data().items()
+    ranges = {name: float(np.abs(tensor.range_value).max()) for name, tensor in found}
+    return ranges | {
+        # What is negative before a ReLU is zero behind it: its range need not be kept.
+        node.input[0]: ranges[node.output[0]]
+        for node in model.graph.node
+        if node.op_type == "Relu" and node.output[0] in ranges
+    }
+
+
+def _quantized(model: onnx.ModelProto, ranges: dict[str, float]) -> onnx.ModelProto:
+    weights = {constant.name for constant in model.graph.initializer}
+    layers = [node for node in model.graph.node if node.op_type in LAYER_OPS and node.input[1] in weights]
+    around = {name for node in layers for name in (node.input[0], node.output[0])}
+    zero = np.array(0, np.int8)
+    scales = {
+        name: [{"scale": np.array(largest / 127 or 1.0, np.float32), "zero_point": zero}]
+        for name, largest in ranges.items()
+        if name in around
+    }
+    source = onnx.ModelProto()
+    source.CopyFrom(model)  # it moves the weights of what it is given into a file
+    # What its pre-processing does, the exporter has done; it would warn of that.
+    onnx.helper.set_model_props(source, {"onnx.quant.pre_process": "onnxruntime.quant"})
+    with _folder() as folder:
+        quantize_static(
+            source,
+            folder / "quantized.onnx",
+            _Reader(np.zeros((1, *_image_shape(model)), np.uint8)),  # it asks for one, though every range is given
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=list(LAYER_OPS),
+            nodes_to_quantize=[node.name for node in layers],
+            per_channel=True,
+            activation_type=QuantType.QInt8,
+            weight_type=QuantType.QInt8,
+            extra_options={
+                "ActivationSymmetric": True,
+                "WeightSymmetric": True,
+                "QuantizeBias": False,  # TensorRT refuses an int32 bias
+                "TensorQuantOverrides": scales,
+            },
+        )
+        result = onnx.load(folder / "quantized.onnx")
+    result.ClearField("metadata_props")
+    result.producer_name, result.producer_version = model.producer_name, model.producer_version
+    onnx.checker.check_model(result, full_check=True)
+    return result
+
+
+class _Reader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no types
+    """Feeds images to ONNX Runtime's calibration, one by one: its histograms want batches of one size."""
+
+    def __init__(self, images: Images) -> None:
+        self.images = iter(images)
+
+    def get_next(self) -> dict[str, Images] | None:
+        image = next(self.images, None)
+        return None if image is None else {"image": image[np.newaxis]}
+
+
+def _image_shape(model: onnx.ModelProto) -> tuple[int, ...]:
+    return tuple(axis.dim_value for axis in model.graph.input[0].type.tensor_type.shape.dim[1:])
+
+
+@contextlib.contextmanager
+def _folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="capsedge-") as folder:
+        yield Path(folder)

@@ -1,0 +1,58 @@
+"""From one fp32 graph to the graph of each precision."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import onnx
+
+from capsedge.contract import Precision
+from capsedge.export.precision.fp8 import in_fp8
+from capsedge.export.precision.half import in_half
+from capsedge.export.precision.quantize import Images, Quantized, Score, quantized
+
+
+@dataclass(frozen=True)
+class Typed:
+    """A graph of one precision, and in words how it was calibrated; "" where it was not."""
+
+    model: onnx.ModelProto
+    calibration: str = ""
+
+
+class TypedGraphs:
+    """Makes the graphs of one network; what several of them need is made once.
+
+    Args:
+        model: The network's graph in fp32.
+        images: Gives training images to calibrate on, where something is quantized.
+        score: Judges the candidates of the calibration.
+    """
+
+    def __init__(self, model: onnx.ModelProto, images: Callable[[], Images], score: Score) -> None:
+        self.model = model
+        self.images = images
+        self.score = score
+
+    def make(self, precision: Precision) -> Typed:
+        """The graph of a precision.
+
+        Raises:
+            ModelError: A weight cannot be held in it.
+            WrongUse: There are too few images to calibrate on.
+        """
+        if precision == "fp32":
+            return Typed(self.model)
+        if precision in ("fp16", "bf16"):
+            return Typed(in_half(self.model, precision))
+        int8 = self._int8
+        graphs = {
+            "int8": lambda: int8.model,
+            "int8+fp16": lambda: in_half(int8.model, "fp16"),
+            "fp8": lambda: in_fp8(int8.model, self.model),
+        }
+        return Typed(graphs[precision](), int8.calibration)
+
+    @cached_property
+    def _int8(self) -> Quantized:
+        return quantized(self.model, self.images(), self.score)

@@ -1,0 +1,22 @@
+"""TensorRT: what it refuses, how an engine is built, and the command for the machine that has to build it itself."""
+
+from capsedge.export.tensorrt.build import build_engine, save_manifest
+from capsedge.export.tensorrt.lint import Lint, lint
+from capsedge.export.tensorrt.options import DEFAULT_BATCH, BuildOptions, check_options, choose_package
+from capsedge.export.tensorrt.process import OnProgress
+from capsedge.export.tensorrt.rules import Finding
+from capsedge.export.tensorrt.trtexec import trtexec_line
+
+__all__ = [
+    "DEFAULT_BATCH",
+    "BuildOptions",
+    "Finding",
+    "Lint",
+    "OnProgress",
+    "build_engine",
+    "check_options",
+    "choose_package",
+    "lint",
+    "save_manifest",
+    "trtexec_line",
+]

@@ -1,0 +1,123 @@
+"""Naming every node of an ONNX file that TensorRT would refuse, and why: by our rules, and by its own parser."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import onnx
+
+from capsedge.errors import MissingExtra, ModelError
+from capsedge.export.tensorrt.options import BuildOptions, Package, check_names, choose_package
+from capsedge.export.tensorrt.process import run_worker
+from capsedge.export.tensorrt.rules import Finding, apply_rules, node_name
+from capsedge.export.tensorrt.worker import Parse, Parsed, Refusal
+
+
+class Lint(msgspec.Struct, frozen=True, kw_only=True):
+    """What was found in a file.
+
+    Attributes:
+        model: The file.
+        parser: The parser that was asked, and its release; "" where only the rules were applied.
+        no_parser: Why there was none.
+        targets: GPUs that the types were held against.
+        findings: What is refused comes first.
+    """
+
+    model: str
+    parser: str
+    no_parser: str
+    targets: tuple[str, ...]
+    findings: tuple[Finding, ...]
+
+    @property
+    def refused(self) -> tuple[Finding, ...]:
+        """What gives no engine, or a wrong one."""
+        return tuple(finding for finding in self.findings if finding.severity == "refused")
+
+
+def lint(model: Path, targets: Sequence[str] = ()) -> Lint:
+    """Look for everything in an ONNX file, capsedge's or anybody's, that TensorRT would not take.
+
+    Args:
+        model: The file.
+        targets: GPUs such as `sm86` that the engine shall run on; TensorRT-RTX only.
+
+    Raises:
+        ModelError: There is no such file, or it is not an ONNX file.
+        WrongUse: A target is none.
+    """
+    check_names(targets)
+    graph = _load(model)
+    package, parsed = _ask_parser(model, targets)
+    parser = f"{package} {parsed.version}".strip() if not parsed.errors else ""
+    by_rules = apply_rules(graph, targets, package)
+    findings = [*by_rules, *_of_parser(graph, parsed, parser, by_rules)] if parser else by_rules
+    order = ("refused", "warning", "note")
+    return Lint(
+        model=str(model),
+        parser=parser,
+        no_parser="; ".join(parsed.errors),
+        targets=tuple(targets),
+        findings=tuple(sorted(findings, key=lambda finding: order.index(finding.severity))),
+    )
+
+
+def _ask_parser(model: Path, targets: Sequence[str]) -> tuple[Package, Parsed]:
+    """What the installed parser says; of one that crashes, that it did."""
+    try:
+        package = choose_package(BuildOptions(targets=tuple(targets)))
+    except MissingExtra as error:
+        return "tensorrt_rtx", Parsed(errors=(str(error),))
+    try:
+        return package, run_worker(Parse(package=package, onnx=str(model)), Parsed)
+    except ModelError as error:
+        return package, Parsed(refusals=(Refusal(node=-1, reason=str(error)),))
+
+
+def _load(path: Path) -> onnx.ModelProto:
+    try:
+        # Weights that lie beside the file are large and say nothing here.
+        model = onnx.load_model(str(path), load_external_data=False)
+    except FileNotFoundError as error:
+        raise ModelError(f"there is no model at '{path}'") from error
+    except Exception as error:  # protobuf has several ways to say that bytes are no message
+        raise ModelError(f"'{path}' is not an ONNX file ({' '.join(str(error).split())[:120]})") from error
+    if not model.graph.node:
+        raise ModelError(f"'{path}' is not an ONNX file: it holds no graph")
+    return model
+
+
+def _of_parser(model: onnx.ModelProto, parsed: Parsed, parser: str, by_rules: Sequence[Finding]) -> list[Finding]:
+    """The parser's findings, without those that a rule has explained better."""
+    nodes = list(model.graph.node)
+    explained = {finding.node for finding in by_rules if finding.severity == "refused"}
+    reasons = {refusal.node: refusal.reason for refusal in parsed.refusals}
+    if not parsed.supported and -1 not in reasons:
+        silent = set(range(len(nodes))) - set(parsed.taken) - reasons.keys()
+        reasons |= dict.fromkeys(sorted(silent), "the parser does not take it, and gives no reason")
+        reasons = reasons or {-1: "the parser does not take this graph, and names no node"}
+    found = []
+    for position, reason in sorted(reasons.items()):
+        node = nodes[position] if position >= 0 else None
+        name = node_name(node, position) if node is not None else "(the graph)"
+        if name not in explained:
+            advice = (
+                "replace it by operators that TensorRT has" if "no operator" in reason else "change the graph here"
+            )
+            operator = node.op_type if node is not None else ""
+            found.append(
+                Finding(node=name, operator=operator, severity="refused", reason=reason, advice=advice, source=parser)
+            )
+    return found + [_warned(warning, parser) for warning in parsed.warnings]
+
+
+def _warned(warning: str, parser: str) -> Finding:
+    return Finding(
+        node="(the graph)",
+        operator="",
+        severity="warning",
+        reason=f"the parser warns: {warning}",
+        advice="see what it means for the result",
+        source=parser,
+    )

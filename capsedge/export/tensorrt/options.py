@@ -1,0 +1,159 @@
+"""How an engine shall be built: the options, their limits, and which TensorRT takes them."""
+
+import importlib.util
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+from capsedge.contract import Precision
+from capsedge.errors import MissingExtra, ModelError, ProviderError, WrongUse
+from capsedge.export.tensorrt.process import run_worker
+from capsedge.export.tensorrt.worker import About, Ask
+from capsedge.runtime.cuda import Device, first_device, load_cuda
+from capsedge.runtime.targets import listed, takes
+
+Package = Literal["tensorrt_rtx", "tensorrt"]
+
+DEFAULT_BATCH = (1, 1, 64)
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """How an engine is built.
+
+    Attributes:
+        batch: Smallest, optimal and largest batch.
+        targets: Compute capabilities such as `sm86`, for TensorRT-RTX; empty for its default (8.0 and later).
+        workspace_mb: Limit of the memory for intermediate results, in MiB; None for all that there is.
+        hardware_compatible: Let an engine of classic TensorRT run on every GPU from Ampere (8.0) on, instead of on
+            the kind that builds it.
+        allow_deferred: Where only classic TensorRT could build and there is no GPU: write the manifest, which names
+            the command that builds the engine on its target machine, instead of failing.
+    """
+
+    batch: tuple[int, int, int] = DEFAULT_BATCH
+    targets: tuple[str, ...] = ()
+    workspace_mb: int | None = None
+    hardware_compatible: bool = False
+    allow_deferred: bool = False
+
+
+def check_options(options: BuildOptions, precisions: Sequence[Precision] = ()) -> Package:
+    """Refuse what cannot be built, before anything is; nothing is built here.
+
+    Args:
+        options: What is asked for.
+        precisions: Precisions that engines will be built in.
+
+    Returns:
+        The TensorRT that will build.
+
+    Raises:
+        MissingExtra: No TensorRT that takes the options is installed.
+        WrongUse: They contradict each other, or the package has no such target, or a target cannot compute in a
+            precision.
+    """
+    smallest, optimal, largest = options.batch
+    if not 1 <= smallest <= optimal <= largest:
+        raise WrongUse(
+            f"batch sizes must rise from at least 1 (smallest, optimal, largest), and {options.batch} was given"
+        )
+    if options.workspace_mb is not None and options.workspace_mb < 1:
+        raise WrongUse(f"the workspace is a number of MiB, at least 1, and {options.workspace_mb} was given")
+    check_names(options.targets)
+    package = choose_package(options)
+    if options.targets:
+        _check_known(options.targets, package)
+    for target in options.targets:
+        for precision in precisions:
+            if precision not in (able := takes(target, package)):
+                raise WrongUse(
+                    f"an engine in {precision} was asked for {target}, which cannot compute it: use --precision "
+                    f"{listed(able)}, or leave {target} out"
+                )
+    return package
+
+
+def check_names(targets: Iterable[str]) -> None:
+    """Refuse what is not the name of a target.
+
+    Raises:
+        WrongUse: One is not.
+    """
+    for target in targets:
+        if not re.fullmatch(r"sm\d{2,3}", target):
+            raise WrongUse(f"a target is a compute capability such as sm86, and '{target}' was given")
+
+
+def choose_package(options: BuildOptions) -> Package:
+    """The TensorRT to build with: the classic one where it and its GPU are there, else TensorRT-RTX.
+
+    Targets can be given to TensorRT-RTX only, the classic builder builds for the GPU that it finds; and hardware
+    compatibility to the classic one only, engines of TensorRT-RTX run on every GPU that they are built for.
+
+    Raises:
+        MissingExtra: None is installed that takes the options.
+        WrongUse: The options are of both.
+    """
+    classic, rtx = map(_installed, ("tensorrt", "tensorrt_rtx"))
+    if options.hardware_compatible:
+        if options.targets or (rtx and not classic):
+            raise WrongUse(
+                "hardware compatibility is an option of classic TensorRT: an engine of TensorRT-RTX runs on every "
+                "target that it is built for, sm80 and later where none is given"
+            )
+        rtx = False
+    if classic and not options.targets and (not rtx or gpu() is not None):
+        return "tensorrt"
+    if rtx:
+        return "tensorrt_rtx"
+    if options.allow_deferred and not options.targets:
+        return "tensorrt"  # which is on the target machine
+    raise MissingExtra(
+        "building an engine for given targets needs TensorRT-RTX, which is not installed: pip install 'capsedge[trt]'"
+        if options.targets
+        else "building an engine needs TensorRT, which is not installed: pip install 'capsedge[trt]'"
+    )
+
+
+def gpu() -> Device | None:
+    """The GPU that CUDA uses here: asked of cuda-python, or of torch where that is missing."""
+    try:
+        return first_device(load_cuda())
+    except ProviderError:
+        return None
+    except MissingExtra:
+        return _gpu_of_torch() if _installed("torch") else None
+
+
+def _gpu_of_torch() -> Device | None:
+    import torch
+
+    if not torch.cuda.is_available():
+        return None
+    major, minor = torch.cuda.get_device_capability(0)
+    return Device(torch.cuda.get_device_name(0), f"sm{major}{minor}")
+
+
+def _installed(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
+
+
+def _check_known(targets: tuple[str, ...], package: Package) -> None:
+    """Hold targets against those that the package has."""
+    about = _about(package)
+    if about.errors:
+        raise ModelError("; ".join(about.errors))
+    unknown = [target for target in targets if target not in about.targets]
+    if unknown:
+        raise WrongUse(
+            f"{package} {about.version} has no target {', '.join(unknown)}; there are: {', '.join(about.targets)}"
+        )
+
+
+@cache
+def _about(package: Package) -> About:
+    """Ask a package once: what is installed does not change under a running process."""
+    return run_worker(Ask(package=package), About)

@@ -1,0 +1,191 @@
+"""What TensorRT refuses or silently reads otherwise, as rules over an ONNX graph that need no TensorRT.
+
+Each rule was read from the parser and the builder of TensorRT-RTX 1.7.1, which a test asks again:
+
+1. QOperator format (QLinearConv, ConvInteger ...): the parser knows no such operators.
+2. DequantizeLinear of an int32 tensor, as ONNX Runtime writes a quantized bias.
+3. Quantization to 16 bits.
+4. A zero-point that is not 0.
+5. uint8 with a zero-point of 0: taken with a warning, or where the zero-point is left out without one, and computed
+   in int8, so values above 127 are lost.
+6. A uint8 input that anything but Cast reads, such as a Transpose before the Cast.
+7. A fixed batch: the engine then runs that batch only.
+8. A type that a target cannot compute (`capsedge.runtime.targets`).
+9. In a quantized file, a layer that was not: it stays as slow as it was.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Literal
+
+import msgspec
+import numpy as np
+import onnx
+
+from capsedge.contract import Layer
+from capsedge.export.layers import layers_of
+from capsedge.runtime.targets import listed, takes, unable
+
+Severity = Literal["refused", "warning", "note"]
+
+_T = onnx.TensorProto
+_QOPERATORS = {"QGemm", "QAttention", "ConvInteger", "MatMulInteger", "DynamicQuantizeLinear"}
+_SYMMETRIC = "quantize symmetrically to int8 (QInt8, ActivationSymmetric, WeightSymmetric), in QDQ format"
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing about one node.
+
+    Attributes:
+        node: Its name, or what stands for it where it has none.
+        operator: Its operator; "" for the graph, its inputs and its weights.
+        severity: `refused` gives no engine, or one that computes something else; `warning` gives an engine with less
+            than one would expect; `note` is worth knowing.
+        reason: What is wrong, in one clause.
+        advice: What to do.
+        source: `rules`, or the parser and its release.
+    """
+
+    node: str
+    operator: str
+    severity: Severity
+    reason: str
+    advice: str
+    source: str = "rules"
+
+
+def apply_rules(model: onnx.ModelProto, targets: Sequence[str] = (), package: str = "tensorrt_rtx") -> list[Finding]:
+    """Hold a graph against all rules.
+
+    Args:
+        model: Anybody's model.
+        targets: GPUs that it shall run on, such as `sm86`.
+        package: `tensorrt_rtx` or `tensorrt`, which differ in what a target computes.
+    """
+    graph = _Graph(model.graph)
+    found = [finding for rule in _RULES for finding in rule(graph)]
+    try:
+        layers = layers_of(model)
+    except Exception as error:  # anybody's model: what its types are is not known then
+        said = " ".join(f"{type(error).__name__}: {error}".split())[:120]
+        reason = f"its types cannot be inferred ({said})"
+        return [*found, _of_graph("note", reason, "the layers' types were not held against the targets")]
+    return [*found, *_types(layers, targets, package), *_left_out(layers)]
+
+
+def node_name(node: onnx.NodeProto, position: int) -> str:
+    """A node's name, or its first output's where it has none."""
+    return node.name or next(iter(node.output), "") or f"node {position}"
+
+
+class _Graph:
+    """A graph's nodes, and the values and types that are written in it."""
+
+    def __init__(self, graph: onnx.GraphProto) -> None:
+        self.nodes = list(graph.node)
+        self.constants = {constant.name: constant for constant in graph.initializer}
+        for node in graph.node:
+            if node.op_type == "Constant":
+                values = [attribute.t for attribute in node.attribute if attribute.name == "value"]
+                self.constants |= dict(zip(node.output, values, strict=False))
+        self.inputs = [each for each in graph.input if each.name not in self.constants]
+        self.bytes_read = {each.name for each in self.inputs if each.type.tensor_type.elem_type == _T.UINT8}
+
+    def quantizers(self) -> Iterator[tuple[onnx.NodeProto, onnx.TensorProto | None]]:
+        """Every QuantizeLinear and DequantizeLinear, with its zero-point where that is written in the graph."""
+        for node in self.nodes:
+            if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+                yield node, self.constants.get(node.input[2]) if len(node.input) > 2 else None
+
+
+def _of(node: onnx.NodeProto, severity: Severity, reason: str, advice: str) -> Finding:
+    return Finding(node=node_name(node, -1), operator=node.op_type, severity=severity, reason=reason, advice=advice)
+
+
+def _of_graph(severity: Severity, reason: str, advice: str) -> Finding:
+    return Finding(node="(the graph)", operator="", severity=severity, reason=reason, advice=advice)
+
+
+def _qoperators(graph: _Graph) -> Iterator[Finding]:
+    for node in graph.nodes:
+        if node.op_type.startswith("QLinear") or node.op_type in _QOPERATORS:
+            reason = "TensorRT has no quantized operators: it reads QuantizeLinear and DequantizeLinear pairs only"
+            yield _of(node, "refused", reason, "quantize in QDQ format, statically")
+
+
+def _wide_integers(graph: _Graph) -> Iterator[Finding]:
+    for node, zero in graph.quantizers():
+        stored = graph.constants.get(node.input[0])
+        if node.op_type == "DequantizeLinear" and stored is not None and stored.data_type == _T.INT32:
+            reason = "it dequantizes int32, as a quantized bias is stored, and TensorRT wants int8 here"
+            yield _of(node, "refused", reason, "leave biases unquantized (QuantizeBias: False)")
+        elif zero is not None and zero.data_type in (_T.INT16, _T.UINT16):
+            yield _of(node, "refused", "it quantizes to 16 bits, which TensorRT does not have", _SYMMETRIC)
+
+
+def _zero_points(graph: _Graph) -> Iterator[Finding]:
+    for node, zero in graph.quantizers():
+        if zero is not None and zero.data_type in (_T.INT8, _T.UINT8) and np.any(onnx.numpy_helper.to_array(zero)):
+            yield _of(
+                node, "refused", "its zero-point is not 0, and TensorRT quantizes symmetrically only", _SYMMETRIC
+            )
+        elif _is_uint8(node, zero):
+            reason = "it quantizes to uint8, which TensorRT takes and computes in int8: values above 127 are lost"
+            yield _of(node, "refused", reason, _SYMMETRIC)
+
+
+def _is_uint8(node: onnx.NodeProto, zero: onnx.TensorProto | None) -> bool:
+    """Whether a node quantizes to uint8, which is also what QuantizeLinear does where nothing is said."""
+    if zero is not None:
+        return zero.data_type == _T.UINT8
+    said = [attribute.i for attribute in node.attribute if attribute.name == "output_dtype"]
+    silent = node.op_type == "QuantizeLinear" and not any(node.input[2:])
+    return silent and (said or [_T.UINT8])[0] in (0, _T.UINT8)
+
+
+def _uint8_inputs(graph: _Graph) -> Iterator[Finding]:
+    for node in graph.nodes:
+        read = graph.bytes_read.intersection(node.input)
+        if read and node.op_type not in ("Cast", "Shape"):
+            reason = f"it reads the uint8 input '{min(read)}', which TensorRT gives to Cast only"
+            yield _of(node, "refused", reason, f"cast to a float type before {node.op_type}")
+
+
+def _batches(graph: _Graph) -> Iterator[Finding]:
+    for tensor in graph.inputs:
+        axes = tensor.type.tensor_type.shape.dim
+        if axes and axes[0].HasField("dim_value"):
+            yield Finding(
+                node=tensor.name,
+                operator="",
+                severity="warning",
+                reason=f"the batch of this input is fixed: the engine runs batches of {axes[0].dim_value} only",
+                advice="export it with a free first axis (dynamic_shapes)",
+            )
+
+
+_RULES: tuple[Callable[[_Graph], Iterable[Finding]], ...] = (
+    _qoperators,
+    _wide_integers,
+    _zero_points,
+    _uint8_inputs,
+    _batches,
+)
+
+
+def _types(layers: Sequence[Layer], targets: Sequence[str], package: str) -> Iterator[Finding]:
+    for target in targets:
+        for layer in layers:
+            if why := unable([layer], target, package):
+                yield _of_layer(layer, "refused", why, f"for {target}, use {listed(takes(target, package))}")
+
+
+def _left_out(layers: Sequence[Layer]) -> Iterator[Finding]:
+    narrow = {layer.type for layer in layers} & {"int8", "fp8"}
+    for layer in layers:
+        if narrow and layer.parameters and layer.type not in narrow:
+            reason = f"it computes in {layer.type}, in a file that is quantized to {min(narrow)}"
+            yield _of_layer(layer, "note", reason, f"quantize {layer.op} too, where its error allows it")
+
+
+def _of_layer(layer: Layer, severity: Severity, reason: str, advice: str) -> Finding:
+    return Finding(node=layer.name, operator=layer.op, severity=severity, reason=reason, advice=advice)

@@ -1,0 +1,106 @@
+"""One file on trial: run where this machine can run it, emulated where its types are not this machine's."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from capsedge.contract import Verdict
+from capsedge.data import Split
+from capsedge.errors import ModelError
+from capsedge.export.gate import Judgement, Reference, Tolerance, failed, judge
+from capsedge.export.onnx import save_with_contract
+from capsedge.export.precision import emulated, emulated_types
+from capsedge.runtime.open import open_session
+from capsedge.runtime.session import Session
+from capsedge.scoring import wrong_answers
+
+BATCH = 250
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What came of it: the judgement, and the error on the test images, None where the file was rejected."""
+
+    judgement: Judgement
+    test_error: float | None
+
+    @property
+    def rejected(self) -> bool:
+        """Whether the file broke a limit."""
+        return self.judgement.verdict.status == "rejected"
+
+
+def tried(file: Path, expected: Reference, tolerance: Tolerance, test: Split) -> Trial:
+    """Hold an ONNX file against the network.
+
+    ONNX Runtime's CPU provider computes fp16 graphs in fp32, and has no bf16 and no fp8. So a file with fp16 is
+    judged twice, as it runs here and with every value rounded to fp16; a file with bf16 or fp8 is judged by its
+    emulation alone, and then not accepted, since it was not executed.
+
+    Args:
+        file: The file, which carries a contract.
+        expected: What the network says.
+        tolerance: The limits of the file's precision.
+        test: Test images, for the score.
+    """
+    types = emulated_types(onnx.load_model(str(file)))
+    if types - {"fp16"}:
+        names = " and ".join(sorted(types))
+        how = f"{names} does not run here: the figures are of its emulation, in fp32 with every value rounded"
+        return _emulated(file, expected, tolerance, test, how)
+    own = _run(file, expected, tolerance, test)
+    return _both(own, _emulated(file, expected, tolerance, test, "fp16")) if types and not own.rejected else own
+
+
+def lengths_of_all(session: Session, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Capsule lengths of images, [images, classes], from any file that has such an output; no contract is needed."""
+    name = next(iter(session.feeds(1)))
+    batches = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
+    return np.concatenate([session.run_raw({name: batch})["lengths"] for batch in batches])
+
+
+def _run(file: Path, expected: Reference, tolerance: Tolerance, test: Split, *, emulated: str = "") -> Trial:
+    try:
+        with open_session(file) as session:
+            judgement = judge(session, expected, tolerance, emulated=emulated)
+            if judgement.verdict.status == "rejected":
+                return Trial(judgement, None)
+            wrong = wrong_answers(lengths_of_all(session, test.images), test.labels)
+    except ModelError as error:  # it does not run, or gives outputs of another shape
+        return Trial(failed(str(error), expected.validation.images), None)
+    return Trial(judgement, float(wrong.mean()))
+
+
+def _emulated(file: Path, expected: Reference, tolerance: Tolerance, test: Split, how: str) -> Trial:
+    """Judge the emulation of a file, which lies beside it meanwhile, with the same contract."""
+    rounded = file.with_name(f".emulated-{file.name.lstrip('.')}")
+    try:
+        save_with_contract(emulated(onnx.load_model(str(file))), expected.contract, rounded)
+        return _run(rounded, expected, tolerance, test, emulated=how)
+    except onnx.checker.ValidationError as error:
+        return Trial(failed(f"it is not a sound graph: {error}", expected.validation.images), None)
+    finally:
+        rounded.unlink(missing_ok=True)
+
+
+def _both(own: Trial, rounded: Trial) -> Trial:
+    """The verdict on a file with fp16: as it runs here, with what true fp16 makes of it."""
+    ours, theirs = own.judgement.verdict, rounded.judgement.verdict
+    if rounded.rejected:
+        reasons = tuple(f"in true fp16 arithmetic {reason}" for reason in theirs.reasons)
+        verdict = msgspec.structs.replace(theirs, provider=ours.provider, reasons=reasons, remarks=ours.remarks)
+        return Trial(replace(rounded.judgement, verdict=verdict), None)
+    verdict = msgspec.structs.replace(ours, remarks=(*ours.remarks, _in_true_fp16(theirs)))
+    return Trial(replace(own.judgement, verdict=verdict), own.test_error)
+
+
+def _in_true_fp16(verdict: Verdict) -> str:
+    return (
+        "this provider computes fp16 in fp32; with every value rounded to fp16 a length differs by "
+        f"{verdict.largest_length_difference:.1e} at most and {verdict.mean_length_difference:.1e} on average, and "
+        f"the error is {100 * (verdict.error or 0):.2f} %"
+    )

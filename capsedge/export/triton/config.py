@@ -1,0 +1,130 @@
+"""The configuration of a served model: the message ModelConfig of Triton's model_config.proto."""
+
+from dataclasses import dataclass
+
+from capsedge.errors import WrongUse
+from capsedge.export.triton.protobuf_text import Message, Symbol
+from capsedge.export.triton.source import Source
+
+DEFAULT_MAX_BATCH = 64
+LABELS = "labels.txt"
+
+
+@dataclass(frozen=True)
+class Serving:
+    """How Triton shall run a model; docs/serving.md says how to choose.
+
+    Attributes:
+        max_batch: Largest batch; None for an engine's own, or `DEFAULT_MAX_BATCH`.
+        delay_us: How long a request may wait for others to share its batch, in microseconds.
+        instances: Copies that compute side by side; on GPUs, on each of them.
+        threads: Threads of one copy on the CPU; 0 for as many as there are cores.
+        gpu: Whether an ONNX file runs on CUDA instead of the CPU; an engine always runs on its GPU.
+    """
+
+    max_batch: int | None = None
+    delay_us: int = 0
+    instances: int = 1
+    threads: int = 0
+    gpu: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be.
+
+        Raises:
+            WrongUse: A number is too small.
+        """
+        for name, smallest in (("max_batch", 1), ("delay_us", 0), ("instances", 1), ("threads", 0)):
+            given = getattr(self, name)
+            if given is not None and given < smallest:
+                raise WrongUse(f"{name} must be {smallest} or more to serve a model, and {given} was given")
+
+
+def model_config(source: Source, name: str, serving: Serving) -> Message:
+    """Describe a model to Triton.
+
+    Args:
+        source: The file.
+        name: What clients call the model.
+        serving: How it shall be run.
+
+    Raises:
+        WrongUse: The batch is larger than the engine's.
+    """
+    largest = _max_batch(source, serving)
+    on_gpu = serving.gpu or source.backend == "tensorrt"
+    return {
+        "name": name,
+        "backend": source.backend,
+        "max_batch_size": largest,
+        "input": [{"name": source.contract.input.name, **_pixels(source)}],
+        "output": [_output(source, each) for each in source.contract.outputs],
+        "dynamic_batching": {
+            "preferred_batch_size": _preferred(source, largest),
+            "max_queue_delay_microseconds": serving.delay_us,
+        },
+        "instance_group": [{"count": serving.instances, "kind": Symbol("KIND_GPU" if on_gpu else "KIND_CPU")}],
+        **(_FULL_FP32 if on_gpu and source.backend == "onnxruntime" else {}),
+        "parameters": _parameters(source, {} if on_gpu else {"intra_op_thread_count": str(serving.threads)}),
+        "model_warmup": [_warmup(source, size) for size in sorted({1, largest})],
+    }
+
+
+def _max_batch(source: Source, serving: Serving) -> int:
+    if source.batch is None:
+        return serving.max_batch or DEFAULT_MAX_BATCH
+    largest = source.batch[2]
+    if serving.max_batch is not None and serving.max_batch > largest:
+        raise WrongUse(
+            f"'{source.file}' takes batches of up to {largest}, and max_batch {serving.max_batch} was given"
+        )
+    return serving.max_batch or largest
+
+
+def _pixels(source: Source) -> Message:
+    return {"data_type": Symbol("TYPE_UINT8"), "dims": list(source.contract.input.shape)}
+
+
+def _output(source: Source, name: str) -> Message:
+    output = source.outputs[name]
+    labels = {"label_filename": LABELS} if name == "lengths" else {}
+    return {"name": name, "data_type": Symbol(output.type), "dims": list(output.axes), **labels}
+
+
+def _preferred(source: Source, largest: int) -> list[int]:
+    """The batches that go without waiting for more: a full one, and the one that an engine was tuned for."""
+    tuned = [] if source.batch is None else [source.batch[1]]
+    return sorted({largest, *(size for size in tuned if 1 < size < largest)})
+
+
+def _parameters(source: Source, own: dict[str, str]) -> list[Message]:
+    """The backend's own, and what a client without the file must know of the contract, to ask and to read the answer.
+
+    None of them differs between two versions of one model.
+    """
+    contract = source.contract
+    told = {
+        "capsedge.fit": f"resize={contract.fit.resize} frame={contract.fit.frame}",
+        "capsedge.labels": str(contract.labels),
+        "capsedge.precision": contract.precision,
+    }
+    return [{"key": key, "value": {"string_value": value}} for key, value in (own | told).items()]
+
+
+def _warmup(source: Source, batch: int) -> Message:
+    pixels = {**_pixels(source), "random_data": True}
+    return {
+        "name": f"batch of {batch}",
+        "batch_size": batch,
+        "inputs": [{"key": source.contract.input.name, "value": pixels}],
+    }
+
+
+# On a GPU ONNX Runtime computes fp32 in TF32 unless told otherwise: ten bits, which is not what the gate accepted.
+_FULL_FP32: Message = {
+    "optimization": {
+        "execution_accelerators": {
+            "gpu_execution_accelerator": [{"name": "cuda", "parameters": [{"key": "use_tf32", "value": "0"}]}]
+        }
+    }
+}

@@ -1,0 +1,111 @@
+"""What a model's file says of itself: its contract, its size and its hashes, read without running or loading it."""
+
+from pathlib import Path
+
+import msgspec
+
+from capsedge.contract import Contract, EngineManifest, contract_of
+from capsedge.onnx_file import read_onnx_file
+from capsedge.runtime.integrity import Check, check_engine, check_onnx
+from capsedge.runtime.manifest import manifest_path, read_manifest
+from capsedge.runtime.models import find_model, title
+from capsedge.runtime.open import model_file
+
+
+class Inspection(msgspec.Struct, frozen=True, kw_only=True):
+    """All that can be said of a model without running it.
+
+    Attributes:
+        model: The model's name for people.
+        file: The file that was read.
+        size_bytes: Its size; None of an engine that is not there.
+        weights_bytes: Bytes that each weight takes in an ONNX file, by its name.
+        contract: The contract in an ONNX file; None in somebody else's.
+        manifest: The manifest of an engine, which holds its contract.
+        precision: `Contract.precision`; None where no contract names a layer.
+        flops: `Contract.flops`.
+        parameters: `Contract.parameters`.
+        checks: What the hashes say.
+        beside: Names of the other models of the run whose folder was given.
+    """
+
+    model: str
+    file: str
+    size_bytes: int | None
+    weights_bytes: dict[str, int] = {}
+    contract: Contract | None = None
+    manifest: EngineManifest | None = None
+    precision: str | None = None
+    flops: int = 0
+    parameters: int = 0
+    checks: tuple[Check, ...] = ()
+    beside: tuple[str, ...] = ()
+
+    @property
+    def promises(self) -> Contract | None:
+        """The contract, wherever it was found."""
+        return self.contract if self.manifest is None else self.manifest.contract
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """One clause for each hash that does not hold."""
+        return tuple(check.said for check in self.checks if check.holds is False)
+
+
+def inspect_model(model: str | Path | None = None) -> Inspection:
+    """Read what a model's file says of itself; needs neither a runtime nor the onnx package.
+
+    Args:
+        model: An ONNX file, an engine or its manifest, a run's folder, the name of a built-in model, or None for the
+            default one.
+
+    Raises:
+        ModelError: The file is missing or damaged, or its contract is damaged or of another schema.
+        WrongUse: There is neither such a file nor such a built-in model.
+    """
+    path = _engine_with_manifest(model) or find_model(model)
+    file = path if path.suffix == ".engine" else model_file(path)
+    found = (_read_engine if file.suffix == ".engine" else _read_onnx)(file)
+    contract = found.promises
+    return msgspec.structs.replace(
+        found,
+        precision=contract.precision if contract and contract.layers else None,
+        flops=contract.flops if contract else 0,
+        parameters=contract.parameters if contract else 0,
+        beside=_beside(file) if path.is_dir() else (),
+    )
+
+
+def _engine_with_manifest(model: str | Path | None) -> Path | None:
+    """The engine that is meant by its own name or its manifest's, though it may not be built yet."""
+    engine = Path(str(model or "").removesuffix(".json"))
+    return engine if engine.suffix == ".engine" and manifest_path(engine).is_file() else None
+
+
+def _read_onnx(file: Path) -> Inspection:
+    read = read_onnx_file(file)
+    contract = contract_of(read, source=str(file))
+    return Inspection(
+        model=title(file),
+        file=str(file),
+        size_bytes=read.size_bytes,
+        weights_bytes=read.weights_bytes,
+        contract=contract,
+        checks=() if contract is None else check_onnx(read, contract),
+    )
+
+
+def _read_engine(file: Path) -> Inspection:
+    manifest = read_manifest(file)
+    return Inspection(
+        model=title(file),
+        file=str(file),
+        size_bytes=file.stat().st_size if file.is_file() else None,
+        manifest=manifest,
+        checks=check_engine(file, manifest),
+    )
+
+
+def _beside(file: Path) -> tuple[str, ...]:
+    names = (each.name for each in file.parent.iterdir() if each.suffix in (".onnx", ".engine"))
+    return tuple(sorted(name for name in names if name != file.name and not name.startswith(".")))

@@ -1,0 +1,361 @@
+"""The verdict on sessions that say what the network says, but for a lie."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from capsedge.contract import Fit, Input, Precision, Verdict, contract_of
+from capsedge.data import Split
+from capsedge.errors import ModelError
+from capsedge.export.gate import TOLERANCES, Judgement, Reference, Tolerance, judge, not_executed, reference
+from capsedge.export.gate.tolerance import TIE
+from capsedge.models import CapsNet
+from capsedge.onnx_file import read_onnx_file
+from capsedge.runtime.session import Outputs
+from capsedge.training import Run
+from tests.export.sessions import FakeSession, Images, Lie, no_lie
+
+FP32 = TOLERANCES["fp32"]
+
+
+@pytest.fixture(scope="module")
+def network(exported_once: Run) -> CapsNet:
+    return exported_once.load_best()
+
+
+@pytest.fixture(scope="module")
+def expected(exported_once: Run, network: CapsNet) -> Reference:
+    contract = contract_of(read_onnx_file(exported_once.path / "model.onnx"), source="test")
+    assert contract is not None
+    return reference(network, contract, exported_once.load_dataset().validation)
+
+
+@pytest.fixture
+def judged(network: CapsNet, expected: Reference) -> Callable[..., Judgement]:
+    """Judge the network with a lie."""
+
+    def by(lie: Lie = no_lie, tolerance: Tolerance = FP32, **options: Any) -> Judgement:
+        emulated = options.pop("emulated", "")
+        return judge(FakeSession(network, expected.contract, lie, **options), expected, tolerance, emulated=emulated)
+
+    return by
+
+
+def lax(**limits: float) -> Tolerance:
+    """A tolerance that asks for nothing but what is named."""
+    nothing = Tolerance(length=1, mean_length=1, pose=1, batch=1, agreement=0, error_increase=1, pixel=1, node=1e-4)
+    return dataclasses.replace(nothing, **limits)
+
+
+def is_last(images: Images, expected: Reference) -> NDArray[np.bool_]:
+    same: NDArray[np.bool_] = (images == expected.validation.images[-1]).all((1, 2, 3))
+    return same
+
+
+def test_a_session_that_says_what_the_network_says_is_accepted(
+    judged: Callable[..., Judgement], expected: Reference
+) -> None:
+    judgement = judged()
+    verdict = judgement.verdict
+    assert (verdict.status, verdict.reasons, verdict.provider, verdict.images) == ("accepted", (), "fake", 400)
+    assert verdict.top1_agreement == 1
+    for figure in ("largest_length_difference", "mean_length_difference", "largest_pose_difference"):
+        assert 0 <= getattr(verdict, figure) < 1e-5, figure
+    assert verdict.difference_between_batches is not None
+    assert verdict.difference_between_batches < 1e-5
+    assert verdict.error == (expected.validation.lengths.argmax(1) != expected.labels).mean()
+    assert verdict.error_change is not None
+    assert verdict.error_change.mean == 0
+    assert verdict.largest_reconstruction_difference is None
+    assert judgement.error == verdict.error
+
+
+@pytest.mark.parametrize(
+    ("where", "amount"),
+    [
+        pytest.param(lambda images: images.max((1, 2, 3)) == 0, 1.5e-4, id="black image"),
+        pytest.param(lambda images: images.min((1, 2, 3)) == 255, -1.5e-4, id="white image"),
+        *(
+            pytest.param(lambda images, size=size: [len(images) == size] * size, 1.5e-4, id=f"batch of {size}")
+            for size in (1, 2, 7, 250)
+        ),
+    ],
+)
+def test_one_length_that_is_wrong_there_only_is_found(
+    where: Callable[[Images], Any], amount: float, judged: Callable[..., Judgement]
+) -> None:
+    def lie(images: Images, outputs: Outputs) -> None:
+        outputs.lengths[np.flatnonzero(where(images)), 3] += amount
+
+    verdict = judged(lie).verdict
+    assert verdict.status == "rejected"
+    assert "a length differs by 0.00015, more than 0.0001" in verdict.reasons
+
+
+@pytest.mark.parametrize("size", [1, 2, 7])
+def test_lengths_that_change_with_the_batch_are_found_where_each_is_within_its_limit(
+    size: int, judged: Callable[..., Judgement]
+) -> None:
+    def lie(images: Images, outputs: Outputs) -> None:
+        if len(images) == size:
+            outputs.lengths[-1] += 0.05
+
+    verdict = judged(lie, lax(batch=0.02)).verdict
+    assert verdict.reasons == (
+        f"a length of one image differs by 0.05 between batches of {size} and of 250, more than 0.02",
+    )
+    assert verdict.difference_between_batches == pytest.approx(0.05, abs=1e-5)
+
+
+def test_a_batch_axis_that_was_baked_in_is_found(judged: Callable[..., Judgement]) -> None:
+    """Each image of a batch gets the answer of the first, as when a graph knows one image only."""
+
+    def lie(_: Images, outputs: Outputs) -> None:
+        outputs.lengths[:] = outputs.lengths[0]
+        outputs.poses[:] = outputs.poses[0]
+
+    verdict = judged(lie, TOLERANCES["int8"]).verdict
+    assert verdict.status == "rejected"
+    assert any("between batches of" in reason for reason in verdict.reasons)
+
+
+@pytest.mark.parametrize(
+    ("limits", "sizes"),
+    [
+        (None, {250, 7, 2, 1}),
+        ((1, 64), {64, 7, 2, 1}),
+        ((1, 1), {1}),
+        ((2, 5), {5, 2}),
+        ((8, 16), {16, 8}),
+        ((1, 1000), {1000, 7, 2, 1}),
+    ],
+)
+def test_only_batches_that_the_file_takes_are_run_and_every_one_is_full(
+    limits: tuple[int, int] | None, sizes: set[int], network: CapsNet, expected: Reference
+) -> None:
+    session = FakeSession(network, expected.contract, batch_limits=limits)
+    assert judge(session, expected, FP32).verdict.status == "accepted"
+    assert set(session.batches) == sizes
+    assert session.batches.count(max(sizes)) >= -(-400 // max(sizes)) + 1  # every image, and the blank ones
+
+
+def test_one_nan_is_found_in_the_last_class_of_the_last_image(
+    judged: Callable[..., Judgement], expected: Reference
+) -> None:
+    def lie(images: Images, outputs: Outputs) -> None:
+        if len(images) == 250:
+            outputs.lengths[np.flatnonzero(is_last(images, expected))[:1], -1] = np.nan
+
+    judgement = judged(lie)
+    verdict = judgement.verdict
+    assert verdict.status == "rejected"
+    assert verdict.largest_length_difference is None
+    assert verdict.mean_length_difference is None
+    # Of 400 and 2 images in batches of 250; of 32 and 2 one by one and in pairs; of 32 and 2 by sevens.
+    assert verdict.reasons[0] == f"1 of {10 * (3 * 250 + 2 * 34 + 35 + 7)} lengths are NaN or infinite"
+    assert (judgement.telling[0] == expected.validation.images[-1]).all()
+    assert msgspec.json.decode(msgspec.json.encode(verdict), type=Verdict) == verdict
+
+
+def test_a_pose_that_is_infinite_is_found(judged: Callable[..., Judgement]) -> None:
+    def lie(images: Images, outputs: Outputs) -> None:
+        if len(images) == 7:
+            outputs.poses[3, 2, 1] = np.inf
+
+    verdict = judged(lie, lax()).verdict
+    assert verdict.status == "rejected"
+    assert "6 of" in verdict.reasons[0]  # five batches of validation images and one of the blank ones
+    assert "components of poses are NaN or infinite" in verdict.reasons[0]
+
+
+def test_a_network_that_says_nan_itself_accepts_nothing(network: CapsNet, expected: Reference) -> None:
+    blank = dataclasses.replace(expected.blank, lengths=np.full_like(expected.blank.lengths, np.nan))
+    broken = dataclasses.replace(expected, blank=blank)
+    verdict = judge(FakeSession(network, expected.contract), broken, lax()).verdict
+    assert (verdict.status, verdict.reasons) == ("rejected", ("a length differs by inf, more than 1",))
+
+
+def test_poses_that_are_turned_are_found_though_the_lengths_are_right(judged: Callable[..., Judgement]) -> None:
+    def lie(_: Images, outputs: Outputs) -> None:
+        outputs.poses[:] = -outputs.poses
+
+    verdict = judged(lie).verdict
+    assert [reason.partition(" differs")[0] for reason in verdict.reasons] == ["a component of a pose"]
+
+
+def test_lengths_that_all_move_a_little_are_found_by_their_mean(judged: Callable[..., Judgement]) -> None:
+    def lie(_: Images, outputs: Outputs) -> None:
+        outputs.lengths[:] += 0.05
+
+    verdict = judged(lie, lax(mean_length=0.04)).verdict
+    assert verdict.reasons == ("the lengths differ by 0.05 on average, more than 0.04",)
+
+
+def test_one_other_first_class_in_400_images_is_one_too_many(
+    judged: Callable[..., Judgement], expected: Reference
+) -> None:
+    least = expected.validation.lengths[-1].argmin()
+
+    def lie(images: Images, outputs: Outputs) -> None:
+        outputs.lengths[is_last(images, expected), least] = 1
+
+    verdict = judged(lie, lax(agreement=0.999)).verdict
+    assert verdict.status == "rejected"
+    assert verdict.top1_agreement == 399 / 400
+    assert verdict.reasons == ("the answer is the same on 99.75 % of the images, not 99.9 %",)
+
+
+@pytest.mark.parametrize(("apart", "agreement"), [(0.9 * TIE, 1.0), (1.1 * TIE, 0.0)])
+def test_first_classes_that_tie_in_the_network_may_swap(
+    apart: float, agreement: float, network: CapsNet, expected: Reference
+) -> None:
+    """So lengths within the tolerance of fp32 never fail by their first class: both may move, towards each other."""
+    tied = expected.validation.lengths.copy()
+    order = tied.argsort(axis=1)
+    first, second = order[:, -1:], order[:, -2:-1]
+    np.put_along_axis(tied, second, np.take_along_axis(tied, first, 1) - np.float32(apart), 1)
+
+    def lie(images: Images, outputs: Outputs) -> None:
+        order = outputs.lengths.argsort(axis=1)
+        np.put_along_axis(outputs.lengths, order[:, -2:-1], 2.0, 1)
+
+    close = dataclasses.replace(expected, validation=dataclasses.replace(expected.validation, lengths=tied))
+    verdict = judge(FakeSession(network, expected.contract, lie), close, lax()).verdict
+    assert verdict.top1_agreement == agreement
+
+
+def more_errors(expected: Reference, count: int, amount: float) -> Lie:
+    """A lie that turns right answers into wrong ones by moving two lengths a little: the closest calls."""
+    lengths, labels = expected.validation.lengths, expected.labels
+    ordered = np.sort(lengths, axis=1)
+    right = np.flatnonzero(lengths.argmax(1) == labels)
+    closest = right[(ordered[right, -1] - ordered[right, -2]).argsort()[:count]]
+    assert (ordered[closest, -1] - ordered[closest, -2]).max() < 2 * amount
+    keys = {expected.validation.images[index].tobytes() for index in closest}
+
+    def lie(images: Images, outputs: Outputs) -> None:
+        for image, row in zip(images, outputs.lengths, strict=True):
+            if image.tobytes() in keys:
+                second, first = row.argsort()[-2:]
+                row[first] -= amount
+                row[second] += amount
+
+    return lie
+
+
+def test_an_error_that_grows_by_more_than_the_limit_is_found_where_every_length_is_within_its_limit(
+    judged: Callable[..., Judgement], expected: Reference
+) -> None:
+    lie = more_errors(expected, count=10, amount=0.01)
+    limits = {"length": 0.011, "agreement": 0.95}
+
+    assert judged(lie, lax(**limits, error_increase=0.025)).verdict.status == "accepted"
+    verdict = judged(lie, lax(**limits, error_increase=0.0249)).verdict
+
+    assert verdict.status == "rejected"
+    (reason,) = verdict.reasons
+    assert reason.startswith("the error rises by 2.50 points (")
+    assert reason.endswith(" from 41.00 %, more than 2.49")
+    assert verdict.error == pytest.approx(0.41 + 0.025)
+    assert verdict.error_change is not None
+    assert verdict.error_change.mean == pytest.approx(0.025)
+    assert 0 < verdict.error_change.low < 0.025 < verdict.error_change.high
+
+
+def test_an_error_that_shrinks_breaks_no_limit(judged: Callable[..., Judgement], expected: Reference) -> None:
+    truth = {image.tobytes(): label for image, label in zip(expected.validation.images, expected.labels, strict=True)}
+
+    def lie(images: Images, outputs: Outputs) -> None:
+        for image, row in zip(images, outputs.lengths, strict=True):
+            if image.tobytes() in truth:
+                row[truth[image.tobytes()]] = 1
+
+    verdict = judged(lie, lax(error_increase=0)).verdict
+    assert verdict.status == "accepted"
+    assert verdict.error_change is not None
+    assert verdict.error_change.mean == pytest.approx(-0.41)
+
+
+def test_a_remark_says_that_the_images_are_too_few_for_the_limit(
+    judged: Callable[..., Judgement], expected: Reference
+) -> None:
+    lie = more_errors(expected, count=10, amount=0.01)
+    verdict = judged(lie, lax(error_increase=0.025)).verdict
+    assert verdict.error_change is not None
+    half_width = (verdict.error_change.high - verdict.error_change.low) / 2
+    assert half_width < 0.025
+    assert verdict.remarks == ()
+
+    for limit, seen in ((0.01, half_width), (0.001, half_width)):
+        (remark,) = judged(lie, lax(error_increase=limit)).verdict.remarks
+        assert f"400 images tell a change of the error to {100 * seen:.2f} points" in remark
+    (remark,) = judged(no_lie, lax(error_increase=0.002)).verdict.remarks  # where no image differs
+    assert "400 images tell a change of the error to 0.25 points" in remark
+
+
+def test_what_was_emulated_is_never_accepted_and_can_be_rejected(judged: Callable[..., Judgement]) -> None:
+    def lie(_: Images, outputs: Outputs) -> None:
+        outputs.lengths[:] += 0.05
+
+    well, badly = judged(emulated="in fp32").verdict, judged(lie, emulated="in fp32").verdict
+    assert (well.status, well.remarks, well.provider) == ("not executed here", ("in fp32",), "")
+    assert well.error is not None
+    assert (badly.status, badly.remarks) == ("rejected", ("in fp32",))
+
+
+def test_what_nothing_here_runs_says_what_it_needs() -> None:
+    verdict = not_executed("it needs a GPU")
+    assert (verdict.status, verdict.remarks, verdict.images) == ("not executed here", ("it needs a GPU",), 0)
+
+
+@pytest.mark.parametrize(
+    ("promise", "other"),
+    [("classes", tuple("abcdefghij")), ("labels", 2), ("input", Input(28, 28, 3)), ("fit", Fit(frame="crop"))],
+)
+def test_a_contract_that_promises_something_else_is_found(
+    promise: str, other: object, network: CapsNet, expected: Reference
+) -> None:
+    contract = msgspec.structs.replace(expected.contract, **{promise: other})
+    judgement = judge(FakeSession(network, contract), expected, FP32)
+    assert judgement.verdict.status == "rejected"
+    (reason,) = judgement.verdict.reasons
+    assert f"{promise} {other}" in reason
+    assert not judgement.computes_wrong
+
+
+def test_the_limits_are_named_in_the_verdict(judged: Callable[..., Judgement]) -> None:
+    limits = judged().verdict.limits
+    assert limits["largest_length_difference"] == FP32.length
+    assert limits["error_change"] == FP32.error_increase
+    assert set(limits) <= {field.name for field in msgspec.structs.fields(Verdict)}
+
+
+@pytest.mark.parametrize("precision", TOLERANCES)
+def test_every_precision_that_judges_is_blind_to_no_swapped_classes(
+    precision: Precision, judged: Callable[..., Judgement]
+) -> None:
+    def lie(_: Images, outputs: Outputs) -> None:
+        outputs.lengths[:, [0, 1]] = outputs.lengths[:, [1, 0]]
+
+    assert judged(lie, TOLERANCES[precision]).verdict.status == "rejected"
+
+
+def test_poses_of_another_shape_are_one_line(judged: Callable[..., Judgement], network: CapsNet) -> None:
+    class Flat(FakeSession):
+        def run(self, images: Images) -> Outputs:
+            outputs = super().run(images)
+            return Outputs(outputs.lengths, outputs.poses[:, :, :3])
+
+    session = Flat(network, None)
+    with pytest.raises(ModelError, match=r"'fake' must give poses of \[250, 10, 4\], it gave \[250, 10, 3\]"):
+        judge(session, reference_of_one(network), FP32)
+
+
+def reference_of_one(network: CapsNet) -> Reference:
+    split = Split(np.zeros((1, 28, 28, 1), np.uint8), np.zeros(1, np.int64))
+    return reference(network, None, split)  # type: ignore[arg-type]  # it is not read here

@@ -1,0 +1,164 @@
+"""capsedge lint: the rules and the real parser together, as a library and as a command."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from capsedge.errors import ModelError, WrongUse
+from capsedge.export.tensorrt import lint, process
+from tests.export.tensorrt.conftest import Machine
+from tests.export.tensorrt.graphs import typed
+from tests.export.tensorrt.refused import REFUSED, fixed_batch, node, unknown_operator, zero_point
+from tests.runtime.conftest import good, models
+
+__all__ = ["good", "models"]
+
+
+def saved(model: onnx.ModelProto, folder: Path) -> Path:
+    onnx.save(model, folder / "m.onnx")
+    return folder / "m.onnx"
+
+
+def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "capsedge", "lint", *map(str, arguments)], capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture
+def rtx() -> str:
+    return f"tensorrt_rtx {pytest.importorskip('tensorrt_rtx').__version__}"
+
+
+def test_both_are_asked_and_one_finding_is_told_once(rtx: str, tmp_path: Path) -> None:
+    found = lint(saved(REFUSED["int32 bias"][0](), tmp_path))
+
+    assert found.parser == rtx
+    (finding,) = found.refused
+    assert (finding.node, finding.operator, finding.source) == ("bias", "DequantizeLinear", "rules")
+
+
+def test_what_only_the_parser_knows_is_told_with_its_release(rtx: str, tmp_path: Path) -> None:
+    found = lint(saved(unknown_operator(), tmp_path))
+
+    (finding,) = found.refused
+    assert (finding.node, finding.operator, finding.source) == ("positive", "Mystery", rtx)
+    assert finding.reason == "the parser knows no operator 'Mystery'"
+    assert finding.advice == "replace it by operators that TensorRT has"
+
+
+def test_a_parsers_reason_comes_without_its_source_lines(rtx: str, tmp_path: Path) -> None:
+    model = typed("fp32")
+    node(model, "rows").input[1] = "other"
+    shape = onnx.numpy_helper.from_array(np.array([-1, -1], np.int64), "other")
+    model.graph.initializer.append(shape)
+    (finding,) = lint(saved(model, tmp_path)).refused
+
+    assert (finding.node, finding.source) == ("rows", rtx)
+    assert finding.reason == (
+        "reshape dimension with more than one -1 wildcard. Reshaping [batch,4,20,20] to [-1,-1]"
+    )
+
+
+def test_a_parser_that_crashes_is_told_beside_what_the_rules_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("tensorrt_rtx")
+    crash = tmp_path / "stand_in.py"
+    crash.write_text("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
+    monkeypatch.setattr(process, "WORKER", str(crash))
+    found = lint(saved(REFUSED["int32 bias"][0](), tmp_path))
+
+    assert [finding.node for finding in found.refused] == ["bias", "(the graph)"]
+    assert "tensorrt_rtx was ended by signal 11" in found.refused[1].reason
+
+
+def test_what_is_refused_comes_first(tmp_path: Path) -> None:
+    model = fixed_batch()
+    node(model, "positive").op_type = "Mystery"
+    severities = [finding.severity for finding in lint(saved(model, tmp_path)).findings]
+
+    assert severities == sorted(severities, key=["refused", "warning", "note"].index)
+    assert set(severities) == {"refused", "warning", "note"}
+
+
+def test_without_tensorrt_the_rules_alone_are_applied_and_it_is_said(machine: Machine, tmp_path: Path) -> None:
+    machine()
+    found = lint(saved(REFUSED["int32 bias"][0](), tmp_path), ["sm75"])
+
+    assert found.parser == ""
+    assert "pip install 'capsedge[trt]'" in found.no_parser
+    assert [(finding.node, finding.operator) for finding in found.refused] == [
+        ("bias", "DequantizeLinear"),
+        ("classes_stored", "Gemm"),
+    ]
+
+
+def test_a_classic_parser_without_a_gpu_is_no_parser(classic: Machine, tmp_path: Path) -> None:
+    """On the stand-in for the classic package."""
+    classic(gpu=None)
+    found = lint(saved(typed("fp32"), tmp_path))
+
+    assert found.parser == ""
+    assert found.no_parser == "tensorrt 10.13.3.9 cannot build here: it needs an NVIDIA GPU and its driver"
+    assert found.findings == ()
+
+
+def test_somebody_elses_file_is_read(models: Path) -> None:
+    pytest.importorskip("tensorrt_rtx")
+    assert lint(models / "foreign.onnx").parser
+
+
+@pytest.mark.parametrize("name", ["text.onnx", "empty.onnx", "truncated.onnx"])
+def test_what_is_no_onnx_file_is_an_error_in_one_line(name: str, models: Path) -> None:
+    with pytest.raises(ModelError, match=rf"{name}' is not an ONNX file") as caught:
+        lint(models / name)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_missing_file_and_a_strange_target_are_errors(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="there is no model at"):
+        lint(tmp_path / "absent.onnx")
+    with pytest.raises(WrongUse, match="'ampere' was given"):
+        lint(saved(typed("fp32"), tmp_path), ["ampere"])
+
+
+def test_the_command_names_the_node_and_fails(rtx: str, tmp_path: Path) -> None:
+    done = command(saved(zero_point(3, np.int8), tmp_path))
+
+    assert done.returncode == 1
+    assert "refused" in done.stdout
+    assert rtx in done.stderr
+    assert done.stderr.splitlines()[-1] == (
+        f"capsedge: TensorRT would not take '{tmp_path / 'm.onnx'}' as it is: 2 refused, see above"
+    )
+
+
+def test_the_command_passes_a_file_with_remarks_only(tmp_path: Path) -> None:
+    done = command(saved(fixed_batch(), tmp_path), "--json")
+
+    assert done.returncode == 0
+    (finding,) = json.loads(done.stdout)["findings"]
+    assert (finding["node"], finding["severity"]) == ("image", "warning")
+
+
+def test_the_command_holds_a_file_against_targets(tmp_path: Path) -> None:
+    done = command(saved(typed("fp8"), tmp_path), "--trt-target", "sm86, sm89", "--json")
+    report = json.loads(done.stdout)
+
+    assert done.returncode == 1
+    assert report["targets"] == ["sm86", "sm89"]
+    assert [finding["node"] for finding in report["findings"]] == ["conv_stored", "classes_stored"]
+
+
+def test_the_command_wants_an_onnx_file(tmp_path: Path) -> None:
+    (tmp_path / "m.engine").write_bytes(b"an engine")
+    done = command(tmp_path / "m.engine")
+
+    assert done.returncode == 2
+    assert "lint reads ONNX files, and was given" in done.stderr

@@ -1,0 +1,185 @@
+"""Each rule finds its node and nothing else, and the real parser of TensorRT-RTX agrees with it."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper, numpy_helper
+
+from capsedge.contract import PRECISIONS, Precision
+from capsedge.export.tensorrt.process import run_worker
+from capsedge.export.tensorrt.rules import Finding, apply_rules
+from capsedge.export.tensorrt.worker import Build, Built, Parse, Parsed
+from tests.export.tensorrt.graphs import typed
+from tests.export.tensorrt.refused import READ_OTHERWISE, REFUSED, fixed_batch, node, zero_point
+
+
+def refused(model: onnx.ModelProto) -> list[Finding]:
+    return [finding for finding in apply_rules(model) if finding.severity == "refused"]
+
+
+def parsed(model: onnx.ModelProto, folder: Path) -> Parsed:
+    pytest.importorskip("tensorrt_rtx")
+    onnx.save(model, folder / "m.onnx")
+    return run_worker(Parse(package="tensorrt_rtx", onnx=str(folder / "m.onnx")), Parsed)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_a_good_file_has_no_findings(precision: Precision, tmp_path: Path) -> None:
+    assert apply_rules(typed(precision), targets=["sm89"]) == []
+    said = parsed(typed(precision), tmp_path)
+    assert said.supported
+    assert (said.refusals, said.warnings) == ((), ())
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_the_parser_refuses_the_rules_refuse_with_the_same_node(case: str, tmp_path: Path) -> None:
+    make, name = REFUSED[case]
+    model = make()
+    onnx.checker.check_model(model)
+    positions = {each.name: position for position, each in enumerate(model.graph.node)}
+    said = parsed(model, tmp_path)
+
+    assert name in {finding.node for finding in refused(model)}
+    assert not said.supported
+    assert positions[name] in {refusal.node for refusal in said.refusals}
+
+
+@pytest.mark.parametrize("case", READ_OTHERWISE)
+def test_what_the_parser_takes_for_int8_is_refused(case: str, tmp_path: Path) -> None:
+    model = READ_OTHERWISE[case]()
+    onnx.checker.check_model(model)
+    said = parsed(model, tmp_path)
+
+    assert {finding.node for finding in refused(model)} >= {"nchw_quantized"}
+    assert "uint8" in refused(model)[0].reason
+    assert said.supported  # which is why the rule is needed
+    assert said.refusals == ()
+
+
+def test_sixteen_bits_are_refused(tmp_path: Path) -> None:
+    model = zero_point(0, np.int16)
+    said = parsed(model, tmp_path)
+
+    assert {finding.node for finding in refused(model)} == {"nchw_quantized", "nchw_dequantized"}
+    assert "16 bits" in refused(model)[0].reason
+    assert not said.supported
+    assert "nchw_zero" in said.refusals[0].reason
+
+
+def test_a_fixed_batch_is_a_warning_and_the_engine_runs_no_other(tmp_path: Path) -> None:
+    pytest.importorskip("tensorrt_rtx")
+    (finding,) = apply_rules(fixed_batch())
+    assert (finding.node, finding.severity) == ("image", "warning")
+    assert "batches of 3 only" in finding.reason
+
+    onnx.save(fixed_batch(), tmp_path / "m.onnx")
+    for batch, builds in (((3, 3, 3), True), ((1, 3, 4), False)):
+        job = Build(package="tensorrt_rtx", onnx=str(tmp_path / "m.onnx"), engine=str(tmp_path / "e"), batch=batch)
+        assert (run_worker(job, Built).errors == ()) is builds
+
+
+@pytest.mark.parametrize(
+    ("precision", "target", "nodes"),
+    [
+        ("fp32", "sm75", ["classes"]),
+        ("int8", "sm75", ["classes_stored"]),
+        ("bf16", "sm75", ["conv", "classes"]),
+        ("fp8", "sm86", ["conv_stored", "classes_stored"]),
+        ("fp16", "sm75", []),
+    ],
+)
+def test_a_type_that_a_target_cannot_compute_is_refused_layer_by_layer(
+    precision: Precision, target: str, nodes: list[str]
+) -> None:
+    found = [finding for finding in apply_rules(typed(precision), [target]) if finding.severity == "refused"]
+
+    assert [finding.node for finding in found] == nodes
+    assert all(finding.advice.startswith(f"for {target}, use ") for finding in found)
+
+
+def test_a_layer_that_was_not_quantized_is_noted() -> None:
+    model = typed("int8")
+    weight = numpy_helper.from_array(np.zeros((1600, 10), np.float32), "wide")
+    model.graph.initializer.append(weight)
+    node(model, "products").input[1] = "wide"
+    (finding,) = apply_rules(model)
+
+    assert (finding.node, finding.operator, finding.severity) == ("wide", "Gemm", "note")
+    assert finding.reason == "it computes in fp32, in a file that is quantized to int8"
+
+
+def test_a_file_that_is_not_quantized_has_no_layers_left_out() -> None:
+    mixed = typed("fp16")
+    mixed.graph.node.insert(0, helper.make_node("Cast", ["image"], ["unused"], to=1))
+
+    assert apply_rules(mixed) == []
+
+
+def test_zero_points_that_are_constant_nodes_are_read() -> None:
+    model = zero_point(5, np.int8)
+    constant = next(each for each in model.graph.initializer if each.name == "nchw_zero")
+    model.graph.node.insert(0, helper.make_node("Constant", [], ["nchw_zero"], value=constant))
+    model.graph.initializer.remove(constant)
+
+    assert {finding.node for finding in refused(model)} == {"nchw_quantized", "nchw_dequantized"}
+
+
+@pytest.mark.parametrize("kind", [onnx.TensorProto.INT8, onnx.TensorProto.FLOAT8E4M3FN])
+def test_a_zero_point_that_is_left_out_is_no_uint8_where_the_type_is_said(kind: int) -> None:
+    model = READ_OTHERWISE["no zero-point"]()
+    node(model, "nchw_quantized").attribute.append(helper.make_attribute("output_dtype", kind))
+
+    assert refused(model) == []
+
+
+def test_a_node_without_a_name_is_called_by_what_it_makes() -> None:
+    model = zero_point(5, np.int8)
+    node(model, "nchw_quantized").name = ""
+
+    assert "nchw_quantized" in {finding.node for finding in refused(model)}
+
+
+def test_a_graph_whose_types_cannot_be_inferred_is_looked_at_all_the_same() -> None:
+    model = REFUSED["transposed bytes"][0]()
+    node(model, "positive").op_type = "Mystery"
+    first, note = apply_rules(model, ["sm75"])
+
+    assert (first.node, first.severity) == ("nchw", "refused")
+    assert (note.node, note.severity) == ("(the graph)", "note")
+    assert "types cannot be inferred" in note.reason
+
+
+def quantize(file: Path, **options: Any) -> onnx.ModelProto:
+    """A real file, made by ONNX Runtime's own quantization of a file in fp32."""
+    quantization: Any = pytest.importorskip("onnxruntime.quantization")
+    onnx.save(typed("fp32"), file)
+    images = np.random.default_rng(0).integers(0, 256, (4, 28, 28, 1), np.uint8)
+    batches = iter([{"image": images}])
+    base = quantization.CalibrationDataReader
+    reader = type("Reader", (base,), {"get_next": lambda _: next(batches, None)})
+
+    target = file.with_name("quantized.onnx")
+    quantization.quantize_static(str(file), str(target), reader(), **options)
+    return onnx.load(target)
+
+
+def test_onnx_runtimes_default_quantization_is_refused_and_the_symmetric_one_is_not(tmp_path: Path) -> None:
+    quantization = pytest.importorskip("onnxruntime.quantization")
+    by_default = quantize(tmp_path / "m.onnx", per_channel=False)
+    symmetric = quantize(
+        tmp_path / "m.onnx",
+        activation_type=quantization.QuantType.QInt8,
+        weight_type=quantization.QuantType.QInt8,
+        op_types_to_quantize=["Conv", "Gemm"],
+        extra_options={"ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False},
+    )
+    operators = quantize(tmp_path / "m.onnx", quant_format=quantization.QuantFormat.QOperator)
+
+    assert refused(symmetric) == []
+    assert parsed(symmetric, tmp_path).supported
+    for model in (by_default, operators):
+        assert refused(model)
+        assert not parsed(model, tmp_path).supported

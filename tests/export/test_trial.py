@@ -1,0 +1,67 @@
+"""Files in types that this machine has not are judged by what those types would make of them."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from capsedge.errors import GateRejected
+from capsedge.export import RunExport
+from capsedge.export.precision import emulated_types
+from capsedge.runtime.open import open_session
+from capsedge.training import Run
+
+
+@pytest.fixture(scope="module")
+def road(trained: Run) -> RunExport:
+    return RunExport(trained)
+
+
+def test_a_file_in_fp16_is_accepted_and_tells_what_true_fp16_makes_of_it(road: RunExport, tmp_path: Path) -> None:
+    verdict = road.export("fp16", tmp_path / "model.onnx").contract.verdict
+    assert verdict is not None
+    assert (verdict.status, verdict.provider) == ("accepted", "CPUExecutionProvider")
+    (remark,) = [remark for remark in verdict.remarks if "fp16" in remark]
+    assert "this provider computes fp16 in fp32" in remark
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp8"])
+def test_what_does_not_run_here_is_not_accepted_and_its_figures_are_those_of_an_emulation(
+    precision: str, road: RunExport, tmp_path: Path
+) -> None:
+    made = road.export(precision, tmp_path / "model.onnx")  # type: ignore[arg-type]
+    verdict = made.contract.verdict
+    assert verdict is not None
+    assert (verdict.status, verdict.provider) == ("not executed here", "")
+    assert f"{precision} does not run here: the figures are of its emulation" in verdict.remarks[0]
+    assert verdict.images == 400
+    assert verdict.largest_length_difference is not None
+    assert verdict.largest_length_difference > 1e-4
+    assert made.contract.precision == precision
+    assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
+
+
+def test_an_overflow_that_fp32_arithmetic_hides_is_found(trained: Run, tmp_path: Path) -> None:
+    """Between the convolutions are numbers beyond 65,504; ONNX Runtime's CPU provider never has them in fp16."""
+    shutil.copytree(trained.path, tmp_path / "run")
+    road = RunExport(Run(tmp_path / "run"))
+    with torch.no_grad():
+        assert road.network.conv.bias is not None
+        road.network.conv.weight.mul_(1e5)
+        road.network.conv.bias.mul_(1e5)
+        road.network.primary.conv.weight.mul_(1e-2)
+    assert road.export("fp32").contract.verdict is not None  # nothing is wrong with the network
+    with pytest.raises(GateRejected, match=r"in true fp16 arithmetic .* NaN or infinite"):
+        road.export("fp16")
+    kept = tmp_path / "run" / "model.fp16.onnx.rejected"
+    assert emulated_types(onnx.load_model(str(kept))) == {"fp16"}
+    shutil.copy(kept, tmp_path / "healthy.onnx")
+    with open_session(tmp_path / "healthy.onnx") as session:
+        assert np.isfinite(session.run(road.dataset.validation.images[:20]).lengths).all()
+    bf16 = road.export("bf16").contract.verdict
+    assert bf16 is not None
+    assert bf16.status == "not executed here"
+    assert not list((tmp_path / "run").glob(".*.onnx"))

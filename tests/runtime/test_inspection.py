@@ -1,0 +1,174 @@
+"""What is said of a model that nobody runs, against what onnx and hashlib say of the same file."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import onnx
+import pytest
+
+from capsedge.contract import Contract, EngineManifest, Layer, contract_of, encode
+from capsedge.errors import ModelError, WrongUse
+from capsedge.onnx_file import read_onnx_file
+from capsedge.runtime.inspection import inspect_model
+from capsedge.runtime.manifest import manifest_path
+
+ENGINE = b"a serialized engine"
+
+Engine = Callable[..., Path]
+
+
+@pytest.fixture
+def contract(good: Path) -> Contract:
+    found = contract_of(read_onnx_file(good), source=str(good))
+    assert found is not None
+    return found
+
+
+@pytest.fixture
+def engine(contract: Contract, tmp_path: Path) -> Engine:
+    """Write an engine that nothing could load, with its manifest."""
+
+    def write(name: str = "model.engine", *, content: bytes = ENGINE, **changes: Any) -> Path:
+        manifest = EngineManifest(
+            engine_sha256=hashlib.sha256(ENGINE).hexdigest(),
+            package="tensorrt_rtx",
+            package_version="1.7.1.116",
+            targets=("sm86",),
+            batch=(1, 8, 64),
+            build_seconds=0.5,
+            size_bytes=len(ENGINE),
+            precision={"conv": "half"},
+            contract=contract,
+        )
+        manifest_path(tmp_path / name).write_text(encode(msgspec.structs.replace(manifest, **changes)))
+        if not changes.get("deferred"):
+            (tmp_path / name).write_bytes(content)
+        return tmp_path / name
+
+    return write
+
+
+def test_an_onnx_file_is_described_by_its_contract_and_its_weights(good: Path, contract: Contract) -> None:
+    found = inspect_model(good)
+
+    assert found.contract == found.promises == contract
+    assert found.size_bytes == good.stat().st_size
+    tensors = onnx.load(good).graph.initializer
+    assert found.weights_bytes == {tensor.name: tensor.ByteSize() for tensor in tensors}
+    assert [check.what for check in found.checks] == ["contract", "graph"]
+    assert all(check.holds for check in found.checks)
+    assert found.problems == ()
+
+
+def test_the_sums_are_those_of_the_layers(good: Path, contract: Contract, tmp_path: Path) -> None:
+    def layer(kind: str, flops: int, parameters: int) -> Layer:
+        return Layer(name="a", op="Conv", type=kind, output="fp32", flops=flops, parameters=parameters)
+
+    layers = (layer("int8", 700, 30), layer("fp32", 200, 4), layer("int8", 100, 1))
+    model = onnx.load(good)
+    onnx.helper.set_model_props(
+        model, {"capsedge.contract": encode(msgspec.structs.replace(contract, layers=layers))}
+    )
+    onnx.save(model, tmp_path / "model.onnx")
+
+    found = inspect_model(tmp_path / "model.onnx")
+
+    assert (found.precision, found.flops, found.parameters) == ("int8", 1000, 35)
+
+
+@pytest.mark.parametrize(
+    ("file", "problems"),
+    [
+        ("altered-weight.onnx", ("its weights classes.weight were altered",)),
+        ("altered-graph.onnx", ("its graph was altered, its weights were not",)),
+    ],
+)
+def test_an_altered_file_is_told_from_what_was_exported(models: Path, file: str, problems: tuple[str, ...]) -> None:
+    assert inspect_model(models / file).problems == problems
+
+
+def test_a_contract_that_was_changed_is_told_by_its_seal(good: Path, tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(good.read_bytes().replace(b'"recipe":"none"', b'"recipe":"l1-x"'))
+
+    assert inspect_model(tmp_path / "model.onnx").problems == ("its contract was altered",)
+
+
+def test_somebody_elses_file_is_described_by_its_weights_alone(models: Path) -> None:
+    found = inspect_model(models / "foreign.onnx")
+
+    assert found.promises is None
+    assert list(found.weights_bytes) == ["table"]
+    assert (found.checks, found.precision, found.flops) == ((), None, 0)
+
+
+def test_an_engine_is_described_by_its_manifest_and_needs_no_tensorrt(engine: Engine, contract: Contract) -> None:
+    file = engine()
+    found = inspect_model(file)
+
+    assert found.manifest is not None
+    assert found.manifest.targets == ("sm86",)
+    assert found.promises == contract
+    assert found.contract is None
+    assert found.size_bytes == len(ENGINE)
+    assert [check.holds for check in found.checks] == [True]
+    assert inspect_model(manifest_path(file)) == found
+
+
+def test_an_engine_that_was_replaced_is_told_by_its_hash(engine: Engine) -> None:
+    found = inspect_model(engine(content=b"another"))
+
+    assert found.problems == ("it is not the engine that its manifest describes",)
+
+
+def test_an_engine_that_is_not_built_yet_is_no_problem(engine: Engine) -> None:
+    found = inspect_model(engine(deferred="trtexec --onnx=model.onnx", engine_sha256=""))
+
+    assert found.size_bytes is None
+    assert [check.holds for check in found.checks] == [None]
+    assert found.problems == ()
+
+
+def test_a_lost_engine_is_a_problem(engine: Engine) -> None:
+    file = engine()
+    file.unlink()
+
+    assert inspect_model(file).problems == ("there is a manifest, and no engine beside it",)
+
+
+def test_a_runs_folder_means_its_model_and_names_what_is_beside_it(good: Path, engine: Engine) -> None:
+    folder = engine("model.int8.engine").parent
+    for name in ("model.onnx", "model.int8.onnx", ".candidate-model.onnx", "model.fp16.onnx.rejected"):
+        (folder / name).write_bytes(good.read_bytes())
+
+    found = inspect_model(folder)
+
+    assert found.file == str(folder / "model.onnx")
+    assert found.beside == ("model.int8.engine", "model.int8.onnx")
+    assert inspect_model(folder / "model.onnx").beside == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "line"),
+    [
+        ("gone.onnx", WrongUse, "there is no file and no built-in model"),
+        ("gone.engine", WrongUse, "there is no file and no built-in model"),
+        ("text.onnx", ModelError, "is not a whole ONNX file"),
+        ("newer.onnx", ModelError, "has a contract of schema 99"),
+        ("damaged-contract.onnx", ModelError, "has a damaged contract"),
+    ],
+)
+def test_what_cannot_be_read_is_an_error_in_one_line(
+    models: Path, name: str, error: type[Exception], line: str
+) -> None:
+    with pytest.raises(error, match=line):
+        inspect_model(models / name)
+
+
+def test_an_engine_without_its_manifest_says_which_file_to_copy(tmp_path: Path) -> None:
+    (tmp_path / "model.engine").write_bytes(ENGINE)
+
+    with pytest.raises(ModelError, match=r"needs its manifest 'model\.engine\.json' beside it"):
+        inspect_model(tmp_path / "model.engine")
