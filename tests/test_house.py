@@ -23,7 +23,9 @@ PUBLIC = {
     "capsedge.cli": ["main"],
     "capsedge.data": ["Dataset", "Overlaid", "Split", "decode_image", "download", "fit_image", "load_dataset"],
     "capsedge.export": [
+        "BuildOptions",
         "Exported",
+        "RunExport",
         "StaticCapsNet",
         "build_engine",
         "check_options",

@@ -10,6 +10,7 @@ from capsedge.errors import GateRejected, WrongUse
 if TYPE_CHECKING:
     from capsedge.contract import EngineManifest, Precision
     from capsedge.export import BuildOptions, Exported, RunExport
+    from capsedge.export.tensorrt.options import Package
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -74,6 +75,15 @@ def export(
             show_default=False,
         ),
     ] = None,
+    trt_package: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="tensorrt (Jetson, data centre) or tensorrt_rtx (GeForce, RTX).  "
+            "[dim]\\[default: the one that builds here][/dim]",
+            show_default=False,
+        ),
+    ] = None,
     trt_workspace: Annotated[
         int | None, typer.Option(metavar="MIB", help="Memory that the engine may use for intermediate results.")
     ] = None,
@@ -103,10 +113,9 @@ def export(
     from capsedge.errors import require
 
     precisions = _precisions(precision)
-    if not trt and (trt_batch, trt_target, trt_workspace) != (None, None, None):
-        raise WrongUse("--trt-batch, --trt-target and --trt-workspace say how to build an engine: add --trt")
-    if not trt and (trt_hardware_compatible or allow_deferred):
-        raise WrongUse("--trt-hardware-compatible and --allow-deferred say how to build an engine: add --trt")
+    building = (trt_batch, trt_target, trt_package, trt_workspace)
+    if not trt and (any(each is not None for each in building) or trt_hardware_compatible or allow_deferred):
+        raise WrongUse("--allow-deferred and all that begins with --trt- say how to build an engine: add --trt")
     if output is not None and output.suffix != ".onnx":
         raise WrongUse(f"--output wants a name that ends in .onnx, and was given '{output}'")
     require("torch", extra="train")
@@ -125,6 +134,7 @@ def export(
             workspace_mb=trt_workspace,
             hardware_compatible=trt_hardware_compatible,
             allow_deferred=allow_deferred,
+            package=_package(trt_package),
         )
         check_options(options, precisions)
     chosen = Run(run) if run is not None else newest_run(status=["finished", "training"])
@@ -173,15 +183,24 @@ def _export(
         exported.show_engine(engine, manifest)
     served = None
     if triton is not None:
-        classic = manifest is not None and manifest.package == "tensorrt" and not manifest.deferred
-        served = write_repository(triton, engine if classic and engine is not None else made.path)
-        say(f"served by Triton from: {served}")
+        source = _source(made, engine, manifest)
+        served = None if source is None else write_repository(triton, source)
+        say(f"Triton: {made.path} was not executed here and is left out" if served is None else f"Triton: {served}")
     return {
         "model": str(made.path),
         "contract": made.contract,
         "engine": manifest,
         "triton": None if served is None else str(served),
     }
+
+
+def _source(made: "Exported", engine: Path | None, manifest: "EngineManifest | None") -> Path | None:
+    """What a server shall run: an engine that it can load and that ran here, or else the ONNX file, if that ran."""
+    for file, contract in ((engine, manifest and manifest.contract), (made.path, made.contract)):
+        loadable = manifest is None or file == made.path or manifest.package == "tensorrt"
+        if file and contract and contract.verdict and contract.verdict.status == "accepted" and loadable:
+            return file
+    return None
 
 
 def _build(road: "RunExport", made: "Exported", options: "BuildOptions") -> "tuple[Path, EngineManifest]":
@@ -209,6 +228,12 @@ def _precisions(text: str) -> "tuple[Precision, ...]":
         if name not in known:
             raise WrongUse(f"there is no precision '{name}'; {nearest(name, known)}")
     return tuple(dict.fromkeys(known[name] for name in names))
+
+
+def _package(name: str | None) -> "Package | None":
+    if name not in (None, "tensorrt", "tensorrt_rtx"):
+        raise WrongUse(f"--trt-package is tensorrt or tensorrt_rtx, and '{name}' was given")
+    return name  # type: ignore[return-value]  # it was checked
 
 
 def _output(output: Path | None, precision: "Precision", precisions: "tuple[Precision, ...]") -> Path | None:

@@ -85,7 +85,7 @@ class _Graph:
     def _stored_type(self, name: str) -> str:
         """The type of a tensor, before it was dequantized where it was."""
         node = self.maker.get(name)
-        while node is not None and node.op_type in ("Transpose", "Reshape"):
+        while node is not None and node.op_type in ("Flatten", "Reshape", "Transpose"):
             name = node.input[0]
             node = self.maker.get(name)
         quantized = node is not None and node.op_type == "DequantizeLinear"

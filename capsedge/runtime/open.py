@@ -4,6 +4,7 @@ from pathlib import Path
 
 from capsedge.errors import ModelError, ProviderError, WrongUse
 from capsedge.runtime.engine import EngineSession
+from capsedge.runtime.manifest import cannot_run_here, manifest_path
 from capsedge.runtime.ort import OrtSession
 from capsedge.runtime.providers import Provider
 from capsedge.runtime.session import Session
@@ -42,6 +43,8 @@ def model_file(path: Path) -> Path:
     if not file.is_file():
         if file is not path:
             raise ModelError(f"the folder '{path}' holds no model.onnx: capsedge export {path}")
+        if file.suffix == ".engine" and manifest_path(file).is_file():  # its manifest says where to get it
+            raise ModelError(cannot_run_here(file))
         raise ModelError(f"there is no model at '{path}'")
     if file.suffix not in (".onnx", ".engine"):
         raise ModelError(f"'{path}' must be an .onnx file, an .engine file or the folder of a run")

@@ -83,7 +83,7 @@ IN_FP32_ONLY: list[tuple[Corruption, str, str]] = [
     (a_nan, "lengths are NaN or infinite", f"the difference starts at {GEMM}"),
     (
         a_class_too_few,
-        "shape",
+        "must give lengths of 10 classes for 250 images, it gave an array of [225, 10]",
         "where the difference starts cannot be traced: Non-zero status code returned while running Reshape node",
     ),
 ]

@@ -1,6 +1,6 @@
 """The intermediate results of two graphs on the same images, and how far they are from each other."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -65,9 +65,21 @@ class Graph:
         """The node that computes a tensor, before it was cast and quantized."""
         return self.makers[next(each for each in self.chain(name) if each in self.makers)]
 
-    def weight(self, node: onnx.NodeProto) -> str:
-        """The name of a node's weight, stored or dequantized; "" where it has none."""
-        name = self.chain(node.input[1])[0] if len(node.input) > 1 else ""
+    def before(self, node: onnx.NodeProto, *, among: Container[str]) -> set[str]:
+        """The last tensors of some that a node is computed from."""
+        found, seen, read = set(), set(), list(node.input)
+        while read:
+            name = read.pop()
+            if name in among:
+                found.add(name)
+            elif name in self.makers and name not in seen:
+                seen.add(name)
+                read += self.makers[name].input
+        return found
+
+    def constant(self, node: onnx.NodeProto, operand: int) -> str:
+        """The constant that an operand of a node is, or is dequantized from; "" where it is none."""
+        name = self.chain(node.input[operand])[0] if len(node.input) > operand else ""
         return name if name in self.constants else ""
 
 

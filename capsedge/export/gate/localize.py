@@ -13,6 +13,7 @@ from capsedge.errors import ModelError
 from capsedge.export.gate.intermediate import STAND_INS, Difference, Graph, differences
 from capsedge.export.gate.tolerance import TOLERANCES, Tolerance
 from capsedge.export.layers import LAYER_OPS
+from capsedge.export.precision import emulated, emulated_types
 
 UNTRACEABLE = "cannot be traced"
 
@@ -61,21 +62,33 @@ def localize(
 
     Args:
         network_model: The network in fp32, freshly exported.
-        file_model: The rejected file, or what emulates it.
+        file_model: The rejected file. What ONNX Runtime's CPU provider has not, such as bf16, is emulated.
         images: A few images, some of which differ: uint8 [images, height, width, channels].
         tolerance: The limits of the file's precision.
     """
-    wanted, given = Graph(network_model), Graph(file_model)
-    shared = [name for name in wanted.makers if name in given.makers]
-    stands_for = {name: name for name in shared}
-    for name in shared:
-        stands_for |= dict.fromkeys(given.stand_ins(name, until=shared), name)
     try:
+        wanted, given = Graph(network_model), Graph(_as_it_would_run(file_model))
+        shared = [name for name in wanted.makers if name in given.makers]
+        stands_for = {name: name for name in shared}
+        for name in shared:
+            stands_for |= dict.fromkeys(given.stand_ins(name, until=shared), name)
         found = differences(wanted, given, stands_for, images)
     except ModelError as error:
         return Trace(starts_at=f"{UNTRACEABLE}: {error}", images=len(images))
     tracer = _Tracer(given, stands_for, found, tolerance.node)
     return Trace(starts_at=tracer.start(), images=len(images), nodes=tuple(map(tracer.row, tracer.shared)))
+
+
+def _as_it_would_run(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A graph that this machine computes: the model, or its emulation.
+
+    Raises:
+        ModelError: It is not a sound graph.
+    """
+    try:
+        return emulated(model) if emulated_types(model) else model
+    except onnx.checker.ValidationError as error:
+        raise ModelError(f"it is not a sound graph: {' '.join(str(error).split())}") from error
 
 
 class _Tracer:
@@ -117,8 +130,8 @@ class _Tracer:
         """The largest difference of what a tensor is computed from, before casts and quantization."""
         if self.stands_for[name] != name:
             return self._difference(self.stands_for[name])
-        sources = [self.stands_for[read] for read in self.given.origin(name).input if read in self.found]
-        return max(map(self._difference, sources), default=0.0)
+        sources = self.given.before(self.given.origin(name), among=self.found)
+        return max((self._difference(self.stands_for[each]) for each in sources), default=0.0)
 
     def _jumps(self, name: str) -> bool:
         return self._difference(name) > max(self.limit, JUMP * self._before(name))
@@ -134,7 +147,7 @@ class _Tracer:
 
     def _words(self, name: str) -> str:
         node = self.given.makers[name] if self.stands_for[name] != name else self.given.origin(name)
-        weight = self.given.weight(node) if node.op_type in (*LAYER_OPS, *STAND_INS) else ""
+        weight = self.given.constant(node, 1 if node.op_type in (*LAYER_OPS, *STAND_INS) else 0)
         return (
             f"{_title(node)}{f' of {weight!r}' if weight else ''}, whose output differs by "
             f"{_share(self._difference(name))} and what it is computed from by {_share(self._before(name))}"

@@ -31,6 +31,7 @@ class BuildOptions:
             the kind that builds it.
         allow_deferred: Where only classic TensorRT could build and there is no GPU: write the manifest, which names
             the command that builds the engine on its target machine, instead of failing.
+        package: The TensorRT to build with; None for the one that fits (`choose_package`).
     """
 
     batch: tuple[int, int, int] = DEFAULT_BATCH
@@ -38,6 +39,7 @@ class BuildOptions:
     workspace_mb: int | None = None
     hardware_compatible: bool = False
     allow_deferred: bool = False
+    package: Package | None = None
 
 
 def check_options(options: BuildOptions, precisions: Sequence[Precision] = ()) -> Package:
@@ -98,6 +100,9 @@ def choose_package(options: BuildOptions) -> Package:
         WrongUse: The options are of both.
     """
     classic, rtx = map(_installed, ("tensorrt", "tensorrt_rtx"))
+    if options.package is not None:
+        classic, rtx = classic and options.package == "tensorrt", rtx and options.package == "tensorrt_rtx"
+        _check_named(options, installed=classic or rtx)
     if options.hardware_compatible:
         if options.targets or (rtx and not classic):
             raise WrongUse(
@@ -116,6 +121,19 @@ def choose_package(options: BuildOptions) -> Package:
         if options.targets
         else "building an engine needs TensorRT, which is not installed: pip install 'capsedge[trt]'"
     )
+
+
+def _check_named(options: BuildOptions, *, installed: bool) -> None:
+    """Refuse a package that was named and cannot do what else is asked for."""
+    if options.package == "tensorrt" and options.targets:
+        raise WrongUse("targets are an option of TensorRT-RTX: classic TensorRT builds for the GPU that it finds")
+    if options.package == "tensorrt_rtx" and not installed:
+        raise MissingExtra("TensorRT-RTX was asked for and is not installed: pip install 'capsedge[trt]'")
+    if not installed and not options.allow_deferred:
+        raise MissingExtra(
+            "classic TensorRT was asked for and is not installed: install it from NVIDIA, or let --allow-deferred "
+            "write down how the target machine builds the engine"
+        )
 
 
 def gpu() -> Device | None:

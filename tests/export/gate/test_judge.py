@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 import msgspec
@@ -9,47 +10,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from capsedge.contract import Fit, Input, Precision, Verdict, contract_of
-from capsedge.data import Split
-from capsedge.errors import ModelError
-from capsedge.export.gate import TOLERANCES, Judgement, Reference, Tolerance, judge, not_executed, reference
+from capsedge.contract import Fit, Input, Precision, Verdict
+from capsedge.export.gate import TOLERANCES, Answers, Judgement, Reference, judge, not_executed
 from capsedge.export.gate.tolerance import TIE
 from capsedge.models import CapsNet
-from capsedge.onnx_file import read_onnx_file
 from capsedge.runtime.session import Outputs
-from capsedge.training import Run
-from tests.export.sessions import FakeSession, Images, Lie, no_lie
+from tests.export.sessions import FakeSession, Images, Lie, lax, no_lie
 
 FP32 = TOLERANCES["fp32"]
-
-
-@pytest.fixture(scope="module")
-def network(exported_once: Run) -> CapsNet:
-    return exported_once.load_best()
-
-
-@pytest.fixture(scope="module")
-def expected(exported_once: Run, network: CapsNet) -> Reference:
-    contract = contract_of(read_onnx_file(exported_once.path / "model.onnx"), source="test")
-    assert contract is not None
-    return reference(network, contract, exported_once.load_dataset().validation)
-
-
-@pytest.fixture
-def judged(network: CapsNet, expected: Reference) -> Callable[..., Judgement]:
-    """Judge the network with a lie."""
-
-    def by(lie: Lie = no_lie, tolerance: Tolerance = FP32, **options: Any) -> Judgement:
-        emulated = options.pop("emulated", "")
-        return judge(FakeSession(network, expected.contract, lie, **options), expected, tolerance, emulated=emulated)
-
-    return by
-
-
-def lax(**limits: float) -> Tolerance:
-    """A tolerance that asks for nothing but what is named."""
-    nothing = Tolerance(length=1, mean_length=1, pose=1, batch=1, agreement=0, error_increase=1, pixel=1, node=1e-4)
-    return dataclasses.replace(nothing, **limits)
 
 
 def is_last(images: Images, expected: Reference) -> NDArray[np.bool_]:
@@ -97,53 +65,6 @@ def test_one_length_that_is_wrong_there_only_is_found(
     assert "a length differs by 0.00015, more than 0.0001" in verdict.reasons
 
 
-@pytest.mark.parametrize("size", [1, 2, 7])
-def test_lengths_that_change_with_the_batch_are_found_where_each_is_within_its_limit(
-    size: int, judged: Callable[..., Judgement]
-) -> None:
-    def lie(images: Images, outputs: Outputs) -> None:
-        if len(images) == size:
-            outputs.lengths[-1] += 0.05
-
-    verdict = judged(lie, lax(batch=0.02)).verdict
-    assert verdict.reasons == (
-        f"a length of one image differs by 0.05 between batches of {size} and of 250, more than 0.02",
-    )
-    assert verdict.difference_between_batches == pytest.approx(0.05, abs=1e-5)
-
-
-def test_a_batch_axis_that_was_baked_in_is_found(judged: Callable[..., Judgement]) -> None:
-    """Each image of a batch gets the answer of the first, as when a graph knows one image only."""
-
-    def lie(_: Images, outputs: Outputs) -> None:
-        outputs.lengths[:] = outputs.lengths[0]
-        outputs.poses[:] = outputs.poses[0]
-
-    verdict = judged(lie, TOLERANCES["int8"]).verdict
-    assert verdict.status == "rejected"
-    assert any("between batches of" in reason for reason in verdict.reasons)
-
-
-@pytest.mark.parametrize(
-    ("limits", "sizes"),
-    [
-        (None, {250, 7, 2, 1}),
-        ((1, 64), {64, 7, 2, 1}),
-        ((1, 1), {1}),
-        ((2, 5), {5, 2}),
-        ((8, 16), {16, 8}),
-        ((1, 1000), {1000, 7, 2, 1}),
-    ],
-)
-def test_only_batches_that_the_file_takes_are_run_and_every_one_is_full(
-    limits: tuple[int, int] | None, sizes: set[int], network: CapsNet, expected: Reference
-) -> None:
-    session = FakeSession(network, expected.contract, batch_limits=limits)
-    assert judge(session, expected, FP32).verdict.status == "accepted"
-    assert set(session.batches) == sizes
-    assert session.batches.count(max(sizes)) >= -(-400 // max(sizes)) + 1  # every image, and the blank ones
-
-
 def test_one_nan_is_found_in_the_last_class_of_the_last_image(
     judged: Callable[..., Judgement], expected: Reference
 ) -> None:
@@ -158,6 +79,7 @@ def test_one_nan_is_found_in_the_last_class_of_the_last_image(
     assert verdict.mean_length_difference is None
     # Of 400 and 2 images in batches of 250; of 32 and 2 one by one and in pairs; of 32 and 2 by sevens.
     assert verdict.reasons[0] == f"1 of {10 * (3 * 250 + 2 * 34 + 35 + 7)} lengths are NaN or infinite"
+    assert not any("differ" in reason for reason in verdict.reasons)  # by more than any number, of course
     assert (judgement.telling[0] == expected.validation.images[-1]).all()
     assert msgspec.json.decode(msgspec.json.encode(verdict), type=Verdict) == verdict
 
@@ -267,6 +189,29 @@ def test_an_error_that_grows_by_more_than_the_limit_is_found_where_every_length_
     assert 0 < verdict.error_change.low < 0.025 < verdict.error_change.high
 
 
+def test_the_interval_is_that_of_all_draws_of_the_images(network: CapsNet, expected: Reference) -> None:
+    """Six images, of which the file gets some wrong that the network has right: all 6^6 draws are listed."""
+    wrong = expected.validation.lengths.argmax(1) != expected.labels
+    chosen = np.concatenate([np.flatnonzero(~wrong)[:4], np.flatnonzero(wrong)[:2]])
+    few = Answers(*(getattr(expected.validation, name)[chosen] for name in ("images", "lengths", "poses")))
+    labels = expected.labels[chosen]
+    given = {few.images[0].tobytes(): (labels[0] + 1) % 10, few.images[4].tobytes(): labels[4]}
+    given[few.images[1].tobytes()] = (labels[1] + 1) % 10
+
+    def lie(images: Images, outputs: Outputs) -> None:
+        for image, row in zip(images, outputs.lengths, strict=True):
+            if image.tobytes() in given:
+                row[given[image.tobytes()]] = 2
+
+    six = dataclasses.replace(expected, validation=few, labels=labels)
+    change = judge(FakeSession(network, expected.contract, lie), six, lax()).verdict.error_change
+
+    means = [sum(draw) / 6 for draw in product((1, 1, 0, 0, -1, 0), repeat=6)]
+    assert change is not None
+    assert change.mean == pytest.approx(1 / 6)
+    assert [change.low, change.high] == pytest.approx(np.quantile(means, [0.025, 0.975]))
+
+
 def test_an_error_that_shrinks_breaks_no_limit(judged: Callable[..., Judgement], expected: Reference) -> None:
     truth = {image.tobytes(): label for image, label in zip(expected.validation.images, expected.labels, strict=True)}
 
@@ -343,19 +288,3 @@ def test_every_precision_that_judges_is_blind_to_no_swapped_classes(
         outputs.lengths[:, [0, 1]] = outputs.lengths[:, [1, 0]]
 
     assert judged(lie, TOLERANCES[precision]).verdict.status == "rejected"
-
-
-def test_poses_of_another_shape_are_one_line(judged: Callable[..., Judgement], network: CapsNet) -> None:
-    class Flat(FakeSession):
-        def run(self, images: Images) -> Outputs:
-            outputs = super().run(images)
-            return Outputs(outputs.lengths, outputs.poses[:, :, :3])
-
-    session = Flat(network, None)
-    with pytest.raises(ModelError, match=r"'fake' must give poses of \[250, 10, 4\], it gave \[250, 10, 3\]"):
-        judge(session, reference_of_one(network), FP32)
-
-
-def reference_of_one(network: CapsNet) -> Reference:
-    split = Split(np.zeros((1, 28, 28, 1), np.uint8), np.zeros(1, np.int64))
-    return reference(network, None, split)  # type: ignore[arg-type]  # it is not read here

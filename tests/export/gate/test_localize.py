@@ -11,6 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from capsedge.export.gate import TOLERANCES, NodeDifference, Trace, localize
+from capsedge.export.precision.half import in_half
 
 FP32, INT8 = TOLERANCES["fp32"], TOLERANCES["int8"]
 IMAGES = np.random.default_rng(0).integers(1, 256, (5, 2, 3, 1), np.uint8)
@@ -130,9 +131,9 @@ def test_what_is_rounded_before_the_fault_is_not_named() -> None:
 
 
 def test_where_no_node_stands_out_the_one_that_adds_most_is_named() -> None:
-    other = graph(first__weight=WEIGHTS * np.float32(1.08), scale=np.float32(1.02 / 255))
-    found = localize(graph(), other, IMAGES, INT8).starts_at
-    assert found.startswith(("Gemm 'node_first'", "Mul 'node_squared'"))
+    """0.9 of the scale is 10 % less at the first node, and 19 % less where it is squared, which adds 9 % to it."""
+    found = localize(graph(), graph(scale=np.float32(0.9 / 255)), IMAGES, INT8).starts_at
+    assert found.startswith("Mul 'node_scaled', whose output differs by 10 % and what it is computed from by 0 %")
     assert found.endswith("; no node stands out, this one adds most")
 
 
@@ -159,6 +160,24 @@ def test_rounding_to_fp16_is_no_fault_in_fp16_and_a_wrong_weight_is() -> None:
     assert "stands out" in localize(graph(), in_fp16(), IMAGES, TOLERANCES["fp16"]).starts_at
     found = localize(graph(), in_fp16(WEIGHTS * 1.5), IMAGES, TOLERANCES["fp16"]).starts_at
     assert found.startswith("Gemm 'node_first_fp16' of 'first.weight', whose output differs by 50 %")
+
+
+def test_a_file_whose_type_this_machine_has_not_is_traced_as_its_emulation() -> None:
+    typed = in_half(graph(last__weight=LAST * 2), "bf16")
+    rows = by_tensor(localize(graph(), typed, IMAGES, TOLERANCES["bf16"]))
+    first = rows["first"].difference
+    assert first is not None
+    assert 1e-4 < first < 1e-2  # eight bits
+    found = localize(graph(), typed, IMAGES, TOLERANCES["bf16"]).starts_at
+    assert found.startswith("Gemm 'node_last' of 'last.weight', whose output differs by 100 %")
+
+
+def test_a_file_that_is_no_sound_graph_says_why() -> None:
+    typed = in_half(graph(), "fp16")
+    typed.graph.node[3].input[0] = "nowhere"
+    found = localize(graph(), typed, IMAGES, TOLERANCES["fp16"]).starts_at
+    assert found.startswith("cannot be traced: it is not a sound graph: ")
+    assert "\n" not in found
 
 
 def in_int8(
@@ -227,13 +246,20 @@ def test_what_is_cut_before_a_relu_and_would_be_zero_behind_it_is_no_fault() -> 
 
 
 def test_nodes_that_were_fused_are_passed_over() -> None:
-    nodes = [each for each in NODES if each.output[0] not in ("squared", "more", "lengths")]
-    nodes.insert(-1, node("Mul", ["last", "last"], "a"))
-    nodes.insert(-1, node("Add", ["a", "one"], "more"))
-    nodes.insert(-1, node("Div", ["a", "more"], "lengths"))
-    trace = localize(graph(), graph(nodes, last__weight=LAST * 2), IMAGES, FP32)
+    """The file has no tensor `squared`; what `more` is computed from is then `last`."""
+    fused = replaced(
+        squared=node("Mul", ["last", "last"], "a"),
+        more=node("Add", ["a", "one"], "more"),
+        lengths=node("Div", ["a", "more"], "lengths"),
+    )
+    trace = localize(graph(), graph(fused, last__weight=LAST * 2), IMAGES, FP32)
     assert "squared" not in by_tensor(trace)
     assert trace.starts_at.startswith("Gemm 'node_last'")
+
+    noisy = graph(fused, scale=np.float32(0.9 / 255), one=np.float32(4))
+    found = localize(graph(), noisy, IMAGES, INT8).starts_at
+    assert found.startswith("Add 'node_more', whose output differs by")
+    assert found.endswith("and what it is computed from by 10 %")
 
 
 def test_a_graph_that_shares_no_names_cannot_be_traced() -> None:

@@ -104,6 +104,21 @@ def test_what_a_library_says_does_not_block_the_worker(worker: Path) -> None:
     assert run_worker(Ask(package="any"), About).version == "1"
 
 
+def test_what_a_library_prints_is_not_taken_for_an_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = """import atexit, os; atexit.register(os.write, 1, b'{"type":"about","version":"wrong"}')\n"""
+    tmp_path.joinpath("chatty_tensorrt.py").write_text(wrong + "__version__ = '1'")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+    assert run_worker(Ask(package="chatty_tensorrt"), About).version == "1"
+
+
+def test_the_files_beside_the_worker_are_no_modules_to_it(worker: Path) -> None:
+    worker.with_name("json.py").write_text("raise RuntimeError('the wrong json')")
+    worker.write_text(HEAD + """import json\nprint(json.dumps({"type": "about", "version": "1"}))""")
+
+    assert run_worker(Ask(package="any"), About).version == "1"
+
+
 def test_an_interruption_ends_the_worker_at_once(worker: Path) -> None:
     worker.write_text(HEAD + SAYS_ITS_PID + SLEEPS)
     pids: list[int] = []

@@ -1,0 +1,165 @@
+"""`capsedge export` in every precision, with engines and a repository, as a person types it."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from capsedge.contract import PRECISIONS, Contract
+from capsedge.training import Run
+from tests.tiny import tiny_recipe, train_tiny
+
+rtx = pytest.importorskip("tensorrt_rtx")
+
+
+def capsedge(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "capsedge", *arguments], capture_output=True, text=True, check=False)
+
+
+def one_line(result: subprocess.CompletedProcess[str], code: int) -> str:
+    assert result.returncode == code, result.stderr
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("capsedge: ")
+    return line
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    recipe = tiny_recipe("train.epochs=2", "network.decoder=[8]", "network.capsule_types=4")
+    return train_tiny(tmp_path_factory.mktemp("export") / "tiny", recipe)
+
+
+@pytest.fixture(scope="module")
+def result(run: Run) -> subprocess.CompletedProcess[str]:
+    """One export of everything."""
+    return capsedge(
+        "export", str(run.path), "--precision", ",".join(PRECISIONS), "--with-decoder", "--calibration-images", "128",
+        "--trt", "--trt-batch", "1,4,8", "--triton", str(run.path / "models"), "--json",
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def exported(result: subprocess.CompletedProcess[str]) -> dict[str, dict[str, Any]]:
+    assert result.returncode == 0, result.stderr
+    answer = msgspec.json.decode(result.stdout)
+    assert answer["rejected"] == []
+    return dict(zip(PRECISIONS, answer["exported"], strict=True))
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_every_precision_has_a_file_that_says_what_it_is(
+    precision: str, exported: dict[str, dict[str, Any]], run: Run
+) -> None:
+    name = "model.onnx" if precision == "fp32" else f"model.{precision}.onnx"
+    assert exported[precision]["model"] == str(run.path / name)
+    contract = msgspec.convert(exported[precision]["contract"], Contract)
+    assert contract.precision == precision
+    assert contract.verdict is not None
+    assert contract.verdict.status == ("not executed here" if precision in ("bf16", "fp8") else "accepted")
+    assert contract.outputs == ("lengths", "poses", "reconstruction")
+    assert contract.shapes["reconstruction"] == (28, 28, 1)
+    assert contract.verdict.largest_reconstruction_difference is not None
+    assert bool(contract.calibration) == (precision in ("int8", "int8+fp16", "fp8"))
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_every_precision_has_a_real_engine_that_is_not_called_accepted(
+    precision: str, exported: dict[str, dict[str, Any]], run: Run
+) -> None:
+    manifest = exported[precision]["engine"]
+    stem = "model" if precision == "fp32" else f"model.{precision}"
+    engine = run.path / f"{stem}.engine"
+    assert engine.stat().st_size == manifest["size_bytes"] > 10_000
+    assert manifest["batch"] == [1, 4, 8]
+    assert manifest["contract"]["verdict"]["status"] == "not executed here"
+    types = set(manifest["precision"].values())  # as TensorRT read them
+    assert {"fp32": "float", "fp16": "half", "bf16": "bf16", "fp8": "fp8"}.get(precision, "int8") in types
+
+
+def test_a_repository_holds_what_ran_here_and_nothing_else(
+    exported: dict[str, dict[str, Any]], result: subprocess.CompletedProcess[str], run: Run
+) -> None:
+    served = {precision: each["triton"] for precision, each in exported.items() if each["triton"]}
+    assert sorted(served) == ["fp16", "fp32", "int8", "int8+fp16"]
+    for folder in served.values():
+        assert Path(folder, "labels.txt").read_text().splitlines()[9] == "ankle-boot"
+        assert Path(folder, "1", "model.onnx").exists()
+    assert f"Triton: {run.path / 'model.bf16.onnx'} was not executed here and is left out" in result.stderr
+
+
+def test_a_person_sees_types_verdicts_and_a_table(result: subprocess.CompletedProcess[str], run: Run) -> None:
+    assert "int8 in " in result.stderr
+    assert "calibrated by " in result.stderr
+    assert "of 128 training images" in result.stderr
+    rows = [line.split()[0] for line in result.stderr.splitlines() if line.startswith(("fp", "bf", "int"))]
+    assert rows == list(PRECISIONS)
+    assert "next: capsedge bench " in result.stderr
+    assert not [path for path in run.path.iterdir() if path.name.startswith(".") and path.name != ".lock"]
+
+
+def test_one_rejected_file_leaves_the_others_and_the_exit_code_says_so(run: Run, tmp_path: Path) -> None:
+    """No error of int8 is small enough for a network that is right on what int8 errs on; so bend the limit."""
+    code = (
+        "import dataclasses, sys; from capsedge.export.gate import tolerance; from capsedge.cli import main;"
+        "table = tolerance.TOLERANCES; table['int8'] = dataclasses.replace(table['int8'], length=1e-9); main()"
+    )
+    output = tmp_path / "small.onnx"
+    arguments = ("export", str(run.path), "--precision", "int8,fp16", "--output", str(output), "--json")
+    result = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    answer = msgspec.json.decode(result.stdout)
+    assert [each["model"] for each in answer["exported"]] == [str(tmp_path / "small.fp16.onnx")]
+    assert "a length differs by" in answer["rejected"][0]
+    assert result.stderr.splitlines()[-1].startswith(f"capsedge: the gate rejected '{tmp_path / 'small.int8.onnx'}'")
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert left == ["small.fp16.onnx", "small.int8.onnx.rejected", "small.int8.onnx.rejected.json"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--precision", "int4"], 2, "there is no precision 'int4'; did you mean 'int8'?"),
+        (["--precision", "half"], 2, "there are: fp32, fp16, bf16, int8, int8+fp16, fp8"),
+        (["--precision", "int8", "--calibration-images", "20"], 2, "at least 100 training images, and 20 were asked"),
+        (["--trt-workspace", "64"], 2, "add --trt"),
+        (["--allow-deferred"], 2, "add --trt"),
+        (["--trt", "--trt-target", "sm75"], 2, "an engine in fp32 was asked for sm75, which cannot compute it"),
+        (["--trt", "--trt-target", "sm86", "--precision", "fp8"], 2, "fp8 was asked for sm86"),
+        (["--trt", "--trt-package", "trt"], 2, "--trt-package is tensorrt or tensorrt_rtx, and 'trt' was given"),
+        (["--trt", "--trt-package", "tensorrt"], 1, "let --allow-deferred write down how the target machine builds"),
+        (["--trt", "--trt-package", "tensorrt", "--trt-target", "sm86"], 2, "targets are an option of TensorRT-RTX"),
+        (["--max-error-increase", "-1"], 2, "--max-error-increase"),
+    ],
+)
+def test_a_mistake_is_one_line_and_writes_nothing(
+    arguments: list[str], code: int, words: str, run: Run, tmp_path: Path
+) -> None:
+    result = capsedge("export", str(run.path), "--output", str(tmp_path / "model.onnx"), *arguments)
+    assert result.returncode == code, result.stderr
+    assert words in result.stderr.splitlines()[-1]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_engine_of_the_classic_tensorrt_is_left_to_its_target_machine(run: Run, tmp_path: Path) -> None:
+    """Which is not installed here: it could be a laptop that makes files for a Jetson."""
+    output = tmp_path / "model.onnx"
+    arguments = ["--trt", "--trt-package", "tensorrt", "--trt-batch", "1,2,4", "--allow-deferred"]
+    result = capsedge("export", str(run.path), "--output", str(output), *arguments, "--json")
+    assert result.returncode == 0, result.stderr
+    (made,) = msgspec.json.decode(result.stdout)["exported"]
+    line = made["engine"]["deferred"]
+    assert line.startswith("trtexec --onnx=model.onnx --saveEngine=model.engine")
+    assert "--minShapes=image:1x28x28x1 --optShapes=image:2x28x28x1 --maxShapes=image:4x28x28x1" in line
+    assert line in result.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.engine.json", "model.onnx"]
+    assert line in one_line(capsedge("verify", str(tmp_path / "model.engine")), 1)
+
+
+def test_a_decoder_that_was_not_trained_cannot_be_exported(tmp_path: Path) -> None:
+    run = train_tiny(tmp_path / "run", tiny_recipe("train.epochs=1"))
+    result = capsedge("export", str(run.path), "--with-decoder")
+    assert result.returncode == 2
+    assert "was trained without a decoder" in result.stderr.splitlines()[-1]
