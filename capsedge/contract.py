@@ -146,12 +146,13 @@ class TypeShare(NamedTuple):
 
 
 class Golden(msgspec.Struct, frozen=True):
-    """Real images with the lengths that the trained network gave: `capsedge verify` replays them on the target.
+    """Real images with the lengths that they shall get: `capsedge verify` replays them on the target.
 
     Attributes:
         images: uint8 [count, height, width, channels], deflated, base64.
         labels: The true class of each image, or its classes where it shows several.
-        lengths: Capsule lengths, [count][classes].
+        lengths: Capsule lengths, [count][classes]: of the trained network for a file in fp32; of the file itself, as
+            it ran when it was gated, in lower precision.
         tolerance: Largest accepted absolute difference of a length.
     """
 

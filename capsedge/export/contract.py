@@ -79,7 +79,7 @@ def build_contract(run: Run, graph: Path, network: CapsNet, pool: Pool, *, calib
         },
         data=record.data,
     )
-    tolerance = tolerance_of(contract.precision).length
+    tolerance = tolerance_of(contract.precision).replay
     return msgspec.structs.replace(contract, golden=golden_sample(pool, tolerance=tolerance))
 
 
@@ -113,13 +113,20 @@ def golden_sample(pool: Pool, *, tolerance: float) -> Golden:
     split = pool.split
     lacking = np.maximum(CLEAR_MARGIN * tolerance - _margin(pool.lengths, split.labels_per_image), 0)
     chosen = _of_each_class(split.labels, lacking)
-    return Golden(
+    golden = Golden(
         images=pack_images(split.images[chosen]),
         labels=tuple(tuple(label) if isinstance(label, list) else label for label in split.labels[chosen].tolist()),
-        # Seven digits tell every float32 of 0 to 1 from its neighbours within the tolerance.
-        lengths=tuple(tuple(round(value, 7) for value in row) for row in pool.lengths[chosen].tolist()),
+        lengths=(),
         tolerance=tolerance,
     )
+    return golden_with(golden, pool.lengths[chosen])
+
+
+def golden_with(golden: Golden, lengths: NDArray[np.float32]) -> Golden:
+    """The sample with other lengths: [images, classes]."""
+    # Seven digits tell every float32 of 0 to 1 from its neighbours within the tolerance.
+    rounded = tuple(tuple(round(value, 7) for value in row) for row in lengths.tolist())
+    return msgspec.structs.replace(golden, lengths=rounded)
 
 
 def _margin(lengths: NDArray[np.float32], labels: int) -> NDArray[np.float32]:

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from capsedge.contract import Verdict
+from capsedge.contract import Verdict, unpack_images
 from capsedge.data import Split
 from capsedge.errors import ModelError
 from capsedge.export.gate import Judgement, Reference, Tolerance, failed, judge
@@ -23,10 +23,17 @@ BATCH = 250
 
 @dataclass(frozen=True)
 class Trial:
-    """What came of it: the judgement, and the error on the test images, None where the file was rejected."""
+    """What came of it.
+
+    Attributes:
+        judgement: The judgement.
+        test_error: The error on the test images, None where the file was rejected.
+        golden_lengths: The file's own lengths of the golden images, [images, classes]; likewise.
+    """
 
     judgement: Judgement
-    test_error: float | None
+    test_error: float | None = None
+    golden_lengths: NDArray[np.float32] | None = None
 
     @property
     def rejected(self) -> bool:
@@ -68,11 +75,13 @@ def _run(file: Path, expected: Reference, tolerance: Tolerance, test: Split, *, 
         with open_session(file) as session:
             judgement = judge(session, expected, tolerance, emulated=emulated)
             if judgement.verdict.status == "rejected":
-                return Trial(judgement, None)
+                return Trial(judgement)
             wrong = wrong_answers(lengths_of_all(session, test.images), test.labels)
+            golden = unpack_images(expected.contract.golden, expected.contract.input.shape)
+            golden_lengths = lengths_of_all(session, golden)
     except ModelError as error:  # it does not run, or gives outputs of another shape
-        return Trial(failed(str(error), expected.validation.images), None)
-    return Trial(judgement, float(wrong.mean()))
+        return Trial(failed(str(error), expected.validation.images))
+    return Trial(judgement, float(wrong.mean()), golden_lengths)
 
 
 def _emulated(file: Path, expected: Reference, tolerance: Tolerance, test: Split, how: str) -> Trial:
@@ -82,7 +91,7 @@ def _emulated(file: Path, expected: Reference, tolerance: Tolerance, test: Split
         save_with_contract(emulated(onnx.load_model(str(file))), expected.contract, rounded)
         return _run(rounded, expected, tolerance, test, emulated=how)
     except onnx.checker.ValidationError as error:
-        return Trial(failed(f"it is not a sound graph: {error}", expected.validation.images), None)
+        return Trial(failed(f"it is not a sound graph: {error}", expected.validation.images))
     finally:
         rounded.unlink(missing_ok=True)
 
@@ -93,9 +102,9 @@ def _both(own: Trial, rounded: Trial) -> Trial:
     if rounded.rejected:
         reasons = tuple(f"in true fp16 arithmetic {reason}" for reason in theirs.reasons)
         verdict = msgspec.structs.replace(theirs, provider=ours.provider, reasons=reasons, remarks=ours.remarks)
-        return Trial(replace(rounded.judgement, verdict=verdict), None)
+        return Trial(replace(rounded.judgement, verdict=verdict))
     verdict = msgspec.structs.replace(ours, remarks=(*ours.remarks, _in_true_fp16(theirs)))
-    return Trial(replace(own.judgement, verdict=verdict), own.test_error)
+    return replace(own, judgement=replace(own.judgement, verdict=verdict))
 
 
 def _in_true_fp16(verdict: Verdict) -> str:

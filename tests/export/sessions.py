@@ -69,5 +69,7 @@ class FakeSession(LengthsOnly):
 
 def lax(**limits: float) -> Tolerance:
     """A tolerance that asks for nothing but what is named."""
-    nothing = Tolerance(length=1, mean_length=1, pose=1, batch=1, agreement=0, error_increase=1, pixel=1, node=1e-4)
+    nothing = Tolerance(
+        length=1, mean_length=1, pose=1, batch=1, agreement=0, error_increase=1, pixel=1, replay=1, node=1e-4
+    )
     return dataclasses.replace(nothing, **limits)

@@ -6,14 +6,14 @@ import msgspec
 
 from capsedge.contract import Contract, EngineManifest, Input, Verdict
 from capsedge.data import Dataset
-from capsedge.errors import GateRejected, MissingExtra, ModelError, ProviderError
+from capsedge.errors import GateRejected, ModelError
 from capsedge.export.gate.judge import failed, judge, not_executed
 from capsedge.export.gate.reference import reference
 from capsedge.export.gate.report import Rejection
 from capsedge.export.gate.tolerance import tolerance_of
 from capsedge.export.tensorrt import save_manifest
 from capsedge.files import write_atomically
-from capsedge.runtime.manifest import manifest_path, read_manifest
+from capsedge.runtime.manifest import cannot_run_here, manifest_path, read_manifest
 from capsedge.runtime.open import open_session
 from capsedge.training import Run
 
@@ -33,16 +33,14 @@ def gate_engine(engine: Path, run: Run, *, max_error_increase: float | None = No
     Raises:
         GateRejected: The engine does not compute what the network computes. It is kept as `<engine>.rejected`, and
             its manifest in the report beside it.
-        ModelError: The engine, its manifest or the run is missing or damaged, or another release or GPU is needed.
+        ModelError: The manifest or the run is missing or damaged, or the engine does not load.
         DataError: The run's data is no longer here.
     """
     manifest = read_manifest(engine)
     tolerance = tolerance_of(manifest.contract.precision, max_error_increase=max_error_increase)
-    try:
-        session = open_session(engine)
-    except (ProviderError, MissingExtra) as error:
-        return _with(manifest, not_executed(f"{needed(manifest)}: {error}"))
-    with session:
+    if reason := cannot_run_here(engine):
+        return _with(manifest, not_executed(f"{needed(manifest)}: {reason}"))
+    with open_session(engine) as session:
         dataset = run.load_dataset()
         expected = reference(run.load_best(), _promised(run, dataset, manifest.contract), dataset.validation)
         try:

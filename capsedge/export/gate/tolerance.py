@@ -23,6 +23,7 @@ class Tolerance:
             where an image shows several classes; capsules that tie (`TIE`) may swap.
         error_increase: Largest increase of the error over the network's on the same images, as a share of them.
         pixel: Largest absolute difference of a pixel, 0 to 1, of the reconstruction.
+        replay: Largest difference of a length when the golden sample is replayed on another machine (`verify`).
         node: Relative difference of a node's output, from which on it is said to start there (`localize`).
     """
 
@@ -33,6 +34,7 @@ class Tolerance:
     agreement: float
     error_increase: float
     pixel: float
+    replay: float
     node: float
 
     def limits(self, *, drawn: bool) -> dict[str, float]:
@@ -66,6 +68,7 @@ TOLERANCES: dict[Precision, Tolerance] = {
         agreement=0.999,
         error_increase=_HALF_A_POINT,
         pixel=1e-3,
+        replay=1e-4,
         node=1e-4,
     ),
     # Eleven bits of mantissa: products move lengths by 1e-3 at most and 1e-4 on average, where nothing overflows.
@@ -77,6 +80,7 @@ TOLERANCES: dict[Precision, Tolerance] = {
         agreement=0.995,
         error_increase=_HALF_A_POINT,
         pixel=0.05,
+        replay=1e-2,
         node=1e-2,
     ),
     # Eight bits: eight times fp16's rounding.
@@ -88,6 +92,7 @@ TOLERANCES: dict[Precision, Tolerance] = {
         agreement=0.99,
         error_increase=_HALF_A_POINT,
         pixel=0.2,
+        replay=0.05,
         node=0.05,
     ),
     # One of 255 steps of the largest activation: single lengths move by 0.2 where a capsule is undecided, the mean
@@ -100,6 +105,7 @@ TOLERANCES: dict[Precision, Tolerance] = {
         agreement=0.95,
         error_increase=_HALF_A_POINT,
         pixel=0.6,
+        replay=0.1,
         node=0.15,
     ),
     # The same steps; rounding to fp16 between them can move a number to the next step.
@@ -111,6 +117,7 @@ TOLERANCES: dict[Precision, Tolerance] = {
         agreement=0.95,
         error_increase=_HALF_A_POINT,
         pixel=0.6,
+        replay=0.1,
         node=0.15,
     ),
     # Four bits of mantissa, of the weights too: coarser than int8 for large numbers and finer for small ones.
@@ -122,6 +129,7 @@ TOLERANCES: dict[Precision, Tolerance] = {
         agreement=0.9,
         error_increase=0.01,
         pixel=0.6,
+        replay=0.1,
         node=0.2,
     ),
 }
