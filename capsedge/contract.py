@@ -4,9 +4,7 @@ It travels inside an ONNX file (`metadata_props`, key `capsedge.contract`, seale
 beside an engine (`<engine>.json`). Everything that inference needs is in it, so one file is enough to deploy.
 """
 
-import base64
 import hashlib
-import zlib
 from typing import Annotated, Literal, NamedTuple, TypeVar, get_args
 
 import msgspec
@@ -343,31 +341,6 @@ def contract_of(file: OnnxFile, *, source: str) -> Contract | None:
     """
     text = file.metadata.get(METADATA_KEY)
     return None if text is None else decode(text, Contract, source=source)
-
-
-def pack_images(images: NDArray[np.uint8]) -> str:
-    """Deflate and base64 a batch of images for `Golden.images`."""
-    return base64.b64encode(zlib.compress(np.ascontiguousarray(images).tobytes(), 9)).decode()
-
-
-def unpack_images(golden: Golden, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
-    """Undo `pack_images`.
-
-    Args:
-        golden: The sample.
-        shape: Height, width and channels of one image.
-
-    Returns:
-        uint8 [count, height, width, channels].
-
-    Raises:
-        ModelError: The sample is damaged.
-    """
-    try:
-        raw = zlib.decompress(base64.b64decode(golden.images, validate=True))
-        return np.frombuffer(raw, np.uint8).reshape(len(golden.labels), *shape)
-    except (ValueError, zlib.error) as error:
-        raise ModelError(f"the golden sample is damaged ({error}); export the model again") from error
 
 
 class _Schema(msgspec.Struct):

@@ -25,10 +25,9 @@ from capsedge.contract import (
     contract_of,
     decode,
     encode,
-    pack_images,
-    unpack_images,
 )
 from capsedge.errors import ModelError
+from capsedge.golden import pack_images, unpack_images
 from capsedge.onnx_file import read_onnx_file
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (2, 5, 4, 1), np.uint8)

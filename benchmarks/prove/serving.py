@@ -9,15 +9,14 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from benchmarks.prove import process
 from benchmarks.prove.asked import RepositoryWanted
 from benchmarks.prove.place import Place
 from benchmarks.prove.record import Failed, Found, NotPossible
-from capsedge.contract import Contract, EngineManifest, contract_of, unpack_images
+from capsedge.contract import Contract, EngineManifest, contract_of
+from capsedge.golden import unpack_images
 from capsedge.onnx_file import read_onnx_file
 from capsedge.runtime.manifest import read_manifest
 

@@ -12,12 +12,13 @@ import torch
 from numpy.typing import NDArray
 
 from capsedge import __version__
-from capsedge.contract import Contract, Golden, Input, pack_images
+from capsedge.contract import Contract, Golden, Input
 from capsedge.data import Dataset, Overlaid, Split
 from capsedge.export.collapse import collapsible
 from capsedge.export.gate import answers_of, tolerance_of
 from capsedge.export.layers import layers_of
 from capsedge.export.onnx import output_shapes
+from capsedge.golden import pack_images
 from capsedge.models import CapsNet
 from capsedge.onnx_file import read_onnx_file
 from capsedge.runtime.wheels import load_onnxruntime

@@ -8,12 +8,13 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from capsedge.contract import Verdict, unpack_images
+from capsedge.contract import Verdict
 from capsedge.data import Split
 from capsedge.errors import ModelError
 from capsedge.export.gate import Judgement, Reference, Tolerance, failed, judge
 from capsedge.export.onnx import save_with_contract
 from capsedge.export.precision import emulated, emulated_types
+from capsedge.golden import unpack_images
 from capsedge.runtime.open import open_session
 from capsedge.runtime.session import Session
 from capsedge.scoring import wrong_answers

@@ -9,11 +9,12 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 
-from capsedge.contract import METADATA_KEY, Contract, Golden, Verdict, contract_of, unpack_images
+from capsedge.contract import METADATA_KEY, Contract, Golden, Verdict, contract_of
 from capsedge.errors import GateRejected
 from capsedge.export import export_run, gate_model
 from capsedge.export.contract import CLEAR_MARGIN, Pool, build_contract, golden_pool, golden_sample
 from capsedge.export.gate import TOLERANCES, Answers, Judgement, Reference, answers_of, judge
+from capsedge.golden import unpack_images
 from capsedge.onnx_file import read_onnx_file
 from capsedge.runtime.open import open_session
 from capsedge.runtime.session import Outputs
