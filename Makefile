@@ -11,7 +11,7 @@ EXTRAS := train,export,paper,cpu,trt,dev
 ON_PATH := PATH="$(abspath $(BIN)):$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint format demo extras bounds builtin study steps clean
+.PHONY: help setup test lint format demo extras bounds builtin study steps schema prove clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,9 +55,15 @@ study: $(STAMP) ## The study of the routing step (docs/routing.md): some 70 trai
 steps: $(STAMP) ## Time and memory of a training step of every routing kind at Table I's width, on a quiet machine
 	$(BIN)/python -m benchmarks.training
 
+prove: ## Prove here what only a GPU can run, and list the rest (docs/prove-on-gpu.md); ARGS goes to the script
+	@bash scripts/prove_on_gpu.sh $(ARGS)
+
+schema: $(STAMP) ## Write docs/contract.schema.json anew, after a change of the contract
+	$(BIN)/python scripts/contract_schema.py
+
 bounds: $(STAMP) ## As extras, with the lowest releases that pyproject.toml admits (not gpu; torch stays as pinned)
 	@PYTHON="$(abspath $(BIN))/python" CONSTRAINTS=lower-bounds.txt bash scripts/check_extras.sh \
-		cpu paper,cpu train,export,cpu train,export,cpu,trt
+		cpu cpu,trt paper,cpu train,export,cpu train,export,cpu,trt
 
 clean: ## Remove the virtual environment and what tools left behind
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -17,13 +17,15 @@ step "A real garment, by the model that comes with capsedge" \
     infer samples/ankle-boot-1045.png
 step "Train: routing learned by its own objective (L2), on 1,600 images" \
     train fashion-mnist-l2-small --data fashion-mnist-subset --set train.epochs=15 --run runs/demo-l2
-step "Collapse the routing, export to ONNX, and let the gate judge the file; build an engine without a GPU" \
-    export runs/demo-l2 --trt
+step "Collapse the routing, export in fp32 and int8, let the gate judge each file; build engines without a GPU" \
+    export runs/demo-l2 --precision fp32,int8 --trt
+step "What a file promises" \
+    inspect runs/demo-l2/model.int8.onnx
 step "Infer with the fresh model" \
     infer --model runs/demo-l2 samples/
 step "The baseline: dynamic routing, whose coefficients are found anew for each image" \
     train fashion-mnist-dynamic-small --data fashion-mnist-subset --set train.epochs=1 --run runs/demo-dr
 step "It cannot be collapsed, so it is exported with its iterations unrolled" \
     export runs/demo-dr
-step "Dynamic routing against the collapsed network, interleaved in one run" \
-    bench runs/demo-dr/model.onnx runs/demo-l2/model.onnx
+step "Dynamic routing against the collapsed network in fp32 and int8, interleaved in one run" \
+    bench runs/demo-dr/model.onnx runs/demo-l2/model.onnx runs/demo-l2/model.int8.onnx

@@ -30,7 +30,6 @@ PUBLIC = {
         "build_engine",
         "check_options",
         "choose_package",
-        "collapse",
         "export_run",
         "gate_model",
     ],

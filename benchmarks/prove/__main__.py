@@ -1,4 +1,4 @@
-"""`python -m benchmarks.prove [OUT] [--run RUN] [--quick]`: proves on this machine what it can run, and lists the rest.
+"""`python -m benchmarks.prove [OUT] [--run RUN] [--quick]`: proves here what can run here, and lists the rest.
 
 OUT gets proof.json and proof.md, and keeps everything that was trained, exported and built. The exit code is 0 where
 no step failed, 1 where one did, 130 where it was interrupted; what is there by then is written in each case.
@@ -47,6 +47,7 @@ def main(arguments: Sequence[str] | None = None, steps: Callable[[Plan], list[St
     folder = _new_folder(options.out)
     plan = QUICK if options.quick else FULL
     place = Place(folder, plan, given=None if options.run is None else options.run.resolve())
+    commit = _commit()
     started, planned = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC", steps(plan)
     records: list[Record] = []
     behind, interrupted = 0, False
@@ -54,10 +55,10 @@ def main(arguments: Sequence[str] | None = None, steps: Callable[[Plan], list[St
     def proof() -> Proof:
         return Proof(
             capsedge=__version__,
-            commit=_commit(),
+            commit=commit,
             started=started,
             command=tuple(words),
-            gpu=place.here.gpu,
+            gpu=place.gpu,
             environment={name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
             records=tuple(records),
             unreached=tuple(f"{step.group}: {step.name}" for step in planned[behind:]),
@@ -125,8 +126,12 @@ def _conclude(proof: Proof, folder: Path) -> None:
 def _write(proof: Proof, folder: Path) -> None:
     """Write both files anew; paths of this machine are no one else's business."""
     text = msgspec.json.format(msgspec.json.encode(proof)).decode()
-    for file, content in (("proof.json", text), ("proof.md", markdown(proof))):
-        write_atomically(folder / file, content.replace(f"{folder}/", "").replace(str(Path.home()), "~"))
+    private = {f"{folder}/": "", str(folder): "OUT", str(ROOT): ".", str(Path.home()): "~"}
+    for name, content in (("proof.json", text), ("proof.md", markdown(proof))):
+        shown = content
+        for path, stands_for in private.items():
+            shown = shown.replace(path, stands_for)
+        write_atomically(folder / name, shown)
 
 
 def _commit() -> str:

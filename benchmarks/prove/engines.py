@@ -24,7 +24,7 @@ TRTEXEC = Path("/usr/src/tensorrt/bin/trtexec")
 
 def name_of(label: str, package: Package, kind: str = "") -> str:
     """An engine's name, for people and for its steps."""
-    return f"{label} of {package}{f', {kind}' if kind else ''}"
+    return f"{label} of {package}{f' {kind}' if kind else ''}"
 
 
 def build(place: Place, label: str, package: Package) -> Iterator[Found]:
@@ -60,10 +60,10 @@ def execute(place: Place, label: str, package: Package, kind: str = "") -> Itera
     place.here.need(GPU)
     engine = place.engines[name]
     replayed = place.capsedge("verify", engine, "--json").answer(Verification)
-    said = place.capsedge("gate", engine, "--run", place.run_of(label), "--json")
-    verdict = said.answer(EngineManifest).contract.verdict
+    gated = place.capsedge("gate", engine, "--run", place.run_of(label), "--json").answer(EngineManifest)
+    verdict = gated.contract.verdict
     if verdict is None or verdict.status != "accepted":
-        raise Failed(f"the gate: {said.reason}")
+        raise Failed(f"the gate: {verdict.status if verdict else 'no verdict'}")
     place.opened.append(Opened(name, engine, None))
     data = {"golden": msgspec.to_builtins(replayed), "gate": figures(verdict)}
     where = f"on {replayed.provider}, golden sample to {replayed.largest_difference:.1e}"

@@ -1,12 +1,13 @@
 """The steps of export: each precision, held against the network by the gate on ONNX Runtime's CPU provider."""
 
+import tomllib
 from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
-from benchmarks.prove.place import DYNAMIC, Place
-from benchmarks.prove.record import Failed, Found
+from benchmarks.prove.place import DECODER, DYNAMIC, Place
+from benchmarks.prove.record import Failed, Found, NotPossible
 from capsedge.contract import Contract, Precision, Verdict
 
 
@@ -24,41 +25,49 @@ class _Exported(msgspec.Struct, frozen=True):
 
 def collapsed(place: Place, precisions: tuple[Precision, ...]) -> Iterator[Found]:
     """Export the network in some precisions."""
-    yield from _exports(place, "fp32", precisions)
-
-
-def dynamic(place: Place) -> Iterator[Found]:
-    """Export dynamic routing, unrolled, in fp32."""
-    for found in _exports(place, DYNAMIC, ("fp32",)):
-        yield msgspec.structs.replace(found, what="")
-
-
-def _exports(place: Place, label: str, precisions: tuple[Precision, ...]) -> Iterator[Found]:
-    said = place.capsedge("export", place.run_of(label), "--precision", ",".join(precisions), "--json")
+    said = place.capsedge("export", place.run_of("fp32"), "--precision", ",".join(precisions), "--json")
     given = said.printed(_Exported)
     files = {file.contract.precision: file for file in given.exported}  # as each was read back
     rejections = iter(given.rejected)  # in the order of the precisions that were asked for
     for precision in precisions:
-        if precision not in files:
+        if precision in files:
+            yield _found(place, files[precision], precision, what=precision)
+        else:
             reason = next(rejections, f"there is no file in {precision}, but in {', '.join(files)}")
             yield Found(reason, status="failed", what=precision)
-            continue
-        file = files[precision]
-        place.files[DYNAMIC if label == DYNAMIC else precision] = file.model
-        yield _found(place, file, precision)
 
 
-def _found(place: Place, file: _File, precision: Precision) -> Found:
+def with_decoder(place: Place) -> Iterator[Found]:
+    """Export the network with its decoder, whose reconstruction is a third output."""
+    run = place.run_of(DECODER)
+    recipe = tomllib.loads((place.out / run / "recipe.toml").read_text(encoding="utf-8"))
+    if not recipe["network"]["decoder"]:
+        raise NotPossible("the network has no decoder")
+    yield _one(place, DECODER, "--with-decoder", "--output", f"{run}/decoder.onnx")
+
+
+def dynamic(place: Place) -> Iterator[Found]:
+    """Export dynamic routing, unrolled, in fp32."""
+    yield _one(place, DYNAMIC)
+
+
+def _one(place: Place, label: str, *words: str) -> Found:
+    given = place.capsedge("export", place.run_of(label), *words, "--json").answer(_Exported)
+    return _found(place, given.exported[0], label)
+
+
+def _found(place: Place, file: _File, label: str, *, what: str = "") -> Found:
     contract, verdict = file.contract, file.contract.verdict
     if verdict is None:
         raise Failed(f"'{file.model}' was not judged")
+    place.files[label] = file.model
     size_mb = (place.out / file.model).stat().st_size / 1e6
     shares = {kind: share.flops for kind, share in contract.shares.items()}
     data = {**figures(verdict), "size_mb": size_mb, "flops_in": shares, "calibration": contract.calibration}
     data["scores"] = msgspec.to_builtins(contract.scores)
     if verdict.status != "accepted":  # a rejected file is no file
-        return Found(f"{'; '.join(verdict.remarks)}: {described(verdict)}", data, "not possible here", precision)
-    return Found(f"{size_mb:.2f} MB, {described(verdict)}", data, what=precision)
+        return Found(f"{'; '.join(verdict.remarks)}: {described(verdict)}", data, "not possible here", what)
+    return Found(f"{size_mb:.2f} MB, {described(verdict)}", data, what=what)
 
 
 def figures(verdict: Verdict) -> dict[str, Any]:

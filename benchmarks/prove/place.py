@@ -11,7 +11,8 @@ from benchmarks.prove.record import NotPossible
 from capsedge.contract import PRECISIONS, Precision
 
 SUBSET = "data.source=fashion-mnist-subset"
-DYNAMIC = "dynamic"
+DYNAMIC, DECODER = "dynamic", "decoder"
+"""Labels of the files beside the precisions: dynamic routing, and the collapsed network with its decoder."""
 
 # Thin enough to be trained on one core in a second; `--quick` proves the command, not a network.
 _TINY = ("network.filters=8", "network.capsule_types=2", "network.primary_dim=4", "network.class_dim=4")
@@ -41,22 +42,25 @@ class Plan:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """All files: the collapsed network in each precision, and dynamic routing in fp32."""
-        return (*(precision for several in self.exports for precision in several), DYNAMIC)
+        """All files: the collapsed network in each precision; with its decoder, and dynamic routing, in fp32."""
+        return (*(precision for several in self.exports for precision in several), DECODER, DYNAMIC)
 
 
 FULL = Plan(
     small=("fashion-mnist-l2-small", (SUBSET, "train.epochs=1")),
     network=("fashion-mnist-l2", (SUBSET, "train.epochs=10")),
     exports=tuple((precision,) for precision in PRECISIONS),
-    engines=(*PRECISIONS, DYNAMIC),
+    engines=(*PRECISIONS, DECODER, DYNAMIC),
     batches=(1, 8, 64),
     seconds=3.0,
     limit_s=1800.0,
 )
 QUICK = Plan(
     small=("fashion-mnist-l2-small", (SUBSET, *_TINY, "train.epochs=1")),
-    network=("fashion-mnist-l2-small", (SUBSET, *_TINY, "train.epochs=3", "train.batch_size=64")),
+    network=(
+        "fashion-mnist-l2-small",
+        (SUBSET, *_TINY, "network.decoder=[16]", "train.epochs=3", "train.batch_size=64"),
+    ),
     exports=(("fp32", "int8", "bf16"),),
     engines=("int8", "bf16"),
     batches=(1, 8),
@@ -74,9 +78,9 @@ class Place:
         plan: What it does.
         given: The run to export, where one was given.
         here: The machine, once `capsedge doctor` has told.
-        cuda: How many CUDA devices torch sees, once asked.
+        cuda: Names of the CUDA devices that torch sees, once asked.
         runs: The folders of the trained networks, by what they are: `network` and `dynamic`.
-        files: The accepted files by their labels: a precision, or `dynamic`.
+        files: The accepted files by their labels: a precision, `decoder` or `dynamic`.
         engines: The engines that were built, by a name such as `fp16 of tensorrt_rtx`.
         opened: What ran here, and so can be timed.
     """
@@ -85,11 +89,16 @@ class Place:
     plan: Plan
     given: Path | None = None
     here: Here = field(default_factory=Here)
-    cuda: int = 0
+    cuda: tuple[str, ...] = ()
     runs: dict[str, str] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     engines: dict[str, str] = field(default_factory=dict)
     opened: list[Opened] = field(default_factory=list)
+
+    @property
+    def gpu(self) -> str:
+        """The GPU as the doctor or torch names it; "" where there is none."""
+        return self.here.gpu or next(iter(self.cuda), "")
 
     def capsedge(self, *words: str) -> process.Said:
         """Run a command in the folder; see `process.capsedge`."""
@@ -123,4 +132,4 @@ class Place:
 
 def precision_of(label: str) -> str:
     """The precision of a label's file."""
-    return "fp32" if label == DYNAMIC else label
+    return "fp32" if label in (DYNAMIC, DECODER) else label

@@ -11,9 +11,12 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from benchmarks.prove.record import Failed
+from benchmarks.prove.record import Failed, NotPossible
 
 ROOT = Path(__file__).parents[2]
+
+NOT_POSSIBLE = 3
+"""The exit code of a job that this machine cannot do."""
 
 Answer = TypeVar("Answer")
 
@@ -37,7 +40,10 @@ class Said:
 
         Raises:
             Failed: It failed, or printed something else.
+            NotPossible: A job says that this machine cannot do it.
         """
+        if self.code == NOT_POSSIBLE:
+            raise NotPossible(self.reason)
         if self.code:
             raise Failed(self.reason)
         return self.printed(kind)

@@ -23,7 +23,7 @@ EXPECTED: Mapping[Provider, tuple[str, ...]] = {
 
 
 def on_provider(place: Place, provider: Provider, label: str) -> Iterator[Found]:
-    """Replay the golden sample of a file on a provider, and gate it there; the CPU's gate was a part of its export."""
+    """Replay a file's golden sample on a provider, and gate it there; the CPU's gate was a part of its export."""
     file = place.file(label)
     place.here.need(SUBJECTS[provider])
     try:

@@ -50,7 +50,7 @@ def _findings(step: Step, place: Place) -> Iterator[Found]:
 def _record(step: Step, found: Found, seconds: float) -> Record:
     return Record(
         group=step.group,
-        name=f"{step.name}, {found.what}" if found.what else step.name,
+        name=f"{step.name}: {found.what}" if found.what else step.name,
         path=step.path,
         status=found.status,
         seconds=round(seconds, 2),

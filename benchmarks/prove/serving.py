@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.prove.asked import RepositoryWanted
-from benchmarks.prove.place import Place
+from benchmarks.prove.place import DECODER, Place
 from benchmarks.prove.record import Failed, Found, NotPossible
 from capsedge.contract import Contract, EngineManifest, contract_of
 from capsedge.golden import unpack_images
@@ -22,13 +22,16 @@ from capsedge.runtime.manifest import read_manifest
 
 REPOSITORY = "models"
 URL = "http://127.0.0.1:8000/v2"
+READY_WITHIN_S = 300
 IMAGE = "tritonserver"  # in the name of any build of NVIDIA's
 
 
 def repository(place: Place) -> Iterator[Found]:
     """Write every file that ran here and that Triton can load."""
-    onnx = [each.file for each in place.opened if each.provider == "cpu"]
-    engines = [each.file for each in place.opened if each.provider is None]
+    # The file with the decoder would have the name of the one without.
+    opened = [each for each in place.opened if not each.label.startswith(DECODER)]
+    onnx = [each.file for each in opened if each.provider == "cpu"]
+    engines = [each.file for each in opened if each.provider is None]
     classic = [file for file in engines if read_manifest(place.out / file).package == "tensorrt"]
     # Engines of one network in one precision have one name in a repository: the first of them is served.
     served = [*onnx, *{file.partition(".tensorrt")[0]: file for file in reversed(classic)}.values()]
@@ -45,6 +48,8 @@ def serve(place: Place) -> Iterator[Found]:
     if not models:
         raise NotPossible("there is no repository")
     command = server_command(folder, gpu=bool(place.here.gpu))
+    if _ready():
+        raise NotPossible(f"another server answers at {URL} already")
     with _running(command, place):
         differences = {name: _difference(name, _contract(model)) for name, model in models.items()}
     for name, (largest, accepted) in differences.items():
@@ -85,7 +90,7 @@ def _running(command: list[str], place: Place) -> Iterator[None]:
         subprocess.Popen(command, stdout=said, stderr=said, start_new_session=True) as server,
     ):
         try:
-            deadline = time.monotonic() + place.plan.limit_s
+            deadline = time.monotonic() + READY_WITHIN_S
             while not _ready():
                 if server.poll() is not None or time.monotonic() > deadline:
                     raise Failed(f"the server did not get ready, see {log.name}: {_last_line(log)}")

@@ -42,7 +42,7 @@ def all_steps(plan: Plan) -> list[Step]:
 def _machine() -> list[Step]:
     return [
         Step("machine", "what runs here", "capsedge.runtime.doctor.diagnose", machine.doctor),
-        Step("machine", "GPU and driver", "capsedge.runtime.cuda.first_device", machine.driver),
+        Step("machine", "the GPU", "capsedge.runtime.cuda.first_device", machine.gpu),
         Step("machine", "CUDA in torch", "capsedge.training.devices.launch", machine.torch_devices),
     ]
 
@@ -51,14 +51,14 @@ def _training() -> list[Step]:
     group, trainer = "training", "capsedge.training.trainer.Trainer"
     return [
         *(
-            Step(group, f"{kind} network on CUDA, {precision}", f"{trainer}.train", _bound(kind, precision))
+            Step(group, f"{kind} network on CUDA in {precision}", f"{trainer}.train", _bound(kind, precision))
             for kind in ("small", "full")
             for precision in ("fp32", "bf16")
         ),
         *(
             Step(
                 group,
-                f"the CPU's first losses on CUDA, {precision}",
+                f"the CPU's first losses on CUDA in {precision}",
                 f"{trainer}.iterate",
                 partial(training.first_losses, precision=precision),
             )
@@ -83,7 +83,8 @@ def _export(plan: Plan) -> list[Step]:
             Step("export", "collapsed", path, partial(exports.collapsed, precisions=precisions))
             for precisions in plan.exports
         ),
-        Step("export", "dynamic routing, unrolled", path, exports.dynamic),
+        Step("export", "with the decoder", "capsedge.export.decoder.LongestDecoder", exports.with_decoder),
+        Step("export", "dynamic routing unrolled", path, exports.dynamic),
     ]
 
 

@@ -7,6 +7,11 @@ from benchmarks.prove.record import Proof, Record
 
 STATES = {"passed": "passed", "failed": "**failed**", "not possible here": "not possible here"}
 
+_RATIOS = (
+    "Mean milliseconds of a batch; in brackets, how many times as fast that is as the collapsed network in fp32 and "
+    "as dynamic routing, both by ONNX Runtime on the CPU."
+)
+
 
 def markdown(proof: Proof) -> str:
     """The whole page."""
@@ -19,13 +24,13 @@ def _parts(proof: Proof) -> Iterator[str]:
     settings = "".join(f", {name}={value}" for name, value in proof.environment.items())
     yield f"{version}, {proof.started}, `python -m benchmarks.prove {' '.join(proof.command)}`{settings}."
     yield "## Verified on"
-    yield table(("", "state", "which"), map(_group, _grouped(proof.records)))
+    yield table(("", "state", "which"), _groups(proof.records))
     yield "## Every step"
     yield table(("what", "state", "figures"), map(_row, proof.records))
     timed = [record for record in proof.records if "rows" in record.data]
     if timed:
         yield "## Latency"
-        yield "Milliseconds for a batch, mean; in brackets how many times as fast as fp32 and as dynamic routing on the CPU."
+        yield _RATIOS
         yield table(("", *(f"batch {record.data['batch']}" for record in timed)), _latencies(timed))
     yield "## Not executed on this machine"
     yield "\n".join(_not_executed(proof)) or "Nothing was left out."
@@ -37,21 +42,13 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in line)} |" for line in lines)
 
 
-def _grouped(records: Sequence[Record]) -> list[list[Record]]:
-    groups = dict.fromkeys(record.group for record in records)
-    return [[record for record in records if record.group == group] for group in groups]
-
-
-def _group(records: Sequence[Record]) -> tuple[str, str, str]:
-    """A group in one row: how many of its records ended how, and which."""
-    names = {state: [record.name for record in records if record.status == state] for state in STATES}
-    found = {state: those for state, those in names.items() if those}
-    state = ", ".join(f"{STATES[state]}: {len(those)}" for state, those in found.items())
-    return (
-        records[0].group,
-        state,
-        "; ".join(f"{STATES[state]}: {', '.join(those)}" for state, those in found.items()),
-    )
+def _groups(records: Sequence[Record]) -> Iterator[tuple[str, str, str]]:
+    """A row for each group and state: the names of the records."""
+    for group in dict.fromkeys(record.group for record in records):
+        for status, state in STATES.items():
+            names = [record.name for record in records if (record.group, record.status) == (group, status)]
+            if names:
+                yield group, state, ", ".join(names)
 
 
 def _row(record: Record) -> tuple[str, str, str]:

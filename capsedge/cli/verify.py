@@ -39,7 +39,7 @@ def verify(
         print_json(found)
     elif found.ok:
         out.print(
-            f"{found.model} on {found.provider}: {found.images} golden images give the trained lengths, the largest "
+            f"{found.model} on {found.provider}: {found.images} golden images give the expected lengths, the largest "
             f"difference is {found.largest_difference:.2g} ({found.tolerance:.2g} is accepted); "
             f"{found.weights} weights are unaltered",
             markup=False,

@@ -1,13 +1,14 @@
 """The road from a trained run to files that can be trusted: collapse, ONNX, precision, gate, TensorRT, Triton.
 
 Names are looked up when they are first used, so that `capsedge lint` needs TensorRT's extra alone and no torch.
+(`collapse` is not among them: a module has that name.)
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from capsedge.export.collapse import StaticCapsNet, collapse
+    from capsedge.export.collapse import StaticCapsNet
     from capsedge.export.road import Exported, RunExport, export_run, gate_model
     from capsedge.export.tensorrt import BuildOptions, build_engine, check_options, choose_package
 
@@ -19,7 +20,6 @@ _HOMES = {
     "build_engine": "tensorrt",
     "check_options": "tensorrt",
     "choose_package": "tensorrt",
-    "collapse": "collapse",
     "export_run": "road",
     "gate_model": "road",
 }
@@ -32,7 +32,6 @@ __all__ = [
     "build_engine",
     "check_options",
     "choose_package",
-    "collapse",
     "export_run",
     "gate_model",
 ]

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from capsedge.errors import ModelError, WrongUse, nearest
+from capsedge.runtime.manifest import manifest_path
 
 DEFAULT_MODEL = "fashion-mnist"
 BUILTIN = Path(__file__).parent.parent / "builtin"
@@ -31,7 +32,7 @@ def find_model(model: str | Path | None = None) -> Path:
         return builtin[DEFAULT_MODEL]
     if str(model) in builtin:
         return builtin[str(model)]
-    if Path(model).exists():
+    if Path(model).exists() or manifest_path(Path(model)).exists():  # an engine that is not built yet has the latter
         return Path(model)
     raise WrongUse(f"there is no file and no built-in model '{model}'; {nearest(str(model), builtin)}")
 

@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from capsedge.errors import WrongUse
-from capsedge.export import collapse
-from capsedge.export.collapse import Deployable
+from capsedge.export.collapse import Deployable, collapse
 from capsedge.models.routing import StaticRouting
 from capsedge.training import Run
 

@@ -7,6 +7,8 @@ from typing import get_type_hints
 
 import msgspec
 
+from benchmarks.prove.process import NOT_POSSIBLE
+from benchmarks.prove.record import NotPossible
 from capsedge.errors import CapsedgeError
 
 
@@ -20,6 +22,9 @@ def main() -> None:
         given = work(msgspec.json.decode(sys.stdin.buffer.read(), type=kind))
     except CapsedgeError as error:
         sys.exit(" ".join(str(error).split()))
+    except NotPossible as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(NOT_POSSIBLE)
     answer.write(msgspec.json.encode(given))
     answer.flush()
 

@@ -7,18 +7,28 @@ from pathlib import Path
 import msgspec
 
 from benchmarks.prove.asked import BuildWanted
+from benchmarks.prove.record import NotPossible
 from capsedge.contract import Contract, EngineManifest, Verdict, contract_of
-from capsedge.errors import ModelError
-from capsedge.export import BuildOptions, build_engine
+from capsedge.errors import ModelError, WrongUse
+from capsedge.export import BuildOptions, build_engine, check_options
 from capsedge.export.tensorrt import save_manifest, trtexec_line
 from capsedge.onnx_file import read_onnx_file
 
 
 def work(wanted: BuildWanted) -> EngineManifest:
-    """Build, and give the manifest that lies beside the engine then."""
+    """Build, and give the manifest that lies beside the engine then.
+
+    Raises:
+        NotPossible: TensorRT-RTX does not build for this GPU.
+        ModelError: TensorRT or trtexec built nothing.
+    """
     options = BuildOptions(targets=wanted.targets, hardware_compatible=wanted.hardware_compatible)
     if wanted.trtexec:
         return deferred(wanted, options)
+    try:
+        check_options(options)
+    except WrongUse as error:  # of our own options the target alone can be wrong: this GPU is none of the package's
+        raise NotPossible(str(error)) from error
     return build_engine(Path(wanted.model), Path(wanted.engine), options)[1]
 
 

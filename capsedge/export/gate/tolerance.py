@@ -98,7 +98,7 @@ TOLERANCES: dict[Precision, Tolerance] = {
     # One of 255 steps of the largest activation: single lengths move by 0.2 where a capsule is undecided, the mean
     # by 0.01. The mean and the answers catch what is wrong everywhere, such as a scale.
     "int8": Tolerance(
-        length=0.35,
+        length=0.5,
         mean_length=0.02,
         pose=0.2,
         batch=0.02,
@@ -110,7 +110,7 @@ TOLERANCES: dict[Precision, Tolerance] = {
     ),
     # The same steps; rounding to fp16 between them can move a number to the next step.
     "int8+fp16": Tolerance(
-        length=0.35,
+        length=0.5,
         mean_length=0.02,
         pose=0.2,
         batch=0.05,
@@ -122,7 +122,7 @@ TOLERANCES: dict[Precision, Tolerance] = {
     ),
     # Four bits of mantissa, of the weights too: coarser than int8 for large numbers and finer for small ones.
     "fp8": Tolerance(
-        length=0.35,
+        length=0.5,
         mean_length=0.02,
         pose=0.2,
         batch=0.05,
