@@ -16,6 +16,7 @@ from itertools import count
 from pathlib import Path
 
 import msgspec
+from rich.markup import escape
 
 from benchmarks.prove.place import FULL, QUICK, Place, Plan
 from benchmarks.prove.process import ROOT
@@ -43,7 +44,7 @@ def main(arguments: Sequence[str] | None = None, steps: Callable[[Plan], list[St
         The exit code.
     """
     words = sys.argv[1:] if arguments is None else list(arguments)
-    options = _parser().parse_args(words)
+    options = _options(words)
     folder = _new_folder(options.out)
     plan = QUICK if options.quick else FULL
     place = Place(folder, plan, given=None if options.run is None else options.run.resolve())
@@ -78,27 +79,34 @@ def main(arguments: Sequence[str] | None = None, steps: Callable[[Plan], list[St
     return 130 if interrupted else 1 if done.having("failed") else 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def _options(words: Sequence[str]) -> argparse.Namespace:
+    """What was asked for; what cannot be is told before anything is done, with exit code 2."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.prove", description=__doc__.splitlines()[0])
     parser.add_argument("out", nargs="?", type=Path, help="the folder to fill [default: runs/proof]")
     parser.add_argument("--run", type=Path, help="a finished run to export; without it a network is trained")
     parser.add_argument("--quick", action="store_true", help="a tiny network: proves that the command works")
-    return parser
+    options = parser.parse_args(words)
+    if options.run is not None and not (options.run / "run.json").is_file():
+        parser.error(f"--run wants the folder of a run, which capsedge train made, and '{options.run}' is none")
+    folder = options.out
+    if folder is not None and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        parser.error(
+            f"OUT must be a new or an empty folder, and '{folder}' is not: another proof's files may be there"
+        )
+    return options
 
 
 def _new_folder(wanted: Path | None) -> Path:
-    """A folder that is empty: what another proof left would be taken for this one's."""
+    """The folder that was asked for, or one that nobody has."""
     numbered = (Path("runs", "proof" if number == 1 else f"proof-{number}") for number in count(1))
     folder = wanted or next(path for path in numbered if not path.exists())
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        sys.exit(f"OUT must be a new or an empty folder, and '{folder}' is not")
     folder.mkdir(parents=True, exist_ok=True)
     return folder.resolve()
 
 
 def _announce(step: Step) -> AbstractContextManager[object]:
     """Say on a terminal what is going on; nothing in a pipe."""
-    return err.status(f"{step.group}: {step.name}")
+    return err.status(escape(f"{step.group}: {step.name}"))
 
 
 def _show(record: Record, number: int, total: int) -> None:

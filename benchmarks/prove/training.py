@@ -28,6 +28,7 @@ LOSS_LIMITS = {"fp32": (2e-4, 5e-3), "bf16": (2e-3, 2e-2)}
 # From the recipe of any collapsible run to dynamic routing with the same widths.
 _TO_DYNAMIC = ("routing.kind=dynamic", "routing.sigma=0.1", "routing.proximal=false")
 
+_OF_THE_TESTS = ("pytest", "pytest_timeout", "hypothesis", "beartype")
 _WAITS_TEST = ("tests/training/test_batches.py", "-k", "makes_the_processor_wait")
 
 
@@ -83,8 +84,9 @@ def no_wait(place: Place) -> Iterator[Found]:
 def gpu_tests(place: Place) -> Iterator[Found]:
     """The tests that are skipped where there is no GPU."""
     _need_cuda(place)
-    if importlib.util.find_spec("pytest") is None:
-        raise NotPossible("pytest is not installed: pip install 'capsedge[dev]'")
+    missing = [module for module in _OF_THE_TESTS if importlib.util.find_spec(module) is None]
+    if missing:
+        raise NotPossible(f"the tests need {', '.join(missing)}: pip install 'capsedge[dev]'")
     words = [sys.executable, "-m", "pytest", *_WAITS_TEST]
     said = process.run(words, folder=process.ROOT, limit_s=place.plan.limit_s)
     last = said.out.decode(errors="replace").strip().rpartition("\n")[2]

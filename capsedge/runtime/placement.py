@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from capsedge.contract import contract_of
 from capsedge.errors import ModelError, ProviderError
 from capsedge.onnx_file import read_onnx_file
 from capsedge.runtime.providers import Provider
@@ -19,6 +20,8 @@ ORT_NAMES: dict[Provider, str] = {
     "cuda": "CUDAExecutionProvider",
     "tensorrt": "TensorrtExecutionProvider",
 }
+
+Configured = tuple[str, dict[str, str]]  # a provider and its options
 
 _FATAL, _WARNING = 4, 2  # ONNX Runtime's severities
 
@@ -67,7 +70,7 @@ def _on_gpu(ort: Any, file: Path, provider: Provider, threads: int) -> Any:
             f"'{provider}' was asked for, but the installed ONNX Runtime ({wheels_text()}) brings only "
             f"{', '.join(offered)}: pip uninstall -y onnxruntime, then pip install 'capsedge[gpu]'"
         )
-    chain = [wanted] if provider == "cuda" else [wanted, ORT_NAMES["cuda"]]
+    chain = _chain(file, provider)
     options = _options(ort, threads)
     options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     with _quiet(ort):
@@ -80,6 +83,21 @@ def _on_gpu(ort: Any, file: Path, provider: Provider, threads: int) -> Any:
     if opened.get_providers()[0] != wanted:
         raise ProviderError(_not_started(ort, provider, opened.get_providers()))
     return opened
+
+
+def _chain(file: Path, provider: Provider) -> list[Configured]:
+    """The providers that may run a node, set to compute in the types of the file and no others. Not run on a GPU yet.
+
+    CUDA rounds fp32 to TF32's eleven bits unless told otherwise. TensorRT 10, which ONNX Runtime links, takes a type
+    below fp32 only where it is switched on (ONNX Runtime's documentation of its execution providers).
+    """
+    cuda = (ORT_NAMES["cuda"], {"use_tf32": "0"})
+    if provider == "cuda":
+        return [cuda]
+    contract = contract_of(read_onnx_file(file), source=str(file))
+    types = {kind for layer in contract.layers for kind in (layer.type, layer.output)} if contract else set()
+    switches = {"trt_fp16_enable": "fp16", "trt_bf16_enable": "bf16", "trt_int8_enable": "int8"}
+    return [(ORT_NAMES[provider], {name: "1" for name, kind in switches.items() if kind in types}), cuda]
 
 
 def _options(ort: Any, threads: int) -> Any:
@@ -104,7 +122,7 @@ def _quiet(ort: Any) -> Iterator[None]:
         ort.set_default_logger_severity(_WARNING)
 
 
-def _why_not(ort: Any, file: Path, provider: Provider, chain: list[str], error: Exception) -> ProviderError:
+def _why_not(ort: Any, file: Path, provider: Provider, chain: list[Configured], error: Exception) -> ProviderError:
     """Find out why the strict session failed, by opening the one that ONNX Runtime would have given in silence."""
     try:
         lenient = ort.InferenceSession(str(file), _options(ort, 0), providers=[*chain, CPU], enable_fallback=0)

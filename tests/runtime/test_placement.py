@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 
+import msgspec
 import onnxruntime
 import pytest
 
@@ -15,6 +16,7 @@ from capsedge.errors import ModelError, ProviderError
 from capsedge.runtime import placement
 from capsedge.runtime.open import open_session
 from capsedge.runtime.providers import Provider
+from tests.runtime.capsule_model import graph, save, save_with
 
 CPU = "CPUExecutionProvider"
 
@@ -87,7 +89,21 @@ def test_a_provider_that_onnxruntime_dropped_without_an_error_is_noticed(
     with pytest.raises(ProviderError, match=f"'cuda' was asked for, but .* gives {CPU}"):
         open_session(good, provider="cuda")
     # The CPU is not among the providers, and the retry of ONNX Runtime's Python layer is off.
-    assert asked == [{"providers": ["CUDAExecutionProvider"], "enable_fallback": 0}]
+    assert asked == [{"providers": [("CUDAExecutionProvider", {"use_tf32": "0"})], "enable_fallback": 0}]
+
+
+@pytest.mark.parametrize(("kind", "switches"), [("fp32", {}), ("int8", {"trt_int8_enable": "1"})])
+def test_tensorrt_may_compute_in_the_types_of_the_file_and_no_others(
+    kind: str, switches: dict[str, str], tmp_path: Path
+) -> None:
+    model = graph()
+    contract = save(model, tmp_path / "model.onnx")
+    layers = tuple(msgspec.structs.replace(layer, type=kind) for layer in contract.layers)
+    save_with(model, msgspec.structs.replace(contract, layers=layers), tmp_path / "model.onnx")
+    assert placement._chain(tmp_path / "model.onnx", "tensorrt") == [
+        ("TensorrtExecutionProvider", switches),
+        ("CUDAExecutionProvider", {"use_tf32": "0"}),
+    ]
 
 
 def test_the_providers_named_are_those_that_run_a_node() -> None:

@@ -15,6 +15,7 @@ def work(wanted: StepsWanted) -> Steps:
     losses, before = [], 0.0
     for batch in islice(whole_batches(trainer), wanted.steps):
         trainer.iterate(batch)
+        trainer.position.step += 1  # which sets the rate
         total = float(trainer.sums[0])
         losses.append((total - before) / batch.total)
         before = total

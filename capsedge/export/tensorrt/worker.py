@@ -230,6 +230,7 @@ def _config(trt: Any, builder: Any, network: Any, job: Build) -> Any:
         _, *image = tuple(tensor.shape)
         profile.set_shape(tensor.name, *((size, *image) for size in job.batch))
     config.add_optimization_profile(profile)
+    config.clear_flag(trt.BuilderFlag.TF32)  # on by default, it makes of fp32 eleven bits of mantissa
     if job.workspace_mb is not None:
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, job.workspace_mb << 20)
     if job.hardware_compatible:

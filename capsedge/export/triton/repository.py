@@ -80,7 +80,8 @@ def _default_name(source: Source) -> str:
     """The run's name, and what tells the model from others of the run, in the letters that a name may have."""
     contract = source.contract
     precision = [] if contract.precision == "fp32" else [contract.precision]
-    whole = "-".join([contract.name, *precision, *(["tensorrt"] if source.backend == "tensorrt" else [])])
+    decoder = ["decoder"] if "reconstruction" in contract.outputs else []
+    whole = "-".join([contract.name, *precision, *decoder, *(["tensorrt"] if source.backend == "tensorrt" else [])])
     plain = unicodedata.normalize("NFKD", whole).encode("ascii", "ignore").decode()
     return _checked(re.sub(r"[^A-Za-z0-9._-]+", "-", plain).strip("-._")[:128])
 

@@ -13,7 +13,7 @@ from benchmarks.prove.asked import BuildWanted, Opened
 from benchmarks.prove.jobs import engine as engine_job
 from benchmarks.prove.process import Said
 from benchmarks.prove.record import Failed, NotPossible
-from capsedge.contract import EngineManifest, contract_of
+from capsedge.contract import EngineManifest, Verdict, contract_of
 from capsedge.errors import ModelError
 from capsedge.onnx_file import read_onnx_file
 from capsedge.runtime.doctor import Finding
@@ -44,13 +44,8 @@ def built(folder: Path, name: str, **changes: Any) -> Said:
     return printed(manifest(**changes))
 
 
-def accepted(**changes: Any) -> EngineManifest:
-    contract = msgspec.structs.replace(a_manifest().contract, verdict=ACCEPTED)
-    return manifest(contract=contract, **changes)
-
-
-def unjudged() -> EngineManifest:
-    return manifest(contract=msgspec.structs.replace(a_manifest().contract, verdict=None))
+def judged(verdict: Verdict | None) -> EngineManifest:
+    return manifest(contract=msgspec.structs.replace(a_manifest().contract, verdict=verdict))
 
 
 def test_tensorrt_rtx_builds_for_the_gpu_that_is_here(tmp_path: Path) -> None:
@@ -100,7 +95,7 @@ def test_hardware_compatibility_is_asked_for_where_it_exists(tmp_path: Path) -> 
 
 def test_an_engine_is_replayed_and_gated_against_its_run(tmp_path: Path) -> None:
     where = "tensorrt_rtx 1.7.1.116 on NVIDIA GeForce RTX 4070"
-    place = stage(tmp_path, {"verify": printed(replayed(where)), "gate": printed(accepted())})
+    place = stage(tmp_path, {"verify": printed(replayed(where)), "gate": printed(judged(ACCEPTED))})
     place.engines = {"fp16 of tensorrt_rtx": "network/fp16.tensorrt_rtx.engine"}
     (found,) = engines.execute(place, "fp16", "tensorrt_rtx")
     assert place.asked == [
@@ -117,7 +112,8 @@ def test_an_engine_is_replayed_and_gated_against_its_run(tmp_path: Path) -> None
         {"verify": refused("it does not load")},
         {"verify": printed(replayed("tensorrt_rtx")), "gate": refused("the gate rejected it")},
         {"verify": printed(replayed("tensorrt_rtx")), "gate": printed(manifest(), 1, "was not executed here")},
-        {"verify": printed(replayed("tensorrt_rtx")), "gate": printed(unjudged())},
+        {"verify": printed(replayed("tensorrt_rtx")), "gate": printed(judged(None))},
+        {"verify": printed(replayed("tensorrt_rtx")), "gate": printed(judged(Verdict(status="not executed here")))},
     ],
 )
 def test_on_a_gpu_an_engine_that_does_not_run_or_is_not_accepted_fails(
@@ -172,8 +168,11 @@ def test_the_line_of_a_deferred_manifest_builds_the_engine_beside_it(good: Path,
 
 
 def test_a_trtexec_that_fails_says_why(good: Path, tmp_path: Path) -> None:
-    failing = program(tmp_path, "#!/bin/sh\necho '[I] fine'\necho '[E] Unknown option: --stronglyTyped'\nexit 1\n")
-    wanted = BuildWanted(str(good), str(tmp_path / "model.engine"), trtexec=failing)
+    complaint = "echo '[I] fine'\necho '[E] Unknown option: --stronglyTyped'\nexit 1\n"
+    failing = program(tmp_path, TRTEXEC + complaint)  # an engine alone is no proof of a build
+    model = tmp_path / "model.onnx"
+    model.write_bytes(good.read_bytes())
+    wanted = BuildWanted(str(model), str(tmp_path / "model.engine"), trtexec=failing)
     with pytest.raises(ModelError, match=r"ended with 1: \[E\] Unknown option: --stronglyTyped"):
         engine_job.work(wanted)
 

@@ -2,14 +2,41 @@
 
 import os
 import signal
+import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from benchmarks.prove.process import NOT_POSSIBLE, Said, capsedge, job, run
+from benchmarks.prove.process import NOT_POSSIBLE, ROOT, Said, _kill, capsedge, job, run
 from benchmarks.prove.record import Failed, NotPossible
+
+
+def wait_for(what: Callable[[], bool]) -> None:
+    for _ in range(400):
+        if what():
+            return
+        time.sleep(0.05)
+    pytest.fail("it did not come to that within 20 s")
+
+
+def assert_gone(folder: Path) -> None:
+    """The process whose number a script wrote is no longer there, or a zombie that nobody has fetched yet."""
+    child = (folder / "child").read_text()
+
+    def gone() -> bool:
+        try:
+            return Path("/proc", child, "stat").read_text().split()[2] == "Z"
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+
+    try:
+        wait_for(gone)
+    finally:
+        if not gone():
+            os.kill(int(child), signal.SIGKILL)
 
 
 def test_a_process_that_crashes_names_its_signal(tmp_path: Path) -> None:
@@ -25,17 +52,24 @@ def test_a_time_limit_ends_the_process_and_what_it_started(tmp_path: Path) -> No
     )
     with pytest.raises(Failed, match="was ended after 3 s, its limit"):
         run([sys.executable, "-c", script], folder=tmp_path, limit_s=3)
-    child = int((tmp_path / "child").read_text())
-    for _ in range(100):
-        try:
-            os.kill(child, 0)
-        except ProcessLookupError:
-            return
-        if Path(f"/proc/{child}/stat").exists() and Path(f"/proc/{child}/stat").read_text().split()[2] == "Z":
-            return
-        time.sleep(0.05)
-    os.kill(child, signal.SIGKILL)
-    pytest.fail("the process that it started is still there")
+    assert_gone(tmp_path)
+
+
+def test_an_interruption_ends_the_process_too(tmp_path: Path) -> None:
+    script = "import pathlib; from benchmarks.prove.process import run; "
+    inner = "import os, pathlib, time; pathlib.Path('child').write_text(str(os.getpid())); time.sleep(600)"
+    script += f"run(['{sys.executable}', '-c', {inner!r}], folder=pathlib.Path({str(tmp_path)!r}), limit_s=600)"
+    with subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stderr=subprocess.PIPE) as process:
+        wait_for(lambda: (tmp_path / "child").exists() and bool((tmp_path / "child").read_text()))
+        process.send_signal(signal.SIGINT)
+        assert b"KeyboardInterrupt" in process.communicate(timeout=60)[1]
+    assert_gone(tmp_path)
+
+
+def test_a_process_that_has_just_ended_by_itself_is_no_error() -> None:
+    with subprocess.Popen(["true"], start_new_session=True) as process:
+        process.wait()
+        _kill(process)
 
 
 def test_an_error_of_capsedge_is_its_line_without_the_name(tmp_path: Path) -> None:

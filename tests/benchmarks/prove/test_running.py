@@ -89,11 +89,21 @@ def test_the_proof_is_on_the_disk_before_the_next_step_begins(tmp_path: Path) ->
     assert [record.name for record in msgspec.json.decode(seen[0], type=Proof).records] == ["step 1"]
 
 
-def test_a_folder_with_something_in_it_is_refused(tmp_path: Path) -> None:
+def test_a_folder_with_something_in_it_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "mine.txt").touch()
-    with pytest.raises(SystemExit, match="OUT must be a new or an empty folder"):
+    with pytest.raises(SystemExit, match="2"):
         main([str(tmp_path)], lambda _: [step("never", passing)])
+    assert "OUT must be a new or an empty folder" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_a_run_that_is_none_is_refused_before_anything_is_done(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main([str(tmp_path / "out"), "--run", str(tmp_path)], lambda _: [step("never", passing)])
+    assert "--run wants the folder of a run" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_without_out_each_proof_has_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

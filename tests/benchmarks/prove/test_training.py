@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from benchmarks.prove import training
 from benchmarks.prove.asked import Steps, StepsWanted
@@ -84,8 +85,6 @@ def test_a_loss_that_is_not_a_number_is_not_accepted(lost: int) -> None:
 
 
 def test_without_cuda_nothing_waits_for_it() -> None:
-    import torch
-
     if torch.cuda.is_available():
         pytest.skip("this machine has CUDA")
     with pytest.raises(ProviderError, match="finds no CUDA device here"):
@@ -185,6 +184,19 @@ def test_two_gpus_that_take_other_steps_fail(tmp_path: Path) -> None:
     stage.losses = {"small-on-2": (0.9, 0.51)}
     with pytest.raises(Failed, match="are not those of one GPU"):
         list(training.two_gpus(stage))
+
+
+def test_the_tests_that_need_a_gpu_fail_where_they_are_skipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with a torch that lost its GPU between two steps: pytest itself would be content."""
+    if torch.cuda.is_available():
+        pytest.skip("this machine has CUDA")
+    with pytest.raises(Failed, match=r"pytest: 2 skipped"):
+        list(training.gpu_tests(Stage(tmp_path, printed)))
+    monkeypatch.setattr(training, "_OF_THE_TESTS", ("pytest", "no_such_module"))
+    with pytest.raises(NotPossible, match=r"the tests need no_such_module"):
+        list(training.gpu_tests(Stage(tmp_path, printed)))
 
 
 def test_a_run_that_was_given_is_copied_and_stays_as_it_was(tmp_path: Path) -> None:

@@ -231,6 +231,7 @@ def test_without_a_gpu_the_classic_one_gives_the_line_for_the_target_machine(mod
         "--onnx=model.fp16.onnx",
         "--saveEngine=model.fp16.engine",
         "--stronglyTyped",
+        "--noTF32",
         "--skipInference",
         "--minShapes=image:1x28x28x1",
         "--optShapes=image:4x28x28x1",
