@@ -208,11 +208,14 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def precision(self) -> str:
-        """The type that most of the network's FLOPs are computed in: read from the file, not from what was asked."""
-        shares = self.shares
-        main = max(shares, key=lambda kind: shares[kind].flops)
-        outputs = {layer.output for layer in self.layers if layer.type == main}
-        return f"{main}+fp16" if main == "int8" and outputs == {"fp16"} else main
+        """The narrowest type that a layer with weights computes in: read from the file, not from what was asked.
+
+        Routing that is done anew for each image may stay wider: `shares` tells how much of the work is of which type.
+        """
+        weighted = [layer for layer in self.layers if layer.parameters] or self.layers
+        narrowest = max((layer.type for layer in weighted), key=_width)
+        outputs = {layer.output for layer in weighted if layer.type == narrowest}
+        return f"{narrowest}+fp16" if narrowest == "int8" and outputs == {"fp16"} else narrowest
 
     @property
     def shares(self) -> dict[str, TypeShare]:
@@ -232,8 +235,8 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def parameters(self) -> int:
-        """Numbers in the weights of all layers, without their biases."""
-        return sum(layer.parameters for layer in self.layers)
+        """Numbers in the weights of all layers, without their biases; a weight that two layers share counts once."""
+        return sum({layer.name: layer.parameters for layer in self.layers}.values())
 
     def answer(self, lengths: NDArray[np.floating]) -> NDArray[np.intp]:
         """The classes of the longest capsules.
@@ -341,6 +344,12 @@ def contract_of(file: OnnxFile, *, source: str) -> Contract | None:
     """
     text = file.metadata.get(METADATA_KEY)
     return None if text is None else decode(text, Contract, source=source)
+
+
+def _width(kind: str) -> int:
+    """The place of a type among those that are known, the widest first; others come before them all."""
+    known = ("fp32", "bf16", "fp16", "fp8", "int8")
+    return known.index(kind) if kind in known else -1
 
 
 class _Schema(msgspec.Struct):

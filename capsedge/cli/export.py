@@ -5,12 +5,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from capsedge.errors import GateRejected, WrongUse
+from capsedge.errors import CapsedgeError, WrongUse
 
 if TYPE_CHECKING:
     from capsedge.contract import EngineManifest, Precision
     from capsedge.export import BuildOptions, Exported, RunExport
     from capsedge.export.tensorrt.options import Package
+
+QUANTIZED = ("int8", "int8+fp16", "fp8")
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -116,13 +118,17 @@ def export(
     building = (trt_batch, trt_target, trt_package, trt_workspace)
     if not trt and (any(each is not None for each in building) or trt_hardware_compatible or allow_deferred):
         raise WrongUse("--allow-deferred and all that begins with --trt- say how to build an engine: add --trt")
+    if triton is not None and triton.exists() and not triton.is_dir():
+        raise WrongUse(f"--triton wants a folder, and '{triton}' is a file")
+    if calibration_images is not None and not any(each in QUANTIZED for each in precisions):
+        raise WrongUse("--calibration-images is for int8, int8+fp16 and fp8: add --precision int8")
     if output is not None and output.suffix != ".onnx":
         raise WrongUse(f"--output wants a name that ends in .onnx, and was given '{output}'")
     require("torch", extra="train")
     require("onnxscript", extra="export")
     require("onnxruntime", extra="cpu")
     from capsedge.export import BuildOptions, RunExport, check_options
-    from capsedge.export.precision import CALIBRATION_IMAGES
+    from capsedge.export.precision import CALIBRATION_IMAGES, check_calibration
     from capsedge.export.tensorrt import DEFAULT_BATCH
     from capsedge.training import Run, newest_run
 
@@ -147,18 +153,21 @@ def export(
             max_error_increase=None if max_error_increase is None else max_error_increase / 100,
             tell=tell,
         )
-    done, rejected = [], []
+    if any(each in QUANTIZED for each in precisions):
+        check_calibration(road.dataset, road.calibrate_on)
+    done: list[dict[str, Any]] = []
+    failed: list[CapsedgeError] = []
     for one in precisions:
         try:
             done.append(_export(road, one, _output(output, one, precisions), options, triton))
-        except GateRejected as error:
-            rejected.append(str(error))
+        except CapsedgeError as error:  # the others may do
+            failed.append(error)
     if len(done) > 1:
         exported.show_table([each["contract"] for each in done], [each["model"] for each in done])
     if as_json:
-        print_json({"exported": done, "rejected": rejected})
-    if rejected:
-        raise GateRejected("; ".join(rejected))
+        print_json({"exported": done, "failed": [str(error) for error in failed]})
+    if failed:
+        raise type(failed[0])("; ".join(map(str, failed)))
     exported.show_next([(each["model"], each["contract"]) for each in done])
 
 

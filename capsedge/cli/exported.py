@@ -71,10 +71,10 @@ def show_engine(engine: Path, manifest: EngineManifest) -> None:
 def show_table(contracts: Sequence[Contract], files: Sequence[str]) -> None:
     """Several files of one network side by side, with the largest and the mean difference of a length."""
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("precision")
+    table.add_column("precision", min_width=9, no_wrap=True)
     for title in ("MB", "valid. %", "change, 95 %", "test %", "largest", "mean"):
         table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("gate")
+    table.add_column("gate", no_wrap=True)
     for contract, file in zip(contracts, files, strict=True):
         verdict = contract.verdict
         assert verdict is not None
@@ -89,7 +89,7 @@ def show_table(contracts: Sequence[Contract], files: Sequence[str]) -> None:
             f"{100 * test:.2f}",
             _small(verdict.largest_length_difference),
             _small(verdict.mean_length_difference),
-            verdict.status,
+            verdict.status.removesuffix(" here"),
         )
     err.print(table)
 

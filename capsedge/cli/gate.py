@@ -16,7 +16,7 @@ EXAMPLES = """
 
 capsedge gate runs/fashion-mnist-l2-small/model.onnx
 
-capsedge gate optimized.onnx --run runs/fashion-mnist-l2-small
+capsedge gate copied.onnx --run runs/fashion-mnist-l2-small
 
 capsedge gate runs/fashion-mnist-l2-small/model.int8.onnx --max-error-increase 0.3
 

@@ -17,7 +17,7 @@ from capsedge.data import Dataset, Overlaid, Split
 from capsedge.export.collapse import collapsible
 from capsedge.export.gate import answers_of, tolerance_of
 from capsedge.export.layers import layers_of
-from capsedge.export.onnx import output_shapes
+from capsedge.export.onnx import load_graph, output_shapes
 from capsedge.golden import pack_images
 from capsedge.models import CapsNet
 from capsedge.onnx_file import read_onnx_file
@@ -47,10 +47,10 @@ def build_contract(run: Run, graph: Path, network: CapsNet, pool: Pool, *, calib
         calibration: How a quantized graph's ranges were found, in words.
 
     Raises:
-        ModelError: The graph computes in a type that has no limits in the gate.
+        ModelError: The graph is not sound, or computes in a type that has no limits in the gate.
     """
     record, recipe = run.read_record(), run.read_recipe()
-    file, model = read_onnx_file(graph), onnx.load_model(str(graph))
+    file, model = read_onnx_file(graph), load_graph(graph)
     height, width, channels = record.shape
     shapes = output_shapes(model)
     contract = Contract(

@@ -28,9 +28,15 @@ def layers_of(model: onnx.ModelProto) -> tuple[Layer, ...]:
     Runtime read such a graph.
 
     Raises:
-        ModelError: The shapes of the graph do not fit each other.
+        ModelError: The graph is not sound, or has no such layer.
     """
-    return tuple(_Graph(model).layers())
+    try:
+        layers = tuple(_Graph(model).layers())
+    except (KeyError, IndexError, ValueError) as error:  # a tensor that nothing makes, or whose shape is unknown
+        raise ModelError(f"its graph is damaged, or holds a runtime's own operators: see {error}") from error
+    if not layers:
+        raise ModelError("its graph has no Conv, Gemm or MatMul: a runtime may have put its own in place")
+    return layers
 
 
 class _Graph:
@@ -71,7 +77,8 @@ class _Graph:
 
     def _layer(self, node: onnx.NodeProto) -> Layer:
         operands = list(node.input[:2])
-        weight = next((self.origin[name] for name in operands if name in self.origin), None)
+        constant = [self.origin[name] for name in operands if name in self.origin]
+        weight = max(constant, key=lambda name: math.prod(self.shapes[name]), default=None)
         kinds = [self._stored_type(name) for name in operands]
         return Layer(
             name=weight or node.name,

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import onnx
 import torch
+from google.protobuf.message import DecodeError
 
 from capsedge.contract import Contract, sealed
+from capsedge.errors import ModelError
 from capsedge.export.collapse import Deployable
 from capsedge.files import replacing
 
@@ -42,6 +44,18 @@ def to_onnx(module: Deployable, shape: tuple[int, int, int]) -> onnx.ModelProto:
     _forget_this_machine(model)
     onnx.checker.check_model(model, full_check=True)
     return model
+
+
+def load_graph(path: Path) -> onnx.ModelProto:
+    """Read an ONNX file.
+
+    Raises:
+        ModelError: It is no ONNX file, or weights that it keeps in other files are not there.
+    """
+    try:
+        return onnx.load_model(str(path))
+    except (DecodeError, onnx.checker.ValidationError, OSError) as error:
+        raise ModelError(f"'{path}' cannot be read as ONNX: {' '.join(str(error).split())}") from error
 
 
 def output_shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:

@@ -1,5 +1,7 @@
 """The road from a run to accepted files: collapse, ONNX, precision, contract, gate; each step is one function."""
 
+import os
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,16 +12,17 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from capsedge.contract import Contract, Golden, Precision, Score, contract_of
-from capsedge.errors import GateRejected, ModelError
+from capsedge.contract import PRECISIONS, Contract, Golden, Precision, Score, Verdict, contract_of
+from capsedge.errors import GateRejected, ModelError, WrongUse
 from capsedge.export.collapse import deployable
 from capsedge.export.contract import Pool, build_contract, golden_pool, golden_with
 from capsedge.export.gate import Answers, Rejection, answers_of, explained, reference, tolerance_of
-from capsedge.export.onnx import save_with_contract, to_onnx
+from capsedge.export.onnx import load_graph, save_with_contract, to_onnx
 from capsedge.export.precision import CALIBRATION_IMAGES, TypedGraphs, calibration_images
 from capsedge.export.trial import lengths_of_all, tried
 from capsedge.files import write_atomically
 from capsedge.onnx_file import read_onnx_file
+from capsedge.runtime.integrity import check_onnx
 from capsedge.runtime.manifest import manifest_path, read_manifest
 from capsedge.runtime.open import open_session
 from capsedge.scoring import wrong_answers
@@ -83,7 +86,8 @@ class RunExport:
         """
         output = output or self.run.path / file_name(precision)
         typed = self._graphs.make(precision)
-        candidate = _beside(output, "candidate")  # the gate runs what lies on this very disk
+        # The gate runs what lies on this very disk; two exports of one run shall not meet there.
+        candidate = output.with_name(f".candidate-{os.getpid()}-{output.name}")
         try:
             write_atomically(candidate, typed.model.SerializeToString(deterministic=True))
             contract = build_contract(self.run, candidate, self.network, self._pool, calibration=typed.calibration)
@@ -96,30 +100,47 @@ class RunExport:
         """Gate a file that lies on the disk, in place.
 
         An accepted file gets the contract of its run anew. Nothing is taken over from the old one, which must agree,
-        but how it was calibrated.
+        but how it was calibrated and what made it. A file that was altered since its export gets a remark.
 
         Raises:
             GateRejected: See `export`.
             ModelError: The file is missing or damaged, or has no contract.
+            WrongUse: It is of another run.
         """
-        old = contract_of(read_onnx_file(model), source=str(model))
+        file = read_onnx_file(model)
+        old = contract_of(file, source=str(model))
         if old is None:
             raise ModelError(f"'{model}' carries no contract, so there is nothing to hold it to: use capsedge export")
-        contract = build_contract(self.run, model, self.network, self._pool, calibration=old.calibration)
-        return self._gate(model, model, contract)
+        self._check_origin(model, old)
+        try:
+            contract = build_contract(self.run, model, self.network, self._pool, calibration=old.calibration)
+        except ModelError as error:  # its graph cannot even be read
+            verdict = Verdict(status="rejected", reasons=(str(error),))
+            raise GateRejected(_set_aside(model, model, Rejection(verdict=verdict))) from error
+        altered = tuple(f"since its export {check.said}" for check in check_onnx(file, old) if not check.holds)
+        return self._gate(model, model, msgspec.structs.replace(contract, versions=old.versions), altered)
 
-    def _gate(self, candidate: Path, output: Path, contract: Contract) -> Contract:
+    def _check_origin(self, model: Path, contract: Contract) -> None:
+        """Refuse a file of another run, which would fail for no fault of its own."""
+        trained = tuple(score for score in contract.scores if score.stage == "trained")
+        if trained != self.run.read_record().scores:
+            raise WrongUse(
+                f"'{model}' was exported from another run than '{self.run.path}': from '{contract.name}', whose "
+                "network has other scores; give its own with --run"
+            )
+
+    def _gate(self, candidate: Path, output: Path, contract: Contract, altered: tuple[str, ...] = ()) -> Contract:
         """Judge a file; copy it to `output` with the contract and its verdict, or set it aside as rejected."""
         self.tell(f"{contract.precision}: the gate")
         tolerance = tolerance_of(contract.precision, max_error_increase=self.max_error_increase)
         expected = reference(self.network, contract, self.dataset.validation, self._answers)
         trial = tried(candidate, expected, tolerance, self.dataset.test)
-        model = onnx.load_model(str(candidate))
+        model = load_graph(candidate)
         if trial.test_error is None or trial.golden_lengths is None:
-            raise GateRejected(
-                _set_aside(candidate, output, explained(trial.judgement, self.model, model, tolerance))
-            )
+            found = explained(trial.judgement, self._own_graphs(contract, altered), model, tolerance)
+            raise GateRejected(_set_aside(candidate, output, found))
         verdict = trial.judgement.verdict
+        verdict = msgspec.structs.replace(verdict, remarks=(*verdict.remarks, *altered))
         scores = (
             *contract.scores,
             Score(contract.precision, "validation", verdict.images, trial.judgement.error),
@@ -131,6 +152,14 @@ class RunExport:
         save_with_contract(model, contract, output)
         _clear_up(output, contract)
         return contract
+
+    def _own_graphs(self, contract: Contract, altered: tuple[str, ...]) -> list[onnx.ModelProto]:
+        """What to trace a rejected file against; for one that was altered that is first what it was before."""
+        precision = {str(each): each for each in PRECISIONS}[contract.precision]
+        if not altered or precision == "fp32":
+            return [self.model]
+        self.tell(f"{precision}: made anew, to find the fault")
+        return [self._graphs.make(precision).model, self.model]
 
     @cached_property
     def model(self) -> onnx.ModelProto:
@@ -156,13 +185,11 @@ class RunExport:
         """Error and mean length difference of a quantized graph on the validation images."""
         self.tell(f"calibrating: {method}")
         split = self.dataset.validation
-        file = _beside(self.run.path / "model.onnx", "calibrated")
-        try:
-            write_atomically(file, candidate.SerializeToString())
+        with tempfile.TemporaryDirectory(prefix="capsedge-") as folder:
+            file = Path(folder, "model.onnx")
+            file.write_bytes(candidate.SerializeToString())
             with open_session(file) as session:
                 lengths = lengths_of_all(session, split.images)
-        finally:
-            file.unlink(missing_ok=True)
         difference = float(np.abs(lengths - self._answers.lengths).mean())
         return float(wrong_answers(lengths, split.labels).mean()), difference
 
@@ -184,11 +211,6 @@ def file_name(precision: Precision) -> str:
     return "model.onnx" if precision == "fp32" else f"model.{precision}.onnx"
 
 
-def _beside(output: Path, what: str) -> Path:
-    """A dot file beside the output, for what is not accepted yet."""
-    return output.with_name(f".{what}-{output.name}")
-
-
 def _golden(contract: Contract, lengths: NDArray[np.float32]) -> Golden:
     """The golden sample, with what the file itself gave here where that is not what the network gives.
 
@@ -198,10 +220,14 @@ def _golden(contract: Contract, lengths: NDArray[np.float32]) -> Golden:
 
 
 def _set_aside(candidate: Path, output: Path, found: Rejection) -> str:
-    """Keep a rejected file for study, under a name that no command takes for a model; gives the error's text."""
+    """Keep a rejected file for study, under a name that no command takes for a model; gives the error's text.
+
+    An engine that was built from such a file goes with it.
+    """
     kept, report = _rejected(output)
     candidate.replace(kept)
     output.unlink(missing_ok=True)
+    _remove_engine(output.with_suffix(".engine"))
     write_atomically(report, found.to_json())
     return f"the gate rejected '{output}': {found.text}; kept as '{kept}', report in '{report}'"
 
@@ -212,15 +238,19 @@ def _clear_up(output: Path, contract: Contract) -> None:
         old.unlink(missing_ok=True)
     engine = output.with_suffix(".engine")
     if manifest_path(engine).exists() and not _built_from(engine, contract):
-        engine.unlink(missing_ok=True)
-        manifest_path(engine).unlink()
+        _remove_engine(engine)
+
+
+def _remove_engine(engine: Path) -> None:
+    engine.unlink(missing_ok=True)
+    manifest_path(engine).unlink(missing_ok=True)
 
 
 def _built_from(engine: Path, contract: Contract) -> bool:
     try:
         return read_manifest(engine).contract.graph_sha256 == contract.graph_sha256
-    except ModelError:
-        return False
+    except ModelError:  # a manifest that cannot be read is not ours to throw away
+        return True
 
 
 def _rejected(output: Path) -> tuple[Path, Path]:

@@ -1,5 +1,6 @@
 """One file on trial: run where this machine can run it, emulated where its types are not this machine's."""
 
+import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -8,13 +9,14 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from capsedge.contract import Verdict
+from capsedge.contract import Verdict, contract_of
 from capsedge.data import Split
 from capsedge.errors import ModelError
 from capsedge.export.gate import Judgement, Reference, Tolerance, failed, judge
-from capsedge.export.onnx import save_with_contract
+from capsedge.export.onnx import load_graph, save_with_contract
 from capsedge.export.precision import emulated, emulated_types
 from capsedge.golden import unpack_images
+from capsedge.onnx_file import read_onnx_file
 from capsedge.runtime.open import open_session
 from capsedge.runtime.session import Session
 from capsedge.scoring import wrong_answers
@@ -55,7 +57,7 @@ def tried(file: Path, expected: Reference, tolerance: Tolerance, test: Split) ->
         tolerance: The limits of the file's precision.
         test: Test images, for the score.
     """
-    types = emulated_types(onnx.load_model(str(file)))
+    types = emulated_types(load_graph(file))
     if types - {"fp16"}:
         names = " and ".join(sorted(types))
         how = f"{names} does not run here: the figures are of its emulation, in fp32 with every value rounded"
@@ -81,20 +83,21 @@ def _run(file: Path, expected: Reference, tolerance: Tolerance, test: Split, *, 
             golden = unpack_images(expected.contract.golden, expected.contract.input.shape)
             golden_lengths = lengths_of_all(session, golden)
     except ModelError as error:  # it does not run, or gives outputs of another shape
-        return Trial(failed(str(error), expected.validation.images))
+        return Trial(failed(str(error).replace(str(file), file.name), expected.validation.images))
     return Trial(judgement, float(wrong.mean()), golden_lengths)
 
 
 def _emulated(file: Path, expected: Reference, tolerance: Tolerance, test: Split, how: str) -> Trial:
-    """Judge the emulation of a file, which lies beside it meanwhile, with the same contract."""
-    rounded = file.with_name(f".emulated-{file.name.lstrip('.')}")
-    try:
-        save_with_contract(emulated(onnx.load_model(str(file))), expected.contract, rounded)
+    """Judge the emulation of a file, with the contract that the file carries."""
+    contract = contract_of(read_onnx_file(file), source=str(file)) or expected.contract
+    with tempfile.TemporaryDirectory(prefix="capsedge-") as folder:
+        rounded = Path(folder, file.name)
+        try:
+            save_with_contract(emulated(load_graph(file)), contract, rounded)
+        except (onnx.checker.ValidationError, KeyError, ValueError) as error:
+            reason = f"it is not a sound graph: {' '.join(str(error).split())}"
+            return Trial(failed(reason, expected.validation.images))
         return _run(rounded, expected, tolerance, test, emulated=how)
-    except onnx.checker.ValidationError as error:
-        return Trial(failed(f"it is not a sound graph: {error}", expected.validation.images))
-    finally:
-        rounded.unlink(missing_ok=True)
 
 
 def _both(own: Trial, rounded: Trial) -> Trial:

@@ -45,7 +45,7 @@ def result(run: Run) -> subprocess.CompletedProcess[str]:
 def exported(result: subprocess.CompletedProcess[str]) -> dict[str, dict[str, Any]]:
     assert result.returncode == 0, result.stderr
     answer = msgspec.json.decode(result.stdout)
-    assert answer["rejected"] == []
+    assert answer["failed"] == []
     return dict(zip(PRECISIONS, answer["exported"], strict=True))
 
 
@@ -112,7 +112,7 @@ def test_one_rejected_file_leaves_the_others_and_the_exit_code_says_so(run: Run,
     assert result.returncode == 1
     answer = msgspec.json.decode(result.stdout)
     assert [each["model"] for each in answer["exported"]] == [str(tmp_path / "small.fp16.onnx")]
-    assert "a length differs by" in answer["rejected"][0]
+    assert "a length differs by" in answer["failed"][0]
     assert result.stderr.splitlines()[-1].startswith(f"capsedge: the gate rejected '{tmp_path / 'small.int8.onnx'}'")
     left = sorted(path.name for path in tmp_path.iterdir())
     assert left == ["small.fp16.onnx", "small.int8.onnx.rejected", "small.int8.onnx.rejected.json"]

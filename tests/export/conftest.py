@@ -9,7 +9,7 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 
-from capsedge.export import export_run
+from capsedge.export import RunExport
 from capsedge.training import Run
 from tests.export.exact import patchwork
 from tests.export.graphs import graph_of, random_network
@@ -31,8 +31,10 @@ def dynamic(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 @pytest.fixture(scope="session")
 def exported_once(trained: Run) -> Run:
-    """The L2 run with its accepted model.onnx."""
-    export_run(trained)
+    """The L2 run with its accepted files in fp32, fp16 and int8."""
+    road = RunExport(trained)
+    for precision in ("fp32", "fp16", "int8"):
+        road.export(precision)
     return trained
 
 

@@ -7,13 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import onnx
 import pytest
 
 from capsedge.cli import main
 from capsedge.contract import Contract, Precision, contract_of
 from capsedge.errors import GateRejected
-from capsedge.export import export_run, road
+from capsedge.export import RunExport, export_run, road
 from capsedge.export.gate import Rejection, Tolerance, tolerance_of
 from capsedge.onnx_file import read_onnx_file
 from capsedge.training import Run
@@ -26,8 +27,10 @@ from tests.export.corruptions import (
     a_wrong_activation_scale,
     a_wrong_scale,
     a_wrong_scale_of_one_channel,
+    change,
     swapped_class_columns,
     swapped_class_names,
+    weight,
     wrong_weights,
 )
 from tests.export.typed_files import typed_file
@@ -64,6 +67,7 @@ def corrupted(path: Path, corrupt: Corruption) -> Path:
 
 
 FAR = "of the images, not"  # the answers differ
+READ = "the difference starts at DequantizeLinear 'capsules."
 CONTRACT = "its contract has classes ('trouser', 't-shirt'"
 GEMM, CONV, MUL = (
     "Gemm 'node_Gemm_41' of 'capsules.weight",
@@ -88,18 +92,29 @@ IN_FP32_ONLY: list[tuple[Corruption, str, str]] = [
     ),
 ]
 IN_INT8_ONLY: list[tuple[Corruption, str, str]] = [
-    (a_doubled_weight_scale, FAR, "the difference starts at Conv 'node_conv2d_1' of 'capsules.primary.weight"),
-    (a_wrong_scale_of_one_channel, FAR, f"the difference starts at {CONV}"),
+    (
+        a_doubled_weight_scale,
+        FAR,
+        f"{READ}primary.weight_DequantizeLinear' of 'capsules.primary.weight_scale', whose output differs by 100 %",
+    ),
+    (a_wrong_scale_of_one_channel, FAR, f"{READ}conv.weight_DequantizeLinear' of 'capsules.conv.weight_scale'"),
     (
         a_wrong_activation_scale,
         FAR,
-        "the difference starts at DequantizeLinear '_unsafe_view_DequantizeLinear' of '_unsafe_view_scale'",
+        "the difference starts at QuantizeLinear '_unsafe_view_QuantizeLinear' of '_unsafe_view_scale'",
     ),
 ]
+# A quantized file is held against the same network quantized anew: the very constant is named.
+NAMES_IN_INT8: dict[Corruption, str] = {
+    wrong_weights: f"{READ}weight_DequantizeLinear' of 'capsules.weight_quantized'",
+    a_transposed_kernel: f"{READ}conv.weight_DequantizeLinear' of 'capsules.conv.weight_quantized'",
+    swapped_class_columns: f"{READ}weight_DequantizeLinear' of 'capsules.weight_quantized'",
+}
 CASES = [
     *(("fp32", *case) for case in (*CORRUPTIONS, *IN_FP32_ONLY)),
     *(("fp16", *case) for case in CORRUPTIONS),
-    *(("int8", *case) for case in (*CORRUPTIONS, *IN_INT8_ONLY)),
+    *(("int8", corrupt, why, NAMES_IN_INT8.get(corrupt, start)) for corrupt, why, start in CORRUPTIONS),
+    *(("int8", *case) for case in IN_INT8_ONLY),
 ]
 
 
@@ -186,11 +201,51 @@ def test_a_truncated_file_is_one_line(exported: Run, capsedge: Capsedge) -> None
     assert "not a whole ONNX file" in result.stderr
 
 
-def test_a_file_of_another_run_is_rejected(exported: Run, dynamic: Run, capsedge: Capsedge) -> None:
-    other = export_run(dynamic).path
-    result = capsedge("gate", str(other), "--run", str(exported.path))
+def test_a_graph_that_cannot_even_be_read_is_set_aside_with_its_engine(exported: Run, capsedge: Capsedge) -> None:
+    path = exported.path / "model.onnx"
+    model = onnx.load_model(str(path))
+    change(weight(model, "Gemm"), lambda values: values.T.copy())
+    path.write_bytes(model.SerializeToString())
+    for left in ("model.engine", "model.engine.json"):
+        (exported.path / left).write_text("of the file that is rejected now")
+    result = capsedge("gate", str(path))
     assert result.returncode == 1
     assert "the gate rejected" in result.stderr
+    assert "its graph is damaged" in result.stderr
+    names = {each.name for each in exported.path.iterdir()}
+    assert {"model.onnx.rejected", "model.onnx.rejected.json"} <= names
+    assert not {"model.onnx", "model.engine", "model.engine.json"} & names
+
+
+def test_a_file_that_was_altered_and_still_computes_right_is_accepted_with_a_remark(
+    exported: Run, capsedge: Capsedge
+) -> None:
+    path = exported.path / "model.onnx"
+    model = onnx.load_model(str(path))
+    change(weight(model, "Gemm"), lambda values: values * np.float32(1 + 1e-6))
+    path.write_bytes(model.SerializeToString())
+    result = capsedge("gate", str(path))
+    assert result.returncode == 0, result.stderr
+    assert "since its export its weights capsules.weight were altered" in result.stderr
+
+
+def test_a_contract_that_lies_is_found_in_a_file_that_is_only_emulated(exported: Run, capsedge: Capsedge) -> None:
+    path = RunExport(exported).export("bf16").path
+    model = onnx.load_model(str(path))
+    swapped_class_names(model)
+    path.write_bytes(model.SerializeToString())
+    result = capsedge("gate", str(path))
+    assert result.returncode == 1
+    assert CONTRACT in result.stderr
+    assert not path.exists()
+
+
+def test_a_file_of_another_run_is_refused_and_left_alone(exported: Run, dynamic: Run, capsedge: Capsedge) -> None:
+    other = export_run(dynamic).path
+    result = capsedge("gate", str(other), "--run", str(exported.path))
+    assert result.returncode == 2
+    assert "was exported from another run than" in result.stderr
+    assert other.exists()  # nothing is wrong with it
 
 
 def test_a_rejected_export_leaves_no_accepted_file_not_even_an_older_one(

@@ -13,6 +13,7 @@ from capsedge.export.gate.report import Rejection
 from capsedge.export.gate.tolerance import tolerance_of
 from capsedge.export.tensorrt import save_manifest
 from capsedge.files import write_atomically
+from capsedge.runtime.integrity import check_engine
 from capsedge.runtime.manifest import cannot_run_here, manifest_path, read_manifest
 from capsedge.runtime.open import open_session
 from capsedge.training import Run
@@ -38,6 +39,9 @@ def gate_engine(engine: Path, run: Run, *, max_error_increase: float | None = No
     """
     manifest = read_manifest(engine)
     tolerance = tolerance_of(manifest.contract.precision, max_error_increase=max_error_increase)
+    for check in check_engine(engine, manifest):
+        if check.holds is False and engine.is_file():
+            raise ModelError(f"'{engine}' was damaged or replaced: {check.said}; copy it again, or build it anew")
     if reason := cannot_run_here(engine):
         return _with(manifest, not_executed(f"{needed(manifest)}: {reason}"))
     with open_session(engine) as session:

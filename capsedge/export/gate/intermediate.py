@@ -54,6 +54,22 @@ class Graph:
                 yield reader
                 yield from self.stand_ins(reader, until=until)
 
+    def altered(self, other: "Graph") -> set[str]:
+        """Constants that another graph has with other numbers."""
+        theirs = {each.name: each.SerializeToString() for each in other.model.graph.initializer}
+        ours = self.model.graph.initializer
+        return {
+            each.name for each in ours if theirs.get(each.name, each.SerializeToString()) != each.SerializeToString()
+        }
+
+    def behind(self, op: str) -> set[str]:
+        """Every tensor that is computed from the result of an operator."""
+        found: set[str] = set()
+        for node in self.model.graph.node:
+            if node.op_type == op or found.intersection(node.input):
+                found.update(node.output)
+        return found
+
     def chain(self, name: str) -> list[str]:
         """A tensor and what it stands for, the first computed first."""
         found = [name]

@@ -16,6 +16,7 @@ from capsedge.export.layers import LAYER_OPS
 from capsedge.export.precision import emulated, emulated_types
 
 UNTRACEABLE = "cannot be traced"
+NOWHERE = "no node: "
 
 # A square doubles a relative difference, and what is rounded adds to it; a fault multiplies it.
 JUMP = 3
@@ -61,21 +62,23 @@ def localize(
     Where there is none it is the node that adds most to the difference.
 
     Args:
-        network_model: The network in fp32, freshly exported.
+        network_model: The network's own graph, freshly exported: in fp32, or in the file's precision.
         file_model: The rejected file. What ONNX Runtime's CPU provider has not, such as bf16, is emulated.
         images: A few images, some of which differ: uint8 [images, height, width, channels].
         tolerance: The limits of the file's precision.
     """
     try:
-        wanted, given = Graph(network_model), Graph(_as_it_would_run(file_model))
-        shared = [name for name in wanted.makers if name in given.makers]
+        wanted, given = Graph(_as_it_would_run(network_model)), Graph(_as_it_would_run(file_model))
+        # What the longest capsule chooses differs as a whole where the answer does: that is an effect, and no fault.
+        chosen = wanted.behind("ArgMax")
+        shared = [name for name in wanted.makers if name in given.makers and name not in chosen]
         stands_for = {name: name for name in shared}
         for name in shared:
             stands_for |= dict.fromkeys(given.stand_ins(name, until=shared), name)
         found = differences(wanted, given, stands_for, images)
     except ModelError as error:
         return Trace(starts_at=f"{UNTRACEABLE}: {error}", images=len(images))
-    tracer = _Tracer(given, stands_for, found, tolerance.node)
+    tracer = _Tracer(wanted, given, stands_for, found, tolerance.node)
     return Trace(starts_at=tracer.start(), images=len(images), nodes=tuple(map(tracer.row, tracer.shared)))
 
 
@@ -87,15 +90,18 @@ def _as_it_would_run(model: onnx.ModelProto) -> onnx.ModelProto:
     """
     try:
         return emulated(model) if emulated_types(model) else model
-    except onnx.checker.ValidationError as error:
+    except (onnx.checker.ValidationError, KeyError, ValueError) as error:
         raise ModelError(f"it is not a sound graph: {' '.join(str(error).split())}") from error
 
 
 class _Tracer:
     """The differences of a file's tensors, read in the order of its nodes."""
 
-    def __init__(self, given: Graph, stands_for: dict[str, str], found: dict[str, Difference], limit: float) -> None:
+    def __init__(
+        self, wanted: Graph, given: Graph, stands_for: dict[str, str], found: dict[str, Difference], limit: float
+    ) -> None:
         self.given = given
+        self.altered = given.altered(wanted)
         self.stands_for = stands_for
         self.found = found
         self.limit = limit
@@ -116,7 +122,7 @@ class _Tracer:
         if not set(self.shared) - set(self.given.outputs):
             return f"{UNTRACEABLE}: none of its inner results has the name of one of the network's"
         if max(map(self._difference, self.found)) <= TOLERANCES["fp32"].node:
-            return "no node: every result is the network's, on the images that were traced and two at a time"
+            return f"{NOWHERE}every result is the network's, on the images that were traced and two at a time"
         first = next((name for name in self.shared if self._jumps(name)), None)
         if first is not None:
             return self._words(self._wrongly_read(first) or first)
@@ -145,9 +151,20 @@ class _Tracer:
                 return late[0]
         return None
 
+    def _maker(self, name: str) -> onnx.NodeProto:
+        """The node that made a tensor differ: a cast or a quantization only where what it takes is right."""
+        node = self.given.makers[name]
+        while node.op_type in STAND_INS and node.input[0] in self.given.makers:
+            source = node.input[0]
+            if source in self.found and self._difference(source) <= self.limit:
+                break
+            node = self.given.makers[source]
+        return node
+
     def _words(self, name: str) -> str:
-        node = self.given.makers[name] if self.stands_for[name] != name else self.given.origin(name)
-        weight = self.given.constant(node, 1 if node.op_type in (*LAYER_OPS, *STAND_INS) else 0)
+        node = self._maker(name)
+        usual = self.given.constant(node, 1 if node.op_type in (*LAYER_OPS, *STAND_INS) else 0)
+        weight = next((each for each in node.input if each in self.altered), usual)
         return (
             f"{_title(node)}{f' of {weight!r}' if weight else ''}, whose output differs by "
             f"{_share(self._difference(name))} and what it is computed from by {_share(self._before(name))}"

@@ -1,12 +1,14 @@
 """What is kept of a rejection: the report beside the file that was set aside, and the line on the screen."""
 
+from collections.abc import Sequence
+
 import msgspec
 import onnx
 
 from capsedge.contract import EngineManifest, Verdict
 from capsedge.export.gate.judge import Judgement
-from capsedge.export.gate.localize import UNTRACEABLE, Trace, localize
-from capsedge.export.gate.tolerance import Tolerance
+from capsedge.export.gate.localize import NOWHERE, UNTRACEABLE, Trace, localize
+from capsedge.export.gate.tolerance import TOLERANCES, Tolerance
 
 
 class Rejection(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,12 +40,23 @@ class Rejection(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def explained(
-    judgement: Judgement, network_model: onnx.ModelProto, file_model: onnx.ModelProto, tolerance: Tolerance
+    judgement: Judgement, own_graphs: Sequence[onnx.ModelProto], file_model: onnx.ModelProto, tolerance: Tolerance
 ) -> Rejection:
-    """What is kept of a rejected ONNX file, with the node where its difference starts; see `localize`."""
-    if judgement.computes_wrong:
-        trace = localize(network_model, file_model, judgement.telling, tolerance)
-    else:
-        trace = Trace(starts_at="no node: its contract alone is wrong", images=0)
+    """What is kept of a rejected ONNX file, with the node where its difference starts; see `localize`.
+
+    Args:
+        judgement: What was found.
+        own_graphs: The network's own graphs to hold the file against, the nearest first: one in the file's precision
+            tells a fault from what the precision costs. The next is asked where a file is no different from it.
+        file_model: The file.
+        tolerance: The limits of its precision.
+    """
+    trace = Trace(starts_at=f"{NOWHERE}its contract alone is wrong", images=0)
+    for graph in own_graphs if judgement.computes_wrong else ():
+        same_types = len(own_graphs) > 1 and graph is own_graphs[0]
+        limit = TOLERANCES["fp32"] if same_types else tolerance
+        trace = localize(graph, file_model, judgement.telling, limit)
+        if not trace.starts_at.startswith((NOWHERE, UNTRACEABLE)):
+            break
     verdict = msgspec.structs.replace(judgement.verdict, starts_at=trace.starts_at)
     return Rejection(verdict=verdict, trace=trace)

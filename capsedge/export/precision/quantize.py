@@ -71,13 +71,22 @@ def calibration_images(dataset: Dataset, count: int = CALIBRATION_IMAGES) -> Ima
     Raises:
         WrongUse: They are too few.
     """
+    check_calibration(dataset, count)
+    return dataset.train.spread(count).images
+
+
+def check_calibration(dataset: Dataset, count: int = CALIBRATION_IMAGES) -> None:
+    """Refuse too few images to calibrate on.
+
+    Raises:
+        WrongUse: They are too few.
+    """
     available = min(count, len(dataset.train))
     if available < FEWEST_IMAGES:
         raise WrongUse(
             f"int8 and fp8 are calibrated on at least {FEWEST_IMAGES} training images, and "
             f"{available} were {'asked for' if available == count else 'found'}: give more, or choose fp16"
         )
-    return dataset.train.spread(count).images
 
 
 def quantized(model: onnx.ModelProto, images: Images, score: Score, methods: Sequence[Method] = METHODS) -> Quantized:

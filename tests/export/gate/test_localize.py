@@ -105,13 +105,13 @@ def test_the_same_graph_has_no_start() -> None:
 @pytest.mark.parametrize(
     ("other", "start"),
     [
-        (graph(scale=np.float32(1 / 127)), "Mul 'node_scaled', whose output differs by 101 %"),
+        (graph(scale=np.float32(1 / 127)), "Mul 'node_scaled' of 'scale', whose output differs by 101 %"),
         (
             graph(first__weight=WEIGHTS[:, ::-1].copy()),
             "Gemm 'node_first' of 'first.weight', whose output differs by",
         ),
         (graph(last__weight=LAST.T.copy()), "Gemm 'node_last' of 'last.weight', whose output differs by"),
-        (graph(one=np.float32(2)), "Add 'node_more', whose output differs by"),
+        (graph(one=np.float32(2)), "Add 'node_more' of 'one', whose output differs by"),
         (graph(replaced(relu=node("Identity", ["first"], "relu"))), "Identity 'node_relu', whose output differs"),
     ],
     ids=["scale", "first weight", "last weight", "constant", "missing activation"],
@@ -133,7 +133,9 @@ def test_what_is_rounded_before_the_fault_is_not_named() -> None:
 def test_where_no_node_stands_out_the_one_that_adds_most_is_named() -> None:
     """0.9 of the scale is 10 % less at the first node, and 19 % less where it is squared, which adds 9 % to it."""
     found = localize(graph(), graph(scale=np.float32(0.9 / 255)), IMAGES, INT8).starts_at
-    assert found.startswith("Mul 'node_scaled', whose output differs by 10 % and what it is computed from by 0 %")
+    assert found.startswith(
+        "Mul 'node_scaled' of 'scale', whose output differs by 10 % and what it is computed from by 0 %"
+    )
     assert found.endswith("; no node stands out, this one adds most")
 
 
@@ -215,7 +217,7 @@ def test_quantization_at_its_best_is_no_fault_in_int8() -> None:
 
 def test_a_wrong_activation_scale_is_named_as_the_quantization_and_not_as_the_node_that_reads_it() -> None:
     trace = localize(graph(), in_int8(flat=0.3 / 127), IMAGES, INT8)
-    assert trace.starts_at.startswith("DequantizeLinear 'node_flat_dq' of 'flat_scale', whose output differs by")
+    assert trace.starts_at.startswith("QuantizeLinear 'node_flat_q' of 'flat_scale', whose output differs by")
     assert trace.starts_at.endswith("and what it is computed from by 0 %")
     row = by_tensor(trace)["flat"]
     assert row.difference == 0
@@ -258,7 +260,7 @@ def test_nodes_that_were_fused_are_passed_over() -> None:
 
     noisy = graph(fused, scale=np.float32(0.9 / 255), one=np.float32(4))
     found = localize(graph(), noisy, IMAGES, INT8).starts_at
-    assert found.startswith("Add 'node_more', whose output differs by")
+    assert found.startswith("Add 'node_more' of 'one', whose output differs by")
     assert found.endswith("and what it is computed from by 10 %")
 
 
