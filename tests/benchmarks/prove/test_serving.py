@@ -115,10 +115,10 @@ def test_without_a_server_nothing_is_started(place: Stage, programs: Path) -> No
 
 
 def test_an_image_that_docker_has_is_taken(programs: Path, tmp_path: Path) -> None:
-    program(programs, "docker", "#!/bin/sh\necho ubuntu:24.04\necho nvcr.io/nvidia/tritonserver:26.09-py3\n")
+    program(programs, "docker", "#!/bin/sh\necho ubuntu:24.04\necho nvidia/tritonserver:26.09-py3\n")
     words = serving.server_command(tmp_path, gpu=True)
     assert words[1:4] == ["run", "--rm", "--gpus=all"]
-    assert words[-3:] == ["nvcr.io/nvidia/tritonserver:26.09-py3", "tritonserver", "--model-repository=/models"]
+    assert words[-3:] == ["nvidia/tritonserver:26.09-py3", "tritonserver", "--model-repository=/models"]
     assert f"{tmp_path}:/models:ro" in words
     assert "--gpus=all" not in serving.server_command(tmp_path, gpu=False)
 
