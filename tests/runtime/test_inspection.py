@@ -64,10 +64,11 @@ def test_an_onnx_file_is_described_by_its_contract_and_its_weights(good: Path, c
 
 
 def test_the_sums_are_those_of_the_layers(good: Path, contract: Contract, tmp_path: Path) -> None:
-    def layer(kind: str, flops: int, parameters: int) -> Layer:
-        return Layer(name="a", op="Conv", type=kind, output="fp32", flops=flops, parameters=parameters)
+    def layer(name: str, kind: str, flops: int, parameters: int) -> Layer:
+        return Layer(name=name, op="Conv", type=kind, output="fp32", flops=flops, parameters=parameters)
 
-    layers = (layer("int8", 700, 30), layer("fp32", 200, 4), layer("int8", 100, 1))
+    # Two layers that share a weight have its numbers once.
+    layers = (layer("a", "int8", 700, 30), layer("b", "fp32", 200, 5), layer("b", "int8", 100, 5))
     model = onnx.load(good)
     onnx.helper.set_model_props(
         model, {"capsedge.contract": encode(msgspec.structs.replace(contract, layers=layers))}
