@@ -136,6 +136,12 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
     parameters: int
 
 
+def width(kind: str) -> int:
+    """The place of a type among those that are known, the widest first; others come before them all."""
+    known = ("fp32", "bf16", "fp16", "fp8", "int8")
+    return known.index(kind) if kind in known else -1
+
+
 class TypeShare(NamedTuple):
     """How much of a network computes in one type: shares of 0 to 1."""
 
@@ -208,12 +214,9 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def precision(self) -> str:
-        """The narrowest type that a layer with weights computes in: read from the file, not from what was asked.
-
-        Routing that is done anew for each image may stay wider: `shares` tells how much of the work is of which type.
-        """
+        """The narrowest type that a layer with weights computes in, as read from the file; see `shares` too."""
         weighted = [layer for layer in self.layers if layer.parameters] or self.layers
-        narrowest = max((layer.type for layer in weighted), key=_width)
+        narrowest = max((layer.type for layer in weighted), key=width)
         outputs = {layer.output for layer in weighted if layer.type == narrowest}
         return f"{narrowest}+fp16" if narrowest == "int8" and outputs == {"fp16"} else narrowest
 
@@ -311,14 +314,10 @@ def decode(text: str | bytes, kind: type[Record], *, source: str) -> Record:
     """
     try:
         schema = msgspec.json.decode(text, type=_Schema).schema
-        if schema > SCHEMA_VERSION:
+        if schema != SCHEMA_VERSION:
+            way_out = "upgrade capsedge" if schema > SCHEMA_VERSION else "export it again"
             raise ModelError(
-                f"'{source}' has a contract of schema {schema}, this capsedge reads {SCHEMA_VERSION}: "
-                "upgrade capsedge"
-            )
-        if schema < SCHEMA_VERSION:
-            raise ModelError(
-                f"'{source}' has a contract of schema {schema}, this capsedge reads {SCHEMA_VERSION}: export it again"
+                f"'{source}' has a contract of schema {schema}, this capsedge reads {SCHEMA_VERSION}: {way_out}"
             )
         return msgspec.json.decode(text, type=kind)
     except msgspec.MsgspecError as error:
@@ -344,12 +343,6 @@ def contract_of(file: OnnxFile, *, source: str) -> Contract | None:
     """
     text = file.metadata.get(METADATA_KEY)
     return None if text is None else decode(text, Contract, source=source)
-
-
-def _width(kind: str) -> int:
-    """The place of a type among those that are known, the widest first; others come before them all."""
-    known = ("fp32", "bf16", "fp16", "fp8", "int8")
-    return known.index(kind) if kind in known else -1
 
 
 class _Schema(msgspec.Struct):

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from capsedge.cli.options import MaxErrorIncreaseOption
 from capsedge.errors import CapsedgeError, WrongUse
 
 if TYPE_CHECKING:
@@ -53,17 +54,7 @@ def export(
             show_default=False,
         ),
     ] = None,
-    max_error_increase: Annotated[
-        float | None,
-        typer.Option(
-            min=0,
-            max=100,
-            metavar="POINTS",
-            help="Points of error that a file may lose: 0.5 lets 9.0 % become 9.5 %.  "
-            "[dim]\\[default: by precision][/dim]",
-            show_default=False,
-        ),
-    ] = None,
+    max_error_increase: MaxErrorIncreaseOption = None,
     trt: Annotated[
         bool, typer.Option("--trt", help="Build a TensorRT engine of each file; TensorRT-RTX needs no GPU.")
     ] = False,

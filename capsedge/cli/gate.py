@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from capsedge.cli.options import JsonOption
+from capsedge.cli.options import JsonOption, MaxErrorIncreaseOption
 from capsedge.errors import ProviderError, require
 
 if TYPE_CHECKING:
@@ -32,17 +32,7 @@ def gate(
             help="The run it must agree with.  [dim]\\[default: the model's folder][/dim]", show_default=False
         ),
     ] = None,
-    max_error_increase: Annotated[
-        float | None,
-        typer.Option(
-            min=0,
-            max=100,
-            metavar="POINTS",
-            help="Points of error that the file may lose: 0.5 lets 9.0 % become 9.5 %.  "
-            "[dim]\\[default: by precision][/dim]",
-            show_default=False,
-        ),
-    ] = None,
+    max_error_increase: MaxErrorIncreaseOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Hold a file on the disk against the network of its run; a rejected file is set aside as MODEL.rejected."""

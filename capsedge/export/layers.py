@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import onnx
 
-from capsedge.contract import Layer
+from capsedge.contract import Layer, width
 from capsedge.errors import ModelError
 
 LAYER_OPS = ("Conv", "Gemm", "MatMul")
@@ -18,7 +18,6 @@ _NAMES: dict[int, str] = {
     _T.INT8: "int8",
     _T.FLOAT8E4M3FN: "fp8",
 }
-_WIDEST_FIRST = ("fp32", "bf16", "fp16", "fp8", "int8")
 
 
 def layers_of(model: onnx.ModelProto) -> tuple[Layer, ...]:
@@ -83,7 +82,7 @@ class _Graph:
         return Layer(
             name=weight or node.name,
             op=node.op_type,
-            type=min(kinds, key=_rank),
+            type=min(kinds, key=width),
             output=_name(self.types[node.output[0]]),
             flops=2 * math.prod(self.shapes[node.output[0]]) * self._depth(node),
             parameters=0 if weight is None else math.prod(self.shapes[weight]),
@@ -108,7 +107,3 @@ class _Graph:
 
 def _name(kind: int) -> str:
     return _NAMES.get(kind) or str(onnx.helper.tensor_dtype_to_np_dtype(kind))
-
-
-def _rank(kind: str) -> int:
-    return _WIDEST_FIRST.index(kind) if kind in _WIDEST_FIRST else -1
