@@ -18,7 +18,7 @@ from capsedge.export.collapse import deployable
 from capsedge.export.contract import Pool, build_contract, golden_pool, golden_with
 from capsedge.export.gate import Answers, Rejection, answers_of, explained, reference, tolerance_of
 from capsedge.export.onnx import load_graph, save_with_contract, to_onnx
-from capsedge.export.precision import CALIBRATION_IMAGES, TypedGraphs, calibration_images
+from capsedge.export.precision import CALIBRATION_IMAGES, METHODS, TypedGraphs, calibration_images
 from capsedge.export.trial import lengths_of_all, tried
 from capsedge.files import write_atomically
 from capsedge.onnx_file import read_onnx_file
@@ -159,7 +159,14 @@ class RunExport:
         if not altered or precision == "fp32":
             return [self.model]
         self.tell(f"{precision}: made anew, to find the fault")
-        return [self._graphs.make(precision).model, self.model]
+        name, _, images = contract.calibration.partition(" of ")  # "min-max of 512 training images"
+        graphs = TypedGraphs(
+            self.model,
+            lambda: calibration_images(self.dataset, int(images.split()[0])),
+            lambda *_: (0.0, 0.0),
+            [method for method in METHODS if method.name == name],
+        )
+        return [graphs.make(precision).model, self.model]
 
     @cached_property
     def model(self) -> onnx.ModelProto:

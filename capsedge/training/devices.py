@@ -1,5 +1,6 @@
 """On how many devices a training runs, and how they share a batch: lightning-fabric, set up for Algorithm 1."""
 
+import atexit
 import logging
 import os
 import warnings
@@ -49,7 +50,15 @@ def launch(device: str = "auto", *, precision: str = "fp32", devices: int | None
         precision="bf16-mixed" if precision == "bf16" else "32-true",
     )
     fabric.launch()
+    if fabric.world_size > 1:
+        atexit.register(_leave)
     return fabric
+
+
+def _leave() -> None:
+    """End the connection to the other processes before the interpreter does: gloo's threads abort it otherwise."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def _accelerator(device: str) -> str:

@@ -1,6 +1,6 @@
 """From one fp32 graph to the graph of each precision."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -9,7 +9,7 @@ import onnx
 from capsedge.contract import Precision
 from capsedge.export.precision.fp8 import in_fp8
 from capsedge.export.precision.half import in_half
-from capsedge.export.precision.quantize import Images, Quantized, Score, quantized
+from capsedge.export.precision.quantize import METHODS, Images, Method, Quantized, Score, quantized
 
 
 @dataclass(frozen=True)
@@ -27,12 +27,20 @@ class TypedGraphs:
         model: The network's graph in fp32.
         images: Gives training images to calibrate on, where something is quantized.
         score: Judges the candidates of the calibration.
+        methods: Those to try.
     """
 
-    def __init__(self, model: onnx.ModelProto, images: Callable[[], Images], score: Score) -> None:
+    def __init__(
+        self,
+        model: onnx.ModelProto,
+        images: Callable[[], Images],
+        score: Score,
+        methods: Sequence[Method] = METHODS,
+    ) -> None:
         self.model = model
         self.images = images
         self.score = score
+        self.methods = methods
 
     def make(self, precision: Precision) -> Typed:
         """The graph of a precision.
@@ -55,4 +63,4 @@ class TypedGraphs:
 
     @cached_property
     def _int8(self) -> Quantized:
-        return quantized(self.model, self.images(), self.score)
+        return quantized(self.model, self.images(), self.score, self.methods)
