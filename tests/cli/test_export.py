@@ -10,6 +10,7 @@ import pytest
 
 from capsedge.contract import PRECISIONS, Contract
 from capsedge.training import Run
+from tests.in_process import in_this_process
 from tests.tiny import tiny_recipe, train_tiny
 
 rtx = pytest.importorskip("tensorrt_rtx")
@@ -135,9 +136,17 @@ def test_one_rejected_file_leaves_the_others_and_the_exit_code_says_so(run: Run,
     ],
 )
 def test_a_mistake_is_one_line_and_writes_nothing(
-    arguments: list[str], code: int, words: str, run: Run, tmp_path: Path
+    arguments: list[str],
+    code: int,
+    words: str,
+    run: Run,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    result = capsedge("export", str(run.path), "--output", str(tmp_path / "model.onnx"), *arguments)
+    result = in_this_process(capsys, monkeypatch)(
+        "export", str(run.path), "--output", str(tmp_path / "model.onnx"), *arguments
+    )
     assert result.returncode == code, result.stderr
     assert words in result.stderr.splitlines()[-1]
     assert list(tmp_path.iterdir()) == []

@@ -3,7 +3,6 @@
 import dataclasses
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -11,7 +10,6 @@ import numpy as np
 import onnx
 import pytest
 
-from capsedge.cli import main
 from capsedge.contract import Contract, Precision, contract_of
 from capsedge.errors import GateRejected
 from capsedge.export import RunExport, export_run, road
@@ -34,25 +32,12 @@ from tests.export.corruptions import (
     wrong_weights,
 )
 from tests.export.typed_files import typed_file
-
-Said = subprocess.CompletedProcess[str]
-Capsedge = Callable[..., Said]
+from tests.in_process import Capsedge, Said, in_this_process
 
 
 @pytest.fixture
 def capsedge(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Capsedge:
-    """The command line in this process, where torch is loaded already."""
-
-    def run(*arguments: str) -> Said:
-        monkeypatch.setattr(sys, "argv", ["capsedge", *arguments])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as stop:
-            main()
-        said = capsys.readouterr()
-        assert isinstance(stop.value.code, int)
-        return subprocess.CompletedProcess(arguments, stop.value.code, said.out, said.err)
-
-    return run
+    return in_this_process(capsys, monkeypatch)
 
 
 def in_a_process(*arguments: str) -> Said:
