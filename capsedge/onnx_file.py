@@ -6,7 +6,9 @@ onnx and protobuf to learn whether a file arrived unharmed.
 """
 
 import hashlib
+import mmap
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,19 +55,18 @@ def read_onnx_file(path: Path) -> OnnxFile:
     graph = hashlib.sha256()
     has_graph = False
     try:
-        for number, field, value in _fields(content):
+        for number, field, value in fields_of(content):
             if number == _METADATA:
-                entry = {inner: bytes(text).decode() for inner, _, text in _fields(value)}
-                metadata[entry.get(_KEY, "")] = entry.get(_VALUE, "")
+                metadata |= _entry(value)
                 continue
             graph.update(field)
             if number == _GRAPH:
                 has_graph = True
                 weights.update(_initializers(value))
     except ValueError as error:
-        raise ModelError(f"'{path}' is not a whole ONNX file ({error}); export or copy it again") from error
+        raise _not_whole(path, error) from error
     if not has_graph:
-        raise ModelError(f"'{path}' is not an ONNX file: it holds no graph")
+        raise _no_graph(path)
     return OnnxFile(
         metadata=metadata,
         graph_sha256=graph.hexdigest(),
@@ -75,23 +76,69 @@ def read_onnx_file(path: Path) -> OnnxFile:
     )
 
 
-def _read(path: Path) -> memoryview:
+def read_metadata(path: Path) -> dict[str, str]:
+    """Read `metadata_props` alone: the graph is stepped over, so that a file of any size costs its few outer pages.
+
+    Raises:
+        ModelError: The file is missing, or is not a whole ONNX file.
+    """
+    metadata: dict[str, str] = {}
+    has_graph = False
     try:
+        for number, _, value in fields_of(_mapped(path)):
+            has_graph |= number == _GRAPH
+            if number == _METADATA:
+                metadata |= _entry(value)
+    except ValueError as error:
+        raise _not_whole(path, error) from error
+    if not has_graph:
+        raise _no_graph(path)
+    return metadata
+
+
+def _read(path: Path) -> memoryview:
+    with _readable(path):
         return memoryview(path.read_bytes())
+
+
+def _mapped(path: Path) -> memoryview:
+    with _readable(path), path.open("rb") as file:
+        whole = path.stat().st_size > 0  # an empty file cannot be mapped
+        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if whole else b"")
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
     except FileNotFoundError as error:
         raise ModelError(f"there is no model at '{path}'") from error
     except OSError as error:
         raise ModelError(f"'{path}' cannot be read as a model: {error.strerror}") from error
 
 
+def _not_whole(path: Path, error: ValueError) -> ModelError:
+    return ModelError(f"'{path}' is not a whole ONNX file ({error}); export or copy it again")
+
+
+def _no_graph(path: Path) -> ModelError:
+    return ModelError(f"'{path}' is not an ONNX file: it holds no graph")
+
+
+def _entry(message: memoryview) -> dict[str, str]:
+    """One key and its value out of `metadata_props`."""
+    entry = {field: bytes(text).decode() for field, _, text in fields_of(message)}
+    return {entry.get(_KEY, ""): entry.get(_VALUE, "")}
+
+
 def _initializers(graph: memoryview) -> Iterator[tuple[str, memoryview]]:
-    for number, _, tensor in _fields(graph):
+    for number, _, tensor in fields_of(graph):
         if number == _INITIALIZER:
-            name = next((bytes(value).decode() for inner, _, value in _fields(tensor) if inner == _TENSOR_NAME), "")
+            name = next((bytes(value).decode() for inner, _, value in fields_of(tensor) if inner == _TENSOR_NAME), "")
             yield name, tensor
 
 
-def _fields(message: memoryview) -> Iterator[tuple[int, memoryview, memoryview]]:
+def fields_of(message: memoryview) -> Iterator[tuple[int, memoryview, memoryview]]:
     """Yield (field number, the whole encoded field, its value) for each field of a protobuf message.
 
     Raises:
@@ -100,13 +147,13 @@ def _fields(message: memoryview) -> Iterator[tuple[int, memoryview, memoryview]]
     position = 0
     while position < len(message):
         start = position
-        key, position = _varint(message, position)
+        key, position = read_varint(message, position)
         number, wire_type = key >> 3, key & 7
         if wire_type == _VARINT:
             begin = position
-            _, position = _varint(message, position)
+            _, position = read_varint(message, position)
         elif wire_type == _BYTES:
-            length, begin = _varint(message, position)
+            length, begin = read_varint(message, position)
             position = begin + length
         elif wire_type in (_FIXED64, _FIXED32):
             begin = position
@@ -120,7 +167,12 @@ def _fields(message: memoryview) -> Iterator[tuple[int, memoryview, memoryview]]
         yield number, message[start:position], message[begin:position]
 
 
-def _varint(message: memoryview, position: int) -> tuple[int, int]:
+def read_varint(message: memoryview, position: int) -> tuple[int, int]:
+    """Read a protobuf number of variable length: gives it and the position behind it.
+
+    Raises:
+        ValueError: The message ends within it, or it has more than 64 bits.
+    """
     value = 0
     for shift in range(0, 70, 7):
         if position >= len(message):

@@ -64,7 +64,8 @@ runs_at_the_edge() { # cpu, gpu: no training, no export
     run capsedge doctor
     run capsedge infer "$root/samples"
     run capsedge verify
-    run capsedge bench --runs 20
+    run capsedge bench --runs 20 --quick
+    run capsedge profile --runs 20 --no-roofline
 }
 
 trains() { # one epoch of a narrow network on the subset in the wheel
@@ -95,6 +96,8 @@ for extras in "${sets[@]}"; do
         paper,cpu)
             without onnx tensorrt_rtx
             run capsedge reproduce fig1 "$root/samples"
+            run capsedge bench --runs 20 --quick --output report.html
+            run capsedge profile --runs 20 --plot profile.svg
             run capsedge reproduce fig3 --data fashion-mnist-subset --width small --epochs 1 --kind l2
             ;;
         train,export,cpu)

@@ -1,5 +1,6 @@
 """The reader of ONNX files without the onnx package, held against the onnx package itself."""
 
+import contextlib
 import hashlib
 import random
 from pathlib import Path
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from capsedge.errors import ModelError
-from capsedge.onnx_file import OnnxFile, read_onnx_file
+from capsedge.onnx_file import OnnxFile, read_metadata, read_onnx_file
 
 METADATA = {"capsedge.contract": '{"schema": 1}', "author": "Zoë", "empty": "", "long": "x" * 300}
 
@@ -53,9 +54,13 @@ def read(folder: Path, content: bytes) -> OnnxFile:
 def read_or_refuse(folder: Path, content: bytes) -> OnnxFile | None:
     """Read the bytes, or None where they are refused; any other exception fails the test."""
     try:
-        return read(folder, content)
+        whole = read(folder, content)
     except ModelError:
+        with contextlib.suppress(ModelError):  # it steps over what is damaged within the graph
+            read_metadata(folder / "model.onnx")
         return None
+    assert read_metadata(folder / "model.onnx") == whole.metadata
+    return whole
 
 
 @pytest.fixture
@@ -72,6 +77,29 @@ def test_the_metadata_is_what_onnx_reads(whole: OnnxFile) -> None:
     theirs = {entry.key: entry.value for entry in onnx.load_from_string(CONTENT).metadata_props}
 
     assert whole.metadata == theirs == METADATA
+
+
+def test_the_metadata_is_the_same_where_nothing_else_is_read(folder: Path) -> None:
+    (folder / "model.onnx").write_bytes(CONTENT)
+    assert read_metadata(folder / "model.onnx") == METADATA
+
+
+@pytest.mark.parametrize("content", [b"", CONTENT[: len(CONTENT) // 2], b"This is not a model.\n", b"\x08\x0a"])
+def test_reading_the_metadata_alone_refuses_what_is_refused_whole(folder: Path, content: bytes) -> None:
+    path = folder / "model.onnx"
+    path.write_bytes(content)
+    with pytest.raises(ModelError) as alone:
+        read_metadata(path)
+    with pytest.raises(ModelError) as whole:
+        read_onnx_file(path)
+    assert str(alone.value) == str(whole.value)
+
+
+def test_the_metadata_of_a_missing_file_names_the_file(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"there is no model at '.*gone\.onnx'"):
+        read_metadata(tmp_path / "gone.onnx")
+    with pytest.raises(ModelError, match=r"cannot be read as a model: Is a directory"):
+        read_metadata(tmp_path)
 
 
 def test_each_weights_hash_is_that_of_the_tensor_that_onnx_reads(whole: OnnxFile) -> None:

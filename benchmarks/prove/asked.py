@@ -2,6 +2,7 @@
 
 import msgspec
 
+from capsedge.runtime.bench.plan import Plan
 from capsedge.runtime.providers import Provider
 
 
@@ -90,11 +91,15 @@ class BuildWanted(msgspec.Struct, frozen=True):
 
 
 class BenchWanted(msgspec.Struct, frozen=True):
-    """Latencies side by side; answered by a `capsedge.runtime.bench.LatencyReport` for each batch size."""
+    """Latencies side by side; answered by a `capsedge.runtime.bench.Group` for each plan, without the samples.
+
+    Attributes:
+        models: What is timed; the first is what the others are compared with.
+        plans: The measurements, one after the other, of sessions that are opened once.
+    """
 
     models: tuple[Opened, ...]
-    batches: tuple[int, ...]
-    seconds: float
+    plans: tuple[Plan, ...]
 
 
 class RepositoryWanted(msgspec.Struct, frozen=True):

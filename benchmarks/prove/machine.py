@@ -22,6 +22,7 @@ SUBJECTS = {
     "cpu": "CPU",
     "cuda": "CUDA",
     "tensorrt": "TensorRT in ONNX Runtime",
+    "tensorrt-rtx": "TensorRT-RTX in ONNX Runtime",
     "engine of tensorrt_rtx": "TensorRT-RTX",
     "engine of tensorrt": "TensorRT",
 }

@@ -18,6 +18,7 @@ EXPECTED: Mapping[Provider, tuple[str, ...]] = {
     "cpu": ("fp32", "fp16", "int8", "int8+fp16"),
     "cuda": ("fp32", "fp16"),
     "tensorrt": ("fp32", "fp16", "int8", "int8+fp16"),
+    "tensorrt-rtx": ("fp32", "fp16", "int8", "int8+fp16"),
 }
 """What each provider must run. The others are tried too: if they are refused, that is no failure but a finding."""
 

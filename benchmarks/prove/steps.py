@@ -129,7 +129,7 @@ def _engine(label: str, package: Package, kind: str, build: Callable[[Place], It
 
 def _rest() -> list[Step]:
     return [
-        Step("latency", "side by side", "capsedge.runtime.bench.bench", latency.bench),
+        Step("latency", "side by side", "capsedge.runtime.bench.measure.measure", latency.bench),
         Step("Triton", "repository", "capsedge.export.triton.repository.write_repository", serving.repository),
         Step("Triton", "served", "capsedge.export.triton.config.model_config", serving.serve),
     ]

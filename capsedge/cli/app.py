@@ -3,6 +3,7 @@
 import importlib
 import os
 import sys
+from collections.abc import Sequence
 from typing import Annotated, NoReturn
 
 import typer
@@ -21,7 +22,19 @@ app = typer.Typer(
 )
 
 # In the order of the road; each module holds a function of the command's name.
-COMMANDS = ("train", "export", "gate", "lint", "verify", "inspect", "infer", "bench", "reproduce", "doctor")
+COMMANDS = (
+    "train",
+    "export",
+    "gate",
+    "lint",
+    "verify",
+    "inspect",
+    "infer",
+    "bench",
+    "profile",
+    "reproduce",
+    "doctor",
+)
 
 
 def _version(wanted: bool) -> None:
@@ -47,7 +60,7 @@ def main() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):  # a name that the terminal cannot show is no reason to fail
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # both are text streams here
     try:
-        for command in COMMANDS:
+        for command in _meant(sys.argv[1:]):
             module = importlib.import_module(f"capsedge.cli.{command}")
             app.command(command, epilog=module.EXAMPLES)(getattr(module, command))
         code = app(standalone_mode=False) or 0
@@ -78,6 +91,12 @@ def main() -> NoReturn:
     except Exception as error:
         code = _fail(error, 1, prefix=f"this is a bug in capsedge ({type(error).__name__}; see it with --debug): ")
     sys.exit(code)
+
+
+def _meant(words: Sequence[str]) -> Sequence[str]:
+    """The commands to load: the one that is asked for, or all, for the help, the completion and an unknown name."""
+    first = next((word for word in words if not word.startswith("-")), None)
+    return (first,) if first in COMMANDS else COMMANDS
 
 
 def _fail(error: Exception, code: int, prefix: str = "") -> int:

@@ -1,24 +1,41 @@
 """`capsedge bench`: latency of one or more models, side by side in one run."""
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from capsedge.cli.options import JsonOption, ProviderOption, ThreadsOption
+from capsedge.cli.options import (
+    AllowFallbackOption,
+    CudaGraphOption,
+    GraphOption,
+    IoBindingOption,
+    JsonOption,
+    ProviderOption,
+    SpinningOption,
+    ThreadsOption,
+)
+from capsedge.errors import CapsedgeError, WrongUse
+from capsedge.runtime.bench.plan import Plan, Scenario
+from capsedge.runtime.settings import DEFAULTS, Settings
 
 if TYPE_CHECKING:
-    from capsedge.runtime.bench import LatencyReport, ModelLatency
+    from capsedge.runtime.bench.report import BenchReport
 
 EXAMPLES = """
 [bold]Examples[/bold]
 
 capsedge bench
 
-capsedge bench runs/a/model.onnx runs/b/model.onnx --threads 1
+capsedge bench runs/a runs/b/model.int8.onnx --threads 1 --output report.html
 
-capsedge bench model.onnx --batch 8 --runs 662 --json
+capsedge bench runs/a --sweep precision=fp32,int8 --sweep batch=1,2,4,8,16 --output sweep.json --output sweep.html
+
+capsedge bench runs/a --interval-ms 33 --quick
+
+capsedge bench --baseline old.json --max-regression 5%
+
+capsedge bench --from report.json --output report.md
 """
 
 
@@ -27,128 +44,167 @@ def bench(
         list[str] | None,
         typer.Argument(
             metavar="MODEL...",
-            help="ONNX files, with or without a contract, engines, runs or built-in names.",
+            help="ONNX files, with or without a contract, engines, runs or built-in names; the first is what the "
+            "others are compared with.",
             show_default=False,
         ),
     ] = None,
-    batch: Annotated[int, typer.Option(min=1, help="Images in a batch.")] = 1,
-    seconds: Annotated[float, typer.Option(min=0.01, help="Time to spend on each model.")] = 5.0,
+    scenario: Annotated[
+        Scenario,
+        typer.Option(
+            help="single-stream: one image after the other, judged by p90; multi-stream: 8 in a query, by p99; "
+            "offline: 64 in a query, by images/s."
+        ),
+    ] = "single-stream",
+    batch: Annotated[
+        int | None,
+        typer.Option(min=1, help="Images in a query.  [dim]\\[default: by the scenario][/dim]", show_default=False),
+    ] = None,
+    interval_ms: Annotated[
+        float, typer.Option(min=0, help="Idle time before each query, as between the frames of a camera: 33 is 30/s.")
+    ] = 0.0,
+    seconds: Annotated[
+        float | None,
+        typer.Option(min=0.01, help="Least time of each model.  [dim]\\[default: 10][/dim]", show_default=False),
+    ] = None,
     runs: Annotated[
-        int | None, typer.Option(min=1, help="Timed runs of each model, instead of --seconds.", show_default=False)
+        int | None, typer.Option(min=1, help="Exactly so many timed runs of each model.", show_default=False)
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="A look of a second a model; the result is marked.")] = False,
+    sweep: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=V,V",
+            help="Measure with each value: batch, threads, precision, provider, spinning, graph, io-binding or "
+            "cuda-graph. May be given several times.",
+            show_default=False,
+        ),
     ] = None,
     provider: ProviderOption = None,
-    threads: ThreadsOption = 0,
-    samples: Annotated[bool, typer.Option("--samples", help="Keep every timed run in the JSON.")] = False,
+    threads: ThreadsOption = DEFAULTS.threads,
+    spinning: SpinningOption = DEFAULTS.spinning,
+    graph: GraphOption = DEFAULTS.graph,
+    io_binding: IoBindingOption = DEFAULTS.io_binding,
+    cuda_graph: CudaGraphOption = DEFAULTS.cuda_graph,
+    allow_fallback: AllowFallbackOption = DEFAULTS.allow_fallback,
+    output: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Write the report: .json (all of it), .csv, .md or .html. May be given several times; a sweep that "
+            "was cut off goes on from its .json.",
+            show_default=False,
+        ),
+    ] = None,
+    source: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="FILE", help="Show a report of before; measure nothing.", show_default=False),
+    ] = None,
+    baseline: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A report of before to compare with, as .json.", show_default=False),
+    ] = None,
+    max_regression: Annotated[
+        str, typer.Option(metavar="PERCENT", help="How much slower than the baseline is still good: exit code 0.")
+    ] = "5%",
+    other_machine: Annotated[
+        bool, typer.Option("--other-machine", help="Compare although the baseline is of another processor or GPU.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Time models in turns, in one run, so that the machine's moods hit all of them alike."""
-    from capsedge.cli.console import print_json
-    from capsedge.runtime import bench as measure
-    from capsedge.runtime.models import find_model
-    from capsedge.runtime.open import open_session
+    from capsedge.cli.benched import show_comparison, show_report
+    from capsedge.cli.console import print_json, say
+    from capsedge.runtime.bench.baseline import check_machine, compare, parse_regression
+    from capsedge.runtime.bench.formats import check_suffix, load, save
+    from capsedge.runtime.machine import this_machine
 
-    files = [find_model(model) for model in models] if models else [find_model()]
-    with ExitStack() as stack:
-        sessions = [stack.enter_context(open_session(file, provider=provider, threads=threads)) for file in files]
-        with measuring() as progress:
-            report = measure.bench(
-                sessions,
-                batch=batch,
-                seconds=seconds,
-                runs=runs,
-                threads=threads,
-                keep_samples=samples,
-                progress=progress,
-            )
-    if as_json:
-        print_json(report)
+    limit = parse_regression(max_regression)
+    earlier = load(baseline) if baseline is not None else None
+    for file in output or ():
+        check_suffix(file)
+    if source is not None and (models or sweep):
+        raise WrongUse("--from shows a report as it is: give it without models and without --sweep")
+    if source is not None:
+        report = load(source)
     else:
-        _print_table(report)
+        if earlier is not None and not other_machine:
+            check_machine(this_machine(), earlier)
+        plan = Plan(scenario=scenario, batch=batch, interval_ms=interval_ms, seconds=seconds, runs=runs, quick=quick)
+        settings = Settings(
+            provider=provider,
+            threads=threads,
+            spinning=spinning,
+            graph=graph,
+            io_binding=io_binding,
+            cuda_graph=cuda_graph,
+            allow_fallback=allow_fallback,
+        )
+        report = _measure(models or [], settings, plan, sweep or [], output or [])
+    for file in output or ():
+        save(report, file)
+    comparison = None if earlier is None else compare(report, earlier, limit, other_machine=other_machine)
+    if as_json:
+        print_json(report if comparison is None else {"report": report, "comparison": comparison})
+    else:
+        show_report(report)
+        if comparison is not None:
+            show_comparison(comparison)
+    for file in output or ():
+        say(f"report: {file}")
+    if comparison is not None and comparison.regressed:
+        raise CapsedgeError(f"slower than '{baseline}' by more than {100 * limit:g} %: {comparison.regressed}")
 
 
-@contextmanager
-def measuring() -> "Iterator[Callable[[float], None]]":
-    """Draw a bar on a terminal, between rounds only: a thread that draws would be timed too."""
-    from capsedge.cli.console import err
+def _measure(
+    models: list[str], settings: Settings, plan: Plan, sweeps: list[str], output: list[Path]
+) -> "BenchReport":
+    from msgspec.structs import replace
 
-    if not err.is_terminal:
-        yield lambda _: None
-        return
-    from time import monotonic
-
-    from rich.progress import Progress
-
-    with Progress(console=err, transient=True, auto_refresh=False) as bar:
-        task = bar.add_task("measuring", total=1.0)
-        drawn = 0.0
-
-        def draw(share: float) -> None:
-            nonlocal drawn
-            if monotonic() - drawn > 0.2:
-                bar.update(task, completed=share, refresh=True)
-                drawn = monotonic()
-
-        yield draw
-
-
-def _print_table(report: "LatencyReport") -> None:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    from capsedge.cli.console import out, say
-
-    table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0))
-    table.add_column("model", overflow="fold")
-    places = [row.provider.replace("ExecutionProvider", "") for row in report.models]
-    if len(set(places)) > 1:
-        table.add_column("on", overflow="fold")
-    for column in ("p50 ms", "p90 ms", "p99 ms", "mean ms", "images/s"):
-        table.add_column(column, justify="right", no_wrap=True)
-    if len(report.models) > 1:
-        table.add_column("x first", justify="right", no_wrap=True)
-    for row, place in zip(report.models, places, strict=True):
-        where = [place] if len(set(places)) > 1 else []
-        times = [_ms(value) for value in (row.p50_ms, row.p90_ms, row.p99_ms, row.mean_ms)]
-        ratio = [_times_first(row)] if len(report.models) > 1 else []
-        table.add_row(Text(_short(row.model)), *where, *times, f"{row.images_per_second:,.0f}", *ratio)
-    out.print(table)
-    machine = report.machine
-    versions = ", ".join(f"{name} {version}" for name, version in machine.onnxruntime.items())
-    say(
-        f"on {' and '.join(dict.fromkeys(places))}, batch {report.batch}, {report.models[0].runs} runs of each in "
-        f"{report.rounds} rounds, threads {report.threads or 'as the runtime chooses'}; "
-        f"{machine.cpu}, {machine.cores} cores, {versions}"
-    )
-    _say_doubts(report)
-
-
-def _short(model: str) -> str:
-    """The run's folder stands for its model.onnx: eight columns have to fit into a terminal."""
-    return model.removesuffix("/model.onnx")
-
-
-def _ms(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
-
-
-def _times_first(row: "ModelLatency") -> str:
-    low, high = row.times_first_interval or (1.0, 1.0)
-    if low == high:  # too few rounds, or the first model itself
-        return f"{row.times_first:.2f}"
-    return f"{row.times_first:.2f} ({low:.2f}-{high:.2f})"
-
-
-def _say_doubts(report: "LatencyReport") -> None:
-    """Say what makes the numbers weaker than they look."""
     from capsedge.cli.console import say
-    from capsedge.runtime.percentiles import FEWEST_SAMPLES
+    from capsedge.cli.measuring import measuring
+    from capsedge.runtime.bench.assembly import assemble
+    from capsedge.runtime.bench.formats import load, save
+    from capsedge.runtime.bench.sweep import cut_off, lanes, parse_axes, sweep
 
-    runs = report.models[0].runs
-    lacking = {percent: fewest for percent, fewest in FEWEST_SAMPLES.items() if runs < fewest}
-    if lacking:
-        percentiles = ", ".join(f"p{percent} needs {fewest} runs" for percent, fewest in lacking.items())
-        say(f"note: {percentiles}; {runs} were made (see --runs)")
-    load = report.machine.load_average
-    if load is not None and load > 0.25 * report.machine.cores:
-        say(f"note: the machine was busy (load average {load:.2f} on {report.machine.cores} cores): measure again")
+    axes = parse_axes(sweeps)
+    if "batch" in axes and plan.batch is not None:
+        raise WrongUse("--batch and --sweep batch=... were both given: choose one")
+    batches: tuple[int, ...] = axes.get("batch", (plan.images,))
+    report = assemble((), plan, _command(models, settings, plan, sweeps))
+    state = next((file for file in output if file.suffix == ".json"), None)
+    done = cut_off(load(state), report, batches) if state is not None and state.is_file() else ()
+    if done:
+        say(f"going on with '{state}': {len(done)} of {len(batches)} batches were measured before")
+    laid_out = lanes(models, settings, axes)
+    with measuring() as progress:
+        groups = sweep(
+            laid_out,
+            plan,
+            batches,
+            done=done,
+            keep=lambda so_far: None if state is None else save(replace(report, groups=so_far), state),
+            progress=progress,
+        )
+    return replace(report, groups=groups)
+
+
+def _command(models: list[str], settings: Settings, plan: Plan, sweeps: list[str]) -> tuple[str, ...]:
+    """What was asked, in one spelling, so that the same measurement always has the same words."""
+    chosen = [
+        _option(name, getattr(record, name))
+        for record, defaults in ((plan, Plan()), (settings, DEFAULTS))
+        for name in record.__struct_fields__
+        if getattr(record, name) != getattr(defaults, name)
+    ]
+    asked = [word for option in chosen for word in option]
+    return ("capsedge", "bench", *models, *asked, *(word for axis in sweeps for word in ("--sweep", axis)))
+
+
+def _option(name: str, value: object) -> tuple[str, ...]:
+    option = name.replace("_", "-")
+    if isinstance(value, bool):
+        return (f"--{option}" if value else f"--no-{option}",)
+    return f"--{option}", f"{value:g}" if isinstance(value, float) else str(value)

@@ -2,24 +2,36 @@
 
 import shlex
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-from rich.console import Console
-from rich.text import Text
+import typer
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    out: Console
+    err: Console
+
+
+def __getattr__(name: str) -> "Console":
+    """Make `out` and `err` when they are first used: what only says a line does without rich, a sixth of a start."""
+    if name not in ("out", "err"):
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    from rich.console import Console
+
+    console = globals()[name] = Console(stderr=name == "err", highlight=False)
+    return console
 
 
 def say(text: str) -> None:
-    """Tell a person what is going on, on stderr; names in brackets are text, not markup."""
-    err.print(text, markup=False, soft_wrap=True)
+    """Tell a person what is going on, on stderr."""
+    typer.echo(text, err=True)
 
 
 def next_command(*words: str) -> None:
     """Show the command that a person would likely run next, quoted for a shell, ready to copy."""
-    err.print(Text("next: ").append(shlex.join(words), "bold"), soft_wrap=True)
+    typer.echo(f"next: {typer.style(shlex.join(words), bold=True)}", err=True)
 
 
 def print_json(record: Any) -> None:

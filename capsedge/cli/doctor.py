@@ -6,31 +6,44 @@ from capsedge.cli.options import JsonOption
 from capsedge.errors import ProviderError
 
 if TYPE_CHECKING:
-    from capsedge.runtime.doctor import Diagnosis
+    from rich.text import Text
+
+    from capsedge.runtime.doctor import Diagnosis, Finding
 
 EXAMPLES = """
 [bold]Examples[/bold]
 
 capsedge doctor
 
-capsedge doctor --json | jq '.findings[] | select(.state == "missing")'
+capsedge doctor --json | jq '.findings[] | select(.state == "broken")'
 """
 
 _COLOURS = {"works": "green", "installed": "", "missing": "yellow", "broken": "red"}
+_SUBJECT_WIDTH = 15  # the longest names take two lines, so that the text has room on 80 columns
 
 
 def doctor(as_json: JsonOption = False) -> None:
     """Show what this machine can run, proved by running it, and what to install for the rest."""
     from capsedge.cli.console import print_json
-    from capsedge.runtime.doctor import diagnose
 
-    diagnosis = diagnose()
+    diagnosis = _diagnosed(silent=as_json)
     if as_json:
         print_json(diagnosis)
     else:
         _print_table(diagnosis)
     if diagnosis.problems:
         raise ProviderError(f"needs mending: {', '.join(diagnosis.problems)}")
+
+
+def _diagnosed(*, silent: bool) -> "Diagnosis":
+    """Diagnose, with a spinner on a terminal: a GPU takes some seconds to start."""
+    from capsedge.cli.console import err
+    from capsedge.runtime.doctor import diagnose
+
+    if silent or not err.is_terminal:
+        return diagnose()
+    with err.status("trying what is here"):
+        return diagnose()
 
 
 def _print_table(diagnosis: "Diagnosis") -> None:
@@ -41,9 +54,22 @@ def _print_table(diagnosis: "Diagnosis") -> None:
     from capsedge.cli.console import out
 
     machine = diagnosis.machine
-    out.print(f"{machine.cpu}, {machine.cores} cores, {machine.system}, Python {machine.python}", markup=False)
-    table = Table("what", "state", "found", box=box.SIMPLE)
+    about = (machine.cpu, f"{machine.cores} cores", machine.board, machine.system, f"Python {machine.python}")
+    out.print(", ".join(filter(None, about)), markup=False)
+    table = Table(box=box.SIMPLE)
+    table.add_column("what", max_width=_SUBJECT_WIDTH)
+    table.add_column("state")
+    table.add_column("found")
     for finding in diagnosis.findings:
-        found = f"{finding.detail}; {finding.advice}" if finding.advice else finding.detail
-        table.add_row(finding.subject, Text(finding.state, _COLOURS[finding.state]), Text(found))
+        # What is missing and of no use here is no alarm.
+        colour = "dim" if finding.state == "missing" and not finding.advice else _COLOURS[finding.state]
+        table.add_row(finding.subject, Text(finding.state, colour), _found(finding))
     out.print(table)
+
+
+def _found(finding: "Finding") -> "Text":
+    """What was seen; what to do stands on a line of its own."""
+    from rich.text import Text
+
+    found = Text(finding.detail)
+    return found.append(f"\nto do: {finding.advice}", "bold") if finding.advice else found

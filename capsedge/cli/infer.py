@@ -1,33 +1,51 @@
-"""`capsedge infer`: classes for image files and folders."""
+"""`capsedge infer`: classes for images, wherever they lie."""
 
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from capsedge.cli.options import JsonOption, ProviderOption, ThreadsOption
+from capsedge.cli.options import AllowFallbackOption, JsonOption, ProviderOption, ThreadsOption
 from capsedge.errors import DataError
 
 if TYPE_CHECKING:
-    from capsedge.runtime.classify import Broken, Prediction
+    from capsedge.cli.answers import Tally
+    from capsedge.runtime.classify import Broken, Prediction, Sight
+    from capsedge.runtime.session import Session
+    from capsedge.runtime.sources import Images
+    from capsedge.runtime.visualize import Pictures
 
 EXAMPLES = """
 [bold]Examples[/bold]
 
 capsedge infer shoe.png
 
-capsedge infer photos/ --model runs/my-run --top 3
+capsedge infer photos/ 'scans/**/*.tif' archive.zip --model runs/my-run --top 3
+
+capsedge infer digits.png --model runs/multi-mnist --threshold 0.5 --visualize digits-seen.png
 
 capsedge infer photos/ --json | jq 'select(.length < 0.5)'
+
+find / -name '*.webp' -print0 | capsedge infer --list - --json
 """
 
 
 def infer(
     images: Annotated[
-        list[Path],
-        typer.Argument(metavar="IMAGE...", help="Image files, folders (at any depth), or - for standard input."),
-    ],
+        list[Path] | None,
+        typer.Argument(
+            metavar="IMAGE...",
+            help="Image files, folders (at any depth), globs in quotes, zip archives, or - for standard input.",
+            show_default=False,
+        ),
+    ] = None,
+    listed: Annotated[
+        str | None,
+        typer.Option("--list", metavar="FILE", help="A file with a path on each line, or between NULs; - for stdin."),
+    ] = None,
     model: Annotated[
         str | None,
         typer.Option("--model", "-m", help="An .onnx or .engine file, a run's folder, or a built-in model's name."),
@@ -40,76 +58,147 @@ def infer(
             show_default=False,
         ),
     ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Answer with every class whose capsule is so long, which may be none.  "
+            "[dim]\\[default: as many as an image shows][/dim]",
+            show_default=False,
+        ),
+    ] = None,
+    invert: Annotated[
+        Literal["auto", "yes", "no"],
+        typer.Option(help="Make dark on light light on dark; auto: where the model was trained on that."),
+    ] = "auto",
+    visualize: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Draw each image, its capsule lengths and its reconstruction into this folder, or FILE.png for one.",
+        ),
+    ] = None,
     batch: Annotated[int, typer.Option(min=1, help="Images that run at once.")] = 32,
     provider: ProviderOption = None,
     threads: ThreadsOption = 0,
+    allow_fallback: AllowFallbackOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Say what is on images: the class (two, if they overlap), how strongly it is present, and what comes next."""
-    from capsedge.cli.console import err, next_command, out, print_json, say
-    from capsedge.runtime.classify import Broken, Prediction, classify, find_images
+    import warnings
+
+    from capsedge.cli.answers import Tally
+    from capsedge.cli.console import next_command, say
+    from capsedge.runtime.classify import look
     from capsedge.runtime.models import find_model
     from capsedge.runtime.open import open_session
+    from capsedge.runtime.settings import Settings
+    from capsedge.runtime.sources import Images
 
-    files = find_images(images)
-    with open_session(find_model(model), provider=provider, threads=threads) as session:
+    warnings.filterwarnings(
+        "ignore", module=r"PIL\."
+    )  # of damaged EXIF and the like: the picture is read all the same
+    named = Images(images or [], listed)
+    pictures = _pictures(visualize, named)
+    settings = Settings(
+        provider=provider, threads=threads, allow_fallback=allow_fallback, batch=1 if named.alone else batch
+    )
+    tally = Tally()
+    with open_session(find_model(model), settings) as session:
         say(f"model: {session.name}")
-        answers: Iterable[Prediction | Broken] = classify(session, files, batch=batch, top=top)
-        if len(files) > 1 and err.is_terminal and not (as_json and out.is_terminal):
-            answers = _with_progress(answers, len(files))
-        if as_json:
-            broken = 0
-            for answer in answers:
-                print_json(answer)
-                broken += isinstance(answer, Broken)
-        else:
-            broken = _print_table(answers, alone=len(files) == 1)
-    if broken:
-        done = "; the others are done" if broken < len(files) else ""
-        raise DataError(f"{broken} of {len(files)} images could not be read{done}")
+        if session.fell_back:
+            say(f"on the CPU, because {session.provider} cannot: {', '.join(session.fell_back)}")
+        sights = look(
+            session,
+            named,
+            batch=batch,
+            top=top,
+            threshold=threshold,
+            invert=invert,
+            read_ahead=not (listed == "-" and batch == 1),
+        )
+        with closing(sights), closing(_drawn(sights, session, pictures, threshold)) as answers:
+            _print(answers, tally, named, page=batch, as_json=as_json)
+    if not as_json and tally.summary():
+        say(tally.summary())
+    if tally.images > tally.broken and visualize is not None:
+        say(f"drawn: {visualize}")
+    if tally.broken:
+        done = "; the others are done" if tally.broken < tally.images else ""
+        raise DataError(f"{tally.broken} of {tally.images} images could not be read{done}")
     if not as_json:
         next_command("capsedge", "bench", *([model] if model is not None else []))
 
 
-def _with_progress(answers: "Iterable[Prediction | Broken]", count: int) -> "Iterator[Prediction | Broken]":
-    from rich.progress import Progress
+def _pictures(place: Path | None, images: "Images") -> "Pictures | None":
+    if place is None:
+        return None
+    from capsedge.runtime.visualize import Pictures
 
-    from capsedge.cli.console import err
-
-    # Rich would send what is printed to stdout meanwhile, which is the answers, to the bar's console: to stderr.
-    with Progress(console=err, transient=True, redirect_stdout=False) as bar:
-        yield from bar.track(answers, total=count, description="classifying")
+    return Pictures(place, alone=images.alone)
 
 
-def _print_table(answers: "Iterable[Prediction | Broken]", *, alone: bool) -> int:
-    """Print the predictions as a table and say the failures; gives the number of failures.
+def _drawn(
+    sights: "Iterator[Sight | Broken]", session: "Session", pictures: "Pictures | None", threshold: float | None
+) -> "Generator[Prediction | Broken, None, None]":
+    """The predictions, each with its picture where there shall be one."""
+    import msgspec
+
+    from capsedge.runtime.classify import Broken
+    from capsedge.runtime.session import contract_needed
+
+    for number, sight in enumerate(sights, 1):
+        if isinstance(sight, Broken):
+            yield sight
+        elif pictures is None:
+            yield sight.prediction
+        else:
+            file = pictures.keep(number, sight, contract_needed(session).classes, threshold)
+            yield msgspec.structs.replace(sight.prediction, picture=str(file))
+
+
+def _print(
+    answers: "Iterator[Prediction | Broken]", tally: "Tally", images: "Images", *, page: int, as_json: bool
+) -> None:
+    """Print answers as they come, and count them.
 
     Raises:
         DataError: The only image could not be read: its reason is the command's one line.
     """
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    from capsedge.cli.console import out, say
+    from capsedge.cli.answers import Table
+    from capsedge.cli.console import print_json, say
     from capsedge.runtime.classify import Broken
 
-    table = Table(box=box.SIMPLE)
-    for column in ("file", "class", "length", "next best"):
-        table.add_column(column, overflow="fold")
-    broken = 0
-    for answer in answers:
-        if isinstance(answer, Broken):
-            if alone:
+    table = Table(page)
+    with _progress(images, as_json=as_json) as advance:
+        for answer in answers:
+            advance()
+            tally.add(answer)
+            if as_json:
+                print_json(answer)
+            elif not isinstance(answer, Broken):
+                table.add(answer)
+            elif images.alone:
                 raise DataError(answer.error)
-            broken += 1
-            say(" ".join(answer.error.split()))
-            continue
-        others = ", ".join(f"{guess.class_name} {guess.length:.3f}" for guess in answer.next_best)
-        # Text, because a bracket in a file's name is no markup.
-        names = ", ".join(guess.class_name for guess in answer.answer)
-        lengths = ", ".join(f"{guess.length:.3f}" for guess in answer.answer)
-        table.add_row(Text(answer.path), Text(names), lengths, Text(others))
-    if table.row_count:
-        out.print(table)
-    return broken
+            else:
+                say(" ".join(answer.error.split()))
+        table.flush()
+
+
+@contextmanager
+def _progress(images: "Images", *, as_json: bool) -> Iterator[Callable[[], object]]:
+    """A bar on a terminal; rich is loaded for nothing else."""
+    if images.alone or not sys.stderr.isatty() or (as_json and sys.stdout.isatty()):
+        yield lambda: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from capsedge.cli.console import err
+
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    # What is printed to stdout meanwhile, rich would send to the bar's console, stderr: right only where both are the
+    # terminal.
+    with Progress(*columns, console=err, transient=True, redirect_stdout=sys.stdout.isatty()) as bar:
+        task = bar.add_task("classifying", total=images.count())
+        yield lambda: bar.advance(task)

@@ -208,7 +208,7 @@ def _table2(settings: "Settings", out: Path, only: list[str], *, as_json: bool) 
 
 
 def _figure(what: What, settings: "Settings", out: Path, *, as_json: bool, **options: Any) -> None:
-    from capsedge.cli.bench import measuring
+    from capsedge.cli.measuring import measuring
     from capsedge.reproduce import fig1, fig2, fig3, fig4, save_figure
     from capsedge.reproduce.step_times import ROUNDS
 

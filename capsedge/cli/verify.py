@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from capsedge.cli.options import JsonOption, ProviderOption, ThreadsOption
+from capsedge.cli.options import AllowFallbackOption, JsonOption, ProviderOption, ThreadsOption
 from capsedge.errors import ModelError
 
 EXAMPLES = """
@@ -25,15 +25,20 @@ def verify(
     ] = None,
     provider: ProviderOption = None,
     threads: ThreadsOption = 0,
+    allow_fallback: AllowFallbackOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Replay the model's golden sample on this machine and compare its weights' hashes; needs no data set."""
-    from capsedge.cli.console import out, print_json
+    from capsedge.cli.console import out, print_json, say
     from capsedge.runtime.models import find_model
     from capsedge.runtime.open import open_session
+    from capsedge.runtime.settings import Settings
     from capsedge.runtime.verify import verify as replay
 
-    with open_session(find_model(model), provider=provider, threads=threads) as session:
+    settings = Settings(provider=provider, threads=threads, allow_fallback=allow_fallback)
+    with open_session(find_model(model), settings) as session:
+        if session.fell_back:
+            say(f"on the CPU, because '{provider}' cannot run them: {', '.join(session.fell_back)}")
         found = replay(session)
     if as_json:
         print_json(found)

@@ -4,25 +4,14 @@ Names are looked up when they are first used, so that `capsedge lint` needs Tens
 (`collapse` is not among them: a module has that name.)
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from capsedge.lazy import looked_up
 
 if TYPE_CHECKING:
     from capsedge.export.collapse import StaticCapsNet
     from capsedge.export.road import Exported, RunExport, export_run, gate_model
     from capsedge.export.tensorrt import BuildOptions, build_engine, check_options, choose_package
-
-_HOMES = {
-    "BuildOptions": "tensorrt",
-    "Exported": "road",
-    "RunExport": "road",
-    "StaticCapsNet": "collapse",
-    "build_engine": "tensorrt",
-    "check_options": "tensorrt",
-    "choose_package": "tensorrt",
-    "export_run": "road",
-    "gate_model": "road",
-}
 
 __all__ = [
     "BuildOptions",
@@ -36,8 +25,17 @@ __all__ = [
     "gate_model",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__ = looked_up(
+    __name__,
+    {
+        "BuildOptions": "tensorrt",
+        "Exported": "road",
+        "RunExport": "road",
+        "StaticCapsNet": "collapse",
+        "build_engine": "tensorrt",
+        "check_options": "tensorrt",
+        "choose_package": "tensorrt",
+        "export_run": "road",
+        "gate_model": "road",
+    },
+)

@@ -1,5 +1,7 @@
 """Running more images than one batch holds."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,7 +26,7 @@ def run_batches(session: Session, images: NDArray[np.uint8], batch: int = 32) ->
     smallest, largest = session.batch_limits or (1, batch)
     size = min(max(batch, smallest), largest)
     parts = [_run_part(session, images[start : start + size], smallest) for start in range(0, len(images), size)]
-    return Outputs(np.concatenate([part.lengths for part in parts]), np.concatenate([part.poses for part in parts]))
+    return parts[0] if len(parts) == 1 else _joined(parts)
 
 
 def _run_part(session: Session, images: NDArray[np.uint8], smallest: int) -> Outputs:
@@ -33,4 +35,14 @@ def _run_part(session: Session, images: NDArray[np.uint8], smallest: int) -> Out
         black = np.zeros((smallest - count, *images.shape[1:]), np.uint8)
         images = np.concatenate([images, black])
     outputs = session.run(images)
-    return Outputs(outputs.lengths[:count], outputs.poses[:count])
+    drawn = outputs.reconstruction
+    return Outputs(outputs.lengths[:count], outputs.poses[:count], None if drawn is None else drawn[:count])
+
+
+def _joined(parts: Sequence[Outputs]) -> Outputs:
+    drawn = [part.reconstruction for part in parts if part.reconstruction is not None]
+    return Outputs(
+        np.concatenate([part.lengths for part in parts]),
+        np.concatenate([part.poses for part in parts]),
+        np.concatenate(drawn) if drawn else None,
+    )

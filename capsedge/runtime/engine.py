@@ -4,42 +4,35 @@ Not run on a GPU yet. Tests run this code on stand-ins that compute in host memo
 five releases of TensorRT have, and on the real TensorRT-RTX as far as it goes without a GPU.
 """
 
-import math
+from collections import Counter
 from contextlib import ExitStack
-from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from time import perf_counter_ns
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from capsedge.contract import EngineManifest
-from capsedge.errors import ModelError, ProviderError
+from capsedge.errors import CapsedgeError, ModelError, ProviderError, WrongUse
+from capsedge.runtime.buffers import Buffer, allocate
 from capsedge.runtime.cuda import Device, checked
+from capsedge.runtime.cuda_graph import capture
 from capsedge.runtime.feeds import Arrays, random_array
 from capsedge.runtime.manifest import ready
 from capsedge.runtime.models import title
-from capsedge.runtime.session import Session, check_batch
+from capsedge.runtime.rtx import KernelCache, records_graphs, runtime_config
+from capsedge.runtime.session import Session, Split, check_batch
+from capsedge.runtime.settings import DEFAULTS, Settings
 from capsedge.runtime.targets import rebuild
+from capsedge.runtime.trt_log import collecting_logger, last_words, layer_profiler
 
-
-@dataclass(frozen=True)
-class _Buffer:
-    """Device memory for one tensor at the profile's largest batch."""
-
-    address: int
-    shape: tuple[int, ...]
-    dtype: Any
-    is_input: bool
-
-    def __str__(self) -> str:
-        return f"{np.dtype(self.dtype)} {list(self.shape)}"
+# Each graph has an execution context of its own, with its memory.
+MOST_GRAPHS = 4
 
 
 class EngineSession(Session):
-    """A TensorRT engine with its execution context, its stream and one buffer for each input and output."""
+    """A TensorRT engine with its stream and its buffers; one thread at a time may run it."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, settings: Settings = DEFAULTS) -> None:
         """Check the engine against its manifest and load it.
 
         Raises:
@@ -47,84 +40,214 @@ class EngineSession(Session):
             ProviderError: There is no TensorRT or no GPU.
             MissingExtra: cuda-python is not installed.
         """
-        manifest, content, trt, self._cuda, device = ready(file)
+        manifest, content, self._trt, self._cuda, device = ready(file)
+        start = perf_counter_ns()
         self.name = title(file)
         self.file = file
-        self.provider = _provider(manifest, trt, device)
+        self.settings = settings
+        self.provider = _provider(manifest, self._trt, device)
         self.contract = manifest.contract
         self.batch_limits = (manifest.batch[0], manifest.batch[2])
+        self._kernels = KernelCache(file)
+        self._graphs: dict[int, Any] = {}
+        self._graph_contexts: list[Any] = []
+        self._plain_runs: Counter[int] = Counter()
+        self._may_record = settings.cuda_graph and not records_graphs(self._trt)
         # TensorRT's objects do not keep each other alive: the logger must outlive the runtime, and so on.
-        self._log = _collecting_logger(trt)
-        self._runtime = trt.Runtime(self._log)
+        self._log = collecting_logger(self._trt)
+        self._runtime = self._trt.Runtime(self._log)
         with ExitStack() as stack:
             self._engine = _deserialize(self._runtime, content, self._log, file, manifest, device)
-            _check_tensors(trt, self._engine, file, manifest)
-            self._context = _context(self._engine, file)
+            _check_tensors(self._trt, self._engine, file, manifest)
+            self._context = self._new_context(graphs=settings.cuda_graph)
             self._stream = checked(self._cuda.cudaStreamCreate())
             stack.callback(self._cuda.cudaStreamDestroy, self._stream)
-            self._buffers = self._allocate(trt, stack)
+            self._buffers = self._allocate(stack)
+            self._connect(self._context)
             self._resources = stack.pop_all()
+        self.load_ms = (perf_counter_ns() - start) / 1e6
 
     def feeds(self, batch: int) -> Arrays:
         """See `Session.feeds`."""
         check_batch(self, batch)
-        return {name: random_array((batch, *buffer.shape[1:]), buffer.dtype) for name, buffer in self._inputs()}
+        return {name: random_array((batch, *each.shape[1:]), each.host.dtype) for name, each in self._inputs()}
 
     def run_raw(self, feeds: Arrays) -> Arrays:
-        """See `Session.run_raw`; the copies to the GPU and back are part of it."""
-        sent = {name: self._send(name, array) for name, array in feeds.items()}
-        if not self._context.execute_async_v3(int(self._stream)):
-            raise ModelError(f"'{self.name}' failed to run: {_last_words(self._log)}")
-        outputs = {name: self._fetch(name) for name, buffer in self._buffers.items() if not buffer.is_input}
+        """See `Session.run_raw`; the copies to the GPU and back are part of it, the outputs are the caller's own."""
+        batch = self._fill(feeds)
+        if graph := self._graphs.get(batch):
+            checked(self._cuda.cudaGraphLaunch(graph, self._stream))
+        else:
+            self._enqueue(self._context)
         checked(self._cuda.cudaStreamSynchronize(self._stream))
-        del sent  # the copies were asynchronous: their sources had to live until here
+        outputs = {
+            name: each.view(tuple(self._context.get_tensor_shape(name))).copy() for name, each in self._outputs()
+        }
+        if graph is None:
+            self._record(batch)
         return outputs
+
+    def run_split(self, feeds: Arrays) -> Split:
+        """See `Session.run_split`: by CUDA's events, and without our CUDA graph, which has no seams."""
+        self._fill(feeds)
+        with ExitStack() as stack:
+            events = [checked(self._cuda.cudaEventCreate()) for _ in range(4)]
+            for event in events:
+                stack.callback(self._cuda.cudaEventDestroy, event)
+            checked(self._cuda.cudaEventRecord(events[0], self._stream))
+            for step, event in zip((self._copy_in, self._execute, self._copy_out), events[1:], strict=True):
+                step(self._context)
+                checked(self._cuda.cudaEventRecord(event, self._stream))
+            checked(self._cuda.cudaStreamSynchronize(self._stream))
+            copy_in, compute, copy_out = (
+                float(checked(self._cuda.cudaEventElapsedTime(before, after))) for before, after in pairwise(events)
+            )
+        return Split(copy_in, compute, copy_out)
+
+    def layer_times(self, feeds: Arrays, runs: int) -> list[tuple[str, float]]:
+        """Time each layer with TensorRT's profiler, without CUDA graphs, which have no seams.
+
+        Args:
+            feeds: Inputs by name, as for `run_raw`.
+            runs: How many runs are measured, after one that is not.
+
+        Returns:
+            Each layer's name and its mean time in milliseconds, in the order of execution. The names are numbers
+            where the engine was built with the profiling verbosity NONE.
+
+        Raises:
+            WrongUse: `runs` is below 1.
+            ModelError: See `run_raw`.
+        """
+        if runs < 1:
+            raise WrongUse(f"runs must be 1 or more, {runs} was given")
+        self._fill(feeds)
+        context, profiler = self._new_context(graphs=False), layer_profiler(self._trt)
+        self._connect(context)
+        self._shape_like(context, feeds)
+        context.profiler = profiler
+        for run in range(runs + 1):
+            if run == 1:
+                profiler.times_ms.clear()
+            self._enqueue(context)
+            checked(self._cuda.cudaStreamSynchronize(self._stream))
+        return [(name, total_ms / runs) for name, total_ms in profiler.times_ms.items()]
 
     def close(self) -> None:
         """See `Session.close`."""
+        self._kernels.save()
         self._resources.close()
-        self._context = self._engine = None
+        self._graphs.clear()
+        self._graph_contexts.clear()
+        self._context = None
+        self._kernels.close()
+        self._engine = None
 
-    def _allocate(self, trt: Any, stack: ExitStack) -> dict[str, _Buffer]:
-        """Give every tensor of the engine device memory for the largest batch."""
+    def _new_context(self, *, graphs: bool) -> Any:
+        """Make an execution context; `graphs` says whether TensorRT, where it does that, records its runs."""
+        if records_graphs(self._trt):
+            config = runtime_config(self._trt, self._engine, self._kernels, graphs=graphs)
+            context = self._engine.create_execution_context(config)
+        else:
+            context = self._engine.create_execution_context()
+        if context is None:
+            raise ProviderError(
+                f"'{self.file}' was loaded, but the GPU has no memory left to run it: free some and try again"
+            )
+        return context
+
+    def _allocate(self, stack: ExitStack) -> dict[str, Buffer]:
+        """Give every tensor of the engine memory for the largest batch."""
         names = [self._engine.get_tensor_name(index) for index in range(self._engine.num_io_tensors)]
-        inputs = [name for name in names if self._engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT]
+        inputs = [name for name in names if self._engine.get_tensor_mode(name) == self._trt.TensorIOMode.INPUT]
         for name in inputs:  # the shapes of the outputs follow from those of the inputs
             self._context.set_input_shape(
                 name, (self.batch_limits[1], *tuple(self._engine.get_tensor_shape(name))[1:])
             )
-        buffers = {}
-        for name in names:
-            shape = tuple(self._context.get_tensor_shape(name))
-            dtype = trt.nptype(self._engine.get_tensor_dtype(name))
-            size_bytes = math.prod(shape) * np.dtype(dtype).itemsize
-            address = int(checked(self._cuda.cudaMalloc(size_bytes)))
-            stack.callback(self._cuda.cudaFree, address)
-            self._context.set_tensor_address(name, address)
-            buffers[name] = _Buffer(address, shape, dtype, name in inputs)
-        return buffers
+        return {
+            name: allocate(
+                self._cuda,
+                tuple(self._context.get_tensor_shape(name)),
+                self._trt.nptype(self._engine.get_tensor_dtype(name)),
+                stack,
+                is_input=name in inputs,
+            )
+            for name in names
+        }
 
-    def _inputs(self) -> list[tuple[str, _Buffer]]:
-        return [(name, buffer) for name, buffer in self._buffers.items() if buffer.is_input]
+    def _connect(self, context: Any) -> None:
+        for name, each in self._buffers.items():
+            context.set_tensor_address(name, each.address)
 
-    def _send(self, name: str, array: NDArray[Any]) -> NDArray[Any]:
-        buffer = self._buffers.get(name)
-        if buffer is None or array.dtype != buffer.dtype or array.shape[1:] != buffer.shape[1:]:
-            takes = ", ".join(f"'{known}' as {known_buffer}" for known, known_buffer in self._inputs())
-            raise ModelError(f"'{self.name}' takes {takes}, was given '{name}' as {array.dtype} {list(array.shape)}")
-        check_batch(self, len(array))
-        host = np.ascontiguousarray(array)
-        self._context.set_input_shape(name, host.shape)
+    def _inputs(self) -> list[tuple[str, Buffer]]:
+        return [(name, each) for name, each in self._buffers.items() if each.is_input]
+
+    def _outputs(self) -> list[tuple[str, Buffer]]:
+        return [(name, each) for name, each in self._buffers.items() if not each.is_input]
+
+    def _fill(self, feeds: Arrays) -> int:
+        """Check the inputs, put them into the page-locked memory, tell the context their shapes; gives the batch."""
+        given = {name: (array.dtype, array.shape[1:]) for name, array in feeds.items()}
+        if given != {name: (each.host.dtype, each.shape[1:]) for name, each in self._inputs()}:
+            takes = ", ".join(f"'{name}' as {each}" for name, each in self._inputs())
+            was = ", ".join(f"'{name}' as {array.dtype} {list(array.shape)}" for name, array in feeds.items())
+            raise ModelError(f"'{self.name}' takes {takes}, was given {was or 'nothing'}")
+        for name, array in feeds.items():
+            check_batch(self, len(array))
+            self._buffers[name].view(array.shape)[...] = array
+        self._shape_like(self._context, feeds)
+        return len(next(iter(feeds.values())))
+
+    def _shape_like(self, context: Any, feeds: Arrays) -> None:
+        for name, array in feeds.items():
+            context.set_input_shape(name, array.shape)
+
+    def _enqueue(self, context: Any) -> None:
+        self._copy_in(context)
+        self._execute(context)
+        self._copy_out(context)
+
+    def _copy_in(self, context: Any) -> None:
         kind = self._cuda.cudaMemcpyKind.cudaMemcpyHostToDevice
-        checked(self._cuda.cudaMemcpyAsync(buffer.address, host.ctypes.data, host.nbytes, kind, self._stream))
-        return host
+        for name, each in self._inputs():
+            host = each.view(tuple(context.get_tensor_shape(name)))
+            checked(self._cuda.cudaMemcpyAsync(each.address, host.ctypes.data, host.nbytes, kind, self._stream))
 
-    def _fetch(self, name: str) -> NDArray[Any]:
-        buffer = self._buffers[name]
-        host = np.empty(tuple(self._context.get_tensor_shape(name)), buffer.dtype)
+    def _execute(self, context: Any) -> None:
+        if not context.execute_async_v3(int(self._stream)):
+            raise ModelError(f"'{self.name}' failed to run: {last_words(self._log)}")
+
+    def _copy_out(self, context: Any) -> None:
         kind = self._cuda.cudaMemcpyKind.cudaMemcpyDeviceToHost
-        checked(self._cuda.cudaMemcpyAsync(host.ctypes.data, buffer.address, host.nbytes, kind, self._stream))
-        return host
+        for name, each in self._outputs():
+            host = each.view(tuple(context.get_tensor_shape(name)))
+            checked(self._cuda.cudaMemcpyAsync(host.ctypes.data, each.address, host.nbytes, kind, self._stream))
+
+    def _record(self, batch: int) -> None:
+        """Record the second run of a batch as a CUDA graph for the third; one that comes once is not worth it.
+
+        A graph needs an execution context that nothing changes any more, not even the shape of its input, and that
+        has run once in that shape (NVIDIA's best practice: one context a graph, TensorRT's issue 3798). Engines with
+        loops or shapes that depend on data cannot be recorded: they go on as they are.
+        """
+        self._plain_runs[batch] += 1
+        if not self._may_record or self._plain_runs[batch] != 2:
+            return
+        try:
+            context = self._new_context(graphs=False)
+            self._connect(context)
+            self._shape_like(context, {name: each.view((batch, *each.shape[1:])) for name, each in self._inputs()})
+            self._enqueue(context)
+            checked(self._cuda.cudaStreamSynchronize(self._stream))
+            graph = capture(self._cuda, self._stream, lambda: self._enqueue(context))
+        except CapsedgeError:
+            self._may_record = False
+            self._log.errors.clear()
+            return
+        self._resources.callback(self._cuda.cudaGraphExecDestroy, graph)
+        self._graph_contexts.append(context)
+        self._graphs[batch] = graph
+        self._may_record = len(self._graphs) < MOST_GRAPHS
 
 
 def _provider(manifest: EngineManifest, trt: Any, device: Device) -> str:
@@ -140,7 +263,7 @@ def _deserialize(runtime: Any, content: bytes, log: Any, file: Path, manifest: E
     if engine is None:
         again = manifest.deferred or rebuild(manifest, device.target)
         raise ModelError(
-            f"'{file}' does not load on {device.name} ({device.target}): {_last_words(log)}; build it again for this "
+            f"'{file}' does not load on {device.name} ({device.target}): {last_words(log)}; build it again for this "
             f"GPU and this release with: {again}"
         )
     return engine
@@ -165,29 +288,3 @@ def _check_tensors(trt: Any, engine: Any, file: Path, manifest: EngineManifest) 
 def _unlike(file: Path, manifest: EngineManifest, reason: str) -> ModelError:
     again = manifest.deferred or rebuild(manifest)
     return ModelError(f"'{file}' is not the engine that its manifest describes: {reason}; build it with: {again}")
-
-
-def _context(engine: Any, file: Path) -> Any:
-    context = engine.create_execution_context()
-    if context is None:
-        raise ProviderError(f"'{file}' was loaded, but the GPU has no memory left to run it: free some and try again")
-    return context
-
-
-def _collecting_logger(trt: Any) -> Any:
-    """Make a logger that keeps TensorRT's errors for our own one-line errors instead of printing them."""
-
-    class Collector(trt.ILogger):  # type: ignore[misc]
-        def __init__(self) -> None:
-            trt.ILogger.__init__(self)
-            self.errors: list[str] = []
-
-        def log(self, severity: Any, message: str) -> None:
-            if severity <= trt.ILogger.ERROR:
-                self.errors.append(message)
-
-    return Collector()
-
-
-def _last_words(log: Any) -> str:
-    return f"TensorRT says: {' '.join(log.errors[-1].split())[:300]}" if log.errors else "TensorRT says nothing"

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from capsedge.contract import PRECISIONS, Precision
 from capsedge.errors import ModelError, WrongUse, nearest
 from capsedge.runtime.manifest import manifest_path
 
@@ -35,6 +36,20 @@ def find_model(model: str | Path | None = None) -> Path:
     if Path(model).exists() or manifest_path(Path(model)).exists():  # an engine that is not built yet has the latter
         return Path(model)
     raise WrongUse(f"there is no file and no built-in model '{model}'; {nearest(str(model), builtin)}")
+
+
+def in_precision(file: Path, precision: Precision) -> Path:
+    """Find the same model in another precision: `model.int8.onnx` beside `model.onnx`, as an export names them.
+
+    Raises:
+        ModelError: There is no such file.
+    """
+    stem = file.stem.removesuffix(next((f".{each}" for each in PRECISIONS if file.stem.endswith(f".{each}")), ""))
+    wanted = file.with_name(stem + ("" if precision == "fp32" else f".{precision}") + file.suffix)
+    if not wanted.is_file():
+        what = "the built-in model comes in fp32 only" if file.parent == BUILTIN else f"there is no '{wanted}'"
+        raise ModelError(f"{what}: capsedge export RUN --precision {precision} makes one of a run")
+    return wanted
 
 
 def title(file: Path) -> str:

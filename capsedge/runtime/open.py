@@ -2,21 +2,18 @@
 
 from pathlib import Path
 
-from capsedge.errors import ModelError, ProviderError, WrongUse
-from capsedge.runtime.engine import EngineSession
-from capsedge.runtime.manifest import cannot_run_here, manifest_path
+from capsedge.errors import ModelError, ProviderError
 from capsedge.runtime.ort import OrtSession
-from capsedge.runtime.providers import Provider
 from capsedge.runtime.session import Session
+from capsedge.runtime.settings import DEFAULTS, Settings
 
 
-def open_session(path: str | Path, *, provider: Provider | None = None, threads: int = 0) -> Session:
+def open_session(path: str | Path, settings: Settings = DEFAULTS) -> Session:
     """Load a model with the runtime that its file name asks for.
 
     Args:
         path: An `.onnx` file, a TensorRT `.engine`, or the folder of a run, which means its `model.onnx`.
-        provider: Where an ONNX file shall run, the CPU unless told. An engine runs on TensorRT only.
-        threads: Threads of ONNX Runtime on the CPU; 0 leaves the choice to it.
+        settings: Where it shall run and how. An engine runs on TensorRT only, and heeds `cuda_graph` alone.
 
     Raises:
         ModelError: The file is missing, damaged or of another kind.
@@ -24,13 +21,14 @@ def open_session(path: str | Path, *, provider: Provider | None = None, threads:
         MissingExtra: No ONNX Runtime is installed.
     """
     file = model_file(Path(path))
-    if threads < 0:
-        raise WrongUse(f"threads must be 0 (the runtime's choice) or more, {threads} was given")
     if file.suffix == ".engine":
-        if provider not in (None, "tensorrt"):
-            raise ProviderError(f"'{file}' is a TensorRT engine and cannot run on '{provider}': give the .onnx file")
-        return EngineSession(file)
-    return OrtSession(file, provider=provider or "cpu", threads=threads)
+        if settings.provider not in (None, "tensorrt", "tensorrt-rtx"):
+            wanted = f"cannot run on '{settings.provider}'"
+            raise ProviderError(f"'{file}' is a TensorRT engine and {wanted}: give the .onnx file")
+        from capsedge.runtime.engine import EngineSession  # `infer` with an ONNX file needs none of it
+
+        return EngineSession(file, settings)
+    return OrtSession(file, settings)
 
 
 def model_file(path: Path) -> Path:
@@ -43,8 +41,11 @@ def model_file(path: Path) -> Path:
     if not file.is_file():
         if file is not path:
             raise ModelError(f"the folder '{path}' holds no model.onnx: capsedge export {path}")
-        if file.suffix == ".engine" and manifest_path(file).is_file():  # its manifest says where to get it
-            raise ModelError(cannot_run_here(file))
+        if file.suffix == ".engine":
+            from capsedge.runtime.manifest import cannot_run_here, manifest_path
+
+            if manifest_path(file).is_file():  # its manifest says where to get it
+                raise ModelError(cannot_run_here(file))
         raise ModelError(f"there is no model at '{path}'")
     if file.suffix not in (".onnx", ".engine"):
         raise ModelError(f"'{path}' must be an .onnx file, an .engine file or the folder of a run")

@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
+from time import perf_counter_ns
 from typing import Protocol, Self
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from capsedge.contract import Contract
 from capsedge.errors import ModelError
 from capsedge.runtime.feeds import Arrays
+from capsedge.runtime.settings import DEFAULTS, Settings
 
 OUTPUTS = ("lengths", "poses", "reconstruction")
 
@@ -33,6 +35,21 @@ class Outputs:
     reconstruction: NDArray[np.float32] | None = None
 
 
+@dataclass(frozen=True)
+class Split:
+    """Where the time of one run went, in milliseconds.
+
+    Attributes:
+        copy_in_ms: From host memory to the device; None where there is no such copy, as on the CPU.
+        compute_ms: The network.
+        copy_out_ms: Back to host memory; None as above.
+    """
+
+    copy_in_ms: float | None
+    compute_ms: float
+    copy_out_ms: float | None
+
+
 class Session(Protocol):
     """A model in memory, on the hardware that runs it; a context manager that frees both.
 
@@ -42,6 +59,9 @@ class Session(Protocol):
         provider: Where it runs, asked of the runtime after loading, never assumed.
         contract: The model's promises, or None for somebody else's file.
         batch_limits: Smallest and largest batch, or None where any batch runs.
+        settings: What it was opened with; what they left open (`threads`, `io_binding`) is as it was chosen.
+        load_ms: Time of loading it, without the import of the runtime's library.
+        fell_back: Operators that run on the CPU though another provider was asked for (`Settings.allow_fallback`).
     """
 
     name: str
@@ -49,6 +69,9 @@ class Session(Protocol):
     provider: str
     contract: Contract | None
     batch_limits: tuple[int, int] | None
+    settings: Settings = DEFAULTS
+    load_ms: float | None = None
+    fell_back: tuple[str, ...] = ()
 
     @abstractmethod
     def feeds(self, batch: int) -> Arrays:
@@ -65,6 +88,16 @@ class Session(Protocol):
         Raises:
             ModelError: The model failed, mostly because the inputs do not fit it.
         """
+
+    def run_split(self, feeds: Arrays) -> Split:
+        """Run as `run_raw` does, and tell where the time went; where there are no copies, all of it is compute.
+
+        Raises:
+            ModelError: See `run_raw`.
+        """
+        start = perf_counter_ns()
+        self.run_raw(feeds)
+        return Split(None, (perf_counter_ns() - start) / 1e6, None)
 
     @abstractmethod
     def close(self) -> None:

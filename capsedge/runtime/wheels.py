@@ -1,35 +1,37 @@
 """ONNX Runtime as pip installed it: one of several wheels that share one import name, and two are one too many."""
 
-import contextlib
-from importlib import metadata
+import sys
+from pathlib import Path
 from typing import Any, Literal
 
 from capsedge.errors import ProviderError
 from capsedge.runtime.loading import load
 
-# Each of these installs the import name onnxruntime, over the others' files.
-WHEELS = (
-    "onnxruntime",
-    "onnxruntime-gpu",
-    "onnxruntime-directml",
-    "onnxruntime-openvino",
-    "onnxruntime-qnn",
-    "onnxruntime-rocm",
-    "onnxruntime-training",
-)
-
 
 def installed_wheels() -> dict[str, str]:
     """Find which wheels of ONNX Runtime are installed: their versions by their names.
 
-    `importlib.metadata.packages_distributions` would find any, but reads the file list of every package: 0.1 s,
-    a fifth of what `capsedge infer` takes.
+    The package index has some twenty of them: `onnxruntime`, `onnxruntime-gpu`, `-directml`, `-openvino`, `-trt-rtx`,
+    `-migraphx`, `-rocm`, `-windowsml`, `-silicon` and others. Their names all start with it, and so do those of its
+    add-ons, such as `onnxruntime-genai` and the plugins, which only their lists of files tell apart.
+    `importlib.metadata.packages_distributions` would read the list of every package: 0.1 s, a fifth of what
+    `capsedge infer` takes.
     """
-    found = {}
-    for wheel in WHEELS:
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            found[wheel] = metadata.version(wheel)
-    return found
+    found: dict[str, str] = {}
+    for folder in dict.fromkeys(sys.path):
+        for info in sorted(Path(folder).glob("onnxruntime*.dist-info")):
+            name, _, version = info.name.removesuffix(".dist-info").partition("-")
+            if _brings_the_module(info):
+                found.setdefault(name.replace("_", "-"), version)
+    return dict(sorted(found.items()))
+
+
+def _brings_the_module(info: Path) -> bool:
+    try:
+        files = (info / "RECORD").read_text(encoding="utf-8")
+    except OSError:  # not installed by pip: nothing tells what it brings
+        return True
+    return "\nonnxruntime/__init__.py," in f"\n{files}"
 
 
 def wheels_text() -> str:

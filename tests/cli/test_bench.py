@@ -3,52 +3,134 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.cli.conftest import Edge
+from tests.in_process import Capsedge, in_this_process
+
+FEW = ("--runs", "16", "--threads", "1", "--quick")
 
 
-def test_models_are_timed_side_by_side(edge: Edge, models: Path) -> None:
-    done = edge("bench", "fashion-mnist", models / "foreign.onnx", "--runs", "64")
+@pytest.fixture
+def capsedge(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Capsedge:
+    monkeypatch.setenv("COLUMNS", "200")
+    return in_this_process(capsys, monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def report(edge: Edge, models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report of two models, as JSON; made in a process of its own, where what it loads can be seen."""
+    file = tmp_path_factory.mktemp("reports") / "report.json"
+    done = edge("bench", "fashion-mnist", models / "good.onnx", *FEW, "--output", file)
+    assert done.returncode == 0, done.stderr
+    assert {"torch", "onnx", "matplotlib"}.isdisjoint(done.args)
+    header, first, second = [
+        line for line in done.stdout.split("where the time goes")[0].splitlines() if line.strip(" ─")
+    ]
+    assert header.split()[:3] == ["model", "p50", "ms"]
+    assert first.split()[0] == "fashion-mnist"
+    assert second.split()[0] == str(models / "good.onnx")
+    assert "single-stream, batch 1: 16 runs of each in" in done.stderr
+    assert "quick" in done.stderr
+    assert "p99 needs 662 runs" in done.stderr
+    assert done.stderr.splitlines()[-1] == f"report: {file}"
+    return file
+
+
+def test_a_report_holds_every_run_of_every_model(report: Path) -> None:
+    content = json.loads(report.read_bytes())
+    (group,) = content["groups"]
+
+    assert (content["kind"], content["schema"]) == ("capsedge bench", 1)
+    assert content["command"][:4] == ["capsedge", "bench", "fashion-mnist", content["command"][3]]
+    assert content["command"][4:] == ["--runs", "16", "--quick", "--threads", "1"]
+    assert [case["label"] for case in group["cases"]] == ["fashion-mnist", content["command"][3]]
+    assert [sum(len(turn) for turn in case["samples_ms"]) for case in group["cases"]] == [16, 16]
+    assert group["cases"][0]["settings"]["threads"] == 1
+    assert group["cases"][0]["energy_mj"] == group["before"]["gpu_mhz"] == "unavailable"
+
+
+def test_a_report_of_before_is_shown_and_written_in_other_formats(
+    report: Path, capsedge: Capsedge, tmp_path: Path
+) -> None:
+    outputs = [word for kind in ("csv", "md", "json") for word in ("--output", str(tmp_path / f"r.{kind}"))]
+    done = capsedge("bench", "--from", str(report), *outputs)
 
     assert done.returncode == 0
-    header, first, second = [line for line in done.stdout.splitlines() if line.strip(" ─")]
-    assert header.split()[:3] == ["model", "p50", "ms"]
-    assert first.split()[:3] == ["fashion-mnist", "(built", "in)"]
-    assert second.split()[0] == str(models / "foreign.onnx")
-    assert "on CPU, batch 1, 64 runs of each in 8 rounds" in done.stderr
-    assert "note: p99 needs 662 runs; 64 were made (see --runs)" in done.stderr
-    assert {"torch", "onnx", "PIL"}.isdisjoint(done.args)
+    assert "fashion-mnist" in done.stdout
+    assert (tmp_path / "r.json").read_bytes() == report.read_bytes()
+    assert (tmp_path / "r.csv").read_text().count("\n") == 3
+    assert "| fashion-mnist |" in (tmp_path / "r.md").read_text()
 
 
-def test_without_a_model_the_built_in_one_is_timed(edge: Edge) -> None:
-    done = edge("bench", "--seconds", "0.05", "--batch", "4", "--threads", "1", "--json")
+def test_json_is_the_report_and_nothing_else(report: Path, capsedge: Capsedge) -> None:
+    done = capsedge("bench", "--from", str(report), "--json")
 
-    report = json.loads(done.stdout)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert (report["batch"], report["threads"]) == (4, 1)
-    assert [model["model"] for model in report["models"]] == ["fashion-mnist (built in)"]
-    assert report["models"][0]["samples_ms"] is None
-    assert report["machine"]["cpu"]
+    assert json.loads(done.stdout) == json.loads(report.read_bytes())
+    assert done.stderr == ""
 
 
-def test_every_run_is_kept_on_demand(edge: Edge, models: Path) -> None:
-    done = edge("bench", models / "good.onnx", "--runs", "10", "--samples", "--json")
+def test_the_same_measurement_is_no_regression(report: Path, capsedge: Capsedge) -> None:
+    done = capsedge("bench", "--from", str(report), "--baseline", str(report))
 
-    (model,) = json.loads(done.stdout)["models"]
-    assert len(model["samples_ms"]) == model["runs"] == 10
-    assert model["p50_ms"] is None
+    assert done.returncode == 0
+    assert "1.00" in done.stdout.rpartition("x baseline")[2]
 
 
-def test_a_model_that_does_not_take_the_batch_is_one_line(edge: Edge, models: Path) -> None:
-    done = edge("bench", models / "batch-of-2.onnx")
+def test_a_slower_model_sets_the_exit_code(report: Path, capsedge: Capsedge, tmp_path: Path) -> None:
+    content = json.loads(report.read_bytes())
+    case = content["groups"][0]["cases"][1]
+    case["samples_ms"] = [[sample / 1000 for sample in turn] for turn in case["samples_ms"]]
+    (tmp_path / "fast.json").write_text(json.dumps(content))
+
+    done = capsedge("bench", "--from", str(report), "--baseline", str(tmp_path / "fast.json"), "--json")
+
+    # Two rounds are too few for an interval, and without one nothing is called slower.
+    rows = json.loads(done.stdout)["comparison"]["rows"]
+    assert [row["ratio"] > 100 for row in rows] == [False, True]
+    assert [row["regressed"] for row in rows] == [False, done.returncode == 1]
+
+
+def test_a_sweep_that_was_cut_off_goes_on_from_its_file(models: Path, capsedge: Capsedge, tmp_path: Path) -> None:
+    file = tmp_path / "sweep.json"
+    words = ("bench", str(models / "good.onnx"), *FEW, "--sweep", "batch=1,2", "--output", str(file))
+    assert capsedge(*words).returncode == 0
+    whole = json.loads(file.read_bytes())
+    assert [group["batch"] for group in whole["groups"]] == [1, 2]
+    file.write_text(json.dumps(whole | {"groups": whole["groups"][:1]}))
+
+    done = capsedge(*words)
+
+    again = json.loads(file.read_bytes())
+    assert f"going on with '{file}': 1 of 2 batches were measured before" in done.stderr
+    assert again["groups"][0] == whole["groups"][0]
+    assert again["groups"][1]["batch"] == 2
+    assert again["groups"][1] != whole["groups"][1]
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["gone.onnx"], "there is no file and no built-in model 'gone.onnx'"),
+        (["--output", "report.txt"], "a report is written as .json, .csv, .md, .html, 'report.txt' was given"),
+        (["--max-regression", "much"], "a regression is a percentage"),
+        (["--from", "report.json", "fashion-mnist"], "--from shows a report as it is: give it without models"),
+        (["--batch", "2", "--sweep", "batch=1,2"], "--batch and --sweep batch=... were both given: choose one"),
+        (["--sweep", "speed=1"], "there is no sweep over 'speed'"),
+    ],
+)
+def test_wrong_use_is_one_line_before_anything_is_measured(words: list[str], line: str, capsedge: Capsedge) -> None:
+    done = capsedge("bench", *words)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"capsedge: {line}")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_model_that_does_not_take_the_batch_is_one_line(models: Path, capsedge: Capsedge) -> None:
+    done = capsedge("bench", str(models / "batch-of-2.onnx"))
 
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
-        f"capsedge: '{models / 'batch-of-2.onnx'}' takes batches of 2, 1 was given: choose --batch 2"
+        f"capsedge: '{models / 'batch-of-2.onnx'}' takes batches of 2, 1 was given: choose --batch 2\n"
     )
-
-
-def test_a_missing_model_is_wrong_use(edge: Edge) -> None:
-    done = edge("bench", "gone.onnx")
-
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "capsedge: there is no file and no built-in model 'gone.onnx'; there are: fashion-mnist"

@@ -2,15 +2,32 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from capsedge.runtime import models as builtin
 from tests.cli.conftest import Edge
+from tests.in_process import Capsedge, in_this_process
 from tests.runtime.capsule_model import CLASSES, evaluate, images
+
+said_here = pytest.fixture(in_this_process)
+
+
+@pytest.fixture
+def capsedge(
+    said_here: Capsedge, good: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Capsedge:
+    """`capsedge` in this process, with a small model in the built-in one's place."""
+    place = tmp_path_factory.mktemp("builtin")
+    shutil.copy(good, place / "fashion-mnist.onnx")
+    monkeypatch.setattr(builtin, "BUILTIN", place)
+    return said_here
 
 
 @pytest.fixture(scope="module")
@@ -32,25 +49,29 @@ def test_a_folder_becomes_a_table_and_stderr_names_the_model_and_the_next_comman
     assert {"torch", "onnx", "lightning_fabric"}.isdisjoint(done.args)
 
 
-def test_json_is_one_line_an_image_and_carries_the_models_numbers(edge: Edge, photos: Path, good: Path) -> None:
+def test_json_is_one_line_an_image_and_carries_the_models_numbers(
+    capsedge: Capsedge, photos: Path, good: Path
+) -> None:
     lengths, _ = evaluate(good, images(3, seed=3))
 
-    done = edge("infer", photos, "--model", good, "--json", "--top", "3", "--batch", "2")
+    done = capsedge("infer", str(photos), "--model", str(good), "--json", "--top", "3", "--batch", "2")
 
     answers = [json.loads(line) for line in done.stdout.splitlines()]
-    assert (done.returncode, done.stderr) == (0, f"model: {good}")
+    assert (done.returncode, done.stderr) == (0, f"model: {good}\n")
     assert [answer["class"] for answer in answers] == [CLASSES[index] for index in lengths.argmax(axis=1)]
     assert [answer["length"] for answer in answers] == pytest.approx(lengths.max(axis=1).tolist(), abs=1e-5)
     assert [len(answer["next_best"]) for answer in answers] == [2, 2, 2]
+    assert all(set(answer) == {"path", "class", "length", "next_best"} for answer in answers)
 
 
 def test_a_broken_image_is_told_the_others_are_done_and_the_exit_code_is_1(
-    edge: Edge, photos: Path, tmp_path: Path
+    capsedge: Capsedge, photos: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "broken.png").write_text("no image")
+    paths = str(tmp_path / "broken.png"), str(photos / "b.png")
 
-    table = edge("infer", tmp_path / "broken.png", photos / "b.png")
-    lines = edge("infer", tmp_path / "broken.png", photos / "b.png", "--json")
+    table = capsedge("infer", *paths)
+    lines = capsedge("infer", *paths, "--json")
 
     assert (table.returncode, lines.returncode) == (1, 1)
     assert "b.png" in table.stdout
@@ -61,38 +82,113 @@ def test_a_broken_image_is_told_the_others_are_done_and_the_exit_code_is_1(
     assert table.stderr.splitlines()[-1] == lines.stderr.splitlines()[-1] == last
 
 
-def test_an_image_can_come_through_a_pipe(edge: Edge, photos: Path) -> None:
-    done = edge("infer", "-", "--json", stdin=(photos / "b.png").read_bytes())
+def test_an_image_and_a_list_can_come_through_a_pipe(edge: Edge, photos: Path) -> None:
+    image = edge("infer", "-", "--json", stdin=(photos / "b.png").read_bytes())
+    listed = edge("infer", "--list", "-", "--json", stdin=f"{photos / 'c.png'}\0{photos / 'gone.png'}\0".encode())
 
-    assert done.returncode == 0
-    assert json.loads(done.stdout)["path"] == "-"
+    assert (image.returncode, listed.returncode) == (0, 1)
+    assert json.loads(image.stdout)["path"] == "-"
+    answer, broken = (json.loads(line) for line in listed.stdout.splitlines())
+    assert answer["path"] == str(photos / "c.png")
+    assert broken == {"path": str(photos / "gone.png"), "error": f"there is no image '{photos / 'gone.png'}'"}
 
 
-def test_the_progress_bar_of_a_terminal_leaves_stdout_to_the_answers(photos: Path, good: Path) -> None:
-    """`capsedge infer photos --json > answers.jsonl` on a terminal: stderr is one, stdout is none."""
+def test_a_glob_an_archive_and_a_list_give_the_same_answers_as_the_folder(
+    capsedge: Capsedge, photos: Path, tmp_path: Path
+) -> None:
+    files = sorted(photos.iterdir())
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        for file in files:
+            archive.write(file, file.name)
+    (tmp_path / "list.txt").write_text("\n".join(map(str, files)))
+
+    def answers(*arguments: str) -> list[dict[str, object]]:
+        done = capsedge("infer", *arguments, "--json")
+        assert done.returncode == 0
+        return [
+            {**json.loads(line), "path": Path(json.loads(line)["path"]).name} for line in done.stdout.splitlines()
+        ]
+
+    expected = answers(str(photos))
+    assert [answer["path"] for answer in expected] == ["a[red].png", "b.png", "c.png"]
+    assert answers(str(photos.parent / photos.name[:-1]) + "?/**") == expected
+    assert answers(str(tmp_path / "set.zip")) == expected
+    assert answers("--list", str(tmp_path / "list.txt")) == expected
+
+
+def test_with_a_threshold_that_none_reaches_there_is_no_class(capsedge: Capsedge, photos: Path) -> None:
+    done = capsedge("infer", str(photos / "b.png"), "--threshold", "1", "--json")
+    table = capsedge("infer", str(photos / "b.png"), "--threshold", "1")
+
+    answer = json.loads(done.stdout)
+    assert (done.returncode, answer["class"]) == (0, None)
+    assert answer["length"] == answer["next_best"][0]["length"] < 1
+    assert table.stdout.splitlines()[-1].split()[1:3] == ["-", "-"]
+
+
+def test_pictures_are_drawn_and_named_in_the_answers(capsedge: Capsedge, photos: Path, tmp_path: Path) -> None:
+    done = capsedge("infer", str(photos), "--json", "--visualize", str(tmp_path / "seen"))
+    one = capsedge("infer", str(photos / "b.png"), "--visualize", str(tmp_path / "one.png"))
+
+    drawn = [json.loads(line)["picture"] for line in done.stdout.splitlines()]
+    assert drawn == [
+        str(tmp_path / "seen" / f"0000{number}-{stem}.png") for number, stem in enumerate(("a_red", "b", "c"), 1)
+    ]
+    assert one.stderr.splitlines()[1] == f"drawn: {tmp_path / 'one.png'}"
+    with Image.open(tmp_path / "one.png") as alone, Image.open(drawn[1]) as among:
+        assert alone.tobytes() == among.tobytes()
+
+
+def test_inverting_is_said_in_the_answer(capsedge: Capsedge, photos: Path) -> None:
+    done = capsedge("infer", str(photos / "b.png"), "--invert", "yes", "--json")
+    assert json.loads(done.stdout)["inverted"] is True
+
+
+def test_many_images_are_summed_up(capsedge: Capsedge, photos: Path) -> None:
+    done = capsedge("infer", *[str(photos)] * 8)
+    assert done.stderr.splitlines()[1].startswith("24 images: ")
+    assert len(done.stdout.splitlines()) == 2 + 24
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_the_progress_bar_of_a_terminal_leaves_stdout_to_the_answers(photos: Path, good: Path, as_json: bool) -> None:
+    """`capsedge infer photos > answers` on a terminal: stderr is one, stdout is none."""
+    done, drawn = on_a_terminal(["infer", str(photos), "--model", str(good), *(["--json"] if as_json else [])])
+
+    for file in sorted(photos.iterdir()):
+        assert str(file) in done.stdout.decode()
+    assert "classifying" in drawn
+    assert "b.png" not in drawn
+
+
+def on_a_terminal(arguments: list[str]) -> tuple[subprocess.CompletedProcess[bytes], str]:
+    """What was written to stdout, and what a terminal on stderr showed."""
     pty = pytest.importorskip("pty")
     terminal, end = pty.openpty()
     done = subprocess.run(
-        [sys.executable, "-m", "capsedge", "infer", str(photos), "--model", str(good), "--json"],
-        stdout=subprocess.PIPE,
-        stderr=end,
-        check=True,
+        [sys.executable, "-m", "capsedge", *arguments], stdout=subprocess.PIPE, stderr=end, check=True
     )
     os.close(end)
     drawn = os.read(terminal, 100_000).decode()
     os.close(terminal)
-
-    answered = [json.loads(line)["path"] for line in done.stdout.splitlines()]
-    assert answered == [str(file) for file in sorted(photos.iterdir())]
-    assert "classifying" in drawn
-    assert '"path"' not in drawn
+    return done, drawn
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "line"),
     [
+        ([], 2, "capsedge: name an image, a folder, a glob in quotes"),
         (["gone.png"], 2, "capsedge: there is no image file or folder 'gone.png'"),
+        (["gone/*.png"], 2, "capsedge: nothing matches 'gone/*.png'"),
         (["{empty}"], 2, "capsedge: the folder '{empty}' holds no images ("),
+        (["--list", "gone.txt"], 2, "capsedge: --list wants a file with a path on each line, or -: 'gone.txt'"),
+        (["-", "--list", "-"], 2, "capsedge: standard input cannot be both"),
+        (
+            ["{photo}", "{photo}", "--visualize", "x.png"],
+            2,
+            "capsedge: 'x.png' is one file, and there may be several",
+        ),
+        (["{photo}", "--visualize", "{photo}"], 2, "capsedge: '{photo}' is there and no picture of capsedge infer"),
         (
             ["{photo}", "--model", "fashion-mnits"],
             2,
@@ -108,14 +204,16 @@ def test_the_progress_bar_of_a_terminal_leaves_stdout_to_the_answers(photos: Pat
         (["{photo}", "--provider", "cuda"], 1, "capsedge: 'cuda' was asked for, but"),
         (["{photo}", "--provider", "gpu"], 2, "capsedge: Invalid value for '--provider': "),
         (["{photo}", "--top", "0"], 2, "capsedge: Invalid value for '--top'"),
+        (["{photo}", "--threshold", "1.5"], 2, "capsedge: Invalid value for '--threshold'"),
+        (["{photo}", "--invert", "maybe"], 2, "capsedge: Invalid value for '--invert'"),
     ],
 )
 def test_what_cannot_be_done_is_one_line_and_an_exit_code(
-    edge: Edge, photos: Path, models: Path, tmp_path: Path, arguments: list[str], code: int, line: str
+    capsedge: Capsedge, photos: Path, models: Path, tmp_path: Path, arguments: list[str], code: int, line: str
 ) -> None:
     places = {"photo": photos / "b.png", "models": models, "empty": tmp_path}
 
-    done = edge("infer", *(argument.format(**places) for argument in arguments))
+    done = capsedge("infer", *(argument.format(**places) for argument in arguments))
 
     assert (done.returncode, done.stdout) == (code, "")
     said = [text for text in done.stderr.splitlines() if not text.startswith("model: ")]
@@ -123,9 +221,9 @@ def test_what_cannot_be_done_is_one_line_and_an_exit_code(
     assert said[0].startswith(line.format(**places))
 
 
-def test_a_single_broken_image_is_one_line_with_its_reason(edge: Edge, tmp_path: Path) -> None:
+def test_a_single_broken_image_is_one_line_with_its_reason(capsedge: Capsedge, tmp_path: Path) -> None:
     (tmp_path / "text.png").write_text("not an image")
-    done = edge("infer", tmp_path / "text.png")
+    done = capsedge("infer", str(tmp_path / "text.png"))
 
     assert (done.returncode, done.stdout) == (1, "")
     model, reason = done.stderr.splitlines()

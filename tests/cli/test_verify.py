@@ -3,9 +3,14 @@
 import json
 from pathlib import Path
 
+import onnxruntime
 import pytest
 
+from capsedge.runtime import placement
 from tests.cli.conftest import Edge
+from tests.in_process import Capsedge, in_this_process
+
+capsedge = pytest.fixture(in_this_process)
 
 
 def test_a_whole_model_is_accepted_in_one_line(edge: Edge) -> None:
@@ -43,3 +48,26 @@ def test_a_model_that_is_not_as_exported_fails_in_one_line(edge: Edge, models: P
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith(f"capsedge: '{models / file}{line}")
     assert "\n" not in done.stderr
+
+
+@pytest.mark.skipif(
+    "AzureExecutionProvider" not in onnxruntime.get_available_providers(), reason="this wheel has no second provider"
+)
+def test_what_the_provider_cannot_run_is_an_error_or_named(
+    capsedge: Capsedge, good: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The Azure provider, which starts and runs no node, stands for a GPU."""
+    monkeypatch.setitem(placement.ORT_NAMES, "cuda", "AzureExecutionProvider")
+    refused = capsedge("verify", str(good), "--provider", "cuda")
+    allowed = capsedge("verify", str(good), "--provider", "cuda", "--allow-fallback", "--json")
+
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert " nodes of '" in refused.stderr
+    assert "would run on the CPU" in refused.stderr
+    assert "--allow-fallback" in refused.stderr
+    assert allowed.returncode == 0
+    if not hasattr(onnxruntime.InferenceSession, "get_provider_graph_assignment_info"):
+        assert "does not tell which nodes run there" in json.loads(allowed.stdout)["provider"]
+        return
+    assert json.loads(allowed.stdout)["provider"] == "CPUExecutionProvider"
+    assert "on the CPU, because 'cuda' cannot run them: Add, Cast, Conv, " in allowed.stderr

@@ -193,7 +193,9 @@ def test_an_archive_with_a_wrong_byte_anywhere_is_damaged(tmp_path: Path, cifar_
 
 
 # Named, because a gzip header holds the time, and two processes of pytest must collect the same tests.
-@pytest.mark.parametrize("content", [b"hello", gzip.compress(b"hello"), os.urandom(5000)], ids=["text", "gzip", "noise"])
+@pytest.mark.parametrize(
+    "content", [b"hello", gzip.compress(b"hello"), os.urandom(5000)], ids=["text", "gzip", "noise"]
+)
 def test_an_archive_of_something_else_is_damaged(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "cifar-10-python.tar.gz").write_bytes(content)
     with pytest.raises(DataError, match=r"cifar-10-python\.tar\.gz' (is a damaged archive|has no file)"):

@@ -12,8 +12,11 @@ import numpy as np
 import pytest
 
 from capsedge.contract import Contract
-from capsedge.errors import ModelError, ProviderError
+from capsedge.errors import ModelError, ProviderError, WrongUse
+from capsedge.runtime.engine import MOST_GRAPHS, EngineSession
 from capsedge.runtime.open import open_session
+from capsedge.runtime.settings import Settings
+from capsedge.runtime.trt_log import layer_profiler
 from capsedge.runtime.verify import verify
 from tests.runtime.capsule_model import evaluate, images
 from tests.runtime.engines import DEFERRED, RTX, Build, Install, build, contract, install
@@ -36,7 +39,7 @@ def test_an_engine_runs_with_the_names_of_every_release(
 
     np.testing.assert_array_equal(outputs.lengths, lengths)
     np.testing.assert_array_equal(outputs.poses, poses)
-    assert cuda.memory == {}
+    assert cuda.memory == cuda.pinned == {}
 
 
 def test_the_input_is_copied_before_the_run_and_the_outputs_after_it(build: Build, install: Install) -> None:
@@ -47,6 +50,168 @@ def test_the_input_is_copied_before_the_run_and_the_outputs_after_it(build: Buil
 
     run = cuda.calls[: cuda.calls.index("cudaStreamSynchronize") + 1]
     assert run == ["cudaMemcpyAsync 1", "execute", "cudaMemcpyAsync 2", "cudaMemcpyAsync 2", "cudaStreamSynchronize"]
+
+
+CLASSIC = [release for release in RELEASES if release != RTX]
+
+
+@pytest.mark.parametrize("release", CLASSIC)
+def test_a_batch_that_comes_again_runs_as_one_cuda_graph_with_the_same_results(
+    release: str, good: Path, build: Build, install: Install
+) -> None:
+    cuda = install(release)
+    with open_session(build(release)) as session:
+        for seed, count in enumerate([2, 3, 2, 3, 2, 3, 1, 2]):
+            cuda.calls.clear()
+            outputs = session.run(images(count, seed=seed))
+            lengths, poses = evaluate(good, images(count, seed=seed))
+            np.testing.assert_array_equal(outputs.lengths, lengths)
+            np.testing.assert_array_equal(outputs.poses, poses)
+            replayed = cuda.calls == ["cudaGraphLaunch", "cudaStreamSynchronize"]
+            assert replayed == (seed in (4, 5, 7))  # the third run of a batch, and those after it
+        assert len(cuda.executables) == 2
+
+    assert (cuda.executables, cuda.graphs, cuda.memory, cuda.pinned) == ({}, set(), {}, {})
+
+
+def test_no_more_graphs_are_recorded_than_there_is_memory_set_aside_for(build: Build, install: Install) -> None:
+    cuda = install("tensorrt-11.4.0")
+    with open_session(build("tensorrt-11.4.0")) as session:
+        for count in range(1, MOST_GRAPHS + 4):
+            for _ in range(2):
+                session.run(images(count))
+        assert len(cuda.executables) == MOST_GRAPHS
+
+
+def test_no_graph_is_recorded_where_the_settings_forbid_it(build: Build, install: Install) -> None:
+    cuda = install("tensorrt-11.4.0")
+    with open_session(build("tensorrt-11.4.0"), Settings(cuda_graph=False)) as session:
+        for _ in range(3):
+            session.run(images(1))
+        assert session.settings == Settings(cuda_graph=False)
+    assert "cudaStreamBeginCapture" not in cuda.calls
+
+
+@pytest.mark.parametrize(
+    "fails",
+    [
+        {"records": False},
+        {"fail": "cudaStreamBeginCapture"},
+        {"fail": "cudaStreamEndCapture"},
+        {"fail": "cudaGraphInstantiate"},
+    ],
+    ids=str,
+)
+def test_an_engine_that_cannot_be_recorded_goes_on_as_it_is(
+    fails: dict[str, Any], good: Path, build: Build, install: Install
+) -> None:
+    cuda = install("tensorrt-10.3.0", **fails)
+    with open_session(build("tensorrt-10.3.0")) as session:
+        for seed, count in enumerate([2, 2, 2, 3, 3, 3]):
+            lengths, _ = evaluate(good, images(count, seed=seed))
+            np.testing.assert_array_equal(session.run(images(count, seed=seed)).lengths, lengths)
+
+    assert cuda.calls.count("cudaStreamBeginCapture") == 1  # it was tried once, and for no other batch again
+    assert (cuda.executables, cuda.recording, cuda.memory, cuda.pinned) == ({}, None, {}, {})
+    assert "cudaGraphLaunch" not in cuda.calls
+
+
+@pytest.mark.parametrize(("graphs", "strategy"), [(True, 1), (False, 0)])
+def test_tensorrt_rtx_records_graphs_itself_if_it_is_told_to(
+    graphs: bool, strategy: int, build: Build, install: Install
+) -> None:
+    cuda = install(RTX)
+    with open_session(build(), Settings(cuda_graph=graphs)) as session:
+        for _ in range(3):
+            session.run(images(1))
+
+    assert sys.modules["tensorrt_rtx"].contexts == [strategy]
+    assert "cudaStreamBeginCapture" not in cuda.calls
+
+
+def test_kernels_that_tensorrt_rtx_compiled_are_there_at_the_next_start(build: Build, install: Install) -> None:
+    install(RTX)
+    file = build()
+    open_session(file).close()
+    kernels = file.with_name("model.engine.kernels")
+    assert kernels.read_bytes() == b"compiled kernels"
+    written = kernels.stat().st_ino
+
+    open_session(file).close()
+    assert sys.modules["tensorrt_rtx"].loaded_kernels == [b"compiled kernels"]
+    assert kernels.stat().st_ino == written  # nothing new, nothing written
+
+    install(RTX, kernels=b"for another GPU")
+    open_session(file).close()
+    assert kernels.read_bytes() == b"for another GPU"
+
+
+def test_a_folder_that_cannot_be_written_costs_the_kernels_and_nothing_else(build: Build, install: Install) -> None:
+    install(RTX)
+    file = build()
+    file.with_name("model.engine.kernels").mkdir()  # neither read nor written
+    with open_session(file) as session:
+        session.run(images(1))
+
+
+def test_classic_tensorrt_leaves_nothing_beside_the_engine(build: Build, install: Install) -> None:
+    install("tensorrt-11.4.0")
+    file = build("tensorrt-11.4.0")
+    open_session(file).close()
+    assert sorted(each.name for each in file.parent.iterdir()) == ["model.engine", "model.engine.json"]
+
+
+def test_outputs_stay_what_they_were_when_the_engine_runs_again(build: Build, install: Install) -> None:
+    install()
+    with open_session(build()) as session:
+        first = session.run(images(2, seed=1))
+        kept = first.lengths.copy()
+        session.run(images(2, seed=2))
+    np.testing.assert_array_equal(first.lengths, kept)
+
+
+def test_inputs_may_lie_in_memory_in_any_order(good: Path, build: Build, install: Install) -> None:
+    install()
+    batch = images(4)[::2]
+    with open_session(build()) as session:
+        np.testing.assert_array_equal(session.run(batch).lengths, evaluate(good, batch.copy())[0])
+
+
+def test_the_parts_of_a_run_are_timed_by_events_between_them(build: Build, install: Install) -> None:
+    """The clock of the stand-ins counts calls: an event and one copy in, an event and the run, two copies out."""
+    cuda = install("tensorrt-11.4.0")
+    with open_session(build("tensorrt-11.4.0")) as session:
+        for _ in range(3):
+            session.run(images(1))  # recorded, and yet the parts are apart
+        split = session.run_split(session.feeds(2))
+        assert session.load_ms is not None
+
+    assert (split.copy_in_ms, split.compute_ms, split.copy_out_ms) == (2, 2, 3)
+    assert session.load_ms > 0
+    assert cuda.events == {}
+
+
+@pytest.mark.parametrize("release", ["tensorrt-10.3.0", RTX])
+def test_the_time_of_each_layer_is_the_mean_of_the_measured_runs(
+    release: str, good: Path, build: Build, install: Install
+) -> None:
+    """In run n of the stand-ins conv1 takes 2.5 n in two parts, and classes n; the first run is not measured."""
+    install(release)
+    with open_session(build(release)) as session:
+        assert isinstance(session, EngineSession)
+        session.run(images(1))
+        times = session.layer_times(session.feeds(3), runs=3)
+        np.testing.assert_array_equal(session.run(images(2)).lengths, evaluate(good, images(2))[0])
+
+    assert times == [("conv1", 2.5 * (2 + 3 + 4) / 3), ("classes", 3.0)]
+
+
+def test_layers_are_timed_in_one_run_or_more(build: Build, install: Install) -> None:
+    install()
+    with open_session(build()) as session:
+        assert isinstance(session, EngineSession)
+        with pytest.raises(WrongUse, match="runs must be 1 or more, 0 was given"):
+            session.layer_times(session.feeds(1), runs=0)
 
 
 def test_the_golden_sample_of_an_engine_is_replayed(build: Build, install: Install) -> None:
@@ -64,7 +229,7 @@ def test_closing_twice_frees_once(build: Build, install: Install) -> None:
     session.close()
     session.close()
 
-    assert cuda.calls.count("cudaFree") == 3
+    assert cuda.calls.count("cudaFree") == cuda.calls.count("cudaFreeHost") == 3
     assert cuda.calls.count("cudaStreamDestroy") == 1
 
 
@@ -187,7 +352,21 @@ def test_the_real_cuda_runtime_takes_what_the_engine_gives_it() -> None:
     host = np.zeros(4, np.uint8)
     stream = cuda.cudaStreamCreate()[1] or cuda.cudaStream_t(0)
 
+    graph, executable, event = cuda.cudaGraph_t(0), cuda.cudaGraphExec_t(0), cuda.cudaEvent_t(0)
     answers = [
+        cuda.cudaStreamBeginCapture(stream, cuda.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal),
+        cuda.cudaStreamEndCapture(stream),
+        cuda.cudaGraphInstantiate(graph, 0),
+        cuda.cudaGraphLaunch(executable, stream),
+        cuda.cudaGraphDestroy(graph),
+        cuda.cudaGraphExecDestroy(executable),
+        cuda.cudaEventCreate(),
+        cuda.cudaEventRecord(event, stream),
+        cuda.cudaEventElapsedTime(event, event),
+        cuda.cudaEventDestroy(event),
+        cuda.cudaMallocHost(0),
+        cuda.cudaFreeHost(0),
+        cuda.cudaGetLastError(),
         cuda.cudaMemcpyAsync(0, host.ctypes.data, 0, kind.cudaMemcpyHostToDevice, stream),
         cuda.cudaMemcpyAsync(host.ctypes.data, 0, 0, kind.cudaMemcpyDeviceToHost, stream),
         cuda.cudaStreamSynchronize(stream),
@@ -220,6 +399,7 @@ def test_the_real_tensorrt_maps_its_types_and_severities_as_the_engine_expects()
     real = pytest.importorskip("tensorrt_rtx")
 
     assert issubclass(real.Logger, real.ILogger)
+    assert layer_profiler(real).times_ms == {}  # a class of ours that the library takes as a profiler
     assert real.nptype(real.DataType.UINT8) is np.uint8
     assert real.nptype(real.DataType.FLOAT) is np.float32
     assert real.ILogger.ERROR <= real.ILogger.WARNING

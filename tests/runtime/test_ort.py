@@ -3,14 +3,20 @@
 import warnings
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 
+from capsedge.contract import contract_of
 from capsedge.errors import ModelError
+from capsedge.onnx_file import read_onnx_file
+from capsedge.runtime import ort as ort_module
 from capsedge.runtime.open import open_session
+from capsedge.runtime.settings import Settings
+from tests.runtime.capsule_model import save_with
 
 
 def identity(file: Path, kind: int, shape: tuple[str | int, ...]) -> Path:
@@ -100,22 +106,58 @@ def test_inputs_that_do_not_fit_fail_in_one_line(good: Path) -> None:
         session.run_raw({"image": np.zeros((1, 3, 3, 1), np.uint8)})
 
 
-def test_the_number_of_threads_reaches_onnxruntime(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_spinning_and_graph_level_reach_onnxruntime(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import onnxruntime
 
     asked = []
     real = onnxruntime.InferenceSession
 
     def opened(path: str, options: onnxruntime.SessionOptions, **rest: object) -> object:
-        asked.append((options.intra_op_num_threads, options.graph_optimization_level))
+        spinning = options.get_session_config_entry("session.intra_op.allow_spinning")
+        asked.append((options.intra_op_num_threads, options.graph_optimization_level, spinning))
         return real(path, options, **rest)
 
     monkeypatch.setattr(onnxruntime, "InferenceSession", opened)
-    open_session(good).close()
-    open_session(good, threads=1).close()
+    open_session(good, Settings(threads=2)).close()
+    open_session(good, Settings(threads=1, spinning=False, graph="basic")).close()
 
-    everything = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-    assert asked == [(0, everything), (1, everything)]
+    levels = onnxruntime.GraphOptimizationLevel
+    assert asked == [(2, levels.ORT_ENABLE_ALL, "1"), (1, levels.ORT_ENABLE_BASIC, "0")]
+
+
+@pytest.mark.parametrize(
+    ("flops", "settings", "threads"),
+    [
+        (28_800_000, Settings(), 3),  # sqrt(28.8 / 4)
+        (28_800_000, Settings(batch=8), 8),  # all that there are
+        (28_800_000, Settings(spinning=False), 1),  # sqrt(28.8 / 40)
+        (28_800_000, Settings(threads=5), 5),
+        (0, Settings(), 0),  # nothing is known: ONNX Runtime's choice
+    ],
+)
+def test_the_threads_are_chosen_by_the_work_of_a_run_and_told(
+    good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flops: int, settings: Settings, threads: int
+) -> None:
+    contract = contract_of(read_onnx_file(good), source="good.onnx")
+    assert contract is not None
+    layers = tuple(msgspec.structs.replace(layer, flops=flops) for layer in contract.layers)
+    save_with(onnx.load(good), msgspec.structs.replace(contract, layers=layers), tmp_path / "work.onnx")
+    monkeypatch.setattr(ort_module, "usable_cores", lambda: 8)
+
+    with open_session(tmp_path / "work.onnx", settings) as session:
+        assert session.settings == msgspec.structs.replace(settings, threads=threads, io_binding=False)
+        assert session._ort.get_session_options().intra_op_num_threads == threads  # type: ignore[attr-defined]
+
+
+def test_a_foreign_model_leaves_the_threads_to_onnxruntime(models: Path) -> None:
+    with open_session(models / "foreign.onnx") as session:
+        assert session.settings.threads == 0
+
+
+def test_loading_is_timed_without_the_import(good: Path) -> None:
+    with open_session(good) as session:
+        assert session.load_ms is not None
+        assert 0 < session.load_ms < 60_000
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from capsedge.errors import ModelError, ProviderError, WrongUse
 from capsedge.runtime.batches import run_batches
 from capsedge.runtime.open import open_session
 from capsedge.runtime.session import contract_needed
+from capsedge.runtime.settings import Settings
 from tests.runtime.capsule_model import CLASSES, evaluate, graph, images, save_with
 
 
@@ -69,12 +70,12 @@ def test_an_engine_does_not_run_on_the_cpu(tmp_path: Path) -> None:
     (tmp_path / "model.engine").write_bytes(b"engine")
 
     with pytest.raises(ProviderError, match=r"TensorRT engine and cannot run on 'cpu': give the \.onnx file"):
-        open_session(tmp_path / "model.engine", provider="cpu")
+        open_session(tmp_path / "model.engine", Settings(provider="cpu"))
 
 
 def test_a_negative_number_of_threads_is_wrong_use(good: Path) -> None:
     with pytest.raises(WrongUse, match=r"threads must be 0 .* or more, -1 was given"):
-        open_session(good, threads=-1)
+        open_session(good, Settings(threads=-1))
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,32 @@ def test_two_wheels_are_refused_with_the_way_out(good: Path, tmp_path: Path, mon
         open_session(good)
 
 
+@pytest.mark.parametrize(
+    ("name", "files", "counts"),
+    [
+        ("onnxruntime-migraphx", "onnxruntime/__init__.py", True),
+        ("onnxruntime-of-tomorrow", "onnxruntime/__init__.py", True),  # no list of names would have it
+        ("onnxruntime-ep-nv-tensorrt-rtx-cu13", "onnxruntime_ep_nv_tensorrt_rtx/__init__.py", False),
+        ("onnxruntime-genai", "onnxruntime_genai/__init__.py", False),
+        ("onnxruntime-genai", "onnxruntime_genai/onnxruntime/__init__.py", False),
+    ],
+)
+def test_a_wheel_counts_by_the_files_that_it_brings(
+    good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, files: str, counts: bool
+) -> None:
+    install(tmp_path, name, "1.0")
+    (tmp_path / f"{name.replace('-', '_')}-1.0.dist-info" / "RECORD").write_text(f"LICENSE,,\n{files},sha256=x,1\n")
+    before = installed_wheels()
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    assert installed_wheels() == before | ({name: "1.0"} if counts else {})
+    if counts:
+        with pytest.raises(ProviderError, match=f"{name}.* both installed"):
+            open_session(good)
+    else:
+        open_session(good).close()
+
+
 def test_a_wheel_that_does_not_load_is_told_with_the_reason(
     good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

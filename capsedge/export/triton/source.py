@@ -12,6 +12,7 @@ from capsedge.runtime.integrity import Check, check_engine, check_onnx
 from capsedge.runtime.manifest import read_manifest
 from capsedge.runtime.open import model_file
 from capsedge.runtime.placement import open_on
+from capsedge.runtime.settings import DEFAULTS
 from capsedge.runtime.wheels import load_onnxruntime
 
 Backend = Literal["onnxruntime", "tensorrt"]
@@ -77,7 +78,7 @@ def _read_onnx(file: Path) -> Source:
             "another precision"
         )
     _refuse_altered(check_onnx(read, contract), file, f"capsedge gate {file}")
-    nodes = {node.name: node for node in open_on(load_onnxruntime(), file, "cpu", 0).get_outputs()}
+    nodes = {node.name: node for node in open_on(load_onnxruntime(), file, DEFAULTS).get_outputs()}
     return Source(
         file=file,
         contract=contract,

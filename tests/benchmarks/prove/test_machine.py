@@ -14,6 +14,7 @@ from capsedge.errors import ProviderError
 from capsedge.runtime import placement
 from capsedge.runtime.doctor import Diagnosis, Finding
 from capsedge.runtime.open import open_session
+from capsedge.runtime.settings import Settings
 from tests.benchmarks.prove.conftest import Run
 from tests.benchmarks.prove.places import GPU_MACHINE, Stage, gpu_machine, printed
 from tests.runtime.conftest import good, models
@@ -55,7 +56,7 @@ def test_a_provider_that_leaves_nodes_to_the_cpu_is_no_missing_part(
         pytest.skip("this wheel has no second provider")
     monkeypatch.setitem(placement.ORT_NAMES, "cuda", "AzureExecutionProvider")
     with pytest.raises(ProviderError) as caught:
-        open_session(good, provider="cuda")
+        open_session(good, Settings(provider="cuda"))
     assert LEFT_ON_THE_CPU in str(caught.value)
     assert gpu_machine(cuda=Finding("CUDA", "missing", str(caught.value))).lacks("CUDA") == ""
 

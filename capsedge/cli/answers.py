@@ -1,0 +1,110 @@
+"""The predictions of `capsedge infer` as text: a row each, printed as they come, and a summary of many."""
+
+import sys
+from collections import Counter
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from capsedge.runtime.classify import Broken, Prediction
+
+_COLUMNS = ("file", "class", "length", "next best")
+_MOST_WIDTH = 60
+_SUMMARY_FROM = 20
+_MOST_NAMED = 10
+
+Row = tuple[str, str, str, str]
+
+
+class Table:
+    """A table that holds one page of rows; its columns may grow from page to page and never shrink.
+
+    Args:
+        page: Rows that are printed together.
+    """
+
+    def __init__(self, page: int) -> None:
+        self._page = page
+        self._rows: list[Row] = []
+        self._widths = [len(column) for column in _COLUMNS]
+        self._begun = False
+
+    def add(self, prediction: "Prediction") -> None:
+        """Take a row, and print the page that it fills."""
+        self._rows.append(_row(prediction))
+        if len(self._rows) >= self._page:
+            self.flush()
+
+    def flush(self) -> None:
+        """Print the rows that wait."""
+        if not self._rows:
+            return
+        for column, width in enumerate(self._widths):
+            longest = max(len(row[column]) for row in self._rows)
+            self._widths[column] = max(width, min(longest, _MOST_WIDTH))
+        lines: list[str] = []
+        if not self._begun:
+            self._begun = True
+            lines = [self._line(_COLUMNS), _rule() * (sum(self._widths) + 2 * len(self._widths))]
+        lines += map(self._line, self._rows)
+        self._rows.clear()
+        sys.stdout.write("\n".join(lines) + "\n")  # at once: a progress bar is drawn anew after each piece
+        sys.stdout.flush()
+
+    def _line(self, row: tuple[str, ...]) -> str:
+        return "  ".join(["", *(cell.ljust(width) for cell, width in zip(row, self._widths, strict=True))]).rstrip()
+
+
+class Tally:
+    """What many predictions come to, in words."""
+
+    def __init__(self) -> None:
+        self.images = self.broken = self.inverted = 0
+        self.classes: Counter[str] = Counter()
+
+    def add(self, answer: "Prediction | Broken") -> None:
+        """Count an image."""
+        from capsedge.runtime.classify import Broken
+
+        self.images += 1
+        if isinstance(answer, Broken):
+            self.broken += 1
+        else:
+            self.inverted += answer.inverted
+            self.classes[_names(answer) or "no class"] += 1
+
+    def summary(self) -> str:
+        """One line for many images, "" for so few that they can be seen at a glance."""
+        if self.images <= _SUMMARY_FROM:
+            return ""
+        most = self.classes.most_common(_MOST_NAMED)
+        others = self.classes.total() - sum(count for _, count in most)
+        parts = [f"{name} {count:,}" for name, count in [*most, *([("others", others)] if others else [])]]
+        parts += [
+            f"{count:,} {what}" for what, count in (("inverted", self.inverted), ("broken", self.broken)) if count
+        ]
+        return f"{self.images:,} images: {', '.join(parts)}"
+
+
+def _row(prediction: "Prediction") -> Row:
+    answer = prediction.answer
+    lengths = ", ".join(f"{guess.length:.3f}" for guess in answer) or "-"
+    others = ", ".join(f"{guess.class_name} {guess.length:.3f}" for guess in prediction.next_best)
+    inverted = " (inverted)" if prediction.inverted else ""
+    return _printable(prediction.path + inverted), _printable(_names(prediction) or "-"), lengths, _printable(others)
+
+
+def _names(prediction: "Prediction") -> str:
+    return ", ".join(guess.class_name for guess in prediction.answer)
+
+
+def _printable(text: str) -> str:
+    """A name without the characters that would steer the terminal."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+
+
+def _rule() -> str:
+    try:
+        "─".encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return "-"
+    return "─"

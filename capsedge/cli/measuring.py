@@ -1,0 +1,29 @@
+"""How a measurement looks while it runs: a bar that is drawn between the rounds only."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def measuring() -> Iterator[Callable[[float], None]]:
+    """Draw a bar on a terminal, whenever it is called with the share done: a thread that draws would be timed too."""
+    from capsedge.cli.console import err
+
+    if not err.is_terminal:
+        yield lambda _: None
+        return
+    from time import monotonic
+
+    from rich.progress import Progress
+
+    with Progress(console=err, transient=True, auto_refresh=False) as bar:
+        task = bar.add_task("measuring", total=1.0)
+        drawn = 0.0
+
+        def draw(share: float) -> None:
+            nonlocal drawn
+            if monotonic() - drawn > 0.2:
+                bar.update(task, completed=share, refresh=True)
+                drawn = monotonic()
+
+        yield draw

@@ -1,0 +1,104 @@
+"""Decoding: an image file as a person would see it, in grey or in colour, with 8 bits a channel."""
+
+import struct
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+
+from PIL import Image, UnidentifiedImageError
+
+from capsedge.data.images.modes import lay_on, plain, stored, upright
+from capsedge.errors import DataError
+
+# Named one by one, because Pillow would otherwise hand some files to other programs (EPS to Ghostscript).
+FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "TIFF", "PPM")
+# What a folder is searched for; a file that is named is tried whatever its name.
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".pbm", ".pgm", ".ppm", ".pnm")
+
+_OPENING = threading.Lock()
+
+
+def decode_image(source: Path | bytes, *, name: str = "") -> Image.Image:
+    """Read an image as a person would see it, in grey or in colour, on a black ground.
+
+    The EXIF orientation is applied. Transparent parts lie on black. 16-bit grey is scaled to 8 bits (65535 becomes
+    255). Palettes, CMYK and the like become RGB. Of an animation the first frame is taken. docs/images.md has the
+    formulas.
+
+    Args:
+        source: A file, or the bytes of one.
+        name: What to call the image in an error; by default the file's path.
+
+    Returns:
+        An image of mode L where the file is grey, else RGB.
+
+    Raises:
+        DataError: The file is missing, damaged, not an image, or larger than Pillow's limit against decompression
+            bombs.
+    """
+    return lay_on(read_image(source, name=name))
+
+
+def read_image(source: Path | bytes, *, name: str = "") -> Image.Image:
+    """Read an image as `decode_image` does, and keep its transparency for `lay_on`.
+
+    Returns:
+        An image of mode L or RGB; LA or RGBA where parts of it are transparent.
+
+    Raises:
+        DataError: See `decode_image`.
+    """
+    with _opened(source, name) as image:
+        said = stored(image)  # before the pixels are decoded: Pillow forgets it then
+        return plain(upright(image), said)
+
+
+def is_hidden(path: Path) -> bool:
+    """Whether a path below a searched folder is hidden, such as the `._a.png` that macOS leaves beside `a.png`."""
+    return any(part.startswith(".") for part in path.parts)
+
+
+def is_grey(path: Path) -> bool:
+    """Whether `decode_image` would give mode L; reads only the file's header.
+
+    Raises:
+        DataError: The file is missing or not an image.
+    """
+    with _opened(path, "") as image:
+        return stored(image).grey
+
+
+@contextmanager
+def _opened(source: Path | bytes, name: str) -> Iterator[Image.Image]:
+    called = name or ("the image" if isinstance(source, bytes) else f"'{source}'")
+    try:
+        with _open(source) as image:
+            yield image
+    except FileNotFoundError as error:
+        raise DataError(f"there is no image {called}") from error
+    except Exception as error:
+        # Any kind: damaged bytes lead Pillow's decoders to OSError, SyntaxError, struct.error, KeyError and more.
+        raise DataError(f"{called} cannot be read as an image: {_reason(error)}") from error
+
+
+def _open(source: Path | bytes) -> Image.Image:
+    # Between its limit and twice its limit Pillow only warns, which nobody would see. The lock is there because
+    # the filters of warnings belong to all threads.
+    with _OPENING, warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        return Image.open(BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return f"it is none of {', '.join(FORMATS)}, or its first bytes are damaged"
+    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
+        return f"it has more than {Image.MAX_IMAGE_PIXELS:,} pixels; make it smaller"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    if isinstance(error, ValueError | OSError | SyntaxError | struct.error) and str(error):
+        return " ".join(str(error).split())
+    return f"its bytes are damaged ({type(error).__name__})"

@@ -1,0 +1,102 @@
+"""How the formats for people say a figure, so that the table and the page say it alike."""
+
+from collections.abc import Iterable
+
+from capsedge.runtime.bench.report import BenchReport, Case, Group, Percentile, Ratio
+
+
+def number(value: float) -> str:
+    """Three significant digits, and every digit before the point."""
+    return f"{value:,.0f}" if abs(value) >= 99.95 else f"{value:#.3g}".rstrip(".")
+
+
+def maybe(value: float | str | None) -> str:
+    """A figure that may be missing (a dash), or a word such as "unavailable"."""
+    return "-" if value is None else value if isinstance(value, str) else number(value)
+
+
+def percentile(case: Case, percent: float) -> Percentile | None:
+    """A case's percentile, if its sample supports it."""
+    return next((each for each in case.percentiles if each.percent == percent), None)
+
+
+def percentile_ms(case: Case, percent: float) -> float | None:
+    """Its value."""
+    found = percentile(case, percent)
+    return None if found is None else found.value_ms
+
+
+def percents(cases: Iterable[Case]) -> list[float]:
+    """The percentiles that at least one of the cases supports."""
+    return sorted({each.percent for case in cases for each in case.percentiles})
+
+
+def ratio(given: Ratio | None) -> str:
+    """A ratio with its interval; the first case of a group is 1."""
+    if given is None:
+        return "1"
+    if given.low is None or given.high is None:
+        return f"{number(given.value)} (too few rounds for an interval)"
+    return f"{number(given.value)} ({number(given.low)} to {number(given.high)})"
+
+
+def error(case: Case) -> str:
+    """A case's error in percent; one on validation images says so."""
+    if case.error is None:
+        return "-"
+    return f"{100 * case.error:.2f}{'' if case.error_on == 'test' else ' (validation)'}"
+
+
+def title(group: Group) -> str:
+    """What a group measured, in a few words."""
+    pause = f", {group.interval_ms:g} ms idle before each query" if group.interval_ms else ""
+    images = "1 image" if group.batch == 1 else f"{group.batch} images"
+    return f"{group.scenario}, {images} a query{pause}"
+
+
+def counted(group: Group) -> str:
+    """How often each case of a group ran."""
+    runs = sorted({case.runs for case in group.cases}) or [0]
+    times = f"{runs[0]:,}" if len(runs) == 1 else f"{runs[0]:,} to {runs[-1]:,}"
+    return f"{times} timed runs of each in {group.rounds:,} rounds"
+
+
+def doubts(report: BenchReport) -> list[str]:
+    """All doubts, each once, with the batches that it is about where it is not about all."""
+    about: dict[str, list[Group]] = {}
+    for group in report.groups:
+        for doubt in group.doubts:
+            about.setdefault(doubt, []).append(group)
+    every = len(report.groups)
+    return [
+        doubt if len(groups) == every else f"batch {', '.join(str(group.batch) for group in groups)}: {doubt}"
+        for doubt, groups in about.items()
+    ]
+
+
+def versions(report: BenchReport) -> str:
+    """What it ran with, in a line."""
+    machine = report.machine
+    installed = {"capsedge": report.capsedge, "Python": machine.python} | machine.onnxruntime | machine.versions
+    return ", ".join(f"{name} {version}" for name, version in installed.items())
+
+
+def hardware(report: BenchReport) -> str:
+    """What it ran on, in a line."""
+    machine = report.machine
+    named = [machine.cpu, f"{machine.cores} cores", *([machine.gpu.name] if machine.gpu else []), machine.system]
+    return ", ".join([*named, *([machine.board] if machine.board else [])])
+
+
+def printable(text: str) -> str:
+    """A name without line breaks and control characters, which files may have in theirs."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+
+
+def shortened(text: str, most: int) -> str:
+    """A name of so many characters at most: the middle goes, because models differ at their ends."""
+    text = printable(text)
+    if len(text) <= most:
+        return text
+    head = (most - 1) // 3
+    return f"{text[:head]}…{text[head + 1 - most :]}"

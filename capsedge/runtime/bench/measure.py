@@ -1,0 +1,112 @@
+"""One measurement of one or more sessions, side by side."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from msgspec.structs import replace
+
+from capsedge.errors import WrongUse
+from capsedge.runtime.bench import doubts
+from capsedge.runtime.bench.case import case_of
+from capsedge.runtime.bench.energy import energy_mj
+from capsedge.runtime.bench.limits import Limits, limits_of
+from capsedge.runtime.bench.plan import Plan
+from capsedge.runtime.bench.quiet import no_garbage_collection
+from capsedge.runtime.bench.report import Case, Group, Parts, Warmup
+from capsedge.runtime.bench.rounds import run_rounds
+from capsedge.runtime.bench.split import parts
+from capsedge.runtime.bench.subject import Subject
+from capsedge.runtime.bench.warmup import warm_up
+from capsedge.runtime.bench.watch import Watch
+from capsedge.runtime.machine import conditions, this_machine
+from capsedge.runtime.session import Session, check_batch
+
+
+def measure(
+    sessions: Sequence[Session],
+    plan: Plan,
+    *,
+    labels: Sequence[str] | None = None,
+    progress: Callable[[float], None] = lambda _: None,
+) -> Group:
+    """Time sessions in turns: first run, warm-up of each, rounds, and then each alone for its parts and its energy.
+
+    Only `Session.run_raw` is timed: no decoding, no Python around it. The figures are those of a model that runs
+    again and again, with its weights in the caches.
+
+    Args:
+        sessions: Opened models that have not run yet, or `Parts.first_run_ms` is not a first run. The first is what
+            the others are compared with.
+        plan: What to measure; `limits_of` says how long that takes.
+        labels: What to call them, each once; None takes their names, and numbers those that come again.
+        progress: Called between the rounds with the share done, 0 to 1; what it does is not timed.
+
+    Raises:
+        WrongUse: There is no session, the labels do not fit, or a number of the plan is out of its range.
+        ModelError: A model does not take the batch, or fails.
+    """
+    limits = limits_of(plan)
+    subjects = _subjects(sessions, plan, labels)
+    cores = this_machine().cores
+    load = conditions().load_average
+    doubted = [*doubts.about_plan(plan), *doubts.about_load(load, cores)]
+    first_runs_ms = [subject.run() for subject in subjects]
+    warmups = [warm_up(subject, limits.settling) for subject in subjects]
+    before = replace(conditions(), load_average=load)
+    watch = Watch(before)
+    with no_garbage_collection():
+        run_rounds(subjects, limits.aim, progress=progress, between=watch.look)
+    after = conditions()
+    cases = tuple(_cases(subjects, plan, limits, first_runs_ms, warmups))
+    rounds = len(subjects[0].rounds)
+    doubted += doubts.about_machine(before, after, watch.reasons)
+    doubted += [doubt for case in cases for doubt in doubts.about_case(case, plan, limits, cores)]
+    doubted += doubts.about_rounds(cases, rounds)
+    return Group(
+        scenario=plan.scenario,
+        batch=plan.images,
+        interval_ms=plan.interval_ms,
+        quick=plan.quick,
+        rounds=rounds,
+        before=before,
+        after=after,
+        doubts=tuple(doubted),
+        cases=cases,
+    )
+
+
+def _subjects(sessions: Sequence[Session], plan: Plan, labels: Sequence[str] | None) -> list[Subject]:
+    if not sessions:
+        raise WrongUse("bench wants one model or more, none was given")
+    names = _numbered([session.name for session in sessions]) if labels is None else labels
+    if len(names) != len(sessions) or len(set(names)) != len(names):
+        raise WrongUse(f"bench wants a label of its own for each of {len(sessions)} models, {list(names)} was given")
+    for session in sessions:
+        check_batch(session, plan.images)
+    return [
+        Subject(name, session, session.feeds(plan.images), plan.images, plan.interval_ms)
+        for name, session in zip(names, sessions, strict=True)
+    ]
+
+
+def _numbered(names: Sequence[str]) -> list[str]:
+    """Tell the same name apart: a model beside itself shows what noise alone does."""
+    counts = [names[: index + 1].count(name) for index, name in enumerate(names)]
+    return [name if count == 1 else f"{name} ({count})" for name, count in zip(names, counts, strict=True)]
+
+
+def _cases(
+    subjects: Sequence[Subject],
+    plan: Plan,
+    limits: Limits,
+    first_runs_ms: Sequence[float],
+    warmups: Sequence[Warmup],
+) -> Iterator[Case]:
+    """Measure each session alone, now that the rounds are over, and sum it up."""
+    for subject, first_run_ms, warmup in zip(subjects, first_runs_ms, warmups, strict=True):
+        yield case_of(
+            subject,
+            subjects[0],
+            warmup=warmup,
+            parts=parts(subject, first_run_ms, limits.alone_seconds) if plan.split else Parts(),
+            energy_mj=energy_mj(subject),
+        )

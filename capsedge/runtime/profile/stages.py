@@ -1,0 +1,155 @@
+"""Which part of a capsule network a node belongs to, told from the graph that runs and not from names alone.
+
+ONNX Runtime rewrites a graph before it runs it: nodes are fused and renamed, layouts change, weights are packed anew.
+What survives is the order of the layers that hold weights and the names of the outputs. So a node's depth is counted
+in such layers on the way from the image (stem 1, primary capsules 2, and one for each layer of capsules above), and
+the head is what lies between lengths and poses and the last tensor that both are computed from.
+"""
+
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+from capsedge.runtime.profile.graph import Graph, Node
+
+Stage = Literal[
+    "preprocess",
+    "stem",
+    "primary capsules",
+    "squash",
+    "hidden capsules",
+    "class capsules",
+    "routing",
+    "head",
+    "decoder",
+    "layout and conversions",
+    "several at once",
+    "unknown",
+]
+STAGES: tuple[Stage, ...] = get_args(Stage)
+
+# Where each operator holds its weight among its inputs: onnx's own, and what ONNX Runtime makes of them.
+PRODUCTS = {
+    "Conv": 1,
+    "FusedConv": 1,
+    "NhwcFusedConv": 1,
+    "ConvInteger": 1,
+    "QLinearConv": 3,
+    "Gemm": 1,
+    "FusedGemm": 1,
+    "QGemm": 3,
+    "MatMul": 1,
+    "FusedMatMul": 1,
+    "QLinearMatMul": 3,
+    "MatMulInteger": 1,
+    "MatMulIntegerToFloat": 1,
+    "DynamicQuantizeMatMul": 1,
+}
+VIEWS = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity"})
+CONVERSIONS = frozenset(
+    {"Cast", "Transpose", "QuantizeLinear", "DequantizeLinear", "ReorderInput", "ReorderOutput", "MemcpyToHost"}
+    | {"MemcpyFromHost"}
+)
+
+_STEM, _PRIMARY = 1, 2
+
+
+def is_layer(graph: Graph, node: Node) -> bool:
+    """Whether a node multiplies by a weight: votes times couplings do not."""
+    place = PRODUCTS.get(node.op)
+    return place is not None and place < len(node.inputs) and node.inputs[place] in graph.constants
+
+
+def stages_of(graph: Graph, *, collapsed: bool, written: frozenset[str]) -> tuple[Stage, ...]:
+    """Name the stage of every node of a capsule network.
+
+    Args:
+        graph: The graph that runs.
+        collapsed: `Contract.collapsed`: what is computed above the squash beside the layers is no routing then.
+        written: Names of the nodes in the file. A conversion that is not among them was put in by the runtime.
+    """
+    depths = _depths(graph)
+    ends = [graph.maker[name] for name in ("lengths", "poses") if name in graph.maker]
+    split = _last_common(graph, ends)
+    last = depths[split] if split is not None else max(depths, default=0)
+    network = _needed_for(graph, ends)
+    behind = _behind(graph, split)
+    squashed = _squashed(graph, depths)
+    stages: list[Stage] = []
+    for index, node in enumerate(graph.nodes):
+        if node.op in CONVERSIONS and node.name not in written:
+            stages.append("layout and conversions")
+        elif index not in network:
+            stages.append("decoder")
+        elif index in behind:
+            stages.append("head")
+        elif depths[index] == _PRIMARY:
+            stages.append("squash" if index in squashed else "primary capsules")
+        else:
+            layer = is_layer(graph, node)
+            stages.append(_by_depth(depths[index], last, layer=layer, collapsed=collapsed))
+    return _with_constants(graph, stages)
+
+
+def _by_depth(depth: int, last: int, *, layer: bool, collapsed: bool) -> Stage:
+    if depth < _PRIMARY:
+        return "stem" if depth == _STEM else "preprocess"
+    if not layer and not collapsed:
+        return "routing"
+    return "class capsules" if depth == last else "hidden capsules"
+
+
+def _squashed(graph: Graph, depths: Sequence[int]) -> set[int]:
+    """What lies behind the first arithmetic on the second convolution's result: before it, capsules are formed."""
+    found: set[int] = set()
+    for index, node in enumerate(graph.nodes):
+        arithmetic = node.op not in VIEWS | CONVERSIONS and not is_layer(graph, node)
+        if depths[index] == _PRIMARY and (arithmetic or found.intersection(graph.makers(node))):
+            found.add(index)
+    return found
+
+
+def _depths(graph: Graph) -> list[int]:
+    """Layers with weights on the longest way from the inputs to each node, itself included."""
+    depths: list[int] = []
+    for node in graph.nodes:
+        below = max((depths[maker] for maker in graph.makers(node)), default=0)
+        depths.append(below + is_layer(graph, node))
+    return depths
+
+
+def _last_common(graph: Graph, ends: Sequence[int]) -> int | None:
+    """The last node before the ends that every way to each of them leads through: the deepest common dominator."""
+    through: list[set[int]] = []
+    for index, node in enumerate(graph.nodes):
+        ways = [through[maker] for maker in graph.makers(node)]
+        through.append({index}.union(set.intersection(*ways)) if ways else {index})
+    common = set.intersection(*(through[end] for end in ends)) if ends else set()
+    return max(common.difference(ends), default=None)
+
+
+def _needed_for(graph: Graph, ends: Sequence[int]) -> set[int]:
+    """The ends and all that they are computed from; every node where there are no ends."""
+    needed = set(ends or range(len(graph.nodes)))
+    for index in reversed(range(len(graph.nodes))):
+        if index in needed:
+            needed.update(graph.makers(graph.nodes[index]))
+    return needed
+
+
+def _behind(graph: Graph, split: int | None) -> set[int]:
+    """What is computed from a node's result, directly or not."""
+    behind: set[int] = set()
+    for index, node in enumerate(graph.nodes):
+        if any(maker == split or maker in behind for maker in graph.makers(node)):
+            behind.add(index)
+    return behind
+
+
+def _with_constants(graph: Graph, stages: list[Stage]) -> tuple[Stage, ...]:
+    """What is computed from weights alone, as in a graph that was not optimized, belongs to those who use it."""
+    taker = {name: index for index in reversed(range(len(graph.nodes))) for name in graph.nodes[index].inputs}
+    for index in reversed(range(len(graph.nodes))):
+        users = [taker[name] for name in graph.nodes[index].outputs if name in taker]
+        if users and graph.constants.issuperset(graph.nodes[index].outputs):
+            stages[index] = stages[users[0]]
+    return tuple(stages)

@@ -1,0 +1,56 @@
+"""A list of paths, one a line, or with a NUL byte behind each as `find -print0` writes them."""
+
+import os
+from collections.abc import Iterator
+from io import RawIOBase
+from pathlib import Path
+from typing import Protocol
+
+_CHUNK_BYTES = 1 << 16
+_NUL = b"\0"
+
+
+class Readable(Protocol):
+    """A binary stream whose reading gives what has arrived."""
+
+    def read(self, size: int, /) -> bytes | None:
+        """Give 1 to `size` bytes, none at the end."""
+
+
+def paths_in(stream: Readable) -> Iterator[Path]:
+    """Read paths as they arrive; empty lines are passed over, and nothing in a line has a meaning of its own.
+
+    The paths are separated by NUL bytes if there is one in what comes before the first path ends, else by line ends.
+    """
+    text, separator = b"", b""
+    while chunk := stream.read(_CHUNK_BYTES):
+        text += chunk
+        separator = separator or _separator(text)
+        if separator:
+            *whole, text = text.split(separator)
+            yield from _paths(whole, separator)
+    yield from _paths([text], separator)
+
+
+def open_list(name: str) -> RawIOBase:
+    """Open a list by its path, `-` for standard input.
+
+    Unbuffered, so that a line is read when it has come.
+
+    Raises:
+        OSError: The file cannot be opened.
+    """
+    return open(0 if name == "-" else name, "rb", buffering=0, closefd=name != "-")
+
+
+def _separator(text: bytes) -> bytes:
+    if _NUL in text:
+        return _NUL
+    return b"\n" if b"\n" in text else b""
+
+
+def _paths(lines: list[bytes], separator: bytes) -> Iterator[Path]:
+    for line in lines:
+        path = line if separator == _NUL else line.removesuffix(b"\r")
+        if path:
+            yield Path(os.fsdecode(path))

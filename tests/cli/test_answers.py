@@ -1,0 +1,62 @@
+"""Predictions as text."""
+
+import pytest
+
+from capsedge.cli.answers import Table, Tally
+from capsedge.runtime.classify import Broken, Guess, Prediction
+
+
+def prediction(path: str, name: str | None = "Coat", **more: object) -> Prediction:
+    return Prediction(path, name, 0.5, (Guess("Dress", 0.25),), **more)  # type: ignore[arg-type]
+
+
+def test_rows_are_printed_page_by_page_and_columns_only_grow(capsys: pytest.CaptureFixture[str]) -> None:
+    table = Table(page=2)
+    table.add(prediction("long-name.png"))
+    assert capsys.readouterr().out == ""
+    table.add(prediction("b.png"))
+    header, rule, *rows = capsys.readouterr().out.splitlines()
+    assert header == "  file           class  length  next best"
+    assert set(rule) == {"─"}
+    assert rows == ["  long-name.png  Coat   0.500   Dress 0.250", "  b.png          Coat   0.500   Dress 0.250"]
+    table.add(prediction("c.png"))
+    table.flush()
+    assert capsys.readouterr().out == "  c.png          Coat   0.500   Dress 0.250\n"
+
+
+def test_several_classes_no_class_and_an_inverted_image_can_be_told_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    table = Table(page=3)
+    table.add(prediction("a.png", also=(Guess("Bag", 0.4),)))
+    table.add(prediction("b.png", None))
+    table.add(prediction("c.png", inverted=True))
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()[2:]]
+    assert rows[0] == ["a.png", "Coat,", "Bag", "0.500,", "0.400", "Dress", "0.250"]
+    assert rows[1] == ["b.png", "-", "-", "Dress", "0.250"]
+    assert rows[2] == ["c.png", "(inverted)", "Coat", "0.500", "Dress", "0.250"]
+
+
+def test_a_name_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    Table(page=1).add(prediction("a\x1b[2J\nb.png", "Co\rat"))
+    said = capsys.readouterr().out
+    assert r"a\x1b[2J\nb.png" in said
+    assert r"Co\rat" in said
+    assert len(said.splitlines()) == 3
+
+
+def test_many_images_are_summed_up_in_one_line_and_few_are_not() -> None:
+    tally = Tally()
+    for index in range(20):
+        tally.add(prediction(f"{index}.png", "Bag" if index % 4 else "Coat", inverted=index == 1))
+    assert tally.summary() == ""
+    tally.add(Broken("x.png", "broken"))
+    tally.add(prediction("y.png", None))
+    assert tally.summary() == "22 images: Bag 15, Coat 5, no class 1, 1 inverted, 1 broken"
+    assert (tally.images, tally.broken) == (22, 1)
+
+
+def test_the_rarest_of_many_classes_are_summed_up_as_others() -> None:
+    tally = Tally()
+    for index in range(1300):
+        tally.add(prediction("x.png", f"class {index % 13}"))
+    assert tally.summary().startswith("1,300 images: class 0 100, ")
+    assert tally.summary().endswith(", class 9 100, others 300")

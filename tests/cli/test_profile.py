@@ -1,0 +1,90 @@
+"""`capsedge profile` as a person runs it, in this process."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from capsedge.cli import app
+from capsedge.runtime.profile import roofline
+from tests.in_process import Capsedge, in_this_process
+
+
+@pytest.fixture
+def capsedge(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Capsedge:
+    """The command, with roofs of next to nothing: what they measure is tested elsewhere."""
+    monkeypatch.setattr(app, "COMMANDS", ("inspect", "profile"))
+    monkeypatch.setattr(roofline, "SECONDS", 0.0)
+    monkeypatch.setattr(roofline, "SIDES", (64,))
+    monkeypatch.setattr(roofline, "_LARGEST_COPY", 1 << 20)
+    return in_this_process(capsys, monkeypatch)
+
+
+def test_the_stages_and_what_they_do_not_explain_are_a_table(capsedge: Capsedge, good: Path) -> None:
+    done = capsedge("profile", str(good), "--runs", "50", "--threads", "1")
+
+    assert done.returncode == 0
+    first = done.stdout.splitlines()[0]
+    assert first == f"{good}  fp32, CPU, batch 1, 1 thread, 50 runs"
+    for word in ("stem", "primary capsules", "class capsules", "all layers", "between the layers", "of roof"):
+        assert word in done.stdout
+    assert "ReduceL2" not in done.stdout  # --layers shows it
+    assert "roofs of this machine, 1 thread: fp32" in done.stderr
+    assert done.stderr.splitlines()[-1] == f"next: capsedge bench {good}"
+
+
+def test_every_layer_is_shown_on_demand(capsedge: Capsedge, good: Path) -> None:
+    done = capsedge("profile", str(good), "--runs", "50", "--threads", "1", "--layers", "--no-roofline")
+
+    assert done.returncode == 0
+    assert "ReduceL2_7 " in done.stdout
+    assert "of roof" not in done.stdout.partition("layers")[0]
+    assert "roofs of this machine" not in done.stderr
+
+
+def test_json_trace_and_plot_tell_of_the_same_layers(capsedge: Capsedge, good: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    trace, plot = tmp_path / "trace.json", tmp_path / "plot.svg"
+    asked = ("--runs", "50", "--batch", "3", "--trace", str(trace), "--plot", str(plot))
+    done = capsedge("profile", str(good), *asked, "--json")
+
+    report = json.loads(done.stdout)
+    assert (report["batch"], report["runs"], report["kind"]) == (3, 50, "capsedge profile")
+    assert report["roofs"]["gflops"]["fp32"] > 0
+    names = {layer["name"] for layer in report["layers"]}
+    events = json.loads(trace.read_bytes())["traceEvents"]
+    assert {event["name"] for event in events if event.get("cat") == "node"} == names
+    assert "class capsules" in plot.read_text()
+    assert f"wrote {trace}" in done.stderr
+    assert "next:" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("asked", "code", "said"),
+    [
+        (("gone.onnx",), 2, "there is no file and no built-in model 'gone.onnx'"),
+        (("{good}", "--runs", "5"), 2, "a profile needs 50 runs or more, 5 were asked for: choose --runs 50"),
+        (("{good}", "--plot", "plot.txt"), 2, "--plot must end in .svg, .png, .pdf, 'plot.txt' was given"),
+        (("{good}", "--provider", "cuda"), 1, "'cuda' was asked for"),
+    ],
+)
+def test_a_mistake_is_one_line(capsedge: Capsedge, good: Path, asked: tuple[str, ...], code: int, said: str) -> None:
+    done = capsedge("profile", *(word.format(good=good) for word in asked))
+
+    assert (done.returncode, done.stdout) == (code, "")
+    assert done.stderr.startswith(f"capsedge: {said}")
+    assert done.stderr.count("\n") == 1
+
+
+def test_an_engine_has_no_trace(capsedge: Capsedge, tmp_path: Path) -> None:
+    (tmp_path / "model.engine").write_bytes(b"an engine")
+    done = capsedge("profile", str(tmp_path / "model.engine"), "--trace", "trace.json")
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("capsedge: a trace is made of ONNX Runtime's profile: give the .onnx file")
+
+
+def test_help_shows_examples(capsedge: Capsedge) -> None:
+    done = capsedge("profile", "--help")
+
+    assert "capsedge profile model.onnx --trace trace.json --plot roofline.svg" in " ".join(done.stdout.split())

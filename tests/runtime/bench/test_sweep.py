@@ -1,0 +1,174 @@
+"""The grid of a sweep: what is measured side by side, in which order, and where a sweep that was cut off goes on."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from capsedge.errors import ModelError, WrongUse
+from capsedge.runtime.bench import sweep as module
+from capsedge.runtime.bench.plan import Plan
+from capsedge.runtime.bench.report import BenchReport, Group
+from capsedge.runtime.bench.sweep import Lane, cut_off, lanes, parse_axes, sweep
+from capsedge.runtime.machine import Conditions, Machine
+from capsedge.runtime.session import Session
+from capsedge.runtime.settings import Settings
+
+MACHINE = Machine(
+    cpu="a processor",
+    cores=2,
+    load_average=None,
+    system="Linux",
+    python="3.11",
+    onnxruntime={"onnxruntime": "1.31.1"},
+)
+
+
+@pytest.fixture
+def run(good: Path, tmp_path: Path) -> Path:
+    """A run's folder with its model in two precisions, by their names."""
+    for name in ("model.onnx", "model.int8.onnx"):
+        shutil.copy(good, tmp_path / name)
+    return tmp_path
+
+
+def group(batch: int) -> Group:
+    return Group(
+        scenario="single-stream",
+        batch=batch,
+        interval_ms=0,
+        quick=True,
+        rounds=1,
+        before=Conditions(),
+        after=Conditions(),
+        doubts=(),
+        cases=(),
+    )
+
+
+def report(*groups: Group, command: str = "bench") -> BenchReport:
+    return BenchReport(
+        capsedge="0.1.0",
+        created="2026-01-01T00:00:00Z",
+        command=(command,),
+        plan=Plan(),
+        machine=MACHINE,
+        groups=groups,
+    )
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, list[str], list[Settings]]]:
+    """Put a recorder in the measurement's place: the batch, the labels and the settings of each group."""
+    asked: list[tuple[int, list[str], list[Settings]]] = []
+
+    def recorded(sessions: Sequence[Session], plan: Plan, *, labels: Sequence[str], progress: object) -> Group:
+        asked.append((plan.images, list(labels), [session.settings for session in sessions]))
+        progress(1.0)  # type: ignore[operator]
+        return group(plan.images)
+
+    monkeypatch.setattr(module, "measure", recorded)
+    return asked
+
+
+def test_axes_keep_the_order_and_the_types_of_their_values() -> None:
+    axes = parse_axes(["batch=8,1", "precision=int8+fp16,fp32", "spinning=no,yes", "threads=0,2"])
+
+    assert list(axes) == ["batch", "precision", "spinning", "threads"]
+    assert axes == {
+        "batch": (8, 1),
+        "precision": ("int8+fp16", "fp32"),
+        "spinning": (False, True),
+        "threads": (0, 2),
+    }
+
+
+@pytest.mark.parametrize(
+    ("texts", "line"),
+    [
+        (["batch"], "a sweep is written as name=value,value such as batch=1,8, 'batch' was given"),
+        (["batch="], "a sweep is written as .* 'batch=' was given"),
+        (["batches=1"], r"there is no sweep over 'batches'; did you mean 'batch'\?"),
+        (["batch=1", "batch=2"], "over 'batch' was given twice"),
+        (["batch=0"], "'batch' takes whole numbers from 1, '0' was given"),
+        (["batch=1,,2"], "'batch' takes whole numbers from 1, '' was given"),
+        (["threads=-1"], "'threads' takes whole numbers from 0 .*, '-1' was given"),
+        (["precision=fp64"], "'precision' takes fp32, fp16, bf16, int8, .* 'fp64' was given"),
+        (["spinning=maybe"], "'spinning' takes yes and no, 'maybe' was given"),
+    ],
+)
+def test_an_axis_that_cannot_be_is_wrong_use(texts: list[str], line: str) -> None:
+    with pytest.raises(WrongUse, match=line):
+        parse_axes(texts)
+
+
+def test_every_model_comes_with_every_combination(run: Path) -> None:
+    laid_out = lanes(
+        [str(run)], Settings(graph="basic"), parse_axes(["precision=fp32,int8", "threads=1,2", "batch=1"])
+    )
+
+    assert laid_out == [
+        Lane(f"{run} {precision} threads {threads}", run / file, Settings(graph="basic", threads=threads))
+        for precision, file in (("fp32", "model.onnx"), ("int8", "model.int8.onnx"))
+        for threads in (1, 2)
+    ]
+
+
+def test_a_precision_is_found_from_the_file_of_another(run: Path) -> None:
+    (lane,) = lanes([str(run / "model.int8.onnx")], Settings(), parse_axes(["precision=fp32"]))
+
+    assert lane.file == run / "model.onnx"
+
+
+def test_a_precision_that_was_not_exported_says_how_to_export_it(run: Path) -> None:
+    with pytest.raises(ModelError, match=r"there is no '.*model\.fp16\.onnx': capsedge export RUN --precision fp16"):
+        lanes([str(run)], Settings(), parse_axes(["precision=fp32,fp16"]))
+    with pytest.raises(ModelError, match="the built-in model comes in fp32 only"):
+        lanes([], Settings(), parse_axes(["precision=int8"]))
+
+
+def test_a_model_that_is_named_twice_gets_two_labels(run: Path) -> None:
+    assert [lane.label for lane in lanes([str(run)] * 2, Settings(), {})] == [str(run), f"{run} (2)"]
+
+
+def test_lanes_are_measured_side_by_side_at_each_batch(
+    run: Path, measured: list[tuple[int, list[str], list[Settings]]]
+) -> None:
+    kept: list[list[int]] = []
+    shares: list[float] = []
+    laid_out = lanes([str(run)], Settings(), parse_axes(["precision=fp32,int8", "threads=1"]))
+
+    groups = sweep(
+        laid_out,
+        Plan(),
+        [8, 1],
+        keep=lambda so_far: kept.append([each.batch for each in so_far]),
+        progress=shares.append,
+    )
+
+    assert [each.batch for each in groups] == [8, 1]
+    assert [(batch, len(labels)) for batch, labels, _ in measured] == [(8, 2), (1, 2)]
+    assert [settings.batch for settings in measured[0][2]] == [8, 8]
+    assert kept == [[8], [8, 1]]
+    assert shares == [0.5, 1.0]
+
+
+def test_a_batch_that_was_measured_before_is_not_measured_again(
+    run: Path, measured: list[tuple[int, list[str], list[Settings]]]
+) -> None:
+    groups = sweep(lanes([str(run)], Settings(), {}), Plan(), [1, 2, 4], done=(group(4), group(1), group(99)))
+
+    assert [each.batch for each in groups] == [1, 2, 4]
+    assert [batch for batch, _, _ in measured] == [2]
+
+
+def test_only_the_same_measurement_goes_on_and_only_where_it_was_cut_off() -> None:
+    earlier = report(group(1), group(2))
+
+    assert cut_off(earlier, report(), [1, 2, 4]) == earlier.groups
+    assert cut_off(earlier, report(), [1, 2]) == ()
+    assert cut_off(earlier, report(command="other"), [1, 2, 4]) == ()
+    elsewhere = replace(report(), machine=replace(MACHINE, cpu="another processor"))
+    assert cut_off(earlier, elsewhere, [1, 2, 4]) == ()

@@ -1,0 +1,28 @@
+"""The description of the machine that goes with every measurement."""
+
+import os
+import platform
+from importlib import metadata
+
+from capsedge.runtime.machine import conditions, this_machine
+
+
+def test_the_machine_is_described_by_what_a_latency_depends_on() -> None:
+    machine = this_machine()
+
+    assert machine.cpu
+    assert machine.cores == len(os.sched_getaffinity(0))
+    assert machine.load_average is not None
+    assert machine.load_average >= 0
+    assert machine.system == f"{platform.system()} {platform.machine()}"
+    assert machine.python == platform.python_version()
+    assert all(metadata.version(name) == version for name, version in machine.onnxruntime.items())
+    assert machine.versions["numpy"] == metadata.version("numpy")
+
+
+def test_no_reading_of_this_machine_is_zero_but_its_load() -> None:
+    now = conditions()
+
+    assert now.load_average != "unavailable"
+    others = (now.cpu_mhz, now.cpu_temperature_c, now.gpu_mhz, now.gpu_power_w, now.board_power_w)
+    assert all(reading == "unavailable" or reading > 0 for reading in others)
