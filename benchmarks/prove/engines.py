@@ -13,7 +13,7 @@ from benchmarks.prove.machine import GPU, SUBJECTS
 from benchmarks.prove.place import Place, precision_of
 from benchmarks.prove.record import Failed, Found, NotPossible
 from capsedge.contract import EngineManifest
-from capsedge.runtime.targets import takes
+from capsedge.runtime.tensorrt.targets import takes
 from capsedge.runtime.verify import Verification
 
 Package = Literal["tensorrt_rtx", "tensorrt"]

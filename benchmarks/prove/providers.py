@@ -10,7 +10,7 @@ from benchmarks.prove.machine import SUBJECTS
 from benchmarks.prove.place import Place, precision_of
 from benchmarks.prove.record import Failed, Found, NotPossible
 from capsedge.contract import Verdict
-from capsedge.runtime.placement import ORT_NAMES
+from capsedge.runtime.ort.placement import ORT_NAMES
 from capsedge.runtime.providers import Provider
 from capsedge.runtime.verify import Verification
 

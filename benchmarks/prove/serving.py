@@ -18,7 +18,7 @@ from benchmarks.prove.record import Failed, Found, NotPossible
 from capsedge.contract import Contract, EngineManifest, contract_of
 from capsedge.golden import unpack_images
 from capsedge.onnx_file import read_onnx_file
-from capsedge.runtime.manifest import read_manifest
+from capsedge.runtime.tensorrt.manifest import read_manifest
 
 REPOSITORY = "models"
 URL = "http://127.0.0.1:8000/v2"

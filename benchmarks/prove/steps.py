@@ -8,7 +8,7 @@ from benchmarks.prove import engines, exports, latency, machine, providers, serv
 from benchmarks.prove.engines import Package, name_of
 from benchmarks.prove.place import Place, Plan
 from benchmarks.prove.record import Found
-from capsedge.runtime.placement import ORT_NAMES
+from capsedge.runtime.ort.placement import ORT_NAMES
 from capsedge.runtime.providers import Provider
 
 SPECIAL = "fp16"
@@ -42,7 +42,7 @@ def all_steps(plan: Plan) -> list[Step]:
 def _machine() -> list[Step]:
     return [
         Step("machine", "what runs here", "capsedge.runtime.doctor.diagnose", machine.doctor),
-        Step("machine", "the GPU", "capsedge.runtime.cuda.first_device", machine.gpu),
+        Step("machine", "the GPU", "capsedge.runtime.tensorrt.cuda.first_device", machine.gpu),
         Step("machine", "CUDA in torch", "capsedge.training.devices.launch", machine.torch_devices),
     ]
 
@@ -94,7 +94,7 @@ def _providers(plan: Plan) -> list[Step]:
         Step(
             "ONNX Runtime",
             f"{label} on {provider}",
-            "capsedge.runtime.ort.OrtSession.run_raw",
+            "capsedge.runtime.ort.session.OrtSession.run_raw",
             partial(providers.on_provider, provider=provider, label=label),
         )
         for provider in every
@@ -123,7 +123,7 @@ def _engine(label: str, package: Package, kind: str, build: Callable[[Place], It
     execute = partial(engines.execute, label=label, package=package, kind=kind)
     return [
         Step("TensorRT, building", name, f"capsedge.export.tensorrt.{made_by}", build),
-        Step("TensorRT, executing", name, "capsedge.runtime.engine.EngineSession.run_raw", execute),
+        Step("TensorRT, executing", name, "capsedge.runtime.tensorrt.session.EngineSession.run_raw", execute),
     ]
 
 

@@ -5,7 +5,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from capsedge.runtime.classify import Broken, Prediction
+    from capsedge.runtime.infer.classify import Broken, Prediction
 
 _COLUMNS = ("file", "class", "length", "next best")
 _MOST_WIDTH = 60
@@ -63,7 +63,7 @@ class Tally:
 
     def add(self, answer: "Prediction | Broken") -> None:
         """Count an image."""
-        from capsedge.runtime.classify import Broken
+        from capsedge.runtime.infer.classify import Broken
 
         self.images += 1
         if isinstance(answer, Broken):

@@ -13,10 +13,10 @@ from capsedge.errors import DataError
 
 if TYPE_CHECKING:
     from capsedge.cli.answers import Tally
-    from capsedge.runtime.classify import Broken, Prediction, Sight
+    from capsedge.runtime.infer.classify import Broken, Prediction, Sight
+    from capsedge.runtime.infer.sources import Images
+    from capsedge.runtime.infer.visualize import Pictures
     from capsedge.runtime.session import Session
-    from capsedge.runtime.sources import Images
-    from capsedge.runtime.visualize import Pictures
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -90,11 +90,11 @@ def infer(
 
     from capsedge.cli.answers import Tally
     from capsedge.cli.console import next_command, say
-    from capsedge.runtime.classify import look
+    from capsedge.runtime.infer.classify import look
+    from capsedge.runtime.infer.sources import Images
     from capsedge.runtime.models import find_model
     from capsedge.runtime.open import open_session
     from capsedge.runtime.settings import Settings
-    from capsedge.runtime.sources import Images
 
     warnings.filterwarnings(
         "ignore", module=r"PIL\."
@@ -134,7 +134,7 @@ def infer(
 def _pictures(place: Path | None, images: "Images") -> "Pictures | None":
     if place is None:
         return None
-    from capsedge.runtime.visualize import Pictures
+    from capsedge.runtime.infer.visualize import Pictures
 
     return Pictures(place, alone=images.alone)
 
@@ -145,7 +145,7 @@ def _drawn(
     """The predictions, each with its picture where there shall be one."""
     import msgspec
 
-    from capsedge.runtime.classify import Broken
+    from capsedge.runtime.infer.classify import Broken
     from capsedge.runtime.session import contract_needed
 
     for number, sight in enumerate(sights, 1):
@@ -168,7 +168,7 @@ def _print(
     """
     from capsedge.cli.answers import Table
     from capsedge.cli.console import print_json, say
-    from capsedge.runtime.classify import Broken
+    from capsedge.runtime.infer.classify import Broken
 
     table = Table(page)
     with _progress(images, as_json=as_json) as advance:

@@ -21,7 +21,7 @@ from capsedge.export.onnx import load_graph, output_shapes
 from capsedge.golden import pack_images
 from capsedge.models import CapsNet
 from capsedge.onnx_file import read_onnx_file
-from capsedge.runtime.wheels import load_onnxruntime
+from capsedge.runtime.ort.wheels import load_onnxruntime
 from capsedge.training import Run
 
 GOLDEN_PER_CLASS = 2

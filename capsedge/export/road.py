@@ -23,8 +23,8 @@ from capsedge.export.trial import lengths_of_all, tried
 from capsedge.files import write_atomically
 from capsedge.onnx_file import read_onnx_file
 from capsedge.runtime.integrity import check_onnx
-from capsedge.runtime.manifest import manifest_path, read_manifest
 from capsedge.runtime.open import open_session
+from capsedge.runtime.tensorrt.manifest import manifest_path, read_manifest
 from capsedge.scoring import wrong_answers
 from capsedge.training import Run
 

@@ -16,10 +16,10 @@ from capsedge.errors import WrongUse
 from capsedge.models.loss import M_MINUS, M_PLUS
 from capsedge.reproduce.drawing import COLOURS, GREY, Pixels, canvas, show_pixels
 from capsedge.runtime.batches import run_batches
+from capsedge.runtime.infer.sources import find_images
 from capsedge.runtime.models import find_model
 from capsedge.runtime.open import open_session
 from capsedge.runtime.session import contract_needed
-from capsedge.runtime.sources import find_images
 from capsedge.training import Run, lengths_of
 
 if TYPE_CHECKING:

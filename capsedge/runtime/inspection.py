@@ -7,9 +7,9 @@ import msgspec
 from capsedge.contract import Contract, EngineManifest, contract_of
 from capsedge.onnx_file import read_onnx_file
 from capsedge.runtime.integrity import Check, check_engine, check_onnx
-from capsedge.runtime.manifest import manifest_path, read_manifest
 from capsedge.runtime.models import find_model, title
 from capsedge.runtime.open import model_file
+from capsedge.runtime.tensorrt.manifest import manifest_path, read_manifest
 
 
 class Inspection(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from capsedge.contract import PRECISIONS, Precision
 from capsedge.errors import ModelError, WrongUse, nearest
-from capsedge.runtime.manifest import manifest_path
+from capsedge.runtime.tensorrt.manifest import manifest_path
 
 DEFAULT_MODEL = "fashion-mnist"
 BUILTIN = Path(__file__).parent.parent / "builtin"

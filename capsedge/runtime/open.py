@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from capsedge.errors import ModelError, ProviderError
-from capsedge.runtime.ort import OrtSession
+from capsedge.runtime.ort.session import OrtSession
 from capsedge.runtime.session import Session
 from capsedge.runtime.settings import DEFAULTS, Settings
 
@@ -25,7 +25,7 @@ def open_session(path: str | Path, settings: Settings = DEFAULTS) -> Session:
         if settings.provider not in (None, "tensorrt", "tensorrt-rtx"):
             wanted = f"cannot run on '{settings.provider}'"
             raise ProviderError(f"'{file}' is a TensorRT engine and {wanted}: give the .onnx file")
-        from capsedge.runtime.engine import EngineSession  # `infer` with an ONNX file needs none of it
+        from capsedge.runtime.tensorrt.session import EngineSession  # `infer` with an ONNX file needs none of it
 
         return EngineSession(file, settings)
     return OrtSession(file, settings)
@@ -42,7 +42,7 @@ def model_file(path: Path) -> Path:
         if file is not path:
             raise ModelError(f"the folder '{path}' holds no model.onnx: capsedge export {path}")
         if file.suffix == ".engine":
-            from capsedge.runtime.manifest import cannot_run_here, manifest_path
+            from capsedge.runtime.tensorrt.manifest import cannot_run_here, manifest_path
 
             if manifest_path(file).is_file():  # its manifest says where to get it
                 raise ModelError(cannot_run_here(file))

@@ -3,7 +3,7 @@
 import pytest
 
 from capsedge.cli.answers import Table, Tally
-from capsedge.runtime.classify import Broken, Guess, Prediction
+from capsedge.runtime.infer.classify import Broken, Guess, Prediction
 
 
 def prediction(path: str, name: str | None = "Coat", **more: object) -> Prediction:

@@ -6,7 +6,7 @@ from pathlib import Path
 import onnxruntime
 import pytest
 
-from capsedge.runtime import placement
+from capsedge.runtime.ort import placement
 from tests.cli.conftest import Edge
 from tests.in_process import Capsedge, in_this_process
 

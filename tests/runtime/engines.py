@@ -11,7 +11,7 @@ import pytest
 
 from capsedge.contract import Contract, EngineManifest, contract_of, encode
 from capsedge.onnx_file import read_onnx_file
-from capsedge.runtime.manifest import manifest_path
+from capsedge.runtime.tensorrt.manifest import manifest_path
 from tests.runtime.fake_tensorrt import RELEASES, HostCuda, tensorrt
 
 RTX = next(release for release in RELEASES if release.startswith("tensorrt_rtx"))

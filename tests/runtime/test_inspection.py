@@ -13,7 +13,7 @@ from capsedge.contract import Contract, EngineManifest, Layer, contract_of, enco
 from capsedge.errors import ModelError, WrongUse
 from capsedge.onnx_file import read_onnx_file
 from capsedge.runtime.inspection import inspect_model
-from capsedge.runtime.manifest import manifest_path
+from capsedge.runtime.tensorrt.manifest import manifest_path
 
 ENGINE = b"a serialized engine"
 

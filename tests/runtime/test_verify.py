@@ -14,7 +14,7 @@ from capsedge.golden import pack_images
 from capsedge.onnx_file import read_onnx_file
 from capsedge.runtime.feeds import Arrays
 from capsedge.runtime.open import open_session
-from capsedge.runtime.ort import OrtSession
+from capsedge.runtime.ort.session import OrtSession
 from capsedge.runtime.verify import Verification, verify
 from tests.runtime.capsule_model import TOLERANCE, graph, images, save, save_with
 

@@ -14,8 +14,8 @@ from capsedge.export.gate.tolerance import tolerance_of
 from capsedge.export.tensorrt import save_manifest
 from capsedge.files import write_atomically
 from capsedge.runtime.integrity import check_engine
-from capsedge.runtime.manifest import cannot_run_here, manifest_path, read_manifest
 from capsedge.runtime.open import open_session
+from capsedge.runtime.tensorrt.manifest import cannot_run_here, manifest_path, read_manifest
 from capsedge.training import Run
 
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from capsedge.errors import ModelError
 from capsedge.runtime.feeds import Arrays
-from capsedge.runtime.placement import CPU, reason
-from capsedge.runtime.wheels import load_onnxruntime
+from capsedge.runtime.ort.placement import CPU, reason
+from capsedge.runtime.ort.wheels import load_onnxruntime
 
 # A tensor that one of these makes stands for the tensor that it reads.
 STAND_INS = ("Cast", "QuantizeLinear", "DequantizeLinear")

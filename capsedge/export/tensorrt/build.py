@@ -16,8 +16,8 @@ from capsedge.export.tensorrt.trtexec import trtexec_line
 from capsedge.export.tensorrt.worker import Build, Built
 from capsedge.files import write_atomically
 from capsedge.onnx_file import read_onnx_file
-from capsedge.runtime.manifest import manifest_path
-from capsedge.runtime.targets import OLDEST_DEFAULT, listed, platform_here, takes, unable
+from capsedge.runtime.tensorrt.manifest import manifest_path
+from capsedge.runtime.tensorrt.targets import OLDEST_DEFAULT, listed, platform_here, takes, unable
 
 
 def build_engine(

@@ -11,8 +11,8 @@ from capsedge.contract import Precision
 from capsedge.errors import MissingExtra, ModelError, ProviderError, WrongUse
 from capsedge.export.tensorrt.process import run_worker
 from capsedge.export.tensorrt.worker import About, Ask
-from capsedge.runtime.cuda import Device, first_device, load_cuda
-from capsedge.runtime.targets import listed, takes
+from capsedge.runtime.tensorrt.cuda import Device, first_device, load_cuda
+from capsedge.runtime.tensorrt.targets import listed, takes
 
 Package = Literal["tensorrt_rtx", "tensorrt"]
 

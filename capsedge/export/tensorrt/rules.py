@@ -10,7 +10,7 @@ Each rule was read from the parser and the builder of TensorRT-RTX 1.7.1, which 
    in int8, so values above 127 are lost.
 6. A uint8 input that anything but Cast reads, such as a Transpose before the Cast.
 7. A fixed batch: the engine then runs that batch only.
-8. A type that a target cannot compute (`capsedge.runtime.targets`).
+8. A type that a target cannot compute (`capsedge.runtime.tensorrt.targets`).
 9. In a quantized file, a layer that was not: it stays as slow as it was.
 """
 
@@ -23,7 +23,7 @@ import onnx
 
 from capsedge.contract import Layer
 from capsedge.export.layers import layers_of
-from capsedge.runtime.targets import listed, takes, unable
+from capsedge.runtime.tensorrt.targets import listed, takes, unable
 
 Severity = Literal["refused", "warning", "note"]
 

@@ -13,7 +13,7 @@ from capsedge.export.triton.config import LABELS, Serving, model_config
 from capsedge.export.triton.protobuf_text import protobuf_text
 from capsedge.export.triton.source import Source, read_source
 from capsedge.files import write_atomically
-from capsedge.runtime.manifest import manifest_path
+from capsedge.runtime.tensorrt.manifest import manifest_path
 
 CONFIG = "config.pbtxt"
 VERSION = "1"

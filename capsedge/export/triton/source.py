@@ -9,11 +9,11 @@ from capsedge.contract import Contract, EngineManifest, contract_of
 from capsedge.errors import ModelError
 from capsedge.onnx_file import read_onnx_file
 from capsedge.runtime.integrity import Check, check_engine, check_onnx
-from capsedge.runtime.manifest import read_manifest
 from capsedge.runtime.open import model_file
-from capsedge.runtime.placement import open_on
+from capsedge.runtime.ort.placement import open_on
+from capsedge.runtime.ort.wheels import load_onnxruntime
 from capsedge.runtime.settings import DEFAULTS
-from capsedge.runtime.wheels import load_onnxruntime
+from capsedge.runtime.tensorrt.manifest import read_manifest
 
 Backend = Literal["onnxruntime", "tensorrt"]
 

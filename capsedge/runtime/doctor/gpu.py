@@ -4,10 +4,10 @@ import ctypes
 from typing import Any
 
 from capsedge.errors import MissingExtra, ProviderError
-from capsedge.runtime.cuda import first_device, load_cuda
 from capsedge.runtime.doctor.findings import Finding
 from capsedge.runtime.doctor.presence import OLDEST_DRIVERS, Presence, obstacle
 from capsedge.runtime.machine import Gpu
+from capsedge.runtime.tensorrt.cuda import first_device, load_cuda
 
 _TOO_OLD = "cudaErrorInsufficientDriver"
 

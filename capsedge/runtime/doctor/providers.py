@@ -6,20 +6,20 @@ from pathlib import Path
 from typing import Any
 
 from capsedge.errors import CapsedgeError, MissingExtra, ProviderError
-from capsedge.runtime import plugin
 from capsedge.runtime.doctor import libraries
 from capsedge.runtime.doctor.findings import SUBJECTS, Finding
 from capsedge.runtime.doctor.one_node import one_node, prove
 from capsedge.runtime.doctor.presence import Presence
 from capsedge.runtime.models import find_model
 from capsedge.runtime.open import open_session
-from capsedge.runtime.placement import absent
+from capsedge.runtime.ort import plugin
+from capsedge.runtime.ort.placement import absent
+from capsedge.runtime.ort.wheels import load_onnxruntime, wheels_text
 from capsedge.runtime.providers import Provider
 from capsedge.runtime.settings import Settings
 from capsedge.runtime.verify import verify
-from capsedge.runtime.wheels import load_onnxruntime, wheels_text
 
-_OTHER_GPUS = "finds no GPU that it supports"  # how capsedge.runtime.plugin says that the GPU is of another kind
+_OTHER_GPUS = "finds no GPU that it supports"  # how capsedge.runtime.ort.plugin says that the GPU is of another kind
 
 _ON_JETSON = "install NVIDIA's onnxruntime-gpu for this JetPack (pypi.jetson-ai-lab.io)"
 

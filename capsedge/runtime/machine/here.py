@@ -10,7 +10,7 @@ from msgspec import structs
 from capsedge.runtime.machine import jetson, processor
 from capsedge.runtime.machine.nvml import nvml
 from capsedge.runtime.machine.record import Conditions, Gpu, Machine, Reading
-from capsedge.runtime.wheels import installed_wheels
+from capsedge.runtime.ort.wheels import installed_wheels
 
 # What a latency depends on beside ONNX Runtime.
 _LIBRARIES = ("numpy", "tensorrt", "tensorrt-rtx", "cuda-python")

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from capsedge.errors import CapsedgeError
-from capsedge.runtime.cuda import checked, load_cuda
 from capsedge.runtime.machine.kernel import ROOT
 from capsedge.runtime.machine.record import Gpu, Reading, Unavailable
+from capsedge.runtime.tensorrt.cuda import checked, load_cuda
 
 # A file of the driver: of a PC or a server, of WSL, of a Jetson.
 _DRIVER = ("proc/driver/nvidia/version", "dev/nvidiactl", "dev/dxg", "dev/nvhost-ctrl-gpu", "dev/nvgpu", "dev/nvmap")

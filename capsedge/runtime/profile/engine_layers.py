@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from capsedge.contract import Contract, Layer
-from capsedge.runtime.engine import EngineSession
 from capsedge.runtime.profile.graph import Graph, read_graph
 from capsedge.runtime.profile.grouping import typical
 from capsedge.runtime.profile.layers import layers_by_node
 from capsedge.runtime.profile.report import LayerTime, Whole
 from capsedge.runtime.profile.stages import Stage, stages_of
+from capsedge.runtime.tensorrt.session import EngineSession
 
 WARM_UP_RUNS = 50
 _OWN = ("Reformatting CopyNode", "copied_squeeze", "Copy ")

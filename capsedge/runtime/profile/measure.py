@@ -9,10 +9,9 @@ import msgspec
 
 from capsedge import __version__
 from capsedge.errors import WrongUse
-from capsedge.runtime.engine import EngineSession
 from capsedge.runtime.machine import this_machine
 from capsedge.runtime.open import open_session
-from capsedge.runtime.ort import OrtSession
+from capsedge.runtime.ort.session import OrtSession
 from capsedge.runtime.profile.engine_layers import engine_layers, engine_times
 from capsedge.runtime.profile.graph import Graph
 from capsedge.runtime.profile.grouping import stage_times, typical, under, with_shares
@@ -23,6 +22,7 @@ from capsedge.runtime.profile.report import LayerTime, Profile, Whole
 from capsedge.runtime.profile.roofline import Roofs, measure_roofs
 from capsedge.runtime.session import Session
 from capsedge.runtime.settings import DEFAULTS, Settings
+from capsedge.runtime.tensorrt.session import EngineSession
 
 SHORT_US = 10.0  # ONNX Runtime counts whole microseconds, rounded down
 _NO_ROOFLINE = "the roofline is measured on the CPU only"

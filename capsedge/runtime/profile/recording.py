@@ -9,11 +9,11 @@ from time import perf_counter, perf_counter_ns
 from typing import Any
 
 from capsedge.errors import CapsedgeError, ModelError
-from capsedge.runtime.ort import OrtSession
-from capsedge.runtime.placement import open_on, reason
+from capsedge.runtime.ort.placement import open_on, reason
+from capsedge.runtime.ort.session import OrtSession
+from capsedge.runtime.ort.wheels import load_onnxruntime
 from capsedge.runtime.profile.graph import Graph, Tensor, read_graph
 from capsedge.runtime.profile.ort_events import RunTime, read_profile
-from capsedge.runtime.wheels import load_onnxruntime
 
 WARM_UP_SECONDS = 1.0
 WARM_UP_RUNS = 10

@@ -18,12 +18,12 @@ import msgspec
 import numpy as np
 
 from capsedge.errors import CapsedgeError
-from capsedge.runtime.placement import open_on
+from capsedge.runtime.ort.placement import open_on
+from capsedge.runtime.ort.threads import usable_cores
+from capsedge.runtime.ort.wheels import load_onnxruntime
 from capsedge.runtime.profile.costs import Cost
 from capsedge.runtime.profile.one_product import KINDS, write_product
 from capsedge.runtime.settings import Settings
-from capsedge.runtime.threads import usable_cores
-from capsedge.runtime.wheels import load_onnxruntime
 
 # Rows and columns of the matrices: large enough for the best rate, and one short enough (1 ms at 100 GFLOP/s) to run
 # to its end undisturbed where other work shares the machine.

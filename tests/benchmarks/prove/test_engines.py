@@ -17,7 +17,7 @@ from capsedge.contract import EngineManifest, Verdict, contract_of
 from capsedge.errors import ModelError
 from capsedge.onnx_file import read_onnx_file
 from capsedge.runtime.doctor import Finding
-from capsedge.runtime.manifest import read_manifest
+from capsedge.runtime.tensorrt.manifest import read_manifest
 from tests.benchmarks.prove.places import ACCEPTED, Stage, gpu_machine, printed, refused, replayed
 from tests.runtime.conftest import good, models
 from tests.test_contract import a_manifest

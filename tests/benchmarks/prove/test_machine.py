@@ -11,9 +11,9 @@ from benchmarks.prove import machine
 from benchmarks.prove.machine import LEFT_ON_THE_CPU, SUBJECTS, Here, here_of
 from benchmarks.prove.record import NotPossible
 from capsedge.errors import ProviderError
-from capsedge.runtime import placement
 from capsedge.runtime.doctor import Diagnosis, Finding
 from capsedge.runtime.open import open_session
+from capsedge.runtime.ort import placement
 from capsedge.runtime.settings import Settings
 from tests.benchmarks.prove.conftest import Run
 from tests.benchmarks.prove.places import GPU_MACHINE, Stage, gpu_machine, printed

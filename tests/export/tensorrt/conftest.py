@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from capsedge.export.tensorrt import options
-from capsedge.runtime.cuda import Device
+from capsedge.runtime.tensorrt.cuda import Device
 from tests.export.tensorrt.graphs import gated, typed
 
 # A stand-in for the classic package, which is not on the package index: it has that name and release, and where it

@@ -18,9 +18,9 @@ from capsedge.export.tensorrt import BuildOptions, build_engine, save_manifest
 from capsedge.export.tensorrt.process import run_worker
 from capsedge.export.tensorrt.worker import Build, Built, work
 from capsedge.models import build_network
-from capsedge.runtime.cuda import Device
-from capsedge.runtime.manifest import manifest_path, read_manifest
-from capsedge.runtime.targets import platform_here
+from capsedge.runtime.tensorrt.cuda import Device
+from capsedge.runtime.tensorrt.manifest import manifest_path, read_manifest
+from capsedge.runtime.tensorrt.targets import platform_here
 from tests.export.tensorrt.conftest import Machine
 from tests.export.tensorrt.graphs import gated, typed
 from tests.tiny import tiny_recipe

@@ -8,7 +8,7 @@ import pytest
 from capsedge.contract import Precision
 from capsedge.errors import MissingExtra, ProviderError, WrongUse
 from capsedge.export.tensorrt import BuildOptions, check_options, choose_package, options
-from capsedge.runtime.cuda import Device
+from capsedge.runtime.tensorrt.cuda import Device
 from tests.export.tensorrt.conftest import Machine
 
 GPU = Device("Orin", "sm87")

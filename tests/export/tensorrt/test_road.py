@@ -9,7 +9,7 @@ import pytest
 from capsedge.contract import encode
 from capsedge.export import export_run
 from capsedge.export.tensorrt import build_engine
-from capsedge.runtime.manifest import manifest_path
+from capsedge.runtime.tensorrt.manifest import manifest_path
 from capsedge.training import Run
 
 pytest.importorskip("tensorrt_rtx")

@@ -9,7 +9,7 @@ import pytest
 
 from capsedge.contract import PRECISIONS, Precision
 from capsedge.export.layers import layers_of
-from capsedge.runtime.targets import takes, unable
+from capsedge.runtime.tensorrt.targets import takes, unable
 from tests.export.tensorrt.graphs import typed
 
 pytest.importorskip("tensorrt_rtx")

@@ -12,7 +12,7 @@ from tritonclient.grpc import model_config_pb2
 
 from capsedge.contract import Contract, EngineManifest, Verdict, contract_of, encode
 from capsedge.onnx_file import read_onnx_file
-from capsedge.runtime.manifest import manifest_path
+from capsedge.runtime.tensorrt.manifest import manifest_path
 from tests.runtime.capsule_model import graph, save
 
 EngineMaker = Callable[..., Path]

@@ -11,8 +11,8 @@ import pytest
 from capsedge.contract import Verdict
 from capsedge.errors import ModelError, WrongUse
 from capsedge.export.triton import write_repository
-from capsedge.runtime.manifest import read_manifest
 from capsedge.runtime.open import open_session
+from capsedge.runtime.tensorrt.manifest import read_manifest
 from capsedge.runtime.verify import verify
 from capsedge.training import Run
 from tests.export.triton.conftest import EngineMaker, contract_in, parsed

@@ -16,7 +16,7 @@ from capsedge.runtime.doctor import engines, trial
 from capsedge.runtime.doctor.engines import Tried, find_engine
 from tests.runtime.doctor.places import JETSON, NOTHING, WORKSTATION
 from tests.runtime.fake_tensorrt import API, RELEASES, HostCuda
-from tests.runtime.test_wheels import install
+from tests.runtime.ort.test_wheels import install
 
 no_gpu = pytest.mark.skipif(Path("/proc/driver/nvidia").exists(), reason="there is a GPU here")
 Trying = Callable[..., None]

@@ -11,15 +11,15 @@ import pytest
 
 from capsedge.errors import ProviderError
 from capsedge.runtime import models as built_in
-from capsedge.runtime import plugin
 from capsedge.runtime.doctor import libraries
 from capsedge.runtime.doctor import providers as doctor_providers
 from capsedge.runtime.doctor.one_node import one_node
 from capsedge.runtime.doctor.providers import find_onnxruntime, find_provider
+from capsedge.runtime.ort import plugin
 from capsedge.runtime.providers import Provider
 from tests.runtime.conftest import good, models
 from tests.runtime.doctor.places import GIVEN_NONE, JETSON, NOTHING, WORKSTATION
-from tests.runtime.test_wheels import install
+from tests.runtime.ort.test_wheels import install
 
 __all__ = ["good", "models"]
 

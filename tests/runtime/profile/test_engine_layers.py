@@ -9,9 +9,9 @@ import onnx
 import pytest
 
 from capsedge.contract import Contract, Layer
-from capsedge.runtime.engine import EngineSession
 from capsedge.runtime.profile.engine_layers import engine_layers, engine_times
 from capsedge.runtime.session import Split
+from capsedge.runtime.tensorrt.session import EngineSession
 from tests.runtime.capsule_model import graph, save
 
 LAYERS = tuple(

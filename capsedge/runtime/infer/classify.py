@@ -1,0 +1,225 @@
+"""Images in, predictions out."""
+
+from collections.abc import Generator, Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from capsedge.contract import Contract
+from capsedge.data.images import (
+    WHITE,
+    Invert,
+    fit_image,
+    is_dark_on_light,
+    lay_on,
+    read_image,
+    wants_dark_ground,
+)
+from capsedge.errors import DataError, WrongUse
+from capsedge.golden import unpack_images
+from capsedge.runtime.batches import run_batches
+from capsedge.runtime.infer.ahead import ahead
+from capsedge.runtime.infer.sources import STDIN, File, Source, Stdin
+from capsedge.runtime.session import Session, contract_needed
+
+__all__ = ["Broken", "Guess", "Prediction", "Sight", "classify", "look"]
+
+
+class Guess(msgspec.Struct, frozen=True):
+    """A class and the length of its capsule: how strongly it is present, 0 to 1, independent of the others."""
+
+    class_name: str = msgspec.field(name="class")
+    length: float
+
+
+class Prediction(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a model sees in an image.
+
+    Attributes:
+        path: The file; for a member of an archive the archive's path and its own.
+        class_name: The class of the longest capsule; None where a threshold was given and no capsule reaches it.
+        length: Of the longest capsule. Lengths are not probabilities: two classes can both be near 1, and all near 0.
+        next_best: The classes that follow, longest first.
+        also: The other classes of the answer, longest first: where an image shows several (`Contract.labels`), or
+            several reach the threshold.
+        inverted: Whether light and dark changed places before the network saw it.
+        picture: The picture that was drawn of it.
+    """
+
+    path: str
+    class_name: str | None = msgspec.field(name="class")
+    length: float
+    next_best: tuple[Guess, ...]
+    also: tuple[Guess, ...] = ()
+    inverted: bool = False
+    picture: str = ""
+
+    @property
+    def answer(self) -> tuple[Guess, ...]:
+        """All classes of the answer, longest first."""
+        return () if self.class_name is None else (Guess(self.class_name, self.length), *self.also)
+
+
+class Broken(msgspec.Struct, frozen=True):
+    """An image that could not be read, and why."""
+
+    path: str
+    error: str
+
+
+class Sight(msgspec.Struct, frozen=True, eq=False):
+    """A prediction with what it rests on.
+
+    Attributes:
+        prediction: The answer.
+        pixels: uint8 [height, width, channels], as the network saw them.
+        lengths: float32 [classes].
+        reconstruction: What the decoder draws, as in `Outputs`, without the axis of the batch; None without one.
+    """
+
+    prediction: Prediction
+    pixels: NDArray[np.uint8]
+    lengths: NDArray[np.float32]
+    reconstruction: NDArray[np.float32] | None
+
+
+def classify(
+    session: Session,
+    images: Iterable[Source | Path],
+    *,
+    batch: int = 32,
+    top: int | None = None,
+    threshold: float | None = None,
+    invert: Invert = "auto",
+    read_ahead: bool = True,
+) -> Iterator[Prediction | Broken]:
+    """Classify images; see `look`, which gives their pixels and lengths too."""
+    seen = look(session, images, batch=batch, top=top, threshold=threshold, invert=invert, read_ahead=read_ahead)
+    return (each if isinstance(each, Broken) else each.prediction for each in seen)
+
+
+def look(
+    session: Session,
+    images: Iterable[Source | Path],
+    *,
+    batch: int = 32,
+    top: int | None = None,
+    threshold: float | None = None,
+    invert: Invert = "auto",
+    read_ahead: bool = True,
+) -> Generator[Sight | Broken, None, None]:
+    """Classify images; one that cannot be read is reported in its place, and the others go on.
+
+    Args:
+        session: A model with a contract.
+        images: What to read; a path is a file, `-` is standard input.
+        batch: Images that run at once.
+        top: Classes to name for each image, the answer included, which is always whole; None names one more.
+        threshold: The answer is every class whose capsule is at least so long, 0 to 1; None for as many of the
+            longest as an image shows (`Contract.labels`).
+        invert: Whether dark things on a light ground become light ones on a dark ground: always, never, or where the
+            image is so and the network was trained on the opposite (`is_dark_on_light`, `wants_dark_ground`).
+        read_ahead: Decode the images of the next batches in threads while one runs. Without it no image is asked for
+            before the batch before it was answered.
+
+    Yields:
+        One answer an image, in their order.
+
+    Raises:
+        ModelError: The model has no contract, or fails.
+        WrongUse: The threshold is not between 0 and 1.
+    """
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise WrongUse(f"the threshold is a length of 0 to 1, {threshold} was given")
+    contract = contract_needed(session)
+    reader = _Reader(contract, invert)
+    sources = (_source(image) for image in images)
+    read = ahead(reader.read, sources, most=2 * batch if read_ahead else 0)
+    while part := list(islice(read, batch)):
+        given = [fitted for _, fitted in part if isinstance(fitted, _Fitted)]
+        sights = iter(_run(session, given, batch) if given else ())
+        for source, fitted in part:
+            if isinstance(fitted, _Fitted):
+                pixels, lengths, drawn = next(sights)
+                prediction = _prediction(source.name, fitted, lengths, contract, top, threshold)
+                yield Sight(prediction, pixels, lengths, drawn)
+            else:
+                yield Broken(source.name, fitted)
+
+
+class _Fitted(msgspec.Struct, frozen=True, eq=False):
+    pixels: NDArray[np.uint8]
+    inverted: bool
+
+
+_Seen = tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32] | None]
+
+
+class _Reader:
+    """Decodes and fits images for one model; used by several threads."""
+
+    def __init__(self, contract: Contract, invert: Invert) -> None:
+        self.contract = contract
+        self.invert: Literal["yes", "no", "auto"] = invert
+        if invert == "auto" and not wants_dark_ground(unpack_images(contract.golden, contract.input.shape)):
+            self.invert = "no"
+
+    def read(self, source: Source) -> _Fitted | str:
+        """Give the pixels, or say why there are none."""
+        try:
+            return self._fitted(source)
+        except DataError as error:
+            return str(error).encode("utf-8", errors="replace").decode()
+
+    def _fitted(self, source: Source) -> _Fitted:
+        content = source.read()
+        image = read_image(content, name="" if isinstance(content, Path) else _called(source))
+        on_white = lay_on(image, WHITE)
+        inverted = self.invert == "yes" or (self.invert == "auto" and is_dark_on_light(on_white))
+        laid = on_white if inverted else lay_on(image)
+        return _Fitted(fit_image(laid, self.contract.input.shape, self.contract.fit, invert=inverted), inverted)
+
+
+def _source(image: Source | Path) -> Source:
+    if isinstance(image, Path):
+        return Stdin() if image == STDIN else File(image)
+    return image
+
+
+def _called(source: Source) -> str:
+    return "standard input" if isinstance(source, Stdin) else f"'{source.name}'"
+
+
+def _run(session: Session, given: list[_Fitted], batch: int) -> Iterator[_Seen]:
+    images = np.stack([fitted.pixels for fitted in given])
+    outputs = run_batches(session, images, batch)
+    drawn = [None] * len(given) if outputs.reconstruction is None else outputs.reconstruction
+    return zip(images, outputs.lengths, drawn, strict=True)
+
+
+def _prediction(
+    path: str,
+    fitted: _Fitted,
+    lengths: NDArray[np.float32],
+    contract: Contract,
+    top: int | None,
+    threshold: float | None,
+) -> Prediction:
+    # A stable sort: of two capsules of one length, the first class wins, as argmax has it.
+    order = np.argsort(-lengths, kind="stable")
+    answers = contract.labels if threshold is None else int(np.count_nonzero(lengths >= threshold))
+    named = [
+        Guess(contract.classes[index], float(lengths[index])) for index in order[: max(top or answers + 1, answers)]
+    ]
+    return Prediction(
+        path,
+        named[0].class_name if answers else None,
+        named[0].length,
+        tuple(named[answers:]),
+        tuple(named[1:answers]),
+        fitted.inverted,
+    )

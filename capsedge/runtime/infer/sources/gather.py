@@ -1,0 +1,134 @@
+"""From what a person names to the images that are meant: checked at once, found one after the other."""
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from capsedge.data.images import IMAGE_SUFFIXES
+from capsedge.errors import WrongUse
+from capsedge.runtime.infer.sources.listed import open_list, paths_in
+from capsedge.runtime.infer.sources.source import STDIN, File, Source, Stdin, Unreadable
+from capsedge.runtime.infer.sources.walk import ZIP_SUFFIX, images_below, is_glob, matches
+
+
+class Images:
+    """The images of files, folders, globs, zip archives, standard input and a list of paths.
+
+    Iterating finds them one after the other, in the order in which they were named, so a million take no memory. It
+    raises WrongUse where a list turns out to be empty.
+
+    Attributes:
+        alone: Whether one file, or standard input, is all that was named.
+    """
+
+    def __init__(self, paths: Sequence[Path], listed: str | None = None) -> None:
+        """Check what was named.
+
+        Args:
+            paths: Files, folders (at any depth), globs, zip archives; `-` for an image on standard input.
+            listed: A file with a path on each line, `-` for such a list on standard input.
+
+        Raises:
+            WrongUse: There is nothing at a path, a folder holds no image, a glob matches none, or nothing was named.
+        """
+        if not paths and listed is None:
+            raise WrongUse(
+                "name an image, a folder, a glob in quotes, a zip archive, - for standard input, or --list"
+            )
+        if listed == "-" and STDIN in paths:
+            raise WrongUse("standard input cannot be both an image (-) and a list (--list -): name one of them")
+        for path in paths:
+            _check(path)
+        if listed not in (None, "-") and (Path(str(listed)).is_dir() or not os.access(str(listed), os.R_OK)):
+            raise WrongUse(f"--list wants a file with a path on each line, or -: '{listed}' cannot be read")
+        self.paths, self.listed = paths, listed
+        self.alone = listed is None and len(paths) == 1 and (paths[0] == STDIN or _is_single(paths[0]))
+
+    def __iter__(self) -> Iterator[Source]:
+        for path in self.paths:
+            yield from _named(path)
+        if self.listed is not None:
+            yield from _listed(self.listed)
+
+    def count(self) -> int | None:
+        """How many images there are, for a progress bar; None where a list that can be read only once is yet to come.
+
+        It walks through all folders once more.
+        """
+        return sum(1 for _ in self) if self.listed is None or Path(self.listed).is_file() else None
+
+
+def find_images(paths: Sequence[Path]) -> list[Path]:
+    """List image files: a file as it is, a folder's images at any depth and sorted, `-` for standard input.
+
+    Raises:
+        WrongUse: A path does not exist, or a folder holds no image.
+    """
+    for path in paths:
+        _check(path)
+    return [file for path in paths for file in _files(path)]
+
+
+def _files(path: Path) -> list[Path]:
+    return [path] if path == STDIN or path.is_file() else [source.path for source in _found(path)]
+
+
+def _named(path: Path) -> Iterator[Source]:
+    if path == STDIN:
+        yield Stdin()
+    elif path.exists():
+        yield from _at(path)
+    else:
+        for source in matches(path):
+            yield from _at(source.path) if isinstance(source, File) else [source]
+
+
+def _listed(name: str) -> Iterator[Source]:
+    empty = True
+    with open_list(name) as stream:
+        for path in paths_in(stream):
+            empty = False
+            yield from _at(path)
+    if empty:
+        raise WrongUse("the list holds no path: it wants one on each line")
+
+
+def _at(path: Path) -> Iterator[Source]:
+    """What is at a path: a file that is not there is a source too, which says so when it is read."""
+    if path.is_dir():
+        first = True
+        for source in images_below(path):
+            first = False
+            yield source
+        if first:
+            yield Unreadable(path, _holds_none(path))
+    elif path.suffix.lower() == ZIP_SUFFIX and path.is_file():
+        from capsedge.runtime.infer.sources.archive import images_in  # zipfile is loaded for an archive only
+
+        yield from images_in(path)
+    else:
+        yield File(path)
+
+
+def _check(path: Path) -> None:
+    if path == STDIN or path.is_file():
+        return
+    if path.is_dir():
+        if next(images_below(path), None) is None:
+            raise WrongUse(_holds_none(path))
+    elif not is_glob(path):
+        raise WrongUse(f"there is no image file or folder '{path}'")
+    elif next(matches(path), None) is None:
+        raise WrongUse(f"nothing matches '{path}'")
+
+
+def _found(path: Path) -> Iterator[File | Unreadable]:
+    return images_below(path) if path.is_dir() else matches(path)
+
+
+def _holds_none(folder: Path) -> str:
+    return f"the folder '{folder}' holds no images ({', '.join(IMAGE_SUFFIXES)})"
+
+
+def _is_single(path: Path) -> bool:
+    return path.is_file() and path.suffix.lower() != ZIP_SUFFIX

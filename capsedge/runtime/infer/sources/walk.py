@@ -1,0 +1,108 @@
+"""Walking through folders in the order of their names; the names of one folder at a time are held."""
+
+import os
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from pathlib import Path, PurePath
+
+from capsedge.data.images import IMAGE_SUFFIXES
+from capsedge.runtime.infer.sources.source import File, Unreadable
+
+ZIP_SUFFIX = ".zip"
+_MAGIC = frozenset("*?[")
+_ANY_DEPTH = "**"
+
+
+def images_below(folder: Path) -> Iterator[File | Unreadable]:
+    """Find the images of a folder, at any depth, sorted by their paths.
+
+    Hidden files and folders are passed over, and links to folders are not followed: they may lead in a circle.
+    """
+    for entry in _entries(folder):
+        if isinstance(entry, Unreadable):
+            yield entry
+        elif entry.name.startswith("."):
+            continue
+        elif entry.is_dir(follow_symlinks=False):
+            yield from images_below(folder / entry.name)
+        elif _suffix(entry.name) in IMAGE_SUFFIXES and entry.is_file():
+            yield File(folder / entry.name)
+
+
+def is_glob(path: Path) -> bool:
+    """Whether a path that is no file's is a pattern with `*`, `?` or `[...]`."""
+    return bool(_MAGIC & set(str(path)))
+
+
+def matches(pattern: Path) -> Iterator[File | Unreadable]:
+    """Find what a pattern means, sorted by path.
+
+    `*`, `?` and `[...]` stay within a name, `**` stands for any number of folders. Hidden names match only a pattern
+    that begins with a dot itself. A folder that matches gives all its images. If the pattern's last part ends in a
+    plain suffix, such as `*.dat`, every match is taken; else those that are images or zip archives by their names.
+    """
+    parts = pattern.parts
+    fixed = next(index for index, part in enumerate(parts) if _MAGIC & set(part))
+    return _Glob(parts[fixed:]).below(Path(*parts[:fixed]), frozenset({0}))
+
+
+class _Glob:
+    """The parts of a pattern as a small automaton: state i means that the parts before i have matched."""
+
+    def __init__(self, parts: tuple[str, ...]) -> None:
+        self.parts = parts
+        suffix = Path(parts[-1]).suffix
+        self.takes_all = bool(suffix) and not _MAGIC & set(suffix)
+        self.follows_links = _ANY_DEPTH not in parts
+
+    def below(self, folder: Path, states: frozenset[int]) -> Iterator[File | Unreadable]:
+        for entry in _entries(folder):
+            if isinstance(entry, Unreadable):
+                if folder.exists():
+                    yield entry
+                continue
+            after = self._after(states, entry.name)
+            matched = len(self.parts) in self._reached(after)
+            if entry.is_dir(follow_symlinks=self.follows_links):
+                place = folder / entry.name
+                yield from images_below(place) if matched else self.below(place, after) if after else ()
+            elif matched and self._wants(entry.name) and entry.is_file():
+                yield File(folder / entry.name)
+
+    def _reached(self, states: frozenset[int]) -> frozenset[int]:
+        """The states, and those behind a `**` that stands for no folder at all."""
+        reached = set(states)
+        for state in sorted(states):
+            following = state
+            while following < len(self.parts) and self.parts[following] == _ANY_DEPTH:
+                following += 1
+                reached.add(following)
+        return frozenset(reached)
+
+    def _after(self, states: frozenset[int], name: str) -> frozenset[int]:
+        """The states after one more name."""
+        after: set[int] = set()
+        for state in self._reached(states) - {len(self.parts)}:
+            part = self.parts[state]
+            if name.startswith(".") and not part.startswith("."):
+                continue
+            if part == _ANY_DEPTH:
+                after.add(state)
+            elif fnmatch(name, part):
+                after.add(state + 1)
+        return frozenset(after)
+
+    def _wants(self, name: str) -> bool:
+        return self.takes_all or _suffix(name) in (*IMAGE_SUFFIXES, ZIP_SUFFIX)
+
+
+def _entries(folder: Path) -> "list[os.DirEntry[str]] | list[Unreadable]":
+    try:
+        with os.scandir(folder) as found:
+            return sorted(found, key=lambda entry: entry.name)
+    except OSError as error:
+        return [Unreadable(folder, f"the folder '{folder}' cannot be read: {error.strerror}")]
+
+
+def _suffix(name: str) -> str:
+    return PurePath(name).suffix.lower()

@@ -1,0 +1,81 @@
+"""Where the pictures of answers go: a file for one image, a folder for several; no file of the user's is replaced."""
+
+import re
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+
+from PIL import Image, UnidentifiedImageError
+from PIL.PngImagePlugin import PngInfo
+
+from capsedge.errors import WrongUse
+from capsedge.files import write_atomically
+from capsedge.runtime.infer.classify import Sight
+from capsedge.runtime.infer.picture import draw
+
+_KEY, _MAKER = "Software", "capsedge infer --visualize"
+_MOST_LETTERS = 60
+
+
+class Pictures:
+    """Draws and keeps pictures."""
+
+    def __init__(self, place: Path, *, alone: bool) -> None:
+        """Check the place.
+
+        Args:
+            place: A folder, made where it is missing; or a file that ends in `.png`, where there is one image.
+            alone: Whether there is one image.
+
+        Raises:
+            WrongUse: The place is a file and there are several images, or a file that is no such picture.
+        """
+        self.place = place
+        self.single = place.suffix.lower() == ".png" and not place.is_dir()
+        if self.single and not alone:
+            raise WrongUse(f"'{place}' is one file, and there may be several images: give --visualize a folder")
+        if self.single:
+            _refuse_foreign(place)
+        elif place.exists() and not place.is_dir():
+            raise WrongUse(f"--visualize wants a folder or a name that ends in .png, and '{place}' is another file")
+
+    def keep(self, number: int, sight: Sight, classes: Sequence[str], threshold: float | None = None) -> Path:
+        """Draw an answer.
+
+        Args:
+            number: Of the image, from 1; the file's name begins with it, so that names never collide.
+            sight: What the network saw and answered.
+            classes: Names in the order of the lengths.
+            threshold: See `draw`.
+
+        Returns:
+            The file.
+
+        Raises:
+            WrongUse: There is a file of that name that is no such picture.
+        """
+        file = self.place if self.single else self.place / f"{number:05}-{_stem(sight.prediction.path)}.png"
+        _refuse_foreign(file)
+        said, content = PngInfo(), BytesIO()
+        said.add_text(_KEY, _MAKER)
+        draw(sight, classes, threshold).save(content, "PNG", pnginfo=said)
+        write_atomically(file, content.getvalue())
+        return file
+
+
+def _refuse_foreign(file: Path) -> None:
+    if not file.exists():
+        return
+    try:
+        with Image.open(file, formats=("PNG",)) as image:
+            ours = image.info.get(_KEY) == _MAKER
+    except (OSError, SyntaxError, UnidentifiedImageError, ValueError):
+        ours = False
+    if not ours:
+        raise WrongUse(f"'{file}' is there and no picture of capsedge infer: give --visualize another place")
+
+
+def _stem(name: str) -> str:
+    """The part of a name that a file can have everywhere."""
+    stem = re.sub(r"[^\w.+-]+", "_", Path(name).stem).strip("._-")[:_MOST_LETTERS]
+    return stem or "image"

@@ -1,0 +1,207 @@
+"""Where ONNX Runtime really runs a model: its silent way from the GPU to the CPU is closed."""
+
+import contextlib
+import ctypes
+import io
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from capsedge.contract import Contract
+from capsedge.errors import ModelError, ProviderError
+from capsedge.onnx_file import read_onnx_file
+from capsedge.runtime.ort.options import FATAL, WARNING, Configured, provider_chain, session_options
+from capsedge.runtime.ort.wheels import wheels_text
+from capsedge.runtime.providers import CPU, ORT_NAMES, Provider
+from capsedge.runtime.settings import Settings
+
+__all__ = ["CPU", "ORT_NAMES", "Placement", "absent", "open_on", "placement_of", "reason"]
+
+
+_TOLD_BY = "get_provider_graph_assignment_info"  # later than ONNX Runtime 1.22
+
+
+class Placement(NamedTuple):
+    """Where the nodes of an opened model run.
+
+    Attributes:
+        provider: The providers that run a node, in their order of preference, joined by `+`.
+        fell_back: Operators that run on the CPU though another provider was asked for, sorted.
+    """
+
+    provider: str
+    fell_back: tuple[str, ...] = ()
+
+
+def open_on(ort: Any, file: Path, settings: Settings, contract: Contract | None = None) -> Any:
+    """Open an `InferenceSession` on the CPU, or wholly off it unless `Settings.allow_fallback`.
+
+    Args:
+        ort: The module onnxruntime.
+        file: An ONNX file.
+        settings: Where it shall run and how; its threads go to ONNX Runtime as they are.
+        contract: The file's, where it has one: TensorRT is let compute in its types.
+
+    Raises:
+        ModelError: ONNX Runtime cannot load the file.
+        ProviderError: The provider is not there, or cannot run every node.
+    """
+    provider = settings.provider or "cpu"
+    return _on_cpu(ort, file, settings) if provider == "cpu" else _on_gpu(ort, file, provider, settings, contract)
+
+
+def placement_of(ort: Any, opened: Any, settings: Settings) -> Placement:
+    """Tell where the nodes of an opened model run, as ONNX Runtime recorded it.
+
+    A release too old to record it is believed only where there is one possibility: where no provider but the CPU was
+    started, or one other, and the CPU was closed to it. Otherwise the text says that it is not known.
+    """
+    nodes, started = _nodes(opened), opened.get_providers()
+    if nodes:
+        fell_back = sorted(set(nodes.get(CPU, []))) if settings.provider not in (None, "cpu") else []
+        return Placement("+".join(name for name in started if name in nodes), tuple(fell_back))
+    others = [name for name in started if name != CPU]
+    if not others or (len(others) == 1 and not settings.allow_fallback):
+        return Placement(started[0])
+    return Placement(f"{started[0]} (ONNX Runtime {ort.__version__} does not tell which nodes run there)")
+
+
+def absent(ort: Any, provider: Provider) -> str:
+    """Say what to install where ONNX Runtime, as it is installed, has no such provider; "" proves nothing yet.
+
+    Args:
+        ort: The module onnxruntime.
+        provider: The provider.
+    """
+    offered = ort.get_available_providers()
+    if ORT_NAMES[provider] in offered:
+        return ""
+    if provider == "tensorrt-rtx":
+        from capsedge.runtime.ort import plugin  # as few as ask for it
+
+        return "" if plugin.is_installed() else plugin.INSTALL
+    return "pip uninstall -y onnxruntime, then pip install 'capsedge[gpu]'"
+
+
+def reason(error: Exception) -> str:
+    """Give ONNX Runtime's own words without its codes: `[ONNXRuntimeError] : 1 : FAIL : words`."""
+    return " ".join(str(error).rsplit(" : ", 1)[-1].split())[:300]
+
+
+def _on_cpu(ort: Any, file: Path, settings: Settings) -> Any:
+    try:
+        return ort.InferenceSession(str(file), session_options(ort, settings), providers=[CPU])
+    except Exception as error:  # ONNX Runtime's errors have no common class
+        read_onnx_file(file)  # says it better where the file is damaged
+        raise ModelError(f"ONNX Runtime cannot load '{file}': {reason(error)}") from error
+
+
+def _on_gpu(ort: Any, file: Path, provider: Provider, settings: Settings, contract: Contract | None) -> Any:
+    if advice := absent(ort, provider):
+        raise ProviderError(
+            f"'{provider}' was asked for, but the installed ONNX Runtime ({wheels_text()}) brings only "
+            f"{', '.join(ort.get_available_providers())}: {advice}"
+        )
+    chain = provider_chain(provider, contract)
+    with _quiet(ort):
+        try:
+            opened = _start(ort, file, chain, settings)
+        except ProviderError:
+            raise
+        except Exception as error:  # ONNX Runtime's errors have no common class
+            read_onnx_file(file)
+            raise _why_not(ort, file, provider, chain, error) from error
+    opened.disable_fallback()
+    if ORT_NAMES[provider] not in opened.get_providers():
+        raise ProviderError(_not_started(ort, provider, opened.get_providers()))
+    if not settings.allow_fallback and (left := _nodes(opened).get(CPU)):
+        raise _left_on_the_cpu(file, provider, left)
+    return opened
+
+
+def _start(ort: Any, file: Path, chain: list[Configured], settings: Settings) -> Any:
+    """Open the file on providers that ONNX Runtime has, or on one that a plugin brings."""
+    options = session_options(ort, settings)
+    name, configured = chain[0]
+    if name == ORT_NAMES["tensorrt-rtx"] and name not in ort.get_available_providers():
+        from capsedge.runtime.ort.plugin import devices_of_plugin
+
+        options.add_provider_for_devices(devices_of_plugin(ort), configured)
+        return ort.InferenceSession(str(file), options, enable_fallback=0)
+    providers = [*chain, CPU] if settings.allow_fallback else chain
+    return ort.InferenceSession(str(file), options, providers=providers, enable_fallback=0)
+
+
+@contextlib.contextmanager
+def _quiet(ort: Any) -> Iterator[None]:
+    """Keep ONNX Runtime's log and its prints to stdout out of ours, and let it find CUDA in pip's wheels."""
+    ort.set_default_logger_severity(FATAL)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            if hasattr(ort, "preload_dlls"):
+                ort.preload_dlls()
+            yield
+    finally:
+        ort.set_default_logger_severity(WARNING)
+
+
+def _why_not(ort: Any, file: Path, provider: Provider, chain: list[Configured], error: Exception) -> ProviderError:
+    """Find out why the strict session failed, by opening the one that ONNX Runtime would have given in silence."""
+    try:
+        lenient = _start(ort, file, chain, Settings(provider=provider, allow_fallback=True))
+    except Exception:  # ONNX Runtime's errors have no common class
+        return ProviderError(_not_started(ort, provider, [CPU], said=reason(error)))
+    left, told = _nodes(lenient).get(CPU, []), hasattr(lenient, _TOLD_BY)
+    if ORT_NAMES[provider] not in lenient.get_providers() or (told and not left):
+        return ProviderError(_not_started(ort, provider, lenient.get_providers(), said=reason(error)))
+    return _left_on_the_cpu(file, provider, left)
+
+
+def _left_on_the_cpu(file: Path, provider: Provider, left: list[str]) -> ProviderError:
+    count, which = (
+        (f"{len(left)} ", ", ".join(sorted(set(left)))) if left else ("", "this ONNX Runtime does not tell which")
+    )
+    return ProviderError(
+        f"'{provider}' was asked for, but {count}nodes of '{file}' would run on the CPU ({which}): choose --provider "
+        "cpu or --allow-fallback, or export the model without them"
+    )
+
+
+def _not_started(ort: Any, provider: Provider, given: list[str], said: str = "") -> str:
+    missing = _missing_library(ort, provider)
+    because = f", because {missing} is missing" if missing else f" ({said})" if said else ""
+    return (
+        f"'{provider}' was asked for, but ONNX Runtime ({wheels_text()}) gives {', '.join(given)}{because}: it needs "
+        f"an NVIDIA GPU with its driver, {_NEEDS[provider]}"
+    )
+
+
+_CUDA = "CUDA and cuDNN (pip install 'onnxruntime-gpu[cuda,cudnn]')"
+_NEEDS: dict[Provider, str] = {
+    "cuda": _CUDA,
+    "tensorrt": f"{_CUDA} and TensorRT 10",
+    "tensorrt-rtx": "of compute capability 8.6, 8.9, or 12.0 and later",
+}
+
+
+def _missing_library(ort: Any, provider: Provider) -> str | None:
+    """Name the first shared library that the provider asks for in vain; ONNX Runtime tells it to its log only."""
+    library = Path(ort.__file__).parent / "capi" / f"libonnxruntime_providers_{provider}.so"
+    if sys.platform != "linux" or not library.is_file():
+        return None
+    try:
+        ctypes.CDLL(str(library))
+    except OSError as error:
+        name, _, rest = str(error).partition(":")
+        return name if "cannot open shared object" in rest else None
+    return None
+
+
+def _nodes(opened: Any) -> dict[str, list[str]]:
+    """Give the operators that each provider runs; nothing where this ONNX Runtime is too old to tell."""
+    nodes: dict[str, list[str]] = {}
+    if hasattr(opened, _TOLD_BY):
+        for part in opened.get_provider_graph_assignment_info():
+            nodes.setdefault(part.ep_name, []).extend(node.op_type for node in part.get_nodes())
+    return nodes

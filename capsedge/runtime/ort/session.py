@@ -1,0 +1,143 @@
+"""Models on ONNX Runtime."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import perf_counter_ns
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from capsedge.contract import METADATA_KEY, Contract, decode
+from capsedge.errors import ModelError, ProviderError
+from capsedge.onnx_file import read_metadata
+from capsedge.runtime.feeds import Arrays, random_array
+from capsedge.runtime.models import title
+from capsedge.runtime.ort.binding import Binding
+from capsedge.runtime.ort.placement import open_on, placement_of, reason
+from capsedge.runtime.ort.threads import threads_for, usable_cores
+from capsedge.runtime.ort.wheels import load_onnxruntime
+from capsedge.runtime.session import Session, Split, check_batch
+from capsedge.runtime.settings import DEFAULTS, Settings
+
+_DTYPES = {
+    "bool": np.bool_,
+    "uint8": np.uint8,
+    "int8": np.int8,
+    "uint16": np.uint16,
+    "int16": np.int16,
+    "uint32": np.uint32,
+    "int32": np.int32,
+    "uint64": np.uint64,
+    "int64": np.int64,
+    "float16": np.float16,
+    "float": np.float32,
+    "double": np.float64,
+}
+
+
+class OrtSession(Session):
+    """An ONNX file on ONNX Runtime; the contract is optional, so that anybody's model can be timed."""
+
+    def __init__(self, file: Path, settings: Settings = DEFAULTS) -> None:
+        """Load `file`.
+
+        Raises:
+            ModelError: ONNX Runtime cannot load the file.
+            ProviderError: The provider cannot run it here.
+            MissingExtra: No ONNX Runtime is installed.
+        """
+        ort = load_onnxruntime("gpu" if settings.provider in ("cuda", "tensorrt") else "cpu")
+        start = perf_counter_ns()
+        self.contract = _contract(file)
+        self.settings = _resolved(settings, self.contract)
+        self._ort = open_on(ort, file, self.settings, self.contract)
+        self._outputs = [output.name for output in self._ort.get_outputs()]
+        self.name = title(file)
+        self.file = file
+        self.provider, self.fell_back = placement_of(ort, self._ort, self.settings)
+        self.batch_limits = _batch_limits(self._ort)
+        self._binding = self._bound(ort)
+        self.settings = msgspec.structs.replace(self.settings, io_binding=self._binding is not None)
+        self.load_ms = (perf_counter_ns() - start) / 1e6
+
+    def feeds(self, batch: int) -> Arrays:
+        """See `Session.feeds`: a free first axis becomes the batch, every other free axis becomes 1."""
+        check_batch(self, batch)
+        return {node.name: _random_feed(self.name, node, batch) for node in self._ort.get_inputs()}
+
+    def run_raw(self, feeds: Arrays) -> Arrays:
+        """See `Session.run_raw`."""
+        with self._told():
+            if self._binding is not None:
+                return self._binding.run(feeds)
+            return dict(zip(self._outputs, self._ort.run(None, feeds), strict=True))
+
+    def run_split(self, feeds: Arrays) -> Split:
+        """See `Session.run_split`; without I/O binding, ONNX Runtime copies unseen, and all of it is compute."""
+        if self._binding is None:
+            return super().run_split(feeds)
+        with self._told():
+            return self._binding.split(feeds)
+
+    def close(self) -> None:
+        """See `Session.close`; ONNX Runtime frees the model with its last reference."""
+        self._ort = self._binding = None
+
+    def _bound(self, ort: Any) -> Binding | None:
+        """Bind inputs and outputs as the settings say; by default off the CPU, where that is possible."""
+        wanted, on_cpu = self.settings.io_binding, _on_cpu(self.settings)
+        if not (not on_cpu if wanted is None else wanted):
+            return None
+        try:
+            return Binding(ort, self._ort, "cpu" if on_cpu else "cuda")
+        except Exception as error:  # ONNX Runtime's errors have no common class
+            if wanted is None:
+                return None
+            raise ProviderError(
+                f"'{self.provider}' gives no memory to bind to ({reason(error)}): choose --no-io-binding"
+            ) from error
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Turn ONNX Runtime's errors, which have no common class, into ours."""
+        try:
+            yield
+        except Exception as error:
+            raise ModelError(f"'{self.name}' failed to run: {reason(error)}") from error
+
+
+def _contract(file: Path) -> Contract | None:
+    text = read_metadata(file).get(METADATA_KEY)
+    return None if text is None else decode(text, Contract, source=str(file))
+
+
+def _on_cpu(settings: Settings) -> bool:
+    return settings.provider in (None, "cpu")
+
+
+def _resolved(settings: Settings, contract: Contract | None) -> Settings:
+    """Choose the threads on the CPU by the work of a run; of a file without a contract ONNX Runtime knows no less."""
+    if settings.threads or contract is None or not contract.flops or not _on_cpu(settings):
+        return settings
+    threads = threads_for(contract.flops * settings.batch, usable_cores(), spinning=settings.spinning)
+    return msgspec.structs.replace(settings, threads=threads)
+
+
+def _batch_limits(opened: Any) -> tuple[int, int] | None:
+    fixed = [node.shape[0] for node in opened.get_inputs() if node.shape and isinstance(node.shape[0], int)]
+    return (fixed[0], fixed[0]) if fixed else None
+
+
+def _random_feed(model: str, node: Any, batch: int) -> NDArray[Any]:
+    dtype = _DTYPES.get(node.type.removeprefix("tensor(").removesuffix(")"))
+    if dtype is None:
+        raise ModelError(
+            f"'{model}' takes {node.type} as '{node.name}'; inputs can be made up for tensors of "
+            f"{', '.join(_DTYPES)} only, so it cannot be timed"
+        )
+    free = [batch, *[1] * len(node.shape)]
+    shape = tuple(size if isinstance(size, int) else free[axis] for axis, size in enumerate(node.shape))
+    return random_array(shape, dtype)

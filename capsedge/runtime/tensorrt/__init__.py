@@ -1,0 +1,1 @@
+"""Models as TensorRT engines, of TensorRT-RTX or classic TensorRT: loading, checking and running them."""

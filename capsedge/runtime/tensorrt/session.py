@@ -1,0 +1,290 @@
+"""Models as TensorRT engines, of TensorRT-RTX or classic TensorRT, with the buffers in cuda-python's hands.
+
+Not run on a GPU yet. Tests run this code on stand-ins that compute in host memory and have exactly the names that
+five releases of TensorRT have, and on the real TensorRT-RTX as far as it goes without a GPU.
+"""
+
+from collections import Counter
+from contextlib import ExitStack
+from itertools import pairwise
+from pathlib import Path
+from time import perf_counter_ns
+from typing import Any
+
+from capsedge.contract import EngineManifest
+from capsedge.errors import CapsedgeError, ModelError, ProviderError, WrongUse
+from capsedge.runtime.feeds import Arrays, random_array
+from capsedge.runtime.models import title
+from capsedge.runtime.session import Session, Split, check_batch
+from capsedge.runtime.settings import DEFAULTS, Settings
+from capsedge.runtime.tensorrt.buffers import Buffer, allocate
+from capsedge.runtime.tensorrt.cuda import Device, checked
+from capsedge.runtime.tensorrt.graph import capture
+from capsedge.runtime.tensorrt.log import collecting_logger, last_words, layer_profiler
+from capsedge.runtime.tensorrt.manifest import ready
+from capsedge.runtime.tensorrt.rtx import KernelCache, records_graphs, runtime_config
+from capsedge.runtime.tensorrt.targets import rebuild
+
+# Each graph has an execution context of its own, with its memory.
+MOST_GRAPHS = 4
+
+
+class EngineSession(Session):
+    """A TensorRT engine with its stream and its buffers; one thread at a time may run it."""
+
+    def __init__(self, file: Path, settings: Settings = DEFAULTS) -> None:
+        """Check the engine against its manifest and load it.
+
+        Raises:
+            ModelError: The manifest is missing, or the engine does not fit it, this release or this GPU.
+            ProviderError: There is no TensorRT or no GPU.
+            MissingExtra: cuda-python is not installed.
+        """
+        manifest, content, self._trt, self._cuda, device = ready(file)
+        start = perf_counter_ns()
+        self.name = title(file)
+        self.file = file
+        self.settings = settings
+        self.provider = _provider(manifest, self._trt, device)
+        self.contract = manifest.contract
+        self.batch_limits = (manifest.batch[0], manifest.batch[2])
+        self._kernels = KernelCache(file)
+        self._graphs: dict[int, Any] = {}
+        self._graph_contexts: list[Any] = []
+        self._plain_runs: Counter[int] = Counter()
+        self._may_record = settings.cuda_graph and not records_graphs(self._trt)
+        # TensorRT's objects do not keep each other alive: the logger must outlive the runtime, and so on.
+        self._log = collecting_logger(self._trt)
+        self._runtime = self._trt.Runtime(self._log)
+        with ExitStack() as stack:
+            self._engine = _deserialize(self._runtime, content, self._log, file, manifest, device)
+            _check_tensors(self._trt, self._engine, file, manifest)
+            self._context = self._new_context(graphs=settings.cuda_graph)
+            self._stream = checked(self._cuda.cudaStreamCreate())
+            stack.callback(self._cuda.cudaStreamDestroy, self._stream)
+            self._buffers = self._allocate(stack)
+            self._connect(self._context)
+            self._resources = stack.pop_all()
+        self.load_ms = (perf_counter_ns() - start) / 1e6
+
+    def feeds(self, batch: int) -> Arrays:
+        """See `Session.feeds`."""
+        check_batch(self, batch)
+        return {name: random_array((batch, *each.shape[1:]), each.host.dtype) for name, each in self._inputs()}
+
+    def run_raw(self, feeds: Arrays) -> Arrays:
+        """See `Session.run_raw`; the copies to the GPU and back are part of it, the outputs are the caller's own."""
+        batch = self._fill(feeds)
+        if graph := self._graphs.get(batch):
+            checked(self._cuda.cudaGraphLaunch(graph, self._stream))
+        else:
+            self._enqueue(self._context)
+        checked(self._cuda.cudaStreamSynchronize(self._stream))
+        outputs = {
+            name: each.view(tuple(self._context.get_tensor_shape(name))).copy() for name, each in self._outputs()
+        }
+        if graph is None:
+            self._record(batch)
+        return outputs
+
+    def run_split(self, feeds: Arrays) -> Split:
+        """See `Session.run_split`: by CUDA's events, and without our CUDA graph, which has no seams."""
+        self._fill(feeds)
+        with ExitStack() as stack:
+            events = [checked(self._cuda.cudaEventCreate()) for _ in range(4)]
+            for event in events:
+                stack.callback(self._cuda.cudaEventDestroy, event)
+            checked(self._cuda.cudaEventRecord(events[0], self._stream))
+            for step, event in zip((self._copy_in, self._execute, self._copy_out), events[1:], strict=True):
+                step(self._context)
+                checked(self._cuda.cudaEventRecord(event, self._stream))
+            checked(self._cuda.cudaStreamSynchronize(self._stream))
+            copy_in, compute, copy_out = (
+                float(checked(self._cuda.cudaEventElapsedTime(before, after))) for before, after in pairwise(events)
+            )
+        return Split(copy_in, compute, copy_out)
+
+    def layer_times(self, feeds: Arrays, runs: int) -> list[tuple[str, float]]:
+        """Time each layer with TensorRT's profiler, without CUDA graphs, which have no seams.
+
+        Args:
+            feeds: Inputs by name, as for `run_raw`.
+            runs: How many runs are measured, after one that is not.
+
+        Returns:
+            Each layer's name and its mean time in milliseconds, in the order of execution. The names are numbers
+            where the engine was built with the profiling verbosity NONE.
+
+        Raises:
+            WrongUse: `runs` is below 1.
+            ModelError: See `run_raw`.
+        """
+        if runs < 1:
+            raise WrongUse(f"runs must be 1 or more, {runs} was given")
+        self._fill(feeds)
+        context, profiler = self._new_context(graphs=False), layer_profiler(self._trt)
+        self._connect(context)
+        self._shape_like(context, feeds)
+        context.profiler = profiler
+        for run in range(runs + 1):
+            if run == 1:
+                profiler.times_ms.clear()
+            self._enqueue(context)
+            checked(self._cuda.cudaStreamSynchronize(self._stream))
+        return [(name, total_ms / runs) for name, total_ms in profiler.times_ms.items()]
+
+    def close(self) -> None:
+        """See `Session.close`."""
+        self._kernels.save()
+        self._resources.close()
+        self._graphs.clear()
+        self._graph_contexts.clear()
+        self._context = None
+        self._kernels.close()
+        self._engine = None
+
+    def _new_context(self, *, graphs: bool) -> Any:
+        """Make an execution context; `graphs` says whether TensorRT, where it does that, records its runs."""
+        if records_graphs(self._trt):
+            config = runtime_config(self._trt, self._engine, self._kernels, graphs=graphs)
+            context = self._engine.create_execution_context(config)
+        else:
+            context = self._engine.create_execution_context()
+        if context is None:
+            raise ProviderError(
+                f"'{self.file}' was loaded, but the GPU has no memory left to run it: free some and try again"
+            )
+        return context
+
+    def _allocate(self, stack: ExitStack) -> dict[str, Buffer]:
+        """Give every tensor of the engine memory for the largest batch."""
+        names = [self._engine.get_tensor_name(index) for index in range(self._engine.num_io_tensors)]
+        inputs = [name for name in names if self._engine.get_tensor_mode(name) == self._trt.TensorIOMode.INPUT]
+        for name in inputs:  # the shapes of the outputs follow from those of the inputs
+            self._context.set_input_shape(
+                name, (self.batch_limits[1], *tuple(self._engine.get_tensor_shape(name))[1:])
+            )
+        return {
+            name: allocate(
+                self._cuda,
+                tuple(self._context.get_tensor_shape(name)),
+                self._trt.nptype(self._engine.get_tensor_dtype(name)),
+                stack,
+                is_input=name in inputs,
+            )
+            for name in names
+        }
+
+    def _connect(self, context: Any) -> None:
+        for name, each in self._buffers.items():
+            context.set_tensor_address(name, each.address)
+
+    def _inputs(self) -> list[tuple[str, Buffer]]:
+        return [(name, each) for name, each in self._buffers.items() if each.is_input]
+
+    def _outputs(self) -> list[tuple[str, Buffer]]:
+        return [(name, each) for name, each in self._buffers.items() if not each.is_input]
+
+    def _fill(self, feeds: Arrays) -> int:
+        """Check the inputs, put them into the page-locked memory, tell the context their shapes; gives the batch."""
+        given = {name: (array.dtype, array.shape[1:]) for name, array in feeds.items()}
+        if given != {name: (each.host.dtype, each.shape[1:]) for name, each in self._inputs()}:
+            takes = ", ".join(f"'{name}' as {each}" for name, each in self._inputs())
+            was = ", ".join(f"'{name}' as {array.dtype} {list(array.shape)}" for name, array in feeds.items())
+            raise ModelError(f"'{self.name}' takes {takes}, was given {was or 'nothing'}")
+        for name, array in feeds.items():
+            check_batch(self, len(array))
+            self._buffers[name].view(array.shape)[...] = array
+        self._shape_like(self._context, feeds)
+        return len(next(iter(feeds.values())))
+
+    def _shape_like(self, context: Any, feeds: Arrays) -> None:
+        for name, array in feeds.items():
+            context.set_input_shape(name, array.shape)
+
+    def _enqueue(self, context: Any) -> None:
+        self._copy_in(context)
+        self._execute(context)
+        self._copy_out(context)
+
+    def _copy_in(self, context: Any) -> None:
+        kind = self._cuda.cudaMemcpyKind.cudaMemcpyHostToDevice
+        for name, each in self._inputs():
+            host = each.view(tuple(context.get_tensor_shape(name)))
+            checked(self._cuda.cudaMemcpyAsync(each.address, host.ctypes.data, host.nbytes, kind, self._stream))
+
+    def _execute(self, context: Any) -> None:
+        if not context.execute_async_v3(int(self._stream)):
+            raise ModelError(f"'{self.name}' failed to run: {last_words(self._log)}")
+
+    def _copy_out(self, context: Any) -> None:
+        kind = self._cuda.cudaMemcpyKind.cudaMemcpyDeviceToHost
+        for name, each in self._outputs():
+            host = each.view(tuple(context.get_tensor_shape(name)))
+            checked(self._cuda.cudaMemcpyAsync(host.ctypes.data, each.address, host.nbytes, kind, self._stream))
+
+    def _record(self, batch: int) -> None:
+        """Record the second run of a batch as a CUDA graph for the third; one that comes once is not worth it.
+
+        A graph needs an execution context that nothing changes any more, not even the shape of its input, and that
+        has run once in that shape (NVIDIA's best practice: one context a graph, TensorRT's issue 3798). Engines with
+        loops or shapes that depend on data cannot be recorded: they go on as they are.
+        """
+        self._plain_runs[batch] += 1
+        if not self._may_record or self._plain_runs[batch] != 2:
+            return
+        try:
+            context = self._new_context(graphs=False)
+            self._connect(context)
+            self._shape_like(context, {name: each.view((batch, *each.shape[1:])) for name, each in self._inputs()})
+            self._enqueue(context)
+            checked(self._cuda.cudaStreamSynchronize(self._stream))
+            graph = capture(self._cuda, self._stream, lambda: self._enqueue(context))
+        except CapsedgeError:
+            self._may_record = False
+            self._log.errors.clear()
+            return
+        self._resources.callback(self._cuda.cudaGraphExecDestroy, graph)
+        self._graph_contexts.append(context)
+        self._graphs[batch] = graph
+        self._may_record = len(self._graphs) < MOST_GRAPHS
+
+
+def _provider(manifest: EngineManifest, trt: Any, device: Device) -> str:
+    """Where the engine runs, and what is not known about it."""
+    where = f"{manifest.package} {trt.__version__} on {device.name}"
+    if manifest.deferred:
+        return f"{where} (engine not built by capsedge: its hash and release are not recorded)"
+    return where if manifest.gpu in ("", device.name) else f"{where} (built on {manifest.gpu})"
+
+
+def _deserialize(runtime: Any, content: bytes, log: Any, file: Path, manifest: EngineManifest, device: Device) -> Any:
+    engine = runtime.deserialize_cuda_engine(content)
+    if engine is None:
+        again = manifest.deferred or rebuild(manifest, device.target)
+        raise ModelError(
+            f"'{file}' does not load on {device.name} ({device.target}): {last_words(log)}; build it again for this "
+            f"GPU and this release with: {again}"
+        )
+    return engine
+
+
+def _check_tensors(trt: Any, engine: Any, file: Path, manifest: EngineManifest) -> None:
+    """Hold what goes in and out of a loaded engine against its manifest, which may be all that is known of it."""
+    entry = manifest.contract.input
+    names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
+    inputs = [name for name in names if engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT]
+    outputs = [name for name in names if name not in inputs]
+    if inputs != [entry.name] or not set(manifest.contract.outputs) <= set(outputs):
+        wanted = f"not {entry.name} and {', '.join(manifest.contract.outputs)}"
+        raise _unlike(file, manifest, f"it takes {', '.join(inputs)} and gives {', '.join(outputs)}, {wanted}")
+    image = tuple(engine.get_tensor_shape(entry.name))[1:]
+    batches = tuple(next(iter(shape)) for shape in engine.get_tensor_profile_shape(entry.name, 0))
+    if image != entry.shape or batches != manifest.batch:
+        reason = f"it takes batches of {batches} (smallest, optimal, largest) of images of {image}"
+        raise _unlike(file, manifest, f"{reason}, not {manifest.batch} of {entry.shape}")
+
+
+def _unlike(file: Path, manifest: EngineManifest, reason: str) -> ModelError:
+    again = manifest.deferred or rebuild(manifest)
+    return ModelError(f"'{file}' is not the engine that its manifest describes: {reason}; build it with: {again}")

@@ -1,0 +1,146 @@
+"""Which GPUs compute what, and which run an engine: a target is a compute capability such as `sm86` (8.6)."""
+
+import platform
+import shlex
+from collections.abc import Iterable, Sequence
+
+from capsedge.contract import EngineManifest, Layer, Precision
+from capsedge.runtime.tensorrt.cuda import Device
+
+OLDEST_DEFAULT = "sm80"
+"""The oldest GPU that TensorRT-RTX builds for where no target is given (its documentation)."""
+
+# Read from builds of TensorRT-RTX 1.7.1: each type of convolution and product, for sm75, sm80, sm86, sm89, sm120.
+# fp32 fails on sm75 for matrix products only, those of dequantized int8 with an fp32 result too; convolutions build.
+_SINCE = {"bf16": 80, "fp8": 89}
+_FP32_PRODUCTS_SINCE = 80  # TensorRT-RTX only: the classic one computes fp32 on Turing
+
+# The type and the result of a matrix product, which every capsule network has, in a file of each precision.
+_PRODUCTS: dict[Precision, tuple[str, str]] = {
+    "fp32": ("fp32", "fp32"),
+    "fp16": ("fp16", "fp16"),
+    "bf16": ("bf16", "bf16"),
+    "int8": ("int8", "fp32"),
+    "int8+fp16": ("int8", "fp16"),
+    "fp8": ("fp8", "fp32"),
+}
+
+
+def capability(target: str) -> int:
+    """The number of a target, which grows with the architectures: 86 of `sm86`, 120 of `sm120`."""
+    return int(target.removeprefix("sm"))
+
+
+def takes(target: str, package: str) -> tuple[Precision, ...]:
+    """The precisions of a capsule network that a GPU computes.
+
+    Args:
+        target: Such as `sm86`.
+        package: `tensorrt_rtx` or `tensorrt`.
+    """
+    products = {kind: _product(*types) for kind, types in _PRODUCTS.items()}
+    return tuple(kind for kind, layer in products.items() if not _lacks(layer, target, package))
+
+
+def unable(layers: Iterable[Layer], target: str, package: str) -> str:
+    """Say in one clause why a GPU cannot compute some layers; "" where it computes all of them.
+
+    Args:
+        layers: Such as `Contract.layers`.
+        target: Such as `sm86`.
+        package: `tensorrt_rtx` or `tensorrt`.
+    """
+    lacking = [(layer, kind) for layer in layers if (kind := _lacks(layer, target, package))]
+    if not lacking:
+        return ""
+    first, kind = lacking[0]
+    who = f"'{first.name}' needs" if len(lacking) == 1 else f"'{first.name}' and {len(lacking) - 1} more need"
+    what = "matrix products with an fp32 result" if kind == "fp32" else kind
+    since = _SINCE.get(kind, _FP32_PRODUCTS_SINCE)
+    return f"{who} {what}, which {target} cannot compute (sm{since} and later can)"
+
+
+def obstacle(manifest: EngineManifest, device: Device) -> str:
+    """Say in one clause why an engine does not run on this machine's GPU, and how to rebuild; "" where it may run.
+
+    TensorRT-RTX's engines run on the targets that they were built for, by default on 8.0 and all later ones, on
+    Windows and Linux alike. Those of classic TensorRT run on the platform and the compute capability that built them,
+    or where they are hardware compatible on all from Ampere (8.0) on. Both from NVIDIA's documentation.
+    """
+    package, target = manifest.package, device.target
+    misplaced = _rtx_misplaced if package == "tensorrt_rtx" else _classic_misplaced
+    reason = misplaced(manifest, device) or unable(manifest.contract.layers, target, package)
+    if not reason:
+        return ""
+    able = takes(target, package)
+    precision = manifest.contract.precision
+    fitting = precision if precision in able else able[0]
+    return f"{reason}; build it again with: {rebuild(manifest, target, fitting)}"
+
+
+def rebuild(manifest: EngineManifest, target: str = "", precision: str = "") -> str:
+    """The command that builds such an engine anew, where its run is.
+
+    Args:
+        manifest: The engine that does not fit.
+        target: A GPU that the new one has to run on too.
+        precision: Another precision than the engine has.
+    """
+    words = ["capsedge", "export", f"runs/{manifest.contract.name}", "--trt"]
+    words += ["--precision", precision or manifest.contract.precision]
+    if manifest.package == "tensorrt_rtx":
+        default = not manifest.targets and (not target or capability(target) >= capability(OLDEST_DEFAULT))
+        targets = () if default else dict.fromkeys((*manifest.targets, *([target] if target else [])))
+        words += ["--trt-target", ",".join(targets)] if targets else []
+    words += ["--trt-batch", ",".join(map(str, manifest.batch))]
+    words += ["--trt-workspace", str(manifest.workspace_mb)] if manifest.workspace_mb is not None else []
+    words += ["--trt-hardware-compatible"] if manifest.hardware_compatible else []
+    return shlex.join(words)
+
+
+def platform_here() -> str:
+    """Operating system and architecture of this machine, such as `Linux x86_64`."""
+    return f"{platform.system()} {platform.machine()}"
+
+
+def listed(words: Sequence[str], last: str = "or") -> str:
+    """Words as a sentence lists them: `a, b or c`."""
+    return f" {last} ".join(", ".join(words).rsplit(", ", 1))
+
+
+def _rtx_misplaced(manifest: EngineManifest, device: Device) -> str:
+    """Why an engine of TensorRT-RTX was built for other GPUs than this one, or ""."""
+    default = f"{OLDEST_DEFAULT} and later" if not manifest.targets else listed(manifest.targets, "and")
+    fits = device.target in manifest.targets if manifest.targets else _is_ampere(device)
+    return "" if fits else f"it was built for {default}, and {device.name} is {device.target}"
+
+
+def _classic_misplaced(manifest: EngineManifest, device: Device) -> str:
+    """Why an engine of classic TensorRT was built on another kind of machine than this one, or ""."""
+    if manifest.platform not in ("", platform_here()):
+        return f"it was built on {manifest.platform} and runs on no other platform, and here is {platform_here()}"
+    if manifest.hardware_compatible:
+        return "" if _is_ampere(device) else f"it runs on sm80 and later, and {device.name} is {device.target}"
+    if not manifest.targets or device.target in manifest.targets:
+        return ""
+    builder = f"{manifest.gpu or 'a GPU'} ({listed(manifest.targets, 'and')})"
+    return f"it was built on {builder} and runs on no other kind, and {device.name} is {device.target}"
+
+
+def _is_ampere(device: Device) -> bool:
+    """Whether a GPU is of NVIDIA's Ampere architecture or a later one."""
+    return capability(device.target) >= capability(OLDEST_DEFAULT)
+
+
+def _lacks(layer: Layer, target: str, package: str) -> str:
+    """The type that a layer needs and a GPU lacks, or ""."""
+    level = capability(target)
+    for kind in (layer.type, layer.output):
+        if level < _SINCE.get(kind, 0):
+            return kind
+    product = layer.op in ("Gemm", "MatMul") and layer.output == "fp32"
+    return "fp32" if product and package == "tensorrt_rtx" and level < _FP32_PRODUCTS_SINCE else ""
+
+
+def _product(kind: str, result: str) -> Layer:
+    return Layer(name="", op="MatMul", type=kind, output=result, flops=0, parameters=0)

@@ -1,0 +1,86 @@
+"""Folders and globs."""
+
+from pathlib import Path
+
+import pytest
+
+from capsedge.runtime.infer.sources.walk import images_below, matches
+
+NAMES = (
+    "a/deep/er.webp",
+    "a/z.JPG",
+    "a.png",
+    "b.png",
+    "b[1].png",
+    "c/x/1.png",
+    "c/x/2.png",
+    "c/y/1.png",
+    "c/notes.txt",
+    "c/scan.dat",
+    "d/x/x/1.png",
+    ".hidden/1.png",
+    "a/._z.png",
+    "set.zip",
+)
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    for name in NAMES:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    return tmp_path
+
+
+def found(tree: Path, pattern: str) -> list[str]:
+    return [source.path.relative_to(tree).as_posix() for source in matches(tree / pattern)]
+
+
+def test_a_folder_gives_its_images_sorted_at_any_depth_and_nothing_hidden(tree: Path) -> None:
+    given = [source.path for source in images_below(tree)]
+    shown = [tree / name for name in NAMES if name.lower().endswith((".png", ".jpg", ".webp")) and "." not in name[0]]
+    assert given == sorted(path for path in shown if not path.name.startswith("."))
+    assert len(given) == 9
+
+
+def test_a_link_to_a_folder_is_not_followed_into_a_circle(tree: Path) -> None:
+    before = [source.path for source in images_below(tree)]
+    (tree / "a" / "up").symlink_to(tree, target_is_directory=True)
+    assert [source.path for source in images_below(tree)] == before
+    assert found(tree, "**/1.png") == ["c/x/1.png", "c/y/1.png", "d/x/x/1.png"]
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["*.png", "**/*.png", "c/*/1.png", "?.png", "[ab].png", "**/x/*.png", "**/x/**/1.png", "c/**/*.png", "**/*.dat"],
+)
+def test_a_glob_finds_what_pythons_own_finds_once_each(tree: Path, pattern: str) -> None:
+    paths = (path.relative_to(tree) for path in tree.glob(pattern))
+    expected = {path.as_posix() for path in paths if not any(part.startswith(".") for part in path.parts)}
+    given = found(tree, pattern)
+    assert len(given) == len(set(given))
+    assert set(given) == expected
+    assert given == [path.as_posix() for path in sorted(map(Path, given))]
+
+
+def test_a_glob_without_a_suffix_takes_images_and_archives(tree: Path) -> None:
+    assert found(tree, "c/**") == ["c/x/1.png", "c/x/2.png", "c/y/1.png"]
+    assert found(tree, "s*") == ["set.zip"]
+    assert found(tree, "c/n*") == []
+
+
+def test_a_folder_that_matches_gives_all_its_images(tree: Path) -> None:
+    assert found(tree, "[cd]") == ["c/x/1.png", "c/x/2.png", "c/y/1.png", "d/x/x/1.png"]
+
+
+def test_hidden_names_match_only_a_pattern_with_a_dot(tree: Path) -> None:
+    assert found(tree, ".hid*/*.png") == [".hidden/1.png"]
+
+
+def test_a_glob_may_be_relative_and_its_beginning_missing(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tree)
+    assert [str(source.path) for source in matches(Path("c/x/*.png"))] == [
+        str(Path("c", "x", name)) for name in ("1.png", "2.png")
+    ]
+    assert [str(source.path) for source in matches(Path("?.png"))] == ["a.png", "b.png"]
+    assert list(matches(Path("gone/*.png"))) == []
