@@ -2,7 +2,8 @@
 
 VENV ?= .venv
 PYTHON ?= $(shell for p in python3.11 python3; do $$p -c '' 2>/dev/null && echo $$p && break; done)
-# pytest's processes; each computes with one thread, so that they do not fight for the cores. ARGS goes to pytest.
+# pytest's processes; each computes with one thread, so that they do not fight for the cores, and takes over tests of
+# a slower one (worksteal, which leaves a file's tests together till then). ARGS goes to pytest.
 JOBS ?= 2
 
 BIN := $(VENV)/bin
@@ -27,7 +28,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 test: lint ## Check everything: format, lint, types, layers, tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 lint: $(STAMP) ## Check format, lint, types and layers
 	$(BIN)/ruff format --check .

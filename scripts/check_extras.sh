@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs capsedge's wheel with each set of extras in a clean virtual environment and runs there what that set is for.
-# A set that holds all of the one before it is installed on top of that: torch takes half a minute each time.
+# A set is installed on top of the last earlier one that it holds: unpacking torch takes half a minute. The sets
+# with torch and those without are two lanes, which run side by side.
 #
 #   scripts/check_extras.sh                every set
 #   scripts/check_extras.sh cpu train,cpu  these sets
@@ -10,15 +11,13 @@ set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 python=${PYTHON:-python3}
 sets=("${@:-}")
-[[ -n ${sets[0]} ]] || sets=(cpu cpu,trt gpu paper,cpu train,cpu train,export,cpu train,export,cpu,trt)
+[[ -n ${sets[0]} ]] || sets=(cpu cpu,trt gpu train,cpu train,export,cpu train,export,cpu,trt paper,cpu)
 
 export PIP_DISABLE_PIP_VERSION_CHECK=1
+export OMP_NUM_THREADS=1      # the lanes share the cores
+unset PYTHONDONTWRITEBYTECODE # or every command would compile torch anew
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-# All commands run in one folder, so that export finds what train left there; it is outside the source tree, so
-# that nothing is found but what the wheel holds.
-mkdir "$work/here"
-cd "$work/here"
+trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$work"' EXIT
 
 run() {
     printf '\n+ %s\n' "${*//"$work"/\$WORK}"
@@ -39,21 +38,30 @@ build_wheel() { # from a copy: setuptools leaves its build/ in the tree, and a s
     wheel=$(echo "$work"/capsedge-*.whl)
 }
 
-install() { # --no-compile: each environment runs a few commands only
-    if ! grows "$1"; then
-        rm -rf "$work/venv"
-        "$python" -m venv "$work/venv"
-        PATH="$work/venv/bin:$clean_path"
+install() { # --no-compile: an environment runs a few commands, and what those import is compiled then
+    local each base=
+    for each in "${kept[@]}"; do
+        if holds "$(brings "$1")" "$each"; then base=$each; fi
+    done
+    if [[ -n $base ]]; then
+        cp -al "kept/$base" venv # hard links: pip unlinks files and writes new ones, it changes none
+    else
+        "$python" -m venv venv
     fi
-    installed=$1
     run pip install --quiet --no-compile -c "$root/${CONSTRAINTS:-constraints.txt}" "$wheel[$1]"
     run pip check
 }
 
-grows() { # whether every extra that is installed is in this set too
-    [[ -n ${installed:-} ]] || return 1
+brings() { # the extras of a set, with those that they ask for in pyproject.toml
+    case $1 in
+        *export* | *paper*) echo "$1,train" ;;
+        *) echo "$1" ;;
+    esac
+}
+
+holds() { # whether a set has all extras of another
     local extra
-    for extra in ${installed//,/ }; do
+    for extra in ${2//,/ }; do
         [[ ,$1, == *,$extra,* ]] || return 1
     done
 }
@@ -65,7 +73,7 @@ runs_at_the_edge() { # cpu, gpu: no training, no export
     run capsedge infer "$root/samples"
     run capsedge verify
     run capsedge bench --runs 20 --quick
-    run capsedge profile --runs 20 --no-roofline
+    run capsedge profile --runs 50 --no-roofline
 }
 
 trains() { # one epoch of a narrow network on the subset in the wheel
@@ -76,12 +84,23 @@ has_run() {
     if [[ ! -d runs ]]; then trains; fi
 }
 
-clean_path=$PATH
-build_wheel
-for extras in "${sets[@]}"; do
-    printf '\n===== capsedge[%s] =====\n' "$extras"
-    install "$extras"
-    case $extras in
+lane() { # sets one after the other, in one folder: export finds what train left there
+    local extras
+    mkdir -p "$work/$1/kept"
+    cd "$work/$1" # outside the source tree, so that nothing is found but what the wheel holds
+    PATH="$work/$1/venv/bin:$PATH"
+    kept=()
+    for extras in "${@:2}"; do
+        printf '\n===== capsedge[%s] =====\n' "$extras"
+        install "$extras"
+        prove "$extras"
+        mv venv "kept/$extras"
+        kept+=("$extras")
+    done
+}
+
+prove() { # what a set of extras is for
+    case $1 in
         cpu | gpu)
             runs_at_the_edge
             ;;
@@ -97,7 +116,7 @@ for extras in "${sets[@]}"; do
             without onnx tensorrt_rtx
             run capsedge reproduce fig1 "$root/samples"
             run capsedge bench --runs 20 --quick --output report.html
-            run capsedge profile --runs 20 --plot profile.svg
+            run capsedge profile --runs 50 --plot profile.svg
             run capsedge reproduce fig3 --data fashion-mnist-subset --width small --epochs 1 --kind l2
             ;;
         train,export,cpu)
@@ -110,9 +129,22 @@ for extras in "${sets[@]}"; do
             run capsedge export --precision int8+fp16 --trt --triton repository
             ;;
         *)
-            echo "$0 has no command for '$extras': write one" >&2
+            echo "$0 has no command for '$1': write one" >&2
             exit 2
             ;;
     esac
+}
+
+build_wheel
+with_torch=() without_torch=()
+for extras in "${sets[@]}"; do
+    case $extras in
+        *train* | *paper* | *export*) with_torch+=("$extras") ;;
+        *) without_torch+=("$extras") ;;
+    esac
 done
+(lane without-torch "${without_torch[@]}") >"$work/log" 2>&1 &
+(lane with-torch "${with_torch[@]}")
+wait $! || { cat "$work/log"; exit 1; }
+cat "$work/log"
 printf '\nevery set of extras installs and works: %s\n' "${sets[*]}"

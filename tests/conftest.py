@@ -1,5 +1,11 @@
 """What all tests share."""
 
+import gc
+import sys
+from collections.abc import Iterator
+from functools import cache
+
+import pytest
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
@@ -10,3 +16,29 @@ install_import_hook("capsedge.models", "beartype.beartype")
 # The same examples at every run, and no deadline: CI's cores are shared.
 settings.register_profile("capsedge", deadline=None, derandomize=True)
 settings.load_profile("capsedge")
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Keep bytes out of the names of tests: gzip writes the time, and pytest's processes must collect the same."""
+    return argname if isinstance(val, bytes) else None
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_table_of_operators() -> Iterator[None]:
+    """Let torch make its table of ONNX operators once: making it anew is a third of each export's time."""
+    if "torch" not in sys.modules:
+        yield
+        return
+    from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+    make = ONNXRegistry.from_torchlib
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ONNXRegistry, "from_torchlib", staticmethod(cache(make)))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _what_is_imported_stays() -> None:
+    """Keep the garbage collector off the million objects that torch and the collected tests are made of."""
+    gc.collect()
+    gc.freeze()

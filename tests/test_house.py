@@ -194,3 +194,14 @@ def test_what_tools_leave_behind_is_ignored_by_git() -> None:
     done = subprocess.run(["git", "check-ignore", *leftovers], cwd=ROOT, capture_output=True, text=True, check=False)
 
     assert done.stdout.split() == leftovers
+
+
+def test_no_test_is_named_by_bytes(request: pytest.FixtureRequest) -> None:
+    """Bytes that hold the time, or are drawn at random, give a test another name in each of pytest's processes."""
+    for test in request.session.items:
+        given = (
+            test.callspec.params.values() if isinstance(test, pytest.Function) and hasattr(test, "callspec") else ()
+        )
+        for value in given:
+            if isinstance(value, bytes) and value:
+                assert repr(value)[2:-1] not in test.name, f"name the cases of {test.nodeid} by ids="

@@ -53,24 +53,48 @@ def bench(
         Scenario,
         typer.Option(
             help="single-stream: one image after the other, judged by p90; multi-stream: 8 in a query, by p99; "
-            "offline: 64 in a query, by images/s."
+            "offline: 64 in a query, by images/s.",
+            rich_help_panel="Measurement",
         ),
     ] = "single-stream",
     batch: Annotated[
         int | None,
-        typer.Option(min=1, help="Images in a query.  [dim]\\[default: by the scenario][/dim]", show_default=False),
+        typer.Option(
+            min=1,
+            help="Images in a query.  [dim]\\[default: by the scenario][/dim]",
+            show_default=False,
+            rich_help_panel="Measurement",
+        ),
     ] = None,
     interval_ms: Annotated[
-        float, typer.Option(min=0, help="Idle time before each query, as between the frames of a camera: 33 is 30/s.")
+        float,
+        typer.Option(
+            min=0,
+            help="Idle time before each query, as between the frames of a camera: 33 is 30/s.",
+            rich_help_panel="Measurement",
+        ),
     ] = 0.0,
     seconds: Annotated[
         float | None,
-        typer.Option(min=0.01, help="Least time of each model.  [dim]\\[default: 10][/dim]", show_default=False),
+        typer.Option(
+            min=0.01,
+            help="Least time of each model.  [dim]\\[default: 10][/dim]",
+            show_default=False,
+            rich_help_panel="Measurement",
+        ),
     ] = None,
     runs: Annotated[
-        int | None, typer.Option(min=1, help="Exactly so many timed runs of each model.", show_default=False)
+        int | None,
+        typer.Option(
+            min=1, help="Exactly so many timed runs of each model.", show_default=False, rich_help_panel="Measurement"
+        ),
     ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="A look of a second a model; the result is marked.")] = False,
+    quick: Annotated[
+        bool,
+        typer.Option(
+            "--quick", help="A look of a second a model; the result is marked.", rich_help_panel="Measurement"
+        ),
+    ] = False,
     sweep: Annotated[
         list[str] | None,
         typer.Option(
@@ -78,6 +102,7 @@ def bench(
             help="Measure with each value: batch, threads, precision, provider, spinning, graph, io-binding or "
             "cuda-graph. May be given several times.",
             show_default=False,
+            rich_help_panel="Measurement",
         ),
     ] = None,
     provider: ProviderOption = None,
@@ -96,21 +121,43 @@ def bench(
             help="Write the report: .json (all of it), .csv, .md or .html. May be given several times; a sweep that "
             "was cut off goes on from its .json.",
             show_default=False,
+            rich_help_panel="Report",
         ),
     ] = None,
     source: Annotated[
         Path | None,
-        typer.Option("--from", metavar="FILE", help="Show a report of before; measure nothing.", show_default=False),
+        typer.Option(
+            "--from",
+            metavar="FILE",
+            help="Show a report of before; measure nothing.",
+            show_default=False,
+            rich_help_panel="Report",
+        ),
     ] = None,
     baseline: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="A report of before to compare with, as .json.", show_default=False),
+        typer.Option(
+            metavar="FILE",
+            help="A report of before to compare with, as .json.",
+            show_default=False,
+            rich_help_panel="Report",
+        ),
     ] = None,
     max_regression: Annotated[
-        str, typer.Option(metavar="PERCENT", help="How much slower than the baseline is still good: exit code 0.")
+        str,
+        typer.Option(
+            metavar="PERCENT",
+            help="How much slower than the baseline is still good: exit code 0.",
+            rich_help_panel="Report",
+        ),
     ] = "5%",
     other_machine: Annotated[
-        bool, typer.Option("--other-machine", help="Compare although the baseline is of another processor or GPU.")
+        bool,
+        typer.Option(
+            "--other-machine",
+            help="Compare although the baseline is of another processor or GPU.",
+            rich_help_panel="Report",
+        ),
     ] = False,
     as_json: JsonOption = False,
 ) -> None:

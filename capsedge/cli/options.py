@@ -7,18 +7,33 @@ import typer
 from capsedge.runtime.providers import Provider
 from capsedge.runtime.settings import GraphLevel
 
+RUNTIME = "Runtime"  # heading of these options in the help
+
 ProviderOption = Annotated[
     Provider | None,
-    typer.Option(help="Where an ONNX file shall run; an engine brings its own. [dim]\\[default: cpu][/dim]"),
+    typer.Option(
+        help="Where an ONNX file shall run; an engine brings its own. [dim]\\[default: cpu][/dim]",
+        rich_help_panel=RUNTIME,
+    ),
 ]
 ThreadsOption = Annotated[
-    int, typer.Option(min=0, max=256, help="Threads of ONNX Runtime on the CPU; 0 chooses by the work of a run.")
+    int,
+    typer.Option(
+        min=0,
+        max=256,
+        help="Threads of ONNX Runtime on the CPU; 0 chooses by the work of a run.",
+        rich_help_panel=RUNTIME,
+    ),
 ]
 SpinningOption = Annotated[
-    bool, typer.Option("--spinning/--no-spinning", help="Idle threads wait awake: faster, and warmer.")
+    bool,
+    typer.Option(
+        "--spinning/--no-spinning", help="Idle threads wait awake: faster, and warmer.", rich_help_panel=RUNTIME
+    ),
 ]
 GraphOption = Annotated[
-    GraphLevel, typer.Option(help="How far ONNX Runtime rewrites the graph; less is for comparisons.")
+    GraphLevel,
+    typer.Option(help="How far ONNX Runtime rewrites the graph; less is for comparisons.", rich_help_panel=RUNTIME),
 ]
 IoBindingOption = Annotated[
     bool | None,
@@ -26,16 +41,23 @@ IoBindingOption = Annotated[
         "--io-binding/--no-io-binding",
         help="Bind inputs and outputs to buffers of the device.  [dim]\\[default: off the CPU][/dim]",
         show_default=False,
+        rich_help_panel=RUNTIME,
     ),
 ]
 AllowFallbackOption = Annotated[
     bool,
-    typer.Option("--allow-fallback", help="Let the CPU run what the provider cannot; the operators are named."),
+    typer.Option(
+        "--allow-fallback",
+        help="Let the CPU run what the provider cannot; the operators are named.",
+        rich_help_panel=RUNTIME,
+    ),
 ]
 CudaGraphOption = Annotated[
     bool,
     typer.Option(
-        "--cuda-graph/--no-cuda-graph", help="Start an engine's run as one CUDA graph, where it can be one."
+        "--cuda-graph/--no-cuda-graph",
+        help="Start an engine's run as one CUDA graph, where it can be one.",
+        rich_help_panel=RUNTIME,
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]

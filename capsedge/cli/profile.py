@@ -83,7 +83,12 @@ def profile(
 
         check_plot(plot)
     settings = Settings(
-        provider=provider, threads=threads, spinning=spinning, graph=graph, allow_fallback=allow_fallback
+        provider=provider,
+        threads=threads,
+        spinning=spinning,
+        graph=graph,
+        allow_fallback=allow_fallback,
+        batch=batch,
     )
     file = find_model(model)
     if trace is not None and file.suffix == ".engine":

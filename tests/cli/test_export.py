@@ -1,5 +1,6 @@
 """`capsedge export` in every precision, with engines and a repository, as a person types it."""
 
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
@@ -9,18 +10,20 @@ import msgspec
 import pytest
 
 from capsedge.contract import PRECISIONS, Contract
+from capsedge.export.gate import tolerance
 from capsedge.training import Run
-from tests.in_process import in_this_process
+from tests.in_process import Capsedge, Said, in_this_process
 from tests.tiny import tiny_recipe, train_tiny
 
 rtx = pytest.importorskip("tensorrt_rtx")
 
 
-def capsedge(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "capsedge", *arguments], capture_output=True, text=True, check=False)
+@pytest.fixture
+def capsedge(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Capsedge:
+    return in_this_process(capsys, monkeypatch)
 
 
-def one_line(result: subprocess.CompletedProcess[str], code: int) -> str:
+def one_line(result: Said, code: int) -> str:
     assert result.returncode == code, result.stderr
     (line,) = result.stderr.splitlines()
     assert line.startswith("capsedge: ")
@@ -34,16 +37,18 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 @pytest.fixture(scope="module")
-def result(run: Run) -> subprocess.CompletedProcess[str]:
-    """One export of everything."""
-    return capsedge(
-        "export", str(run.path), "--precision", ",".join(PRECISIONS), "--with-decoder", "--calibration-images", "128",
-        "--trt", "--trt-batch", "1,4,8", "--triton", str(run.path / "models"), "--json",
-    )  # fmt: skip
+def result(run: Run) -> Said:
+    """One export of everything, in a process of its own."""
+    command = [
+        sys.executable, "-m", "capsedge", "export", str(run.path), "--precision", ",".join(PRECISIONS),
+        "--with-decoder", "--calibration-images", "128", "--trt", "--trt-batch", "1,4,8",
+        "--triton", str(run.path / "models"), "--json",
+    ]  # fmt: skip
+    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="module")
-def exported(result: subprocess.CompletedProcess[str]) -> dict[str, dict[str, Any]]:
+def exported(result: Said) -> dict[str, dict[str, Any]]:
     assert result.returncode == 0, result.stderr
     answer = msgspec.json.decode(result.stdout)
     assert answer["failed"] == []
@@ -81,7 +86,7 @@ def test_every_precision_has_a_real_engine_that_is_not_called_accepted(
 
 
 def test_a_repository_holds_what_ran_here_and_nothing_else(
-    exported: dict[str, dict[str, Any]], result: subprocess.CompletedProcess[str], run: Run
+    exported: dict[str, dict[str, Any]], result: Said, run: Run
 ) -> None:
     served = {precision: each["triton"] for precision, each in exported.items() if each["triton"]}
     assert sorted(served) == ["fp16", "fp32", "int8", "int8+fp16"]
@@ -91,7 +96,7 @@ def test_a_repository_holds_what_ran_here_and_nothing_else(
     assert f"Triton: {run.path / 'model.bf16.onnx'} was not executed here and is left out" in result.stderr
 
 
-def test_a_person_sees_types_verdicts_and_a_table(result: subprocess.CompletedProcess[str], run: Run) -> None:
+def test_a_person_sees_types_verdicts_and_a_table(result: Said, run: Run) -> None:
     assert "int8 in " in result.stderr
     assert "calibrated by " in result.stderr
     assert "of 128 training images" in result.stderr
@@ -101,15 +106,14 @@ def test_a_person_sees_types_verdicts_and_a_table(result: subprocess.CompletedPr
     assert not [path for path in run.path.iterdir() if path.name.startswith(".") and path.name != ".lock"]
 
 
-def test_one_rejected_file_leaves_the_others_and_the_exit_code_says_so(run: Run, tmp_path: Path) -> None:
+def test_one_rejected_file_leaves_the_others_and_the_exit_code_says_so(
+    run: Run, tmp_path: Path, capsedge: Capsedge, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """No error of int8 is small enough for a network that is right on what int8 errs on; so bend the limit."""
-    code = (
-        "import dataclasses, sys; from capsedge.export.gate import tolerance; from capsedge.cli import main;"
-        "table = tolerance.TOLERANCES; table['int8'] = dataclasses.replace(table['int8'], length=1e-9); main()"
-    )
+    strict = dataclasses.replace(tolerance.TOLERANCES["int8"], length=1e-9)
+    monkeypatch.setitem(tolerance.TOLERANCES, "int8", strict)
     output = tmp_path / "small.onnx"
-    arguments = ("export", str(run.path), "--precision", "int8,fp16", "--output", str(output), "--json")
-    result = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
+    result = capsedge("export", str(run.path), "--precision", "int8,fp16", "--output", str(output), "--json")
     assert result.returncode == 1
     answer = msgspec.json.decode(result.stdout)
     assert [each["model"] for each in answer["exported"]] == [str(tmp_path / "small.fp16.onnx")]
@@ -141,18 +145,17 @@ def test_a_mistake_is_one_line_and_writes_nothing(
     words: str,
     run: Run,
     tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    capsedge: Capsedge,
 ) -> None:
-    result = in_this_process(capsys, monkeypatch)(
-        "export", str(run.path), "--output", str(tmp_path / "model.onnx"), *arguments
-    )
+    result = capsedge("export", str(run.path), "--output", str(tmp_path / "model.onnx"), *arguments)
     assert result.returncode == code, result.stderr
     assert words in result.stderr.splitlines()[-1]
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_engine_of_the_classic_tensorrt_is_left_to_its_target_machine(run: Run, tmp_path: Path) -> None:
+def test_an_engine_of_the_classic_tensorrt_is_left_to_its_target_machine(
+    run: Run, tmp_path: Path, capsedge: Capsedge
+) -> None:
     """Which is not installed here: it could be a laptop that makes files for a Jetson."""
     output = tmp_path / "model.onnx"
     arguments = ["--trt", "--trt-package", "tensorrt", "--trt-batch", "1,2,4", "--allow-deferred"]
@@ -167,7 +170,7 @@ def test_an_engine_of_the_classic_tensorrt_is_left_to_its_target_machine(run: Ru
     assert line in one_line(capsedge("verify", str(tmp_path / "model.engine")), 1)
 
 
-def test_a_decoder_that_was_not_trained_cannot_be_exported(tmp_path: Path) -> None:
+def test_a_decoder_that_was_not_trained_cannot_be_exported(tmp_path: Path, capsedge: Capsedge) -> None:
     run = train_tiny(tmp_path / "run", tiny_recipe("train.epochs=1"))
     result = capsedge("export", str(run.path), "--with-decoder")
     assert result.returncode == 2

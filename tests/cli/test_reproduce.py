@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from tests.in_process import Capsedge, Said, in_this_process
 from tests.reproduce.conftest import TINY
 
 ROOT = Path(__file__).parents[2]
@@ -20,30 +21,35 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "capsedge", "reproduce", *arguments]
 
 
-def environment(cwd: Path) -> dict[str, str]:
-    more = {"PYTHONPATH": str(ROOT), "COLUMNS": "120", "CAPSEDGE_DEBUG": "", "CAPSEDGE_DATA": str(cwd / "data")}
-    return {**os.environ, **more}
+def environment(folder: Path) -> dict[str, str]:
+    """What differs from the environment of the tests."""
+    data = str(folder / "data")
+    return {"PYTHONPATH": str(ROOT), "COLUMNS": "120", "CAPSEDGE_DEBUG": "", "CAPSEDGE_DATA": data}
 
 
-def reproduce(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(*arguments), capture_output=True, text=True, check=False, cwd=cwd, env=environment(cwd)
-    )
+@pytest.fixture
+def reproduce(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Capsedge:
+    """The command in this process and in an empty folder; a process of its own would spend its time on torch."""
+    monkeypatch.chdir(tmp_path)
+    for name, value in environment(tmp_path).items():
+        monkeypatch.setenv(name, value)
+    capsedge = in_this_process(capsys, monkeypatch)
+    return lambda *arguments: capsedge("reproduce", *arguments)
 
 
-def one_line(result: subprocess.CompletedProcess[str], code: int) -> str:
+def one_line(result: Said, code: int) -> str:
     assert result.returncode == code, result.stderr
     (line,) = result.stderr.splitlines()
     assert line.startswith("capsedge: ")
     return line
 
 
-def test_a_killed_table_goes_on_and_trains_nothing_twice(tmp_path: Path) -> None:
+def test_a_killed_table_goes_on_and_trains_nothing_twice(tmp_path: Path, reproduce: Capsedge) -> None:
     """SIGKILL in the second of two trainings: no handler runs, only what lies on the disk is left."""
     only = ["--only", "*/l2-fc", "--only", "*/l1-fc"]
     arguments = ["table2", *SMALL, "--epochs", "12", *only]
     process = subprocess.Popen(
-        command(*arguments), cwd=tmp_path, stderr=subprocess.DEVNULL, env=environment(tmp_path)
+        command(*arguments), cwd=tmp_path, stderr=subprocess.DEVNULL, env=os.environ | environment(tmp_path)
     )
     first, second = (
         tmp_path / f"runs/paper-fashion-mnist-subset-{kind}-fc-small-epochs12-seed0" for kind in ("l2", "l1")
@@ -58,14 +64,14 @@ def test_a_killed_table_goes_on_and_trains_nothing_twice(tmp_path: Path) -> None
     assert msgspec.json.decode((second / "run.json").read_bytes())["status"] == "training"
     untouched = {path.name: path.read_bytes() for path in first.iterdir()}
 
-    again = reproduce(*arguments, "--json", cwd=tmp_path)
+    again = reproduce(*arguments, "--json")
     assert again.returncode == 0, again.stderr
     table = msgspec.json.decode(again.stdout)
     assert [(row["method"], row["status"]) for row in table["rows"]] == [("L2/FC", "measured"), ("L1/FC", "measured")]
     assert {path.name: path.read_bytes() for path in first.iterdir()} == untouched
     assert table == msgspec.json.decode((tmp_path / "reproduced" / "table2.json").read_bytes())
 
-    third = reproduce(*arguments, cwd=tmp_path)
+    third = reproduce(*arguments)
     assert third.returncode == 0
     assert "epoch" not in third.stderr.replace("epochs", "")  # nothing was trained
     assert "L2/FC" in third.stdout
@@ -74,7 +80,9 @@ def test_a_killed_table_goes_on_and_trains_nothing_twice(tmp_path: Path) -> None
 
 def test_ctrl_c_says_that_the_same_command_goes_on(tmp_path: Path) -> None:
     arguments = command("fig3", *SMALL, "--kind", "l2", "--epochs", "400")
-    process = subprocess.Popen(arguments, cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=environment(tmp_path))
+    process = subprocess.Popen(
+        arguments, cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=os.environ | environment(tmp_path)
+    )
     metrics = tmp_path / "runs" / "paper-fashion-mnist-subset-l2-fc-small-epochs400-seed0" / "metrics.jsonl"
     deadline = time.monotonic() + 120
     while not (metrics.exists() and metrics.stat().st_size):
@@ -88,10 +96,8 @@ def test_ctrl_c_says_that_the_same_command_goes_on(tmp_path: Path) -> None:
     assert said.splitlines()[-1].endswith("; the same command goes on")
 
 
-def test_the_table_shows_measured_beside_published_and_marks_what_differs(tmp_path: Path) -> None:
-    result = reproduce(
-        "table2", *SMALL, "--epochs", "1", "--only", "*/l2-fc", "--seed", "0", "--seed", "1", cwd=tmp_path
-    )
+def test_the_table_shows_measured_beside_published_and_marks_what_differs(reproduce: Capsedge) -> None:
+    result = reproduce("table2", *SMALL, "--epochs", "1", "--only", "*/l2-fc", "--seed", "0", "--seed", "1")
     assert result.returncode == 0, result.stderr
     (row,) = [line for line in result.stdout.splitlines() if "L2/FC" in line]
     assert row.split()[:3] == ["fashion-mnist-subset", "L2/FC", "-"]
@@ -102,10 +108,10 @@ def test_the_table_shows_measured_beside_published_and_marks_what_differs(tmp_pa
     assert "training runs/paper-fashion-mnist-subset-l2-fc-small-epochs1-seed1 (2 of 2)" in result.stderr
 
 
-def test_missing_data_is_a_row_and_not_a_failure(tmp_path: Path) -> None:
+def test_missing_data_is_a_row_and_not_a_failure(tmp_path: Path, reproduce: Capsedge) -> None:
     for name in ("cifar-10", "mnist"):  # empty, and found before any that this machine may have
         (tmp_path / "data" / name).mkdir(parents=True)
-    result = reproduce("table2", "--only", "cifar-10/dr", "--only", "multi-mnist", cwd=tmp_path)
+    result = reproduce("table2", "--only", "cifar-10/dr", "--only", "multi-mnist")
     assert result.returncode == 0, result.stderr
     assert result.stdout.count("no data") == 4
     assert "15.30" in result.stdout
@@ -116,15 +122,15 @@ def test_missing_data_is_a_row_and_not_a_failure(tmp_path: Path) -> None:
     assert all(str(tmp_path / "data") in line for line in lines)
 
 
-def test_a_figure_is_drawn_and_drawn_again(tmp_path: Path) -> None:
-    result = reproduce("fig1", str(ROOT / "samples" / "bag-1081.png"), "--out", "mine", cwd=tmp_path)
+def test_a_figure_is_drawn_and_drawn_again(tmp_path: Path, reproduce: Capsedge) -> None:
+    result = reproduce("fig1", str(ROOT / "samples" / "bag-1081.png"), "--out", "mine")
     assert result.returncode == 0, result.stderr
     assert "figure: mine/fig1.png, drawn from mine/fig1.json" in result.stderr
     assert "bag" in result.stdout
     png = tmp_path / "mine" / "fig1.png"
     drawn = png.read_bytes()
     png.unlink()
-    again = reproduce("fig1", "--redraw", "--out", "mine", "--json", cwd=tmp_path)
+    again = reproduce("fig1", "--redraw", "--out", "mine", "--json")
     assert again.returncode == 0, again.stderr
     assert png.read_bytes() == drawn
     assert msgspec.json.decode(again.stdout) == msgspec.json.decode((tmp_path / "mine" / "fig1.json").read_bytes())
@@ -152,50 +158,13 @@ MISTAKES = [
     (["fig1", "--model", "gone"], "there is no file and no built-in model 'gone'"),
 ]
 
-# One process for all of them, because each would spend its time on importing torch.
-ALL_AT_ONCE = """
-import io, json, sys
-from capsedge.cli import main
-answers = []
-for arguments in json.load(sys.stdin):
-    sys.argv = ["capsedge", "reproduce", *arguments]
-    sys.stderr = io.TextIOWrapper(io.BytesIO())
-    try:
-        main()
-    except SystemExit as stop:
-        sys.stderr.flush()
-        answers.append([stop.code, sys.stderr.buffer.getvalue().decode()])
-json.dump(answers, sys.stdout)
-"""
-
-
-@pytest.fixture(scope="module")
-def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, ...], tuple[int, str]]:
-    """Exit code and stderr of every mistake, made in one empty folder."""
-    folder = tmp_path_factory.mktemp("mistakes")
-    given = msgspec.json.encode([arguments for arguments, _ in MISTAKES])
-    done = subprocess.run(
-        [sys.executable, "-c", ALL_AT_ONCE],
-        input=given,
-        capture_output=True,
-        check=True,
-        cwd=folder,
-        env=environment(folder),
-    )
-    assert list(folder.iterdir()) == []
-    got = msgspec.json.decode(done.stdout, type=list[tuple[int, str]])
-    return {tuple(arguments): answer for (arguments, _), answer in zip(MISTAKES, got, strict=True)}
-
 
 @pytest.mark.parametrize(("arguments", "words"), MISTAKES)
 def test_a_mistake_is_one_line_and_leaves_nothing_behind(
-    arguments: list[str], words: str, answers: dict[tuple[str, ...], tuple[int, str]]
+    arguments: list[str], words: str, tmp_path: Path, reproduce: Capsedge
 ) -> None:
-    code, said = answers[tuple(arguments)]
-    assert code == 2
-    (line,) = said.splitlines()
-    assert line.startswith("capsedge: ")
-    assert words in line
+    assert words in one_line(reproduce(*arguments), 2)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_missing_matplotlib_is_told_of_before_anything_is_trained(tmp_path: Path) -> None:
@@ -206,7 +175,7 @@ def test_a_missing_matplotlib_is_told_of_before_anything_is_trained(tmp_path: Pa
         text=True,
         check=False,
         cwd=tmp_path,
-        env=environment(tmp_path),
+        env=os.environ | environment(tmp_path),
     )
     assert "'matplotlib', which is not installed: pip install 'capsedge[paper]'" in one_line(result, 1)
     assert list(tmp_path.iterdir()) == []

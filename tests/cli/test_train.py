@@ -13,36 +13,35 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.in_process import Capsedge, Said, in_this_process
+
+ROOT = Path(__file__).parents[2]
 TINY = [
     "--data", "fashion-mnist-subset", "--set", "network.filters=8", "--set", "network.capsule_types=2",
     "--set", "network.class_dim=4",
 ]  # fmt: skip
 
 
-def capsedge(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "capsedge", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=cwd,
-        env=_env(),
-    )
+@pytest.fixture
+def capsedge(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Capsedge:
+    """The command in this process and in an empty folder; a process of its own would spend its time on torch."""
+    monkeypatch.chdir(tmp_path)
+    return in_this_process(capsys, monkeypatch)
 
 
-def _env() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(Path.cwd())}
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
-def one_line(result: subprocess.CompletedProcess[str], code: int) -> str:
+def one_line(result: Said, code: int) -> str:
     assert result.returncode == code, result.stderr
     (line,) = result.stderr.splitlines()
     assert line.startswith("capsedge: ")
     return line
 
 
-def test_train_then_export_then_infer_without_naming_anything_twice(tmp_path: Path) -> None:
-    trained = capsedge("train", *TINY, "--set", "train.epochs=1", "--json", cwd=tmp_path)
+def test_train_then_export_then_infer_without_naming_anything_twice(tmp_path: Path, capsedge: Capsedge) -> None:
+    trained = capsedge("train", *TINY, "--set", "train.epochs=1", "--json")
     assert trained.returncode == 0, trained.stderr
     record = msgspec.json.decode(trained.stdout)
     assert record["run"] == "runs/fashion-mnist-l2-small"
@@ -50,27 +49,27 @@ def test_train_then_export_then_infer_without_naming_anything_twice(tmp_path: Pa
     assert "test error" in trained.stderr
     assert "next: capsedge export runs/fashion-mnist-l2-small" in trained.stderr
 
-    exported = capsedge("export", cwd=tmp_path)  # the newest run
+    exported = capsedge("export")  # the newest run
     assert exported.returncode == 0, exported.stderr
     assert "run: runs/fashion-mnist-l2-small, trained on Fashion-MNIST" in exported.stderr
     assert "gate: accepted" in exported.stderr
     assert exported.stdout == ""
 
     Image.fromarray(np.zeros((28, 28), np.uint8)).save(tmp_path / "image.png")
-    inferred = capsedge("infer", "--model", "runs/fashion-mnist-l2-small", "image.png", "--json", cwd=tmp_path)
+    inferred = capsedge("infer", "--model", "runs/fashion-mnist-l2-small", "image.png", "--json")
     assert inferred.returncode == 0, inferred.stderr
     assert len(inferred.stdout.splitlines()) == 1
 
 
-def test_a_second_run_does_not_touch_the_first(tmp_path: Path) -> None:
+def test_a_second_run_does_not_touch_the_first(capsedge: Capsedge) -> None:
     for expected in ("runs/fashion-mnist-l2-small", "runs/fashion-mnist-l2-small-2"):
-        result = capsedge("train", *TINY, "--set", "train.epochs=1", "--json", cwd=tmp_path)
+        result = capsedge("train", *TINY, "--set", "train.epochs=1", "--json")
         assert msgspec.json.decode(result.stdout)["run"] == expected
 
 
-def test_ctrl_c_leaves_a_run_that_resume_finishes(tmp_path: Path) -> None:
+def test_ctrl_c_leaves_a_run_that_resume_finishes(tmp_path: Path, capsedge: Capsedge) -> None:
     command = [sys.executable, "-m", "capsedge", "train", *TINY, "--set", "train.epochs=400"]
-    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=_env())
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=environment())
     metrics = tmp_path / "runs" / "fashion-mnist-l2-small" / "metrics.jsonl"
     deadline = time.monotonic() + 120
     while not (metrics.exists() and metrics.stat().st_size):
@@ -83,9 +82,10 @@ def test_ctrl_c_leaves_a_run_that_resume_finishes(tmp_path: Path) -> None:
     assert "go on with: capsedge train --resume --run runs/fashion-mnist-l2-small" in said
     assert "Traceback" not in said
 
-    recipe = metrics.with_name("recipe.toml")  # fewer epochs, so that the test ends
-    recipe.write_text(recipe.read_text().replace("epochs = 400", "epochs = 30"))
-    resumed = capsedge("train", "--resume", cwd=tmp_path)
+    recipe = metrics.with_name("recipe.toml")  # two epochs more, so that the test ends
+    epochs = metrics.read_text().count('"training"') + 2
+    recipe.write_text(recipe.read_text().replace("epochs = 400", f"epochs = {epochs}"))
+    resumed = capsedge("train", "--resume")
     assert resumed.returncode == 0, resumed.stderr
     assert "resumes runs/fashion-mnist-l2-small (fashion-mnist-l2-small) at epoch" in resumed.stderr
 
@@ -115,16 +115,16 @@ def test_ctrl_c_leaves_a_run_that_resume_finishes(tmp_path: Path) -> None:
     ],
 )
 def test_a_mistake_is_one_line_and_leaves_nothing(
-    arguments: list[str], code: int, words: str, tmp_path: Path
+    arguments: list[str], code: int, words: str, tmp_path: Path, capsedge: Capsedge
 ) -> None:
-    assert words in one_line(capsedge("train", *arguments, cwd=tmp_path), code)
+    assert words in one_line(capsedge("train", *arguments), code)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_with_files_is_not_filled(tmp_path: Path) -> None:
+def test_a_folder_with_files_is_not_filled(tmp_path: Path, capsedge: Capsedge) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
-    result = capsedge("train", *TINY, "--run", "mine", cwd=tmp_path)
+    result = capsedge("train", *TINY, "--run", "mine")
     assert "'mine' is not an empty folder" in one_line(result, 2)
 
 
@@ -139,17 +139,15 @@ def test_a_folder_with_files_is_not_filled(tmp_path: Path) -> None:
         (["--output", "model.engine"], 2, "wants a name that ends in .onnx"),
     ],
 )
-def test_a_mistake_in_export_is_one_line(arguments: list[str], code: int, words: str, tmp_path: Path) -> None:
-    assert words in one_line(capsedge("export", *arguments, cwd=tmp_path), code)
+def test_a_mistake_in_export_is_one_line(arguments: list[str], code: int, words: str, capsedge: Capsedge) -> None:
+    assert words in one_line(capsedge("export", *arguments), code)
 
 
-def test_names_of_any_spelling_go_through_the_command_line(tmp_path: Path) -> None:
+def test_names_of_any_spelling_go_through_the_command_line(tmp_path: Path, capsedge: Capsedge) -> None:
     """An apostrophe would break a TOML string, a bracket is markup to rich, a space must be quoted for a shell."""
-    shutil.copytree("capsedge/data/fashion-mnist-subset", tmp_path / "john's mnist")
+    shutil.copytree(ROOT / "capsedge/data/fashion-mnist-subset", tmp_path / "john's mnist")
     run = "runs/a [red]b[/b]"
-    result = capsedge(
-        "train", "--data", "john's mnist", *TINY[2:], "--set", "train.epochs=1", "--run", run, cwd=tmp_path
-    )
+    result = capsedge("train", "--data", "john's mnist", *TINY[2:], "--set", "train.epochs=1", "--run", run)
     assert result.returncode == 0, result.stderr
     assert f"next: capsedge export '{run}'" in result.stderr
     record = msgspec.json.decode((tmp_path / run / "run.json").read_bytes())
@@ -164,14 +162,14 @@ def test_a_missing_part_of_an_extra_is_no_bug_of_capsedge(tmp_path: Path) -> Non
         text=True,
         check=False,
         cwd=tmp_path,
-        env=_env(),
+        env=environment(),
     )
     line = one_line(result, 1)
     assert "is not installed" in line
     assert "pip install 'capsedge[train,export]'" in line
 
 
-def test_a_folder_of_ones_own_images_goes_the_whole_road(tmp_path: Path) -> None:
+def test_a_folder_of_ones_own_images_goes_the_whole_road(tmp_path: Path, capsedge: Capsedge) -> None:
     """Three classes of 20x24 colour images: nothing in the road knows of garments or of 28 pixels."""
     random = np.random.default_rng(0)
     for part, count in (("train", 20), ("test", 6)):
@@ -183,14 +181,14 @@ def test_a_folder_of_ones_own_images_goes_the_whole_road(tmp_path: Path) -> None
                 pixels[..., 2 - channel] += 150
                 Image.fromarray(pixels).save(folder / f"{number}.png")
     small = ["--set", "network.filters=8", "--set", "network.capsule_types=4", "--set", "train.batch_size=16"]
-    trained = capsedge("train", "--data", "photos", *small, "--set", "train.epochs=25", "--json", cwd=tmp_path)
+    trained = capsedge("train", "--data", "photos", *small, "--set", "train.epochs=25", "--json")
     assert trained.returncode == 0, trained.stderr
     record = msgspec.json.decode(trained.stdout)
     assert record["classes"] == ["blue sky", "grass", "rose"]
     assert record["shape"] == [20, 24, 3]
-    exported = capsedge("export", cwd=tmp_path)
+    exported = capsedge("export")
     assert exported.returncode == 0, exported.stderr
-    inferred = capsedge("infer", "photos/test", "--model", record["run"], "--json", cwd=tmp_path)
+    inferred = capsedge("infer", "photos/test", "--model", record["run"], "--json")
     assert inferred.returncode == 0, inferred.stderr
     answers = [msgspec.json.decode(line) for line in inferred.stdout.splitlines()]
     assert len(answers) == 18

@@ -6,8 +6,9 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from capsedge.contract import Precision
 from capsedge.export.layers import layers_of
-from capsedge.export.precision import TypedGraphs
+from capsedge.export.precision import METHODS, TypedGraphs
 from tests.export.graphs import graph_of_kind
 
 
@@ -45,12 +46,12 @@ def test_em_routing_is_counted_too() -> None:
     ],
 )
 def test_types_are_read_from_the_graph(
-    precision: str,
+    precision: Precision,
     types: tuple[str, str],
     graph: onnx.ModelProto,
     images: NDArray[np.uint8],
 ) -> None:
-    typed = TypedGraphs(graph, lambda: images, lambda *_: (0.0, 0.0)).make(precision)  # type: ignore[arg-type]
+    typed = TypedGraphs(graph, lambda: images, lambda *_: (0.0, 0.0), METHODS[:1]).make(precision)
     layers = layers_of(typed.model)
     assert {(layer.type, layer.output) for layer in layers} == {types}
     assert [layer.flops for layer in layers] == [layer.flops for layer in layers_of(graph)]

@@ -10,13 +10,14 @@ from PIL import Image
 
 from capsedge.data import decode_image, load_dataset
 from capsedge.errors import DataError, WrongUse
-from capsedge.recipe import RoutingKind
+from capsedge.recipe import Recipe, RoutingKind
 from capsedge.reproduce import fig1, fig2, fig3, fig4, redraw, save_figure
 from capsedge.reproduce.capsule_lengths import MOST_IMAGES, Fig1
 from capsedge.reproduce.convergence import Curve, Fig3, curve, draw
 from capsedge.reproduce.drawing import COLOURS, Pixels, mosaic
 from capsedge.reproduce.figures import Content, rows
 from capsedge.reproduce.reconstructions import class_means, reconstruct, rightly_classified, squared_error
+from capsedge.reproduce.steps import PeakMemory
 from capsedge.training import Run, lengths_of
 from tests.reproduce.conftest import TINY, MakeSettings, Watched
 from tests.tiny import tiny_recipe, train_tiny
@@ -228,11 +229,19 @@ def test_a_curve_is_read_from_the_metrics_files(tmp_path: Path) -> None:
     assert read.test_errors == (record.scores[1].error,)
 
 
-def test_fig4_times_every_kind_and_measures_its_memory(make_settings: MakeSettings, tmp_path: Path) -> None:
+def test_fig4_times_every_kind_and_measures_its_memory(
+    make_settings: MakeSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def peak_memory(recipe: Recipe, *, device: str) -> PeakMemory:  # the true one is tested in test_steps.py
+        assert device == "cpu"
+        before = {"dynamic": 300, "frozen": 200}[recipe.routing.kind]
+        return PeakMemory(before_bytes=before * 10**6, peak_bytes=500 * 10**6)
+
+    monkeypatch.setattr("capsedge.reproduce.step_times.peak_memory", peak_memory)
     shares: list[float] = []
     content = fig4(make_settings(), kinds=["dynamic", "frozen"], rounds=3, progress=shares.append)
     assert [(each.kind, len(each.seconds)) for each in content.kinds] == [("dynamic", 3), ("frozen", 3)]
-    assert all(each.memory is None or each.memory.peak_bytes > 1e8 for each in content.kinds)  # torch is in it
+    assert [each.memory.before_bytes for each in content.kinds if each.memory] == [300_000_000, 200_000_000]
     assert shares == sorted(shares)
     assert shares[-1] == 1
     assert (content.batch_size, content.device, content.decoder) == (200, "cpu", False)

@@ -1,8 +1,5 @@
 """Engines beside the files of a real run: from the trained network to the engine, with the command."""
 
-import subprocess
-import sys
-
 import msgspec
 import pytest
 
@@ -11,6 +8,7 @@ from capsedge.export import export_run
 from capsedge.export.tensorrt import build_engine
 from capsedge.runtime.tensorrt.manifest import manifest_path
 from capsedge.training import Run
+from tests.in_process import in_this_process
 
 pytest.importorskip("tensorrt_rtx")
 
@@ -26,13 +24,10 @@ def test_an_engine_of_an_older_model_does_not_stay_beside_a_newer_one(exported: 
     assert not manifest_path(engine).exists()
 
 
-def test_the_command_builds_and_says_that_nothing_was_executed(exported: Run) -> None:
-    result = subprocess.run(
-        [sys.executable, "-m", "capsedge", "export", str(exported.path), "--trt"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def test_the_command_builds_and_says_that_nothing_was_executed(
+    exported: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = in_this_process(capsys, monkeypatch)("export", str(exported.path), "--trt")
     assert result.returncode == 0, result.stderr
     assert "not executed here" in result.stderr
     assert (exported.path / "model.engine").exists()

@@ -1,0 +1,83 @@
+"""What the commands that must start quickly load; `python -m benchmarks.cold_start` shows what it costs."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterable
+
+import pytest
+
+from capsedge.cli.app import COMMANDS
+from tests.cli.conftest import ROOT
+
+SAMPLE = ROOT / "samples" / "ankle-boot-1045.png"
+SCRIPT = """
+import sys
+sys.argv[0] = "capsedge"
+from capsedge.cli import main
+try:
+    main()
+finally:
+    print(*sys.modules, file=sys.stderr)
+"""
+
+# Of other people's, beside what Python brings.
+LIBRARIES = {"PIL", "annotated_doc", "msgspec", "numpy", "onnxruntime", "shellingham", "typer", "typing_extensions"}
+OURS = """
+cli cli.answers cli.app cli.console cli.infer cli.options contract data data.images data.images.decode data.images.fit
+data.images.ground data.images.modes errors golden lazy onnx_file runtime runtime.batches runtime.feeds runtime.infer
+runtime.infer.ahead runtime.infer.classify runtime.infer.sources runtime.infer.sources.gather
+runtime.infer.sources.listed runtime.infer.sources.source runtime.infer.sources.walk runtime.loading runtime.models
+runtime.open runtime.ort runtime.ort.binding runtime.ort.options runtime.ort.placement runtime.ort.session
+runtime.ort.threads runtime.ort.wheels runtime.providers runtime.session runtime.settings runtime.tensorrt
+runtime.tensorrt.cuda runtime.tensorrt.manifest runtime.tensorrt.targets scoring statistics
+"""
+
+
+def loaded(*arguments: str) -> set[str]:
+    """The modules of a process that ran this command."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "CAPSEDGE_DEBUG": ""}
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, *arguments], capture_output=True, text=True, check=True, env=environment
+    )
+    return set(done.stderr.splitlines()[-1].split())
+
+
+def libraries(modules: Iterable[str]) -> set[str]:
+    """Packages that are neither ours nor Python's, nor those that an editable installation brings."""
+    packages = {module.partition(".")[0] for module in modules}
+    return {
+        package
+        for package in packages - {"capsedge"} - sys.stdlib_module_names
+        if not package.startswith(("_", "sitecustomize", "distutils-precedence"))
+    }
+
+
+def test_one_image_is_classified_with_these_modules_and_no_others() -> None:
+    modules = loaded("infer", str(SAMPLE))
+
+    assert libraries(modules) <= LIBRARIES
+    ours = {module.removeprefix("capsedge.") for module in modules if module.startswith("capsedge.")}
+    assert ours == set(OURS.split())
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("infer", "--help")])
+def test_the_help_loads_no_library_but_those_of_the_command_line(arguments: tuple[str, ...]) -> None:
+    needed = {
+        "typer",
+        "rich",
+        "msgspec",
+        "annotated_doc",
+        "shellingham",
+        "typing_extensions",
+        "pygments",
+        "markdown_it",
+    }
+
+    assert libraries(loaded(*arguments)) <= needed | {"mdurl", "attr"}
+
+
+def test_a_command_is_loaded_alone() -> None:
+    modules = loaded("infer", "--help")
+
+    assert {command for command in COMMANDS if f"capsedge.cli.{command}" in modules} == {"infer"}
