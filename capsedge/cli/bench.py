@@ -14,6 +14,7 @@ from capsedge.cli.options import (
     ProviderOption,
     SpinningOption,
     ThreadsOption,
+    finite,
 )
 from capsedge.errors import CapsedgeError, WrongUse
 from capsedge.runtime.bench.plan import Plan, Scenario
@@ -70,6 +71,7 @@ def bench(
         float,
         typer.Option(
             min=0,
+            callback=finite,
             help="Idle time before each query, as between the frames of a camera: 33 is 30/s.",
             rich_help_panel="Measurement",
         ),
@@ -78,6 +80,7 @@ def bench(
         float | None,
         typer.Option(
             min=0.01,
+            callback=finite,
             help="Least time of each model.  [dim]\\[default: 10][/dim]",
             show_default=False,
             rich_help_panel="Measurement",

@@ -24,14 +24,28 @@ def __getattr__(name: str) -> "Console":
     return console
 
 
+def keep_silent(silent: bool) -> None:
+    """Say nothing from here on, or speak again: of several devices only the first speaks."""
+    module = sys.modules[__name__]
+    for console in (module.out, module.err):
+        console.quiet = silent
+
+
 def say(text: str) -> None:
     """Tell a person what is going on, on stderr."""
-    typer.echo(text, err=True)
+    if not _silent():
+        typer.echo(text, err=True)
 
 
 def next_command(*words: str) -> None:
     """Show the command that a person would likely run next, quoted for a shell, ready to copy."""
-    typer.echo(f"next: {typer.style(shlex.join(words), bold=True)}", err=True)
+    say(f"next: {typer.style(shlex.join(words), bold=True)}")
+
+
+def _silent() -> bool:
+    """Whether the console for stderr was silenced; one that was never used was not."""
+    console: Console | None = globals().get("err")
+    return console is not None and console.quiet
 
 
 def print_json(record: Any) -> None:

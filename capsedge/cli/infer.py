@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from capsedge.cli.options import AllowFallbackOption, JsonOption, ProviderOption, ThreadsOption
+from capsedge.cli.options import AllowFallbackOption, JsonOption, ProviderOption, ThreadsOption, finite
 from capsedge.errors import DataError
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ def infer(
         typer.Option(
             min=0,
             max=1,
+            callback=finite,
             help="Answer with every class whose capsule is so long, which may be none.  "
             "[dim]\\[default: as many as an image shows][/dim]",
             show_default=False,

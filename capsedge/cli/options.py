@@ -1,11 +1,20 @@
 """Options that several commands share, written once."""
 
+import math
 from typing import Annotated
 
 import typer
 
 from capsedge.runtime.providers import Provider
 from capsedge.runtime.settings import GraphLevel
+
+
+def finite(value: float | None) -> float | None:
+    """Refuse NaN and infinity, which no bound of an option keeps out; for `typer.Option(callback=finite)`."""
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter(f"{value} is no number that can be meant")
+    return value
+
 
 RUNTIME = "Runtime"  # heading of these options in the help
 
@@ -66,6 +75,7 @@ MaxErrorIncreaseOption = Annotated[
     typer.Option(
         min=0,
         max=100,
+        callback=finite,
         metavar="POINTS",
         help="Points of error that a file may lose: 0.5 lets 9.0 % become 9.5 %.  "
         "[dim]\\[default: by precision][/dim]",

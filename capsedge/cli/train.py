@@ -153,7 +153,7 @@ def _launched(device: str, precision: str, devices: int | None) -> "Fabric":
     from capsedge.training import launch
 
     fabric = launch(device, precision=precision, devices=devices)
-    console.out.quiet = console.err.quiet = not fabric.is_global_zero
+    console.keep_silent(not fabric.is_global_zero)
     return fabric
 
 
