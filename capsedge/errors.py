@@ -80,12 +80,16 @@ def require(module: str, *, extra: str) -> ModuleType:
         extra: The extra of capsedge that brings it, such as ``"cpu"``.
 
     Raises:
-        MissingExtra: The module is not installed.
+        MissingExtra: The module, or another package that it needs, is not installed.
+        ImportError: The package is there, and cannot be imported or lacks a part of itself.
     """
     try:
         return import_module(module)
     except ModuleNotFoundError as error:
-        missing = (error.name or module).split(".")[0]
+        lacking = error.name or module
+        missing, _, _ = lacking.partition(".")
+        if missing == module.partition(".")[0] and not f"{module}.".startswith(f"{lacking}."):
+            raise  # a part of the package itself: it is installed and damaged
         raise MissingExtra(
             f"this needs the Python package '{missing}', which is not installed: pip install 'capsedge[{extra}]'"
         ) from error

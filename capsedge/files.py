@@ -4,6 +4,9 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
+
+from capsedge.errors import WrongUse
 
 
 @contextmanager
@@ -27,3 +30,19 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     """Write `content` to `path` in one step (see `replacing`)."""
     with replacing(path) as partial:
         partial.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def check_writable(path: Path) -> None:
+    """Refuse a path that `write_atomically` could not write, before the work whose result goes there.
+
+    Raises:
+        WrongUse: It is a folder, or its folder cannot be made or written.
+    """
+    if path.is_dir():
+        raise WrongUse(f"'{path}' is a folder, and a file is to be written there: choose another name")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise WrongUse(f"'{path}' cannot be written ({error.strerror}): choose another place") from error

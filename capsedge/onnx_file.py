@@ -14,6 +14,11 @@ from pathlib import Path
 
 from capsedge.errors import ModelError
 
+REINSTALL = "pip install --force-reinstall --no-deps capsedge"
+"""What brings back a file of ours that was damaged."""
+
+_BUILTIN = Path(__file__).parent / "builtin"
+
 # Field numbers of onnx.proto: ModelProto, GraphProto, TensorProto, StringStringEntryProto.
 _GRAPH, _METADATA = 7, 14
 _INITIALIZER = 5
@@ -118,7 +123,8 @@ def _readable(path: Path) -> Iterator[None]:
 
 
 def _not_whole(path: Path, error: ValueError) -> ModelError:
-    return ModelError(f"'{path}' is not a whole ONNX file ({error}); export or copy it again")
+    again = f": {REINSTALL}" if path.parent == _BUILTIN else "; export or copy it again"
+    return ModelError(f"'{path}' is not a whole ONNX file ({error}){again}")
 
 
 def _no_graph(path: Path) -> ModelError:

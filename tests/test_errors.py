@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from capsedge import errors
-from capsedge.errors import CapsedgeError, MissingExtra, require
+from capsedge.errors import CapsedgeError, MissingExtra, ProviderError, require
+from capsedge.runtime.loading import load
 
 
 def test_every_error_has_the_exit_code_that_the_tree_in_the_docstring_draws() -> None:
@@ -55,3 +56,33 @@ def test_require_does_not_hide_a_package_that_is_there_and_broken(
 
     with pytest.raises(ImportError, match=r"libcudart\.so"):
         require("broken_library", extra="gpu")
+
+
+@pytest.mark.parametrize("asked", ["damaged_library", "damaged_library.api"])
+def test_a_package_that_lacks_a_part_of_itself_is_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
+    (tmp_path / "damaged_library").mkdir()
+    (tmp_path / "damaged_library" / "__init__.py").touch()
+    (tmp_path / "damaged_library" / "api.py").write_text("from damaged_library.core import run\n")
+    if asked == "damaged_library":
+        (tmp_path / "damaged_library" / "__init__.py").write_text("import damaged_library.core\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    with pytest.raises(ModuleNotFoundError, match=r"damaged_library\.core"):
+        require(asked, extra="cpu")
+    with pytest.raises(
+        ProviderError, match=r"installed but does not load .*: pip install --force-reinstall 'capsedge\[cpu\]'"
+    ):
+        load(asked, extra="cpu")
+
+
+def test_a_part_of_a_shared_name_that_is_not_installed_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `cuda.bindings.runtime` where another package brings `cuda`."""
+    (tmp_path / "shared_name" / "other").mkdir(parents=True)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    with pytest.raises(MissingExtra, match="'shared_name', which is not installed"):
+        require("shared_name.bindings.runtime", extra="trt")

@@ -69,7 +69,7 @@ class Here:
             NotPossible: It cannot; the text says what is missing.
         """
         if reason := self.lacks(subject):
-            raise NotPossible(reason)
+            raise NotPossible(f"{subject}: {reason}")
 
 
 def here_of(diagnosis: Diagnosis) -> Here:

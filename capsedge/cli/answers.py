@@ -44,7 +44,7 @@ class Table:
         lines: list[str] = []
         if not self._begun:
             self._begun = True
-            lines = [self._line(_COLUMNS), _rule() * (sum(self._widths) + 2 * len(self._widths))]
+            lines = [self._line(_COLUMNS), _rule(sum(self._widths) + 2 * len(self._widths))]
         lines += map(self._line, self._rows)
         self._rows.clear()
         sys.stdout.write("\n".join(lines) + "\n")  # at once: a progress bar is drawn anew after each piece
@@ -102,9 +102,14 @@ def _printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
-def _rule() -> str:
+def _rule(width: int) -> str:
+    """A line below the header, no longer than the terminal."""
+    if sys.stdout.isatty():
+        from shutil import get_terminal_size
+
+        width = min(width, get_terminal_size().columns)
     try:
         "─".encode(sys.stdout.encoding or "utf-8")
     except UnicodeEncodeError:
-        return "-"
-    return "─"
+        return "-" * width
+    return "─" * width

@@ -1,9 +1,11 @@
 """The Typer application: which commands there are, and how an error becomes one line and an exit code."""
 
 import importlib
+import logging
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
@@ -57,6 +59,9 @@ def _options(
 
 def main() -> NoReturn:
     """Run the command line and exit: 0 done, 1 failed, 2 wrong use, 130 interrupted."""
+    _open_closed_streams()
+    # Of its cache folder, where the home is read-only: it draws all the same.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     for stream in (sys.stdout, sys.stderr):  # a name that the terminal cannot show is no reason to fail
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # both are text streams here
     try:
@@ -80,12 +85,7 @@ def main() -> NoReturn:
     except OSError as error:  # a full disk, a folder without permission: the machine's refusal, not our bug
         code = _fail(error, 1)
     except ModuleNotFoundError as error:
-        missing = (error.name or "").split(".")[0]
-        code = _fail(
-            error,
-            1,
-            prefix=f"a part of this command is not installed ({missing}): pip install 'capsedge[train,export]'; ",
-        )
+        code = _fail(error, 1, prefix=_about_missing((error.name or "").split(".")[0]))
     except MemoryError as error:
         code = _fail(error, 1, prefix="there is not enough memory for this; ")
     except Exception as error:
@@ -93,10 +93,25 @@ def main() -> NoReturn:
     sys.exit(code)
 
 
+def _open_closed_streams() -> None:
+    """Give nothing to read, and nowhere to write, where the shell closed a stream (`>&-`): Python has None there."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):  # in the order of the numbers that are free
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115  # open to the end
+
+
 def _meant(words: Sequence[str]) -> Sequence[str]:
     """The commands to load: the one that is asked for, or all, for the help, the completion and an unknown name."""
     first = next((word for word in words if not word.startswith("-")), None)
     return (first,) if first in COMMANDS else COMMANDS
+
+
+def _about_missing(package: str) -> str:
+    from importlib.util import find_spec
+
+    if sys.modules.get(package) or (package and find_spec(package)):
+        return f"the Python package '{package}' is damaged: pip install --force-reinstall {package}; "
+    return f"a part of this command is not installed ({package}): pip install 'capsedge[train,export]'; "
 
 
 def _fail(error: Exception, code: int, prefix: str = "") -> int:

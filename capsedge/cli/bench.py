@@ -16,7 +16,7 @@ from capsedge.cli.options import (
     ThreadsOption,
     finite,
 )
-from capsedge.errors import CapsedgeError, WrongUse
+from capsedge.errors import CapsedgeError, Interrupted, WrongUse
 from capsedge.runtime.bench.plan import Plan, Scenario
 from capsedge.runtime.settings import DEFAULTS, Settings
 
@@ -35,6 +35,8 @@ capsedge bench runs/a --sweep precision=fp32,int8 --sweep batch=1,2,4,8,16 --out
 capsedge bench runs/a --interval-ms 33 --quick
 
 capsedge bench --baseline old.json --max-regression 5%
+
+capsedge bench main/model.onnx branch/model.onnx --max-ratio 1.05
 
 capsedge bench --from report.json --output report.md
 """
@@ -72,7 +74,7 @@ def bench(
         typer.Option(
             min=0,
             callback=finite,
-            help="Idle time before each query, as between the frames of a camera: 33 is 30/s.",
+            help="Idle time before each query, as of a model that waits for the next frame of a camera.",
             rich_help_panel="Measurement",
         ),
     ] = 0.0,
@@ -147,13 +149,14 @@ def bench(
         ),
     ] = None,
     max_regression: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="PERCENT",
-            help="How much slower than the baseline is still good: exit code 0.",
+            help="How much slower than the baseline is still good.  [dim]\\[default: 5%][/dim]",
+            show_default=False,
             rich_help_panel="Report",
         ),
-    ] = "5%",
+    ] = None,
     other_machine: Annotated[
         bool,
         typer.Option(
@@ -162,39 +165,49 @@ def bench(
             rich_help_panel="Report",
         ),
     ] = False,
+    max_ratio: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            callback=finite,
+            help="How many times as long as the first model another may take; beyond, the exit code is 1.",
+            show_default=False,
+            rich_help_panel="Report",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Time models in turns, in one run, so that the machine's moods hit all of them alike."""
-    from capsedge.cli.benched import show_comparison, show_report
+    from capsedge.cli.benched import show_comparison, show_report, slower_than_first
     from capsedge.cli.console import print_json, say
     from capsedge.runtime.bench.baseline import check_machine, compare, parse_regression
-    from capsedge.runtime.bench.formats import check_suffix, load, save
+    from capsedge.runtime.bench.formats import check_output, load, save
     from capsedge.runtime.machine import this_machine
 
-    limit = parse_regression(max_regression)
+    limit = parse_regression(max_regression or "5%")
+    outputs = output or []
+    plan = Plan(scenario=scenario, batch=batch, interval_ms=interval_ms, seconds=seconds, runs=runs, quick=quick)
+    settings = Settings(
+        provider=provider,
+        threads=threads,
+        spinning=spinning,
+        graph=graph,
+        io_binding=io_binding,
+        cuda_graph=cuda_graph,
+        allow_fallback=allow_fallback,
+    )
+    if source is not None and (models or sweep or plan != Plan() or settings != DEFAULTS):
+        raise WrongUse("--from shows a report as it is: give it without models and without options of a measurement")
+    if baseline is None and (max_regression is not None or other_machine):
+        raise WrongUse("--max-regression and --other-machine are about a --baseline: give one")
+    if baseline is not None and any(file.resolve() == baseline.resolve() for file in outputs):
+        raise WrongUse(f"'{baseline}' is the baseline, and --output would overwrite it: choose another file")
     earlier = load(baseline) if baseline is not None else None
-    for file in output or ():
-        check_suffix(file)
-    if source is not None and (models or sweep):
-        raise WrongUse("--from shows a report as it is: give it without models and without --sweep")
-    if source is not None:
-        report = load(source)
-    else:
-        if earlier is not None and not other_machine:
-            check_machine(this_machine(), earlier)
-        plan = Plan(scenario=scenario, batch=batch, interval_ms=interval_ms, seconds=seconds, runs=runs, quick=quick)
-        settings = Settings(
-            provider=provider,
-            threads=threads,
-            spinning=spinning,
-            graph=graph,
-            io_binding=io_binding,
-            cuda_graph=cuda_graph,
-            allow_fallback=allow_fallback,
-        )
-        report = _measure(models or [], settings, plan, sweep or [], output or [])
-    for file in output or ():
-        save(report, file)
+    for file in outputs:
+        check_output(file)
+    if earlier is not None and source is None and not other_machine:
+        check_machine(this_machine(), earlier)
+    report = load(source) if source is not None else _measure(models or [], settings, plan, sweep or [], outputs)
     comparison = None if earlier is None else compare(report, earlier, limit, other_machine=other_machine)
     if as_json:
         print_json(report if comparison is None else {"report": report, "comparison": comparison})
@@ -202,10 +215,16 @@ def bench(
         show_report(report)
         if comparison is not None:
             show_comparison(comparison)
-    for file in output or ():
+    for file in outputs:
+        save(report, file)
         say(f"report: {file}")
+    slower = [] if max_ratio is None else slower_than_first(report, max_ratio)
+    if slower:
+        raise CapsedgeError(f"beyond {max_ratio:g} times the first model: {', '.join(slower)}")
     if comparison is not None and comparison.regressed:
         raise CapsedgeError(f"slower than '{baseline}' by more than {100 * limit:g} %: {comparison.regressed}")
+    if comparison is not None and comparison.unsure:
+        raise CapsedgeError(f"too few rounds to judge what looks slower: {comparison.unsure}; measure longer")
 
 
 def _measure(
@@ -216,28 +235,40 @@ def _measure(
     from capsedge.cli.console import say
     from capsedge.cli.measuring import measuring
     from capsedge.runtime.bench.assembly import assemble
-    from capsedge.runtime.bench.formats import load, save
-    from capsedge.runtime.bench.sweep import cut_off, lanes, parse_axes, sweep
+    from capsedge.runtime.bench.formats import save
+    from capsedge.runtime.bench.report import Group
+    from capsedge.runtime.bench.resume import measured_before
+    from capsedge.runtime.bench.sweep import lanes, parse_axes, sweep
 
     axes = parse_axes(sweeps)
     if "batch" in axes and plan.batch is not None:
         raise WrongUse("--batch and --sweep batch=... were both given: choose one")
+    if plan.runs is not None and plan.seconds is not None:
+        raise WrongUse("--runs and --seconds were both given: choose one")
     batches: tuple[int, ...] = axes.get("batch", (plan.images,))
-    report = assemble((), plan, _command(models, settings, plan, sweeps))
-    state = next((file for file in output if file.suffix == ".json"), None)
-    done = cut_off(load(state), report, batches) if state is not None and state.is_file() else ()
-    if done:
-        say(f"going on with '{state}': {len(done)} of {len(batches)} batches were measured before")
     laid_out = lanes(models, settings, axes)
-    with measuring() as progress:
-        groups = sweep(
-            laid_out,
-            plan,
-            batches,
-            done=done,
-            keep=lambda so_far: None if state is None else save(replace(report, groups=so_far), state),
-            progress=progress,
-        )
+    report = assemble((), plan, _command(models, settings, plan, sweeps))
+    state = next((file for file in output if file.suffix.lower() == ".json"), None)
+    done = () if state is None else measured_before(state, report, batches, laid_out)
+    if done:
+        whole = sum(not group.unfinished for group in done)
+        begun = ", one in part" if whole < len(done) else ""
+        say(f"going on with '{state}': {whole} of {len(batches)} batches were measured before{begun}")
+    kept = 0
+
+    def keep(so_far: tuple[Group, ...]) -> None:
+        nonlocal kept
+        if state is not None:
+            save(replace(report, groups=so_far, unfinished=True), state)
+            kept = len(so_far)
+
+    try:
+        with measuring() as progress:
+            groups = sweep(laid_out, plan, batches, done=done, keep=keep, progress=progress)
+    except KeyboardInterrupt:
+        if not kept:
+            raise
+        raise Interrupted(f"stopped; '{state}' keeps what was measured, and the same command goes on") from None
     return replace(report, groups=groups)
 
 

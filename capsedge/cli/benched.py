@@ -9,12 +9,14 @@ from rich.table import Table
 from rich.text import Text
 
 from capsedge.cli.console import out, say
+from capsedge.runtime.bench.formats import words
 
 if TYPE_CHECKING:
     from capsedge.runtime.bench.baseline import Change, Comparison
     from capsedge.runtime.bench.report import BenchReport, Case, Group
 
 _PERCENTILES = (50, 90, 99)
+_PARTS = ("load_ms", "first_run_ms", "decode_ms", "copy_in_ms", "compute_ms", "copy_out_ms")
 
 
 def show_report(report: "BenchReport") -> None:
@@ -23,27 +25,34 @@ def show_report(report: "BenchReport") -> None:
         if len(report.groups) > 1:
             out.print(f"batch {group.batch}")
         out.print(_latencies(group))
-        if (parts := _parts(group)) is not None:
-            out.print(parts)
-    machine = report.machine
-    versions = ", ".join(f"{name} {version}" for name, version in (machine.onnxruntime | machine.versions).items())
-    say(f"{machine.cpu}, {machine.cores} cores{f', {machine.gpu.name}' if machine.gpu else ''}; {versions}")
+        if any(getattr(case.parts, name) is not None for case in group.cases for name in _PARTS):
+            out.print(_parts(group))
+    say(f"{words.hardware(report)}; {words.versions(report)}")
     for group in report.groups:
-        say(_how(group))
-        for doubt in group.doubts:
-            say(f"note: {doubt}")
+        threads = " or ".join(dict.fromkeys(str(case.settings.threads or "all") for case in group.cases))
+        say(f"{words.title(group)}: {words.counted(group)}, {threads} threads")
+    for doubt in words.doubts(report):
+        say(f"note: {doubt}")
 
 
 def show_comparison(comparison: "Comparison") -> None:
     """Print how each case compares with the baseline."""
     table = _table("case", ("x baseline", "verdict"))
     for row in comparison.rows:
-        table.add_row(
-            Text(row.label), _with_interval(row.ratio, row.low, row.high), "slower" if row.regressed else "good"
-        )
+        table.add_row(Text(row.label), _with_interval(row.ratio, row.low, row.high), _verdict(row))
     out.print(table)
     for remark in comparison.remarks:
         say(f"note: {remark}")
+
+
+def slower_than_first(report: "BenchReport", most: float) -> list[str]:
+    """The cases whose ratio to the first of their group is beyond `most`, and surely above 1."""
+    return [
+        f"{case.label} ({case.ratio.value:.2f} x)"
+        for group in report.groups
+        for case in group.cases
+        if case.ratio and case.ratio.value > most and (case.ratio.low is None or case.ratio.low > 1)
+    ]
 
 
 def _verdict(row: "Change") -> str:
@@ -52,57 +61,39 @@ def _verdict(row: "Change") -> str:
 
 
 def _latencies(group: "Group") -> Table:
+    """A row a case; below each percentile what the true one is at most, with 99 % confidence."""
     cases = group.cases
-    places = _distinct([case.provider.replace("ExecutionProvider", "") for case in cases])
-    errors = _distinct(["-" if case.error is None else f"{100 * case.error:.2f}" for case in cases])
-    ratios = len(cases) > 1
-    columns = [f"p{percent} ms" for percent in _PERCENTILES] + ["images/s"]
-    table = _table(
-        "model",
-        [*(["on"] if places else []), *columns, *(["x first"] if ratios else []), *(["error %"] if errors else [])],
-    )
-    for index, (label, case) in enumerate(zip(_labels(group), cases, strict=True)):
-        table.add_row(
-            Text(label),
-            *([places[index]] if places else []),
-            *(_percentile(case, percent) for percent in _PERCENTILES),
-            f"{case.images_per_second:,.0f}",
-            *([_ratio(case)] if ratios else []),
-            *([errors[index]] if errors else []),
-        )
-    return table
+    columns = {f"p{percent} ms": [_percentile(case, percent) for case in cases] for percent in _PERCENTILES}
+    if not group.interval_ms:  # the camera sets the pace then
+        columns["images/s"] = [words.number(case.images_per_second) for case in cases]
+    if len(cases) > 1:
+        columns["x first"] = [_ratio(case) for case in cases]
+    places = [case.provider.replace("ExecutionProvider", "") for case in cases]
+    errors = [words.error(case) for case in cases]
+    columns = ({"on": places} if len(set(places)) > 1 else {}) | columns
+    columns |= {"error %": errors} if len(set(errors)) > 1 else {}
+    return _filled("model", group, columns)
 
 
-def _parts(group: "Group") -> Table | None:
+def _parts(group: "Group") -> Table:
     """Where the time goes: only the parts that some case has."""
-    names = [
-        name
-        for name in ("load_ms", "first_run_ms", "decode_ms", "copy_in_ms", "compute_ms", "copy_out_ms")
-        if any(getattr(case.parts, name) is not None for case in group.cases)
-    ]
-    energies = [case.energy_mj for case in group.cases]
-    measured = any(energy != "unavailable" for energy in energies)
-    if not names:
-        return None
-    table = _table(
-        "where the time goes, ms",
-        [*(name.removesuffix("_ms").replace("_", " ") for name in names), *(["mJ an image"] if measured else [])],
-    )
-    for label, case, energy in zip(_labels(group), group.cases, energies, strict=True):
-        shown = [energy if isinstance(energy, str) else f"{energy:.3g}"] if measured else []
-        table.add_row(Text(label), *(_ms(getattr(case.parts, name)) for name in names), *shown)
+    cases = group.cases
+    named = {name: [getattr(case.parts, name) for case in cases] for name in _PARTS}
+    columns = {
+        name.removesuffix("_ms").replace("_", " "): [words.maybe(value) for value in values]
+        for name, values in named.items()
+        if any(value is not None for value in values)
+    }
+    if any(case.energy_mj != "unavailable" for case in cases):
+        columns["mJ an image"] = [words.maybe(case.energy_mj) for case in cases]
+    return _filled("where the time goes, ms", group, columns)
+
+
+def _filled(first: str, group: "Group", columns: dict[str, list[str]]) -> Table:
+    table = _table(first, list(columns))
+    for label, *cells in zip(_labels(group), *columns.values(), strict=True):
+        table.add_row(Text(label), *cells)
     return table
-
-
-def _how(group: "Group") -> str:
-    """How a group was measured, in a line."""
-    runs = sorted({case.runs for case in group.cases})
-    counted = f"{runs[0]}" if len(runs) == 1 else f"{runs[0]} to {runs[-1]}"
-    threads = sorted({case.settings.threads for case in group.cases})
-    used = " or ".join(str(each) if each else "the runtime's choice of" for each in threads)
-    pause = f", {group.interval_ms:g} ms idle before each" if group.interval_ms else ""
-    query = f"{group.scenario}, batch {group.batch}{pause}"
-    return f"{query}: {counted} runs of each in {group.rounds} rounds, {used} threads"
 
 
 def _table(first: str, columns: Sequence[str]) -> Table:
@@ -115,24 +106,18 @@ def _table(first: str, columns: Sequence[str]) -> Table:
 
 def _labels(group: "Group") -> list[str]:
     """The labels without the folder that all of them start with: the columns have to fit into a terminal."""
-    labels = [case.label for case in group.cases]
+    labels = [words.printable(case.label) for case in group.cases]
     folders = [label.rpartition("/")[0] for label in labels]
     if len(labels) == 1 or not all(folders) or len({folder.startswith("/") for folder in folders}) > 1:
         return labels
     return [label.removeprefix(commonpath(folders)).removeprefix("/") for label in labels]
 
 
-def _distinct(texts: list[str]) -> list[str]:
-    """The texts, if a column of them tells anything."""
-    return texts if len(set(texts)) > 1 else []
-
-
 def _percentile(case: "Case", percent: float) -> str:
-    return _ms(next((each.value_ms for each in case.percentiles if each.percent == percent), None))
-
-
-def _ms(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}" if value < 100 else f"{value:,.1f}"
+    found = words.percentile(case, percent)
+    if found is None or found.bound_ms is None:
+        return words.maybe(words.percentile_ms(case, percent))
+    return f"{words.number(found.value_ms)}\n< {words.number(found.bound_ms)}"
 
 
 def _ratio(case: "Case") -> str:
@@ -140,4 +125,5 @@ def _ratio(case: "Case") -> str:
 
 
 def _with_interval(value: float, low: float | None, high: float | None) -> str:
-    return f"{value:.2f}" if low is None or high is None else f"{value:.2f} ({low:.2f}-{high:.2f})"
+    interval = "" if low is None or high is None else f" ({low:.2f}-{high:.2f})"
+    return f"{value:.2f}{interval}"

@@ -59,7 +59,7 @@ def _print_table(diagnosis: "Diagnosis") -> None:
     table = Table(box=box.SIMPLE)
     table.add_column("what", max_width=_SUBJECT_WIDTH)
     table.add_column("state")
-    table.add_column("found")
+    table.add_column("found", overflow="fold")
     for finding in diagnosis.findings:
         # What is missing and of no use here is no alarm.
         colour = "dim" if finding.state == "missing" and not finding.advice else _COLOURS[finding.state]

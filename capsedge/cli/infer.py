@@ -27,7 +27,7 @@ capsedge infer photos/ 'scans/**/*.tif' archive.zip --model runs/my-run --top 3
 
 capsedge infer digits.png --model runs/multi-mnist --threshold 0.5 --visualize digits-seen.png
 
-capsedge infer photos/ --json | jq 'select(.length < 0.5)'
+capsedge infer photos/ --json | jq 'select(.length and .length < 0.5)'
 
 find / -name '*.webp' -print0 | capsedge infer --list - --json
 """
@@ -54,7 +54,8 @@ def infer(
         int | None,
         typer.Option(
             min=1,
-            help="How many classes to name.  [dim]\\[default: the answer and the next][/dim]",
+            help="How many classes to name; the answer is named whole.  "
+            "[dim]\\[default: the answer and the next][/dim]",
             show_default=False,
         ),
     ] = None,

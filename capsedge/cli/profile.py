@@ -17,7 +17,7 @@ from capsedge.cli.options import (
 from capsedge.errors import WrongUse
 
 if TYPE_CHECKING:
-    from capsedge.runtime.profile.report import LayerTime, Profile
+    from capsedge.runtime.profile.report import LayerTime, Profile, StageTime
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -45,7 +45,7 @@ def profile(
     runs: Annotated[
         int | None,
         typer.Option(
-            help="Timed runs, 50 or more.  [dim]\\[default: 50 and 1 s, whichever is more][/dim]", show_default=False
+            help="Timed runs, 50 or more.  [dim]\\[default: those of 1 s, 50 to 1,000][/dim]", show_default=False
         ),
     ] = None,
     provider: ProviderOption = None,
@@ -72,12 +72,14 @@ def profile(
     """Show which part of a network takes how long, by the runtime's own profiler, and what this machine allows."""
     from capsedge.cli.console import next_command, print_json, say
     from capsedge.cli.measuring import measuring
-    from capsedge.files import write_atomically
+    from capsedge.files import check_writable, write_atomically
     from capsedge.runtime.models import find_model
     from capsedge.runtime.profile.measure import profile_model
-    from capsedge.runtime.profile.trace import trace_of
+    from capsedge.runtime.profile.trace import check_trace, trace_of
     from capsedge.runtime.settings import Settings
 
+    if trace is not None:
+        check_trace(trace)
     if plot is not None:
         from capsedge.runtime.profile.plot import check_plot, save_plot
 
@@ -93,6 +95,8 @@ def profile(
     file = find_model(model)
     if trace is not None and file.suffix == ".engine":
         raise WrongUse("a trace is made of ONNX Runtime's profile: give the .onnx file, or leave out --trace")
+    for output in filter(None, (trace, plot)):
+        check_writable(output)
     with measuring() as progress:
         measured = profile_model(file, settings, batch=batch, runs=runs, roofline=roofline, progress=progress)
     if as_json:
@@ -134,25 +138,33 @@ def _threads(count: int) -> str:
 
 
 def _print_stages(found: "Profile") -> None:
-    cells = [
-        (
-            *(stage.stage, str(stage.layers), _us(stage.time_us), _percent(stage.share)),
-            *(_mega(stage.flops), _mega(stage.size_bytes), _rate(stage.gflops), _percent(stage.of_roof)),
-        )
-        for stage in found.stages
+    columns: list[tuple[str, Callable[[StageTime], str]]] = [
+        ("stage", lambda stage: stage.stage),
+        ("layers", lambda stage: str(stage.layers)),
+        ("us", lambda stage: _us(stage.time_us)),
+        ("share", lambda stage: _percent(stage.share)),
+        ("MFLOP", lambda stage: _mega(stage.flops)),
+        ("MB", lambda stage: _mega(stage.size_bytes)),
+        ("GFLOP/s", lambda stage: _rate(stage.gflops)),
     ]
-    foot = [(name, "", _us(time_us), "", "", "", "", "") for name, time_us in _whole(found)]
-    names = ("stage", "layers", "us", "share", "MFLOP", "MB", "GFLOP/s", "of roof")
-    _print_table(names, cells, foot)
+    if found.roofs is not None:
+        columns.append(("of roof", lambda stage: _percent(stage.of_roof)))
+    rows = [[cell(stage) for _, cell in columns] for stage in found.stages]
+    foot = [[name, "", _us(time_us), *[""] * (len(columns) - 3)] for name, time_us in _whole(found)]
+    _print_table([name for name, _ in columns], rows, foot)
 
 
 def _whole(found: "Profile") -> list[tuple[str, float]]:
-    """What the layers do not explain is told with them."""
+    """What the layers do not explain is told with them; of a difference below 0 a doubt tells."""
     whole = found.whole
-    rows = [("all layers", whole.layers_us), ("between the layers", whole.between_us), ("a run", whole.plain_us)]
-    if whole.profiled_us is not None and whole.profiler_us is not None:
-        rows += [("a profiled run", whole.profiled_us), ("  of which the profiler", whole.profiler_us)]
-    return rows
+    rows = {
+        "all layers": whole.layers_us,
+        "between the layers": None if whole.between_us < 0 else whole.between_us,
+        "a run": whole.plain_us,
+        "a profiled run": whole.profiled_us,
+        "  of which the profiler": None if (whole.profiler_us or 0.0) < 0 else whole.profiler_us,
+    }
+    return [(name, time_us) for name, time_us in rows.items() if time_us is not None]
 
 
 def _print_layers(found: "Profile") -> None:
@@ -238,6 +250,3 @@ def _say_doubts(found: "Profile") -> None:
 
     for doubt in found.doubts:
         say(f"note: {doubt}")
-    load, cores = found.machine.load_average, found.machine.cores
-    if load is not None and load > 0.25 * cores:
-        say(f"note: the machine was busy (load average {load:.2f} on {cores} cores): measure again")

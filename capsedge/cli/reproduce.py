@@ -244,8 +244,8 @@ def _report(content: "Content", png: Path, *, as_json: bool) -> None:
         for line in lines:
             table.add_row(*(Text(each) for each in line))
         out.print(table)
-    if isinstance(content, Fig4) and (load := content.machine.load_average or 0) > 0.25 * content.machine.cores:
-        say(f"note: the machine was busy (load average {load:.2f} on {content.machine.cores} cores): measure again")
+    for doubt in content.doubts if isinstance(content, Fig4) else ():
+        say(f"note: {doubt}")
     say(f"figure: {png}, drawn from {png.with_suffix('.json')}")
 
 

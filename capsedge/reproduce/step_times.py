@@ -12,7 +12,8 @@ from capsedge.reproduce.cases import Width, checked_kinds, in_words
 from capsedge.reproduce.drawing import COLOURS, canvas, wrapped
 from capsedge.reproduce.steps import PeakMemory, Quartiles, measure, peak_memory, quartiles, ratios
 from capsedge.reproduce.trainings import Settings, load_for_figure
-from capsedge.runtime.machine import Machine, this_machine
+from capsedge.runtime.bench.doubts import about_load
+from capsedge.runtime.machine import Machine, conditions, this_machine
 from capsedge.training import Run, Trainer
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Fig4(msgspec.Struct, frozen=True, kw_only=True, tag="fig4", tag_field="kin
         machine: What else the times depend on.
         torch: Its version.
         kinds: One each.
+        doubts: What makes the times weaker than they look, a sentence each.
     """
 
     data: str
@@ -67,6 +69,7 @@ class Fig4(msgspec.Struct, frozen=True, kw_only=True, tag="fig4", tag_field="kin
     machine: Machine
     torch: str
     kinds: tuple[KindTime, ...]
+    doubts: tuple[str, ...] = ()
 
 
 def fig4(
@@ -90,7 +93,8 @@ def fig4(
     data, dataset = load_for_figure(settings)
     chosen = checked_kinds(kinds, data, settings.width)
     recipes = {kind: settings.recipe(data, kind, seed=settings.seeds[0]) for kind in chosen}
-    machine = this_machine()  # before our own work is in its load
+    machine = this_machine()
+    doubts = tuple(about_load(conditions().load_average, machine.cores))  # before our own work
     # Memory first, in processes that share this one's cores; timing then has the machine for itself.
     memory = {}
     for number, (kind, recipe) in enumerate(recipes.items(), 1):
@@ -115,6 +119,7 @@ def fig4(
         machine=machine,
         torch=str(torch.__version__),
         kinds=tuple(KindTime(kind=kind, seconds=tuple(seconds[kind]), memory=memory[kind]) for kind in chosen),
+        doubts=doubts,
     )
 
 

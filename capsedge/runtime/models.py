@@ -27,6 +27,8 @@ def find_model(model: str | Path | None = None) -> Path:
         ModelError: None was given, and this installation came without the default model.
     """
     builtin = builtin_models()
+    if model == "":
+        raise WrongUse("the name of a model is empty: give a file, a run's folder or a built-in model's name")
     if model is None:
         if DEFAULT_MODEL not in builtin:
             raise ModelError(f"this capsedge came without its model '{DEFAULT_MODEL}': give a model's path")
@@ -38,7 +40,7 @@ def find_model(model: str | Path | None = None) -> Path:
     raise WrongUse(f"there is no file and no built-in model '{model}'; {nearest(str(model), builtin)}")
 
 
-def in_precision(file: Path, precision: Precision) -> Path:
+def in_precision(file: Path, precision: Precision, *, must_exist: bool = True) -> Path:
     """Find the same model in another precision: `model.int8.onnx` beside `model.onnx`, as an export names them.
 
     Raises:
@@ -46,7 +48,7 @@ def in_precision(file: Path, precision: Precision) -> Path:
     """
     stem = file.stem.removesuffix(next((f".{each}" for each in PRECISIONS if file.stem.endswith(f".{each}")), ""))
     wanted = file.with_name(stem + ("" if precision == "fp32" else f".{precision}") + file.suffix)
-    if not wanted.is_file():
+    if must_exist and not wanted.is_file():
         what = "the built-in model comes in fp32 only" if file.parent == BUILTIN else f"there is no '{wanted}'"
         raise ModelError(f"{what}: capsedge export RUN --precision {precision} makes one of a run")
     return wanted

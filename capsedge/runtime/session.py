@@ -40,9 +40,9 @@ class Split:
     """Where the time of one run went, in milliseconds.
 
     Attributes:
-        copy_in_ms: From host memory to the device; None where there is no such copy, as on the CPU.
+        copy_in_ms: From the caller's arrays to the device; None where there is no such copy, as on the CPU.
         compute_ms: The network.
-        copy_out_ms: Back to host memory; None as above.
+        copy_out_ms: Back, to arrays that are the caller's; None as above.
     """
 
     copy_in_ms: float | None
@@ -59,9 +59,12 @@ class Session(Protocol):
         provider: Where it runs, asked of the runtime after loading, never assumed.
         contract: The model's promises, or None for somebody else's file.
         batch_limits: Smallest and largest batch, or None where any batch runs.
-        settings: What it was opened with; what they left open (`threads`, `io_binding`) is as it was chosen.
-        load_ms: Time of loading it, without the import of the runtime's library.
+        settings: What it was opened with; what they left open (`threads`, `io_binding`) is as it was chosen, and
+            `cuda_graph` is False once it showed that runs cannot be recorded.
+        load_ms: Time of reading, checking and loading it, without the import of the runtime's library.
         fell_back: Operators that run on the CPU though another provider was asked for (`Settings.allow_fallback`).
+        doubts: What was assumed of somebody else's file, and what was found while it ran to be otherwise than the
+            settings asked, a sentence each.
     """
 
     name: str
@@ -72,6 +75,7 @@ class Session(Protocol):
     settings: Settings = DEFAULTS
     load_ms: float | None = None
     fell_back: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
 
     @abstractmethod
     def feeds(self, batch: int) -> Arrays:
@@ -149,6 +153,11 @@ def contract_needed(session: Session) -> Contract:
     return session.contract
 
 
+def closed(session: Session) -> ModelError:
+    """What to raise where a session is used after `close`."""
+    return ModelError(f"'{session.name}' was closed: open it again")
+
+
 def check_batch(session: Session, batch: int) -> None:
     """Refuse a batch that the model cannot run.
 
@@ -158,7 +167,10 @@ def check_batch(session: Session, batch: int) -> None:
     smallest, largest = session.batch_limits or (1, batch)
     if not smallest <= batch <= largest:
         wanted = f"{smallest}" if smallest == largest else f"{smallest} to {largest}"
-        raise ModelError(f"'{session.name}' takes batches of {wanted}, {batch} was given: choose --batch {smallest}")
+        foreign = "" if session.contract or largest == 1 else ", the first axis of its inputs, if that is its batch"
+        raise ModelError(
+            f"'{session.name}' takes batches of {wanted}, {batch} was given: choose --batch {smallest}{foreign}"
+        )
 
 
 def _check_images(session: Session, contract: Contract, images: NDArray[np.uint8]) -> None:

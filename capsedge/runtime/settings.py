@@ -20,7 +20,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         graph: How far ONNX Runtime rewrites the graph.
         io_binding: Whether inputs and outputs are bound to buffers of the device; None binds off the CPU only.
         allow_fallback: Whether nodes that the provider cannot run may go to the CPU; they are named then.
-        cuda_graph: Whether an engine's run is recorded as a CUDA graph and started in one call, where it can be.
+        cuda_graph: Whether an engine's run is recorded as a CUDA graph and started in one call, where it can be;
+            `Session.settings` and `Session.doubts` tell where it could not.
         batch: Images that a run will mostly hold, for `threads`.
     """
 

@@ -1,5 +1,7 @@
 """Predictions as text."""
 
+import sys
+
 import pytest
 
 from capsedge.cli.answers import Table, Tally
@@ -60,3 +62,14 @@ def test_the_rarest_of_many_classes_are_summed_up_as_others() -> None:
         tally.add(prediction("x.png", f"class {index % 13}"))
     assert tally.summary().startswith("1,300 images: class 0 100, ")
     assert tally.summary().endswith(", class 9 100, others 300")
+
+
+@pytest.mark.parametrize(("columns", "longest"), [(40, 40), (400, 54)])
+def test_the_rule_is_no_longer_than_the_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, columns: int, longest: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    Table(page=1).add(prediction("a-name-of-24-letters.png"))
+
+    assert len(capsys.readouterr().out.splitlines()[1]) == longest

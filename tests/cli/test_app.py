@@ -1,6 +1,7 @@
 """The frame of the command line: exit codes, one-line errors, and a start that loads little."""
 
 import importlib
+import logging
 import os
 import re
 import shlex
@@ -13,6 +14,7 @@ import pytest
 import typer
 
 from capsedge import __version__
+from capsedge.cli.console import print_json
 from capsedge.errors import DataError, GateRejected, Interrupted, WrongUse
 
 app = importlib.import_module("capsedge.cli.app")
@@ -99,6 +101,49 @@ def test_an_error_of_several_lines_is_told_in_one(
 def test_debug_shows_the_traceback(run: Callable[..., int], error: Exception) -> None:
     with pytest.raises(type(error)):
         run(failing(error), "--debug")
+
+
+@pytest.mark.parametrize("closed", ["stdin", "stdout", "stderr"])
+def test_a_stream_that_the_shell_closed_is_empty_and_takes_everything(
+    run: Callable[..., int], monkeypatch: pytest.MonkeyPatch, closed: str
+) -> None:
+    """`capsedge work >&-`: Python has None in its place."""
+    read = []
+
+    def work() -> None:
+        typer.echo("done")
+        typer.echo("said", err=True)
+        print_json({})
+        read.append(sys.stdin.buffer.read() if closed == "stdin" else b"")
+
+    monkeypatch.setattr(sys, closed, None)
+
+    assert run(work) == 0
+    getattr(sys, closed).close()
+    assert read == [b""]
+
+
+@pytest.mark.parametrize(
+    ("module", "line"),
+    [
+        ("json.no_such_part", "the Python package 'json' is damaged: pip install --force-reinstall json; "),
+        ("no_such_package.part", "a part of this command is not installed (no_such_package): pip install 'capsedge["),
+    ],
+)
+def test_a_damaged_package_is_told_from_one_that_is_not_installed(
+    run: Callable[..., int], capsys: pytest.CaptureFixture[str], module: str, line: str
+) -> None:
+    assert run(lambda: importlib.import_module(module) and None) == 1
+    assert capsys.readouterr().err.startswith(f"capsedge: {line}")
+
+
+def test_matplotlib_does_not_speak_of_its_cache(
+    run: Callable[..., int], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(logging.getLogger("matplotlib"), "level", logging.WARNING)
+    run(lambda: logging.getLogger("matplotlib").warning("mkdir -p failed for path"))
+
+    assert caplog.records == []
 
 
 def test_debug_prints_the_traceback_of_a_real_command() -> None:

@@ -25,12 +25,14 @@ def report(edge: Edge, models: Path, tmp_path_factory: pytest.TempPathFactory) -
     assert done.returncode == 0, done.stderr
     assert {"torch", "onnx", "matplotlib"}.isdisjoint(done.args)
     header, first, second = [
-        line for line in done.stdout.split("where the time goes")[0].splitlines() if line.strip(" ─")
+        line
+        for line in done.stdout.split("where the time goes")[0].splitlines()
+        if line.strip(" ─") and not line.lstrip().startswith("<")  # a bound, below its percentile
     ]
     assert header.split()[:3] == ["model", "p50", "ms"]
     assert first.split()[0] == "fashion-mnist"
     assert second.split()[0] == str(models / "good.onnx")
-    assert "single-stream, batch 1: 16 runs of each in" in done.stderr
+    assert "single-stream, 1 image a query: 16 timed runs of each in" in done.stderr
     assert "quick" in done.stderr
     assert "p99 needs 662 runs" in done.stderr
     assert done.stderr.splitlines()[-1] == f"report: {file}"
@@ -77,18 +79,65 @@ def test_the_same_measurement_is_no_regression(report: Path, capsedge: Capsedge)
     assert "1.00" in done.stdout.rpartition("x baseline")[2]
 
 
-def test_a_slower_model_sets_the_exit_code(report: Path, capsedge: Capsedge, tmp_path: Path) -> None:
+def faster(report: Path, file: Path, times: float, rounds: int = 1) -> Path:
+    """A report of a past in which the second model was so many times as fast, with its rounds repeated."""
     content = json.loads(report.read_bytes())
-    case = content["groups"][0]["cases"][1]
-    case["samples_ms"] = [[sample / 1000 for sample in turn] for turn in case["samples_ms"]]
-    (tmp_path / "fast.json").write_text(json.dumps(content))
+    for case in content["groups"][0]["cases"]:
+        case["samples_ms"] = case["samples_ms"] * rounds
+    case["samples_ms"] = [[sample / times for sample in turn] for turn in case["samples_ms"]]
+    file.write_text(json.dumps(content))
+    return file
 
-    done = capsedge("bench", "--from", str(report), "--baseline", str(tmp_path / "fast.json"), "--json")
 
-    # Two rounds are too few for an interval, and without one nothing is called slower.
-    rows = json.loads(done.stdout)["comparison"]["rows"]
-    assert [row["ratio"] > 100 for row in rows] == [False, True]
-    assert [row["regressed"] for row in rows] == [False, done.returncode == 1]
+def test_a_slower_model_sets_the_exit_code(report: Path, capsedge: Capsedge, tmp_path: Path) -> None:
+    now, then = (faster(report, tmp_path / f"{times}.json", times, rounds=20) for times in (1, 1000))
+
+    done = capsedge("bench", "--from", str(now), "--baseline", str(then))
+
+    assert done.returncode == 1
+    compared = done.stdout.partition("x baseline")[2]
+    assert [line.split()[-1] for line in compared.splitlines() if " p50 " in line] == ["good", "slower"]
+    assert "capsedge: slower than" in done.stderr
+
+
+def test_what_cannot_be_judged_is_not_called_good(report: Path, capsedge: Capsedge, tmp_path: Path) -> None:
+    then = faster(report, tmp_path / "then.json", 1000)
+    content = json.loads(report.read_bytes())
+    content["groups"][0]["cases"][1]["samples_ms"] = [[1.0] * 8, [1.0] * 8]
+    now = tmp_path / "now.json"
+    now.write_text(json.dumps(content))
+
+    done = capsedge("bench", "--from", str(now), "--baseline", str(then))
+
+    assert done.returncode == 1
+    assert "too few rounds" in done.stdout
+    assert "capsedge: too few rounds to judge what looks slower" in done.stderr
+
+
+def test_a_ratio_to_the_first_model_sets_the_exit_code(report: Path, capsedge: Capsedge, tmp_path: Path) -> None:
+    content = json.loads(report.read_bytes())
+    content["groups"][0]["cases"][1]["ratio"] = {"value": 1.2, "low": 1.1, "high": 1.3}
+    slow = tmp_path / "slow.json"
+    slow.write_text(json.dumps(content))
+
+    assert capsedge("bench", "--from", str(slow), "--max-ratio", "1.3").returncode == 0
+    done = capsedge("bench", "--from", str(slow), "--max-ratio", "1.05")
+    assert done.returncode == 1
+    assert "capsedge: beyond 1.05 times the first model:" in done.stderr
+
+
+def test_another_machine_is_refused_before_anything_is_measured(
+    report: Path, capsedge: Capsedge, tmp_path: Path
+) -> None:
+    content = json.loads(report.read_bytes())
+    content["machine"]["cpu"] = "another processor"
+    elsewhere = tmp_path / "elsewhere.json"
+    elsewhere.write_text(json.dumps(content))
+
+    done = capsedge("bench", "--runs", "1000000", "--baseline", str(elsewhere))
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "times of two machines tell nothing of a regression" in done.stderr
 
 
 def test_a_sweep_that_was_cut_off_goes_on_from_its_file(models: Path, capsedge: Capsedge, tmp_path: Path) -> None:
@@ -97,8 +146,11 @@ def test_a_sweep_that_was_cut_off_goes_on_from_its_file(models: Path, capsedge: 
     assert capsedge(*words).returncode == 0
     whole = json.loads(file.read_bytes())
     assert [group["batch"] for group in whole["groups"]] == [1, 2]
-    file.write_text(json.dumps(whole | {"groups": whole["groups"][:1]}))
+    file.write_text(json.dumps(whole | {"groups": whole["groups"][:1], "unfinished": True}))
 
+    other = capsedge(*words, "--threads", "2")
+    assert (other.returncode, other.stdout) == (2, "")
+    assert f"'{file}' holds the beginning of `capsedge bench {models / 'good.onnx'} --runs 16" in other.stderr
     done = capsedge(*words)
 
     again = json.loads(file.read_bytes())
@@ -113,8 +165,16 @@ def test_a_sweep_that_was_cut_off_goes_on_from_its_file(models: Path, capsedge: 
     [
         (["gone.onnx"], "there is no file and no built-in model 'gone.onnx'"),
         (["--output", "report.txt"], "a report is written as .json, .csv, .md, .html, 'report.txt' was given"),
-        (["--max-regression", "much"], "a regression is a percentage"),
+        (["--max-regression", "much", "--baseline", "old.json"], "a regression is a percentage"),
         (["--from", "report.json", "fashion-mnist"], "--from shows a report as it is: give it without models"),
+        (["--from", "report.json", "--threads", "2"], "--from shows a report as it is"),
+        (
+            ["--output", "report.json", "--baseline", "report.json"],
+            "'report.json' is the baseline, and --output would",
+        ),
+        (["--output", "/proc/report.json"], "'/proc/report.json' cannot be written ("),
+        (["--max-regression", "7%"], "--max-regression and --other-machine are about a --baseline"),
+        (["--runs", "2", "--seconds", "1"], "--runs and --seconds were both given: choose one"),
         (["--batch", "2", "--sweep", "batch=1,2"], "--batch and --sweep batch=... were both given: choose one"),
         (["--sweep", "speed=1"], "there is no sweep over 'speed'"),
     ],

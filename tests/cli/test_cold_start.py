@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 
 import pytest
 
@@ -24,13 +25,14 @@ finally:
 # Of other people's, beside what Python brings.
 LIBRARIES = {"PIL", "annotated_doc", "msgspec", "numpy", "onnxruntime", "shellingham", "typer", "typing_extensions"}
 OURS = """
-cli cli.answers cli.app cli.console cli.infer cli.options contract data data.images data.images.decode data.images.fit
-data.images.ground data.images.modes errors golden lazy onnx_file runtime runtime.batches runtime.feeds runtime.infer
-runtime.infer.ahead runtime.infer.classify runtime.infer.sources runtime.infer.sources.gather
-runtime.infer.sources.listed runtime.infer.sources.source runtime.infer.sources.walk runtime.loading runtime.models
-runtime.open runtime.ort runtime.ort.binding runtime.ort.options runtime.ort.placement runtime.ort.session
-runtime.ort.threads runtime.ort.wheels runtime.providers runtime.session runtime.settings runtime.tensorrt
-runtime.tensorrt.cuda runtime.tensorrt.manifest runtime.tensorrt.targets scoring statistics
+cli cli.answers cli.app cli.console cli.infer cli.options contract cores data data.images data.images.decode
+data.images.fit data.images.ground data.images.modes errors golden lazy onnx_file runtime runtime.batches
+runtime.feeds runtime.infer runtime.infer.ahead runtime.infer.classify runtime.infer.sources
+runtime.infer.sources.gather runtime.infer.sources.listed runtime.infer.sources.source runtime.infer.sources.walk
+runtime.loading runtime.models runtime.open runtime.ort runtime.ort.binding runtime.ort.options
+runtime.ort.placement runtime.ort.session runtime.ort.threads runtime.ort.wheels runtime.providers runtime.session
+runtime.settings runtime.tensorrt runtime.tensorrt.cuda runtime.tensorrt.manifest runtime.tensorrt.targets scoring
+statistics
 """
 
 
@@ -81,3 +83,13 @@ def test_a_command_is_loaded_alone() -> None:
     modules = loaded("infer", "--help")
 
     assert {command for command in COMMANDS if f"capsedge.cli.{command}" in modules} == {"infer"}
+
+
+def test_nothing_is_written_into_the_home_and_nothing_kept_to_be_sent(tmp_path: Path) -> None:
+    """ONNX Runtime's wheels keep a device's id and its uses there, unless they are told not to."""
+    told = {name: value for name, value in os.environ.items() if name not in ("CI", "ORT_DISABLE_TELEMETRY")}
+    for arguments in (["infer", str(SAMPLE)], ["doctor"]):
+        environment = told | {"HOME": str(tmp_path), "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+        subprocess.run([sys.executable, "-c", SCRIPT, *arguments], capture_output=True, check=True, env=environment)
+
+    assert list(tmp_path.rglob("*")) == []

@@ -71,3 +71,17 @@ def test_what_is_broken_ends_with_code_1_after_the_table(capsedge: Capsedge, fou
     assert done.returncode == 1
     assert "to do: pip install 'onnxruntime-gpu[cuda,cudnn]'" in done.stdout
     assert "needs mending: CUDA" in done.stderr
+
+
+def test_a_path_that_is_longer_than_its_cell_is_folded_and_not_cut(
+    capsedge: Capsedge, found: list[Finding], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from capsedge.cli import console
+
+    path = "/usr/local/lib/" + "site-packages/" * 8 + "fashion-mnist.onnx"
+    found[:] = [Finding("CPU", "broken", path)]
+    monkeypatch.setattr(console.out, "_width", 60)
+    shown = capsedge("doctor").stdout
+
+    assert "…" not in shown
+    assert path in "".join(shown.partition("broken")[2].split())

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from capsedge.cli.infer import EXAMPLES
 from capsedge.runtime import models as builtin
 from tests.cli.conftest import Edge
 from tests.in_process import Capsedge, in_this_process
@@ -80,6 +81,22 @@ def test_a_broken_image_is_told_the_others_are_done_and_the_exit_code_is_1(
     assert (set(first), set(second)) == ({"path", "error"}, {"path", "class", "length", "next_best"})
     last = "capsedge: 1 of 2 images could not be read; the others are done"
     assert table.stderr.splitlines()[-1] == lines.stderr.splitlines()[-1] == last
+
+
+def test_a_line_of_a_list_that_is_too_long_is_one_broken_image(
+    capsedge: Capsedge, photos: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "list.txt").write_text(f"{'x' * 9000}\n{photos / 'b.png'}\n")
+    done = capsedge("infer", "--list", str(tmp_path / "list.txt"))
+
+    assert (done.returncode, "b.png" in done.stdout) == (1, True)
+    assert max(map(len, done.stderr.splitlines())) < 300
+    assert done.stderr.splitlines()[-1] == "capsedge: 1 of 2 images could not be read; the others are done"
+
+
+def test_the_example_for_jq_leaves_broken_images_out() -> None:
+    """In jq null is less than any number, so `.length < 0.5` alone is true of what has no length."""
+    assert "select(.length and .length < 0.5)" in EXAMPLES
 
 
 def test_an_image_and_a_list_can_come_through_a_pipe(edge: Edge, photos: Path) -> None:

@@ -2,11 +2,15 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from capsedge.cli import app
+from capsedge.cli.profile import _whole
 from capsedge.runtime.profile import roofline
+from capsedge.runtime.profile.report import Profile, Whole
 from tests.in_process import Capsedge, in_this_process
 
 
@@ -38,7 +42,7 @@ def test_every_layer_is_shown_on_demand(capsedge: Capsedge, good: Path) -> None:
 
     assert done.returncode == 0
     assert "ReduceL2_7 " in done.stdout
-    assert "of roof" not in done.stdout.partition("layers")[0]
+    assert "of roof" not in done.stdout
     assert "roofs of this machine" not in done.stderr
 
 
@@ -65,15 +69,29 @@ def test_json_trace_and_plot_tell_of_the_same_layers(capsedge: Capsedge, good: P
         (("gone.onnx",), 2, "there is no file and no built-in model 'gone.onnx'"),
         (("{good}", "--runs", "5"), 2, "a profile needs 50 runs or more, 5 were asked for: choose --runs 50"),
         (("{good}", "--plot", "plot.txt"), 2, "--plot must end in .svg, .png, .pdf, 'plot.txt' was given"),
+        (("{good}", "--trace", "trace.txt"), 2, "--trace must end in .json, 'trace.txt' was given"),
+        (("{good}", "--trace", "{folder}/f.json"), 2, "'{folder}/f.json' is a folder, and a file is to be written"),
+        (("{good}", "--trace", "{good}/t.json"), 2, "'{good}/t.json' cannot be written"),
         (("{good}", "--provider", "cuda"), 1, "'cuda' was asked for"),
     ],
 )
-def test_a_mistake_is_one_line(capsedge: Capsedge, good: Path, asked: tuple[str, ...], code: int, said: str) -> None:
-    done = capsedge("profile", *(word.format(good=good) for word in asked))
+def test_a_mistake_is_one_line_before_anything_is_measured(
+    capsedge: Capsedge, good: Path, tmp_path: Path, asked: tuple[str, ...], code: int, said: str
+) -> None:
+    (tmp_path / "f.json").mkdir()
+    done = capsedge("profile", *(word.format(good=good, folder=tmp_path) for word in asked))
 
     assert (done.returncode, done.stdout) == (code, "")
-    assert done.stderr.startswith(f"capsedge: {said}")
+    assert done.stderr.startswith(f"capsedge: {said.format(good=good, folder=tmp_path)}")
     assert done.stderr.count("\n") == 1
+
+
+def test_no_row_is_negative() -> None:
+    times = Whole(layers_us=20.0, between_us=-5.0, plain_us=15.0, profiled_us=14.0, profiler_us=-1.0)
+
+    rows = _whole(cast(Profile, SimpleNamespace(whole=times)))
+
+    assert rows == [("all layers", 20.0), ("a run", 15.0), ("a profiled run", 14.0)]
 
 
 def test_an_engine_has_no_trace(capsedge: Capsedge, tmp_path: Path) -> None:

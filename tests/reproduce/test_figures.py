@@ -18,6 +18,7 @@ from capsedge.reproduce.drawing import COLOURS, Pixels, mosaic
 from capsedge.reproduce.figures import Content, rows
 from capsedge.reproduce.reconstructions import class_means, reconstruct, rightly_classified, squared_error
 from capsedge.reproduce.steps import PeakMemory
+from capsedge.runtime.machine import Conditions
 from capsedge.training import Run, lengths_of
 from tests.reproduce.conftest import TINY, MakeSettings, Watched
 from tests.tiny import tiny_recipe, train_tiny
@@ -259,6 +260,28 @@ def test_fig4_draws_without_memory_where_the_system_tells_none(
     content = fig4(make_settings(), kinds=["frozen"], rounds=1)
     assert_redrawn_from_json_alone(content, tmp_path)
     assert rows(content)[1][0][-1] == "-"
+
+
+def test_fig4_doubts_a_machine_that_others_keep_busy(
+    make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("capsedge.reproduce.step_times.peak_memory", lambda *_, **__: None)
+    monkeypatch.setattr("capsedge.reproduce.step_times.measure", lambda *_, **__: {"frozen": [1.0]})
+    found = []
+    for load in (0.0, 1000.0):
+        conditions = Conditions(load_average=load)
+        monkeypatch.setattr("capsedge.reproduce.step_times.conditions", lambda read=conditions: read)
+        found.append(fig4(make_settings(), kinds=["frozen"], rounds=1).doubts)
+    assert found[0] == ()
+    assert len(found[1]) == 1
+    assert "other programs had a load average of" in found[1][0]
+
+
+@pytest.mark.parametrize("name", ["fig3", "fig4"])
+def test_the_results_that_are_published_can_be_drawn_again(name: str) -> None:
+    published = Path(__file__).parents[2] / "docs" / "reproduce" / f"{name}.json"
+    content = msgspec.json.decode(published.read_bytes(), type=Content)
+    assert rows(content)[1]
 
 
 def test_pixels_survive_json() -> None:

@@ -62,6 +62,7 @@ class HostCuda(ModuleType):
         self.executables: dict[int, Recorded] = {}
         self.events: dict[int, int] = {}
         self.recording: Recorded | None = None
+        self.last_error = Status(0)
         self._recorded: dict[int, Recorded] = {}
         self._devices, self._fail = devices, fail
         self._handles = itertools.count(100)
@@ -130,10 +131,12 @@ class HostCuda(ModuleType):
     def cudaStreamEndCapture(self, stream: int) -> tuple[Status, int]:
         assert stream == 7
         assert self.recording is not None
-        graph = next(self._handles)
+        graph, status = next(self._handles), self._status("cudaStreamEndCapture")
         self._recorded[graph], self.recording = self.recording, None
+        if status:
+            return status, 0
         self.graphs.add(graph)
-        return self._status("cudaStreamEndCapture"), graph
+        return status, graph
 
     def cudaGraphInstantiate(self, graph: int, flags: int) -> tuple[Status, int]:
         assert (graph in self.graphs, flags) == (True, 0)
@@ -176,11 +179,16 @@ class HostCuda(ModuleType):
         return (self._status("cudaEventDestroy"),)
 
     def cudaGetLastError(self) -> tuple[Status]:
-        return (self._status("cudaGetLastError"),)
+        self._status("cudaGetLastError")
+        status, self.last_error = self.last_error, Status(0)
+        return (status,)
 
     def _status(self, call: str) -> Status:
         self.calls.append(call)
-        return Status(2 if call == self._fail else 0)
+        if call == self._fail:
+            self.last_error = Status(2)
+            return self.last_error
+        return Status(0)
 
 
 def tensorrt(
@@ -189,7 +197,7 @@ def tensorrt(
     cuda: HostCuda,
     *,
     loads: bool = True,
-    has_memory: bool = True,
+    memory_for: int = 100,
     profile: tuple[int, int, int] = (1, 1, 16),
     records: bool = True,
     kernels: bytes = b"compiled kernels",
@@ -201,7 +209,7 @@ def tensorrt(
         model: An ONNX file with uint8 images in, and lengths and poses out.
         cuda: Whose addresses the engine reads and writes.
         loads: Whether deserializing succeeds.
-        has_memory: Whether there is memory for an execution context.
+        memory_for: How many execution contexts there is memory for.
         profile: Smallest, optimal and largest batch that every engine was built for.
         records: Whether an execution can be recorded as a part of a CUDA graph.
         kernels: What TensorRT-RTX has compiled when an engine is closed.
@@ -283,12 +291,15 @@ def tensorrt(
         def execute_async_v3(self, stream: int) -> bool:
             assert isinstance(stream, int)
             cuda.calls.append("execute")
-            if self._batch == 13:  # the unlucky one
+            if (
+                self._batch == 13 or cuda.last_error
+            ):  # the unlucky one; a launch that finds an error takes it as its own
                 return False
             if cuda.recording is not None:
                 assert self._ran == self._batch  # TensorRT settles a shape in a plain run
                 self._batch_of_graph = self._batch
                 if not records:
+                    cuda.last_error = Status(900)
                     return False
             self._ran = self._batch
             return cuda.put(self._compute)
@@ -331,10 +342,12 @@ def tensorrt(
 
         def create_execution_context(self, config: IRuntimeConfig | None = None) -> IExecutionContext | None:
             module.contexts.append(None if config is None else config.cuda_graph_strategy)
-            return IExecutionContext() if has_memory else None
+            return IExecutionContext() if len(module.contexts) <= memory_for else None
 
         def create_runtime_config(self) -> IRuntimeConfig:
-            return IRuntimeConfig()
+            config = IRuntimeConfig()
+            module.configs.append(config)
+            return config
 
     class Runtime(Named):
         def __init__(self, logger: ILogger) -> None:
@@ -361,5 +374,5 @@ def tensorrt(
         named.api = api
     assert "nptype" in names
     vars(module).update(__version__=release.split("-")[1], nptype=lambda dtype: dtype.type)
-    vars(module).update(contexts=[], loaded_kernels=[], profiled=[])  # what was done with it
+    vars(module).update(contexts=[], configs=[], loaded_kernels=[], profiled=[])  # what was done with it
     return module

@@ -81,7 +81,8 @@ def _opened(source: Path | bytes, name: str) -> Iterator[Image.Image]:
         raise DataError(f"there is no image {called}") from error
     except Exception as error:
         # Any kind: damaged bytes lead Pillow's decoders to OSError, SyntaxError, struct.error, KeyError and more.
-        raise DataError(f"{called} cannot be read as an image: {_reason(error)}") from error
+        reason = "it is empty" if _is_empty(source, error) else _reason(error)
+        raise DataError(f"{called} cannot be read as an image: {reason}") from error
 
 
 def _open(source: Path | bytes) -> Image.Image:
@@ -90,6 +91,12 @@ def _open(source: Path | bytes) -> Image.Image:
     with _OPENING, warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         return Image.open(BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS)
+
+
+def _is_empty(source: Path | bytes, error: Exception) -> bool:
+    if not isinstance(error, UnidentifiedImageError):
+        return False
+    return not source if isinstance(source, bytes) else source.is_file() and not source.stat().st_size
 
 
 def _reason(error: Exception) -> str:

@@ -10,8 +10,17 @@ from capsedge.runtime.bench.report import Case, Parts, Warmup
 from capsedge.runtime.bench.subject import Subject
 from capsedge.runtime.machine import Reading
 
+_NO_PARTS = Parts()
 
-def case_of(subject: Subject, first: Subject, *, warmup: Warmup, parts: Parts, energy_mj: Reading) -> Case:
+
+def case_of(
+    subject: Subject,
+    first: Subject,
+    *,
+    warmup: Warmup,
+    parts: Parts = _NO_PARTS,
+    energy_mj: Reading = "unavailable",
+) -> Case:
     """Put together what was found.
 
     Args:
@@ -46,6 +55,7 @@ def case_of(subject: Subject, first: Subject, *, warmup: Warmup, parts: Parts, e
         energy_mj=energy_mj,
         ratio=None if subject is first else ratio(subject.rounds, first.rounds),
         samples_ms=tuple(map(tuple, subject.rounds)),
+        sha256=subject.sha256,
     )
 
 

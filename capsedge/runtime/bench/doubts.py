@@ -16,6 +16,8 @@ BUSY = 0.25
 # A clock that fell by more than this made the later rounds slower.
 CLOCK_DROP = 0.10
 
+UNFINISHED = "it was cut off before its end: the same command with the same --output goes on with it"
+
 # Whose absence is worth a word. p99.9 is not among them: it takes 6,636 runs, and is given where they were made.
 _EXPECTED: dict[Scenario, tuple[float, ...]] = {
     "single-stream": (50, 90, 95, 99),
@@ -69,6 +71,15 @@ def about_case(case: Case, plan: Plan, limits: Limits, cores: int) -> Iterator[s
             "its latency still moved by more than 5 %"
         )
     yield from _about_percentiles(case, plan, limits)
+
+
+def about_processes(processes: int) -> Iterator[str]:
+    """Doubt a group that was cut off and went on."""
+    if processes > 1:
+        yield (
+            f"it was cut off and went on: {processes} processes measured it one after the other, and two processes "
+            "differ by more than the intervals say"
+        )
 
 
 def about_rounds(cases: Sequence[Case], rounds: int) -> Iterator[str]:

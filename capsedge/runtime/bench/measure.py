@@ -8,6 +8,9 @@ from capsedge.errors import WrongUse
 from capsedge.runtime.bench import doubts
 from capsedge.runtime.bench.case import case_of
 from capsedge.runtime.bench.energy import energy_mj
+from capsedge.runtime.bench.fingerprint import sha256_of
+from capsedge.runtime.bench.group import Circumstances
+from capsedge.runtime.bench.keeping import Keeping
 from capsedge.runtime.bench.limits import Limits, limits_of
 from capsedge.runtime.bench.plan import Plan
 from capsedge.runtime.bench.quiet import no_garbage_collection
@@ -26,6 +29,8 @@ def measure(
     plan: Plan,
     *,
     labels: Sequence[str] | None = None,
+    earlier: Group | None = None,
+    keep: Callable[[Group], None] = lambda _: None,
     progress: Callable[[float], None] = lambda _: None,
 ) -> Group:
     """Time sessions in turns: first run, warm-up of each, rounds, and then each alone for its parts and its energy.
@@ -38,6 +43,9 @@ def measure(
             the others are compared with.
         plan: What to measure; `limits_of` says how long that takes.
         labels: What to call them, each once; None takes their names, and numbers those that come again.
+        earlier: The unfinished group of a process that was cut off, of the same plan: its rounds count where they are
+            of the same files with the same settings, and are left out otherwise.
+        keep: Called with the unfinished group every ten seconds or so, between two rounds, and after the last round.
         progress: Called between the rounds with the share done, 0 to 1; what it does is not timed.
 
     Raises:
@@ -46,32 +54,56 @@ def measure(
     """
     limits = limits_of(plan)
     subjects = _subjects(sessions, plan, labels)
+    earlier = _taken_up(subjects, earlier)
     cores = this_machine().cores
     load = conditions().load_average
-    doubted = [*doubts.about_plan(plan), *doubts.about_load(load, cores)]
+    known = (*_doubts_of(earlier), *doubts.about_plan(plan), *doubts.about_load(load, cores))
     first_runs_ms = [subject.run() for subject in subjects]
     warmups = [warm_up(subject, limits.settling) for subject in subjects]
     before = replace(conditions(), load_average=load)
-    watch = Watch(before)
-    with no_garbage_collection():
-        run_rounds(subjects, limits.aim, progress=progress, between=watch.look)
+    processes = 1 if earlier is None else earlier.processes + 1
+    shared = Circumstances(plan, before, Watch(before), known, processes)
+
+    def keep_it() -> None:
+        so_far = [case_of(each, subjects[0], warmup=warmup) for each, warmup in zip(subjects, warmups, strict=True)]
+        keep(shared.unfinished(so_far))
+
+    _run_rounds(subjects, limits, shared.watch, Keeping(keep_it), progress)
     after = conditions()
+    keep_it()
     cases = tuple(_cases(subjects, plan, limits, first_runs_ms, warmups))
-    rounds = len(subjects[0].rounds)
-    doubted += doubts.about_machine(before, after, watch.reasons)
-    doubted += [doubt for case in cases for doubt in doubts.about_case(case, plan, limits, cores)]
-    doubted += doubts.about_rounds(cases, rounds)
-    return Group(
-        scenario=plan.scenario,
-        batch=plan.images,
-        interval_ms=plan.interval_ms,
-        quick=plan.quick,
-        rounds=rounds,
-        before=before,
-        after=after,
-        doubts=tuple(doubted),
-        cases=cases,
-    )
+    said = [doubt for case in cases for doubt in doubts.about_case(case, plan, limits, cores)]
+    said += [doubt for subject in subjects for doubt in subject.session.doubts]
+    said += [*doubts.about_rounds(cases, len(subjects[0].rounds)), *doubts.about_processes(processes)]
+    return shared.group(cases, after, said)
+
+
+def _run_rounds(
+    subjects: Sequence[Subject], limits: Limits, watch: Watch, keeping: Keeping, progress: Callable[[float], None]
+) -> None:
+    def between() -> None:
+        watch.look()
+        keeping.look()
+
+    with no_garbage_collection():
+        run_rounds(subjects, limits.aim, progress=progress, between=between)
+
+
+def _taken_up(subjects: Sequence[Subject], earlier: Group | None) -> Group | None:
+    """Give the subjects the rounds that were measured before, where these are of the very same sessions."""
+    if earlier is None or not earlier.unfinished:
+        return None
+    then = [(case.label, case.sha256, case.provider, case.settings) for case in earlier.cases]
+    now = [(each.label, each.sha256, each.session.provider, each.session.settings) for each in subjects]
+    if then != now or any(each.sha256 is None for each in subjects):
+        return None
+    for subject, case in zip(subjects, earlier.cases, strict=True):
+        subject.rounds = [list(turn) for turn in case.samples_ms]
+    return earlier
+
+
+def _doubts_of(earlier: Group | None) -> tuple[str, ...]:
+    return () if earlier is None else tuple(each for each in earlier.doubts if each != doubts.UNFINISHED)
 
 
 def _subjects(sessions: Sequence[Session], plan: Plan, labels: Sequence[str] | None) -> list[Subject]:
@@ -83,7 +115,14 @@ def _subjects(sessions: Sequence[Session], plan: Plan, labels: Sequence[str] | N
     for session in sessions:
         check_batch(session, plan.images)
     return [
-        Subject(name, session, session.feeds(plan.images), plan.images, plan.interval_ms)
+        Subject(
+            name,
+            session,
+            session.feeds(plan.images),
+            plan.images,
+            plan.interval_ms,
+            sha256=sha256_of(session.file),
+        )
         for name, session in zip(names, sessions, strict=True)
     ]
 

@@ -1,6 +1,6 @@
 """What a measurement found: the records of `capsedge bench`, and the JSON file that they are."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -99,6 +99,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
         energy_mj: Energy of the GPU for one image, in millijoules; "unavailable" where it cannot be measured.
         ratio: To the first case of the group; None of the first itself.
         samples_ms: Every timed run, by rounds.
+        sha256: Of the file that was measured; None in a report of an earlier capsedge, or where it was gone at once.
     """
 
     label: str
@@ -121,6 +122,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     energy_mj: Reading
     ratio: Ratio | None
     samples_ms: tuple[tuple[float, ...], ...]
+    sha256: str | None = None
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,11 +134,15 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
         interval_ms: Idle time before each query.
         quick: Whether it was a short look.
         rounds: Rounds of turns.
-        before: The state of the machine before the first round; its load is that of before the warm-up.
+        before: The state of the machine before the first round (of the last process, where several measured it); its
+            load is that of before the warm-up.
         after: And after the last.
         doubts: What makes the figures weaker than they look, a sentence each: load, throttling, a warm-up that never
             settled, too few runs for a percentile, a quick look.
         cases: In the order given; ratios are to the first.
+        unfinished: Whether it was cut off within its rounds: the figures are those of fewer runs, and there are no
+            parts and no energy.
+        processes: How many measured it, one after the other: 1, or more where it was cut off and went on.
     """
 
     scenario: Scenario
@@ -147,7 +153,9 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
     before: Conditions
     after: Conditions
     doubts: tuple[str, ...]
-    cases: tuple[Case, ...]
+    cases: Annotated[tuple[Case, ...], msgspec.Meta(min_length=1)]
+    unfinished: bool = False
+    processes: int = 1
 
 
 class BenchReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -162,6 +170,7 @@ class BenchReport(msgspec.Struct, frozen=True, kw_only=True):
         plan: Of all groups, apart from the batch.
         machine: What does not change meanwhile.
         groups: The measurements.
+        unfinished: Whether the command was cut off, or still runs: the groups are those that it had by then.
     """
 
     kind: Literal["capsedge bench"] = "capsedge bench"
@@ -172,3 +181,4 @@ class BenchReport(msgspec.Struct, frozen=True, kw_only=True):
     plan: Plan
     machine: Machine
     groups: tuple[Group, ...]
+    unfinished: bool = False

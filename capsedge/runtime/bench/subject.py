@@ -21,6 +21,7 @@ class Subject:
         mean_ms: Mean latency in the warm-up, by which the rounds are laid out: a busy machine spends most of its time
             in few runs.
         rounds: The timed runs of each round, in milliseconds.
+        sha256: Of the session's file, as it was before the measurement.
     """
 
     label: str
@@ -31,6 +32,7 @@ class Subject:
     median_ms: float = 0.0
     mean_ms: float = 0.0
     rounds: list[list[float]] = field(default_factory=list)
+    sha256: str | None = None
 
     @property
     def samples_ms(self) -> list[float]:

@@ -1,5 +1,6 @@
 """A grid of measurements: each model in each precision and with each setting, at each batch."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from capsedge.contract import PRECISIONS
 from capsedge.errors import WrongUse, nearest
 from capsedge.runtime.bench.measure import measure
 from capsedge.runtime.bench.plan import Plan
-from capsedge.runtime.bench.report import BenchReport, Group
+from capsedge.runtime.bench.report import Group
 from capsedge.runtime.models import find_model, in_precision
 from capsedge.runtime.open import model_file, open_session
 from capsedge.runtime.providers import Provider
@@ -93,42 +94,38 @@ def sweep(
         laid_out: See `lanes`.
         plan: The measurement, whose batch is set here.
         batches: Images in a query.
-        done: Groups of an earlier run that was cut off: their batches are not measured again.
-        keep: Called with all groups so far after each new one.
+        done: Groups of an earlier run that was cut off: their batches are not measured again, and an unfinished one
+            goes on where it was.
+        keep: Called with all groups so far after each new one, and every ten seconds or so within one, which is
+            unfinished then.
         progress: Called with the share done, 0 to 1.
 
     Raises:
         CapsedgeError: A model does not open, does not take a batch, or fails.
     """
     groups = {group.batch: group for group in done if group.batch in batches}
-    todo = [batch for batch in batches if batch not in groups]
-    for index, batch in enumerate(todo):
-        groups[batch] = _group(laid_out, replace(plan, batch=batch), _part_of(progress, index, len(todo)))
+    todo = [batch for batch in batches if batch not in groups or groups[batch].unfinished]
+
+    def kept(group: Group) -> None:
+        groups[group.batch] = group
         keep(tuple(groups[each] for each in batches if each in groups))
+
+    for index, batch in enumerate(todo):
+        part = _part_of(progress, index, len(todo))
+        kept(_group(laid_out, replace(plan, batch=batch), groups.get(batch), kept, part))
     return tuple(groups[batch] for batch in batches)
 
 
-def cut_off(earlier: BenchReport, asked: BenchReport, batches: Sequence[int]) -> tuple[Group, ...]:
-    """The groups of an earlier report that was cut off before its end, if it is one of the very same measurement.
-
-    A report that is whole gives none: who asks again wants to measure again.
-    """
-    same = (earlier.command, earlier.capsedge, earlier.machine.cpu, earlier.machine.versions) == (
-        asked.command,
-        asked.capsedge,
-        asked.machine.cpu,
-        asked.machine.versions,
-    )
-    return earlier.groups if same and len(earlier.groups) < len(batches) else ()
-
-
-def _group(laid_out: Sequence[Lane], plan: Plan, progress: Progress) -> Group:
+def _group(
+    laid_out: Sequence[Lane], plan: Plan, earlier: Group | None, keep: Callable[[Group], None], progress: Progress
+) -> Group:
     with ExitStack() as stack:
         sessions = [
             stack.enter_context(open_session(lane.file, replace(lane.settings, batch=plan.images)))
             for lane in laid_out
         ]
-        return measure(sessions, plan, labels=[lane.label for lane in laid_out], progress=progress)
+        labels = [lane.label for lane in laid_out]
+        return measure(sessions, plan, labels=labels, earlier=earlier, keep=keep, progress=progress)
 
 
 def _part_of(progress: Progress, index: int, count: int) -> Progress:
@@ -139,6 +136,8 @@ def _lane(model: str | None, settings: Settings, chosen: Mapping[str, Any]) -> L
     file = find_model(model)
     if "precision" in chosen:
         file = in_precision(model_file(file), chosen["precision"])
+        model = None if model is None else str(in_precision(model_file(Path(model)), "fp32", must_exist=False))
+    _check_effect(file, settings, chosen)
     fields = {name.replace("-", "_"): value for name, value in chosen.items() if name != "precision"}
     label = " ".join([_short(model, file), *(_said(name, value) for name, value in chosen.items())])
     return Lane(label, file, replace(settings, **fields))
@@ -146,10 +145,27 @@ def _lane(model: str | None, settings: Settings, chosen: Mapping[str, Any]) -> L
 
 def _short(model: str | None, file: Path) -> str:
     """A model as a person names it; a run's folder stands for its model.onnx."""
-    return (model or file.stem).removesuffix("/model.onnx").rstrip("/")
+    named = str(Path(model)) if model else file.stem  # without a leading ./ and a / at the end
+    return named.removesuffix("/model.onnx")
+
+
+def _check_effect(file: Path, settings: Settings, chosen: Mapping[str, Any]) -> None:
+    """Refuse an axis that changes nothing for this model, or more than it says: its ratio would be no such thing."""
+    engine = file.suffix == ".engine"
+    idle = chosen.keys() & (_OF_ONNX if engine else _OF_ENGINES)
+    if idle:
+        kind = "an engine" if engine else "no engine"
+        raise WrongUse(f"a sweep over '{min(idle)}' changes nothing for '{file}', which is {kind}: leave one out")
+    if "spinning" in chosen and not chosen.get("threads", settings.threads):
+        raise WrongUse(
+            "a sweep over 'spinning' needs --threads N or a sweep over threads from 1: the number that capsedge "
+            "chooses is another without spinning"
+        )
 
 
 def _said(name: str, value: Any) -> str:
+    if (name, value) == ("threads", 0):
+        return "threads as chosen"
     if isinstance(value, bool):
         return name if value else f"no {name}"
     return str(value) if name in ("precision", "provider") else f"{name} {value}"
@@ -175,8 +191,8 @@ def _read(name: str, text: str) -> Any:
     return value
 
 
-def _whole(least: int) -> Callable[[str], int | None]:
-    return lambda text: int(text) if text.isascii() and text.isdecimal() and int(text) >= least else None
+def _whole(least: int, most: int = 1_000_000) -> Callable[[str], int | None]:
+    return lambda text: int(text) if re.fullmatch("[0-9]{1,7}", text) and least <= int(text) <= most else None
 
 
 def _among(known: Sequence[str]) -> tuple[Callable[[str], str | None], str]:
@@ -187,10 +203,13 @@ def _yes_or_no(text: str) -> bool | None:
     return {"yes": True, "no": False}.get(text)
 
 
+_OF_ENGINES = {"cuda-graph"}
+_OF_ONNX = {"threads", "spinning", "graph", "io-binding", "provider"}
+
 # How a value of each axis is read (None where it does not fit), and what the values are, for the error.
 _READERS: dict[str, tuple[Callable[[str], Any], str]] = {
     "batch": (_whole(1), "whole numbers from 1"),
-    "threads": (_whole(0), "whole numbers from 0 (capsedge's choice)"),
+    "threads": (_whole(0, 256), "whole numbers from 0 (capsedge's choice) to 256"),
     "precision": _among(PRECISIONS),
     "provider": _among(get_args(Provider)),
     "graph": _among(get_args(GraphLevel)),

@@ -30,7 +30,7 @@ def diagnose() -> Diagnosis:
         *(find_provider(provider, presence) for provider in gpus),
         *(find_engine(package, presence, target) for package in TITLES),
         find_sensors(conditions(), gpu=graphics.state != "missing", jetson=machine.board is not None),
-        *(find_package(package) for package in OPTIONAL),
+        *(find_package(package, gpu=presence.hardware) for package in OPTIONAL),
     )
     return Diagnosis(machine, findings)
 

@@ -6,13 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from capsedge.errors import CapsedgeError, MissingExtra, ProviderError
+from capsedge.onnx_file import REINSTALL
 from capsedge.runtime.doctor import libraries
 from capsedge.runtime.doctor.findings import SUBJECTS, Finding
 from capsedge.runtime.doctor.one_node import one_node, prove
 from capsedge.runtime.doctor.presence import Presence
+from capsedge.runtime.inspection import inspect_model
 from capsedge.runtime.models import find_model
 from capsedge.runtime.open import open_session
 from capsedge.runtime.ort import plugin
+from capsedge.runtime.ort.options import kernels_in
 from capsedge.runtime.ort.placement import absent
 from capsedge.runtime.ort.wheels import load_onnxruntime, wheels_text
 from capsedge.runtime.providers import Provider
@@ -56,7 +59,8 @@ def find_provider(provider: Provider, presence: Presence) -> Finding:
     try:
         return Finding(subject, "works", f"runs a node; {_golden_sample(provider)}")
     except CapsedgeError as error:
-        return Finding(subject, "broken", f"runs a node, and not our network: {error}")
+        wrong, advice = _with_advice(error)
+        return Finding(subject, "broken", f"runs a node, and not our network: {wrong}", advice or _about_our_model())
 
 
 def cuda_of_onnxruntime() -> str:
@@ -83,19 +87,32 @@ def _wheel_for(provider: Provider, presence: Presence, advice: str) -> str:
 
 
 def _run_one_node(provider: Provider) -> None:
-    with tempfile.TemporaryDirectory(prefix="capsedge-") as folder:
+    with tempfile.TemporaryDirectory(prefix="capsedge-", ignore_cleanup_errors=True) as folder:
         file = Path(folder, "one-node.onnx")
         file.write_bytes(one_node())
-        with open_session(file, Settings(provider=provider)) as session:
+        with kernels_in(Path(folder)), open_session(file, Settings(provider=provider)) as session:
             prove(session)
 
 
 def _golden_sample(provider: Provider) -> str:
-    with open_session(find_model(), Settings(provider=provider)) as session:
+    with (
+        tempfile.TemporaryDirectory(prefix="capsedge-", ignore_cleanup_errors=True) as folder,
+        kernels_in(Path(folder)),
+        open_session(find_model(), Settings(provider=provider)) as session,
+    ):
         found = verify(session)
     if not found.ok:
         raise CapsedgeError(f"{found.model} on {found.provider}: {'; '.join(found.problems)}")
     return f"{found.model} gives the golden lengths of {found.images} images, to {found.largest_difference:.1g}"
+
+
+def _about_our_model() -> str:
+    """What brings the built-in model back where its file is damaged, or ""."""
+    try:
+        damaged = inspect_model().problems
+    except CapsedgeError:
+        return REINSTALL
+    return REINSTALL if damaged else ""
 
 
 def _library(ort: Any, provider: Provider) -> Path:

@@ -1,9 +1,10 @@
 """Work that runs ahead of the one who needs it, in threads, in order and in bounded memory."""
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from typing import TYPE_CHECKING, TypeVar
+
+from capsedge.cores import usable_cores
 
 if TYPE_CHECKING:
     from collections import deque
@@ -24,7 +25,8 @@ def ahead(
     one before it was answered. Whatever ends the loop, Ctrl-C too, drops the work that has not begun.
 
     Args:
-        work: Done in threads: it should leave the interpreter's lock, as decoding does.
+        work: Done in threads: it should leave the interpreter's lock, as decoding does. It must come to an end by
+            itself: Ctrl-C reaches the caller's thread only, which waits for the work that has begun.
         items: Asked for in the caller's thread.
         most: Items that may wait for the caller; those at work are among them.
         threads: None for one a core, 4 at most.
@@ -40,7 +42,7 @@ def ahead(
     from collections import deque
     from concurrent.futures import ThreadPoolExecutor
 
-    pool = ThreadPoolExecutor(threads or min(_MOST_THREADS, os.cpu_count() or 1))
+    pool = ThreadPoolExecutor(threads or min(_MOST_THREADS, usable_cores()))
     waiting: deque[tuple[Item, Future[Done]]] = deque()
     try:
         for item in chain(first, coming):

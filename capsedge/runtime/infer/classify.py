@@ -42,7 +42,8 @@ class Prediction(msgspec.Struct, frozen=True, omit_defaults=True):
     Attributes:
         path: The file; for a member of an archive the archive's path and its own.
         class_name: The class of the longest capsule; None where a threshold was given and no capsule reaches it.
-        length: Of the longest capsule. Lengths are not probabilities: two classes can both be near 1, and all near 0.
+        length: Of the longest capsule, also where no class is named: then it is that of the first of `next_best` too.
+            Lengths are not probabilities: two classes can both be near 1, and all near 0.
         next_best: The classes that follow, longest first.
         also: The other classes of the answer, longest first: where an image shows several (`Contract.labels`), or
             several reach the threshold.
@@ -185,9 +186,9 @@ class _Reader:
 
 
 def _source(image: Source | Path) -> Source:
-    if isinstance(image, Path):
-        return Stdin() if image == STDIN else File(image)
-    return image
+    """The image as a source; standard input is read at once, in the caller's thread."""
+    source = image if not isinstance(image, Path) else Stdin() if image == STDIN else File(image)
+    return source.read_now() if isinstance(source, Stdin) else source
 
 
 def _called(source: Source) -> str:

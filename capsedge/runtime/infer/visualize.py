@@ -8,12 +8,14 @@ from pathlib import Path
 from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
+from capsedge.data.images import IMAGE_SUFFIXES
 from capsedge.errors import WrongUse
 from capsedge.files import write_atomically
 from capsedge.runtime.infer.classify import Sight
 from capsedge.runtime.infer.picture import draw
+from capsedge.runtime.infer.sources.walk import DRAWN_BY, DRAWN_KEY
 
-_KEY, _MAKER = "Software", "capsedge infer --visualize"
+_OTHER_PICTURES = frozenset({*IMAGE_SUFFIXES, ".svg", ".pdf", ".eps", ".avif", ".heic"}) - {".png"}
 _MOST_LETTERS = 60
 
 
@@ -28,8 +30,12 @@ class Pictures:
             alone: Whether there is one image.
 
         Raises:
-            WrongUse: The place is a file and there are several images, or a file that is no such picture.
+            WrongUse: The place is a file and there are several images, or a file that is no such picture, or would be
+                one of another format.
         """
+        if place.suffix.lower() in _OTHER_PICTURES and not place.is_dir():
+            wanted = f"'{place.with_suffix('.png')}', or a folder"
+            raise WrongUse(f"--visualize draws PNG, and '{place}' would be another format: give {wanted}")
         self.place = place
         self.single = place.suffix.lower() == ".png" and not place.is_dir()
         if self.single and not alone:
@@ -57,7 +63,7 @@ class Pictures:
         file = self.place if self.single else self.place / f"{number:05}-{_stem(sight.prediction.path)}.png"
         _refuse_foreign(file)
         said, content = PngInfo(), BytesIO()
-        said.add_text(_KEY, _MAKER)
+        said.add_text(DRAWN_KEY, DRAWN_BY)
         draw(sight, classes, threshold).save(content, "PNG", pnginfo=said)
         write_atomically(file, content.getvalue())
         return file
@@ -68,7 +74,7 @@ def _refuse_foreign(file: Path) -> None:
         return
     try:
         with Image.open(file, formats=("PNG",)) as image:
-            ours = image.info.get(_KEY) == _MAKER
+            ours = image.info.get(DRAWN_KEY) == DRAWN_BY
     except (OSError, SyntaxError, UnidentifiedImageError, ValueError):
         ours = False
     if not ours:

@@ -7,6 +7,7 @@ from typing import Any
 
 from msgspec import structs
 
+from capsedge.cores import usable_cores
 from capsedge.runtime.machine import jetson, processor
 from capsedge.runtime.machine.nvml import nvml
 from capsedge.runtime.machine.record import Conditions, Gpu, Machine, Reading
@@ -17,12 +18,10 @@ _LIBRARIES = ("numpy", "tensorrt", "tensorrt-rtx", "cuda-python")
 
 
 def this_machine() -> Machine:
-    """Describe the machine, now."""
-    load = processor.load_average()
+    """Describe the machine."""
     return Machine(
         cpu=processor.name(),
-        cores=processor.cores(),
-        load_average=None if load == "unavailable" else load,
+        cores=usable_cores(),
         system=f"{platform.system()} {platform.machine()}",
         python=platform.python_version(),
         onnxruntime=installed_wheels(),

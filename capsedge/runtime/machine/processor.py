@@ -12,11 +12,6 @@ from capsedge.runtime.machine.record import Reading
 _CHIPS = ("coretemp", "k10temp", "zenpower")
 
 
-def cores() -> int:
-    """Logical cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def name(root: Path = ROOT) -> str:
     """The processor's model: x86 has it in /proc/cpuinfo, a Jetson or a Raspberry Pi names the board."""
     named = text(root / "proc/device-tree/model") or next(_cpuinfo(root, "model name"), "")

@@ -56,13 +56,11 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
-    """What a latency depends on beside the model.
+    """What a latency depends on beside the model, and what does not change: its load is among the `Conditions`.
 
     Attributes:
         cpu: Model of the processor, or of the board where that names it.
-        cores: Logical cores that this process may use.
-        load_average: Average of running processes over the last minute, or None where the system has no such
-            number; other work makes every latency longer.
+        cores: Logical cores that this process may use, and no more than its container has time for.
         system: Operating system and architecture.
         python: Version of Python.
         onnxruntime: Name and version of each installed wheel of ONNX Runtime.
@@ -74,7 +72,6 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
 
     cpu: str
     cores: int
-    load_average: float | None
     system: str
     python: str
     onnxruntime: dict[str, str]

@@ -1,5 +1,9 @@
 """What ONNX Runtime is told when it opens a model: options of the session, and of each provider."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
 from typing import Any
 
 from capsedge.contract import Contract
@@ -9,6 +13,8 @@ from capsedge.runtime.settings import Settings
 Configured = tuple[str, dict[str, str]]  # a provider and its options
 
 FATAL, WARNING = 4, 2  # ONNX Runtime's severities
+
+_KERNELS: ContextVar[Path | None] = ContextVar("_KERNELS", default=None)
 
 _LEVELS = {
     "none": "ORT_DISABLE_ALL",
@@ -55,11 +61,25 @@ def provider_chain(provider: Provider, contract: Contract | None) -> list[Config
     return [(ORT_NAMES[provider], {name: "1" for name, kind in switches.items() if kind in types}), cuda]
 
 
+@contextmanager
+def kernels_in(folder: Path) -> Iterator[None]:
+    """Keep the kernels that TensorRT-RTX compiles in another folder than the user's cache.
+
+    Args:
+        folder: For the sessions that are opened meanwhile.
+    """
+    before = _KERNELS.set(folder)
+    try:
+        yield
+    finally:
+        _KERNELS.reset(before)
+
+
 def _kernel_cache() -> dict[str, str]:
     """The user's cache folder, or nothing where it cannot be made: a slow start is better than none."""
     from capsedge.data.known import cache_folder  # only TensorRT-RTX needs it
 
-    folder = cache_folder() / "tensorrt-rtx"
+    folder = _KERNELS.get() or cache_folder() / "tensorrt-rtx"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:

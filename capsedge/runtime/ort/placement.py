@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import io
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,15 @@ from capsedge.runtime.settings import Settings
 
 __all__ = ["CPU", "ORT_NAMES", "Placement", "absent", "open_on", "placement_of", "reason"]
 
+
+_FOR_TENSORRT = ("bf16", "fp8")
+
+_NODE = re.compile(r"Non-zero status code returned while running (\w+) node\. Name:'([^']*)' Status Message: ")
+# `FILE:LINE SIGNATURE`, and the condition that failed where words follow it.
+_PLACE = re.compile(
+    r"\S*[/\\]onnxruntime[/\\]\S+:\d+ (?:\S+ )*?[\w:~<>]+\([^()]*\)(?: const)?(?: \[with [^]]*\])? "
+    r"(?:.{1,200}? was false\. (?=\S))?"
+)
 
 _TOLD_BY = "get_provider_graph_assignment_info"  # later than ONNX Runtime 1.22
 
@@ -48,7 +58,9 @@ def open_on(ort: Any, file: Path, settings: Settings, contract: Contract | None 
         ProviderError: The provider is not there, or cannot run every node.
     """
     provider = settings.provider or "cpu"
-    return _on_cpu(ort, file, settings) if provider == "cpu" else _on_gpu(ort, file, provider, settings, contract)
+    if provider == "cpu":
+        return _on_cpu(ort, file, settings, contract)
+    return _on_gpu(ort, file, provider, settings, contract)
 
 
 def placement_of(ort: Any, opened: Any, settings: Settings) -> Placement:
@@ -85,15 +97,21 @@ def absent(ort: Any, provider: Provider) -> str:
 
 
 def reason(error: Exception) -> str:
-    """Give ONNX Runtime's own words without its codes: `[ONNXRuntimeError] : 1 : FAIL : words`."""
-    return " ".join(str(error).rsplit(" : ", 1)[-1].split())[:300]
+    """Give ONNX Runtime's own words without its codes and places: `[ONNXRuntimeError] : 1 : FAIL : words`."""
+    words = " ".join(str(error).rsplit(" : ", 1)[-1].split())
+    return _PLACE.sub("", _NODE.sub(r"\1 '\2': ", words)).replace(" '': ", ": ")[:300]
 
 
-def _on_cpu(ort: Any, file: Path, settings: Settings) -> Any:
+def _on_cpu(ort: Any, file: Path, settings: Settings, contract: Contract | None) -> Any:
     try:
         return ort.InferenceSession(str(file), session_options(ort, settings), providers=[CPU])
     except Exception as error:  # ONNX Runtime's errors have no common class
         read_onnx_file(file)  # says it better where the file is damaged
+        if contract is not None and contract.layers and contract.precision in _FOR_TENSORRT:
+            raise ModelError(
+                f"'{file}' computes in {contract.precision}, which ONNX Runtime cannot on the CPU: build an engine "
+                "for TensorRT (capsedge export RUN --trt), or use the model in fp32, fp16 or int8"
+            ) from error
         raise ModelError(f"ONNX Runtime cannot load '{file}': {reason(error)}") from error
 
 
@@ -112,7 +130,6 @@ def _on_gpu(ort: Any, file: Path, provider: Provider, settings: Settings, contra
         except Exception as error:  # ONNX Runtime's errors have no common class
             read_onnx_file(file)
             raise _why_not(ort, file, provider, chain, error) from error
-    opened.disable_fallback()
     if ORT_NAMES[provider] not in opened.get_providers():
         raise ProviderError(_not_started(ort, provider, opened.get_providers()))
     if not settings.allow_fallback and (left := _nodes(opened).get(CPU)):

@@ -11,15 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from capsedge.contract import METADATA_KEY, Contract, decode
+from capsedge.cores import usable_cores
 from capsedge.errors import ModelError, ProviderError
 from capsedge.onnx_file import read_metadata
 from capsedge.runtime.feeds import Arrays, random_array
 from capsedge.runtime.models import title
 from capsedge.runtime.ort.binding import Binding
 from capsedge.runtime.ort.placement import open_on, placement_of, reason
-from capsedge.runtime.ort.threads import threads_for, usable_cores
+from capsedge.runtime.ort.threads import threads_for
 from capsedge.runtime.ort.wheels import load_onnxruntime
-from capsedge.runtime.session import Session, Split, check_batch
+from capsedge.runtime.session import Session, Split, check_batch, closed
 from capsedge.runtime.settings import DEFAULTS, Settings
 
 _DTYPES = {
@@ -59,6 +60,7 @@ class OrtSession(Session):
         self.file = file
         self.provider, self.fell_back = placement_of(ort, self._ort, self.settings)
         self.batch_limits = _batch_limits(self._ort)
+        self.doubts = () if self.contract else tuple(_assumed(self.name, self._ort, self.batch_limits))
         self._binding = self._bound(ort)
         self.settings = msgspec.structs.replace(self.settings, io_binding=self._binding is not None)
         self.load_ms = (perf_counter_ns() - start) / 1e6
@@ -66,6 +68,8 @@ class OrtSession(Session):
     def feeds(self, batch: int) -> Arrays:
         """See `Session.feeds`: a free first axis becomes the batch, every other free axis becomes 1."""
         check_batch(self, batch)
+        if self._ort is None:
+            raise closed(self)
         return {node.name: _random_feed(self.name, node, batch) for node in self._ort.get_inputs()}
 
     def run_raw(self, feeds: Arrays) -> Arrays:
@@ -103,6 +107,8 @@ class OrtSession(Session):
     @contextmanager
     def _told(self) -> Iterator[None]:
         """Turn ONNX Runtime's errors, which have no common class, into ours."""
+        if self._ort is None:
+            raise closed(self)
         try:
             yield
         except Exception as error:
@@ -127,8 +133,23 @@ def _resolved(settings: Settings, contract: Contract | None) -> Settings:
 
 
 def _batch_limits(opened: Any) -> tuple[int, int] | None:
-    fixed = [node.shape[0] for node in opened.get_inputs() if node.shape and isinstance(node.shape[0], int)]
-    return (fixed[0], fixed[0]) if fixed else None
+    """The first axis of the inputs where it is fixed; 1 where none has one, so that nothing could hold a batch."""
+    first = [node.shape[0] for node in opened.get_inputs() if node.shape]
+    fixed = [size for size in first if isinstance(size, int) and size > 0]
+    return (fixed[0], fixed[0]) if fixed else None if first else (1, 1)
+
+
+def _assumed(model: str, opened: Any, limits: tuple[int, int] | None) -> Iterator[str]:
+    """What `feeds` makes of the axes of a file without a contract, which tells what they are for."""
+    for node in opened.get_inputs():
+        free = [size or f"axis {axis}" for axis, size in enumerate(node.shape) if axis and not isinstance(size, int)]
+        if free:
+            yield f"'{model}': of its input '{node.name}', {' and '.join(free)} can be any size, taken as 1"
+    if limits is not None and limits[0] > 1:
+        yield (
+            f"'{model}': the fixed first axis of its inputs, {limits[0]}, was taken as the batch; where it is none, "
+            "the images/s are too many"
+        )
 
 
 def _random_feed(model: str, node: Any, batch: int) -> NDArray[Any]:
@@ -140,4 +161,6 @@ def _random_feed(model: str, node: Any, batch: int) -> NDArray[Any]:
         )
     free = [batch, *[1] * len(node.shape)]
     shape = tuple(size if isinstance(size, int) else free[axis] for axis, size in enumerate(node.shape))
+    if 0 in shape:
+        raise ModelError(f"'{model}' takes {list(shape)} as '{node.name}', which holds nothing: it cannot be timed")
     return random_array(shape, dtype)

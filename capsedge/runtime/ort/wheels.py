@@ -55,4 +55,5 @@ def load_onnxruntime(extra: Literal["cpu", "gpu"] = "cpu") -> Any:
             f"{' and '.join(wheels)} are both installed and overwrite each other's files: "
             f"pip uninstall -y {' '.join(wheels)}, then pip install 'capsedge[cpu]' or 'capsedge[gpu]'"
         )
-    return load("onnxruntime", extra=extra)
+    bringers = {"onnxruntime": "cpu", "onnxruntime-gpu": "gpu"}  # of a wheel that is here, no other one is advised
+    return load("onnxruntime", extra=next((bringers[wheel] for wheel in wheels if wheel in bringers), extra))

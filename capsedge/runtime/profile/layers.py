@@ -6,6 +6,7 @@ from pathlib import Path
 from statistics import median
 
 from capsedge.contract import Contract, Layer
+from capsedge.runtime.profile.blocked import unpadded
 from capsedge.runtime.profile.costs import Cost, cost_of
 from capsedge.runtime.profile.graph import Graph, Node, Tensor, read_graph
 from capsedge.runtime.profile.grouping import TICK_US, typical
@@ -84,12 +85,13 @@ class _Known:
     def __init__(self, recording: Recording, graph: Graph, contract: Contract | None, file: Path) -> None:
         self._graph = graph
         self._index = matched(recording.runs[0].nodes, graph)
-        self._tensors = _tensors(recording, graph, self._index)
+        written = read_graph(file)
+        self._tensors = unpadded(_tensors(recording, graph, self._index), graph, written)
         self._stages: tuple[Stage, ...] = ()
         self._layers: dict[int, Layer] = {}
         if contract is not None:
-            written = frozenset(node.name for node in read_graph(file).nodes)
-            self._stages = stages_of(graph, collapsed=contract.collapsed, written=written)
+            names = frozenset(node.name for node in written.nodes)
+            self._stages = stages_of(graph, collapsed=contract.collapsed, written=names)
             self._layers = layers_by_node(graph, contract)
 
     def stage(self, place: int) -> str:
@@ -136,11 +138,6 @@ def _tensors(recording: Recording, graph: Graph, index: dict[int, int]) -> dict[
         if place in index:
             made = [name for name in graph.nodes[index[place]].outputs if name]
             tensors.update(zip(made, node.outputs, strict=False))
-    # Blocked layouts round the channels up to a block; the reordering behind them knows how many are real.
-    for written in graph.nodes:
-        if written.op == "ReorderOutput" and "channels" in written.integers and written.inputs[0] in tensors:
-            kind, (batch, _, *sides) = tensors[written.inputs[0]]
-            tensors[written.inputs[0]] = Tensor(kind, (batch, written.integers["channels"], *sides))
     return tensors
 
 

@@ -1,6 +1,6 @@
 """From a model to its profile: what ran, grouped by stage, with its cost and its distance from the roof."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,11 +9,12 @@ import msgspec
 
 from capsedge import __version__
 from capsedge.errors import WrongUse
-from capsedge.runtime.machine import this_machine
+from capsedge.runtime.bench.doubts import about_load
+from capsedge.runtime.machine import conditions, this_machine
 from capsedge.runtime.open import open_session
 from capsedge.runtime.ort.session import OrtSession
+from capsedge.runtime.profile import doubts
 from capsedge.runtime.profile.engine_layers import engine_layers, engine_times
-from capsedge.runtime.profile.graph import Graph
 from capsedge.runtime.profile.grouping import stage_times, typical, under, with_shares
 from capsedge.runtime.profile.layers import layers_of, probe_of
 from capsedge.runtime.profile.ort_events import RunTime
@@ -23,9 +24,6 @@ from capsedge.runtime.profile.roofline import Roofs, measure_roofs
 from capsedge.runtime.session import Session
 from capsedge.runtime.settings import DEFAULTS, Settings
 from capsedge.runtime.tensorrt.session import EngineSession
-
-SHORT_US = 10.0  # ONNX Runtime counts whole microseconds, rounded down
-_NO_ROOFLINE = "the roofline is measured on the CPU only"
 
 
 @dataclass(frozen=True)
@@ -71,11 +69,17 @@ def profile_model(
             f"a profile needs {FEWEST_RUNS} runs or more, {runs} were asked for: choose --runs {FEWEST_RUNS}"
         )
     settings = msgspec.structs.replace(settings, batch=batch)
+    cores = this_machine().cores
+    busy = tuple(about_load(conditions().load_average, cores))
     with open_session(model, settings) as session:
         if isinstance(session, OrtSession):
-            return _of_onnx(session, batch, runs, roofline=roofline, progress=progress)
-        assert isinstance(session, EngineSession)
-        return _of_engine(session, batch, runs or FEWEST_RUNS)
+            measured = _of_onnx(session, batch, runs, roofline=roofline, progress=progress)
+        else:
+            assert isinstance(session, EngineSession)
+            measured = _of_engine(session, batch, runs or FEWEST_RUNS)
+        known = (*busy, *doubts.about_session(session, cores))
+    profile = msgspec.structs.replace(measured.profile, doubts=known + measured.profile.doubts)
+    return Measured(profile, measured.runs)
 
 
 def _of_onnx(
@@ -103,7 +107,11 @@ def _of_onnx(
             whole=whole,
             roofs=roofs,
             layers=layers,
-            doubts=tuple(_doubts(layers, whole, on_cpu=on_cpu, graph=recording.graph)),
+            found=(
+                *doubts.about_recording(recording, on_cpu=on_cpu),
+                *doubts.about_whole(whole),
+                *doubts.about_layers(layers, whole),
+            ),
         ),
         recording.runs,
     )
@@ -122,10 +130,7 @@ def _of_engine(session: EngineSession, batch: int, runs: int) -> Measured:
             whole=times.whole,
             roofs=None,
             layers=layers,
-            doubts=(
-                "TensorRT runs its layers without a CUDA graph while it is profiled",
-                _NO_ROOFLINE,
-            ),
+            found=(*doubts.about_engine(), *doubts.about_whole(times.whole)),
         ),
         [],
     )
@@ -140,7 +145,7 @@ def _profile(
     whole: Whole,
     roofs: Roofs | None,
     layers: Sequence[LayerTime],
-    doubts: tuple[str, ...],
+    found: tuple[str, ...],
 ) -> Profile:
     contract = session.contract
     return Profile(
@@ -158,7 +163,7 @@ def _profile(
         roofs=roofs,
         stages=tuple(stage_times(layers)),
         layers=tuple(layers),
-        doubts=doubts,
+        doubts=found,
     )
 
 
@@ -173,33 +178,3 @@ def _whole(recording: Recording, layers: Sequence[LayerTime]) -> Whole:
         profiler_us=profiled_us - plain_us,
         probe_us=probe_of(recording),
     )
-
-
-def _doubts(layers: Sequence[LayerTime], whole: Whole, *, on_cpu: bool, graph: Graph | None) -> Iterator[str]:
-    if graph is None:
-        yield "ONNX Runtime does not give the graph that this provider runs, so stages and weights are not known"
-    if not on_cpu:
-        yield "on a GPU ONNX Runtime's profiler times the launch of a node, not its work: profile an engine"
-        yield _NO_ROOFLINE
-    short = sum(layer.time_us < SHORT_US for layer in layers)
-    if short:
-        yield (
-            f"{short} of {len(layers)} layers take less than {SHORT_US:.0f} us, and ONNX Runtime counts whole "
-            "microseconds: theirs are rough"
-        )
-    if whole.probe_us:
-        yield (
-            f"{whole.probe_us:.1f} us are taken off each layer, which the profiler itself takes: so much it records "
-            "of a Reshape, which does nothing"
-        )
-    else:
-        yield "no node does nothing here, so what the profiler itself takes is part of each layer's time"
-    unknown = sorted({layer.op for layer in layers if layer.flops is None and layer.op})
-    if unknown:
-        yield f"operations are not counted for {', '.join(unknown)}"
-    passed = [layer for layer in layers if (layer.of_roof or 0.0) > 1.0]
-    if passed:
-        yield (
-            f"{', '.join(layer.layer or layer.name for layer in passed)} pass the roof: the test product or copy was "
-            "slower than this layer, or its bytes lay in a nearer cache"
-        )

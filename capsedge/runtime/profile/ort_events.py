@@ -1,8 +1,15 @@
-"""ONNX Runtime's profile: its JSON file of events, as the runs and nodes that it timed."""
+"""ONNX Runtime's profile: its JSON file of events, as the runs and nodes that it timed.
+
+The file has a line for each event, half a kilobyte for each node of each run. So it is read line by line, and only
+what is wanted is kept.
+"""
 
 from bisect import bisect_right
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from sys import intern
 
 import msgspec
 
@@ -12,7 +19,7 @@ from capsedge.runtime.profile.graph import Tensor
 _SUFFIX = "_kernel_time"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class NodeTime:
     """One execution of a node.
 
@@ -24,6 +31,7 @@ class NodeTime:
         duration_us: In whole microseconds, rounded down by ONNX Runtime.
         inputs: What it took, as the profiler tells it: a weight that was packed beforehand is missing.
         outputs: What it made.
+        inner: What ran in the graphs that it holds (If, Loop, Scan): their times are part of its own.
     """
 
     name: str
@@ -33,16 +41,17 @@ class NodeTime:
     duration_us: int
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
+    inner: tuple["NodeTime", ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class RunTime:
     """One run of the model.
 
     Attributes:
         start_us: On the profile's clock.
         duration_us: From ONNX Runtime taking the inputs to its giving the outputs.
-        nodes: In the order in which they ran.
+        nodes: In the order in which they ran; those of graphs within nodes are `NodeTime.inner`.
     """
 
     start_us: int
@@ -53,8 +62,8 @@ class RunTime:
 class _Arguments(msgspec.Struct, frozen=True):
     op_name: str = ""
     provider: str = ""
-    input_type_shape: list[dict[str, tuple[int, ...]]] = []
-    output_type_shape: list[dict[str, tuple[int, ...]]] = []
+    input_type_shape: msgspec.Raw = msgspec.Raw(b"[]")  # the same few in every run: each is decoded once
+    output_type_shape: msgspec.Raw = msgspec.Raw(b"[]")
 
 
 class _Event(msgspec.Struct, frozen=True):
@@ -65,49 +74,84 @@ class _Event(msgspec.Struct, frozen=True):
     args: _Arguments = _Arguments()
 
 
-def read_profile(content: bytes, *, keep: Sequence[bool]) -> list[RunTime]:
+def read_profile(file: Path, *, keep: Sequence[bool]) -> list[RunTime]:
     """Read the file that `end_profiling` left.
 
     Args:
-        content: The JSON.
+        file: The JSON, an event on each line.
         keep: For each run that was made, in order, whether it shall be given: warm-up runs are in the file too.
 
     Raises:
         ModelError: The file is of another format, or holds other runs than those that were made.
+        OSError: It cannot be read.
     """
     try:
-        events = msgspec.json.decode(content, type=list[_Event])
+        return _kept(file, keep)
     except msgspec.MsgspecError as error:
         raise ModelError(
             f"the profile that ONNX Runtime wrote cannot be read ({error}): its release is too new or too old"
         ) from error
-    runs = sorted((event for event in events if event.name == "model_run"), key=lambda run: run.ts)
+
+
+def _kept(file: Path, keep: Sequence[bool]) -> list[RunTime]:
+    runs = sorted((event.ts, event.dur) for event in _events(file, b"model_run") if event.name == "model_run")
     if len(runs) != len(keep):
         raise ModelError(
             f"ONNX Runtime's profile holds {len(runs)} of the {len(keep)} runs that were made: choose fewer --runs"
         )
     nodes: list[list[NodeTime]] = [[] for _ in runs]
-    starts = [run.ts for run in runs]
-    for event in sorted(events, key=lambda event: event.ts):
+    starts = [start_us for start_us, _ in runs]
+    tensors = cache(_tensors)
+    for event in _events(file, _SUFFIX.encode()):
         index = bisect_right(starts, event.ts) - 1
-        if event.cat == "Node" and event.name.endswith(_SUFFIX) and index >= 0:
-            nodes[index].append(_node(event))
+        if event.cat == "Node" and event.name.endswith(_SUFFIX) and index >= 0 and keep[index]:
+            nodes[index].append(_node(event, tensors))
     return [
-        RunTime(run.ts, run.dur, tuple(its)) for run, its, wanted in zip(runs, nodes, keep, strict=True) if wanted
+        RunTime(start_us, duration_us, tuple(_outer(its)))
+        for (start_us, duration_us), its, wanted in zip(runs, nodes, keep, strict=True)
+        if wanted
     ]
 
 
-def _node(event: _Event) -> NodeTime:
+def _outer(nodes: Sequence[NodeTime]) -> Iterator[NodeTime]:
+    """Yield the nodes of the graph itself; ONNX Runtime lists those of graphs within nodes beside them.
+
+    It runs one node at a time, so that what starts before another one has ended lies within it. Of nodes that start
+    in the same microsecond, one that took none is over, and of the others the longest holds the rest.
+    """
+    groups: list[list[NodeTime]] = []
+    end_us = 0
+    for node in sorted(nodes, key=lambda node: (node.start_us, node.duration_us > 0, -node.duration_us)):
+        if node.start_us < end_us:
+            groups[-1].append(node)
+        else:
+            groups.append([node])
+        end_us = max(end_us, node.start_us + node.duration_us)
+    for node, *inner in groups:
+        yield replace(node, inner=tuple(inner)) if inner else node
+
+
+def _events(file: Path, word: bytes) -> Iterator[_Event]:
+    """Yield the events on whose lines a word stands."""
+    decode = msgspec.json.Decoder(_Event).decode
+    with file.open("rb") as lines:
+        for line in lines:
+            if word in line:
+                yield decode(line.strip().removesuffix(b","))
+
+
+def _node(event: _Event, tensors: Callable[[bytes], tuple[Tensor, ...]]) -> NodeTime:
     return NodeTime(
-        name=event.name.removesuffix(_SUFFIX),
-        op=event.args.op_name,
-        provider=event.args.provider,
+        name=intern(event.name.removesuffix(_SUFFIX)),
+        op=intern(event.args.op_name),
+        provider=intern(event.args.provider),
         start_us=event.ts,
         duration_us=event.dur,
-        inputs=_tensors(event.args.input_type_shape),
-        outputs=_tensors(event.args.output_type_shape),
+        inputs=tensors(bytes(event.args.input_type_shape)),
+        outputs=tensors(bytes(event.args.output_type_shape)),
     )
 
 
-def _tensors(described: list[dict[str, tuple[int, ...]]]) -> tuple[Tensor, ...]:
-    return tuple(Tensor(kind, shape) for each in described for kind, shape in each.items())
+def _tensors(described: bytes) -> tuple[Tensor, ...]:
+    found = msgspec.json.decode(described, type=list[dict[str, tuple[int, ...]]])
+    return tuple(Tensor(kind, shape) for each in found for kind, shape in each.items())

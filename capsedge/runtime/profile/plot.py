@@ -33,7 +33,7 @@ def check_plot(file: Path) -> None:
         WrongUse: The name's ending says no format.
         MissingExtra: matplotlib is not installed.
     """
-    if file.suffix not in FORMATS:
+    if file.suffix.lower() not in FORMATS:
         raise WrongUse(f"--plot must end in {', '.join(FORMATS)}, '{file}' was given")
     require("matplotlib", extra="plots")
 
@@ -63,7 +63,7 @@ def save_plot(profile: Profile, file: Path) -> None:
             fontsize=10,
         )
         with replacing(file) as partial:
-            figure.savefig(partial, format=file.suffix[1:], dpi=150)
+            figure.savefig(partial, format=file.suffix[1:].lower(), dpi=150)
 
 
 def _draw_roofline(axes: "Axes", roofs: Roofs, layers: Sequence[LayerTime]) -> None:

@@ -3,12 +3,16 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
-from time import perf_counter, perf_counter_ns
 from typing import Any
 
 from capsedge.errors import CapsedgeError, ModelError
+from capsedge.runtime.bench import clock
+from capsedge.runtime.bench.quiet import no_garbage_collection
+from capsedge.runtime.bench.rounds import LEAD_IN_MS
 from capsedge.runtime.ort.placement import open_on, reason
 from capsedge.runtime.ort.session import OrtSession
 from capsedge.runtime.ort.wheels import load_onnxruntime
@@ -19,9 +23,15 @@ WARM_UP_SECONDS = 1.0
 WARM_UP_RUNS = 10
 FEWEST_RUNS = 50
 SECONDS = 1.0  # of profiled runs, where no number is given
-MOST_RUNS = 1000  # ONNX Runtime writes 1 kB for each node of each run
+MOST_RUNS = 1000
+
+# ONNX Runtime holds 2.5 kB in memory for each event until the profile ends, and writes half a kilobyte: 125 MB.
+MOST_EVENTS = 50_000
+_OWN_EVENTS = 2  # of a run, beside its nodes
+
+# A turn has ten runs, or twice the lead-in: at most a third of what is profiled is thrown away.
 _TURN_RUNS = 10
-_LEAD_IN_SECONDS = 0.005  # the other session's turn emptied the caches, and its idle threads may still be awake
+_FEWEST_TURNS = 6
 
 
 @dataclass(frozen=True)
@@ -57,7 +67,8 @@ def record(
     Args:
         session: The model, opened without the profiler; the other one is opened with the same settings.
         batch: Images in a run.
-        runs: Timed runs; None is at least `FEWEST_RUNS` and `SECONDS`, and at most `MOST_RUNS`.
+        runs: Timed runs; None is those of `SECONDS`, at least `FEWEST_RUNS`, and at most `MOST_RUNS` or what
+            `MOST_EVENTS` allows.
         progress: Called between turns with the share done, 0 to 1.
 
     Raises:
@@ -67,14 +78,16 @@ def record(
     with TemporaryDirectory(prefix="capsedge-profile-") as name:
         folder = Path(name)
         opened, graph_file = _open_profiled(session, folder)
+        graph = None if graph_file is None else read_graph(graph_file)
+        most = MOST_EVENTS // (_OWN_EVENTS + len((graph or read_graph(session.file)).nodes))
         profiled = _Lane(lambda: opened.run(None, feeds))
         plain = _Lane(lambda: session.run_raw(feeds))
         with _own_words(session.name):
-            _alternate(profiled, plain, runs, progress)
-            content = Path(opened.end_profiling()).read_bytes()
-        graph = None if graph_file is None else read_graph(graph_file)
+            with no_garbage_collection():
+                _alternate(profiled, plain, runs, most, progress)
+            timed = read_profile(Path(opened.end_profiling()), keep=profiled.timed)
     return Recording(
-        runs=read_profile(content, keep=profiled.timed),
+        runs=timed,
         profiled_us=profiled.samples_us,
         plain_us=plain.samples_us,
         warmup_runs=len(profiled.timed) - sum(profiled.timed),
@@ -90,45 +103,67 @@ class _Lane:
         self._run = run
         self.timed: list[bool] = []
         self.samples_us: list[float] = []
+        self.median_us = 0.0
 
-    def warm_up(self, seconds: float, runs: int) -> None:
-        """Run without counting."""
-        start, done = perf_counter(), 0
-        while done < runs or perf_counter() - start < seconds:
-            self._run()
-            self.timed.append(False)
-            done += 1
+    @property
+    def lead_in(self) -> int:
+        """Runs before those of a turn that are not counted: the other session's turn emptied the caches."""
+        return ceil(LEAD_IN_MS * 1e3 / self.median_us)
+
+    def warm_up(self, runs: int, seconds: float = 0.0) -> None:
+        """Run without counting, and learn how long a run takes."""
+        start = clock.now_ns()
+        samples_us: list[float] = []
+        while len(samples_us) < runs or clock.seconds_since(start) < seconds:
+            samples_us.append(self._timed(counts=False))
+        self.median_us = max(median(samples_us), 1.0)
 
     def turn(self, runs: int) -> None:
-        """Run, and count."""
-        self.warm_up(_LEAD_IN_SECONDS, 1)
-        for _ in range(runs):
-            start = perf_counter_ns()
-            self._run()
-            self.samples_us.append((perf_counter_ns() - start) / 1e3)
-            self.timed.append(True)
+        """Run, and count; how many runs do not count was fixed before, as in `bench.rounds`."""
+        for _ in range(self.lead_in):
+            self._timed(counts=False)
+        self.samples_us += [self._timed(counts=True) for _ in range(runs)]
+
+    def _timed(self, *, counts: bool) -> float:
+        start = clock.now_ns()
+        self._run()
+        taken_us = (clock.now_ns() - start) / 1e3
+        self.timed.append(counts)
+        return taken_us
 
 
-def _alternate(profiled: _Lane, plain: _Lane, runs: int | None, progress: Callable[[float], None]) -> None:
-    """Warm both up, and let them run in turns, so that whatever else the machine does hits both alike."""
-    warm_up_seconds, warm_up_runs = (WARM_UP_SECONDS, WARM_UP_RUNS) if runs is None else (0.0, WARM_UP_RUNS)
-    for lane in (plain, profiled):
-        lane.warm_up(warm_up_seconds / 2, warm_up_runs)
-    while (left := _left(profiled.samples_us, runs)) > 0:
-        for lane in (plain, profiled):
-            lane.turn(min(left, _TURN_RUNS))
-        progress(len(profiled.samples_us) / (len(profiled.samples_us) + left))
+def _alternate(profiled: _Lane, plain: _Lane, runs: int | None, most: int, progress: Callable[[float], None]) -> None:
+    """Warm both up, and let them run in turns, so that whatever else the machine does hits both alike.
+
+    Each of the two goes first in every other round. Only the plain one warms up by the clock: what the other one
+    runs is kept.
+
+    Args:
+        profiled: The session that records itself.
+        plain: The other one.
+        runs: Timed runs of each, or None.
+        most: Profiled runs, counted or not, that a profile of the usual length may hold.
+        progress: Called after each round with the share done.
+    """
+    plain.warm_up(WARM_UP_RUNS, WARM_UP_SECONDS if runs is None else 0.0)
+    profiled.warm_up(WARM_UP_RUNS)
+    sizes = _turns(_wanted_runs(profiled, most) if runs is None else runs, profiled.lead_in)
+    for done, size in enumerate(sizes, 1):
+        for lane in (plain, profiled) if done % 2 else (profiled, plain):
+            lane.turn(size)
+        progress(done / len(sizes))
 
 
-def _left(samples_us: list[float], runs: int | None) -> int:
-    """Runs that are still to be made, as far as one can tell."""
-    done = len(samples_us)
-    if runs is not None:
-        return runs - done
-    if done < FEWEST_RUNS:
-        return FEWEST_RUNS - done
-    seconds = sum(samples_us) / 1e6
-    return 0 if seconds >= SECONDS else min(MOST_RUNS - done, max(1, int(done * (SECONDS / seconds - 1))))
+def _wanted_runs(profiled: _Lane, most: int) -> int:
+    """Runs that take `SECONDS`, and leave room for warm-up and lead-ins; laid out before any is timed."""
+    room = (most - WARM_UP_RUNS - _FEWEST_TURNS * profiled.lead_in) * 2 // 3
+    return max(FEWEST_RUNS, min(ceil(SECONDS * 1e6 / profiled.median_us), MOST_RUNS, room))
+
+
+def _turns(runs: int, lead_in: int) -> list[int]:
+    """How many runs each turn has: an even number of turns of about the same length."""
+    turns = max(_FEWEST_TURNS, 2 * ceil(runs / 2 / max(_TURN_RUNS, 2 * lead_in)))
+    return [runs * (turn + 1) // turns - runs * turn // turns for turn in range(turns)]
 
 
 def _open_profiled(session: OrtSession, folder: Path) -> tuple[Any, Path | None]:

@@ -85,11 +85,11 @@ class Whole(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         layers_us: Sum of the layers, without the profiler's part.
-        between_us: What the layers do not explain of a run: hand-over between the nodes, and the call. Noise can make
-            it negative, and so can layers of an engine that run side by side.
+        between_us: What the layers do not explain of a run: hand-over between the nodes, and the call. The profiler
+            can make it negative, and so can layers of an engine that run side by side: `Profile.doubts` tell it.
         plain_us: A run of the model without the profiler, measured in turns with the profiled ones, call to return.
         profiled_us: A profiled run, call to return; None of an engine.
-        profiler_us: What profiling adds, the difference of the two.
+        profiler_us: What profiling adds, the difference of the two; negative by noise, and a doubt then.
         probe_us: What the profiler adds to the recorded time of each layer: what it records of nodes that do nothing
             (a Reshape names the axes anew). 0 where there is no such node.
     """
@@ -121,7 +121,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         whole: The run as a whole.
         roofs: The machine's roofs, or None where they were not measured.
         stages: By stage, in the order of the network.
-        layers: In the order in which they ran.
+        layers: In the order in which they ran; a node that holds graphs (If, Loop, Scan) is one layer.
         doubts: What makes the figures weaker than they look, a sentence each.
     """
 

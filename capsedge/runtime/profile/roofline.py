@@ -9,6 +9,7 @@ stay in a cache from run to run, and a roof of the memory alone would then be pa
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from math import ceil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
@@ -17,10 +18,11 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
+from capsedge.cores import usable_cores
 from capsedge.errors import CapsedgeError
 from capsedge.runtime.ort.placement import open_on
-from capsedge.runtime.ort.threads import usable_cores
 from capsedge.runtime.ort.wheels import load_onnxruntime
+from capsedge.runtime.profile.caches import caches
 from capsedge.runtime.profile.costs import Cost
 from capsedge.runtime.profile.one_product import KINDS, write_product
 from capsedge.runtime.settings import Settings
@@ -30,6 +32,7 @@ from capsedge.runtime.settings import Settings
 SIDES = (384, 768)
 SECONDS = 0.4  # for each roof
 _LARGEST_COPY = 128 << 20  # bytes; a small board has no more to give
+_ROUND, _SHARED_ROUND = 1 << 20, 16 << 20  # bytes that are copied between two looks at the clock
 
 COMPUTE = "compute"
 
@@ -145,14 +148,15 @@ def _product_rate(kind: str, settings: Settings, seconds: float) -> float | None
 
 
 def _levels(threads: int, seconds: float) -> Iterator[Level]:
-    near, far = _caches()
-    near_total = near * threads
+    second, third = caches(2), caches(3)
+    used = second.used_by(threads)
+    near, far = used * second.size_bytes, third.used_by(threads) * third.size_bytes
     if near:
-        # One thread, and so many times: each core has its own cache, and such a copy is too short to hand over.
-        copied = near // 2
-        rate = threads * _copy_rate(copied // 2, 1, seconds)
-        yield Level(name="L2 cache", capacity_bytes=near_total, copied_bytes=copied * threads, gb_per_s=rate)
-    if far > 2 * near_total:
+        # One cache with its threads, and so many times: a copy over all of them is too short to hand over.
+        copied = second.size_bytes // 2
+        rate = used * _copy_rate(copied // 2, ceil(threads / used), seconds)
+        yield Level(name="L2 cache", capacity_bytes=near, copied_bytes=copied * used, gb_per_s=rate)
+    if far > 2 * near:
         copied = far // 2
         rate = _copy_rate(copied // 2, threads, seconds)
         yield Level(name="L3 cache", capacity_bytes=far, copied_bytes=copied, gb_per_s=rate)
@@ -161,24 +165,13 @@ def _levels(threads: int, seconds: float) -> Iterator[Level]:
     yield Level(name="memory", capacity_bytes=None, copied_bytes=2 * size, gb_per_s=rate)
 
 
-def _caches() -> tuple[int, int]:
-    """Bytes of a core's second cache, and of the third one, as Linux tells them; 0 where there is none."""
-    sizes: dict[str, int] = {}
-    for cache in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*"):
-        try:
-            level, size = (cache / "level").read_text().strip(), (cache / "size").read_text().strip()
-        except OSError:
-            continue
-        sizes[level] = int(size.rstrip("KMG")) << {"K": 10, "M": 20, "G": 30}.get(size[-1], 0)
-    return sizes.get("2", 0), sizes.get("3", 0)
-
-
 def _copy_rate(size_bytes: int, threads: int, seconds: float) -> float:
     """10^9 bytes a second, read and written, of the fastest of several copies by so many threads."""
     source = np.ones(size_bytes // 8 // threads * threads).reshape(threads, -1)
     target = np.zeros_like(source)  # zeros are written by hand: what is not touched is no memory yet
     target += source
-    copies = max(1, (1 << 20) // size_bytes)  # many in a round where one is as short as Python's call of it
+    # Many in a round where one is as short as Python's call of it, and more where it is handed to other threads.
+    copies = max(1, (_ROUND if threads == 1 else _SHARED_ROUND) // size_bytes)
     rows = range(threads)
 
     def copy(row: int) -> None:

@@ -1,21 +1,34 @@
 """Runs as a trace for Perfetto (ui.perfetto.dev) and chrome://tracing: the real start and length of every node.
 
 The Trace Event Format of Chromium, complete events (`ph: X`) with times in microseconds: events of one track lie
-within one another by their times alone, so a run holds its stages, and a stage its nodes.
+within one another by their times alone, so a run holds its stages, a stage its nodes, and an If or Loop what ran in
+it.
 """
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
+from pathlib import Path
 from statistics import median
 from typing import Any
 
 import msgspec
 
+from capsedge.errors import WrongUse
 from capsedge.runtime.profile.ort_events import NodeTime, RunTime
 from capsedge.runtime.profile.report import LayerTime, Profile
 
 TYPICAL_RUNS = 10
 _PROCESS, _TRACK = 1, 1
+
+
+def check_trace(file: Path) -> None:
+    """Refuse a name that does not say what is written, before anything is measured.
+
+    Raises:
+        WrongUse: It does not end in .json.
+    """
+    if file.suffix.lower() != ".json":
+        raise WrongUse(f"--trace must end in .json, '{file}' was given")
 
 
 def trace_of(profile: Profile, runs: Sequence[RunTime], *, most: int = TYPICAL_RUNS) -> bytes:
@@ -59,6 +72,8 @@ def _events(number: int, run: RunTime, layers: Sequence[LayerTime]) -> Iterator[
         yield _event(stage, "stage", start_us, stage_end_us - start_us, {"nodes": len(pairs)})
         for node, layer in pairs:
             yield _event(node.name, "node", node.start_us, node.duration_us, _facts(node, layer))
+            for inner in node.inner:
+                yield _event(inner.name, "node within", inner.start_us, inner.duration_us, _facts(inner, None))
 
 
 def _stage(layer: LayerTime | None) -> str:

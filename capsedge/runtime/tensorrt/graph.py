@@ -23,6 +23,14 @@ def capture(cuda: Any, stream: Any, enqueue: Callable[[], None]) -> Any:
     Raises:
         CapsedgeError: Something of it cannot be recorded; the stream can be used as before.
     """
+    try:
+        return _captured(cuda, stream, enqueue)
+    except BaseException:
+        cuda.cudaGetLastError()  # takes the failure away from whoever asks next, such as TensorRT after a launch
+        raise
+
+
+def _captured(cuda: Any, stream: Any, enqueue: Callable[[], None]) -> Any:
     # Thread-local: what other threads do with CUDA in the meantime does not break the recording.
     mode = cuda.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
     checked(cuda.cudaStreamBeginCapture(stream, mode))
@@ -32,7 +40,6 @@ def capture(cuda: Any, stream: Any, enqueue: Callable[[], None]) -> Any:
         _, graph = cuda.cudaStreamEndCapture(stream)  # whatever it says, the stream must leave the recording
         if graph:
             cuda.cudaGraphDestroy(graph)
-        cuda.cudaGetLastError()  # takes the failure away from the next call
         raise
     graph = checked(cuda.cudaStreamEndCapture(stream))
     try:

@@ -3,6 +3,7 @@
 import hashlib
 from importlib import import_module
 from pathlib import Path
+from time import perf_counter_ns
 from typing import Any, NamedTuple
 
 from capsedge.contract import EngineManifest, decode
@@ -45,10 +46,20 @@ def cannot_run_here(file: Path) -> str:
 
 
 class Ready(NamedTuple):
-    """Everything that loading an engine needs, after every check that can be made before."""
+    """Everything that loading an engine needs, after every check that can be made before.
+
+    Attributes:
+        manifest: The record beside the engine.
+        content: The engine.
+        read_ms: Time of reading and hashing both; the imports are not in it.
+        trt: The package that the engine was built with.
+        cuda: The module cuda.bindings.runtime.
+        device: The GPU.
+    """
 
     manifest: EngineManifest
     content: bytes
+    read_ms: float
     trt: Any
     cuda: Any
     device: Device
@@ -62,14 +73,16 @@ def ready(file: Path) -> Ready:
         ProviderError: There is no TensorRT or no GPU.
         MissingExtra: cuda-python is not installed.
     """
+    start = perf_counter_ns()
     manifest = read_manifest(file)
     content = _engine_of(file, manifest)
+    read_ms = (perf_counter_ns() - start) / 1e6
     trt = _load_tensorrt(file, manifest)
     cuda = load_cuda()
     device = first_device(cuda)
     if reason := obstacle(manifest, device):
         raise ModelError(f"'{file}' does not run here: {reason}")
-    return Ready(manifest, content, trt, cuda, device)
+    return Ready(manifest, content, read_ms, trt, cuda, device)
 
 
 def _engine_of(file: Path, manifest: EngineManifest) -> bytes:

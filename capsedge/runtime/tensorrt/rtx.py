@@ -26,7 +26,6 @@ class KernelCache:
         """Look for the file; nothing is loaded yet."""
         self.file = engine_file.with_name(f"{engine_file.name}.kernels")
         self._cache: Any = None
-        self._configs: list[Any] = []  # TensorRT's objects do not keep each other alive
         self._stored = b""
         with contextlib.suppress(OSError):
             self._stored = self.file.read_bytes()
@@ -38,7 +37,6 @@ class KernelCache:
             if self._stored:  # of another GPU, driver or release, they are refused and compiled again
                 self._cache.deserialize(self._stored)
         config.set_runtime_cache(self._cache)
-        self._configs.append(config)
 
     def save(self) -> None:
         """Write the kernels down, if there are others than before."""
@@ -50,13 +48,12 @@ class KernelCache:
             self._stored = kernels
 
     def close(self) -> None:
-        """Let go of TensorRT's objects: after the execution contexts that use them, and before the engine."""
-        self._configs.clear()
+        """Let go of the kernels: after the configurations that use them, and before the engine."""
         self._cache = None
 
 
 def runtime_config(trt: Any, engine: Any, cache: KernelCache, *, graphs: bool) -> Any:
-    """Make a configuration for one execution context.
+    """Make a configuration for execution contexts.
 
     Args:
         trt: The module tensorrt_rtx.

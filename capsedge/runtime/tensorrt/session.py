@@ -11,11 +11,13 @@ from pathlib import Path
 from time import perf_counter_ns
 from typing import Any
 
+from msgspec.structs import replace
+
 from capsedge.contract import EngineManifest
 from capsedge.errors import CapsedgeError, ModelError, ProviderError, WrongUse
 from capsedge.runtime.feeds import Arrays, random_array
 from capsedge.runtime.models import title
-from capsedge.runtime.session import Session, Split, check_batch
+from capsedge.runtime.session import Session, Split, check_batch, closed
 from capsedge.runtime.settings import DEFAULTS, Settings
 from capsedge.runtime.tensorrt.buffers import Buffer, allocate
 from capsedge.runtime.tensorrt.cuda import Device, checked
@@ -40,7 +42,7 @@ class EngineSession(Session):
             ProviderError: There is no TensorRT or no GPU.
             MissingExtra: cuda-python is not installed.
         """
-        manifest, content, self._trt, self._cuda, device = ready(file)
+        manifest, content, read_ms, self._trt, self._cuda, device = ready(file)
         start = perf_counter_ns()
         self.name = title(file)
         self.file = file
@@ -49,6 +51,7 @@ class EngineSession(Session):
         self.contract = manifest.contract
         self.batch_limits = (manifest.batch[0], manifest.batch[2])
         self._kernels = KernelCache(file)
+        self._configs: dict[bool, Any] = {}  # TensorRT's objects do not keep each other alive
         self._graphs: dict[int, Any] = {}
         self._graph_contexts: list[Any] = []
         self._plain_runs: Counter[int] = Counter()
@@ -65,11 +68,12 @@ class EngineSession(Session):
             self._buffers = self._allocate(stack)
             self._connect(self._context)
             self._resources = stack.pop_all()
-        self.load_ms = (perf_counter_ns() - start) / 1e6
+        self.load_ms = read_ms + (perf_counter_ns() - start) / 1e6
 
     def feeds(self, batch: int) -> Arrays:
         """See `Session.feeds`."""
         check_batch(self, batch)
+        self._must_be_open()
         return {name: random_array((batch, *each.shape[1:]), each.host.dtype) for name, each in self._inputs()}
 
     def run_raw(self, feeds: Arrays) -> Arrays:
@@ -80,16 +84,19 @@ class EngineSession(Session):
         else:
             self._enqueue(self._context)
         checked(self._cuda.cudaStreamSynchronize(self._stream))
-        outputs = {
-            name: each.view(tuple(self._context.get_tensor_shape(name))).copy() for name, each in self._outputs()
-        }
+        outputs = self._taken()
         if graph is None:
             self._record(batch)
         return outputs
 
     def run_split(self, feeds: Arrays) -> Split:
-        """See `Session.run_split`: by CUDA's events, and without our CUDA graph, which has no seams."""
+        """See `Session.run_split`: by CUDA's events, and without our CUDA graph, which has no seams.
+
+        A copy is made in two steps, by way of page-locked memory; the step on the host is timed by the host's clock.
+        """
+        start = perf_counter_ns()
         self._fill(feeds)
+        fill_ms = (perf_counter_ns() - start) / 1e6
         with ExitStack() as stack:
             events = [checked(self._cuda.cudaEventCreate()) for _ in range(4)]
             for event in events:
@@ -102,7 +109,10 @@ class EngineSession(Session):
             copy_in, compute, copy_out = (
                 float(checked(self._cuda.cudaEventElapsedTime(before, after))) for before, after in pairwise(events)
             )
-        return Split(copy_in, compute, copy_out)
+        start = perf_counter_ns()
+        self._taken()
+        take_ms = (perf_counter_ns() - start) / 1e6
+        return Split(fill_ms + copy_in, compute, copy_out + take_ms)
 
     def layer_times(self, feeds: Arrays, runs: int) -> list[tuple[str, float]]:
         """Time each layer with TensorRT's profiler, without CUDA graphs, which have no seams.
@@ -137,17 +147,20 @@ class EngineSession(Session):
         """See `Session.close`."""
         self._kernels.save()
         self._resources.close()
+        self._buffers.clear()  # their memory is freed
         self._graphs.clear()
         self._graph_contexts.clear()
         self._context = None
+        self._configs.clear()
         self._kernels.close()
         self._engine = None
 
     def _new_context(self, *, graphs: bool) -> Any:
         """Make an execution context; `graphs` says whether TensorRT, where it does that, records its runs."""
         if records_graphs(self._trt):
-            config = runtime_config(self._trt, self._engine, self._kernels, graphs=graphs)
-            context = self._engine.create_execution_context(config)
+            if graphs not in self._configs:
+                self._configs[graphs] = runtime_config(self._trt, self._engine, self._kernels, graphs=graphs)
+            context = self._engine.create_execution_context(self._configs[graphs])
         else:
             context = self._engine.create_execution_context()
         if context is None:
@@ -187,6 +200,7 @@ class EngineSession(Session):
 
     def _fill(self, feeds: Arrays) -> int:
         """Check the inputs, put them into the page-locked memory, tell the context their shapes; gives the batch."""
+        self._must_be_open()
         given = {name: (array.dtype, array.shape[1:]) for name, array in feeds.items()}
         if given != {name: (each.host.dtype, each.shape[1:]) for name, each in self._inputs()}:
             takes = ", ".join(f"'{name}' as {each}" for name, each in self._inputs())
@@ -197,6 +211,14 @@ class EngineSession(Session):
             self._buffers[name].view(array.shape)[...] = array
         self._shape_like(self._context, feeds)
         return len(next(iter(feeds.values())))
+
+    def _taken(self) -> Arrays:
+        """What lies in the page-locked memory after a run, in arrays of the caller's own."""
+        return {name: each.view(tuple(self._context.get_tensor_shape(name))).copy() for name, each in self._outputs()}
+
+    def _must_be_open(self) -> None:
+        if not self._buffers:
+            raise closed(self)
 
     def _shape_like(self, context: Any, feeds: Arrays) -> None:
         for name, array in feeds.items():
@@ -233,21 +255,36 @@ class EngineSession(Session):
         self._plain_runs[batch] += 1
         if not self._may_record or self._plain_runs[batch] != 2:
             return
+        if len(self._graphs) == MOST_GRAPHS:
+            self._doubt(f"batches of {batch} run without a CUDA graph: {MOST_GRAPHS} other sizes have one already")
+            return
         try:
             context = self._new_context(graphs=False)
-            self._connect(context)
-            self._shape_like(context, {name: each.view((batch, *each.shape[1:])) for name, each in self._inputs()})
-            self._enqueue(context)
-            checked(self._cuda.cudaStreamSynchronize(self._stream))
+        except ProviderError as error:
+            self._give_up(error)
+            return
+        self._connect(context)
+        self._shape_like(context, {name: each.view((batch, *each.shape[1:])) for name, each in self._inputs()})
+        self._enqueue(context)  # what fails here is no matter of graphs
+        checked(self._cuda.cudaStreamSynchronize(self._stream))
+        try:
             graph = capture(self._cuda, self._stream, lambda: self._enqueue(context))
-        except CapsedgeError:
-            self._may_record = False
-            self._log.errors.clear()
+        except CapsedgeError as error:
+            self._give_up(error)
             return
         self._resources.callback(self._cuda.cudaGraphExecDestroy, graph)
         self._graph_contexts.append(context)
         self._graphs[batch] = graph
-        self._may_record = len(self._graphs) < MOST_GRAPHS
+
+    def _give_up(self, error: CapsedgeError) -> None:
+        """Record no more, and say so: what is reported of a run must be true of it."""
+        self._may_record = False
+        self.settings = replace(self.settings, cuda_graph=bool(self._graphs))
+        self._doubt(f"runs cannot be recorded as a CUDA graph ({error})")
+        self._log.errors.clear()
+
+    def _doubt(self, text: str) -> None:
+        self.doubts += (f"'{self.name}': {text}",)
 
 
 def _provider(manifest: EngineManifest, trt: Any, device: Device) -> str:

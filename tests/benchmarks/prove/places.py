@@ -22,7 +22,6 @@ GPU_MACHINE = Diagnosis(
     Machine(
         cpu="AMD Ryzen 7 7700X 8-Core Processor",
         cores=16,
-        load_average=0.4,
         system="Linux x86_64",
         python="3.11.9",
         onnxruntime={"onnxruntime-gpu": "1.31.1"},

@@ -47,8 +47,8 @@ def test_what_needs_no_gpu_passes_and_the_rest_says_what_it_needs(quick: Run) ->
         "training": "torch finds no CUDA device",
         "export": "bf16 does not run here",
         "ONNX Runtime": "cpu does not take it|not in the installed ONNX Runtime|needs an NVIDIA GPU",
-        "TensorRT, building": "an NVIDIA GPU with its driver is needed",
-        "TensorRT, executing": "an NVIDIA GPU with its driver is needed|there is no such engine",
+        "TensorRT, building": "NVIDIA GPU: none here",
+        "TensorRT, executing": "NVIDIA GPU: none here|there is no such engine",
         "Triton": "tritonserver",
         "machine": "none here|finds no CUDA device",
     }

@@ -3,7 +3,12 @@
 import struct
 import subprocess
 import sys
+import threading
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -134,6 +139,13 @@ def test_kinds_that_are_not_listed_are_not_opened(kind: str) -> None:
         decode_image(encoded(gradient(), kind))
 
 
+def test_a_file_that_is_empty_is_told_so(tmp_path: Path) -> None:
+    (tmp_path / "empty.png").touch()
+    for source, name in ((tmp_path / "empty.png", ""), (b"", "standard input")):
+        with pytest.raises(DataError, match=r"(empty\.png'|standard input) cannot be read as an image: it is empty$"):
+            decode_image(source, name=name)
+
+
 def test_bytes_are_called_what_the_caller_calls_them() -> None:
     with pytest.raises(DataError, match=r"^the image cannot be read"):
         decode_image(b"hello")
@@ -164,3 +176,21 @@ def test_importing_the_images_imports_nothing_heavy() -> None:
     code = f"import capsedge.data.images, sys; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_no_two_threads_change_the_filters_of_warnings_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else one would take the other's filter away, or leave its own behind for good."""
+    before, both = list(warnings.filters), threading.Barrier(2)
+    met, real = [], Image.open
+
+    def opened(*arguments: Any, **options: Any) -> Image.Image:
+        with suppress(threading.BrokenBarrierError):
+            both.wait(0.1)  # for another thread, which must not come
+            met.append(True)
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(Image, "open", opened)
+    with ThreadPoolExecutor(2) as pool:
+        assert len(list(pool.map(decode_image, [encoded(gradient())] * 2))) == 2
+    assert met == []
+    assert list(warnings.filters) == before

@@ -17,7 +17,6 @@ ROUNDS = 20
 MACHINE = Machine(
     cpu="Cortex-A78AE",
     cores=6,
-    load_average=None,
     system="Linux aarch64",
     python="3.11.7",
     onnxruntime={"onnxruntime": "1.31.1"},

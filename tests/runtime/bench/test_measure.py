@@ -1,21 +1,25 @@
 """A whole measurement, on a clock that only the models move, and on real models."""
 
 import gc
+import hashlib
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from capsedge.errors import ModelError, WrongUse
 from capsedge.runtime.bench import doubts, watch
 from capsedge.runtime.bench.assembly import assemble
 from capsedge.runtime.bench.measure import measure
 from capsedge.runtime.bench.plan import Plan
-from capsedge.runtime.bench.report import BenchReport
+from capsedge.runtime.bench.report import BenchReport, Group, Parts
 from capsedge.runtime.feeds import Arrays
 from capsedge.runtime.machine import Conditions
 from capsedge.runtime.open import open_session
+from capsedge.runtime.settings import Settings
 from tests.runtime.bench.clocked import Clock, Timed
 
 # The package exports the function by the name of its module.
@@ -137,6 +141,13 @@ def test_the_state_of_the_machine_is_read_after_the_warm_up_and_its_load_before(
     assert group.doubts == ("the GPU slowed itself down during the measurement (thermal): cool it or feed it better",)
 
 
+def test_what_a_session_assumed_is_a_doubt_of_its_figures(clock: Clock) -> None:
+    plain, foreign = Timed("plain", clock, [1.0]), Timed("foreign", clock, [1.0])
+    foreign.doubts = ("'foreign': of its input 'x', H can be any size, taken as 1",)
+
+    assert foreign.doubts[0] in measure([plain, foreign], Plan(runs=20, split=False)).doubts
+
+
 def test_ratios_of_too_few_rounds_are_told(clock: Clock) -> None:
     group = measure([Timed("a", clock, [1.0]), Timed("b", clock, [1.0])], Plan(runs=11))
 
@@ -152,9 +163,9 @@ def test_a_model_that_never_settles_is_told(clock: Clock) -> None:
 def test_a_model_that_is_too_slow_for_its_percentiles_ends_and_is_told(clock: Clock) -> None:
     group = measure([Timed("a", clock, [1000.0])], Plan(split=False))
 
-    assert group.cases[0].runs == 184  # a round ends as it was laid out
+    assert group.cases[0].runs == 182  # a round ends as it was laid out
     assert [each.percent for each in group.cases[0].percentiles] == [50, 90, 95]
-    assert "'a' lacks percentiles: p99 needs 662 runs, 184 were made in the 180 s that it may take" in group.doubts
+    assert "'a' lacks percentiles: p99 needs 662 runs, 182 were made in the 180 s that it may take" in group.doubts
 
 
 def test_the_same_model_beside_itself_is_numbered(clock: Clock) -> None:
@@ -187,6 +198,101 @@ def test_a_batch_that_a_later_model_does_not_take_stops_before_anything_runs(clo
     with pytest.raises(ModelError, match="'fixed' takes batches of 1 to 4, 8 was given"):
         measure([free, fixed], Plan(batch=8))
     assert clock.ran == []
+
+
+def sessions(clock: Clock, folder: Path, **latencies_ms: float) -> list[Timed]:
+    """Models whose files are there."""
+    found = [Timed(name, clock, [latency]) for name, latency in latencies_ms.items()]
+    for each in found:
+        each.file = folder / each.name
+        each.file.write_text(each.name)
+    return found
+
+
+def test_what_there_is_so_far_is_kept_every_ten_seconds_and_after_the_rounds(clock: Clock, tmp_path: Path) -> None:
+    kept: list[tuple[float, Group]] = []
+
+    group = measure(
+        sessions(clock, tmp_path, a=2.0, b=1.0),
+        Plan(seconds=20.0),
+        keep=lambda so_far: kept.append((clock.nanoseconds / 1e9, so_far)),
+    )
+
+    times = [seconds for seconds, _ in kept]
+    assert all(10.0 <= later - sooner < 11.0 for sooner, later in pairwise(times[:-1]))
+    assert len(kept) == 5
+    for _, so_far in kept:
+        assert (so_far.unfinished, so_far.processes, so_far.doubts) == (True, 1, (doubts.UNFINISHED,))
+        assert all(len(case.samples_ms) == so_far.rounds > 0 for case in so_far.cases)
+        assert so_far.cases[1].ratio is not None
+        assert so_far.cases[1].parts == Parts()
+    assert kept[-1][1].cases[0].samples_ms == group.cases[0].samples_ms
+    assert (group.unfinished, group.processes, group.doubts) == (False, 1, ())
+
+
+def test_a_group_that_was_cut_off_goes_on_where_it_was(clock: Clock, tmp_path: Path) -> None:
+    kept: list[Group] = []
+    plan = Plan(seconds=20.0)
+    measure(sessions(clock, tmp_path, a=2.0, b=1.0), plan, keep=kept.append)
+    begun = kept[1]
+
+    again = sessions(clock, tmp_path, a=3.0, b=1.5)
+    group = measure(again, plan, earlier=begun, keep=kept.append)
+
+    for was, is_ in zip(begun.cases, group.cases, strict=True):
+        assert is_.samples_ms[: begun.rounds] == was.samples_ms
+        assert is_.max_ms == 1.5 * was.max_ms  # the new process is slower, and its rounds come after
+        assert 20.0 <= is_.runs * is_.mean_ms / 1000 < 21.0
+        assert is_.warmup.settled
+    assert group.processes == kept[-1].processes == 2
+    assert not group.unfinished
+    assert group.doubts == (
+        "it was cut off and went on: 2 processes measured it one after the other, and two processes differ by more "
+        "than the intervals say",
+    )
+
+
+def test_doubts_of_before_the_cut_are_kept(clock: Clock, tmp_path: Path) -> None:
+    kept: list[Group] = []
+    measure(sessions(clock, tmp_path, a=1.0), Plan(runs=20), keep=kept.append)
+    begun = replace(kept[-1], doubts=("it was busy", *kept[-1].doubts))
+
+    group = measure(sessions(clock, tmp_path, a=1.0), Plan(runs=20), earlier=begun)
+
+    assert "it was busy" in group.doubts
+    assert doubts.UNFINISHED not in group.doubts
+    assert group.cases[0].samples_ms == begun.cases[0].samples_ms
+
+
+@pytest.mark.parametrize("other", ["content", "label", "settings", "provider", "whole"])
+def test_rounds_of_another_session_do_not_count(clock: Clock, tmp_path: Path, other: str) -> None:
+    kept: list[Group] = []
+    measure(sessions(clock, tmp_path, a=2.0), Plan(runs=100), keep=kept.append)
+    begun = kept[-1] if other != "whole" else replace(kept[-1], unfinished=False)
+    (again,) = sessions(clock, tmp_path, a=3.0)
+    if other == "content":
+        again.file.write_text("trained again")
+    if other == "settings":
+        again.settings = Settings(threads=3)
+    if other == "provider":
+        again.provider = "CUDAExecutionProvider"
+
+    group = measure([again], Plan(runs=100), labels=["b" if other == "label" else "a"], earlier=begun)
+
+    assert (group.processes, group.cases[0].min_ms) == (1, 3.0)
+
+
+def test_a_case_has_the_hash_of_its_file_as_it_was_before_the_measurement(clock: Clock, tmp_path: Path) -> None:
+    (one,) = sessions(clock, tmp_path, a=1.0)
+
+    def replaced(_: Group) -> None:
+        one.file.write_text("trained again")
+
+    group = measure([one], Plan(runs=20), keep=replaced)
+
+    assert group.cases[0].sha256 == hashlib.sha256(b"a").hexdigest()
+    one.file.unlink()
+    assert measure([one], Plan(runs=20)).cases[0].sha256 is None
 
 
 def test_real_models_are_timed_and_the_report_survives_its_json(models: Path) -> None:

@@ -66,6 +66,19 @@ def test_a_machine_of_two_speeds_leaves_the_ratio_as_it_is() -> None:
     assert ratio(own, first).value == 0.5
 
 
+@pytest.mark.parametrize(("runs", "others"), [(1, 101), (3, 101), (3, 7)])
+def test_short_odd_turns_leave_a_session_as_fast_as_itself(runs: int, others: int) -> None:
+    """A third of the runs is held up; turns of 2 against 100 would make it 1.6 % slower than itself."""
+    rng = np.random.default_rng(9)
+
+    def turns_of(count: int) -> list[list[float]]:
+        held_up = (rng.random((4000, count)) < 0.3) * rng.exponential(0.5, (4000, count))
+        found: list[list[float]] = np.exp(0.03 * rng.normal(size=(4000, count)) + held_up).tolist()
+        return found
+
+    assert ratio(turns_of(runs), turns_of(others)).value == pytest.approx(1.0, abs=0.006)
+
+
 def test_turns_may_have_different_numbers_of_runs() -> None:
     first, own = [[4.0, 4.0, 9.0]] * 20, [[1.0] * 30] * 20
 

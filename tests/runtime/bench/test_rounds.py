@@ -4,6 +4,8 @@ from itertools import groupby, takewhile
 from math import ceil, inf
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from capsedge.runtime.bench.limits import Aim
 from capsedge.runtime.bench.rounds import FEWEST_ROUNDS, LEAD_IN_MS, MOST_ROUNDS, lead_in_runs, run_rounds, turn_runs
@@ -25,9 +27,9 @@ def subjects(clock: Clock, interval_ms: float = 0.0, **latencies_ms: float) -> l
 def test_the_sessions_take_turns_in_rounds_of_changing_order(clock: Clock) -> None:
     three = subjects(clock, a=2.0, b=2.0, c=2.0)
 
-    run_rounds(three, exactly(80))
+    run_rounds(three, exactly(100))
 
-    turn = ceil(LEAD_IN_MS / 2.0) + 4
+    turn = ceil(LEAD_IN_MS / 2.0) + 5
     rounds = [clock.ran[start : start + 3 * turn] for start in range(0, len(clock.ran), 3 * turn)]
     orders = {tuple(one[::turn]) for one in rounds}
     assert len(rounds) == FEWEST_ROUNDS
@@ -140,7 +142,7 @@ def test_a_busy_machine_gets_its_rounds_by_the_mean_and_its_lead_in_by_the_media
     (held_up,) = subjects(clock, a=1.0)
     held_up.mean_ms = 5.0
 
-    assert turn_runs([held_up], Aim(10.0, 662, 180.0)) == [20]
+    assert turn_runs([held_up], Aim(10.0, 662, 180.0)) == [21]  # 2000 runs in 100 rounds
     assert lead_in_runs(held_up) == 5
 
 
@@ -156,16 +158,83 @@ def test_progress_rises_to_1(clock: Clock, aim: Aim) -> None:
 
 
 @pytest.mark.parametrize(
-    ("latencies_ms", "rounds"),
-    [((1.0,), MOST_ROUNDS), ((20.0, 1.0), 83), ((2000.0,), FEWEST_ROUNDS)],
+    ("latencies_ms", "turns", "rounds"),
+    [((1.0,), [101], MOST_ROUNDS), ((20.0, 1.0), [7, 107], 95), ((2000.0,), [3], 30)],
 )
 def test_the_rounds_are_neither_too_few_for_a_bootstrap_nor_many_short_ones(
-    clock: Clock, latencies_ms: tuple[float, ...], rounds: int
+    clock: Clock, latencies_ms: tuple[float, ...], turns: list[int], rounds: int
 ) -> None:
+    """10,000, 662 and 90 runs of the slowest."""
     aim = Aim(10.0, 662, 180.0)
     laid_out = subjects(clock, **{f"m{latency}": latency for latency in latencies_ms})
 
-    runs = turn_runs(laid_out, aim)
+    assert turn_runs(laid_out, aim) == turns
 
-    wanted = [min(max(662, 10_000 / latency), 180_000 / latency) for latency in latencies_ms]
-    assert runs == [ceil(each / rounds) for each in wanted]
+    run_rounds(laid_out, aim)
+    assert len(laid_out[0].rounds) == rounds
+
+
+@given(runs=st.integers(1, 3000), others=st.lists(st.floats(0.05, 50.0), max_size=3))
+def test_turns_are_odd_and_leave_20_rounds_and_not_many_more_than_100(runs: int, others: list[float]) -> None:
+    """The median of an even few runs leans to the tail."""
+    named = [subject(Timed("a", Clock(), [1.0]), typical_ms=latency) for latency in (1.0, *others)]
+
+    exact, timed = turn_runs(named, exactly(runs)), turn_runs(named, Aim(1.0, runs, 10.0))
+
+    assert all(turn % 2 == 1 for turn in (*exact, *timed))
+    assert min(FEWEST_ROUNDS, runs) <= ceil(runs / exact[0]) <= MOST_ROUNDS
+
+
+@pytest.mark.parametrize("runs", [20, 21, 30, 41, 61, 64, 100, 161])
+def test_runs_that_are_asked_for_keep_the_rounds_of_an_interval(clock: Clock, runs: int) -> None:
+    two = subjects(clock, a=1.0, b=3.0)
+
+    run_rounds(two, exactly(runs))
+
+    assert len(two[0].rounds) >= FEWEST_ROUNDS
+
+
+@pytest.mark.parametrize("hurried", ["a", "b"])
+def test_the_rounds_go_on_until_the_session_that_lacks_most_has_its_time(clock: Clock, hurried: str) -> None:
+    """One is ten times as fast as in its warm-up, so that its turns are too short."""
+    two = [subject(Timed(name, clock, [1.0]), typical_ms=10.0 if name == hurried else 1.0) for name in "ab"]
+
+    run_rounds(two, Aim(10.0, 662, 180.0))
+
+    assert min(each.seconds for each in two) >= 10.0
+
+
+@pytest.mark.parametrize("runs", [7, 100, 161])
+def test_rounds_of_an_earlier_process_count_and_the_order_goes_on(clock: Clock, runs: int) -> None:
+    whole = subjects(clock, a=1.0, b=2.0, c=3.0)
+    run_rounds(whole, exactly(runs))
+    ran = [name for name, _ in groupby(clock.ran)]
+    clock.ran.clear()
+    begun = subjects(clock, a=1.0, b=2.0, c=3.0)
+    for one, all_of_it in zip(begun, whole, strict=True):
+        one.rounds = list(all_of_it.rounds[:5])
+
+    run_rounds(begun, exactly(runs))
+
+    assert [each.rounds for each in begun] == [each.rounds for each in whole]
+    assert ran[-3:] == [name for name, _ in groupby(clock.ran)][-3:]
+
+
+def test_an_earlier_process_that_made_all_rounds_leaves_none_to_make(clock: Clock) -> None:
+    (done,) = subjects(clock, a=1.0)
+    run_rounds([done], exactly(20))
+    clock.ran.clear()
+
+    run_rounds([done], exactly(20))
+
+    assert clock.ran == []
+    assert done.runs == 20
+
+
+def test_the_time_of_an_earlier_process_counts_in_the_longest_time(clock: Clock) -> None:
+    (slow,) = subjects(clock, a=1000.0)
+    slow.rounds = [[1000.0] * 3] * 15
+
+    run_rounds([slow], Aim(10.0, 662, 60.0))
+
+    assert 60 <= slow.runs < 64

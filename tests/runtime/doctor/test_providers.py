@@ -8,6 +8,7 @@ from types import ModuleType
 
 import onnxruntime
 import pytest
+from msgspec.structs import replace
 
 from capsedge.errors import ProviderError
 from capsedge.runtime import models as built_in
@@ -15,8 +16,13 @@ from capsedge.runtime.doctor import libraries
 from capsedge.runtime.doctor import providers as doctor_providers
 from capsedge.runtime.doctor.one_node import one_node
 from capsedge.runtime.doctor.providers import find_onnxruntime, find_provider
+from capsedge.runtime.open import open_session
 from capsedge.runtime.ort import plugin
+from capsedge.runtime.ort.options import provider_chain
 from capsedge.runtime.providers import Provider
+from capsedge.runtime.session import Session
+from capsedge.runtime.settings import Settings
+from capsedge.runtime.verify import Verification, verify
 from tests.runtime.conftest import good, models
 from tests.runtime.doctor.places import GIVEN_NONE, JETSON, NOTHING, WORKSTATION
 from tests.runtime.ort.test_wheels import install
@@ -58,6 +64,25 @@ def test_a_network_that_fails_its_golden_sample_is_broken_where_a_node_runs(mode
     assert found.state == "broken"
     assert found.detail.startswith("runs a node, and not our network: ")
     assert "its weights classes.weight were altered" in found.detail
+    assert found.advice == "pip install --force-reinstall --no-deps capsedge"
+
+
+def test_a_built_in_model_that_was_cut_off_is_brought_back_by_an_installation(models: Path, builtin: Path) -> None:
+    shutil.copy(models / "truncated.onnx", builtin / "fashion-mnist.onnx")
+
+    assert find_provider("cpu", NOTHING).advice == "pip install --force-reinstall --no-deps capsedge"
+
+
+def test_a_library_that_computes_otherwise_is_not_mended_by_another_copy_of_the_model(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def wrong(session: Session) -> Verification:
+        return replace(verify(session), problems=("a length is off by 0.5",))
+
+    monkeypatch.setattr(doctor_providers, "verify", wrong)
+    found = find_provider("cpu", NOTHING)
+
+    assert (found.state, found.advice) == ("broken", "")
 
 
 def test_a_node_that_computes_wrongly_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,3 +197,21 @@ def test_two_wheels_are_broken_and_parted_by_the_advice(tmp_path: Path, monkeypa
     assert "onnxruntime-directml" in found.detail
     assert found.detail.endswith("are both installed and overwrite each other's files")
     assert found.advice.startswith("pip uninstall -y ")
+
+
+def test_kernels_that_a_proof_compiles_do_not_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The CPU stands for TensorRT-RTX here: its sessions are opened while the cache is elsewhere."""
+    folders = []
+
+    def opened(file: Path, settings: Settings) -> Session:
+        ((_, options),) = provider_chain("tensorrt-rtx", None)
+        folders.append(Path(options["nv_runtime_cache_path"]))
+        return open_session(file, settings)
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(doctor_providers, "open_session", opened)
+    assert find_provider("cpu", NOTHING).state == "works"
+    assert len(folders) == 2
+    assert not [folder for folder in (*folders, tmp_path / "cache") if folder.exists()]
+    ((_, options),) = provider_chain("tensorrt-rtx", None)
+    assert options["nv_runtime_cache_path"] == str(tmp_path / "cache" / "capsedge" / "tensorrt-rtx")

@@ -2,6 +2,7 @@
 
 import io
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -116,6 +117,22 @@ def test_an_image_is_read_from_standard_input(good: Path, folder: Path, monkeypa
 
     assert isinstance(piped, Prediction)
     assert msgspec.structs.replace(piped, path="") == msgspec.structs.replace(named, path="")
+
+
+def test_standard_input_is_waited_for_where_ctrl_c_can_end_it(
+    good: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the main thread is told of Ctrl-C."""
+
+    def silent() -> bytes:
+        assert threading.current_thread() is threading.main_thread()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=SimpleNamespace(read=silent)))
+    named = [folder / "0.png", folder / "1.png", folder / "2.png", Path("-"), folder / "3.png"]
+    for paths in (named, named[3:], named[3:4]):
+        with open_session(good) as session, pytest.raises(KeyboardInterrupt):
+            list(classify(session, paths))
 
 
 def test_images_of_other_sizes_and_colours_are_fitted(good: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from PIL import Image
 from capsedge.errors import WrongUse
 from capsedge.runtime.infer.classify import Guess, Prediction, Sight
 from capsedge.runtime.infer.picture import MOST_BARS, draw
+from capsedge.runtime.infer.sources.walk import images_below
 from capsedge.runtime.infer.visualize import Pictures
 
 BLUE, GREY, RED = (0, 0x72, 0xB2), (0xC2, 0xC7, 0xCC), (0xD5, 0x5E, 0)
@@ -132,3 +133,19 @@ def test_one_file_is_for_one_image_and_a_folder_is_a_folder(tmp_path: Path) -> N
     (tmp_path / "notes").touch()
     with pytest.raises(WrongUse, match=r"wants a folder or a name that ends in \.png"):
         Pictures(tmp_path / "notes", alone=True)
+
+
+def test_what_was_drawn_is_no_image_of_the_next_run(tmp_path: Path) -> None:
+    drawn = Pictures(tmp_path / "seen", alone=False).keep(1, sight(), CLASSES)
+
+    assert drawn.is_file()
+    assert list(images_below(tmp_path)) == []
+
+
+@pytest.mark.parametrize("name", ["seen.svg", "seen.JPG", "seen.pdf"])
+def test_a_picture_of_another_format_is_no_folder(tmp_path: Path, name: str) -> None:
+    for alone in (True, False):
+        with pytest.raises(WrongUse, match=r"--visualize draws PNG, and .*: give '.*seen\.png', or a folder"):
+            Pictures(tmp_path / name, alone=alone)
+    (tmp_path / name).mkdir()
+    assert not Pictures(tmp_path / name, alone=False).single

@@ -11,7 +11,9 @@ import pytest
 from capsedge.errors import ModelError, ProviderError
 from capsedge.runtime.feeds import Arrays
 from capsedge.runtime.open import open_session
+from capsedge.runtime.ort import binding as binding_module
 from capsedge.runtime.ort import session as ort_module
+from capsedge.runtime.ort.binding import Binding
 from capsedge.runtime.settings import Settings
 from tests.runtime.capsule_model import images
 
@@ -98,3 +100,60 @@ def test_a_device_without_memory_to_bind_to_is_an_error_only_where_binding_was_a
     with open_session(good) as session:
         assert session.settings.io_binding is False
         assert session.run(images(1)).lengths.shape == (1, 10)
+
+
+class Device:
+    """The module onnxruntime and a session of it, on a device with a clock that only its work moves on."""
+
+    def __init__(self) -> None:
+        self.clock_ms, self.queued_ms = 0, 0
+        self.made: list[Any] = []
+        self.OrtValue = SimpleNamespace(ortvalue_from_shape_and_type=self._new)
+
+    def io_binding(self) -> Any:
+        return SimpleNamespace(
+            clear_binding_inputs=lambda: None,
+            bind_ortvalue_input=lambda name, value: None,
+            bind_output=lambda name, device: None,
+            synchronize_inputs=self._wait,
+            synchronize_outputs=self._wait,
+            copy_outputs_to_cpu=self._copied_out,
+        )
+
+    def get_outputs(self) -> list[Any]:
+        return [SimpleNamespace(name="answer")]
+
+    def run_with_iobinding(self, binding: Any) -> None:
+        self._queue(500)  # as on a GPU: it comes back before the work is done
+
+    def _new(self, shape: Any, kind: Any, device: str, index: int) -> Any:
+        value = SimpleNamespace(shape=tuple(shape), kind=np.dtype(kind), update_inplace=lambda array: self._queue(70))
+        self.made.append(value)
+        return value
+
+    def _copied_out(self) -> list[Any]:
+        self._queue(30)
+        self._wait()
+        return [np.zeros(1)]
+
+    def _queue(self, work_ms: int) -> None:
+        self.queued_ms += work_ms
+
+    def _wait(self) -> None:
+        self.clock_ms, self.queued_ms = self.clock_ms + self.queued_ms, 0
+
+
+def test_each_part_of_a_run_waits_for_its_own_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    device = Device()
+    monkeypatch.setattr(binding_module, "perf_counter_ns", lambda: device.clock_ms * 1_000_000)
+    split = Binding(device, device, "cuda").split({"image": np.zeros(2)})
+    assert (split.copy_in_ms, split.compute_ms, split.copy_out_ms) == (70, 500, 30)
+
+
+def test_an_input_keeps_its_buffer_while_its_shape_and_its_type_stay() -> None:
+    device = Device()
+    bound = Binding(device, device, "cuda")
+    for kind, count in [("u1", 2), ("u1", 2), ("i1", 2), ("i1", 3), ("i1", 3)]:
+        bound.run({"image": np.zeros(count, kind)})
+    _first, *made = device.made  # the first shows that memory can be had
+    assert [(each.kind.str[1:], each.shape) for each in made] == [("u1", (2,)), ("i1", (2,)), ("i1", (3,))]

@@ -1,13 +1,14 @@
 """Models on ONNX Runtime, ours and anybody's; `test_placement.py` holds where they run."""
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from capsedge.contract import contract_of
@@ -19,7 +20,7 @@ from capsedge.runtime.settings import Settings
 from tests.runtime.capsule_model import save_with
 
 
-def identity(file: Path, kind: int, shape: tuple[str | int, ...]) -> Path:
+def identity(file: Path, kind: int, shape: tuple[str | int | None, ...]) -> Path:
     """Write a model that gives back what it takes."""
     takes, gives = (helper.make_tensor_value_info(name, kind, shape) for name in ("x", "y"))
     nodes = [helper.make_node("Identity", ["x"], ["y"])]
@@ -96,6 +97,77 @@ def test_a_fixed_batch_is_the_only_one(tmp_path: Path) -> None:
         assert session.feeds(3)["x"].shape == (3, 2)
         with pytest.raises(ModelError, match="takes batches of 3, 1 was given: choose --batch 3"):
             session.feeds(1)
+
+
+def test_a_fixed_first_axis_that_may_be_no_batch_is_doubted(tmp_path: Path) -> None:
+    with open_session(identity(tmp_path / "m.onnx", TensorProto.FLOAT, (4, "N"))) as session:
+        assert [doubt.partition(": ")[2] for doubt in session.doubts] == [
+            "of its input 'x', N can be any size, taken as 1",
+            "the fixed first axis of its inputs, 4, was taken as the batch; where it is none, the images/s are too "
+            "many",
+        ]
+        with pytest.raises(ModelError, match=r"choose --batch 4, the first axis of its inputs, if that is its batch"):
+            session.feeds(1)
+
+
+def test_free_axes_that_are_made_1_are_told(tmp_path: Path) -> None:
+    shapes: list[tuple[str | int | None, ...]] = [("n", 3, "height", None), ("n", 3, 32, 32), (1, 5)]
+    said = []
+    for shape in shapes:
+        with open_session(identity(tmp_path / "m.onnx", TensorProto.FLOAT, shape)) as session:
+            said.append([doubt.partition(": ")[2] for doubt in session.doubts])
+
+    assert said == [["of its input 'x', height and axis 3 can be any size, taken as 1"], [], []]
+
+
+def test_a_model_of_ours_assumes_nothing(models: Path) -> None:
+    for name in ("good.onnx", "batch-of-2.onnx"):
+        with open_session(models / name) as session:
+            assert session.doubts == ()
+
+
+def test_what_takes_no_batch_takes_one_image_at_a_time(tmp_path: Path) -> None:
+    """A scalar holds no batch: its time would be counted once for each image."""
+    with open_session(identity(tmp_path / "m.onnx", TensorProto.FLOAT, ())) as session:
+        assert session.batch_limits == (1, 1)
+        assert session.feeds(1)["x"].shape == ()
+        with pytest.raises(ModelError, match=r"takes batches of 1, 8 was given: choose --batch 1$"):
+            session.feeds(8)
+
+
+def test_an_input_that_holds_nothing_cannot_be_timed(tmp_path: Path) -> None:
+    with (
+        open_session(identity(tmp_path / "m.onnx", TensorProto.FLOAT, (0, 4))) as session,
+        pytest.raises(ModelError, match=r"takes \[0, 4\] as 'x', which holds nothing: it cannot be timed"),
+    ):
+        session.feeds(1)
+
+
+def test_a_run_that_fails_gives_its_reason_without_the_places_of_onnxruntime_s_source(tmp_path: Path) -> None:
+    model = onnx.load(identity(tmp_path / "m.onnx", TensorProto.FLOAT, ("n", 6)))
+    model.graph.node[0].CopyFrom(helper.make_node("Reshape", ["x", "shape"], ["y"], name="narrow"))
+    model.graph.initializer.append(numpy_helper.from_array(np.array([-1, 4]), "shape"))
+    model.graph.output[0].type.tensor_type.shape.dim[1].dim_value = 4
+    onnx.save(model, tmp_path / "m.onnx")
+
+    with (
+        open_session(tmp_path / "m.onnx") as session,
+        pytest.raises(ModelError, match=r"' failed to run: Reshape 'narrow': The input tensor cannot be reshaped"),
+    ):
+        session.run_raw(session.feeds(1))
+
+
+@pytest.mark.parametrize("kind", ["bf16", "fp8"])
+def test_a_file_for_tensorrt_says_so_where_onnxruntime_refuses_it(good: Path, tmp_path: Path, kind: str) -> None:
+    contract = contract_of(read_onnx_file(good), source="good.onnx")
+    assert contract is not None
+    layers = tuple(msgspec.structs.replace(layer, type=kind) for layer in contract.layers)
+    model = onnx.load(good)
+    model.graph.node[0].op_type = "NoSuchOperator"  # as a type without a kernel, it ends the loading
+    save_with(model, msgspec.structs.replace(contract, layers=layers), tmp_path / "m.onnx")
+
+    with pytest.raises(ModelError, match=rf"m\.onnx' computes in {kind}, .*capsedge export RUN --trt.* fp32"):
+        open_session(tmp_path / "m.onnx")
 
 
 def test_inputs_that_do_not_fit_fail_in_one_line(good: Path) -> None:
@@ -193,3 +265,17 @@ def test_loading_and_running_warns_of_nothing(good: Path, capfd: pytest.CaptureF
         with open_session(good) as session:
             session.run_raw(session.feeds(1))
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("bound", [False, True])
+def test_a_closed_session_says_so(good: Path, *, bound: bool) -> None:
+    with open_session(good, Settings(io_binding=bound)) as session:
+        feeds = session.feeds(1)
+    uses: list[Callable[[], object]] = [
+        lambda: session.feeds(1),
+        lambda: session.run_raw(feeds),
+        lambda: session.run_split(feeds),
+    ]
+    for use in uses:
+        with pytest.raises(ModelError, match=r"^'.*' was closed: open it again$"):
+            use()

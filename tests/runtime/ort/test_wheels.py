@@ -8,6 +8,7 @@ import pytest
 
 from capsedge.errors import MissingExtra, ProviderError
 from capsedge.runtime.open import open_session
+from capsedge.runtime.ort import wheels
 from capsedge.runtime.ort.wheels import installed_wheels, load_onnxruntime
 
 
@@ -77,8 +78,25 @@ def test_a_wheel_that_does_not_load_is_told_with_the_reason(
 
 def test_no_wheel_names_the_extra_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    monkeypatch.setattr(wheels, "installed_wheels", dict)
 
     with pytest.raises(MissingExtra, match=r"'onnxruntime', which is not installed: pip install 'capsedge\[cpu\]'"):
         load_onnxruntime()
     with pytest.raises(MissingExtra, match=r"pip install 'capsedge\[gpu\]'"):
         load_onnxruntime("gpu")
+
+
+@pytest.mark.parametrize(("wheel", "extra"), [("onnxruntime", "cpu"), ("onnxruntime-gpu", "gpu")])
+def test_a_wheel_that_does_not_load_is_replaced_by_itself(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, wheel: str, extra: str
+) -> None:
+    """Whatever was asked for: the other extra would bring a second wheel."""
+    (tmp_path / "onnxruntime").mkdir()
+    (tmp_path / "onnxruntime" / "__init__.py").write_text("import onnxruntime.no_such_part\n")
+    install(tmp_path, wheel, "1.31.1")
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    monkeypatch.delitem(sys.modules, "onnxruntime")
+
+    for asked in ("cpu", "gpu"):
+        with pytest.raises(ProviderError, match=rf"pip install --force-reinstall 'capsedge\[{extra}\]'"):
+            load_onnxruntime(asked)

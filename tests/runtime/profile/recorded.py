@@ -7,10 +7,11 @@ import numpy as np
 import onnx
 import onnxruntime
 
+from capsedge.runtime.feeds import Arrays
 from capsedge.runtime.profile.graph import Graph, Tensor, read_graph
 from capsedge.runtime.profile.layers import layers_of
 from capsedge.runtime.profile.ort_events import read_profile
-from capsedge.runtime.profile.recording import Recording
+from capsedge.runtime.profile.recording import Recording, _kind
 from capsedge.runtime.profile.report import LayerTime
 
 
@@ -24,20 +25,50 @@ def optimized(model: onnx.ModelProto) -> Graph:
         return read_graph(Path(folder) / "optimized.onnx")
 
 
-def profiled(model: onnx.ModelProto, batches: list[int]) -> bytes:
-    """The profile of one run for each batch of images."""
-    with TemporaryDirectory() as folder:
-        options = onnxruntime.SessionOptions()
-        options.enable_profiling, options.profile_file_prefix = True, str(Path(folder) / "profile")
-        options.intra_op_num_threads = 1
-        session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-        for batch in batches:
-            session.run(None, {"image": np.zeros((batch, 28, 28, 1), np.uint8)})
-        return Path(session.end_profiling()).read_bytes()
+def profiled(model: onnx.ModelProto, feeds: list[Arrays], folder: Path) -> Path:
+    """The file with the profile of one run for each of the feeds."""
+    options = onnxruntime.SessionOptions()
+    options.enable_profiling, options.profile_file_prefix = True, str(folder / "profile")
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    for each in feeds:
+        session.run(None, each)
+    return Path(session.end_profiling())
+
+
+def loop(times: int) -> onnx.ModelProto:
+    """A Loop of two nodes, which runs them so many times, and a node behind it."""
+    value, node = onnx.helper.make_tensor_value_info, onnx.helper.make_node
+    numbers = value("x", onnx.TensorProto.FLOAT, ["n", 4])
+    body = onnx.helper.make_graph(
+        [node("Identity", ["go"], ["goes"]), node("Relu", ["x"], ["y"])],
+        "body",
+        [value("i", onnx.TensorProto.INT64, []), value("go", onnx.TensorProto.BOOL, []), numbers],
+        [value("goes", onnx.TensorProto.BOOL, []), value("y", onnx.TensorProto.FLOAT, ["n", 4])],
+    )
+    graph = onnx.helper.make_graph(
+        [node("Loop", ["times", "true", "x"], ["looped"], body=body), node("Neg", ["looped"], ["z"])],
+        "loop",
+        [numbers],
+        [value("z", onnx.TensorProto.FLOAT, ["n", 4])],
+        [
+            onnx.numpy_helper.from_array(np.array(times), "times"),
+            onnx.numpy_helper.from_array(np.array(True), "true"),
+        ],
+    )
+    return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
 
 
 def layers_of_run(model: onnx.ModelProto, batch: int) -> list[LayerTime]:
-    """The layers of one run, as of somebody's model."""
-    runs = read_profile(profiled(model, [batch]), keep=[True])
-    recording = Recording(runs, [1.0], [1.0], 0, optimized(model), {"image": Tensor("uint8", (batch, 28, 28, 1))})
-    return list(layers_of(recording, None, Path("nowhere")))
+    """The layers of one run on black images, as of somebody's model."""
+    return layers_of_feeds(model, {"image": np.zeros((batch, 28, 28, 1), np.uint8)})
+
+
+def layers_of_feeds(model: onnx.ModelProto, feeds: Arrays) -> list[LayerTime]:
+    """The layers of one run."""
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "model.onnx"
+        onnx.save(model, file)
+        runs = read_profile(profiled(model, [feeds], Path(folder)), keep=[True])
+        inputs = {name: Tensor(_kind(array.dtype.name), array.shape) for name, array in feeds.items()}
+        return list(layers_of(Recording(runs, [1.0], [1.0], 0, optimized(model), inputs), None, file))

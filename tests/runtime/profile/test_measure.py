@@ -2,16 +2,23 @@
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import msgspec
+import onnx
 import pytest
 
 from capsedge.errors import ModelError, WrongUse
+from capsedge.runtime.machine import Conditions, this_machine
+from capsedge.runtime.open import open_session
+from capsedge.runtime.profile import measure
 from capsedge.runtime.profile.grouping import typical, under, with_shares
 from capsedge.runtime.profile.measure import Measured, profile_model
 from capsedge.runtime.profile.report import LayerTime, Profile
 from capsedge.runtime.profile.roofline import Level, Roofs
+from capsedge.runtime.session import Session
 from capsedge.runtime.settings import Settings
+from tests.runtime.profile.recorded import loop
 
 ONE = Settings(threads=1)
 
@@ -62,6 +69,32 @@ def test_it_is_json_that_can_be_read_back(measured: Measured) -> None:
     assert read.kind == "capsedge profile"
 
 
+def test_a_busy_machine_is_doubted_by_what_others_do(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[float | str, int]] = []
+
+    def about_load(load: float | str, cores: int) -> list[str]:
+        """In place of the one that takes our own work out of the average, to be asked before there is any."""
+        assert opened == []
+        asked.append((load, cores))
+        return ["busy"]
+
+    opened: list[object] = []
+
+    def opening(*given: Any) -> Session:
+        opened.append(given)
+        return open_session(*given)
+
+    monkeypatch.setattr(measure, "conditions", lambda: Conditions(load_average=10_000.0))
+    monkeypatch.setattr(measure, "about_load", about_load)
+    monkeypatch.setattr(measure, "open_session", opening)
+    doubts = profile_model(good, ONE, runs=50, roofline=False).profile.doubts
+
+    assert asked == [(10_000.0, this_machine().cores)]
+    assert doubts[0] == "busy"
+    assert len(opened) == 1
+    assert len(doubts) > 1
+
+
 def test_nothing_is_left_behind(good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.chdir(tmp_path)
@@ -76,6 +109,21 @@ def test_somebody_elses_model_is_grouped_by_operator(models: Path) -> None:
     assert {stage.stage for stage in profile.stages} == {layer.op for layer in profile.layers}
     assert "Where" in {stage.stage for stage in profile.stages}
     assert profile.precision is None
+
+
+def test_what_a_session_assumed_is_a_doubt_of_its_profile(models: Path) -> None:
+    profile = profile_model(models / "foreign.onnx", ONE, runs=50, roofline=False).profile
+
+    assert any("of its input 'tokens', words can be any size, taken as 1" in doubt for doubt in profile.doubts)
+
+
+def test_what_runs_within_a_loop_is_counted_once(tmp_path: Path) -> None:
+    onnx.save(loop(3), tmp_path / "loop.onnx")
+    profile = profile_model(tmp_path / "loop.onnx", ONE, runs=50, roofline=False).profile
+
+    assert [layer.op for layer in profile.layers] == ["Loop", "Neg"]
+    assert profile.whole.layers_us <= (profile.whole.profiled_us or 0.0)
+    assert any(doubt.startswith("6 nodes ran in graphs within Loop") for doubt in profile.doubts)
 
 
 def test_too_few_runs_are_refused(good: Path) -> None:

@@ -46,6 +46,12 @@ def test_without_roofs_the_shares_are_drawn(profile: Profile, tmp_path: Path) ->
     assert (tmp_path / "profile.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_capital_letters_say_a_format_too(profile: Profile, tmp_path: Path) -> None:
+    plot.save_plot(profile, tmp_path / "profile.SVG")
+
+    assert "class capsules" in (tmp_path / "profile.SVG").read_text()
+
+
 def test_a_name_that_says_no_format_is_wrong_use() -> None:
     with pytest.raises(WrongUse, match=r"must end in .svg, .png, .pdf, 'plot.txt' was given"):
         plot.check_plot(Path("plot.txt"))

@@ -3,6 +3,7 @@
 import pytest
 
 from capsedge.runtime.profile import roofline
+from capsedge.runtime.profile.caches import Caches
 from capsedge.runtime.profile.costs import Cost
 from capsedge.runtime.profile.roofline import Level, Roofs, bound_of, measure_roofs
 from capsedge.runtime.settings import Settings
@@ -67,3 +68,40 @@ def test_a_copy_counts_what_is_read_and_what_is_written(threads: int, monkeypatc
     rate = roofline._copy_rate(2 * 3 * 8 << 20, threads, 0.0)
 
     assert rate == pytest.approx(2 * (2 * 3 * 8 << 20) / 0.5 / 1e9)
+
+
+def test_a_product_of_two_squares_takes_twice_its_side_cubed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(roofline, "SIDES", (32, 64))
+    monkeypatch.setattr(roofline, "_shortest", lambda work, seconds: (work(), 1e-3)[1])
+
+    assert measure_roofs({"fp32"}, Settings(threads=1)).gflops == {"fp32": pytest.approx(2 * 64**3 / 1e-3 / 1e9)}
+
+
+def test_a_roof_is_the_fastest_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([0.0, 3.0, 10.0, 11.0, 20.0, 28.0])
+    monkeypatch.setattr(roofline, "perf_counter", lambda: next(clock))
+
+    assert roofline._shortest(lambda: None, 5.0) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("number", "threads", "used", "sharing"),
+    [(8, 1, 1, 1), (8, 4, 4, 1), (1, 4, 1, 4), (2, 4, 2, 2), (2, 1, 1, 1)],
+)
+def test_the_second_caches_count_once_each_however_many_threads_share_them(
+    number: int, threads: int, used: int, sharing: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(roofline, "caches", lambda level: Caches(1 << 20, number) if level == 2 else Caches())
+    copied: list[tuple[int, int]] = []
+
+    def copy_rate(size_bytes: int, threads: int, seconds: float) -> float:
+        copied.append((size_bytes, threads))
+        return 7.0
+
+    monkeypatch.setattr(roofline, "_copy_rate", copy_rate)
+    near, memory = roofline._levels(threads, 0.0)
+
+    assert (near.name, near.capacity_bytes, near.copied_bytes) == ("L2 cache", used << 20, used << 19)
+    assert copied[0] == (1 << 18, sharing)  # source and target take half of one cache
+    assert near.gb_per_s == 7.0 * used
+    assert (memory.capacity_bytes, memory.gb_per_s) == (None, 7.0)

@@ -5,11 +5,14 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
 
+from capsedge.errors import WrongUse
 from capsedge.runtime.profile.measure import Measured, profile_model
-from capsedge.runtime.profile.trace import trace_of
+from capsedge.runtime.profile.trace import check_trace, trace_of
 from capsedge.runtime.settings import Settings
+from tests.runtime.profile.recorded import loop
 
 
 @pytest.fixture(scope="module")
@@ -61,3 +64,21 @@ def test_times_are_those_that_were_recorded(events: list[dict[str, Any]], measur
     assert {event["name"] for event in events if event.get("cat") == "stage"} == {
         stage.stage for stage in measured.profile.stages
     }
+
+
+def test_what_ran_within_a_node_lies_within_its_time(tmp_path: Path) -> None:
+    onnx.save(loop(2), tmp_path / "loop.onnx")
+    found = profile_model(tmp_path / "loop.onnx", Settings(threads=1), runs=50, roofline=False)
+    complete = [event for event in json.loads(trace_of(found.profile, found.runs))["traceEvents"] if "cat" in event]
+    loops = [event for event in complete if event["args"].get("op") == "Loop"]
+    inner = [event for event in complete if event["cat"] == "node within"]
+
+    assert (len(loops), len(inner)) == (10, 10 * 2 * 2)
+    assert all(sum(within(event, each) for each in loops) == 1 for event in inner)
+    assert [event["ts"] for event in complete] == sorted(event["ts"] for event in complete)
+
+
+def test_a_name_that_says_another_format_is_wrong_use() -> None:
+    check_trace(Path("trace.JSON"))
+    with pytest.raises(WrongUse, match=r"--trace must end in .json, 'trace.txt' was given"):
+        check_trace(Path("trace.txt"))

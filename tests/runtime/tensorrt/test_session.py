@@ -3,7 +3,9 @@
 Nothing here proves that an engine runs on hardware; the guide to checking that on a GPU is capsedge verify.
 """
 
+import itertools
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +17,14 @@ from capsedge.contract import Contract
 from capsedge.errors import ModelError, ProviderError, WrongUse
 from capsedge.runtime.open import open_session
 from capsedge.runtime.settings import Settings
+from capsedge.runtime.tensorrt import manifest as manifest_module
+from capsedge.runtime.tensorrt import session as session_module
 from capsedge.runtime.tensorrt.log import layer_profiler
 from capsedge.runtime.tensorrt.session import MOST_GRAPHS, EngineSession
 from capsedge.runtime.verify import verify
 from tests.runtime.capsule_model import evaluate, images
 from tests.runtime.engines import DEFERRED, RTX, Build, Install, build, contract, install
-from tests.runtime.fake_tensorrt import RELEASES, HostCuda
+from tests.runtime.fake_tensorrt import RELEASES, HostCuda, Status
 
 __all__ = ["build", "contract", "install"]
 
@@ -77,10 +81,14 @@ def test_a_batch_that_comes_again_runs_as_one_cuda_graph_with_the_same_results(
 def test_no_more_graphs_are_recorded_than_there_is_memory_set_aside_for(build: Build, install: Install) -> None:
     cuda = install("tensorrt-11.4.0")
     with open_session(build("tensorrt-11.4.0")) as session:
-        for count in range(1, MOST_GRAPHS + 4):
-            for _ in range(2):
+        for count in range(1, MOST_GRAPHS + 3):
+            for _ in range(3):
                 session.run(images(count))
         assert len(cuda.executables) == MOST_GRAPHS
+        assert session.doubts == tuple(
+            f"'{session.name}': batches of {count} run without a CUDA graph: 4 other sizes have one already"
+            for count in (5, 6)
+        )
 
 
 def test_no_graph_is_recorded_where_the_settings_forbid_it(build: Build, install: Install) -> None:
@@ -102,18 +110,45 @@ def test_no_graph_is_recorded_where_the_settings_forbid_it(build: Build, install
     ],
     ids=str,
 )
-def test_an_engine_that_cannot_be_recorded_goes_on_as_it_is(
+def test_an_engine_that_cannot_be_recorded_goes_on_as_it_is_and_says_so(
     fails: dict[str, Any], good: Path, build: Build, install: Install
 ) -> None:
+    """A failed call leaves CUDA's last error behind, which the next launch takes for its own."""
     cuda = install("tensorrt-10.3.0", **fails)
     with open_session(build("tensorrt-10.3.0")) as session:
         for seed, count in enumerate([2, 2, 2, 3, 3, 3]):
             lengths, _ = evaluate(good, images(count, seed=seed))
             np.testing.assert_array_equal(session.run(images(count, seed=seed)).lengths, lengths)
+        assert not session.settings.cuda_graph
+        (doubt,) = session.doubts
+        assert doubt.startswith(f"'{session.name}': runs cannot be recorded as a CUDA graph (")
 
     assert cuda.calls.count("cudaStreamBeginCapture") == 1  # it was tried once, and for no other batch again
     assert (cuda.executables, cuda.recording, cuda.memory, cuda.pinned) == ({}, None, {}, {})
+    assert (cuda.graphs, cuda.last_error) == (set(), 0)
     assert "cudaGraphLaunch" not in cuda.calls
+
+
+def test_what_fails_in_the_plain_run_before_a_recording_is_no_matter_of_graphs(
+    build: Build, install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """700 is an illegal address: nothing that the GPU computes after it can be believed."""
+    cuda = install("tensorrt-11.4.0")
+    statuses = iter([Status(0), Status(0), Status(700)])
+    with open_session(build("tensorrt-11.4.0")) as session:
+        monkeypatch.setattr(cuda, "cudaStreamSynchronize", lambda stream: (next(statuses),))
+        session.run(images(1))
+        with pytest.raises(ProviderError, match="CUDA failed with cudaError700"):
+            session.run(images(1))
+
+
+def test_a_gpu_that_has_no_memory_for_a_second_context_runs_without_a_graph(build: Build, install: Install) -> None:
+    cuda = install("tensorrt-11.4.0", memory_for=1)
+    with open_session(build("tensorrt-11.4.0")) as session:
+        for _ in range(4):
+            session.run(images(1))
+        assert (session.settings.cuda_graph, len(session.doubts)) == (False, 1)
+    assert "cudaStreamBeginCapture" not in cuda.calls
 
 
 @pytest.mark.parametrize(("graphs", "strategy"), [(True, 1), (False, 0)])
@@ -177,17 +212,33 @@ def test_inputs_may_lie_in_memory_in_any_order(good: Path, build: Build, install
         np.testing.assert_array_equal(session.run(batch).lengths, evaluate(good, batch.copy())[0])
 
 
-def test_the_parts_of_a_run_are_timed_by_events_between_them(build: Build, install: Install) -> None:
-    """The clock of the stand-ins counts calls: an event and one copy in, an event and the run, two copies out."""
+def test_loading_an_engine_takes_its_reading_too_and_not_the_imports(
+    build: Build, install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install()
+    for module, step in ((manifest_module, 30_000_000), (session_module, 4_000_000)):
+        clock = itertools.count(0, step)
+        monkeypatch.setattr(module, "perf_counter_ns", lambda clock=clock: next(clock))
+    with open_session(build()) as session:
+        assert session.load_ms == 30 + 4
+
+
+def test_the_parts_of_a_run_are_timed_by_events_and_what_the_host_copies_belongs_to_them(
+    build: Build, install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The GPU's clock counts calls: an event and one copy in, an event and the run, two copies out.
+
+    The host's jumps: filling the page-locked memory takes 10 ms, and taking the outputs out of it 20.
+    """
     cuda = install("tensorrt-11.4.0")
     with open_session(build("tensorrt-11.4.0")) as session:
         for _ in range(3):
             session.run(images(1))  # recorded, and yet the parts are apart
+        clock = iter([0, 10_000_000, 50_000_000, 70_000_000])
+        monkeypatch.setattr(session_module, "perf_counter_ns", lambda: next(clock))
         split = session.run_split(session.feeds(2))
-        assert session.load_ms is not None
 
-    assert (split.copy_in_ms, split.compute_ms, split.copy_out_ms) == (2, 2, 3)
-    assert session.load_ms > 0
+    assert (split.copy_in_ms, split.compute_ms, split.copy_out_ms) == (10 + 2, 2, 3 + 20)
     assert cuda.events == {}
 
 
@@ -231,6 +282,33 @@ def test_closing_twice_frees_once(build: Build, install: Install) -> None:
 
     assert cuda.calls.count("cudaFree") == cuda.calls.count("cudaFreeHost") == 3
     assert cuda.calls.count("cudaStreamDestroy") == 1
+
+
+def test_a_closed_engine_touches_no_memory_and_says_that_it_is_closed(build: Build, install: Install) -> None:
+    cuda = install()
+    with open_session(build()) as session:
+        feeds = session.feeds(1)
+    assert isinstance(session, EngineSession)
+    cuda.calls.clear()
+    uses: list[Callable[[], object]] = [
+        lambda: session.feeds(1),
+        lambda: session.run_raw(feeds),
+        lambda: session.run_split(feeds),
+        lambda: session.layer_times(feeds, 1),
+    ]
+    for use in uses:
+        with pytest.raises(ModelError, match=r"^'.*model.engine' was closed: open it again$"):
+            use()
+    assert cuda.calls == []
+
+
+def test_timing_layers_again_and_again_keeps_no_more_of_tensorrts_objects(build: Build, install: Install) -> None:
+    install()
+    with open_session(build()) as session:
+        assert isinstance(session, EngineSession)
+        for _ in range(3):
+            session.layer_times(session.feeds(1), runs=1)
+        assert len(sys.modules["tensorrt_rtx"].configs) == 2  # with graphs and without them
 
 
 def test_made_up_inputs_have_the_engines_shape(build: Build, install: Install) -> None:
@@ -331,7 +409,7 @@ def test_an_engine_without_a_promised_output_is_refused(build: Build, contract: 
 
 
 def test_a_full_gpu_is_an_error_in_one_line(build: Build, install: Install) -> None:
-    install(has_memory=False)
+    install(memory_for=0)
 
     with pytest.raises(ProviderError, match="the GPU has no memory left to run it: free some and try again"):
         open_session(build())

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from capsedge.errors import DataError, WrongUse, require
-from capsedge.files import write_atomically
+from capsedge.files import check_writable, write_atomically
 from capsedge.runtime.bench.report import SCHEMA_VERSION, BenchReport
 
 KIND = "capsedge bench"
@@ -32,6 +32,17 @@ def check_suffix(file: Path) -> None:
         raise WrongUse(f"a report is written as {', '.join(_WRITERS)}, '{file}' was given: name one of these")
     if suffix == ".html":
         require("matplotlib", extra="plots")
+
+
+def check_output(file: Path) -> None:
+    """As `check_suffix`, and refuse a place where `save` could not write.
+
+    Raises:
+        WrongUse: The name ends in no format, is a folder's, or its folder cannot be written.
+        MissingExtra: See `check_suffix`.
+    """
+    check_suffix(file)
+    check_writable(file)
 
 
 def save(report: BenchReport, file: Path) -> None:
@@ -63,9 +74,9 @@ def load(file: Path) -> BenchReport:
         raise DataError(f"'{file}' is not the JSON of a report, or was cut off ({error}): {_WANTED}") from error
     if head.kind != KIND:
         raise DataError(f"'{file}' is JSON of something else than `{KIND}`: {_WANTED}")
-    if head.schema > SCHEMA_VERSION:
+    if not 1 <= head.schema <= SCHEMA_VERSION:
         raise DataError(
-            f"'{file}' has schema {head.schema}, this capsedge knows schemas up to {SCHEMA_VERSION}: install the "
+            f"'{file}' has schema {head.schema}, this capsedge knows schemas 1 to {SCHEMA_VERSION}: install the "
             "capsedge that wrote it, or a newer one"
         )
     try:

@@ -154,7 +154,6 @@ def machine_table(report: BenchReport) -> str:
     rows = [
         ("processor", machine.cpu),
         ("logical cores", str(machine.cores)),
-        ("load average", "unavailable" if machine.load_average is None else f"{machine.load_average:g}"),
         *(_gpu(gpu) if gpu else [("GPU", "none that capsedge can use")]),
         ("system", machine.system),
         *([("board", machine.board)] if machine.board else []),

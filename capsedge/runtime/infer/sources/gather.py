@@ -1,13 +1,14 @@
 """From what a person names to the images that are meant: checked at once, found one after the other."""
 
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from capsedge.data.images import IMAGE_SUFFIXES
 from capsedge.errors import WrongUse
 from capsedge.runtime.infer.sources.listed import open_list, paths_in
-from capsedge.runtime.infer.sources.source import STDIN, File, Source, Stdin, Unreadable
+from capsedge.runtime.infer.sources.source import STDIN, File, Source, Stdin, Unreadable, called
 from capsedge.runtime.infer.sources.walk import ZIP_SUFFIX, images_below, is_glob, matches
 
 
@@ -39,8 +40,8 @@ class Images:
             raise WrongUse("standard input cannot be both an image (-) and a list (--list -): name one of them")
         for path in paths:
             _check(path)
-        if listed not in (None, "-") and (Path(str(listed)).is_dir() or not os.access(str(listed), os.R_OK)):
-            raise WrongUse(f"--list wants a file with a path on each line, or -: '{listed}' cannot be read")
+        if listed is not None and listed != "-" and (os.path.isdir(listed) or not os.access(listed, os.R_OK)):  # noqa: PTH112
+            raise WrongUse(f"--list wants a file with a path on each line, or -: '{called(listed)}' cannot be read")
         self.paths, self.listed = paths, listed
         self.alone = listed is None and len(paths) == 1 and (paths[0] == STDIN or _is_single(paths[0]))
 
@@ -94,15 +95,23 @@ def _listed(name: str) -> Iterator[Source]:
 
 
 def _at(path: Path) -> Iterator[Source]:
-    """What is at a path: a file that is not there is a source too, which says so when it is read."""
-    if path.is_dir():
+    """What is at a path: what is not there or cannot be looked at is a source too, which says so when it is read."""
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, ValueError):
+        yield File(path)
+        return
+    except OSError as error:  # the name is too long, a folder is closed to us
+        yield Unreadable(path, _refused(path, error))
+        return
+    if stat.S_ISDIR(mode):
         first = True
         for source in images_below(path):
             first = False
             yield source
         if first:
             yield Unreadable(path, _holds_none(path))
-    elif path.suffix.lower() == ZIP_SUFFIX and path.is_file():
+    elif path.suffix.lower() == ZIP_SUFFIX and stat.S_ISREG(mode):
         from capsedge.runtime.infer.sources.archive import images_in  # zipfile is loaded for an archive only
 
         yield from images_in(path)
@@ -111,9 +120,13 @@ def _at(path: Path) -> Iterator[Source]:
 
 
 def _check(path: Path) -> None:
-    if path == STDIN or path.is_file():
+    try:
+        is_file, is_folder = path == STDIN or path.is_file(), path.is_dir()
+    except OSError as error:
+        raise WrongUse(_refused(path, error)) from error
+    if is_file:
         return
-    if path.is_dir():
+    if is_folder:
         if next(images_below(path), None) is None:
             raise WrongUse(_holds_none(path))
     elif not is_glob(path):
@@ -124,6 +137,10 @@ def _check(path: Path) -> None:
 
 def _found(path: Path) -> Iterator[File | Unreadable]:
     return images_below(path) if path.is_dir() else matches(path)
+
+
+def _refused(path: Path, error: OSError) -> str:
+    return f"'{called(path)}' cannot be read: {error.strerror}"
 
 
 def _holds_none(folder: Path) -> str:

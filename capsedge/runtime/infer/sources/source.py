@@ -10,6 +10,7 @@ import msgspec
 from capsedge.errors import DataError
 
 STDIN = Path("-")
+_MOST_CALLED = 200
 
 
 class Source(Protocol):
@@ -43,7 +44,13 @@ class File(msgspec.Struct, frozen=True):
 
 
 class Stdin(msgspec.Struct, frozen=True):
-    """The bytes on standard input."""
+    """The bytes on standard input.
+
+    Attributes:
+        content: What was there; None before it was read.
+    """
+
+    content: bytes | None = None
 
     @property
     def name(self) -> str:
@@ -52,7 +59,15 @@ class Stdin(msgspec.Struct, frozen=True):
 
     def read(self) -> bytes:
         """See `Source.read`."""
-        return sys.stdin.buffer.read()
+        return sys.stdin.buffer.read() if self.content is None else self.content
+
+    def read_now(self) -> "Stdin":
+        """Wait for the bytes, here and now.
+
+        Only where the main thread waits can Ctrl-C end it: no other thread can be stopped while standard input is
+        silent.
+        """
+        return Stdin(self.read())
 
 
 class Unreadable(msgspec.Struct, frozen=True):
@@ -78,6 +93,12 @@ class Unreadable(msgspec.Struct, frozen=True):
             DataError: Always.
         """
         raise DataError(self.reason)
+
+
+def called(path: str | Path) -> str:
+    """A path for an error's line: in the middle of one that is too long for any file, most is left out."""
+    text = str(path)
+    return text if len(text) <= _MOST_CALLED else f"{text[: _MOST_CALLED // 2]}…{text[-_MOST_CALLED // 2 :]}"
 
 
 def shown(path: str | Path) -> str:

@@ -9,6 +9,10 @@ from capsedge.data.images import IMAGE_SUFFIXES
 from capsedge.runtime.infer.sources.source import File, Unreadable
 
 ZIP_SUFFIX = ".zip"
+# What a PNG says of itself where `--visualize` drew it: it is an answer, and no image to look at.
+DRAWN_KEY, DRAWN_BY = "Software", "capsedge infer --visualize"
+_DRAWN = f"{DRAWN_KEY}\0{DRAWN_BY}".encode("latin-1")
+_HEAD_BYTES = 256  # the text follows the 33 bytes of a PNG's first chunk
 _MAGIC = frozenset("*?[")
 _ANY_DEPTH = "**"
 
@@ -16,7 +20,8 @@ _ANY_DEPTH = "**"
 def images_below(folder: Path) -> Iterator[File | Unreadable]:
     """Find the images of a folder, at any depth, sorted by their paths.
 
-    Hidden files and folders are passed over, and links to folders are not followed: they may lead in a circle.
+    Hidden files and folders are passed over, and so are pictures that `--visualize` drew. Links to folders are not
+    followed: they may lead in a circle.
     """
     for entry in _entries(folder):
         if isinstance(entry, Unreadable):
@@ -25,7 +30,7 @@ def images_below(folder: Path) -> Iterator[File | Unreadable]:
             continue
         elif entry.is_dir(follow_symlinks=False):
             yield from images_below(folder / entry.name)
-        elif _suffix(entry.name) in IMAGE_SUFFIXES and entry.is_file():
+        elif _suffix(entry.name) in IMAGE_SUFFIXES and entry.is_file() and not _is_drawn(entry):
             yield File(folder / entry.name)
 
 
@@ -38,7 +43,8 @@ def matches(pattern: Path) -> Iterator[File | Unreadable]:
     """Find what a pattern means, sorted by path.
 
     `*`, `?` and `[...]` stay within a name, `**` stands for any number of folders. Hidden names match only a pattern
-    that begins with a dot itself. A folder that matches gives all its images. If the pattern's last part ends in a
+    that begins with a dot itself, and pictures that `--visualize` drew match none. A folder that matches gives all
+    its images. If the pattern's last part ends in a
     plain suffix, such as `*.dat`, every match is taken; else those that are images or zip archives by their names.
     """
     parts = pattern.parts
@@ -58,7 +64,7 @@ class _Glob:
     def below(self, folder: Path, states: frozenset[int]) -> Iterator[File | Unreadable]:
         for entry in _entries(folder):
             if isinstance(entry, Unreadable):
-                if folder.exists():
+                if os.path.exists(folder):  # noqa: PTH110  # pathlib raises where a name is too long
                     yield entry
                 continue
             after = self._after(states, entry.name)
@@ -66,7 +72,7 @@ class _Glob:
             if entry.is_dir(follow_symlinks=self.follows_links):
                 place = folder / entry.name
                 yield from images_below(place) if matched else self.below(place, after) if after else ()
-            elif matched and self._wants(entry.name) and entry.is_file():
+            elif matched and self._wants(entry.name) and entry.is_file() and not _is_drawn(entry):
                 yield File(folder / entry.name)
 
     def _reached(self, states: frozenset[int]) -> frozenset[int]:
@@ -94,6 +100,16 @@ class _Glob:
 
     def _wants(self, name: str) -> bool:
         return self.takes_all or _suffix(name) in (*IMAGE_SUFFIXES, ZIP_SUFFIX)
+
+
+def _is_drawn(entry: "os.DirEntry[str]") -> bool:
+    if _suffix(entry.name) != ".png":
+        return False
+    try:
+        with Path(entry.path).open("rb", buffering=0) as file:
+            return _DRAWN in (file.read(_HEAD_BYTES) or b"")
+    except OSError:
+        return False  # told when it is read
 
 
 def _entries(folder: Path) -> "list[os.DirEntry[str]] | list[Unreadable]":

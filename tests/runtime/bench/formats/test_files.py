@@ -123,7 +123,7 @@ def test_json_of_another_kind_is_told(content: str, tmp_path: Path) -> None:
 def test_a_report_of_a_newer_capsedge_is_told_whatever_is_in_it(tmp_path: Path) -> None:
     (tmp_path / "new.json").write_text('{"kind": "capsedge bench", "schema": 2, "groups": "elsewhere"}')
 
-    with pytest.raises(DataError, match=r"has schema 2, this capsedge knows schemas up to 1: install"):
+    with pytest.raises(DataError, match=r"has schema 2, this capsedge knows schemas 1 to 1: install"):
         load(tmp_path / "new.json")
 
 

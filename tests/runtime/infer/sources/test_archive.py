@@ -2,8 +2,12 @@
 
 import io
 import struct
+import threading
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -118,3 +122,21 @@ def test_a_link_is_no_image(tmp_path: Path) -> None:
         archive.writestr(info, "/etc/passwd")
     (tmp_path / "x.zip").write_bytes(buffer.getvalue())
     assert "a.png' is a link and no image" in the_error(tmp_path / "x.zip")
+
+
+def test_no_two_threads_unpack_from_one_archive_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """zipfile counts the readers of its file without a lock, and closes it when the count comes to nothing."""
+    both, real = threading.Barrier(2), zipfile.ZipFile.open
+    met = []
+
+    def opened(*arguments: Any, **options: Any) -> Any:
+        with suppress(threading.BrokenBarrierError):
+            both.wait(0.1)  # for another thread, which must not come
+            met.append(True)
+        return real(*arguments, **options)
+
+    path = packed(tmp_path / "set.zip", {"a.png": b"a", "b.png": b"b"})
+    monkeypatch.setattr(zipfile.ZipFile, "open", opened)
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(lambda source: source.read(), images_in(path))) == [b"a", b"b"]
+    assert met == []

@@ -5,10 +5,13 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from capsedge.errors import DataError, WrongUse
 from capsedge.runtime.infer.sources import Images, find_images
 from capsedge.runtime.infer.sources import gather as module
+from capsedge.runtime.infer.sources.walk import DRAWN_BY, DRAWN_KEY
 
 
 @pytest.fixture
@@ -41,6 +44,28 @@ def test_an_empty_folder_in_a_list_says_so_when_it_is_read(tree: Path) -> None:
     (source,) = Images([], str(tree / "list.txt"))
     with pytest.raises(DataError, match=r"the folder '.*empty' holds no images"):
         source.read()
+
+
+def test_a_line_that_is_no_name_is_told_shortly_and_the_others_go_on(tree: Path) -> None:
+    (tree / "list.txt").write_text(f"{'n' * 5000}\n{tree / 'b.png'}\n{tree / ('n' * 300)}.zip\n")
+    too_long, good, archive = Images([], str(tree / "list.txt"))
+
+    assert good.read() == tree / "b.png"
+    for source in (too_long, archive):
+        with pytest.raises(DataError, match=r"^'.{90,110}…n+(\.zip)?' cannot be read: File name too long$"):
+            source.read()
+    assert too_long.name == "n" * 5000
+
+
+def test_a_picture_that_visualize_drew_is_an_image_where_it_is_named(tree: Path) -> None:
+    said = PngInfo()
+    said.add_text(DRAWN_KEY, DRAWN_BY)
+    Image.new("RGB", (60, 30)).save(tree / "b.png", pnginfo=said)
+    (tree / "list.txt").write_text(f"{tree / 'b.png'}\n")
+
+    assert names(Images([tree / "b.png"], str(tree / "list.txt")), tree) == ["b.png", "b.png"]
+    with pytest.raises(WrongUse, match="nothing matches"):
+        Images([tree / "*.png"])
 
 
 def test_archives_that_a_glob_matches_are_opened(tree: Path) -> None:
@@ -85,6 +110,8 @@ def test_a_list_on_standard_input_is_not_counted(tree: Path, monkeypatch: pytest
         (["no/such/*.png"], None, "nothing matches"),
         (["b.png"], "gone.txt", r"--list wants a file with a path on each line, or -: 'gone\.txt' cannot be read"),
         (["b.png"], ".", "--list wants a file"),
+        (["b.png"], "n" * 5000, r"--list wants a file .*: 'n{100}…n{100}' cannot be read$"),
+        (["n" * 5000], None, r"^'/.{99}…n{100}' cannot be read: File name too long$"),
     ],
 )
 def test_what_is_not_there_is_wrong_use_before_anything_is_read(

@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
-from capsedge.runtime.infer.sources.walk import images_below, matches
+from capsedge.runtime.infer.sources.walk import DRAWN_BY, DRAWN_KEY, images_below, matches
 
 NAMES = (
     "a/deep/er.webp",
@@ -84,3 +86,20 @@ def test_a_glob_may_be_relative_and_its_beginning_missing(tree: Path, monkeypatc
     ]
     assert [str(source.path) for source in matches(Path("?.png"))] == ["a.png", "b.png"]
     assert list(matches(Path("gone/*.png"))) == []
+
+
+def test_pictures_that_visualize_drew_are_no_images_in_a_folder_or_a_glob(tree: Path) -> None:
+    said = PngInfo()
+    said.add_text(DRAWN_KEY, DRAWN_BY)
+    foreign = PngInfo()
+    foreign.add_text(DRAWN_KEY, "a painter")
+    for name, info in (("00001-a.png", said), ("painted.PNG", foreign), ("plain.png", None)):
+        Image.new("RGB", (600, 300)).save(tree / "c" / "y" / name, pnginfo=info)
+
+    there = ["c/y/1.png", "c/y/painted.PNG", "c/y/plain.png"]
+    assert [source.path.relative_to(tree).as_posix() for source in images_below(tree / "c" / "y")] == there
+    assert found(tree, "c/y/*.[pP]*") == there
+
+
+def test_a_glob_below_a_name_that_is_too_long_matches_nothing(tree: Path) -> None:
+    assert found(tree, "n" * 300 + "/*.png") == []
