@@ -4,7 +4,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryFile
 
 from capsedge.errors import WrongUse
 
@@ -16,12 +15,16 @@ def replacing(path: Path) -> Iterator[Path]:
     The temporary file is flushed to the disk before the rename, so that a power cut leaves one of the two.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    partial = _partial(path)
     try:
         yield partial
         with partial.open("rb+") as file:
             os.fsync(file.fileno())
         partial.replace(path)
+    except OSError as error:
+        if error.filename == str(partial):  # the user knows the other name
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
     finally:
         partial.unlink(missing_ok=True)
 
@@ -40,9 +43,14 @@ def check_writable(path: Path) -> None:
     """
     if path.is_dir():
         raise WrongUse(f"'{path}' is a folder, and a file is to be written there: choose another name")
+    nearest = next(folder for folder in path.absolute().parents if folder.exists())
+    trial = _partial(nearest / path.name)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=path.parent):
-            pass
+        trial.touch()
+        trial.unlink()
     except OSError as error:
         raise WrongUse(f"'{path}' cannot be written ({error.strerror}): choose another place") from error
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}.part")

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from capsedge.files import replacing, write_atomically
+from capsedge.errors import WrongUse
+from capsedge.files import check_writable, replacing, write_atomically
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -72,3 +73,26 @@ def test_a_writer_that_wrote_nothing_does_not_remove_the_old_file(tmp_path: Path
         pass
 
     assert contents(tmp_path) == {"model.onnx": b"old"}
+
+
+def test_a_place_that_cannot_be_written_is_told_before_and_left_as_it_was(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"old")
+
+    check_writable(tmp_path / "file")
+    check_writable(tmp_path / "new" / "folders" / "file")
+    for place, why in (
+        (tmp_path, "is a folder"),
+        (tmp_path / "file" / "below", r"cannot be written \(Not a directory\)"),
+        (tmp_path / ("n" * 250), r"cannot be written \(File name too long\)"),
+    ):
+        with pytest.raises(WrongUse, match=why):
+            check_writable(place)
+    assert contents(tmp_path) == {"file": b"old"}
+
+
+def test_an_error_names_the_file_that_was_asked_for(tmp_path: Path) -> None:
+    target = tmp_path / ("n" * 250)
+
+    with pytest.raises(OSError, match="too long") as error:
+        write_atomically(target, b"new")
+    assert error.value.filename == str(target)

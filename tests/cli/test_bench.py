@@ -13,7 +13,7 @@ FEW = ("--runs", "16", "--threads", "1", "--quick")
 
 @pytest.fixture
 def capsedge(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Capsedge:
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("COLUMNS", "400")
     return in_this_process(capsys, monkeypatch)
 
 

@@ -63,7 +63,7 @@ def save_plot(profile: Profile, file: Path) -> None:
             fontsize=10,
         )
         with replacing(file) as partial:
-            figure.savefig(partial, format=file.suffix[1:].lower(), dpi=150)
+            figure.savefig(partial, format=file.suffix[1:], dpi=150)
 
 
 def _draw_roofline(axes: "Axes", roofs: Roofs, layers: Sequence[LayerTime]) -> None:

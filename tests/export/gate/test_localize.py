@@ -281,7 +281,7 @@ def test_a_graph_that_shares_no_names_cannot_be_traced() -> None:
 @pytest.mark.parametrize(
     ("other", "reason"),
     [
-        (graph(shape=np.array([1, 6])), "while running Reshape node. Name:'node_flat'"),
+        (graph(shape=np.array([1, 6])), "Reshape 'node_flat': The input tensor cannot be reshaped"),
         (graph(first__weight=WEIGHTS[:5]), "node_first"),
         (graph(replaced(relu=node("NoSuchThing", ["first"], "relu"))), "NoSuchThing"),
     ],
