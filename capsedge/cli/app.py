@@ -1,5 +1,7 @@
 """The Typer application: which commands there are, and how an error becomes one line and an exit code."""
 
+import atexit
+import gc
 import importlib
 import logging
 import os
@@ -60,6 +62,10 @@ def _options(
 def main() -> NoReturn:
     """Run the command line and exit: 0 done, 1 failed, 2 wrong use, 130 interrupted."""
     _open_closed_streams()
+    # A start makes many objects and hardly any garbage, and the interpreter's end would look through them all again,
+    # which is a sixth of a cold start (docs/decisions/0017-cold-start.md).
+    gc.set_threshold(100_000)
+    atexit.register(gc.freeze)
     # Of its cache folder, where the home is read-only: it draws all the same.
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     for stream in (sys.stdout, sys.stderr):  # a name that the terminal cannot show is no reason to fail

@@ -1,5 +1,6 @@
 """How a measurement looks on a terminal: a table of the latencies, where the time goes, and what to doubt."""
 
+import re
 from collections.abc import Sequence
 from os.path import commonpath
 from typing import TYPE_CHECKING
@@ -31,8 +32,8 @@ def show_report(report: "BenchReport") -> None:
     for group in report.groups:
         threads = " or ".join(dict.fromkeys(str(case.settings.threads or "all") for case in group.cases))
         say(f"{words.title(group)}: {words.counted(group)}, {threads} threads")
-    for doubt in words.doubts(report):
-        say(f"note: {doubt}")
+    for note in _notes(report):
+        say(f"note: {note}")
 
 
 def show_comparison(comparison: "Comparison") -> None:
@@ -106,11 +107,31 @@ def _table(first: str, columns: Sequence[str]) -> Table:
 
 def _labels(group: "Group") -> list[str]:
     """The labels without the folder that all of them start with: the columns have to fit into a terminal."""
-    labels = [words.printable(case.label) for case in group.cases]
+    labels = [_short(words.printable(case.label)) for case in group.cases]
     folders = [label.rpartition("/")[0] for label in labels]
     if len(labels) == 1 or not all(folders) or len({folder.startswith("/") for folder in folders}) > 1:
         return labels
     return [label.removeprefix(commonpath(folders)).removeprefix("/") for label in labels]
+
+
+def _short(label: str) -> str:
+    """A file that an export named, by its run and its precision: `runs/a/model.int8.onnx` is `runs/a int8`."""
+    return re.sub(r"/model\.([a-z0-9+]+)\.onnx", r" \1", label)
+
+
+def _notes(report: "BenchReport") -> list[str]:
+    """The doubts, with what is the same of several models said once."""
+    about: dict[str, list[str]] = {}
+    for doubt in words.doubts(report):
+        model, rest = found.groups() if (found := re.match(r"('.*?') (lacks .*)", doubt)) else ("", doubt)
+        about.setdefault(rest, []).append(model)
+    return [_said_once(models, rest) for rest, models in about.items()]
+
+
+def _said_once(models: list[str], rest: str) -> str:
+    if len(models) < 3:
+        return f"{' and '.join(models)} {rest}".lstrip()
+    return f"{len(models)} models {rest.replace('lacks', 'lack', 1)}"
 
 
 def _percentile(case: "Case", percent: float) -> str:
@@ -125,5 +146,6 @@ def _ratio(case: "Case") -> str:
 
 
 def _with_interval(value: float, low: float | None, high: float | None) -> str:
-    interval = "" if low is None or high is None else f" ({low:.2f}-{high:.2f})"
-    return f"{value:.2f}{interval}"
+    digits = 2 if value < 10 else 1
+    interval = "" if low is None or high is None else f" ({low:.{digits}f}-{high:.{digits}f})"
+    return f"{value:.{digits}f}{interval}"
