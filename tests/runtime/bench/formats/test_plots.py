@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from capsedge.runtime.bench.formats.plots import drawing
 from capsedge.runtime.bench.formats.plots.ecdf import thinned
 from capsedge.runtime.bench.formats.plots.over_time import _medians, _occupied, _when
-from capsedge.runtime.bench.formats.plots.pareto import Point, front, points
+from capsedge.runtime.bench.formats.plots.pareto import Point, _Box, _candidates, _covered, _steps, front, points
 from tests.runtime.bench.reports import case, group, report, rounds_of
 
 
@@ -109,3 +109,14 @@ def test_a_colour_that_comes_again_has_a_dash() -> None:
     assert looks["0"].dash == ""
     assert looks["6"].colour == looks["0"].colour
     assert looks["6"].dash != ""
+
+
+def test_a_name_on_the_front_stands_beside_its_line() -> None:
+    line = _steps([(100.0, 50.0), (300.0, 50.0), (400.0, 20.0)])
+    frame = _Box(0, 0, 500, 100)
+
+    name, _, _ = min(_candidates(100.0, 50.0, "a long name"), key=lambda found: _covered(found[0], line, frame))
+
+    assert line[0] == (100.0, 49.0, 300.0, 51.0)
+    assert line[-1] == (399.0, 20.0, 401.0, 50.0)
+    assert not any(name.overlap(piece) for piece in line)

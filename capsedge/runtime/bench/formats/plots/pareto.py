@@ -1,6 +1,7 @@
 """Error against latency: which models nobody beats in both."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from capsedge.runtime.bench.formats.plots import drawing
@@ -128,6 +129,8 @@ def _label(figure: "Figure", axes: "Axes", figures: Sequence[Point], best: Seque
     window = axes.get_window_extent()
     frame = _Box(*(float(edge) * to_points for edge in (window.x0, window.y0, window.x1, window.y1)))
     taken = [_Box(x - _MARKER, y - _MARKER, x + _MARKER, y + _MARKER) for x, y in places]
+    corners = [place for each, place in zip(figures, places, strict=True) if each in best]
+    taken += _steps(sorted((float(x), float(y)) for x, y in corners))
     for each, (x, y) in zip(figures, places, strict=True):
         text = shortened(each.case.label, 34)
         box, offset, align = min(_candidates(x, y, text), key=lambda found: _covered(found[0], taken, frame))
@@ -142,6 +145,15 @@ def _label(figure: "Figure", axes: "Axes", figures: Sequence[Point], best: Seque
             fontsize=_FONT_SIZE,
             color=INK if each in best else SOFT,
         )
+
+
+def _steps(corners: Sequence[tuple[float, float]]) -> list[_Box]:
+    """The line that joins the front, as thin boxes: along from each point, then down to the next."""
+    return [
+        box
+        for (x, y), (next_x, next_y) in pairwise(corners)
+        for box in (_Box(x, y - 1, next_x, y + 1), _Box(next_x - 1, next_y, next_x + 1, y))
+    ]
 
 
 def _candidates(x: float, y: float, text: str) -> list[tuple[_Box, tuple[float, float], str]]:
