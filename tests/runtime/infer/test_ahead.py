@@ -4,6 +4,7 @@ import threading
 
 import pytest
 
+from capsedge.runtime.infer import ahead as module
 from capsedge.runtime.infer.ahead import ahead
 
 
@@ -62,3 +63,20 @@ def test_leaving_the_loop_ends_the_threads() -> None:
     next(results)
     results.close()  # type: ignore[attr-defined]
     assert not [thread for thread in threading.enumerate() if "ThreadPoolExecutor" in thread.name]
+
+
+@pytest.mark.parametrize(("seconds", "in_place"), [(0.0001, 6), (0.01, 4)])
+def test_light_work_is_done_in_place_and_heavy_work_in_threads(
+    seconds: float, in_place: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first item tells nothing: it may load what all need."""
+    clock = [0.0]
+
+    def work(item: int) -> threading.Thread:
+        clock[0] += 1.0 if item == 0 else seconds
+        return threading.current_thread()
+
+    monkeypatch.setattr(module, "perf_counter", lambda: clock[0])
+    threads = [thread for _, thread in ahead(work, range(6), most=4)]
+
+    assert [thread is threading.main_thread() for thread in threads] == [True] * in_place + [False] * (6 - in_place)
