@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 
 from capsedge.errors import ModelError
 from capsedge.onnx_file import OnnxFile
+from capsedge.processor import Processor
 from capsedge.scoring import longest
 from capsedge.statistics import Difference
 
 SCHEMA_VERSION = 2
+PAIR_LIMIT = 2**15 - 1
 METADATA_KEY = "capsedge.contract"
 SEAL_KEY = "capsedge.contract.sha256"
 
@@ -82,6 +84,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
         status: `accepted`, `rejected`, or `not executed here` (an engine without its GPU, or a type that this machine
             cannot compute in).
         provider: Execution provider that ran the file, or "" where it was not run.
+        processor: Instruction sets of the processor that ran the file, and what they mean for its types; None where
+            they are not known, it was not run, or a GPU ran it.
         images: Labelled validation images that both networks saw.
         largest_length_difference: Over all images, classes and batch sizes; None where a length is not a number.
         mean_length_difference: Mean of the absolute differences, over the images and classes.
@@ -101,6 +105,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
     status: VerdictStatus
     provider: str = ""
+    processor: Processor | None = None
     images: int = 0
     largest_length_difference: float | None = None
     mean_length_difference: float | None = None
@@ -140,6 +145,26 @@ def width(kind: str) -> int:
     """The place of a type among those that are known, the widest first; others come before them all."""
     known = ("fp32", "bf16", "fp16", "fp8", "int8")
     return known.index(kind) if kind in known else -1
+
+
+class Int8Pairs(msgspec.Struct, frozen=True, kw_only=True):
+    """The largest sum of two products of an int8 layer, proved from its weights (`capsedge.runtime.int8_pairs`).
+
+    x86 processors without VNNI add such pairs in 16 bits, which saturate beyond `PAIR_LIMIT`: where no pair reaches
+    it, every processor computes the same integers.
+
+    Attributes:
+        largest: Largest magnitude of the sum of any two products of one output, for any activations.
+        weight: Name of the weight that it is of; the layer's own name where it multiplies two activations.
+    """
+
+    largest: int
+    weight: str
+
+    @property
+    def fit(self) -> bool:
+        """Whether no sum of two products leaves 16 bits."""
+        return self.largest <= PAIR_LIMIT
 
 
 class TypeShare(NamedTuple):
@@ -182,6 +207,8 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
         outputs: Names of the outputs: `lengths`, `poses`, and `reconstruction` where the decoder is in the file.
         shapes: The axes of each output after the batch, by its name, read back from the file.
         calibration: How the ranges of a quantized file were found, in words; "" where nothing is quantized.
+        int8_pairs: Proof that its int8 layers give the same on every processor; None where it has none, or was
+            exported by an earlier capsedge.
         scores: Error rates before and after each step.
         verdict: What the gate found, or None before the gate ran.
         golden: Sample that `verify` replays.
@@ -204,6 +231,7 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
     outputs: tuple[str, ...] = ("lengths", "poses")
     shapes: dict[str, tuple[int, ...]] = {}
     calibration: str = ""
+    int8_pairs: Int8Pairs | None = None
     scores: tuple[Score, ...] = ()
     verdict: Verdict | None = None
     golden: Golden

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from os.path import commonpath
+from posixpath import commonpath
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -28,11 +28,11 @@ def show_report(report: "BenchReport") -> None:
         out.print(_latencies(group))
         if any(getattr(case.parts, name) is not None for case in group.cases for name in _PARTS):
             out.print(_parts(group))
-    say(f"{words.hardware(report)}; {words.versions(report)}")
+    say(f"{words.hardware(report.machine)}; {words.versions(report)}")
     for group in report.groups:
         threads = " or ".join(dict.fromkeys(str(case.settings.threads or "all") for case in group.cases))
         say(f"{words.title(group)}: {words.counted(group)}, {threads} threads")
-    for note in _notes(report):
+    for note in (*words.slow_int8(report), *_notes(report)):
         say(f"note: {note}")
 
 

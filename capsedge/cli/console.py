@@ -10,6 +10,8 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from capsedge.runtime.session import Session
+
     out: Console
     err: Console
 
@@ -40,6 +42,14 @@ def say(text: str) -> None:
 def next_command(*words: str) -> None:
     """Show the command that a person would likely run next, quoted for a shell, ready to copy."""
     say(f"next: {typer.style(shlex.join(words), bold=True)}")
+
+
+def say_about(session: "Session") -> None:
+    """Say what is otherwise than a person expects of a model that was opened."""
+    if session.fell_back:
+        say(f"on the CPU, because '{session.settings.provider}' cannot run them: {', '.join(session.fell_back)}")
+    for doubt in session.doubts if session.contract else ():  # without one the model is refused, for that alone
+        say(f"note: {doubt}")
 
 
 def _silent() -> bool:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from capsedge.cli.console import percent
-from capsedge.contract import Contract, EngineManifest, Verdict
+from capsedge.contract import PAIR_LIMIT, Contract, EngineManifest, Verdict
+from capsedge.processor import in_words
 from capsedge.runtime.inspection import Inspection
 from capsedge.statistics import Difference
 
@@ -58,6 +59,7 @@ def the_file(found: Inspection) -> Iterator[Row]:
         yield Row("beside it", ", ".join(found.beside))
     if contract is None:
         yield Row("weights", f"{len(found.weights_bytes)}, {in_bytes(sum(found.weights_bytes.values()))}")
+        yield from its_int8(found)
         yield Row("contract", "none: the file was not made by capsedge export", "yellow")
         yield Row("missing", "class names, image size, what the outputs mean, scores, golden sample, hashes")
         return
@@ -68,8 +70,21 @@ def the_file(found: Inspection) -> Iterator[Row]:
         else Row("gate", "has not seen it", "yellow")
     )
     yield Row("precision", precision(contract))
+    yield from its_int8(found)
     yield Row("cost", f"{rounded(contract.flops)}FLOPs for one image")
     yield Row("parameters", f"{contract.parameters:,} in {len(contract.layers)} layers, without their biases")
+
+
+def its_int8(found: Inspection) -> Iterator[Row]:
+    """Whether int8 layers give the same on every processor."""
+    pairs = found.int8_pairs
+    if pairs is None:
+        return
+    sums = f"two products sum to {pairs.largest:,} at most, and 16 bits hold {PAIR_LIMIT:,}"
+    if pairs.fit:
+        yield Row("int8", f"the same on every processor: {sums}")
+    else:
+        yield Row("int8", f"saturates on x86 processors without VNNI: {sums} ({pairs.weight})", "yellow")
 
 
 def its_use(contract: Contract) -> Iterator[Row]:
@@ -117,6 +132,8 @@ def its_verdict(verdict: Verdict) -> Iterator[Row]:
     where = f" on {verdict.provider}" if verdict.provider else ""
     images = f", {verdict.images:,} validation images" if verdict.images else ""
     yield Row("verdict", f"{verdict.status}{where}{images}", _VERDICTS[verdict.status])
+    if verdict.processor is not None:
+        yield Row("processor", in_words(verdict.processor))
     for reason in verdict.reasons:
         yield Row("because", reason, "red")
     if verdict.starts_at:

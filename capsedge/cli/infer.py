@@ -91,7 +91,7 @@ def infer(
     import warnings
 
     from capsedge.cli.answers import Tally
-    from capsedge.cli.console import next_command, say
+    from capsedge.cli.console import next_command, say, say_about
     from capsedge.runtime.infer.classify import look
     from capsedge.runtime.infer.sources import Images
     from capsedge.runtime.models import find_model
@@ -109,8 +109,7 @@ def infer(
     tally = Tally()
     with open_session(find_model(model), settings) as session:
         say(f"model: {session.name}")
-        if session.fell_back:
-            say(f"on the CPU, because {session.provider} cannot: {', '.join(session.fell_back)}")
+        say_about(session)
         sights = look(
             session,
             named,

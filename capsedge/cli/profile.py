@@ -116,12 +116,14 @@ def profile(
 def _print(found: "Profile", *, layers: bool) -> None:
     from rich.text import Text
 
-    from capsedge.cli.console import out
+    from capsedge.cli.console import out, say
+    from capsedge.runtime.bench.formats import words
 
     out.print(Text(f"{found.model}", "bold").append(f"  {_heading(found)}", "not bold"), soft_wrap=True)
     if layers:
         _print_layers(found)
     _print_stages(found)
+    say(words.hardware(found.machine))
     _say_roofs(found)
     _say_doubts(found)
 

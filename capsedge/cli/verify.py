@@ -29,7 +29,7 @@ def verify(
     as_json: JsonOption = False,
 ) -> None:
     """Replay the model's golden sample on this machine and compare its weights' hashes; needs no data set."""
-    from capsedge.cli.console import out, print_json, say
+    from capsedge.cli.console import out, print_json, say_about
     from capsedge.runtime.models import find_model
     from capsedge.runtime.open import open_session
     from capsedge.runtime.settings import Settings
@@ -37,8 +37,7 @@ def verify(
 
     settings = Settings(provider=provider, threads=threads, allow_fallback=allow_fallback)
     with open_session(find_model(model), settings) as session:
-        if session.fell_back:
-            say(f"on the CPU, because '{provider}' cannot run them: {', '.join(session.fell_back)}")
+        say_about(session)
         found = replay(session)
     if as_json:
         print_json(found)

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import msgspec
 
-from capsedge.contract import Contract, EngineManifest, contract_of
+from capsedge.contract import Contract, EngineManifest, Int8Pairs, contract_of
 from capsedge.onnx_file import read_onnx_file
+from capsedge.runtime.graph import read_graph
+from capsedge.runtime.int8_pairs import int8_pairs
 from capsedge.runtime.integrity import Check, check_engine, check_onnx
 from capsedge.runtime.models import find_model, title
 from capsedge.runtime.open import model_file
@@ -25,6 +27,8 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
         precision: `Contract.precision`; None where no contract names a layer.
         flops: `Contract.flops`.
         parameters: `Contract.parameters`.
+        int8_pairs: Whether its int8 layers give the same on every processor, read from its weights, or for an engine
+            from its contract; None where it has none.
         checks: What the hashes say.
         beside: Names of the other models of the run whose folder was given.
     """
@@ -38,6 +42,7 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
     precision: str | None = None
     flops: int = 0
     parameters: int = 0
+    int8_pairs: Int8Pairs | None = None
     checks: tuple[Check, ...] = ()
     beside: tuple[str, ...] = ()
 
@@ -91,6 +96,7 @@ def _read_onnx(file: Path) -> Inspection:
         size_bytes=read.size_bytes,
         weights_bytes=read.weights_bytes,
         contract=contract,
+        int8_pairs=int8_pairs(read_graph(file)),
         checks=() if contract is None else check_onnx(read, contract),
     )
 
@@ -102,6 +108,7 @@ def _read_engine(file: Path) -> Inspection:
         file=str(file),
         size_bytes=file.stat().st_size if file.is_file() else None,
         manifest=manifest,
+        int8_pairs=manifest.contract.int8_pairs,
         checks=check_engine(file, manifest),
     )
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from capsedge.contract import Contract
 from capsedge.errors import ModelError
+from capsedge.processor import Processor, this_processor
 from capsedge.runtime.feeds import Arrays
 from capsedge.runtime.settings import DEFAULTS, Settings
 
@@ -76,6 +77,11 @@ class Session(Protocol):
     load_ms: float | None = None
     fell_back: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
+
+    @property
+    def processor(self) -> Processor | None:
+        """The processor that runs it; None where its instruction sets are not known, or a GPU runs an engine."""
+        return this_processor()
 
     @abstractmethod
     def feeds(self, batch: int) -> Arrays:

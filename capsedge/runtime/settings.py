@@ -20,6 +20,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         graph: How far ONNX Runtime rewrites the graph.
         io_binding: Whether inputs and outputs are bound to buffers of the device; None binds off the CPU only.
         allow_fallback: Whether nodes that the provider cannot run may go to the CPU; they are named then.
+        exact_int8: Whether int8 products on the CPU use the kernels that cannot saturate, which take longer on x86
+            without VNNI and are the usual ones elsewhere; None for where the file and this processor need it.
         cuda_graph: Whether an engine's run is recorded as a CUDA graph and started in one call, where it can be;
             `Session.settings` and `Session.doubts` tell where it could not.
         batch: Images that a run will mostly hold, for `threads`.
@@ -31,6 +33,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     graph: GraphLevel = "all"
     io_binding: bool | None = None
     allow_fallback: bool = False
+    exact_int8: bool | None = None
     cuda_graph: bool = True
     batch: int = 1
 

@@ -28,6 +28,7 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
         weights: Weights that the contract holds a hash of.
         altered_weights: Names of those that differ, are missing or were added.
         problems: One clause for each broken promise; none means that the model is as it was exported.
+        doubts: `Session.doubts`.
     """
 
     model: str
@@ -39,6 +40,7 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
     weights: int
     altered_weights: tuple[str, ...]
     problems: tuple[str, ...]
+    doubts: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -72,6 +74,7 @@ def verify(session: Session) -> Verification:
         weights=len(contract.weights_sha256),
         altered_weights=altered,
         problems=(*problems, *_sample_problems(contract.golden, largest, same)),
+        doubts=session.doubts,
     )
 
 

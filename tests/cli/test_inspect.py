@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import onnx
 import pytest
 from rich.console import Console
@@ -23,6 +24,7 @@ from capsedge.onnx_file import read_onnx_file
 from capsedge.statistics import Difference
 from tests.cli.conftest import Edge
 from tests.runtime.capsule_model import graph, save_with
+from tests.runtime.int8_models import quantized_product, saved
 
 ENGINE = b"a serialized engine"
 REASON = "the error rises by 2.00 points (1.10 to 3.10) from 10.00 %, more than 0.5"
@@ -259,3 +261,24 @@ def test_a_contract_of_another_schema_is_refused_in_one_line(
     assert done.stderr == (
         f"capsedge: '{source}' has a contract of schema {schema}, this capsedge reads 2: {way_out}"
     )
+
+
+@pytest.mark.parametrize(
+    ("code", "row"),
+    [
+        (64, "int8 the same on every processor: two products sum to 32,640 at most, and 16 bits hold 32,767"),
+        (
+            127,
+            "int8 saturates on x86 processors without VNNI: two products sum to 64,770 at most, and 16 bits hold "
+            "32,767 (w)",
+        ),
+    ],
+)
+def test_whether_int8_is_the_same_everywhere_is_read_from_the_weights(
+    code: int, row: str, edge: Edge, tmp_path: Path
+) -> None:
+    file = saved(quantized_product(np.full((4, 4), code, np.int8)), tmp_path / "int8.onnx")
+
+    assert row in lines_of(edge("inspect", file).stdout)
+    told = json.loads(edge("inspect", file, "--json").stdout)["int8_pairs"]
+    assert told == {"largest": 255 * 2 * code, "weight": "w"}

@@ -103,5 +103,12 @@ def a_wrong_scale_of_one_channel(model: Model) -> None:
     change(scale(model, node(model, "Conv").input[1]), edit)
 
 
+def weights_of_8_bits(model: Model) -> None:
+    """The codes of the primary capsules doubled, and their scales halved: the same numbers, in 8 bits."""
+    which = node(model, "Conv", 1).input[1]
+    change(constant_behind(model, which), lambda codes: np.clip(2 * codes.astype(np.int16), -127, 127))
+    change(scale(model, which), lambda values: values / 2)
+
+
 def a_wrong_activation_scale(model: Model) -> None:
     change(scale(model, node(model, "Gemm").input[0]), lambda values: values / 2)

@@ -1,7 +1,8 @@
 """An fp8 graph (E4M3): a quantized graph whose int8 codes are replaced by 8-bit floating-point numbers.
 
-TensorRT builds it for compute capability 8.9 and later. The largest magnitude of each tensor, which the int8 scale
-put at 127, goes to 448, the largest number of E4M3 (Micikevicius et al. 2022, "FP8 formats for deep learning").
+TensorRT builds it for compute capability 8.9 and later. The largest magnitude of each activation, which the int8
+scale put at 127, and that of each channel of a weight go to 448, the largest number of E4M3 (Micikevicius et al.
+2022, "FP8 formats for deep learning").
 """
 
 import ml_dtypes
@@ -16,7 +17,7 @@ def in_fp8(quantized: onnx.ModelProto, original: onnx.ModelProto) -> onnx.ModelP
     """Turn a QDQ graph of int8 into one of fp8, with the same ranges.
 
     Args:
-        quantized: The int8 graph (`capsedge.export.precision.quantize`).
+        quantized: The int8 graph (`capsedge.export.precision.quantize`), for the activations' scales.
         original: The fp32 graph that it was made from, for the weights before they were rounded.
     """
     result = onnx.ModelProto()
@@ -24,7 +25,7 @@ def in_fp8(quantized: onnx.ModelProto, original: onnx.ModelProto) -> onnx.ModelP
     constants = {each.name: each for each in result.graph.initializer}
     weights = {each.name: numpy_helper.to_array(each) for each in original.graph.initializer}
     pairs = [node for node in result.graph.node if node.op_type in ("QuantizeLinear", "DequantizeLinear")]
-    for name in {node.input[1] for node in pairs}:
+    for name in {node.input[1] for node in pairs if node.input[0] not in constants}:
         scale = numpy_helper.to_array(constants[name]) * np.float32(_INT8_MOST / _FP8_MOST)
         constants[name].CopyFrom(numpy_helper.from_array(scale, name))
     for name in {node.input[2] for node in pairs}:
@@ -41,9 +42,11 @@ def in_fp8(quantized: onnx.ModelProto, original: onnx.ModelProto) -> onnx.ModelP
 
 
 def _store(constants: dict[str, onnx.TensorProto], node: onnx.NodeProto, weight: np.ndarray) -> None:
-    """Write a weight's codes, rounded from the fp32 weight with the scale of each channel."""
+    """Write the scale of each channel and the codes of a weight, from its fp32 numbers: int8 has a coarser scale."""
     axis = next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 1)
-    scale = numpy_helper.to_array(constants[node.input[1]])
-    shape = [-1 if each == axis % weight.ndim else 1 for each in range(weight.ndim)] if scale.ndim else []
-    codes = np.clip(weight / scale.reshape(shape), -_FP8_MOST, _FP8_MOST).astype(ml_dtypes.float8_e4m3fn)
+    others = tuple(each for each in range(weight.ndim) if each != axis % weight.ndim)
+    largest = np.abs(weight).max(axis=others, keepdims=True)
+    scale = np.where(largest > 0, largest / np.float32(_FP8_MOST), np.float32(1)).astype(np.float32)
+    constants[node.input[1]].CopyFrom(numpy_helper.from_array(scale.reshape(-1), node.input[1]))
+    codes = np.clip(weight / scale, -_FP8_MOST, _FP8_MOST).astype(ml_dtypes.float8_e4m3fn)
     constants[node.input[0]].CopyFrom(numpy_helper.from_array(codes, node.input[0]))

@@ -1,7 +1,9 @@
 """An int8 graph: ranges from training images, by the method with the lowest validation error.
 
 The graph holds QuantizeLinear and DequantizeLinear around each product (QDQ), symmetric, int8 for weights (one scale
-a channel) and activations: so one file is fast in ONNX Runtime and is what TensorRT reads.
+a channel) and activations: so one file is fast in ONNX Runtime and is what TensorRT reads. Weights have 7 bits (-64
+to 64), so that no processor's sums of products saturate (`capsedge.runtime.int8_pairs`); docs/precision.md has what
+that costs.
 """
 
 import contextlib
@@ -10,7 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import onnx
@@ -33,6 +35,7 @@ FEWEST_IMAGES = 100  # fewer say too little of how large activations get
 _CHUNK = 128  # images whose activations are in memory together
 
 Images = NDArray[np.uint8]
+WeightBits = Literal[7, 8]
 # From a candidate and its method's name to its error and mean length difference on the validation images.
 Score = Callable[[onnx.ModelProto, str], tuple[float, float]]
 
@@ -89,7 +92,14 @@ def check_calibration(dataset: Dataset, count: int = CALIBRATION_IMAGES) -> None
         )
 
 
-def quantized(model: onnx.ModelProto, images: Images, score: Score, methods: Sequence[Method] = METHODS) -> Quantized:
+def quantized(
+    model: onnx.ModelProto,
+    images: Images,
+    score: Score,
+    methods: Sequence[Method] = METHODS,
+    *,
+    weight_bits: WeightBits = 7,
+) -> Quantized:
     """Quantize the layers that have weights, with every method, and keep the best.
 
     Args:
@@ -97,8 +107,10 @@ def quantized(model: onnx.ModelProto, images: Images, score: Score, methods: Seq
         images: uint8 [count, height, width, channels], of the training set.
         score: Judges a candidate; of two that err alike, the one with the smaller length difference wins.
         methods: Those to try.
+        weight_bits: 8 for comparison only: such a file saturates on x86 processors without VNNI, and the gate rejects
+            it.
     """
-    candidates = [_quantized(model, _ranges(model, images, method)) for method in methods]
+    candidates = [_quantized(model, _ranges(model, images, method), weight_bits) for method in methods]
     scores = [score(candidate, method.name) for candidate, method in zip(candidates, methods, strict=True)]
     best = min(range(len(methods)), key=scores.__getitem__)
     return Quantized(candidates[best], f"{methods[best].name} of {len(images)} training images")
@@ -127,7 +139,7 @@ def _ranges(model: onnx.ModelProto, images: Images, method: Method) -> dict[str,
     }
 
 
-def _quantized(model: onnx.ModelProto, ranges: dict[str, float]) -> onnx.ModelProto:
+def _quantized(model: onnx.ModelProto, ranges: dict[str, float], weight_bits: WeightBits) -> onnx.ModelProto:
     weights = {constant.name for constant in model.graph.initializer}
     layers = [node for node in model.graph.node if node.op_type in LAYER_OPS and node.input[1] in weights]
     around = {name for node in layers for name in (node.input[0], node.output[0])}
@@ -150,6 +162,7 @@ def _quantized(model: onnx.ModelProto, ranges: dict[str, float]) -> onnx.ModelPr
             op_types_to_quantize=list(LAYER_OPS),
             nodes_to_quantize=[node.name for node in layers],
             per_channel=True,
+            reduce_range=weight_bits == 7,  # of the weights alone: the activations' ranges are given
             activation_type=QuantType.QInt8,
             weight_type=QuantType.QInt8,
             extra_options={

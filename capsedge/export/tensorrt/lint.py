@@ -1,16 +1,22 @@
-"""Naming every node of an ONNX file that TensorRT would refuse, and why: by our rules, and by its own parser."""
+"""Naming every node of an ONNX file that TensorRT would refuse, and why: by our rules, and by its own parser.
 
-from collections.abc import Sequence
+Int8 weights that some x86 processors compute wrongly are named too.
+"""
+
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 import onnx
 
+from capsedge.contract import PAIR_LIMIT
 from capsedge.errors import MissingExtra, ModelError
 from capsedge.export.tensorrt.options import BuildOptions, Package, check_names, choose_package
 from capsedge.export.tensorrt.process import run_worker
 from capsedge.export.tensorrt.rules import Finding, apply_rules, node_name
 from capsedge.export.tensorrt.worker import Parse, Parsed, Refusal
+from capsedge.runtime.graph import read_graph
+from capsedge.runtime.int8_pairs import int8_pairs
 
 
 class Lint(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,7 +57,7 @@ def lint(model: Path, targets: Sequence[str] = ()) -> Lint:
     graph = _load(model)
     package, parsed = _ask_parser(model, targets)
     parser = f"{package} {parsed.version}".strip() if not parsed.errors else ""
-    by_rules = apply_rules(graph, targets, package)
+    by_rules = [*apply_rules(graph, targets, package), *_may_saturate(model)]
     findings = [*by_rules, *_of_parser(graph, parsed, parser, by_rules)] if parser else by_rules
     order = ("refused", "warning", "note")
     return Lint(
@@ -86,6 +92,20 @@ def _load(path: Path) -> onnx.ModelProto:
     if not model.graph.node:
         raise ModelError(f"'{path}' is not an ONNX file: it holds no graph")
     return model
+
+
+def _may_saturate(model: Path) -> Iterator[Finding]:
+    """What no runtime refuses, and x86 processors without VNNI compute wrongly."""
+    pairs = int8_pairs(read_graph(model))
+    if pairs is not None and not pairs.fit:
+        yield Finding(
+            node=pairs.weight,
+            operator="",
+            severity="warning",
+            reason=f"two of its int8 products can sum to {pairs.largest:,}, and x86 processors without VNNI add them "
+            f"in 16 bits, up to {PAIR_LIMIT:,}: ONNX Runtime gives other answers there than elsewhere",
+            advice="quantize to weights of 7 bits (reduce_range in ONNX Runtime); capsedge uses exact kernels there",
+        )
 
 
 def _of_parser(model: onnx.ModelProto, parsed: Parsed, parser: str, by_rules: Sequence[Finding]) -> list[Finding]:

@@ -8,6 +8,7 @@ from capsedge.runtime.doctor.findings import Diagnosis
 from capsedge.runtime.doctor.gpu import find_driver, find_gpu
 from capsedge.runtime.doctor.packages import OPTIONAL, find_package, version_of
 from capsedge.runtime.doctor.presence import look
+from capsedge.runtime.doctor.processor import find_processor
 from capsedge.runtime.doctor.providers import cuda_of_onnxruntime, find_onnxruntime, find_provider
 from capsedge.runtime.doctor.sensors import find_sensors
 from capsedge.runtime.machine import conditions, this_machine
@@ -24,6 +25,7 @@ def diagnose() -> Diagnosis:
     cpu, *gpus = get_args(Provider)
     findings = (
         find_onnxruntime(),
+        find_processor(machine.processor),
         find_provider(cpu, presence),
         graphics,
         find_driver(presence, machine.gpu, _wanted_cuda()),

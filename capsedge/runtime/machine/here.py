@@ -8,6 +8,7 @@ from typing import Any
 from msgspec import structs
 
 from capsedge.cores import usable_cores
+from capsedge.processor import this_processor
 from capsedge.runtime.machine import jetson, processor
 from capsedge.runtime.machine.nvml import nvml
 from capsedge.runtime.machine.record import Conditions, Gpu, Machine, Reading
@@ -21,6 +22,7 @@ def this_machine() -> Machine:
     """Describe the machine."""
     return Machine(
         cpu=processor.name(),
+        processor=this_processor(),
         cores=usable_cores(),
         system=f"{platform.system()} {platform.machine()}",
         python=platform.python_version(),

@@ -4,6 +4,8 @@ from typing import Literal
 
 import msgspec
 
+from capsedge.processor import Processor
+
 Unavailable = Literal["unavailable"]
 Reading = float | Unavailable
 """A figure that not every machine can tell: one that cannot says so, never zero."""
@@ -60,6 +62,7 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         cpu: Model of the processor, or of the board where that names it.
+        processor: Its instruction sets, and what they mean for fp32, int8 and bf16; None where they are not known.
         cores: Logical cores that this process may use, and no more than its container has time for.
         system: Operating system and architecture.
         python: Version of Python.
@@ -71,6 +74,7 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     cpu: str
+    processor: Processor | None = None
     cores: int
     system: str
     python: str

@@ -31,6 +31,8 @@ def session_options(ort: Any, settings: Settings) -> Any:
     options.intra_op_num_threads = settings.threads
     options.log_severity_level = FATAL  # what fails is raised as well, and said in one line
     options.add_session_config_entry("session.intra_op.allow_spinning", "1" if settings.spinning else "0")
+    if settings.exact_int8:
+        options.add_session_config_entry("session.x64quantprecision", "1")
     options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
     if settings.provider not in (None, "cpu") and not settings.allow_fallback:
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")

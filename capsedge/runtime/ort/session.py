@@ -53,14 +53,14 @@ class OrtSession(Session):
         ort = load_onnxruntime("gpu" if settings.provider in ("cuda", "tensorrt") else "cpu")
         start = perf_counter_ns()
         self.contract = _contract(file)
-        self.settings = _resolved(settings, self.contract)
+        self.settings = _exact_where_needed(ort, file, _resolved(settings, self.contract), self.contract)
         self._ort = open_on(ort, file, self.settings, self.contract)
         self._outputs = [output.name for output in self._ort.get_outputs()]
         self.name = title(file)
         self.file = file
         self.provider, self.fell_back = placement_of(ort, self._ort, self.settings)
         self.batch_limits = _batch_limits(self._ort)
-        self.doubts = () if self.contract else tuple(_assumed(self.name, self._ort, self.batch_limits))
+        self.doubts = tuple(self._doubts(exact_was_chosen=settings.exact_int8 is None))
         self._binding = self._bound(ort)
         self.settings = msgspec.structs.replace(self.settings, io_binding=self._binding is not None)
         self.load_ms = (perf_counter_ns() - start) / 1e6
@@ -89,6 +89,16 @@ class OrtSession(Session):
     def close(self) -> None:
         """See `Session.close`; ONNX Runtime frees the model with its last reference."""
         self._ort = self._binding = None
+
+    def _doubts(self, *, exact_was_chosen: bool) -> Iterator[str]:
+        """What was assumed of the file, or chosen for it."""
+        if self.contract is None:
+            yield from _assumed(self.name, self._ort, self.batch_limits)
+        if exact_was_chosen and self.settings.exact_int8:
+            yield (
+                f"'{self.name}': its int8 sums can saturate on processors without VNNI such as this one, so it runs "
+                "with ONNX Runtime's exact kernels, which take longer; other programs compute it wrongly here"
+            )
 
     def _bound(self, ort: Any) -> Binding | None:
         """Bind inputs and outputs as the settings say; by default off the CPU, where that is possible."""
@@ -130,6 +140,17 @@ def _resolved(settings: Settings, contract: Contract | None) -> Settings:
         return settings
     threads = threads_for(contract.flops * settings.batch, usable_cores(), spinning=settings.spinning)
     return msgspec.structs.replace(settings, threads=threads)
+
+
+def _exact_where_needed(ort: Any, file: Path, settings: Settings, contract: Contract | None) -> Settings:
+    """Choose exact int8 kernels where the file may saturate on this processor and nothing else was asked for."""
+    if settings.exact_int8 is not None or not (_on_cpu(settings) or settings.allow_fallback):
+        return settings
+    if contract is not None and contract.layers and all(layer.type != "int8" for layer in contract.layers):
+        return settings
+    from capsedge.runtime.ort.saturation import may_saturate_here  # a model in fp32 starts without it
+
+    return msgspec.structs.replace(settings, exact_int8=True) if may_saturate_here(ort, file) else settings
 
 
 def _batch_limits(opened: Any) -> tuple[int, int] | None:

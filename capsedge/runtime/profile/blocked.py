@@ -7,7 +7,7 @@ network asks for, so the true channels are taken from the file as it was written
 
 from collections.abc import Mapping
 
-from capsedge.runtime.profile.graph import Graph, Node, Tensor
+from capsedge.runtime.graph import Graph, Node, Tensor
 from capsedge.runtime.profile.stages import PRODUCTS
 
 _DOMAIN = "com.microsoft.nchwc"

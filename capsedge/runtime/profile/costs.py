@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from capsedge.runtime.profile.graph import Node, Tensor
+from capsedge.runtime.graph import Node, Tensor
 from capsedge.runtime.profile.stages import CONVERSIONS, PRODUCTS, VIEWS
 
 _NAMES = {"float": "fp32", "float16": "fp16", "bfloat16": "bf16", "double": "fp64", "int8": "int8", "uint8": "int8"}

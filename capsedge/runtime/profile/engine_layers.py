@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from capsedge.contract import Contract, Layer
-from capsedge.runtime.profile.graph import Graph, read_graph
+from capsedge.runtime.graph import Graph, read_graph
 from capsedge.runtime.profile.grouping import typical
 from capsedge.runtime.profile.layers import layers_by_node
 from capsedge.runtime.profile.report import LayerTime, Whole

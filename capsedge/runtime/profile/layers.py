@@ -6,9 +6,9 @@ from pathlib import Path
 from statistics import median
 
 from capsedge.contract import Contract, Layer
+from capsedge.runtime.graph import Graph, Node, Tensor, read_graph
 from capsedge.runtime.profile.blocked import unpadded
 from capsedge.runtime.profile.costs import Cost, cost_of
-from capsedge.runtime.profile.graph import Graph, Node, Tensor, read_graph
 from capsedge.runtime.profile.grouping import TICK_US, typical
 from capsedge.runtime.profile.ort_events import NodeTime, RunTime
 from capsedge.runtime.profile.recording import Recording

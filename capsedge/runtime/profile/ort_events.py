@@ -14,7 +14,7 @@ from sys import intern
 import msgspec
 
 from capsedge.errors import ModelError
-from capsedge.runtime.profile.graph import Tensor
+from capsedge.runtime.graph import Tensor
 
 _SUFFIX = "_kernel_time"
 

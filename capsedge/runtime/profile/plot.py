@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from capsedge.errors import WrongUse, require
 from capsedge.files import replacing
+from capsedge.runtime.bench.formats.words import hardware
 from capsedge.runtime.profile.report import LayerTime, Profile
 from capsedge.runtime.profile.roofline import Roofs
 from capsedge.runtime.profile.stages import STAGES
@@ -59,7 +60,7 @@ def save_plot(profile: Profile, file: Path) -> None:
             _draw_shares(right, profile)
         figure.suptitle(
             f"{profile.model}: {profile.whole.plain_us / 1e3:.3g} ms for a batch of {profile.batch}, "
-            f"{profile.provider.replace('ExecutionProvider', '')}, {profile.machine.cpu}",
+            f"{profile.provider.replace('ExecutionProvider', '')}\n{hardware(profile.machine)}",
             fontsize=10,
         )
         with replacing(file) as partial:

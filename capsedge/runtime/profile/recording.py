@@ -13,10 +13,10 @@ from capsedge.errors import CapsedgeError, ModelError
 from capsedge.runtime.bench import clock
 from capsedge.runtime.bench.quiet import no_garbage_collection
 from capsedge.runtime.bench.rounds import LEAD_IN_MS
+from capsedge.runtime.graph import Graph, Tensor, read_graph
 from capsedge.runtime.ort.placement import open_on, reason
 from capsedge.runtime.ort.session import OrtSession
 from capsedge.runtime.ort.wheels import load_onnxruntime
-from capsedge.runtime.profile.graph import Graph, Tensor, read_graph
 from capsedge.runtime.profile.ort_events import RunTime, read_profile
 
 WARM_UP_SECONDS = 1.0

@@ -9,7 +9,7 @@ the head is what lies between lengths and poses and the last tensor that both ar
 from collections.abc import Sequence
 from typing import Literal, get_args
 
-from capsedge.runtime.profile.graph import Graph, Node
+from capsedge.runtime.graph import Graph, Node
 
 Stage = Literal[
     "preprocess",

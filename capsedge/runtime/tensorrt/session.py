@@ -70,6 +70,11 @@ class EngineSession(Session):
             self._resources = stack.pop_all()
         self.load_ms = read_ms + (perf_counter_ns() - start) / 1e6
 
+    @property
+    def processor(self) -> None:
+        """See `Session.processor`: a GPU runs it."""
+        return
+
     def feeds(self, batch: int) -> Arrays:
         """See `Session.feeds`."""
         check_batch(self, batch)

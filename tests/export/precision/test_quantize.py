@@ -1,7 +1,7 @@
 """int8 and fp8 graphs: scales against the network's activations, codes against float64, the choice of method."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import ml_dtypes
 import numpy as np
@@ -56,15 +56,18 @@ def test_the_file_is_what_tensorrt_takes(int8: Quantized) -> None:
     assert {node.op_type for node in int8.model.graph.node}.isdisjoint({"QLinearConv", "QGemm", "QLinearMatMul"})
 
 
+@pytest.mark.parametrize(("bits", "most"), [(7, 64), (8, 127)])
 def test_weights_are_rounded_to_the_nearest_code_with_a_scale_for_each_channel(
-    int8: Quantized, graph: onnx.ModelProto
+    bits: Literal[7, 8], most: int, graph: onnx.ModelProto, images: Images
 ) -> None:
-    before, after = constants(graph), constants(int8.model)
+    made = quantized(graph, images, first_wins, METHODS[:1], weight_bits=bits)
+    before, after = constants(graph), constants(made.model)
     for name, axis in (("capsules.conv.weight", 0), ("capsules.primary.weight", 0), ("capsules.weight", 1)):
         weight = np.moveaxis(before[name].astype(np.float64), axis, 0).reshape(before[name].shape[axis], -1)
         codes = np.moveaxis(after[f"{name}_quantized"].astype(np.float64), axis, 0).reshape(weight.shape)
         scale = after[f"{name}_scale"].astype(np.float64)[:, np.newaxis]
-        np.testing.assert_allclose(scale[:, 0], np.abs(weight).max(1) / 127, rtol=1e-2)
+        np.testing.assert_allclose(scale[:, 0], np.abs(weight).max(1) / most, rtol=1e-6)
+        assert np.abs(codes).max() == most
         assert (np.abs(codes * scale - weight) <= scale * 0.51).all()
 
 
@@ -160,20 +163,23 @@ def test_too_few_training_images_are_refused() -> None:
     assert len(calibration_images(full, 100)) == 100
 
 
-def test_fp8_codes_are_the_nearest_numbers_of_e4m3_and_its_ranges_those_of_int8(
+def test_fp8_codes_are_the_nearest_numbers_of_e4m3_with_the_activations_ranges_of_int8(
     int8: Quantized, graph: onnx.ModelProto, images: Images, run: Run
 ) -> None:
     fp8 = TypedGraphs(graph, lambda: images, first_wins, METHODS[:1]).make("fp8")
     assert fp8.calibration == int8.calibration
     assert {(layer.type, layer.output) for layer in layers_of(fp8.model)} == {("fp8", "fp32")}
-    before, codes_of_int8, after = constants(graph), constants(int8.model), constants(fp8.model)
+    before, of_int8, after = constants(graph), constants(int8.model), constants(fp8.model)
+    for name in ("conv2d_1", "addmm"):
+        assert after[f"{name}_scale"] * 448 == pytest.approx(of_int8[f"{name}_scale"] * 127, rel=1e-6)
     numbers = np.arange(256, dtype=np.uint8).view(ml_dtypes.float8_e4m3fn).astype(np.float64)
     numbers = np.unique(numbers[np.isfinite(numbers)])
     assert numbers.max() == 448
     for name, axis in (("capsules.primary.weight", 0), ("capsules.weight", 1)):
         scale = after[f"{name}_scale"].astype(np.float64)
-        np.testing.assert_allclose(scale * 448, codes_of_int8[f"{name}_scale"].astype(np.float64) * 127, rtol=1e-6)
-        weight = np.moveaxis(before[name].astype(np.float64), axis, 0).reshape(len(scale), -1)[:, :50]
+        weight = np.moveaxis(before[name].astype(np.float64), axis, 0).reshape(len(scale), -1)
+        np.testing.assert_allclose(scale * 448, np.abs(weight).max(1), rtol=1e-6)
+        weight = weight[:, :50]
         codes = np.moveaxis(after[f"{name}_quantized"].astype(np.float64), axis, 0).reshape(len(scale), -1)[:, :50]
         wanted = weight / scale[:, np.newaxis]
         nearest = np.abs(wanted[..., np.newaxis] - numbers).min(-1)

@@ -15,6 +15,7 @@ from tests.export.tensorrt.conftest import Machine
 from tests.export.tensorrt.graphs import typed
 from tests.export.tensorrt.refused import REFUSED, fixed_batch, node, unknown_operator, zero_point
 from tests.runtime.conftest import good, models
+from tests.runtime.int8_models import quantized_product
 
 __all__ = ["good", "models"]
 
@@ -162,3 +163,13 @@ def test_the_command_wants_an_onnx_file(tmp_path: Path) -> None:
 
     assert done.returncode == 2
     assert "lint reads ONNX files, and was given" in done.stderr
+
+
+def test_weights_that_saturate_on_some_processors_are_named(tmp_path: Path) -> None:
+    wide = lint(saved(quantized_product(np.full((4, 4), 127, np.int8)), tmp_path))
+    (finding,) = [each for each in wide.findings if each.node == "w"]
+    assert (finding.severity, finding.source) == ("warning", "rules")
+    assert finding.reason.startswith("two of its int8 products can sum to 64,770, and x86 processors without VNNI")
+    assert "reduce_range" in finding.advice
+    narrow = lint(saved(quantized_product(np.full((4, 4), 64, np.int8)), tmp_path))
+    assert not any(each.node == "w" for each in narrow.findings)

@@ -8,7 +8,7 @@ import onnx
 import onnxruntime
 
 from capsedge.runtime.feeds import Arrays
-from capsedge.runtime.profile.graph import Graph, Tensor, read_graph
+from capsedge.runtime.graph import Graph, Tensor, read_graph
 from capsedge.runtime.profile.layers import layers_of
 from capsedge.runtime.profile.ort_events import read_profile
 from capsedge.runtime.profile.recording import Recording, _kind

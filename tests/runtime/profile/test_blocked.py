@@ -8,8 +8,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from capsedge.runtime.graph import Graph, Node, Tensor
 from capsedge.runtime.profile.blocked import unpadded
-from capsedge.runtime.profile.graph import Graph, Node, Tensor
 from tests.runtime.profile.recorded import layers_of_feeds
 
 SIDE = 12

@@ -4,8 +4,8 @@ import math
 
 import pytest
 
+from capsedge.runtime.graph import Node, Tensor
 from capsedge.runtime.profile.costs import cost_of
-from capsedge.runtime.profile.graph import Node, Tensor
 from capsedge.runtime.profile.report import LayerTime
 from tests.runtime.capsule_model import graph
 from tests.runtime.profile.recorded import layers_of_run

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from capsedge.errors import ModelError
-from capsedge.runtime.profile.graph import Tensor
+from capsedge.runtime.graph import Tensor
 from capsedge.runtime.profile.ort_events import read_profile
 from tests.runtime.capsule_model import graph
 from tests.runtime.profile.recorded import loop, profiled

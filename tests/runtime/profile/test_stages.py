@@ -8,7 +8,7 @@ from capsedge.export.layers import layers_of
 from capsedge.export.onnx import to_onnx
 from capsedge.export.precision.half import in_half
 from capsedge.export.precision.quantize import METHODS, quantized
-from capsedge.runtime.profile.graph import Graph, Node, Tensor
+from capsedge.runtime.graph import Graph, Node, Tensor
 from capsedge.runtime.profile.stages import Stage, stages_of
 from tests.export.graphs import SHAPE, graph_of_kind, random_network
 from tests.runtime.capsule_model import graph, images

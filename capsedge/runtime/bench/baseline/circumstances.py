@@ -32,7 +32,7 @@ def _circumstances(report: BenchReport) -> dict[str, str]:
 
 def settings_differences(now: Found, then: Found) -> Iterator[str]:
     """In what one case was opened otherwise, or ran elsewhere."""
-    for name in ("spinning", "graph", "io_binding", "cuda_graph", "allow_fallback"):
+    for name in ("spinning", "graph", "io_binding", "cuda_graph", "allow_fallback", "exact_int8"):
         was, is_ = (getattr(found.case.settings, name) for found in (then, now))
         if was != is_:
             yield f"{now.label}: {name} was {was}, is {is_}"

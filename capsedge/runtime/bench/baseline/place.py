@@ -9,7 +9,8 @@ def check_machine(machine: Machine, baseline: BenchReport) -> None:
     """Refuse a baseline of another machine; to be asked before ten minutes of measuring.
 
     Raises:
-        WrongUse: The processor is another one, or the GPU where the baseline has a case that ran on one.
+        WrongUse: The processor is another one or has other instruction sets, or the GPU is where the baseline has a
+            case that ran on one.
     """
     if moved := another_machine(machine, baseline):
         raise WrongUse(
@@ -23,6 +24,9 @@ def another_machine(now: Machine, baseline: BenchReport) -> str:
     then = baseline.machine
     if now.cpu != then.cpu:
         return f"the baseline was taken on the processor '{then.cpu}', this is '{now.cpu}'"
+    if now.processor and then.processor and now.processor.instruction_sets != then.processor.instruction_sets:
+        had, has = (" ".join(each.instruction_sets) or "none" for each in (then.processor, now.processor))
+        return f"the baseline was taken on '{then.cpu}' with the instruction sets {had}, this one has {has}"
     names = ["none" if machine.gpu is None else machine.gpu.name for machine in (then, now)]
     off_cpu = any(case.provider != "CPUExecutionProvider" for group in baseline.groups for case in group.cases)
     if off_cpu and names[0] != names[1]:

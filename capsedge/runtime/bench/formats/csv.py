@@ -40,6 +40,7 @@ def _of_report(report: BenchReport) -> dict[str, Any]:
         "created": report.created,
         "capsedge": report.capsedge,
         "cpu": machine.cpu,
+        "instruction_sets": None if machine.processor is None else machine.processor.instruction_sets,
         "cores": machine.cores,
         "gpu": None if gpu is None else gpu.name,
         "driver": None if gpu is None else gpu.driver,

@@ -16,8 +16,10 @@ def markdown(report: BenchReport) -> str:
         lines += [*_group(group), ""]
     if doubts := words.doubts(report):
         lines += ["> **Read with care:**", *(f"> - {escaped(doubt)}" for doubt in doubts), ""]
+    for line in words.slow_int8(report):
+        lines += [f"{escaped(line)}.", ""]
     lines += [
-        f"Machine: {escaped(words.hardware(report))}.",
+        f"Machine: {escaped(words.hardware(report.machine))}.",
         f"With {escaped(words.versions(report))}.",
         "",
         f"    {words.printable(shlex.join(report.command))}",

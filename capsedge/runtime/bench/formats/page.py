@@ -58,8 +58,9 @@ def _policy() -> str:
 
 def _body(report: BenchReport, chosen: dict[str, Look]) -> Iterator[str]:
     yield f"<header><h1>capsedge bench{_badge(any(group.quick for group in report.groups))}</h1>"
-    yield f'<p class="soft">{escape(_day(report.created))} · {escape(words.hardware(report))}</p>'
+    yield f'<p class="soft">{escape(_day(report.created))} · {escape(words.hardware(report.machine))}</p>'
     yield f"<p><code>{text(shlex.join(report.command))}</code></p></header>"
+    yield from (f'<p class="soft">{text(line)}</p>' for line in words.slow_int8(report))
     yield from _doubts(words.doubts(report))
     if has_sweep(report):
         drawn = [_figure(plot, chosen) for plot in batch_sweep(report, chosen)]

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from capsedge.processor import Processor, in_words
 from capsedge.runtime.bench.formats import words
 from capsedge.runtime.bench.formats.marks import broken, chip, text
 from capsedge.runtime.bench.formats.plots.drawing import Look
@@ -153,6 +154,7 @@ def machine_table(report: BenchReport) -> str:
     machine, gpu = report.machine, report.machine.gpu
     rows = [
         ("processor", machine.cpu),
+        *(_processor(machine.processor) if machine.processor else []),
         ("logical cores", str(machine.cores)),
         *(_gpu(gpu) if gpu else [("GPU", "none that capsedge can use")]),
         ("system", machine.system),
@@ -160,6 +162,10 @@ def machine_table(report: BenchReport) -> str:
         ("versions", words.versions(report)),
     ]
     return _words_table([(name, text(value)) for name, value in rows])
+
+
+def _processor(processor: Processor) -> list[tuple[str, str]]:
+    return [("instruction sets", " ".join(processor.instruction_sets)), ("arithmetic", in_words(processor))]
 
 
 def _gpu(gpu: Gpu) -> list[tuple[str, str]]:

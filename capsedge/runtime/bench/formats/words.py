@@ -1,8 +1,11 @@
 """How the formats for people say a figure, so that the table and the page say it alike."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
+from capsedge.runtime.bench.ratio import ratio as ratio_of
 from capsedge.runtime.bench.report import BenchReport, Case, Group, Percentile, Ratio
+from capsedge.runtime.machine import Machine
 
 
 def number(value: float) -> str:
@@ -81,11 +84,40 @@ def versions(report: BenchReport) -> str:
     return ", ".join(f"{name} {version}" for name, version in installed.items())
 
 
-def hardware(report: BenchReport) -> str:
+def hardware(machine: Machine) -> str:
     """What it ran on, in a line."""
-    machine = report.machine
-    named = [machine.cpu, f"{machine.cores} cores", *([machine.gpu.name] if machine.gpu else []), machine.system]
-    return ", ".join([*named, *([machine.board] if machine.board else [])])
+    sets = "" if machine.processor is None else f" ({' '.join(machine.processor.instruction_sets)})"
+    gpu = None if machine.gpu is None else machine.gpu.name
+    parts = (f"{machine.cpu}{sets}", f"{machine.cores} cores", gpu, machine.system, machine.board)
+    return ", ".join(filter(None, parts))
+
+
+def slow_int8(report: BenchReport) -> list[str]:
+    """A line for each int8 file that is not faster than the fp32 file of the same network beside it."""
+    return list(dict.fromkeys(line for group in report.groups for line in _slow_int8(group, report.machine)))
+
+
+def _slow_int8(group: Group, machine: Machine) -> Iterator[str]:
+    for case in group.cases:
+        beside = [each for each in group.cases if each.precision == "fp32" and _alike(each, case)]
+        if case.precision is None or not case.precision.startswith("int8") or len(beside) != 1:
+            continue
+        found = ratio_of(case.samples_ms, beside[0].samples_ms)
+        if (found.value if found.high is None else found.high) >= 1:
+            by = "" if machine.processor is None else f" ({machine.processor.int8})"
+            yield (
+                f"int8 is not faster than fp32 on this processor{by}: '{case.label}' takes {ratio(found)} times as "
+                f"long as '{beside[0].label}'"
+            )
+
+
+def _alike(one: Case, other: Case) -> bool:
+    """Whether two cases are of one network in other types: of one folder, on one provider, with the same threads."""
+    return (one.provider, one.settings.threads, one.routing) == (
+        other.provider,
+        other.settings.threads,
+        other.routing,
+    ) and Path(one.model).parent == Path(other.model).parent
 
 
 def printable(text: str) -> str:

@@ -7,6 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from capsedge.errors import WrongUse
+from capsedge.processor import arithmetic
 from capsedge.runtime.bench.baseline import Change, check_machine, compare
 from capsedge.runtime.bench.ratio import FEWEST_ROUNDS
 from capsedge.runtime.bench.report import BenchReport
@@ -182,6 +183,23 @@ def test_another_processor_is_refused_unless_allowed() -> None:
     with pytest.raises(WrongUse, match=r"on the processor 'EPYC', this is 'Cortex-A78AE': times of two machines"):
         compare(report(), then, 0.05)
     assert any("'EPYC'" in remark for remark in compare(report(), then, 0.05, other_machine=True).remarks)
+
+
+def test_a_processor_of_the_same_name_with_other_instruction_sets_is_another_one() -> None:
+    """A cloud calls several generations 'AMD EPYC'."""
+    zen_3, zen_4 = (
+        replace(MACHINE, cpu="AMD EPYC", processor=arithmetic(sets))
+        for sets in (("sse4_1", "avx2"), ("sse4_1", "avx2", "avx512f", "avx512_vnni"))
+    )
+    unknown = replace(zen_3, processor=None)
+
+    with pytest.raises(
+        WrongUse,
+        match=r"on 'AMD EPYC' with the instruction sets sse4_1 avx2, this one has sse4_1 avx2 avx512f avx512_vnni: ",
+    ):
+        compare(report(machine=zen_4), report(machine=zen_3), 0.05)
+    for then in (zen_4, unknown):  # an earlier capsedge did not write them down
+        assert compare(report(machine=zen_4), report(machine=then), 0.05).rows
 
 
 def test_another_gpu_is_refused_where_a_case_ran_on_it() -> None:

@@ -10,6 +10,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from capsedge.errors import ModelError
 from capsedge.onnx_file import fields_of, read_varint
 
@@ -18,7 +21,7 @@ _GRAPH = 7
 _NODE, _INITIALIZER, _INPUT, _OUTPUT = 1, 5, 11, 12
 _NODE_INPUT, _NODE_OUTPUT, _NODE_NAME, _OP, _ATTRIBUTE, _DOMAIN = 1, 2, 3, 4, 5, 7
 _ATTRIBUTE_NAME, _ATTRIBUTE_INTEGER = 1, 3
-_DIMS, _DATA_TYPE, _TENSOR_NAME = 1, 2, 8
+_DIMS, _DATA_TYPE, _INT32_DATA, _TENSOR_NAME, _RAW_DATA = 1, 2, 5, 8, 9
 _VALUE_NAME = 1
 
 # TensorProto.DataType, by the names that ONNX Runtime's profiler uses, with bytes for one number.
@@ -88,12 +91,14 @@ class Graph:
         weights: Its initializers.
         inputs: Names of what goes in.
         outputs: Names of what comes out.
+        encoded: Its int8 initializers as they stand in the file, for `int8_codes`.
     """
 
     nodes: tuple[Node, ...]
     weights: dict[str, Tensor]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    encoded: dict[str, bytes] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
     def maker(self) -> dict[str, int]:
@@ -108,6 +113,24 @@ class Graph:
             if known.issuperset(name for name in node.inputs if name):
                 known.update(node.outputs)
         return frozenset(known)
+
+    def int8_codes(self, name: str) -> NDArray[np.int8] | None:
+        """The numbers of an int8 initializer; None where the file does not hold all of them (external data).
+
+        Raises:
+            ModelError: They are damaged.
+        """
+        codes = b""
+        try:
+            for number, encoded, value in fields_of(memoryview(self.encoded[name])):
+                if number == _RAW_DATA:
+                    codes = bytes(value)
+                elif number == _INT32_DATA:
+                    codes += bytes(each & 0xFF for each in _numbers(encoded, value))
+        except ValueError as error:
+            raise ModelError(f"the weight '{name}' is damaged ({error}); export or copy it again") from error
+        tensor = self.weights[name]
+        return np.frombuffer(codes, np.int8).reshape(tensor.shape) if len(codes) == tensor.numbers else None
 
     def makers(self, node: Node) -> Iterator[int]:
         """Yield the indices of the nodes whose results a node takes, constants left out."""
@@ -136,6 +159,7 @@ def read_graph(path: Path) -> Graph:
 def _graph(message: memoryview) -> Graph:
     nodes: list[Node] = []
     weights: dict[str, Tensor] = {}
+    encoded: dict[str, bytes] = {}
     ends: dict[int, list[str]] = {_INPUT: [], _OUTPUT: []}
     for number, _, value in fields_of(message):
         if number == _NODE:
@@ -143,10 +167,12 @@ def _graph(message: memoryview) -> Graph:
         elif number == _INITIALIZER:
             name, tensor = _weight(value)
             weights[name] = tensor
+            if tensor.kind == "int8":
+                encoded[name] = bytes(value)
         elif number in ends:
             ends[number].extend(_text(text) for inner, _, text in fields_of(value) if inner == _VALUE_NAME)
     inputs = tuple(name for name in ends[_INPUT] if name not in weights)  # old files list their weights as inputs
-    return Graph(tuple(nodes), weights, inputs, tuple(ends[_OUTPUT]))
+    return Graph(tuple(nodes), weights, inputs, tuple(ends[_OUTPUT]), encoded)
 
 
 def _node(message: memoryview) -> Node:

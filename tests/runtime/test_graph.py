@@ -7,7 +7,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from capsedge.errors import ModelError
-from capsedge.runtime.profile.graph import Tensor, read_graph
+from capsedge.runtime.graph import Tensor, read_graph
 from tests.runtime.capsule_model import graph
 
 

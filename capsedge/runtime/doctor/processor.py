@@ -1,0 +1,31 @@
+"""What is found about the processor: its instruction sets, and whether int8 sums are exact here, proved by a run."""
+
+from capsedge.errors import CapsedgeError
+from capsedge.processor import Processor, in_words
+from capsedge.runtime.doctor.findings import Finding
+from capsedge.runtime.ort.saturation import int8_saturates
+from capsedge.runtime.ort.wheels import load_onnxruntime
+
+SUBJECT = "Processor"
+
+
+def find_processor(processor: Processor | None) -> Finding:
+    """Tell what fp32, int8 and bf16 mean on the processor, and run the largest int8 products that there are.
+
+    Args:
+        processor: `Machine.processor`.
+    """
+    sets = "instruction sets unavailable" if processor is None else " ".join(processor.instruction_sets)
+    told = sets if processor is None else f"{sets}: {in_words(processor)}"
+    try:
+        saturates = int8_saturates(load_onnxruntime())
+    except CapsedgeError:
+        return Finding(SUBJECT, "installed", told)
+    if saturates:
+        proved = (
+            "the largest int8 sums saturate (run): files of capsedge export are exact all the same, other int8 files "
+            "run with exact kernels, which take longer"
+        )
+    else:
+        proved = "the largest int8 sums are exact (run)"
+    return Finding(SUBJECT, "works", f"{told}; {proved}")

@@ -1,0 +1,53 @@
+"""Whether ONNX Runtime's int8 sums saturate on this processor, asked by running the largest that there are.
+
+Processors with VNNI, and Arm, add int8 products in 32 bits, others in pairs in 16 bits. There ONNX Runtime has exact
+kernels too, which take longer; `session.x64quantprecision` chooses them.
+"""
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from capsedge.runtime.graph import read_graph
+from capsedge.runtime.int8_pairs import int8_pairs
+from capsedge.runtime.tiny_onnx import INT32, UINT8, Value, one_node_file
+
+# Large enough for the kernels of whole blocks.
+_ROWS, _PRODUCTS, _COLUMNS = 8, 16, 16
+
+
+def may_saturate_here(ort: Any, file: Path) -> bool:
+    """Whether a file holds int8 products that this processor may compute wrongly, unless it is told to be exact.
+
+    Args:
+        ort: The module onnxruntime.
+        file: An ONNX file; it is read only where this processor saturates at all.
+    """
+    if not int8_saturates(ort):
+        return False
+    pairs = int8_pairs(read_graph(file))
+    return pairs is not None and not pairs.fit
+
+
+@cache
+def int8_saturates(ort: Any) -> bool:
+    """Whether ONNX Runtime's int8 kernels saturate on this processor: the largest products there are, added up.
+
+    Args:
+        ort: The module onnxruntime.
+    """
+    activations = np.full((_ROWS, _PRODUCTS), 255, np.uint8)
+    weights = np.full((_PRODUCTS, _COLUMNS), 127, np.int8)
+    content = one_node_file(
+        "MatMulInteger",
+        "largest",
+        ("a", "w"),
+        takes=Value("a", UINT8, activations.shape),
+        makes=Value("y", INT32, (_ROWS, _COLUMNS)),
+        weight=("w", weights),
+    )
+    session = ort.InferenceSession(content, providers=["CPUExecutionProvider"])
+    (sums,) = session.run(None, {"a": activations})
+    return bool((sums != 255 * 127 * _PRODUCTS).any())

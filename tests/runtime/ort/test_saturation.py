@@ -1,0 +1,119 @@
+"""int8 that is wrong without VNNI: what this processor does, what an emulated one does, and what is done about it."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import onnxruntime
+import pytest
+
+from capsedge import processor
+from capsedge.runtime.open import open_session
+from capsedge.runtime.ort import saturation
+from capsedge.runtime.settings import Settings
+from tests.runtime.int8_models import quantized_product, saved
+
+ROOT = Path(processor.__file__).parents[1]
+QEMU = shutil.which("qemu-x86_64-static")
+
+# What a process under an emulator tells: whether int8 saturates there, and the sums of a file in three sessions.
+SCRIPT = """
+import sys
+import msgspec, numpy as np, onnxruntime
+from capsedge.runtime.open import open_session
+from capsedge.runtime.ort.saturation import int8_saturates
+from capsedge.runtime.settings import Settings
+
+told = {"saturates": int8_saturates(onnxruntime)}
+for exact in (None, True, False):
+    with open_session(sys.argv[1], Settings(exact_int8=exact)) as session:
+        (y,) = session.run_raw({"x": np.full((8, 16), 127, np.float32)}).values()
+        told[str(exact)] = [float(y.ravel()[0]), session.settings.exact_int8, len(session.doubts)]
+sys.stdout.buffer.write(msgspec.json.encode(told))
+"""
+
+
+@pytest.fixture
+def wide(tmp_path: Path) -> Path:
+    """A product of 16 weights of 127, which only exact sums compute."""
+    return saved(quantized_product(np.full((16, 16), 127, np.int8)), tmp_path / "wide.onnx")
+
+
+@pytest.fixture
+def narrow(tmp_path: Path) -> Path:
+    """The same with weights of 64."""
+    return saved(quantized_product(np.full((16, 16), 64, np.int8)), tmp_path / "narrow.onnx")
+
+
+@pytest.fixture
+def _saturating(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A processor without VNNI, as far as the choice of kernels goes; the kernels are those of this one."""
+    monkeypatch.setattr(saturation, "int8_saturates", lambda _: True)
+
+
+def test_this_processor_saturates_where_its_instruction_sets_say_so() -> None:
+    here = processor.this_processor()
+    if here is None:
+        pytest.skip("the instruction sets of this processor are not known")
+    assert saturation.int8_saturates(onnxruntime) == here.int8_saturates
+
+
+@pytest.mark.skipif(QEMU is None, reason="qemu-x86_64-static is not installed (Debian: qemu-user-static)")
+@pytest.mark.parametrize(("emulated", "saturates"), [("Nehalem", False), ("Haswell", True)])
+def test_an_emulated_processor_saturates_and_exact_kernels_do_not(emulated: str, saturates: bool, wide: Path) -> None:
+    """127 * 127 * 16 is 258,064, which scale 2**15 rounds to 8; pairs of 255 * 127 are cut to 32,767 of 64,770."""
+    packages = os.pathsep.join([str(ROOT), *(path for path in sys.path if path.endswith("site-packages"))])
+    kernels = ["-U", "OPENBLAS_CORETYPE"]  # which would name those of the machine's own processor
+    emulator = [str(QEMU), "-cpu", emulated, *kernels, "-E", f"PYTHONPATH={packages}"]
+    command = [*emulator, os.path.realpath(sys.executable), "-c", SCRIPT, str(wide)]
+    done = subprocess.run(command, capture_output=True, check=True, timeout=120)
+    told = msgspec.json.decode(done.stdout)
+    right = round(127 * 127 * 16 / 2**15) * 2.0**15
+    assert told["saturates"] == saturates
+    assert told["None"] == [right, True if saturates else None, 1 if saturates else 0]
+    assert told["True"][0] == right
+    assert (told["False"][0] != right) == saturates
+
+
+@pytest.mark.usefixtures("_saturating")
+def test_only_a_file_that_may_saturate_is_opened_with_exact_kernels(wide: Path, narrow: Path, good: Path) -> None:
+    with open_session(wide) as session:
+        assert session.settings.exact_int8 is True
+        (*_, last) = session.doubts
+        assert last == (
+            f"'{wide}': its int8 sums can saturate on processors without VNNI such as this one, so it runs with ONNX "
+            "Runtime's exact kernels, which take longer; other programs compute it wrongly here"
+        )
+    for file in (narrow, good):
+        with open_session(file) as session:
+            assert session.settings.exact_int8 is None
+            assert not any("VNNI" in doubt for doubt in session.doubts)
+
+
+@pytest.mark.usefixtures("_saturating")
+def test_what_was_asked_for_is_done(wide: Path) -> None:
+    for asked in (True, False):
+        with open_session(wide, Settings(exact_int8=asked)) as session:
+            assert session.settings.exact_int8 is asked
+            assert not any("VNNI" in doubt for doubt in session.doubts)
+
+
+def test_a_file_in_fp32_by_its_contract_is_not_read_for_that(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> bool:
+        raise AssertionError
+
+    monkeypatch.setattr(saturation, "may_saturate_here", refused)
+    open_session(good).close()
+
+
+def test_exact_kernels_are_asked_for_in_the_options_of_the_session() -> None:
+    from capsedge.runtime.ort.options import session_options
+
+    key = "session.x64quantprecision"
+    assert session_options(onnxruntime, Settings(exact_int8=True)).get_session_config_entry(key) == "1"
+    with pytest.raises(RuntimeError, match=key):
+        session_options(onnxruntime, Settings()).get_session_config_entry(key)

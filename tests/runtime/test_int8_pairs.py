@@ -1,0 +1,169 @@
+"""The bound on pairs of int8 products, against VPMADDUBSW computed number by number, and against foreign graphs."""
+
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from capsedge.contract import PAIR_LIMIT, Int8Pairs
+from capsedge.errors import ModelError
+from capsedge.runtime.graph import read_graph
+from capsedge.runtime.int8_pairs import int8_pairs
+from tests.runtime.int8_models import INT8, UINT8, model_of, quantized_product, saved
+
+LARGEST_16_BITS, SMALLEST_16_BITS = 2**15 - 1, -(2**15)
+WORST = Int8Pairs(largest=255 * 256, weight="w")
+
+
+def pairs_of(model: onnx.ModelProto, folder: Path) -> Int8Pairs | None:
+    return int8_pairs(read_graph(saved(model, folder / "model.onnx")))
+
+
+def by_hand(codes: NDArray[np.int8]) -> int:
+    """Largest magnitude of a * v + b * w over all pairs of one output and activations of 0 or 255: [n, outputs]."""
+    largest = 0
+    for column in codes.T.astype(int).tolist():
+        for v, w in combinations(column, 2):
+            largest = max(largest, *(abs(a * v + b * w) for a in (0, 255) for b in (0, 255)))
+    return largest
+
+
+@given(codes=hnp.arrays(np.int8, st.tuples(st.integers(2, 6), st.integers(1, 4))))
+def test_the_largest_sum_is_that_of_all_pairs_tried_one_by_one(
+    codes: NDArray[np.int8], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    found = pairs_of(quantized_product(codes), tmp_path_factory.mktemp("pairs"))
+    assert found == Int8Pairs(largest=by_hand(codes), weight="w")
+
+
+@given(codes=hnp.arrays(np.int8, (8, 2), elements=st.integers(-90, 90)), order=st.permutations(range(8)))
+def test_where_the_bound_fits_no_order_of_the_weights_saturates(
+    codes: NDArray[np.int8], order: list[int], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    found = pairs_of(quantized_product(codes), tmp_path_factory.mktemp("pairs"))
+    assert found is not None
+    products = codes[order].astype(np.int64)[:, np.newaxis] * np.array([0, 255])[:, np.newaxis]
+    sums = np.stack([products[::2, a] + products[1::2, b] for a in (0, 1) for b in (0, 1)])
+    saturates = bool((sums > LARGEST_16_BITS).any() or (sums < SMALLEST_16_BITS).any())
+    assert not (found.fit and saturates)
+
+
+def test_7_bits_fit_always_and_one_code_more_does_not(tmp_path: Path) -> None:
+    most = pairs_of(quantized_product(np.full((4, 3), -64, np.int8)), tmp_path)
+    assert most == Int8Pairs(largest=32_640, weight="w")
+    assert most.fit
+    beyond = np.full((4, 3), 64, np.int8)
+    beyond[2, 1] = 65
+    found = pairs_of(quantized_product(beyond), tmp_path)
+    assert found == Int8Pairs(largest=255 * 129, weight="w")
+    assert not found.fit
+    assert PAIR_LIMIT == LARGEST_16_BITS
+
+
+def test_two_large_weights_of_different_outputs_or_signs_never_meet(tmp_path: Path) -> None:
+    codes = np.zeros((4, 2), np.int8)
+    codes[0] = 127, 0
+    codes[1] = 0, 127
+    codes[2] = -127, -1
+    assert pairs_of(quantized_product(codes), tmp_path) == Int8Pairs(largest=255 * 127, weight="w")
+
+
+@pytest.mark.parametrize(
+    ("op", "shape", "attributes"),
+    [("MatMul", (6, 2), {}), ("Gemm", (6, 2), {}), ("Gemm", (2, 6), {"transB": 1}), ("Conv", (2, 3, 1, 2), {})],
+)
+def test_outputs_are_columns_rows_or_filters_as_the_operator_has_it(
+    op: str, shape: tuple[int, ...], attributes: dict[str, int], tmp_path: Path
+) -> None:
+    """The first output has one weight of 100, the second two of 60: only a mix of both would pass the limit."""
+    outputs = np.array([[100, 0, 0, 0, 0, 0], [60, 60, 0, 0, 0, 0]], np.int8)
+    by_row = op == "Conv" or attributes
+    codes = outputs.reshape(shape) if by_row else outputs.T.copy()
+    assert pairs_of(quantized_product(codes, op=op, **attributes), tmp_path) == Int8Pairs(
+        largest=255 * 120, weight="w"
+    )
+
+
+def test_a_weight_that_is_moved_first_counts_as_one_output(tmp_path: Path) -> None:
+    codes = np.array([[100, 0], [0, 100]], np.int8)
+    assert pairs_of(quantized_product(codes), tmp_path) == Int8Pairs(largest=25_500, weight="w")
+    assert pairs_of(quantized_product(codes, moved="Transpose"), tmp_path) == Int8Pairs(largest=51_000, weight="w")
+
+
+@pytest.mark.parametrize("activations", [INT8, UINT8])
+def test_unsigned_weights_are_multiplied_exactly_everywhere(activations: int, tmp_path: Path) -> None:
+    assert pairs_of(quantized_product(np.full((4, 2), 255, np.uint8), activations=activations), tmp_path) is None
+
+
+def test_weights_that_are_only_stored_in_int8_are_multiplied_in_fp32(tmp_path: Path) -> None:
+    codes = {"w": np.full((4, 2), 127, np.int8), "one": np.array(1, np.float32), "zero": np.array(0, np.int8)}
+    node = helper.make_node
+    nodes = [node("DequantizeLinear", ["w", "one", "zero"], ["w_back"]), node("MatMul", ["x", "w_back"], ["y"])]
+    assert pairs_of(model_of(nodes, codes, ("batch", 4)), tmp_path) is None
+
+
+def test_a_product_of_two_activations_can_hold_anything(tmp_path: Path) -> None:
+    constants = {"one": np.array(1, np.float32), "zero": np.array(0, np.int8)}
+    node = helper.make_node
+    nodes = [
+        node("QuantizeLinear", ["x", "one", "zero"], ["codes"]),
+        node("DequantizeLinear", ["codes", "one", "zero"], ["back"]),
+        node("MatMul", ["back", "back"], ["y"], name="square"),
+    ]
+    assert pairs_of(model_of(nodes, constants, ("n", "n")), tmp_path) == Int8Pairs(largest=65_280, weight="square")
+
+
+@pytest.mark.parametrize("op", ["MatMulInteger", "ConvInteger"])
+def test_integer_operators_are_looked_at_as_well(op: str, tmp_path: Path) -> None:
+    shape = (4, 2) if op == "MatMulInteger" else (2, 4, 1, 1)
+    nodes = [helper.make_node(op, ["x", "w"], ["y"])]
+    shape_of_x = ("batch", 4) if op == "MatMulInteger" else ("batch", 4, 3, 3)
+    model = model_of(nodes, {"w": np.full(shape, 70, np.int8)}, shape_of_x, (UINT8, TensorProto.INT32))
+    assert pairs_of(model, tmp_path) == Int8Pairs(largest=255 * 140, weight="w")
+
+
+def test_the_layer_with_the_largest_sum_is_named(tmp_path: Path) -> None:
+    codes = {name: np.full((4, 2), code, np.int8) for name, code in (("v", 10), ("w", -90), ("u", 30))}
+    node = helper.make_node
+    nodes = [node("MatMulInteger", ["x", name], [f"by_{name}"]) for name in codes]
+    nodes += [node("Sum", ["v_f", "w_f", "u_f"], ["y"])]
+    nodes[3:3] = [node("Cast", [f"by_{name}"], [f"{name}_f"], to=TensorProto.FLOAT) for name in codes]
+    model = model_of(nodes, codes, ("batch", 4), (UINT8, TensorProto.FLOAT))
+    assert pairs_of(model, tmp_path) == Int8Pairs(largest=255 * 180, weight="w")
+
+
+def test_weights_outside_of_the_file_count_as_8_bits(tmp_path: Path) -> None:
+    model = quantized_product(np.full((40, 40), 3, np.int8))
+    onnx.save(model, tmp_path / "model.onnx", save_as_external_data=True, location="data", size_threshold=0)
+    assert int8_pairs(read_graph(tmp_path / "model.onnx")) == WORST
+
+
+def test_codes_in_a_field_of_integers_are_read_as_well(tmp_path: Path) -> None:
+    codes = np.array([[-128, 5], [7, -1], [64, 64]], np.int8)
+    model = quantized_product(codes)
+    weight = next(each for each in model.graph.initializer if each.name == "w")
+    weight.CopyFrom(helper.make_tensor("w", TensorProto.INT8, codes.shape, codes.ravel().tolist()))
+    assert not weight.raw_data
+    assert numpy_helper.to_array(weight).tolist() == codes.tolist()
+    assert pairs_of(model, tmp_path) == Int8Pairs(largest=by_hand(codes), weight="w")
+
+
+def test_a_damaged_weight_is_told_in_one_line(tmp_path: Path) -> None:
+    graph = read_graph(saved(quantized_product(np.full((4, 2), 3, np.int8)), tmp_path / "model.onnx"))
+    graph.encoded["w"] = graph.encoded["w"][:-3]
+    with pytest.raises(ModelError, match=r"the weight 'w' is damaged \(it ends 3 bytes too early\); export or copy"):
+        int8_pairs(graph)
+
+
+@pytest.mark.parametrize("shape", [(1, 3), (0, 3), (3, 0)])
+def test_a_single_weight_and_none_at_all_have_no_pair_to_fail(shape: tuple[int, int], tmp_path: Path) -> None:
+    found: Any = pairs_of(quantized_product(np.full(shape, -128, np.int8)), tmp_path)
+    assert found.largest == (255 * 128 if shape == (1, 3) else 0)
