@@ -199,6 +199,7 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
         classes: Class names in the order of the outputs.
         labels: Classes that are present in each image: so many of the longest capsules are the answer.
         input: What the model takes.
+        batch: Images that each run must have; None where any number runs. An engine's manifest has its own limits.
         fit: How other images become that.
         recipe: Name of the recipe that trained it.
         routing: Routing kind it was trained with.
@@ -223,6 +224,7 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
     classes: tuple[str, ...]
     labels: Annotated[int, msgspec.Meta(ge=1)] = 1
     input: Input
+    batch: int | None = None
     fit: Fit
     recipe: str
     routing: str

@@ -91,11 +91,12 @@ def its_use(contract: Contract) -> Iterator[Row]:
     """What the model takes and gives."""
     given = contract.input
     colours = "RGB" if given.channels == 3 else "grey"
-    yield Row("input", f"{given.name}, uint8 [batch, {_listed(given.shape)}], {colours} of 0 to 255")
+    batch = contract.batch or "batch"
+    yield Row("input", f"{given.name}, uint8 [{batch}, {_listed(given.shape)}], {colours} of 0 to 255")
     yield Row("other images", f"are {_FRAMES[contract.fit.frame].format(contract.fit.resize)}")
     for name in contract.outputs:
         meaning = _MEANINGS.get(name, "unknown to this capsedge")
-        yield Row("output", f"{name}, float32 [batch, {_listed(_axes(contract, name))}]: {meaning}")
+        yield Row("output", f"{name}, float32 [{batch}, {_listed(_axes(contract, name))}]: {meaning}")
     yield Row(f"{len(contract.classes)} classes", ", ".join(contract.classes))
     several = f"the classes of the {contract.labels} longest capsules"
     yield Row("answer", "the class of the longest capsule" if contract.labels == 1 else several)

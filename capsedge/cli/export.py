@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from capsedge.export.tensorrt.options import Package
 
 QUANTIZED = ("int8", "int8+fp16", "fp8")
+LARGEST_BATCH = 65_536
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -27,6 +28,8 @@ capsedge export --precision int8 --max-error-increase 0.3
 capsedge export --precision fp16 --trt --trt-target sm75,sm86 --trt-batch 1,8,64
 
 capsedge export --precision int8 --triton repository/
+
+capsedge export --precision fp32,int8 --static-batch 1
 """
 
 
@@ -47,6 +50,15 @@ def export(
     with_decoder: Annotated[
         bool, typer.Option("--with-decoder", help="Give the reconstruction of the longest capsule as an output too.")
     ] = False,
+    static_batch: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=LARGEST_BATCH,
+            metavar="N",
+            help="Write a file with a fixed batch of N beside each: NPU and CoreML providers refuse free axes.",
+        ),
+    ] = None,
     calibration_images: Annotated[
         int | None,
         typer.Option(
@@ -149,8 +161,11 @@ def export(
     done: list[dict[str, Any]] = []
     failed: list[CapsedgeError] = []
     for one in precisions:
+        place = _output(output, one, precisions)
         try:
-            done.append(_export(road, one, _output(output, one, precisions), options, triton))
+            done.append(_export(road, one, place, options, triton))
+            if static_batch is not None:
+                done.append(_export_fixed(road, one, _fixed(place, static_batch), static_batch))
         except CapsedgeError as error:  # the others may do
             failed.append(error)
     if len(done) > 1:
@@ -192,6 +207,18 @@ def _export(
         "engine": manifest,
         "triton": None if served is None else str(served),
     }
+
+
+def _export_fixed(
+    road: "RunExport", precision: "Precision", output: Path | None, static_batch: int
+) -> dict[str, Any]:
+    """The file with a fixed batch; engines and repositories take the one with a free batch."""
+    from capsedge.cli import exported
+
+    with exported.working() as road.tell:
+        made = road.export(precision, output, static_batch=static_batch)
+    exported.show_file(made)
+    return {"model": str(made.path), "contract": made.contract, "engine": None, "triton": None}
 
 
 def _source(made: "Exported", engine: Path | None, manifest: "EngineManifest | None") -> Path | None:
@@ -241,6 +268,11 @@ def _output(output: Path | None, precision: "Precision", precisions: "tuple[Prec
     if output is None or len(precisions) == 1 or precision == "fp32":
         return output
     return output.with_name(f"{output.stem}.{precision}.onnx")
+
+
+def _fixed(output: Path | None, static_batch: int) -> Path | None:
+    """Where the file with a fixed batch goes, beside the other one where that has a name of its own."""
+    return None if output is None else output.with_name(f"{output.stem}.batch{static_batch}.onnx")
 
 
 def _batch(text: str) -> tuple[int, int, int]:

@@ -82,7 +82,7 @@ def show_table(contracts: Sequence[Contract], files: Sequence[str]) -> None:
             score.error for score in contract.scores if (score.stage, score.split) == (contract.precision, "test")
         )
         table.add_row(
-            contract.precision,
+            contract.precision if contract.batch is None else f"{contract.precision}, batch {contract.batch}",
             f"{Path(file).stat().st_size / 1e6:.2f}",
             f"{100 * (verdict.error or 0):.2f}",
             _points(verdict.error_change),

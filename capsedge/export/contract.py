@@ -60,6 +60,7 @@ def build_contract(run: Run, graph: Path, network: CapsNet, pool: Pool, *, calib
         classes=record.classes,
         labels=pool.split.labels_per_image,
         input=Input(height=height, width=width, channels=3 if channels == 3 else 1),
+        batch=model.graph.input[0].type.tensor_type.shape.dim[0].dim_value or None,
         fit=record.fit,
         recipe=recipe.name,
         routing=recipe.routing.kind,

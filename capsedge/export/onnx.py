@@ -9,12 +9,14 @@ from pathlib import Path
 import onnx
 import torch
 from google.protobuf.message import DecodeError
+from onnxruntime.tools.onnx_model_utils import make_dim_param_fixed
 
 from capsedge.contract import Contract, sealed
 from capsedge.errors import ModelError
 from capsedge.export.collapse import Deployable
 from capsedge.files import replacing
 
+BATCH_AXIS = "batch"
 OPSET = 20  # 17 to 24 build in TensorRT; 19 and later know fp16 scales, for quantized graphs
 
 
@@ -35,7 +37,7 @@ def to_onnx(module: Deployable, shape: tuple[int, int, int]) -> onnx.ModelProto:
             input_names=["image"],
             output_names=[*module.outputs],
             dynamo=True,
-            dynamic_shapes=({0: "batch"},),
+            dynamic_shapes=({0: BATCH_AXIS},),
             opset_version=OPSET,
             verbose=False,
         )
@@ -44,6 +46,22 @@ def to_onnx(module: Deployable, shape: tuple[int, int, int]) -> onnx.ModelProto:
     _forget_this_machine(model)
     onnx.checker.check_model(model, full_check=True)
     return model
+
+
+def with_batch(model: onnx.ModelProto, batch: int) -> onnx.ModelProto:
+    """The same graph with a fixed batch, and every shape in it known: NPU and CoreML providers refuse free axes.
+
+    Args:
+        model: A graph of `to_onnx`, in any precision.
+        batch: Images in each run.
+    """
+    fixed = onnx.ModelProto()
+    fixed.CopyFrom(model)
+    del fixed.graph.value_info[:]
+    make_dim_param_fixed(fixed.graph, BATCH_AXIS, batch)
+    result = onnx.shape_inference.infer_shapes(fixed, strict_mode=True, data_prop=True)
+    onnx.checker.check_model(result, full_check=True)
+    return result
 
 
 def load_graph(path: Path) -> onnx.ModelProto:

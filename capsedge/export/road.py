@@ -17,7 +17,7 @@ from capsedge.errors import GateRejected, ModelError, WrongUse
 from capsedge.export.collapse import deployable
 from capsedge.export.contract import Pool, build_contract, golden_pool, golden_with
 from capsedge.export.gate import Answers, Rejection, answers_of, explained, reference, tolerance_of
-from capsedge.export.onnx import load_graph, save_with_contract, to_onnx
+from capsedge.export.onnx import load_graph, save_with_contract, to_onnx, with_batch
 from capsedge.export.precision import CALIBRATION_IMAGES, METHODS, TypedGraphs, calibration_images
 from capsedge.export.trial import lengths_of_all, tried
 from capsedge.files import write_atomically
@@ -71,12 +71,15 @@ class RunExport:
         self.tell = tell
         self.network, self.dataset = run.load_best(), run.load_dataset()
 
-    def export(self, precision: Precision = "fp32", output: Path | None = None) -> Exported:
+    def export(
+        self, precision: Precision = "fp32", output: Path | None = None, *, static_batch: int | None = None
+    ) -> Exported:
         """Write the network's file of a precision, and gate it.
 
         Args:
             precision: The types that the file computes in.
             output: Where the file goes; None for its name in the run's folder (`file_name`).
+            static_batch: Images in each run, where the file's axes shall be fixed; None for a free batch.
 
         Raises:
             GateRejected: The file does not compute what the network computes. It is kept as `<output>.rejected`, with
@@ -84,14 +87,15 @@ class RunExport:
             ModelError: A weight cannot be held in the precision.
             WrongUse: There are too few images to calibrate on.
         """
-        output = output or self.run.path / file_name(precision)
+        output = output or self.run.path / file_name(precision, static_batch)
         typed = self._graphs.make(precision)
+        model = typed.model if static_batch is None else with_batch(typed.model, static_batch)
         # The gate runs what lies on this very disk; two exports of one run shall not meet there.
         candidate = output.with_name(f".candidate-{os.getpid()}-{output.name}")
         try:
-            write_atomically(candidate, typed.model.SerializeToString(deterministic=True))
+            write_atomically(candidate, model.SerializeToString(deterministic=True))
             contract = build_contract(self.run, candidate, self.network, self._pool, calibration=typed.calibration)
-            save_with_contract(typed.model, contract, candidate)
+            save_with_contract(model, contract, candidate)
             return Exported(output, self._gate(candidate, output, contract))
         finally:
             candidate.unlink(missing_ok=True)
@@ -213,9 +217,10 @@ def gate_model(model: Path, run: Run, *, max_error_increase: float | None = None
     return RunExport(run, decoder=decoder, max_error_increase=max_error_increase).gate(model)
 
 
-def file_name(precision: Precision) -> str:
-    """The name of a run's file of a precision."""
-    return "model.onnx" if precision == "fp32" else f"model.{precision}.onnx"
+def file_name(precision: Precision, static_batch: int | None = None) -> str:
+    """The name of a run's file of a precision, with a free batch or a fixed one: `model.batch1.int8.onnx`."""
+    batch = "" if static_batch is None else f".batch{static_batch}"
+    return f"model{batch}.onnx" if precision == "fp32" else f"model{batch}.{precision}.onnx"
 
 
 def _golden(contract: Contract, lengths: NDArray[np.float32]) -> Golden:

@@ -17,6 +17,7 @@ from capsedge.export.onnx import load_graph, save_with_contract
 from capsedge.export.precision import emulated, emulated_types
 from capsedge.golden import unpack_images
 from capsedge.onnx_file import read_onnx_file
+from capsedge.runtime.batches import run_batches
 from capsedge.runtime.open import open_session
 from capsedge.runtime.session import Session
 from capsedge.scoring import wrong_answers
@@ -67,7 +68,7 @@ def tried(file: Path, expected: Reference, tolerance: Tolerance, test: Split) ->
 
 
 def lengths_of_all(session: Session, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Capsule lengths of images, [images, classes], from any file that has such an output; no contract is needed."""
+    """Capsule lengths of images, [images, classes], from any file with a free batch that has such an output."""
     name = next(iter(session.feeds(1)))
     batches = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
     return np.concatenate([session.run_raw({name: batch})["lengths"] for batch in batches])
@@ -79,9 +80,9 @@ def _run(file: Path, expected: Reference, tolerance: Tolerance, test: Split, *, 
             judgement = judge(session, expected, tolerance, emulated=emulated)
             if judgement.verdict.status == "rejected":
                 return Trial(judgement)
-            wrong = wrong_answers(lengths_of_all(session, test.images), test.labels)
+            wrong = wrong_answers(run_batches(session, test.images, BATCH).lengths, test.labels)
             golden = unpack_images(expected.contract.golden, expected.contract.input.shape)
-            golden_lengths = lengths_of_all(session, golden)
+            golden_lengths = run_batches(session, golden, BATCH).lengths
     except ModelError as error:  # it does not run, or gives outputs of another shape
         return Trial(failed(str(error).replace(str(file), file.name), expected.validation.images))
     return Trial(judgement, float(wrong.mean()), golden_lengths)
