@@ -23,12 +23,14 @@ def main() -> None:
     """Parse, measure, print a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--batch", type=int, default=128)
-    parser.add_argument("--precision", choices=("fp32", "bf16"), default="bf16")
+    parser.add_argument("--precision", choices=("auto", "fp32", "bf16"), default="auto")
     parser.add_argument("--rounds", type=int, default=15)
     options = parser.parse_args()
 
-    seconds = measure({name: trainer(name, options) for name in CHANGES}, rounds=options.rounds, warm_up=3)
-    print(f"L2, Table I with decoder, batch {options.batch}, {options.precision}, {options.rounds} rounds\n")
+    trainers = {name: trainer(name, options) for name in CHANGES}
+    seconds = measure(trainers, rounds=options.rounds, warm_up=3)
+    precision = trainers[BASE].precision.precision
+    print(f"L2, Table I with decoder, batch {options.batch}, {precision}, {options.rounds} rounds\n")
     print("| change | median ms | times as it is (quartiles) |\n|---|---|---|")
     for name in CHANGES:
         ratio = ratios(seconds, name, BASE)

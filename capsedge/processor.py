@@ -5,6 +5,7 @@ own processor under an emulator too (QEMU, Rosetta), so it comes last.
 """
 
 import sys
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -139,6 +140,7 @@ def _of_x86() -> tuple[str, ...]:
     import ctypes
     import mmap
 
+    assert sys.platform != "win32"  # whose calling convention and memory are others
     with mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC) as memory:
         memory.write(_CPUID + _XGETBV)
         start = ctypes.c_char.from_buffer(memory)
@@ -155,13 +157,24 @@ def _asked(address: int) -> tuple[str, ...]:
     cpuid = ctypes.CFUNCTYPE(None, ctypes.c_uint32, ctypes.c_uint32, ctypes.c_void_p)(address)
     xgetbv = ctypes.CFUNCTYPE(ctypes.c_uint64)(address + len(_CPUID))
 
-    def told(leaf: int, subleaf: int, register: int) -> int:
+    def told(leaf: int, subleaf: int) -> tuple[int, ...]:
         cpuid(leaf, subleaf, registers)
-        return registers[register]
+        return tuple(registers)
+
+    return told_by_cpuid(told, xgetbv)
+
+
+def told_by_cpuid(cpuid: Callable[[int, int], tuple[int, ...]], xgetbv: Callable[[], int]) -> tuple[str, ...]:
+    """The instruction sets of an x86 processor that the operating system lets programs use.
+
+    Args:
+        cpuid: From leaf and subleaf to the registers EAX, EBX, ECX and EDX.
+        xgetbv: The register XCR0: which state the operating system keeps for each program.
+    """
 
     def has(leaf: int, subleaf: int, register: int, bit: int) -> bool:
-        known = leaf <= told(0, 0, 0) and (subleaf == 0 or subleaf <= told(leaf, 0, 0))
-        return known and bool(told(leaf, subleaf, register) >> bit & 1)
+        known = leaf <= cpuid(0, 0)[0] and (subleaf == 0 or subleaf <= cpuid(leaf, 0)[0])
+        return known and bool(cpuid(leaf, subleaf)[register] >> bit & 1)
 
     kept = xgetbv() if has(*_OSXSAVE) else 0
     return tuple(name for name in X86 if has(*_X86_BITS[name]) and kept & _state(name) == _state(name))

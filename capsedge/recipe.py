@@ -28,6 +28,7 @@ NotNegative = Annotated[float, Meta(ge=0, le=3e38)]
 Seed = Annotated[int, Meta(ge=0, le=2**32 - 1)]  # what torch, numpy and Python's random all take
 
 RoutingKind = Literal["l2", "l1", "frozen", "backprop", "dynamic", "kl", "em"]
+TrainingPrecision = Literal["auto", "fp32", "bf16"]
 
 
 class NetworkRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -154,7 +155,8 @@ class TrainRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         schedule: `step` multiplies the rate by `decay` every `decay_steps` steps; `cosine` falls to `floor` over
             the whole training; `constant` does nothing.
         floor: Smallest rate.
-        precision: `bf16` runs the convolutions in bfloat16 by autocast; routing and loss stay in fp32.
+        precision: `bf16` runs the convolutions in bfloat16 by autocast; routing and loss stay in fp32. `auto` is bf16
+            where the device has the units for it, else fp32; the recipe in a run's folder says which it became.
         seed: Seed of weights, order and augmentation.
         reconstruction: Weight of the squared reconstruction error, summed over an image's pixels.
     """
@@ -167,7 +169,7 @@ class TrainRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     decay: Annotated[float, Meta(gt=0, le=1)] = 0.96
     decay_steps: Count = 1000
     floor: NotNegative = 1e-6
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: TrainingPrecision = "auto"
     seed: Seed = 0
     reconstruction: NotNegative = 0.0005
 

@@ -192,7 +192,7 @@ def test_set_takes_lists() -> None:
         ("routing.kind=l3", "Invalid enum value 'l3' - at `$.routing.kind`; there are: l2, l1, frozen, b"),
         ("routing.proximal=true", "proximal is a step of routing.kind l1, and the kind is l2 - at `$.routing`"),
         ("data.overlap=65", "at `$.data.overlap`"),
-        ("train.precision=fp16", "there are: fp32, bf16"),
+        ("train.precision=fp16", "there are: auto, fp32, bf16"),
         ("network.decoder=[512, 0]", "at `$.network.decoder[1]`"),
         ("network.decoder=512", "at `$.network.decoder`"),
         ("name.first=x", "'name' is a single value, not a section"),

@@ -25,7 +25,7 @@ capsedge reproduce fig1 shoe.png --model runs/my-run
 
 capsedge reproduce fig3 --width small --epochs 2
 
-capsedge reproduce fig4 --set train.precision=bf16 --rounds 40
+capsedge reproduce fig4 --set train.precision=fp32 --rounds 40
 """
 
 
@@ -142,6 +142,7 @@ def reproduce(
     require("torch", extra="paper")
     if what is not What.TABLE2:
         require("matplotlib", extra="paper")  # now, and not after hours of training
+    from capsedge.cli.precision import telling
     from capsedge.reproduce import Settings
 
     settings = Settings(
@@ -154,6 +155,7 @@ def reproduce(
         device=device or "auto",
         download=download,
         watch=_watching(silent=as_json),
+        told=telling(silent=as_json),
     )
     try:
         if what is What.TABLE2:

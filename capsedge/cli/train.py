@@ -23,7 +23,7 @@ EXAMPLES = """
 
 capsedge train
 
-capsedge train fashion-mnist-l1 --set train.epochs=5 --set train.precision=bf16
+capsedge train fashion-mnist-l1 --set train.epochs=5 --set train.precision=fp32
 
 capsedge train --data my-photos/ --set data.size=32
 
@@ -86,7 +86,7 @@ def train(
         trainer = _fresh(chosen, run, device, devices, download=download)
     record = _train(trainer, silent=as_json)
     if as_json and trainer.fabric.is_global_zero:
-        print_json({"run": str(trainer.run.path), **_plain(record)})
+        print_json({"run": str(trainer.run.path), "precision": trainer.precision.precision, **_plain(record)})
     for score in record.scores:
         say(f"{score.split} error: {_with_error(score.error, score.images)} on {score.images:,} images")
     say(f"best epoch {record.best_epoch} of {trainer.recipe.train.epochs}; the run is in {trainer.run.path}")
@@ -95,6 +95,7 @@ def train(
 
 def _fresh(recipe: "Recipe", folder: Path | None, device: str, devices: int | None, *, download: bool) -> "Trainer":
     from capsedge.cli.console import say
+    from capsedge.cli.precision import in_words, note_cost
     from capsedge.data.known import SUBSET
     from capsedge.errors import require
 
@@ -109,7 +110,7 @@ def _fresh(recipe: "Recipe", folder: Path | None, device: str, devices: int | No
     taken = folder is not None and folder.exists() and not (folder.is_dir() and not any(folder.iterdir()))
     if taken and _is_first():
         raise WrongUse(f"--run '{folder}' is not an empty folder: give a new one, or --resume to go on in it")
-    fabric = _launched(device, recipe.train.precision, devices)
+    fabric = _launched(device, devices)
     with _claimed(recipe.name, folder, fabric) as run:
         trainer = Trainer(recipe, dataset, run, fabric=fabric)
         trainer.start()
@@ -120,12 +121,14 @@ def _fresh(recipe: "Recipe", folder: Path | None, device: str, devices: int | No
     say(f"data:   {dataset.description}, from {dataset.location}")
     if dataset.source != recipe.data.source and dataset.source == SUBSET:
         say(f"        the full {recipe.data.source} is not on this machine; --download fetches it")
-    say(f"run:    {run.path} on {_devices(fabric)}, {recipe.train.precision}")
+    say(f"run:    {run.path} on {_devices(fabric)}, {in_words(trainer.precision)}")
+    note_cost(trainer)
     return trainer
 
 
 def _resumed(folder: Path | None, device: str, devices: int | None) -> "Trainer":
     from capsedge.cli.console import say
+    from capsedge.cli.precision import GOES_ON, in_words, note_cost
     from capsedge.errors import require
 
     require("torch", extra="train")
@@ -136,9 +139,11 @@ def _resumed(folder: Path | None, device: str, devices: int | None) -> "Trainer"
     if record.status == "finished":
         raise WrongUse(f"run '{run.path}' is finished: export it, or start a new one")
     dataset = run.load_dataset()
-    trainer = Trainer(recipe, dataset, run, fabric=_launched(device, recipe.train.precision, devices))
+    trainer = Trainer(recipe, dataset, run, fabric=_launched(device, devices))
     trainer.resume()
-    say(f"resumes {run.path} ({recipe.name}) at epoch {trainer.position.epoch + 1}, step {trainer.position.step}")
+    epoch, step = trainer.position.epoch + 1, trainer.position.step
+    say(f"resumes {run.path} ({recipe.name}) at epoch {epoch}, step {step}, in {in_words(trainer.precision)}")
+    note_cost(trainer, GOES_ON)
     return trainer
 
 
@@ -147,12 +152,12 @@ def _is_first() -> bool:
     return os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0"
 
 
-def _launched(device: str, precision: str, devices: int | None) -> "Fabric":
+def _launched(device: str, devices: int | None) -> "Fabric":
     """Start the devices; all but the first keep silent from here on."""
     from capsedge.cli import console
     from capsedge.training import launch
 
-    fabric = launch(device, precision=precision, devices=devices)
+    fabric = launch(device, devices=devices)
     console.keep_silent(not fabric.is_global_zero)
     return fabric
 

@@ -46,7 +46,7 @@ class Fig4(msgspec.Struct, frozen=True, kw_only=True, tag="fig4", tag_field="kin
         width: Of all networks.
         changes: Values of the recipes that were changed (`--set`).
         decoder: Whether the networks have a reconstruction network.
-        precision: Of the convolutions.
+        precision: Of the convolutions: fp32 or bf16.
         batch_size: Images in a step.
         rounds: Steps of each kind that were timed.
         device: Where torch trained.
@@ -104,6 +104,7 @@ def fig4(
     trainers: dict[str, Trainer] = {
         kind: Trainer(recipe, dataset, nowhere, device=settings.device) for kind, recipe in recipes.items()
     }
+    settings.told(trainers[chosen[0]])
     seconds = measure(trainers, rounds=rounds, progress=lambda share: progress(0.5 + share / 2))
     first = recipes[chosen[0]]
     return Fig4(
@@ -111,7 +112,7 @@ def fig4(
         width=settings.width,
         changes=settings.overrides,
         decoder=bool(first.network.decoder),
-        precision=first.train.precision,
+        precision=trainers[chosen[0]].precision.precision,
         batch_size=first.train.batch_size,
         rounds=rounds,
         device=_device(trainers[chosen[0]].fabric.device),

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from msgspec import structs
+
 from capsedge.data import Dataset, download
 from capsedge.data.known import KNOWN, SUBSET
 from capsedge.errors import DataError, WrongUse
@@ -19,6 +21,7 @@ from capsedge.training.run import RUNS, dataset_of
 VALIDATIONS = "train.validations=4"
 
 Watch = Callable[[str], AbstractContextManager[Observer]]
+Told = Callable[[Trainer], None]
 
 
 class _Blind:
@@ -38,6 +41,10 @@ def unwatched(_: str) -> Iterator[Observer]:
     yield _Blind()
 
 
+def untold(_: Trainer) -> None:
+    """Say nothing of a training."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """What all trainings of one command have in common.
@@ -52,6 +59,7 @@ class Settings:
         device: `auto`, `cpu` or `cuda`.
         download: Fetch known data sets that are not here.
         watch: Called with a training's name; gives who is told of its course.
+        told: Called with each training before its first step.
 
     Raises:
         WrongUse: A seed is named twice, or none.
@@ -66,6 +74,7 @@ class Settings:
     device: str = "auto"
     download: bool = False
     watch: Watch = unwatched
+    told: Told = untold
 
     def __post_init__(self) -> None:
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
@@ -134,7 +143,15 @@ def full_set_missing(data: PaperSet) -> DataError:
     )
 
 
-def trained(recipe: Recipe, folder: Path, dataset: Dataset, observer: Observer, device: str = "auto") -> Run:
+def trained(
+    recipe: Recipe,
+    folder: Path,
+    dataset: Dataset,
+    observer: Observer,
+    device: str = "auto",
+    *,
+    told: Told = untold,
+) -> Run:
     """A finished run: found, taken up where it was stopped, or trained from its start.
 
     Args:
@@ -143,6 +160,7 @@ def trained(recipe: Recipe, folder: Path, dataset: Dataset, observer: Observer, 
         dataset: What to train on.
         observer: Told of the training's course.
         device: `auto`, `cpu` or `cuda`.
+        told: Called with the training before its first step.
 
     Raises:
         WrongUse: The folder holds a run of another recipe or of other images, or is no run's.
@@ -151,11 +169,13 @@ def trained(recipe: Recipe, folder: Path, dataset: Dataset, observer: Observer, 
     run = Run(folder)
     if finished(recipe, run, dataset):
         return run
-    trainer = Trainer(recipe, dataset, run, device=device)
-    if (folder / "run.json").exists():
+    begun = (folder / "run.json").exists()
+    trainer = Trainer(run.read_recipe() if begun else recipe, dataset, run, device=device)
+    if begun:
         trainer.resume()
     else:
         trainer.start()
+    told(trainer)
     trainer.train(observer)
     return run
 
@@ -170,6 +190,8 @@ def finished(recipe: Recipe, run: Run, dataset: Dataset) -> bool:
         _check_free(run.path)
         return False
     found, record = run.read_recipe(), run.read_record()
+    if recipe.train.precision == "auto":  # which is whatever it became where the run began
+        recipe = structs.replace(recipe, train=structs.replace(recipe.train, precision=found.train.precision))
     if found != recipe:
         raise WrongUse(
             f"run '{run.path}' was made by another recipe ({_changes(found, recipe)}): "
@@ -199,7 +221,7 @@ def train_all(
             yield recipe, Run(folder)
             continue
         with settings.watch(f"{folder} ({number} of {len(recipes)})") as observer:
-            run = trained(recipe, folder, dataset, observer, settings.device)
+            run = trained(recipe, folder, dataset, observer, settings.device, told=settings.told)
         yield recipe, run
 
 

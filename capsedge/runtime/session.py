@@ -80,7 +80,7 @@ class Session(Protocol):
 
     @property
     def processor(self) -> Processor | None:
-        """The processor that runs it; None where its instruction sets are not known, or a GPU runs an engine."""
+        """The processor that runs it; None where its instruction sets are not known, or a GPU runs it."""
         return this_processor()
 
     @abstractmethod

@@ -4,23 +4,25 @@ import atexit
 import logging
 import os
 import warnings
+from typing import Literal
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.precision import MixedPrecision
+from lightning_fabric.plugins.precision import Precision as FullPrecision
 from lightning_fabric.strategies.ddp import DDPStrategy
 
 from capsedge.errors import ProviderError, WrongUse
 
 
-def launch(device: str = "auto", *, precision: str = "fp32", devices: int | None = None) -> Fabric:
+def launch(device: str = "auto", *, devices: int | None = None) -> Fabric:
     """Start the processes of a training, one a device, and give each its Fabric.
 
     With one device that is this process. With more, this process becomes rank 0 and starts the others, which run the
-    same command; under `torchrun` all of them run already.
+    same command; under `torchrun` all of them run already. The Fabric computes in fp32 until `compute_in` is called.
 
     Args:
         device: `auto`, `cpu` or `cuda`.
-        precision: `fp32`, or `bf16` for autocast.
         devices: Processes on this machine; None for what torchrun says, else 1.
 
     Raises:
@@ -47,12 +49,20 @@ def launch(device: str = "auto", *, precision: str = "fp32", devices: int | None
         num_nodes=nodes,
         # b is a buffer that every rank moves by the same reduced gradient: nothing to broadcast.
         strategy=DDPStrategy(broadcast_buffers=False) if here * nodes > 1 else "auto",
-        precision="bf16-mixed" if precision == "bf16" else "32-true",
     )
     fabric.launch()
     if fabric.world_size > 1:
         atexit.register(_leave)
     return fabric
+
+
+def compute_in(fabric: Fabric, precision: Literal["fp32", "bf16"]) -> None:
+    """Let the modules of a Fabric compute in a precision: bf16 by autocast.
+
+    It is no argument of `launch`, since all processes must have one precision, and they can agree only once they run.
+    """
+    bf16 = MixedPrecision("bf16-mixed", fabric.device.type)
+    fabric.strategy.precision = bf16 if precision == "bf16" else FullPrecision()
 
 
 def _leave() -> None:

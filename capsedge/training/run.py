@@ -1,10 +1,13 @@
 """A run: the folder that one training fills and every later step reads.
 
-recipe.toml         what was asked for
+recipe.toml         what was trained: what was asked for, with the precision that `auto` became
 run.json            what it was trained on, how it stands, its scores
 metrics.jsonl       loss, error and coefficients over time
 last.safetensors    everything that `--resume` needs
 best.safetensors    the network at its lowest validation error
+
+recipe.toml holds the precision that was chosen, and never `auto`, since it decides the result: who trains from this
+file anew, or goes on with the run on another machine, computes what the run computed. Nothing else holds it.
 """
 
 import tomllib
@@ -16,6 +19,7 @@ from typing import Literal
 
 import msgspec
 import tomli_w
+from filelock import FileLock, Timeout
 
 from capsedge.contract import Fit, Score
 from capsedge.data import Dataset, load_dataset
@@ -24,11 +28,6 @@ from capsedge.files import write_atomically
 from capsedge.models import CapsNet, build_network
 from capsedge.recipe import DataRecipe, Recipe, from_values, to_values
 from capsedge.training.checkpoint import load_network
-
-try:
-    import fcntl
-except ModuleNotFoundError:  # Windows: no lock there
-    fcntl = None  # type: ignore[assignment]
 
 RUNS = Path("runs")
 
@@ -94,15 +93,23 @@ class Run:
     def locked(self) -> Iterator[None]:
         """Keep other processes from training in this folder; the system lifts the lock when the process ends.
 
+        What locks is the system, not that the file `.lock` exists. filelock would take its existence for a lock on a
+        file system without locks, and a run whose process was killed would then stay locked.
+
         Raises:
-            WrongUse: Another process trains in it.
+            WrongUse: Another process trains in it, or the folder cannot be locked.
         """
-        with (self.path / ".lock").open("w") as file:
-            if fcntl is not None:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except OSError as error:
-                    raise WrongUse(f"run '{self.path}' is being trained by another process") from error
+        lock = FileLock(self.path / ".lock", fallback_to_soft=False)
+        try:
+            held = lock.acquire(blocking=False)
+        except Timeout as error:
+            raise WrongUse(f"run '{self.path}' is being trained by another process") from error
+        except OSError as error:
+            raise WrongUse(
+                f"run '{self.path}' cannot be locked ({error.strerror}): choose a folder that can be written, on a "
+                "file system with locks, such as a local disk"
+            ) from error
+        with held:
             yield
 
     def create(self, recipe: Recipe, record: RunRecord) -> None:

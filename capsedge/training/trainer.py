@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
+from msgspec.structs import replace
 from torch import Tensor
 
 from capsedge import __version__
@@ -21,11 +22,12 @@ from capsedge.models import CapsNet, Capsules, build_network, margin_loss, recon
 from capsedge.recipe import Recipe
 from capsedge.training.batches import Batch, Batches
 from capsedge.training.checkpoint import Position, load_checkpoint, save_checkpoint, save_weights
-from capsedge.training.devices import launch
+from capsedge.training.devices import compute_in, launch
 from capsedge.training.evaluate import Evaluation, evaluate, multi_hot
 from capsedge.training.interrupt import Interruption
 from capsedge.training.log import Clock, Log, Observer
 from capsedge.training.metrics import MetricsFile
+from capsedge.training.precision import Bf16Cost, PrecisionChoice, choose_precision, cost_of_bf16
 from capsedge.training.routing_step import coefficient_statistics, routing_step
 from capsedge.training.run import Run, RunRecord
 from capsedge.training.schedule import rate_factor
@@ -37,10 +39,10 @@ class Trainer:
     """One training, from a fresh or a resumed state to a finished run.
 
     Args:
-        recipe: What to train.
+        recipe: What to train. Where its precision is `auto`, it is chosen here, by the first device for all.
         dataset: The images, in three splits.
         run: The folder to fill; only rank 0 writes to it.
-        fabric: The devices, as `launch` gave them; None for one device.
+        fabric: The devices, as `launch` gave them to this training alone; None for one device.
         device: Which that is, where there is no `fabric`: `auto`, `cpu` or `cuda`.
 
     Raises:
@@ -51,10 +53,13 @@ class Trainer:
     def __init__(
         self, recipe: Recipe, dataset: Dataset, run: Run, *, fabric: Fabric | None = None, device: str = "auto"
     ) -> None:
-        self.recipe = recipe
         self.dataset = dataset
         self.run = run
-        self.fabric = fabric or launch(device, precision=recipe.train.precision)
+        self.fabric = fabric or launch(device)
+        chosen = choose_precision(recipe.train.precision, self.fabric.device)
+        self.precision: PrecisionChoice = self.fabric.broadcast(chosen)
+        compute_in(self.fabric, self.precision.precision)
+        self.recipe = recipe = replace(recipe, train=replace(recipe.train, precision=self.precision.precision))
         torch.manual_seed(recipe.train.seed)
         self.network = build_network(recipe, classes=len(dataset.classes), shape=dataset.shape)
         optimizer = torch.optim.Adam(self.network.parameters(), lr=recipe.train.rate)
@@ -71,6 +76,15 @@ class Trainer:
         )
         self.position = Position()
         self.sums = torch.zeros(3, dtype=torch.float64, device=self.fabric.device)  # loss, wrong, images
+
+    def cost_of_bf16(self) -> Bf16Cost | None:
+        """Measure what bf16 costs here; None where the training is in fp32, or the device has the units for bf16.
+
+        It takes about a second, changes no number of the training, and is for the first device alone to ask.
+        """
+        if self.precision.precision == "fp32" or self.precision.units == "used":
+            return None
+        return cost_of_bf16(self.network, next(self.batches.epoch(0)).images)
 
     @property
     def steps(self) -> int:

@@ -106,6 +106,7 @@ def test_the_table_shows_measured_beside_published_and_marks_what_differs(reprod
     assert "shortened" in result.stderr
     assert "network.filters=4" in result.stderr
     assert "training runs/paper-fashion-mnist-subset-l2-fc-small-epochs1-seed1 (2 of 2)" in result.stderr
+    assert result.stderr.count("precision: fp32\n") == 1  # of both trainings
 
 
 def test_missing_data_is_a_row_and_not_a_failure(tmp_path: Path, reproduce: Capsedge) -> None:

@@ -1,6 +1,8 @@
 """`capsedge train` and `capsedge export` as a person types them, in an empty folder."""
 
 import os
+import platform
+import re
 import shutil
 import signal
 import subprocess
@@ -13,13 +15,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from capsedge.training import Trainer
+from capsedge.training.precision import Bf16Cost
 from tests.in_process import Capsedge, Said, in_this_process
 
 ROOT = Path(__file__).parents[2]
 TINY = [
     "--data", "fashion-mnist-subset", "--set", "network.filters=8", "--set", "network.capsule_types=2",
-    "--set", "network.class_dim=4",
+    "--set", "network.class_dim=4", "--set", "train.precision=fp32",
 ]  # fmt: skip
+BF16 = ["--set", "train.precision=bf16"]
+HASWELL, ZEN_5 = ("sse4_1", "avx2"), ("sse4_1", "avx2", "avx512f", "avx512_vnni", "avx512_bf16")
 
 
 @pytest.fixture
@@ -59,6 +65,71 @@ def test_train_then_export_then_infer_without_naming_anything_twice(tmp_path: Pa
     inferred = capsedge("infer", "--model", "runs/fashion-mnist-l2-small", "image.png", "--json")
     assert inferred.returncode == 0, inferred.stderr
     assert len(inferred.stdout.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("sets", "precision", "words"),
+    [
+        (ZEN_5, "bf16", "on cpu, bf16 (auto: this processor has avx512_bf16)"),
+        (HASWELL, "fp32", "on cpu, fp32 (auto: this processor has no bf16 instructions)"),
+        ("unavailable", "fp32", "on cpu, fp32 (auto: this system does not tell the processor's instruction sets)"),
+    ],
+)
+def test_the_default_precision_is_chosen_and_the_choice_is_told(
+    sets: object, precision: str, words: str, tmp_path: Path, capsedge: Capsedge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("capsedge.processor.instruction_sets", lambda: sets)
+    monkeypatch.setattr("capsedge.training.precision._onednn_takes_bf16", lambda: True)
+    trained = capsedge("train", *TINY, "--set", "train.precision=auto", "--set", "train.epochs=1", "--json")
+    assert trained.returncode == 0, trained.stderr
+    assert words in trained.stderr
+    assert "note: " not in trained.stderr
+    assert msgspec.json.decode(trained.stdout)["precision"] == precision
+    (recipe,) = tmp_path.glob("runs/*/recipe.toml")
+    assert f'precision = "{precision}"' in recipe.read_text()
+
+
+def test_bf16_without_its_units_starts_with_one_line_that_says_what_it_costs(tmp_path: Path) -> None:
+    """oneDNN held to AVX2: torch then computes bf16 by its slow code, as on a processor without AVX-512."""
+    if platform.machine().lower() not in ("x86_64", "amd64"):
+        pytest.skip("the environment variable is of x86")
+    slow = environment() | {"ONEDNN_MAX_CPU_ISA": "AVX2", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "capsedge", "train", *TINY, *BF16, "--set", "train.epochs=1"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, env=slow)
+    assert done.returncode == 0, done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("note: ")]
+    told = re.fullmatch(
+        r"note: (.*): a step takes about ([\d.]+) times as long as in fp32 \(measured just now on \d+ images?\); "
+        r"--set train\.precision=auto avoids it",
+        line,
+    )
+    assert told, line
+    assert told[1].startswith(("this processor has no bf16", "torch does not use this processor's "))
+    assert float(told[2]) > 2
+    said = done.stderr.splitlines()
+    assert said.index(line) < next(number for number, each in enumerate(said) if each.startswith("epoch"))
+
+
+def test_a_resumed_run_says_what_its_precision_costs_on_this_processor(
+    tmp_path: Path, capsedge: Capsedge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It began in bf16 on a processor with the units, and goes on in it on one without."""
+    monkeypatch.setattr("capsedge.processor.instruction_sets", lambda: ZEN_5)
+    monkeypatch.setattr("capsedge.training.precision._onednn_takes_bf16", lambda: True)
+    assert capsedge("train", *TINY, *BF16, "--set", "train.epochs=1", "--run", "r").returncode == 0
+    for name, begun, left in (("run.json", '"finished"', '"training"'), ("recipe.toml", "epochs = 1", "epochs = 2")):
+        path = tmp_path / "r" / name
+        path.write_text(path.read_text().replace(begun, left))
+
+    monkeypatch.setattr("capsedge.processor.instruction_sets", lambda: HASWELL)
+    monkeypatch.setattr(Trainer, "cost_of_bf16", lambda self: Bf16Cost(times_fp32=13.7, images=1))
+    resumed = capsedge("train", "--resume", "--run", "r")
+    assert resumed.returncode == 0, resumed.stderr
+    assert "at epoch 2, step 13, in bf16" in resumed.stderr
+    note = (
+        "this processor has no bf16 instructions: a step takes about 14 times as long as in fp32 (measured just now"
+    )
+    assert f"note: {note} on 1 image); a run goes on in the precision that it began with\n" in resumed.stderr
 
 
 def test_a_second_run_does_not_touch_the_first(capsedge: Capsedge) -> None:
@@ -181,6 +252,7 @@ def test_a_folder_of_ones_own_images_goes_the_whole_road(tmp_path: Path, capsedg
                 pixels[..., 2 - channel] += 150
                 Image.fromarray(pixels).save(folder / f"{number}.png")
     small = ["--set", "network.filters=8", "--set", "network.capsule_types=4", "--set", "train.batch_size=16"]
+    small += ["--set", "train.precision=fp32"]
     trained = capsedge("train", "--data", "photos", *small, "--set", "train.epochs=25", "--json")
     assert trained.returncode == 0, trained.stderr
     record = msgspec.json.decode(trained.stdout)

@@ -19,6 +19,7 @@ TINY = (
     "network.class_dim=4",
     "train.batch_size=200",
     "train.validations=2",
+    "train.precision=fp32",  # so that all machines train alike
 )
 
 

@@ -87,6 +87,27 @@ def test_a_run_of_another_recipe_is_refused_by_the_keys_that_differ(
         trained(other, tmp_path / "run", subset, Untouched(), "cpu")
 
 
+@pytest.mark.parametrize("began", ["fp32", "bf16"])
+def test_auto_takes_up_a_run_in_whatever_precision_it_began(tmp_path: Path, subset: Dataset, began: str) -> None:
+    def asked(precision: str) -> Recipe:
+        return tiny_recipe("train.epochs=2", "train.batch_size=200", f"train.precision={precision}")
+
+    whole = trained(asked(began), tmp_path / "whole", subset, Silent(), "cpu")
+    with Watched("run", after=3)("run") as interrupting, pytest.raises(Interrupted):
+        trained(asked(began), tmp_path / "run", subset, interrupting, "cpu")
+    told: list[str] = []
+    run = trained(
+        asked("auto"), tmp_path / "run", subset, Silent(), "cpu", told=lambda each: told.append(each.precision.asked)
+    )
+    assert told == [began]
+    ours, theirs = load_file(run.best), load_file(whole.best)
+    assert all(ours[name].equal(theirs[name]) for name in theirs)
+    assert trained(asked("auto"), run.path, subset, Untouched(), "cpu").path == run.path
+    other = {"fp32": "bf16", "bf16": "fp32"}[began]
+    with pytest.raises(WrongUse, match=rf"train\.precision is {began}, wanted {other}"):
+        trained(asked(other), run.path, subset, Untouched(), "cpu")
+
+
 def test_a_run_on_other_images_is_refused(tmp_path: Path, subset: Dataset, recipe: Recipe) -> None:
     trained(recipe, tmp_path / "run", subset, Silent(), "cpu")
     other = replace(subset, train=subset.validation)

@@ -12,7 +12,7 @@ FLOAT, INT8, UINT8 = TensorProto.FLOAT, TensorProto.INT8, TensorProto.UINT8
 
 
 def quantized_product(
-    codes: NDArray[Any], *, activations: int = INT8, op: str = "MatMul", moved: str = "", **attributes: int
+    codes: NDArray[Any], *, activations: int = INT8, op: str = "MatMul", moved: str = "", **attributes: Any
 ) -> onnx.ModelProto:
     """`x` [batch, n], times weights of such codes, in QDQ format; `y` is quantized too, so that it runs in integers.
 
@@ -23,10 +23,10 @@ def quantized_product(
         moved: An operator that takes no attributes and stands between the weight and the product.
         attributes: Of the product.
     """
-    kind = {FLOAT: np.float32, INT8: np.int8, UINT8: np.uint8}[activations]
+    kind = np.int8 if activations == INT8 else np.uint8
     inputs = codes.shape[1 if op == "Conv" or attributes.get("transB") else 0]
     spatial = codes.shape[2:] if op == "Conv" else ()
-    constants = {
+    constants: dict[str, NDArray[Any]] = {
         "one": np.array(1, np.float32),
         "large": np.array(2.0**15, np.float32),
         "a_zero": np.array(0, kind),

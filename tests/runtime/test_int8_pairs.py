@@ -81,7 +81,7 @@ def test_two_large_weights_of_different_outputs_or_signs_never_meet(tmp_path: Pa
     [("MatMul", (6, 2), {}), ("Gemm", (6, 2), {}), ("Gemm", (2, 6), {"transB": 1}), ("Conv", (2, 3, 1, 2), {})],
 )
 def test_outputs_are_columns_rows_or_filters_as_the_operator_has_it(
-    op: str, shape: tuple[int, ...], attributes: dict[str, int], tmp_path: Path
+    op: str, shape: tuple[int, ...], attributes: dict[str, Any], tmp_path: Path
 ) -> None:
     """The first output has one weight of 100, the second two of 60: only a mix of both would pass the limit."""
     outputs = np.array([[100, 0, 0, 0, 0, 0], [60, 60, 0, 0, 0, 0]], np.int8)
@@ -104,14 +104,18 @@ def test_unsigned_weights_are_multiplied_exactly_everywhere(activations: int, tm
 
 
 def test_weights_that_are_only_stored_in_int8_are_multiplied_in_fp32(tmp_path: Path) -> None:
-    codes = {"w": np.full((4, 2), 127, np.int8), "one": np.array(1, np.float32), "zero": np.array(0, np.int8)}
+    codes: dict[str, NDArray[Any]] = {
+        "w": np.full((4, 2), 127, np.int8),
+        "one": np.array(1, np.float32),
+        "zero": np.array(0, np.int8),
+    }
     node = helper.make_node
     nodes = [node("DequantizeLinear", ["w", "one", "zero"], ["w_back"]), node("MatMul", ["x", "w_back"], ["y"])]
     assert pairs_of(model_of(nodes, codes, ("batch", 4)), tmp_path) is None
 
 
 def test_a_product_of_two_activations_can_hold_anything(tmp_path: Path) -> None:
-    constants = {"one": np.array(1, np.float32), "zero": np.array(0, np.int8)}
+    constants: dict[str, NDArray[Any]] = {"one": np.array(1, np.float32), "zero": np.array(0, np.int8)}
     node = helper.make_node
     nodes = [
         node("QuantizeLinear", ["x", "one", "zero"], ["codes"]),

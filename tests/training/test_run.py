@@ -1,7 +1,10 @@
 """Runs: which folder is new, which is newest, and that its images are still the same."""
 
+import errno
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +43,48 @@ def test_two_processes_cannot_train_in_one_folder(finished: Run, tmp_path: Path)
     with run.locked(), pytest.raises(WrongUse, match="is being trained by another process"), run.locked():
         pass
     with run.locked():  # free again
+        pass
+
+
+def test_a_lock_that_a_killed_process_left_does_not_hold(tmp_path: Path) -> None:
+    holding = (
+        "import sys, time; from pathlib import Path; from capsedge.training import Run\n"
+        "with Run(Path(sys.argv[1])).locked(): print('held', flush=True); time.sleep(300)"
+    )
+    with subprocess.Popen([sys.executable, "-c", holding, tmp_path], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        with pytest.raises(WrongUse, match="is being trained by another process"), Run(tmp_path).locked():
+            pass
+        process.kill()
+    assert (tmp_path / ".lock").exists(), "nobody tidied up"
+    with Run(tmp_path).locked():
+        pass
+
+
+def test_a_lock_file_of_any_content_and_age_does_not_hold(tmp_path: Path) -> None:
+    (tmp_path / ".lock").write_text("123\nanother-machine\n")
+    os.utime(tmp_path / ".lock", (0, 0))
+    with Run(tmp_path).locked():
+        pass
+
+
+def test_a_folder_that_cannot_be_locked_is_one_error(tmp_path: Path) -> None:
+    (tmp_path / ".lock").mkdir()
+    wanted = r"run '.*' cannot be locked \(Is a directory\): choose a folder that can be written, on a file system"
+    with pytest.raises(WrongUse, match=wanted), Run(tmp_path).locked():
+        pass
+
+
+def test_a_file_system_without_locks_is_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As some network file systems are. A lock that is only a file would outlive a process that was killed."""
+    fcntl = pytest.importorskip("fcntl")
+
+    def refuse(file: int, operation: int) -> None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(WrongUse, match=r"cannot be locked \(Function not implemented\)"), Run(tmp_path).locked():
         pass
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from capsedge.processor import arithmetic, this_processor
+from capsedge.processor import Processor, arithmetic, this_processor
 from capsedge.runtime.doctor import processor as module
 from capsedge.runtime.doctor.processor import find_processor
 from capsedge.runtime.ort import wheels
@@ -28,8 +28,8 @@ def test_this_processor_is_tried_by_running_its_int8_kernels() -> None:
             ZEN_3,
             True,
             "sse4_1 avx2: fp32 by avx2, int8 by avx2, whose sums saturate with weights of 8 bits, bf16 emulated, "
-            "slower than fp32; the largest int8 sums saturate (run): files of capsedge export are exact all the same, "
-            "other int8 files run with exact kernels, which take longer",
+            "slower than fp32; the largest int8 sums saturate (run): files of capsedge export are exact all the "
+            "same, other int8 files run with exact kernels, which take longer",
         ),
         (
             ZEN_4,
@@ -41,7 +41,7 @@ def test_this_processor_is_tried_by_running_its_int8_kernels() -> None:
     ],
 )
 def test_what_the_run_showed_stands_beside_what_the_instruction_sets_mean(
-    processor: module.Processor | None, saturates: bool, said: str, monkeypatch: pytest.MonkeyPatch
+    processor: Processor | None, saturates: bool, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "int8_saturates", lambda _: saturates)
     assert find_processor(processor).detail == said

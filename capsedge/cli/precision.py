@@ -1,0 +1,57 @@
+"""What `train` and `reproduce` say of a training's precision: which it is, why, and what bf16 without units costs."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from capsedge.cli.console import say
+
+if TYPE_CHECKING:
+    from capsedge.training import Trainer
+    from capsedge.training.precision import PrecisionChoice
+
+# What an option can do about it; a resumed run has no choice.
+AVOIDS = "--set train.precision=auto avoids it"
+GOES_ON = "a run goes on in the precision that it began with"
+
+
+def in_words(choice: "PrecisionChoice") -> str:
+    """The precision, and in brackets why, where `auto` chose it."""
+    return f"{choice.precision} (auto: {_units(choice)})" if choice.asked == "auto" else choice.precision
+
+
+def note_cost(trainer: "Trainer", advice: str = AVOIDS) -> None:
+    """Measure and say what bf16 costs, where it was asked for and the device has no units for it."""
+    cost = trainer.cost_of_bf16() if trainer.fabric.is_global_zero else None
+    if cost is not None:
+        times = f"{cost.times_fp32:.{0 if cost.times_fp32 >= 10 else 1}f}"
+        images = f"{cost.images} image{'s' * (cost.images != 1)}"
+        say(
+            f"note: {_units(trainer.precision)}: a step takes about {times} times as long as in fp32 "
+            f"(measured just now on {images}); {advice}"
+        )
+
+
+def telling(*, silent: bool) -> "Callable[[Trainer], None]":
+    """Something that says the precision of a command's trainings, and of several with the same precision once."""
+    told: set[PrecisionChoice] = set()
+
+    def tell(trainer: "Trainer") -> None:
+        if trainer.precision in told:
+            return
+        told.add(trainer.precision)
+        if not silent:
+            say(f"precision: {in_words(trainer.precision)}")
+        note_cost(trainer)
+
+    return tell
+
+
+def _units(choice: "PrecisionChoice") -> str:
+    if choice.device == "cuda":
+        return "this GPU has bf16 units" if choice.units == "used" else "this GPU has no bf16 units"
+    return {
+        "used": f"this processor has {choice.instructions}",
+        "absent": "this processor has no bf16 instructions",
+        "unused": f"torch does not use this processor's {choice.instructions}",
+        "unknown": "this system does not tell the processor's instruction sets",
+    }[choice.units]
