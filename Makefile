@@ -12,10 +12,10 @@ EXTRAS := train,export,paper,cpu,trt,dev
 ON_PATH := PATH="$(abspath $(BIN)):$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint format demo extras bounds builtin study steps schema prove clean
+.PHONY: help setup test lint format demo extras bounds platforms builtin study steps schema prove portable clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## Make the virtual environment (the other targets do it where it is missing)
 
@@ -59,12 +59,18 @@ steps: $(STAMP) ## Time and memory of a training step of every routing kind at T
 prove: ## Prove here what only a GPU can run, and list the rest (docs/prove-on-gpu.md); ARGS goes to the script
 	@bash scripts/prove_on_gpu.sh $(ARGS)
 
+portable: $(STAMP) ## Check the edge, the gate and int8 on emulated processors (docs/portable.md); ARGS goes to the script
+	$(BIN)/python -m benchmarks.portable $(ARGS)
+
 schema: $(STAMP) ## Write docs/contract.schema.json anew, after a change of the contract
 	$(BIN)/python scripts/contract_schema.py
 
 bounds: $(STAMP) ## As extras, with the lowest releases that pyproject.toml admits (not gpu; torch stays as pinned)
 	@PYTHON="$(abspath $(BIN))/python" CONSTRAINTS=lower-bounds.txt bash scripts/check_extras.sh \
 		cpu cpu,trt paper,cpu train,export,cpu train,export,cpu,trt
+
+platforms: $(STAMP) ## Resolve the extras for other systems, without installing
+	$(BIN)/python scripts/check_platforms.py
 
 clean: ## Remove the virtual environment and what tools left behind
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

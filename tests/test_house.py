@@ -1,6 +1,7 @@
 """The house: its layers, its public names, and what the wheel carries to a stranger."""
 
 import importlib
+import importlib.util
 import re
 import shutil
 import subprocess
@@ -186,6 +187,23 @@ def test_every_requirement_is_pinned_for_developers() -> None:
     ]
 
     assert {re.split(r"[\[<>=!]", each)[0] for each in wanted} - {"capsedge"} <= pins
+
+
+def test_the_classifiers_promise_every_system_and_python_that_ci_resolves_for() -> None:
+    spec = importlib.util.spec_from_file_location("check_platforms", ROOT / "scripts" / "check_platforms.py")
+    assert spec is not None
+    assert spec.loader is not None
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+    promise = script.promise(project)
+
+    assert project["requires-python"] == f">={promise.pythons[0]}"
+    assert promise.pythons == tuple(f"3.{minor}" for minor in range(11, 11 + len(promise.pythons)))  # without a gap
+    assert promise.platforms == tuple(each for platforms in script.PLATFORMS.values() for each in platforms)
+    assert script.EXTRAS.keys() <= project["optional-dependencies"].keys()
+    assert "\nmake platforms\n" in (ROOT / ".ci" / "run").read_text()
 
 
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="needs the git checkout")

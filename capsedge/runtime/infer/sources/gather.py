@@ -3,6 +3,7 @@
 import os
 import stat
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from capsedge.data.images import IMAGE_SUFFIXES
@@ -122,6 +123,9 @@ def _at(path: Path) -> Iterator[Source]:
 def _check(path: Path) -> None:
     try:
         is_file, is_folder = path == STDIN or path.is_file(), path.is_dir()
+        if not (is_file or is_folder or is_glob(path)):
+            with suppress(FileNotFoundError, NotADirectoryError, ValueError):
+                path.stat()  # from Python 3.14 on, is_file and is_dir do not say why they could not look
     except OSError as error:
         raise WrongUse(_refused(path, error)) from error
     if is_file:

@@ -1,0 +1,144 @@
+"""What int8 weights of 7 bits cost against 8: error, closeness and latency, on real images.
+
+    python -m benchmarks.weight_bits MODEL.onnx... [--data fashion-mnist] [--seconds 3] [--no-latency]
+
+Each model is an fp32 file of `capsedge export`. Both files are made as an export makes them: calibrated on 512
+training images, by the method with the lowest validation error. Latencies are of one interleaved run of `capsedge
+bench`, on one thread. Weights of 8 bits saturate on x86 without VNNI: there their figures are taken twice, with ONNX
+Runtime's usual kernels and with its exact ones.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from capsedge.data import Dataset, Split, load_dataset
+from capsedge.export.precision import calibration_images
+from capsedge.export.precision.quantize import WeightBits, quantized
+from capsedge.export.trial import lengths_of_all
+from capsedge.processor import in_words, this_processor
+from capsedge.runtime.graph import read_graph
+from capsedge.runtime.int8_pairs import int8_pairs
+from capsedge.runtime.open import open_session
+from capsedge.runtime.ort.saturation import int8_saturates
+from capsedge.runtime.ort.wheels import load_onnxruntime
+from capsedge.runtime.settings import Settings
+from capsedge.scoring import wrong_answers
+from capsedge.statistics import paired_difference
+
+Lengths = NDArray[np.float32]
+BITS: tuple[WeightBits, ...] = (8, 7)
+COLUMNS = (
+    *("weights", "calibrated by", "largest pair", "validation error", "less the first (95 %)"),
+    *("test error", "less the first (95 %)", "same answer", "length: largest, mean difference", "one image, p50"),
+)
+
+
+def main() -> None:
+    """Measure, and print a table in Markdown for each model."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("models", type=Path, nargs="+", metavar="MODEL.onnx")
+    parser.add_argument("--data", default="fashion-mnist")
+    parser.add_argument("--seconds", default="3", help="of each model, for its latency")
+    parser.add_argument("--no-latency", action="store_true")
+    options = parser.parse_args()
+    dataset = load_dataset(options.data)
+    processor = this_processor()
+    print(f"On {'an unknown processor' if processor is None else in_words(processor)}.\n")
+    for model in options.models:
+        with tempfile.TemporaryDirectory() as name:
+            _measure(model, dataset, Path(name), None if options.no_latency else options.seconds)
+
+
+def _measure(model: Path, dataset: Dataset, folder: Path, seconds: str | None) -> None:
+    """One model's table."""
+    right = [_lengths(model, split) for split in (dataset.validation, dataset.test)]
+    files = {bits: _quantized(model, dataset, folder, bits, right[0]) for bits in BITS}
+    latency = {} if seconds is None else _latencies([model, *(file for file, _ in files.values())], seconds)
+    print(f"`{model}`, {len(dataset.validation):,} validation and {len(dataset.test):,} test images\n")
+    print(f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}")
+    for file, cells in _rows(model, dataset, right, files):
+        print(f"| {' | '.join((*cells, latency.get(file, '')))} |")
+    print()
+
+
+def _rows(
+    model: Path, dataset: Dataset, right: list[Lengths], files: dict[WeightBits, tuple[Path, str]]
+) -> Iterator[tuple[Path, tuple[str, ...]]]:
+    """Each file in each way that it can be run here, with its cells."""
+    labels = [split.labels for split in (dataset.validation, dataset.test)]
+    errors = [_percent(wrong_answers(*each)) for each in zip(right, labels, strict=True)]
+    yield model, ("fp32", "", "", errors[0], "", errors[1], "", "", "")
+    first: list[NDArray[np.bool_]] = []
+    for bits, (file, method) in files.items():
+        pairs = int8_pairs(read_graph(file))
+        assert pairs is not None  # it was quantized
+        twice = int8_saturates(load_onnxruntime()) and not pairs.fit
+        for exact, name in ((True, ", exact kernels"), (False, ", usual kernels")) if twice else ((None, ""),):
+            ours = [_lengths(file, split, exact) for split in (dataset.validation, dataset.test)]
+            wrong = [wrong_answers(*each) for each in zip(ours, labels, strict=True)]
+            changes = [_change(*each) for each in zip(wrong, first, strict=True)] if first else ["", ""]
+            first = first or wrong
+            away = np.abs(ours[1] - right[1])
+            same = _percent(ours[1].argmax(1) == right[1].argmax(1))
+            errors = [cell for each in zip(map(_percent, wrong), changes, strict=True) for cell in each]
+            cells = (f"{bits} bits{name}", method, f"{pairs.largest:,}", *errors, same)
+            yield file, (*cells, f"{away.max():.2f}, {away.mean():.4f}")
+
+
+def _quantized(model: Path, dataset: Dataset, folder: Path, bits: WeightBits, right: Lengths) -> tuple[Path, str]:
+    """The file with such weights, and the method that found its ranges."""
+
+    def score(candidate: onnx.ModelProto, _: str) -> tuple[float, float]:
+        file = folder / "candidate.onnx"
+        file.write_bytes(candidate.SerializeToString())
+        lengths = _lengths(file, dataset.validation)
+        wrong = wrong_answers(lengths, dataset.validation.labels)
+        return float(wrong.mean()), float(np.abs(lengths - right).mean())
+
+    made = quantized(onnx.load(model), calibration_images(dataset), score, weight_bits=bits)
+    file = folder / f"{model.stem}.{bits}-bit.onnx"
+    file.write_bytes(made.model.SerializeToString(deterministic=True))
+    return file, made.calibration.partition(" of ")[0]
+
+
+def _lengths(file: Path, split: Split, exact: bool | None = None) -> Lengths:
+    with open_session(file, Settings(exact_int8=exact)) as session:
+        return lengths_of_all(session, split.images)
+
+
+def _latencies(files: list[Path], seconds: str) -> dict[Path, str]:
+    """The p50 of each file, and its ratio to the first."""
+    command = ["bench", *map(str, files), "--threads", "1", "--seconds", seconds, "--json"]
+    done = subprocess.run([sys.executable, "-m", "capsedge", *command], capture_output=True, check=True)
+    (group,) = json.loads(done.stdout)["groups"]
+    return {file: _latency(case) for file, case in zip(files, group["cases"], strict=True)}
+
+
+def _latency(case: dict[str, Any]) -> str:
+    p50 = next(each["value_ms"] for each in case["percentiles"] if each["percent"] == 50)
+    ratio = case["ratio"]
+    beside = "" if ratio is None else f", x {ratio['value']:.2f} ({ratio['low']:.2f} to {ratio['high']:.2f})"
+    return f"{p50:.3f} ms{beside}"
+
+
+def _change(ours: NDArray[np.bool_], theirs: NDArray[np.bool_]) -> str:
+    found = paired_difference([ours], [theirs])
+    return f"{100 * found.mean:+.2f} ({100 * found.low:+.2f} to {100 * found.high:+.2f})"
+
+
+def _percent(images: NDArray[np.bool_]) -> str:
+    return f"{100 * images.mean():.2f} %"
+
+
+if __name__ == "__main__":
+    main()
