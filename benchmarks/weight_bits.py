@@ -1,11 +1,13 @@
 """What int8 weights of 7 bits cost against 8: error, closeness and latency, on real images.
 
     python -m benchmarks.weight_bits MODEL.onnx... [--data fashion-mnist] [--seconds 3] [--no-latency]
+        [--emulated haswell] [--images 1000]
 
 Each model is an fp32 file of `capsedge export`. Both files are made as an export makes them: calibrated on 512
 training images, by the method with the lowest validation error. Latencies are of one interleaved run of `capsedge
 bench`, on one thread. Weights of 8 bits saturate on x86 without VNNI: there their figures are taken twice, with ONNX
-Runtime's usual kernels and with its exact ones.
+Runtime's usual kernels and with its exact ones. `--emulated` runs the first test images on another processor too,
+with the usual kernels (docs/portable.md).
 """
 
 import argparse
@@ -21,10 +23,14 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from benchmarks.portable.emulators import PROCESSORS, EmulatedProcessor, python_on
+from benchmarks.portable.worker import EmulatedSession
+from capsedge.contract import contract_of
 from capsedge.data import Dataset, Split, load_dataset
 from capsedge.export.precision import calibration_images
 from capsedge.export.precision.quantize import WeightBits, quantized
 from capsedge.export.trial import lengths_of_all
+from capsedge.onnx_file import read_onnx_file
 from capsedge.processor import in_words, this_processor
 from capsedge.runtime.graph import read_graph
 from capsedge.runtime.int8_pairs import int8_pairs
@@ -50,17 +56,23 @@ def main() -> None:
     parser.add_argument("--data", default="fashion-mnist")
     parser.add_argument("--seconds", default="3", help="of each model, for its latency")
     parser.add_argument("--no-latency", action="store_true")
+    parser.add_argument("--emulated", choices=[each.name for each in PROCESSORS])
+    parser.add_argument("--images", type=int, default=1000, help="test images for the emulated processor")
     options = parser.parse_args()
     dataset = load_dataset(options.data)
+    first = Split(dataset.test.images[: options.images], dataset.test.labels[: options.images])
     processor = this_processor()
     print(f"On {'an unknown processor' if processor is None else in_words(processor)}.\n")
     for model in options.models:
         with tempfile.TemporaryDirectory() as name:
-            _measure(model, dataset, Path(name), None if options.no_latency else options.seconds)
+            files = _measure(model, dataset, Path(name), None if options.no_latency else options.seconds)
+            for emulated in PROCESSORS:
+                if emulated.name == options.emulated:
+                    _measure_on(emulated, files, first)
 
 
-def _measure(model: Path, dataset: Dataset, folder: Path, seconds: str | None) -> None:
-    """One model's table."""
+def _measure(model: Path, dataset: Dataset, folder: Path, seconds: str | None) -> dict[str, Path]:
+    """One model's table; gives its files, by what they are called."""
     right = [_lengths(model, split) for split in (dataset.validation, dataset.test)]
     files = {bits: _quantized(model, dataset, folder, bits, right[0]) for bits in BITS}
     latency = {} if seconds is None else _latencies([model, *(file for file, _ in files.values())], seconds)
@@ -68,6 +80,22 @@ def _measure(model: Path, dataset: Dataset, folder: Path, seconds: str | None) -
     print(f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}")
     for file, cells in _rows(model, dataset, right, files):
         print(f"| {' | '.join((*cells, latency.get(file, '')))} |")
+    print()
+    return {"fp32": model, **{f"{bits} bits": file for bits, (file, _) in files.items()}}
+
+
+def _measure_on(processor: EmulatedProcessor, files: dict[str, Path], test: Split) -> None:
+    """The errors on an emulated processor, and how often its answers are those of this one."""
+    contract = contract_of(read_onnx_file(files["fp32"]), source=str(files["fp32"]))
+    assert contract is not None  # `capsedge export` made it
+    print(f"Emulated {processor.title}, the first {len(test):,} test images\n")
+    print("| weights | test error | the same here | same answer as here |\n|---|---|---|---|")
+    for name, file in files.items():
+        with EmulatedSession(file, python_on(processor), contract, Settings(threads=1, exact_int8=False)) as session:
+            theirs = lengths_of_all(session, test.images)
+        ours = _lengths(file, test, exact=True)
+        errors = [_percent(wrong_answers(each, test.labels)) for each in (theirs, ours)]
+        print(f"| {name} | {' | '.join(errors)} | {_percent(theirs.argmax(1) == ours.argmax(1))} |")
     print()
 
 
