@@ -6,8 +6,8 @@
 Each model is an fp32 file of `capsedge export`. Both files are made as an export makes them: calibrated on 512
 training images, by the method with the lowest validation error. Latencies are of one interleaved run of `capsedge
 bench`, on one thread. Weights of 8 bits saturate on x86 without VNNI: there their figures are taken twice, with ONNX
-Runtime's usual kernels and with its exact ones. `--emulated` runs the first test images on another processor too,
-with the usual kernels (docs/portable.md).
+Runtime's default kernels and with its exact ones. `--emulated` runs the first test images on another processor too,
+with the default kernels (docs/portable.md).
 """
 
 import argparse
@@ -32,7 +32,6 @@ from capsedge.export.precision.quantize import WeightBits, quantized
 from capsedge.export.trial import lengths_of_all
 from capsedge.onnx_file import read_onnx_file
 from capsedge.processor import in_words, this_processor
-from capsedge.runtime.graph import read_graph
 from capsedge.runtime.int8_pairs import int8_pairs
 from capsedge.runtime.open import open_session
 from capsedge.runtime.ort.saturation import int8_saturates
@@ -108,10 +107,10 @@ def _rows(
     yield model, ("fp32", "", "", errors[0], "", errors[1], "", "", "")
     first: list[NDArray[np.bool_]] = []
     for bits, (file, method) in files.items():
-        pairs = int8_pairs(read_graph(file))
+        pairs = int8_pairs(file)
         assert pairs is not None  # it was quantized
         twice = int8_saturates(load_onnxruntime()) and not pairs.fit
-        for exact, name in ((True, ", exact kernels"), (False, ", usual kernels")) if twice else ((None, ""),):
+        for exact, name in ((True, ", exact kernels"), (False, ", default kernels")) if twice else ((None, ""),):
             ours = [_lengths(file, split, exact) for split in (dataset.validation, dataset.test)]
             wrong = [wrong_answers(*each) for each in zip(ours, labels, strict=True)]
             changes = [_change(*each) for each in zip(wrong, first, strict=True)] if first else ["", ""]

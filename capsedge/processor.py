@@ -73,7 +73,7 @@ def instruction_sets() -> tuple[str, ...] | Unavailable:
     """The instruction sets that programs can use here, of `X86` or `ARM`, in that order."""
     import platform
 
-    machine = platform.machine().lower()
+    machine = platform.machine().lower() if sys.maxsize > 2**32 else ""  # of the kernel, not of this program
     try:
         if machine in ("x86_64", "amd64") and sys.platform != "win32":
             return _of_x86()

@@ -3,7 +3,9 @@
 import subprocess
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from time import perf_counter
 from typing import Literal
 
@@ -20,6 +22,7 @@ from capsedge.export.gate import judge, tolerance_of
 from capsedge.export.trial import lengths_of_all
 from capsedge.processor import Processor
 from capsedge.runtime.infer.classify import Prediction
+from capsedge.runtime.int8_pairs import int8_pairs
 from capsedge.runtime.settings import Settings
 from capsedge.runtime.verify import Verification
 
@@ -142,9 +145,14 @@ def gate(python: Python, files: Files, *, kind: Kind, exact: bool = False) -> Fo
     """
     precision: Precision = "fp32" if kind == "fp32" else "int8"
     settings = Settings(threads=1, exact_int8=exact)
-    with EmulatedSession(getattr(files, kind), python, files.expected.contract, settings) as session:
+    file: Path = getattr(files, kind)
+    expected = files.expected
+    if kind == "int8":  # the proof from the weights too, as in an export; the file with 8 bits is there to be run
+        contract = msgspec.structs.replace(expected.contract, int8_pairs=int8_pairs(file))
+        expected = replace(expected, contract=contract)
+    with EmulatedSession(file, python, expected.contract, settings) as session:
         tolerance = tolerance_of(precision)
-        verdict = judge(session, files.expected, tolerance).verdict
+        verdict = judge(session, expected, tolerance).verdict
         lengths = lengths_of_all(session, files.expected.validation.images[:COMPARED])
         ready = session.ready
     to_here = float(np.abs(lengths - files.here[kind]).max())

@@ -17,6 +17,7 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -26,6 +27,8 @@ KEPT = ROOT / ".emulated"
 _SUITE, _PYTHON = "bookworm", "3.11"
 _LIBRARIES = "python3,libgomp1,libstdc++6"  # the wheels bring the rest
 _PLATFORMS = ("manylinux_2_28", "manylinux_2_27", "manylinux_2_17", "manylinux2014")
+
+LIMIT_S = 900.0  # of one program that fetches or installs
 
 # Of this environment: variables such as OPENBLAS_CORETYPE choose kernels of this machine's own processor.
 _PASSED_ON = ("HOME", "LANG", "PATH", "TMPDIR")
@@ -243,7 +246,11 @@ def run_quietly(command: Sequence[str]) -> str:
         NotPossible: It failed; with its last line.
     """
     quiet = os.environ | {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, env=quiet)
+    start = partial(subprocess.run, stdin=subprocess.DEVNULL, env=quiet, timeout=LIMIT_S)
+    try:
+        done: subprocess.CompletedProcess[str] = start(command, capture_output=True, text=True, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise NotPossible(f"'{Path(command[0]).name}' was not done after {LIMIT_S:.0f} s") from error
     if done.returncode:
         lines = (done.stderr.strip() or done.stdout.strip() or "it said nothing").splitlines()
         raise NotPossible(f"'{Path(command[0]).name}' failed with exit code {done.returncode}: {lines[-1]}")

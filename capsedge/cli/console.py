@@ -45,7 +45,7 @@ def next_command(*words: str) -> None:
 
 
 def say_about(session: "Session") -> None:
-    """Say what is otherwise than a person expects of a model that was opened."""
+    """Say what fell back to the CPU, and what was assumed or chosen for a model that was opened."""
     if session.fell_back:
         say(f"on the CPU, because '{session.settings.provider}' cannot run them: {', '.join(session.fell_back)}")
     for doubt in session.doubts if session.contract else ():  # without one the model is refused, for that alone

@@ -1,5 +1,6 @@
 """`capsedge export`: collapse, ONNX in each precision, gate, and engines or a server's repository where asked for."""
 
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -160,12 +161,11 @@ def export(
         check_calibration(road.dataset, road.calibrate_on)
     done: list[dict[str, Any]] = []
     failed: list[CapsedgeError] = []
-    for one in precisions:
-        place = _output(output, one, precisions)
+    batches = (None,) if static_batch is None else (None, static_batch)
+    for one, batch in product(precisions, batches):
+        place = _output(output, one, precisions, batch)
         try:
-            done.append(_export(road, one, place, options, triton))
-            if static_batch is not None:
-                done.append(_export_fixed(road, one, _fixed(place, static_batch), static_batch))
+            done.append(_export(road, one, place, batch, None if batch else options, None if batch else triton))
         except CapsedgeError as error:  # the others may do
             failed.append(error)
     if len(done) > 1:
@@ -181,16 +181,20 @@ def _export(
     road: "RunExport",
     precision: "Precision",
     output: Path | None,
+    static_batch: int | None,
     options: "BuildOptions | None",
     triton: Path | None,
 ) -> dict[str, Any]:
-    """One file of a run, its engine, and its place in a repository: what `--json` says of them."""
+    """One file of a run, its engine, and its place in a repository: what `--json` says of them.
+
+    Engines and repositories take the file with a free batch.
+    """
     from capsedge.cli import exported
     from capsedge.cli.console import say
     from capsedge.export.triton import write_repository
 
     with exported.working() as road.tell:
-        made = road.export(precision, output)
+        made = road.export(precision, output, static_batch=static_batch)
     exported.show_file(made)
     manifest, engine = None, None
     if options is not None:
@@ -207,18 +211,6 @@ def _export(
         "engine": manifest,
         "triton": None if served is None else str(served),
     }
-
-
-def _export_fixed(
-    road: "RunExport", precision: "Precision", output: Path | None, static_batch: int
-) -> dict[str, Any]:
-    """The file with a fixed batch; engines and repositories take the one with a free batch."""
-    from capsedge.cli import exported
-
-    with exported.working() as road.tell:
-        made = road.export(precision, output, static_batch=static_batch)
-    exported.show_file(made)
-    return {"model": str(made.path), "contract": made.contract, "engine": None, "triton": None}
 
 
 def _source(made: "Exported", engine: Path | None, manifest: "EngineManifest | None") -> Path | None:
@@ -263,16 +255,15 @@ def _package(name: str | None) -> "Package | None":
     return name  # type: ignore[return-value]  # it was checked
 
 
-def _output(output: Path | None, precision: "Precision", precisions: "tuple[Precision, ...]") -> Path | None:
-    """Where a file goes: the name that was given, with the precision in it where there are several."""
-    if output is None or len(precisions) == 1 or precision == "fp32":
-        return output
-    return output.with_name(f"{output.stem}.{precision}.onnx")
+def _output(
+    output: Path | None, precision: "Precision", precisions: "tuple[Precision, ...]", static_batch: int | None
+) -> Path | None:
+    """Where a file goes: the name that was given, with the precision in it where there are several, and the batch."""
+    from capsedge.export.road import file_name
 
-
-def _fixed(output: Path | None, static_batch: int) -> Path | None:
-    """Where the file with a fixed batch goes, beside the other one where that has a name of its own."""
-    return None if output is None else output.with_name(f"{output.stem}.batch{static_batch}.onnx")
+    if output is None:
+        return None
+    return output.with_name(file_name(precision if len(precisions) > 1 else "fp32", static_batch, output.stem))
 
 
 def _batch(text: str) -> tuple[int, int, int]:

@@ -72,6 +72,8 @@ def show_table(contracts: Sequence[Contract], files: Sequence[str]) -> None:
     """Several files of one network side by side, with the largest and the mean difference of a length."""
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("precision", min_width=9, no_wrap=True)
+    if fixed := any(contract.batch for contract in contracts):
+        table.add_column("batch", justify="right", no_wrap=True)
     for title in ("MB", "valid. %", "change, 95 %", "test %", "largest", "mean"):
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("gate", no_wrap=True)
@@ -82,7 +84,8 @@ def show_table(contracts: Sequence[Contract], files: Sequence[str]) -> None:
             score.error for score in contract.scores if (score.stage, score.split) == (contract.precision, "test")
         )
         table.add_row(
-            contract.precision if contract.batch is None else f"{contract.precision}, batch {contract.batch}",
+            contract.precision,
+            *([str(contract.batch or "free")] if fixed else []),
             f"{Path(file).stat().st_size / 1e6:.2f}",
             f"{100 * (verdict.error or 0):.2f}",
             _points(verdict.error_change),
@@ -96,7 +99,8 @@ def show_table(contracts: Sequence[Contract], files: Sequence[str]) -> None:
 
 def show_next(files: Sequence[tuple[str, Contract]]) -> None:
     """The command for what was made: the files that run here side by side, or an image for a single one."""
-    running = [file for file, contract in files if contract.verdict and contract.verdict.status == "accepted"]
+    accepted = [(file, made) for file, made in files if made.verdict and made.verdict.status == "accepted"]
+    running = [file for file, made in accepted if made.batch is None] or [file for file, _ in accepted[:1]]
     if len(running) > 1:
         next_command("capsedge", "bench", *running)
     elif running:

@@ -32,7 +32,10 @@ def lint(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Name every node that TensorRT would refuse or read otherwise, why, and what to do; nothing is built."""
+    """Name each node that TensorRT would refuse or read otherwise, and int8 weights that some processors saturate.
+
+    Each comes with the reason and with what to do; nothing is built.
+    """
     from capsedge.cli.console import print_json
     from capsedge.runtime.open import model_file
 

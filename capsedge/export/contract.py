@@ -21,7 +21,6 @@ from capsedge.export.onnx import load_graph, output_shapes
 from capsedge.golden import pack_images
 from capsedge.models import CapsNet
 from capsedge.onnx_file import read_onnx_file
-from capsedge.runtime.graph import read_graph
 from capsedge.runtime.int8_pairs import int8_pairs
 from capsedge.runtime.ort.wheels import load_onnxruntime
 from capsedge.training import Run
@@ -69,7 +68,7 @@ def build_contract(run: Run, graph: Path, network: CapsNet, pool: Pool, *, calib
         outputs=tuple(shapes),
         shapes=shapes,
         calibration=calibration,
-        int8_pairs=int8_pairs(read_graph(graph)),
+        int8_pairs=int8_pairs(graph),
         scores=record.scores,
         golden=Golden(images="", labels=(), lengths=(), tolerance=0.0),
         graph_sha256=file.graph_sha256,

@@ -9,7 +9,6 @@ from pathlib import Path
 import onnx
 import torch
 from google.protobuf.message import DecodeError
-from onnxruntime.tools.onnx_model_utils import make_dim_param_fixed
 
 from capsedge.contract import Contract, sealed
 from capsedge.errors import ModelError
@@ -55,6 +54,8 @@ def with_batch(model: onnx.ModelProto, batch: int) -> onnx.ModelProto:
         model: A graph of `to_onnx`, in any precision.
         batch: Images in each run.
     """
+    from onnxruntime.tools.onnx_model_utils import make_dim_param_fixed  # few exports need it
+
     fixed = onnx.ModelProto()
     fixed.CopyFrom(model)
     del fixed.graph.value_info[:]

@@ -217,10 +217,10 @@ def gate_model(model: Path, run: Run, *, max_error_increase: float | None = None
     return RunExport(run, decoder=decoder, max_error_increase=max_error_increase).gate(model)
 
 
-def file_name(precision: Precision, static_batch: int | None = None) -> str:
+def file_name(precision: Precision, static_batch: int | None = None, stem: str = "model") -> str:
     """The name of a run's file of a precision, with a free batch or a fixed one: `model.batch1.int8.onnx`."""
     batch = "" if static_batch is None else f".batch{static_batch}"
-    return f"model{batch}.onnx" if precision == "fp32" else f"model{batch}.{precision}.onnx"
+    return f"{stem}{batch}.onnx" if precision == "fp32" else f"{stem}{batch}.{precision}.onnx"
 
 
 def _golden(contract: Contract, lengths: NDArray[np.float32]) -> Golden:

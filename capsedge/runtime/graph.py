@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,11 +17,13 @@ from numpy.typing import NDArray
 from capsedge.errors import ModelError
 from capsedge.onnx_file import fields_of, read_varint
 
-# Field numbers of onnx.proto: ModelProto, GraphProto, NodeProto, AttributeProto, TensorProto, ValueInfoProto.
-_GRAPH = 7
+# Field numbers of onnx.proto: ModelProto, GraphProto, FunctionProto, NodeProto, AttributeProto, TensorProto,
+# ValueInfoProto.
+_GRAPH, _FUNCTION = 7, 25
 _NODE, _INITIALIZER, _INPUT, _OUTPUT = 1, 5, 11, 12
+_FUNCTION_NODE = 7
 _NODE_INPUT, _NODE_OUTPUT, _NODE_NAME, _OP, _ATTRIBUTE, _DOMAIN = 1, 2, 3, 4, 5, 7
-_ATTRIBUTE_NAME, _ATTRIBUTE_INTEGER = 1, 3
+_ATTRIBUTE_NAME, _ATTRIBUTE_INTEGER, _ATTRIBUTE_TENSOR, _ATTRIBUTE_GRAPHS = 1, 3, 5, (6, 11)
 _DIMS, _DATA_TYPE, _INT32_DATA, _TENSOR_NAME, _RAW_DATA = 1, 2, 5, 8, 9
 _VALUE_NAME = 1
 
@@ -88,10 +91,11 @@ class Graph:
 
     Attributes:
         nodes: Its operators.
-        weights: Its initializers.
+        weights: Its initializers, and the tensors of its Constant nodes.
         inputs: Names of what goes in.
         outputs: Names of what comes out.
-        encoded: Its int8 initializers as they stand in the file, for `int8_codes`.
+        encoded: Those of int8 as they stand in the file, for `int8_codes`.
+        inner: Operators of the nodes in graphs within its nodes (If, Loop) and in functions of the file.
     """
 
     nodes: tuple[Node, ...]
@@ -99,6 +103,7 @@ class Graph:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     encoded: dict[str, bytes] = field(default_factory=dict, repr=False, compare=False)
+    inner: frozenset[str] = frozenset()
 
     @cached_property
     def maker(self) -> dict[str, int]:
@@ -118,18 +123,17 @@ class Graph:
         """The numbers of an int8 initializer; None where the file does not hold all of them (external data).
 
         Raises:
-            ModelError: They are damaged.
+            ValueError: They are damaged.
         """
         codes = b""
-        try:
-            for number, encoded, value in fields_of(memoryview(self.encoded[name])):
-                if number == _RAW_DATA:
-                    codes = bytes(value)
-                elif number == _INT32_DATA:
-                    codes += bytes(each & 0xFF for each in _numbers(encoded, value))
-        except ValueError as error:
-            raise ModelError(f"the weight '{name}' is damaged ({error}); export or copy it again") from error
+        for number, encoded, value in fields_of(memoryview(self.encoded[name])):
+            if number == _RAW_DATA:
+                codes = bytes(value)
+            elif number == _INT32_DATA:
+                codes += bytes(each & 0xFF for each in _numbers(encoded, value))
         tensor = self.weights[name]
+        if min(tensor.shape, default=0) < 0:
+            raise ValueError(f"the axes of '{name}' are {list(tensor.shape)}")
         return np.frombuffer(codes, np.int8).reshape(tensor.shape) if len(codes) == tensor.numbers else None
 
     def makers(self, node: Node) -> Iterator[int]:
@@ -140,39 +144,67 @@ class Graph:
 
 
 def read_graph(path: Path) -> Graph:
-    """Read the outer graph of an ONNX file; those within its nodes (If, Loop) are not looked into.
+    """Read the outer graph of an ONNX file; of those within its nodes (If, Loop), and of functions, the operators.
 
     Raises:
         ModelError: The file is missing, or is not a whole ONNX file.
     """
     try:
-        content = memoryview(path.read_bytes())
-        return _graph(next(value for number, _, value in fields_of(content) if number == _GRAPH))
+        parts: dict[int, list[memoryview]] = {_GRAPH: [], _FUNCTION: []}
+        for number, _, value in fields_of(memoryview(path.read_bytes())):
+            if number in parts:
+                parts[number].append(value)
+        if not parts[_GRAPH]:
+            raise ModelError(f"'{path}' is not an ONNX file: it holds no graph")
+        functions = {op for function in parts[_FUNCTION] for op in _operators(function, _FUNCTION_NODE)}
+        return _graph(parts[_GRAPH][0], functions)
     except OSError as error:
         raise ModelError(f"'{path}' cannot be read as a model: {error.strerror}") from error
-    except StopIteration as error:
-        raise ModelError(f"'{path}' is not an ONNX file: it holds no graph") from error
-    except ValueError as error:
+    except (ValueError, KeyError, RecursionError) as error:  # KeyError: an attribute without a name
         raise ModelError(f"'{path}' is not a whole ONNX file ({error}); export or copy it again") from error
 
 
-def _graph(message: memoryview) -> Graph:
+def _graph(message: memoryview, functions: set[str]) -> Graph:
     nodes: list[Node] = []
-    weights: dict[str, Tensor] = {}
-    encoded: dict[str, bytes] = {}
+    tensors: list[tuple[str, memoryview]] = []
+    inner = set(functions)
     ends: dict[int, list[str]] = {_INPUT: [], _OUTPUT: []}
     for number, _, value in fields_of(message):
         if number == _NODE:
             nodes.append(_node(value))
+            inner.update(op for graph in _attributes(value, *_ATTRIBUTE_GRAPHS) for op in _operators(graph, _NODE))
+            if nodes[-1].op == "Constant":
+                tensors += product(nodes[-1].outputs, _attributes(value, _ATTRIBUTE_TENSOR))
         elif number == _INITIALIZER:
-            name, tensor = _weight(value)
-            weights[name] = tensor
-            if tensor.kind == "int8":
-                encoded[name] = bytes(value)
+            tensors.append(("", value))
         elif number in ends:
-            ends[number].extend(_text(text) for inner, _, text in fields_of(value) if inner == _VALUE_NAME)
+            ends[number].extend(_text(text) for part, _, text in fields_of(value) if part == _VALUE_NAME)
+    weights: dict[str, Tensor] = {}
+    encoded: dict[str, bytes] = {}
+    for output, value in tensors:
+        own, tensor = _weight(value)
+        name = output or own
+        weights[name] = tensor
+        if tensor.kind == "int8":
+            encoded[name] = bytes(value)
     inputs = tuple(name for name in ends[_INPUT] if name not in weights)  # old files list their weights as inputs
-    return Graph(tuple(nodes), weights, inputs, tuple(ends[_OUTPUT]), encoded)
+    return Graph(tuple(nodes), weights, inputs, tuple(ends[_OUTPUT]), encoded, frozenset(inner))
+
+
+def _attributes(node: memoryview, *kinds: int) -> Iterator[memoryview]:
+    """The values of such fields in all attributes of a node."""
+    for number, _, attribute in fields_of(node):
+        if number == _ATTRIBUTE:
+            yield from (value for kind, _, value in fields_of(attribute) if kind in kinds)
+
+
+def _operators(holder: memoryview, field: int) -> Iterator[str]:
+    """The operators of a graph's or a function's nodes, which it holds in such a field, at any depth."""
+    for number, _, node in fields_of(holder):
+        if number == field:
+            yield from (_text(op) for kind, _, op in fields_of(node) if kind == _OP)
+            for graph in _attributes(node, *_ATTRIBUTE_GRAPHS):
+                yield from _operators(graph, _NODE)
 
 
 def _node(message: memoryview) -> Node:

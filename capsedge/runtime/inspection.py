@@ -6,7 +6,6 @@ import msgspec
 
 from capsedge.contract import Contract, EngineManifest, Int8Pairs, contract_of
 from capsedge.onnx_file import read_onnx_file
-from capsedge.runtime.graph import read_graph
 from capsedge.runtime.int8_pairs import int8_pairs
 from capsedge.runtime.integrity import Check, check_engine, check_onnx
 from capsedge.runtime.models import find_model, title
@@ -96,7 +95,7 @@ def _read_onnx(file: Path) -> Inspection:
         size_bytes=read.size_bytes,
         weights_bytes=read.weights_bytes,
         contract=contract,
-        int8_pairs=int8_pairs(read_graph(file)),
+        int8_pairs=int8_pairs(file),
         checks=() if contract is None else check_onnx(read, contract),
     )
 

@@ -1,104 +1,171 @@
 """Whether the int8 products of a file stay within 16 bits, whatever processor runs them.
 
 x86 processors without VNNI multiply unsigned activations of 0 to 255 with signed weights, and add two products in 16
-bits, which saturate (VPMADDUBSW). ONNX Runtime shifts signed activations by 128 and does the same. Its documentation
-advises weights of 7 bits there (onnxruntime.ai, "Quantize ONNX models", on U8S8 saturation).
+bits, which saturate (VPMADDUBSW). ONNX Runtime makes the int8 activations of a QDQ graph unsigned on x86, and
+computes QLinear operators as they are written. Its documentation advises weights of 7 bits there (onnxruntime.ai,
+"Quantize ONNX models", on U8S8 saturation).
 
 Which two weights are neighbours depends on the kernel. So here any two weights of an output count: where the two
 largest of them, and the two smallest, keep the sum within 16 bits, every order does. Weights of up to 64 always do:
-255 * (64 + 64) = 32,640.
+255 * (64 + 64) = 32,640. What a file does not show counts as the worst: a proof is wanted, and no guess.
 """
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from capsedge.contract import Int8Pairs
-from capsedge.runtime.graph import Graph, Node
+from capsedge.contract import PAIR_LIMIT, Int8Pairs
+from capsedge.errors import ModelError
+from capsedge.runtime.graph import Graph, Node, read_graph
 
 _LARGEST_ACTIVATION = 255
 _WORST = _LARGEST_ACTIVATION * 2 * 128  # of weights that are not known
 
-# Operators that multiply integers themselves, with the input that holds their weight.
+# Operators that multiply integers themselves: the inputs that hold their weights.
 _INTEGER_PRODUCTS = {
-    "ConvInteger": 1,
-    "DynamicQuantizeMatMul": 1,
-    "MatMulInteger": 1,
-    "MatMulIntegerToFloat": 1,
-    "QAttention": 1,
-    "QGemm": 3,
-    "QLinearConv": 3,
-    "QLinearMatMul": 3,
+    "ConvInteger": (1,),
+    "DynamicQuantizeLSTM": (1, 2),
+    "DynamicQuantizeMatMul": (1,),
+    "MatMulInteger": (1,),
+    "MatMulIntegerToFloat": (1,),
+    "QAttention": (1,),
+    "QGemm": (3,),
+    "QLinearConv": (3,),
+    "QLinearMatMul": (3,),
 }
-_PRODUCTS = ("Conv", "Gemm", "MatMul")
-# What only moves numbers: a runtime computes a product in int8 where it finds DequantizeLinear behind these too.
-_MOVING = ("Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
+_AS_WRITTEN, _ACTIVATION_ZERO = ("QGemm", "QLinearConv", "QLinearMatMul"), 2
+_PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+# What only moves numbers, so that a weight behind it has the same numbers in another order.
+_MOVING = ("Expand", "Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
+# Behind which a runtime still computes in the integers of a DequantizeLinear: it takes them along, or away.
+_PASSING = (
+    *("Cast", "Clip", "Concat", "DepthToSpace", "Dropout", "Gather", "GlobalMaxPool", "MaxPool", "Pad", "Relu"),
+    *("Resize", "Slice", "SpaceToDepth", "Split", "Tile", *_MOVING),
+)
 
 
-def int8_pairs(graph: Graph) -> Int8Pairs | None:
-    """The largest sum of two products of a graph's int8 layers; None where no layer multiplies signed int8 weights.
+class _Codes(NamedTuple):
+    """The integers that an operand of a product was dequantized from.
 
-    Weights that are no constants, or lie outside of the file, count as -128 to 127.
+    Attributes:
+        tensor: Their tensor: a weight, or what gives them.
+        moved: Whether they are in another order in the product than in the tensor.
+        known: Whether the tensor's numbers are those of the product.
+    """
+
+    tensor: str
+    moved: bool
+    known: bool
+
+
+def int8_pairs(file: Path) -> Int8Pairs | None:
+    """The largest sum of two products of a file's int8 layers; None where no layer multiplies signed int8 weights.
+
+    Weights that are no constants, or lie outside of the file, count as -128 to 127, and so do all of a file with
+    quantized layers in graphs within its nodes or in functions.
+
+    Args:
+        file: An ONNX file, of anybody.
 
     Raises:
-        ModelError: A weight is damaged.
+        ModelError: It is missing, or damaged.
     """
-    found = [_of_layer(graph, node, weight) for node, weight in _layers(graph)]
+    graph = read_graph(file)
+    try:
+        found = [_of_layer(graph, node, codes) for node, codes in _layers(graph)]
+    except (ValueError, IndexError) as error:  # numbers that do not fit their axes, a node without inputs
+        raise ModelError(f"the graph of '{file}' is damaged ({error}); export or copy it again") from error
+    if graph.inner.intersection(("DequantizeLinear", *_INTEGER_PRODUCTS)):
+        found.append(Int8Pairs(largest=_WORST, weight="(a graph within a node, or a function)"))
     return max(found, key=lambda pairs: pairs.largest, default=None)
 
 
-def _layers(graph: Graph) -> Iterator[tuple[Node, str]]:
-    """Each layer that multiplies in int8, with the tensor of its weight's codes."""
+def in_words(pairs: Int8Pairs) -> str:
+    """What is wrong with pairs that do not fit, as one clause."""
+    return (
+        f"two int8 products of '{pairs.weight}' can sum to {pairs.largest:,}, and x86 processors without VNNI add "
+        f"them in 16 bits, up to {PAIR_LIMIT:,}"
+    )
+
+
+def _layers(graph: Graph) -> Iterator[tuple[Node, _Codes]]:
+    """Each layer that multiplies with signed int8 weights, or with some that the graph does not show."""
     for node in graph.nodes:
-        if node.op in _INTEGER_PRODUCTS and len(node.inputs) > _INTEGER_PRODUCTS[node.op]:
-            codes = node.inputs[_INTEGER_PRODUCTS[node.op]]
-        elif node.op in _PRODUCTS and len(node.inputs) > 1:
-            activation, codes = (_codes_behind(graph, name) for name in node.inputs[:2])
-            if not activation or not codes:
-                continue
+        if node.op in _INTEGER_PRODUCTS:
+            if node.op in _AS_WRITTEN and _kind(graph, node.inputs[_ACTIVATION_ZERO]) == "int8":
+                continue  # signed with signed, which no processor adds in pairs
+            given = [node.inputs[each] for each in _INTEGER_PRODUCTS[node.op] if each < len(node.inputs)]
+            found = [_constant_behind(graph, name) for name in given if name]
+        elif node.op in _PRODUCTS:
+            operands = [_codes_behind(graph, name) for name in node.inputs[:2]]
+            found = [operands[1]] if len(operands) == 2 and all(operands) and operands[1] else []
         else:
             continue
-        if _kind(graph, codes) == "int8":
-            yield node, codes
+        yield from ((node, codes) for codes in found if not codes.known or _kind(graph, codes.tensor) == "int8")
 
 
-def _codes_behind(graph: Graph, name: str) -> str:
-    """The integers that a tensor was dequantized from, "" where it was not."""
-    while (maker := graph.maker.get(name)) is not None:
-        node = graph.nodes[maker]
+def _codes_behind(graph: Graph, name: str) -> _Codes | None:
+    """The integers that an operand was dequantized from; None where nothing before it was."""
+    moved, known = False, True
+    for node in _before(graph, name):
         if node.op == "DequantizeLinear":
-            return node.inputs[0]
-        if node.op not in _MOVING:
+            codes = _constant_behind(graph, node.inputs[0])
+            return codes._replace(moved=moved or codes.moved, known=known and codes.known)
+        if node.op not in _PASSING:
+            return None
+        moved, known = True, known and node.op in _MOVING
+    return None
+
+
+def _constant_behind(graph: Graph, name: str) -> _Codes:
+    """The weight that integers come from, or what gives them."""
+    moved, known = False, True
+    for node in _before(graph, name):
+        if node.op in ("Constant", "QuantizeLinear"):
             break
-        name = node.inputs[0]
-    return ""
+        name, moved, known = node.inputs[0], True, known and node.op in _MOVING
+    return _Codes(name, moved, known)
 
 
-def _kind(graph: Graph, codes: str) -> str:
-    """The type of integers: a weight's, or the one that QuantizeLinear's zero-point has (uint8 where it has none)."""
-    if codes in graph.weights:
-        return graph.weights[codes].kind
-    maker = graph.maker.get(codes)
+def _before(graph: Graph, name: str) -> Iterator[Node]:
+    """The nodes that a tensor comes from, through the first input of each; a damaged graph may go in circles."""
+    seen: set[int] = set()
+    while (maker := graph.maker.get(name)) is not None and maker not in seen:
+        seen.add(maker)
+        yield graph.nodes[maker]
+        name = next(iter(graph.nodes[maker].inputs), "")
+
+
+def _kind(graph: Graph, tensor: str) -> str:
+    """The type of integers: a weight's, or what QuantizeLinear gives; int8 where the graph does not show it."""
+    if tensor in graph.weights:
+        return graph.weights[tensor].kind
+    maker = graph.maker.get(tensor)
     node = None if maker is None else graph.nodes[maker]
-    if node is None or node.op != "QuantizeLinear" or len(node.inputs) < 3:
+    if node is not None and node.op == "DynamicQuantizeLinear":
         return "uint8"
-    zero_point = graph.weights.get(node.inputs[2])
-    return "int8" if zero_point is None else zero_point.kind
+    if node is None or node.op != "QuantizeLinear":
+        return "int8"
+    if len(node.inputs) > 2 and node.inputs[2]:
+        return _kind(graph, node.inputs[2])
+    return "uint8" if node.integers.get("output_dtype", 0) in (0, 2) else "int8"  # as onnx's TensorProto counts
 
 
-def _of_layer(graph: Graph, node: Node, weight: str) -> Int8Pairs:
-    constant = weight in graph.weights
-    codes = graph.int8_codes(weight) if constant else None
+def _of_layer(graph: Graph, node: Node, found: _Codes) -> Int8Pairs:
+    constant = found.tensor in graph.weights
+    codes = graph.int8_codes(found.tensor) if found.tensor in graph.encoded and found.known else None
     if codes is None:
-        return Int8Pairs(largest=_WORST, weight=weight if constant else node.name or node.outputs[0])
-    return Int8Pairs(largest=_LARGEST_ACTIVATION * _largest_pair(_by_output(graph, node, codes)), weight=weight)
+        return Int8Pairs(largest=_WORST, weight=found.tensor if constant else node.name or node.outputs[0])
+    by_output = codes.reshape(1, -1) if found.moved else _by_output(node, codes)
+    return Int8Pairs(largest=_LARGEST_ACTIVATION * _largest_pair(by_output), weight=found.tensor)
 
 
-def _by_output(graph: Graph, node: Node, codes: NDArray[np.int8]) -> NDArray[np.int8]:
-    """The codes of a weight as [outputs, products]; as one output where it is moved on its way to the product."""
-    moved = node.op in _PRODUCTS and graph.nodes[graph.maker[node.inputs[1]]].op != "DequantizeLinear"
-    if moved or codes.ndim < 2 or not codes.size:
+def _by_output(node: Node, codes: NDArray[np.int8]) -> NDArray[np.int8]:
+    """The codes of a weight as [outputs, products]."""
+    if codes.ndim < 2 or not codes.size or node.op == "ConvTranspose":
         return codes.reshape(1, -1)
     axis = 0 if "Conv" in node.op or node.integers.get("transB", 0) else codes.ndim - 1
     return np.moveaxis(codes, axis, 0).reshape(codes.shape[axis], -1)

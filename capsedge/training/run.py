@@ -114,8 +114,12 @@ class Run:
 
     def create(self, recipe: Recipe, record: RunRecord) -> None:
         """Write a new run's recipe and record."""
-        write_atomically(self.path / "recipe.toml", tomli_w.dumps(to_values(recipe)))
+        self.write_recipe(recipe)
         self.write_record(record)
+
+    def write_recipe(self, recipe: Recipe) -> None:
+        """Replace recipe.toml."""
+        write_atomically(self.path / "recipe.toml", tomli_w.dumps(to_values(recipe)))
 
     def write_record(self, record: RunRecord) -> None:
         """Replace run.json."""

@@ -102,6 +102,8 @@ class Trainer:
         Raises:
             ModelError: The checkpoint is damaged, or of another network.
         """
+        if self.precision.asked == "auto" and self.fabric.is_global_zero:  # somebody changed the run's recipe
+            self.run.write_recipe(self.recipe)
         if not self.run.last.exists():
             return
         self.position, sums = load_checkpoint(self.run.last, self.network, self._optimizers())

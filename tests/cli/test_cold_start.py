@@ -26,13 +26,13 @@ finally:
 LIBRARIES = {"PIL", "annotated_doc", "msgspec", "numpy", "onnxruntime", "shellingham", "typer", "typing_extensions"}
 OURS = """
 cli cli.answers cli.app cli.console cli.infer cli.options contract cores data data.images data.images.decode
-data.images.fit data.images.ground data.images.modes errors golden lazy onnx_file processor runtime runtime.batches
-runtime.feeds runtime.infer runtime.infer.ahead runtime.infer.classify runtime.infer.sources
-runtime.infer.sources.gather runtime.infer.sources.listed runtime.infer.sources.source runtime.infer.sources.walk
-runtime.loading runtime.models runtime.open runtime.ort runtime.ort.binding runtime.ort.options
-runtime.ort.placement runtime.ort.session runtime.ort.threads runtime.ort.wheels runtime.providers runtime.session
-runtime.settings runtime.tensorrt runtime.tensorrt.cuda runtime.tensorrt.manifest runtime.tensorrt.targets scoring
-statistics
+data.images.fit data.images.ground data.images.modes errors golden lazy onnx_file processor runtime
+runtime.batches runtime.feeds runtime.graph runtime.infer runtime.infer.ahead runtime.infer.classify
+runtime.infer.sources runtime.infer.sources.gather runtime.infer.sources.listed runtime.infer.sources.source
+runtime.infer.sources.walk runtime.int8_pairs runtime.loading runtime.models runtime.open runtime.ort
+runtime.ort.binding runtime.ort.options runtime.ort.placement runtime.ort.saturation runtime.ort.session
+runtime.ort.threads runtime.ort.wheels runtime.providers runtime.session runtime.settings runtime.tensorrt
+runtime.tensorrt.cuda runtime.tensorrt.manifest runtime.tensorrt.targets scoring statistics
 """
 
 

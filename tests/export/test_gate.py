@@ -66,7 +66,7 @@ CORRUPTIONS: list[tuple[Corruption, str, str]] = [
     (wrong_weights, FAR, f"the difference starts at {GEMM}"),
     (a_wrong_scale, FAR, f"the difference starts at {MUL}"),
     (a_transposed_kernel, FAR, f"the difference starts at {CONV}"),
-    (swapped_class_names, CONTRACT, "the difference starts at no node: it computes here what the network computes"),
+    (swapped_class_names, CONTRACT, ""),
     (swapped_class_columns, FAR, f"the difference starts at {GEMM}"),
 ]
 IN_FP32_ONLY: list[tuple[Corruption, str, str]] = [
@@ -93,7 +93,7 @@ IN_INT8_ONLY: list[tuple[Corruption, str, str]] = [
         weights_of_8_bits,  # exact on every processor in our sessions, and in those of others on some alone
         "two int8 products of 'capsules.primary.weight_quantized' can sum to 64,770, and x86 processors without VNNI "
         "add them in 16 bits, up to 32,767: quantize to weights of 7 bits, as capsedge export does",
-        "the difference starts at no node: it computes here what the network computes",
+        "",
     ),
 ]
 # A quantized file is held against the same network quantized anew: the very constant is named.

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from capsedge.contract import PAIR_LIMIT, Contract, Verdict
+from capsedge.contract import Contract, Verdict
 from capsedge.export.gate.measure import Measured, measure
 from capsedge.export.gate.reference import Reference
 from capsedge.export.gate.tolerance import TIE, Tolerance
+from capsedge.runtime.int8_pairs import in_words
 from capsedge.runtime.session import Session
 from capsedge.scoring import wrong_answers
 from capsedge.statistics import Difference, paired_difference
@@ -125,10 +126,7 @@ def _may_saturate(contract: Contract) -> Iterator[str]:
     """The one fault that need not show on the processor that runs the gate."""
     pairs = contract.int8_pairs
     if pairs is not None and not pairs.fit:
-        yield (
-            f"two int8 products of '{pairs.weight}' can sum to {pairs.largest:,}, and x86 processors without VNNI "
-            f"add them in 16 bits, up to {PAIR_LIMIT:,}: quantize to weights of 7 bits, as capsedge export does"
-        )
+        yield f"{in_words(pairs)}: quantize to weights of 7 bits, as capsedge export does"
 
 
 def _broken_numbers(found: Measured) -> Iterator[str]:

@@ -51,7 +51,7 @@ def explained(
         file_model: The file.
         tolerance: The limits of its precision.
     """
-    trace = Trace(starts_at=f"{NOWHERE}it computes here what the network computes", images=0)
+    trace = Trace(starts_at="", images=0)  # a promise of its contract, or what another processor would compute
     for graph in own_graphs if judgement.computes_wrong else ():
         same_types = len(own_graphs) > 1 and graph is own_graphs[0]
         limit = TOLERANCES["fp32"] if same_types else tolerance

@@ -9,14 +9,12 @@ from pathlib import Path
 import msgspec
 import onnx
 
-from capsedge.contract import PAIR_LIMIT
 from capsedge.errors import MissingExtra, ModelError
 from capsedge.export.tensorrt.options import BuildOptions, Package, check_names, choose_package
 from capsedge.export.tensorrt.process import run_worker
 from capsedge.export.tensorrt.rules import Finding, apply_rules, node_name
 from capsedge.export.tensorrt.worker import Parse, Parsed, Refusal
-from capsedge.runtime.graph import read_graph
-from capsedge.runtime.int8_pairs import int8_pairs
+from capsedge.runtime.int8_pairs import in_words, int8_pairs
 
 
 class Lint(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,14 +94,13 @@ def _load(path: Path) -> onnx.ModelProto:
 
 def _may_saturate(model: Path) -> Iterator[Finding]:
     """What no runtime refuses, and x86 processors without VNNI compute wrongly."""
-    pairs = int8_pairs(read_graph(model))
+    pairs = int8_pairs(model)
     if pairs is not None and not pairs.fit:
         yield Finding(
             node=pairs.weight,
             operator="",
             severity="warning",
-            reason=f"two of its int8 products can sum to {pairs.largest:,}, and x86 processors without VNNI add them "
-            f"in 16 bits, up to {PAIR_LIMIT:,}: ONNX Runtime gives other answers there than elsewhere",
+            reason=f"{in_words(pairs)}: ONNX Runtime gives other answers there than elsewhere",
             advice="quantize to weights of 7 bits (reduce_range in ONNX Runtime); capsedge uses exact kernels there",
         )
 

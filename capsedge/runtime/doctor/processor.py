@@ -23,8 +23,8 @@ def find_processor(processor: Processor | None) -> Finding:
         return Finding(SUBJECT, "installed", told)
     if saturates:
         proved = (
-            "the largest int8 sums saturate (run): files of capsedge export are exact all the same, other int8 files "
-            "run with exact kernels, which take longer"
+            "the largest int8 sums saturate (run): files with weights of 7 bits, as capsedge exports them, are exact "
+            "all the same; others run with exact kernels, which take longer"
         )
     else:
         proved = "the largest int8 sums are exact (run)"

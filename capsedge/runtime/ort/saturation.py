@@ -10,9 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from capsedge.runtime.graph import read_graph
 from capsedge.runtime.int8_pairs import int8_pairs
-from capsedge.runtime.tiny_onnx import INT32, UINT8, Value, one_node_file
 
 # Large enough for the kernels of whole blocks.
 _ROWS, _PRODUCTS, _COLUMNS = 8, 16, 16
@@ -23,12 +21,13 @@ def may_saturate_here(ort: Any, file: Path) -> bool:
 
     Args:
         ort: The module onnxruntime.
-        file: An ONNX file; it is read only where this processor saturates at all.
+        file: An ONNX file. What its contract says of it is not asked, which other tools copy and do not keep true.
+
+    Raises:
+        ModelError: The file is missing, or damaged.
     """
-    if not int8_saturates(ort):
-        return False
-    pairs = int8_pairs(read_graph(file))
-    return pairs is not None and not pairs.fit
+    pairs = int8_pairs(file)
+    return pairs is not None and not pairs.fit and int8_saturates(ort)
 
 
 @cache
@@ -38,6 +37,8 @@ def int8_saturates(ort: Any) -> bool:
     Args:
         ort: The module onnxruntime.
     """
+    from capsedge.runtime.tiny_onnx import INT32, UINT8, Value, one_node_file  # few files need it
+
     activations = np.full((_ROWS, _PRODUCTS), 255, np.uint8)
     weights = np.full((_PRODUCTS, _COLUMNS), 127, np.int8)
     content = one_node_file(

@@ -1,7 +1,7 @@
 """Models on ONNX Runtime."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import perf_counter_ns
 from typing import Any
@@ -53,14 +53,14 @@ class OrtSession(Session):
         ort = load_onnxruntime("gpu" if settings.provider in ("cuda", "tensorrt") else "cpu")
         start = perf_counter_ns()
         self.contract = _contract(file)
-        self.settings = _exact_where_needed(ort, file, _resolved(settings, self.contract), self.contract)
-        self._ort = open_on(ort, file, self.settings, self.contract)
+        saturates = _may_saturate(ort, file, settings)
+        self._ort, self.settings = _opened(ort, file, _resolved(settings, self.contract), self.contract, saturates)
         self._outputs = [output.name for output in self._ort.get_outputs()]
         self.name = title(file)
         self.file = file
         self.provider, self.fell_back = placement_of(ort, self._ort, self.settings)
         self.batch_limits = _batch_limits(self._ort)
-        self.doubts = tuple(self._doubts(exact_was_chosen=settings.exact_int8 is None))
+        self.doubts = tuple(self._doubts(saturates))
         self._binding = self._bound(ort)
         self.settings = msgspec.structs.replace(self.settings, io_binding=self._binding is not None)
         self.load_ms = (perf_counter_ns() - start) / 1e6
@@ -90,15 +90,18 @@ class OrtSession(Session):
         """See `Session.close`; ONNX Runtime frees the model with its last reference."""
         self._ort = self._binding = None
 
-    def _doubts(self, *, exact_was_chosen: bool) -> Iterator[str]:
-        """What was assumed of the file, or chosen for it."""
+    def _doubts(self, saturates: bool) -> Iterator[str]:
+        """What was assumed of the file, and what is done about int8 sums that saturate."""
         if self.contract is None:
             yield from _assumed(self.name, self._ort, self.batch_limits)
-        if exact_was_chosen and self.settings.exact_int8:
-            yield (
-                f"'{self.name}': its int8 sums can saturate on processors without VNNI such as this one, so it runs "
-                "with ONNX Runtime's exact kernels, which take longer; other programs compute it wrongly here"
+        if saturates:
+            done = (
+                "so it runs with ONNX Runtime's exact kernels, which take longer, and which there are for constant "
+                "weights; other programs may compute it wrongly here"
+                if self.settings.exact_int8
+                else "and ONNX Runtime has no exact kernels for it: its answers may be wrong here"
             )
+            yield f"'{self.name}': its int8 sums can saturate on processors without VNNI such as this one, {done}"
 
     def _bound(self, ort: Any) -> Binding | None:
         """Bind inputs and outputs as the settings say; by default off the CPU, where that is possible."""
@@ -142,15 +145,24 @@ def _resolved(settings: Settings, contract: Contract | None) -> Settings:
     return msgspec.structs.replace(settings, threads=threads)
 
 
-def _exact_where_needed(ort: Any, file: Path, settings: Settings, contract: Contract | None) -> Settings:
-    """Choose exact int8 kernels where the file may saturate on this processor and nothing else was asked for."""
+def _may_saturate(ort: Any, file: Path, settings: Settings) -> bool:
+    """Whether the file's int8 sums may saturate on this processor, where nobody said how they shall be computed."""
     if settings.exact_int8 is not None or not (_on_cpu(settings) or settings.allow_fallback):
-        return settings
-    if contract is not None and contract.layers and all(layer.type != "int8" for layer in contract.layers):
-        return settings
-    from capsedge.runtime.ort.saturation import may_saturate_here  # a model in fp32 starts without it
+        return False
+    from capsedge.runtime.ort.saturation import may_saturate_here  # an engine starts without it
 
-    return msgspec.structs.replace(settings, exact_int8=True) if may_saturate_here(ort, file) else settings
+    return may_saturate_here(ort, file)
+
+
+def _opened(
+    ort: Any, file: Path, settings: Settings, contract: Contract | None, saturates: bool
+) -> tuple[Any, Settings]:
+    """Open the file; one that saturates with exact kernels, unless ONNX Runtime has none for an operator of it."""
+    if saturates:
+        exact = msgspec.structs.replace(settings, exact_int8=True)
+        with suppress(ModelError):
+            return open_on(ort, file, exact, contract), exact
+    return open_on(ort, file, settings, contract), settings
 
 
 def _batch_limits(opened: Any) -> tuple[int, int] | None:

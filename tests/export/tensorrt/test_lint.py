@@ -169,7 +169,7 @@ def test_weights_that_saturate_on_some_processors_are_named(tmp_path: Path) -> N
     wide = lint(saved(quantized_product(np.full((4, 4), 127, np.int8)), tmp_path))
     (finding,) = [each for each in wide.findings if each.node == "w"]
     assert (finding.severity, finding.source) == ("warning", "rules")
-    assert finding.reason.startswith("two of its int8 products can sum to 64,770, and x86 processors without VNNI")
+    assert finding.reason.startswith("two int8 products of 'w' can sum to 64,770, and x86 processors without VNNI")
     assert "reduce_range" in finding.advice
     narrow = lint(saved(quantized_product(np.full((4, 4), 64, np.int8)), tmp_path))
     assert not any(each.node == "w" for each in narrow.findings)

@@ -28,8 +28,8 @@ def test_this_processor_is_tried_by_running_its_int8_kernels() -> None:
             ZEN_3,
             True,
             "sse4_1 avx2: fp32 by avx2, int8 by avx2, whose sums saturate with weights of 8 bits, bf16 emulated, "
-            "slower than fp32; the largest int8 sums saturate (run): files of capsedge export are exact all the "
-            "same, other int8 files run with exact kernels, which take longer",
+            "slower than fp32; the largest int8 sums saturate (run): files with weights of 7 bits, as capsedge "
+            "exports them, are exact all the same; others run with exact kernels, which take longer",
         ),
         (
             ZEN_4,

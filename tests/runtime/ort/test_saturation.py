@@ -8,12 +8,16 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 
 from capsedge import processor
+from capsedge.errors import ModelError
+from capsedge.onnx_file import read_onnx_file
 from capsedge.runtime.open import open_session
-from capsedge.runtime.ort import saturation
+from capsedge.runtime.ort import placement, saturation
+from capsedge.runtime.ort import session as session_module
 from capsedge.runtime.settings import Settings
 from tests.runtime.int8_models import quantized_product, saved
 
@@ -86,7 +90,8 @@ def test_only_a_file_that_may_saturate_is_opened_with_exact_kernels(wide: Path, 
         (*_, last) = session.doubts
         assert last == (
             f"'{wide}': its int8 sums can saturate on processors without VNNI such as this one, so it runs with ONNX "
-            "Runtime's exact kernels, which take longer; other programs compute it wrongly here"
+            "Runtime's exact kernels, which take longer, and which there are for constant weights; other programs "
+            "may compute it wrongly here"
         )
     for file in (narrow, good):
         with open_session(file) as session:
@@ -102,12 +107,45 @@ def test_what_was_asked_for_is_done(wide: Path) -> None:
             assert not any("VNNI" in doubt for doubt in session.doubts)
 
 
-def test_a_file_in_fp32_by_its_contract_is_not_read_for_that(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refused(*_: object) -> bool:
+@pytest.mark.usefixtures("_saturating")
+def test_a_contract_that_another_tool_copied_is_not_believed(wide: Path, good: Path) -> None:
+    """ONNX Runtime's quantizer keeps the metadata of the fp32 file that it is given."""
+    model = onnx.load(wide)
+    onnx.helper.set_model_props(model, read_onnx_file(good).metadata)
+    onnx.save(model, wide)
+    with open_session(wide) as session:
+        assert session.contract is not None
+        assert {layer.type for layer in session.contract.layers} == {"fp32"}
+        assert session.settings.exact_int8 is True
+
+
+def test_the_processor_is_not_tried_for_a_file_that_fits(
+    narrow: Path, good: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def tried(_: object) -> bool:
         raise AssertionError
 
-    monkeypatch.setattr(saturation, "may_saturate_here", refused)
-    open_session(good).close()
+    monkeypatch.setattr(saturation, "int8_saturates", tried)
+    for file in (narrow, good):
+        open_session(file).close()
+
+
+@pytest.mark.usefixtures("_saturating")
+def test_without_exact_kernels_it_runs_all_the_same_and_says_so(wide: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a processor without VNNI, ONNX Runtime refuses DynamicQuantizeLSTM so; here its refusal is made up."""
+    real = placement.open_on
+
+    def refusing(ort: object, file: Path, settings: Settings, contract: object) -> object:
+        if settings.exact_int8:
+            raise ModelError("no kernel")
+        return real(ort, file, settings, None)
+
+    monkeypatch.setattr(session_module, "open_on", refusing)
+    with open_session(wide) as session:
+        assert session.settings.exact_int8 is None
+        assert session.doubts[-1].endswith(
+            "and ONNX Runtime has no exact kernels for it: its answers may be wrong here"
+        )
 
 
 def test_exact_kernels_are_asked_for_in_the_options_of_the_session() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from capsedge.runtime.bench.ratio import ratio as ratio_of
 from capsedge.runtime.bench.report import BenchReport, Case, Group, Percentile, Ratio
 from capsedge.runtime.machine import Machine
+from capsedge.runtime.providers import CPU
 
 
 def number(value: float) -> str:
@@ -100,7 +101,7 @@ def slow_int8(report: BenchReport) -> list[str]:
 def _slow_int8(group: Group, machine: Machine) -> Iterator[str]:
     for case in group.cases:
         beside = [each for each in group.cases if each.precision == "fp32" and _alike(each, case)]
-        if case.precision is None or not case.precision.startswith("int8") or len(beside) != 1:
+        if not (case.precision or "").startswith("int8") or case.provider != CPU or not beside:
             continue
         found = ratio_of(case.samples_ms, beside[0].samples_ms)
         if (found.value if found.high is None else found.high) >= 1:
