@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from capsedge.cli.precision import telling
+from capsedge.cli.precision import precision_reporter
 from capsedge.cli.progress import TrainingProgress
 from capsedge.data import Dataset, Split, load_dataset
 from capsedge.recipe import Recipe, load_recipe
@@ -29,7 +29,7 @@ from capsedge.training.metrics import read_metrics
 
 # bf16 on every machine, since docs/routing.md says so: a processor without the instructions is told what it costs.
 WIDTH = ("network.filters=32", "network.capsule_types=4", "train.precision=bf16")
-TOLD = telling(silent=False)
+REPORT = precision_reporter(silent=False)
 SIEVE_EPOCHS, FINAL_EPOCHS, FINAL_SEEDS = 3, 20, (0, 1, 2)
 
 Case = tuple[str, tuple[str, ...]]  # routing kind, changes of its recipe
@@ -200,7 +200,7 @@ def run_of(name: str, case: Case, epochs: int, seed: int, dataset: Dataset, runs
     """A finished run of one setting."""
     with TrainingProgress() as progress:
         recipe, folder = recipe_of(case, epochs, seed), runs / f"{name}-{seed}"
-        return trained(recipe, folder, dataset, progress, "cpu", told=TOLD)
+        return trained(recipe, folder, dataset, progress, "cpu", on_start=REPORT)
 
 
 def recipe_of(case: Case, epochs: int, seed: int) -> Recipe:

@@ -31,7 +31,7 @@ def note_cost(trainer: "Trainer", advice: str = AVOIDS) -> None:
         )
 
 
-def telling(*, silent: bool) -> "Callable[[Trainer], None]":
+def precision_reporter(*, silent: bool) -> "Callable[[Trainer], None]":
     """Something that says the precision of a command's trainings, and of several with the same precision once."""
     told: set[PrecisionChoice] = set()
 

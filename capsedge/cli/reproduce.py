@@ -142,7 +142,7 @@ def reproduce(
     require("torch", extra="paper")
     if what is not What.TABLE2:
         require("matplotlib", extra="paper")  # now, and not after hours of training
-    from capsedge.cli.precision import telling
+    from capsedge.cli.precision import precision_reporter
     from capsedge.reproduce import Settings
 
     settings = Settings(
@@ -155,7 +155,7 @@ def reproduce(
         device=device or "auto",
         download=download,
         watch=_watching(silent=as_json),
-        told=telling(silent=as_json),
+        on_start=precision_reporter(silent=as_json),
     )
     try:
         if what is What.TABLE2:

@@ -104,7 +104,7 @@ def fig4(
     trainers: dict[str, Trainer] = {
         kind: Trainer(recipe, dataset, nowhere, device=settings.device) for kind, recipe in recipes.items()
     }
-    settings.told(trainers[chosen[0]])
+    settings.on_start(trainers[chosen[0]])
     seconds = measure(trainers, rounds=rounds, progress=lambda share: progress(0.5 + share / 2))
     first = recipes[chosen[0]]
     return Fig4(

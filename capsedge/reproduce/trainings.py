@@ -21,7 +21,7 @@ from capsedge.training.run import RUNS, dataset_of
 VALIDATIONS = "train.validations=4"
 
 Watch = Callable[[str], AbstractContextManager[Observer]]
-Told = Callable[[Trainer], None]
+OnStart = Callable[[Trainer], None]
 
 
 class _Blind:
@@ -41,7 +41,7 @@ def unwatched(_: str) -> Iterator[Observer]:
     yield _Blind()
 
 
-def untold(_: Trainer) -> None:
+def unreported(_: Trainer) -> None:
     """Say nothing of a training."""
 
 
@@ -59,7 +59,7 @@ class Settings:
         device: `auto`, `cpu` or `cuda`.
         download: Fetch known data sets that are not here.
         watch: Called with a training's name; gives who is told of its course.
-        told: Called with each training before its first step.
+        on_start: Called with each training before its first step.
 
     Raises:
         WrongUse: A seed is named twice, or none.
@@ -74,7 +74,7 @@ class Settings:
     device: str = "auto"
     download: bool = False
     watch: Watch = unwatched
-    told: Told = untold
+    on_start: OnStart = unreported
 
     def __post_init__(self) -> None:
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
@@ -150,7 +150,7 @@ def trained(
     observer: Observer,
     device: str = "auto",
     *,
-    told: Told = untold,
+    on_start: OnStart = unreported,
 ) -> Run:
     """A finished run: found, taken up where it was stopped, or trained from its start.
 
@@ -160,7 +160,7 @@ def trained(
         dataset: What to train on.
         observer: Told of the training's course.
         device: `auto`, `cpu` or `cuda`.
-        told: Called with the training before its first step.
+        on_start: Called with the training before its first step.
 
     Raises:
         WrongUse: The folder holds a run of another recipe or of other images, or is no run's.
@@ -175,7 +175,7 @@ def trained(
         trainer.resume()
     else:
         trainer.start()
-    told(trainer)
+    on_start(trainer)
     trainer.train(observer)
     return run
 
@@ -221,7 +221,7 @@ def train_all(
             yield recipe, Run(folder)
             continue
         with settings.watch(f"{folder} ({number} of {len(recipes)})") as observer:
-            run = trained(recipe, folder, dataset, observer, settings.device, told=settings.told)
+            run = trained(recipe, folder, dataset, observer, settings.device, on_start=settings.on_start)
         yield recipe, run
 
 

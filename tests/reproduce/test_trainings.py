@@ -97,7 +97,12 @@ def test_auto_takes_up_a_run_in_whatever_precision_it_began(tmp_path: Path, subs
         trained(asked(began), tmp_path / "run", subset, interrupting, "cpu")
     told: list[str] = []
     run = trained(
-        asked("auto"), tmp_path / "run", subset, Silent(), "cpu", told=lambda each: told.append(each.precision.asked)
+        asked("auto"),
+        tmp_path / "run",
+        subset,
+        Silent(),
+        "cpu",
+        on_start=lambda each: told.append(each.precision.asked),
     )
     assert told == [began]
     ours, theirs = load_file(run.best), load_file(whole.best)
