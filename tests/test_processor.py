@@ -2,10 +2,7 @@
 
 import os
 import platform
-import shutil
-import site
 import subprocess
-import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -22,8 +19,8 @@ from capsedge.processor import (
     told_by_cpuid,
     told_by_linux,
 )
+from tests.emulated import emulated
 
-ROOT = Path(__file__).parents[1]
 CPUINFO = Path("/proc/cpuinfo")
 # By thread, since QEMU shows a process its own list under /proc/self, and not there.
 COMMAND = Path(f"/proc/self/task/{os.getpid()}/cmdline")
@@ -144,17 +141,12 @@ def test_what_the_sets_compute(sets: tuple[str, ...], fp32: str, int8: str, satu
     )
 
 
-@pytest.mark.parametrize(("processor", "sets"), [("Nehalem", ("sse4_1",)), ("Haswell", ("sse4_1", "avx2"))])
-def test_an_emulated_processor_is_asked_and_not_the_machine_s(processor: str, sets: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(("name", "sets"), [("nehalem", ("sse4_1",)), ("haswell", ("sse4_1", "avx2"))])
+def test_an_emulated_processor_is_asked_and_not_the_machine_s(name: str, sets: tuple[str, ...]) -> None:
     """QEMU runs this Python on an older processor; /proc/cpuinfo goes on to show the machine's own."""
-    qemu = shutil.which("qemu-x86_64-static") or shutil.which("qemu-x86_64")
-    if qemu is None or platform.machine() != "x86_64":
-        pytest.skip("it takes qemu-x86_64 on an x86-64 machine: apt install qemu-user-static")
-    script = "from capsedge.processor import instruction_sets; print(*instruction_sets())"
-    python = str(Path(sys.executable).resolve())
-    path = os.pathsep.join([str(ROOT), *site.getsitepackages()])
-    words = [qemu, "-cpu", processor, "-E", f"PYTHONPATH={path}", python, "-c", script]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+    python = emulated(name)
+    words = python.command("-c", "from capsedge.processor import instruction_sets; print(*instruction_sets())")
+    done = subprocess.run(words, env=python.environment, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     assert tuple(done.stdout.split()) == sets
 

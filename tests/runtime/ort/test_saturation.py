@@ -1,9 +1,6 @@
 """int8 that is wrong without VNNI: what this processor does, what an emulated one does, and what is done about it."""
 
-import os
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import msgspec
@@ -19,10 +16,8 @@ from capsedge.runtime.open import open_session
 from capsedge.runtime.ort import placement, saturation
 from capsedge.runtime.ort import session as session_module
 from capsedge.runtime.settings import Settings
+from tests.emulated import emulated
 from tests.runtime.int8_models import quantized_product, saved
-
-ROOT = Path(processor.__file__).parents[1]
-QEMU = shutil.which("qemu-x86_64-static")
 
 # What a process under an emulator tells: whether int8 saturates there, and the sums of a file in three sessions.
 SCRIPT = """
@@ -66,15 +61,12 @@ def test_this_processor_saturates_where_its_instruction_sets_say_so() -> None:
     assert saturation.int8_saturates(onnxruntime) == here.int8_saturates
 
 
-@pytest.mark.skipif(QEMU is None, reason="qemu-x86_64-static is not installed (Debian: qemu-user-static)")
-@pytest.mark.parametrize(("emulated", "saturates"), [("Nehalem", False), ("Haswell", True)])
-def test_an_emulated_processor_saturates_and_exact_kernels_do_not(emulated: str, saturates: bool, wide: Path) -> None:
+@pytest.mark.parametrize(("name", "saturates"), [("nehalem", False), ("haswell", True)])
+def test_an_emulated_processor_saturates_and_exact_kernels_do_not(name: str, saturates: bool, wide: Path) -> None:
     """127 * 127 * 16 is 258,064, which scale 2**15 rounds to 8; pairs of 255 * 127 are cut to 32,767 of 64,770."""
-    packages = os.pathsep.join([str(ROOT), *(path for path in sys.path if path.endswith("site-packages"))])
-    kernels = ["-U", "OPENBLAS_CORETYPE"]  # which would name those of the machine's own processor
-    emulator = [str(QEMU), "-cpu", emulated, *kernels, "-E", f"PYTHONPATH={packages}"]
-    command = [*emulator, os.path.realpath(sys.executable), "-c", SCRIPT, str(wide)]
-    done = subprocess.run(command, capture_output=True, check=True, timeout=120)
+    python = emulated(name)
+    command = python.command("-c", SCRIPT, str(wide))
+    done = subprocess.run(command, env=python.environment, capture_output=True, check=True, timeout=120)
     told = msgspec.json.decode(done.stdout)
     right = round(127 * 127 * 16 / 2**15) * 2.0**15
     assert told["saturates"] == saturates
