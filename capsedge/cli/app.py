@@ -95,7 +95,9 @@ def main() -> NoReturn:
     except MemoryError as error:
         code = _fail(error, 1, prefix="there is not enough memory for this; ")
     except Exception as error:
-        code = _fail(error, 1, prefix=f"this is a bug in capsedge ({type(error).__name__}; see it with --debug): ")
+        code = _fail(
+            error, 1, prefix=f"this is a bug in capsedge ({type(error).__name__}; see it with capsedge --debug ...): "
+        )
     sys.exit(code)
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from capsedge.runtime.bench.report import BenchReport, Case, Group
 
 _PERCENTILES = (50, 90, 99)
+_WIDE = 72  # columns of a terminal; on a narrower one p99 is left out, and the interval of a ratio folded
 _PARTS = ("load_ms", "first_run_ms", "decode_ms", "copy_in_ms", "compute_ms", "copy_out_ms")
 
 
@@ -64,7 +65,8 @@ def _verdict(row: "Change") -> str:
 def _latencies(group: "Group") -> Table:
     """A row a case; below each percentile what the true one is at most, with 99 % confidence."""
     cases = group.cases
-    columns = {f"p{percent} ms": [_percentile(case, percent) for case in cases] for percent in _PERCENTILES}
+    percents = _PERCENTILES if out.width >= _WIDE else _PERCENTILES[:-1]
+    columns = {f"p{percent} ms": [_percentile(case, percent) for case in cases] for percent in percents}
     if not group.interval_ms:  # the camera sets the pace then
         columns["images/s"] = [words.number(case.images_per_second) for case in cases]
     if len(cases) > 1:
@@ -99,9 +101,10 @@ def _filled(first: str, group: "Group", columns: dict[str, list[str]]) -> Table:
 
 def _table(first: str, columns: Sequence[str]) -> Table:
     table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0))
-    table.add_column(first, overflow="fold")
+    table.add_column(first, overflow="fold", min_width=8)
     for column in columns:
-        table.add_column(column, justify="right", no_wrap=True)
+        folds = column.startswith("x ")
+        table.add_column(column, justify="right", no_wrap=not folds, min_width=11 if folds else None)
     return table
 
 

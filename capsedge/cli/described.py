@@ -80,11 +80,14 @@ def its_int8(found: Inspection) -> Iterator[Row]:
     pairs = found.int8_pairs
     if pairs is None:
         return
-    sums = f"two products sum to {pairs.largest:,} at most, and 16 bits hold {PAIR_LIMIT:,}"
+    sums = (
+        f"two products sum to {pairs.largest:,} at most, and 16 bits, in which x86 without VNNI adds them, hold "
+        f"{PAIR_LIMIT:,}"
+    )
     if pairs.fit:
         yield Row("int8", f"the same on every processor: {sums}")
     else:
-        yield Row("int8", f"saturates on x86 processors without VNNI: {sums} ({pairs.weight})", "yellow")
+        yield Row("int8", f"saturates on some processors: {sums} ({pairs.weight})", "yellow")
 
 
 def its_use(contract: Contract) -> Iterator[Row]:

@@ -72,11 +72,9 @@ def show_table(contracts: Sequence[Contract], files: Sequence[str]) -> None:
     """Several files of one network side by side, with the largest and the mean difference of a length."""
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("precision", min_width=9, no_wrap=True)
-    if fixed := any(contract.batch for contract in contracts):
-        table.add_column("batch", justify="right", no_wrap=True)
     for title in ("MB", "valid. %", "change, 95 %", "test %", "largest", "mean"):
-        table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("gate", no_wrap=True)
+        table.add_column(title, justify="right", no_wrap=title != "change, 95 %", overflow="fold")
+    table.add_column("gate", overflow="fold")
     for contract, file in zip(contracts, files, strict=True):
         verdict = contract.verdict
         assert verdict is not None
@@ -84,8 +82,7 @@ def show_table(contracts: Sequence[Contract], files: Sequence[str]) -> None:
             score.error for score in contract.scores if (score.stage, score.split) == (contract.precision, "test")
         )
         table.add_row(
-            contract.precision,
-            *([str(contract.batch or "free")] if fixed else []),
+            contract.precision if contract.batch is None else f"{contract.precision} x{contract.batch}",
             f"{Path(file).stat().st_size / 1e6:.2f}",
             f"{100 * (verdict.error or 0):.2f}",
             _points(verdict.error_change),

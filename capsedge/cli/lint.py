@@ -66,7 +66,8 @@ def _print(found: "Lint") -> None:
     if not found.findings:
         out.print("nothing found", markup=False)
         return
-    table = Table(Column("node", overflow="fold"), "operator", "severity", "reason", "what to do", box=box.SIMPLE)
+    titles = ("node", "operator", "severity", "reason", "what to do")
+    table = Table(*(Column(title, overflow="fold") for title in titles), box=box.SIMPLE)
     nodes: dict[tuple[str, ...], list[str]] = {}  # whose row is the same otherwise
     for finding in found.findings:
         row = (finding.operator, finding.severity, finding.reason, finding.advice)

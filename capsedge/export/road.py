@@ -29,6 +29,7 @@ from capsedge.scoring import wrong_answers
 from capsedge.training import Run
 
 Tell = Callable[[str], None]
+QUANTIZED: tuple[Precision, ...] = ("int8", "int8+fp16", "fp8")
 
 
 @dataclass(frozen=True)
@@ -160,8 +161,8 @@ class RunExport:
     def _own_graphs(self, contract: Contract, altered: tuple[str, ...]) -> list[onnx.ModelProto]:
         """What to trace a rejected file against; for one that was altered that is first what it was before."""
         precision = {str(each): each for each in PRECISIONS}[contract.precision]
-        if not altered or precision == "fp32":
-            return [self.model]
+        if not altered or precision == "fp32" or (precision in QUANTIZED and not contract.calibration):
+            return [self.model]  # of a file that others quantized, how is not known
         self.tell(f"{precision}: made anew, to find the fault")
         name, _, images = contract.calibration.partition(" of ")  # "min-max of 512 training images"
         graphs = TypedGraphs(

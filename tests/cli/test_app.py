@@ -77,7 +77,7 @@ def test_a_command_that_ends_well_exits_with_0(run: Callable[..., int], capsys: 
             1,
             "capsedge: [Errno 28] No space left on device: 'm.onnx'\n",
         ),
-        (KeyError("b"), 1, "capsedge: this is a bug in capsedge (KeyError; see it with --debug): 'b'\n"),
+        (KeyError("b"), 1, "capsedge: this is a bug in capsedge (KeyError; see it with capsedge --debug ...): 'b'\n"),
         (KeyboardInterrupt(), 130, ""),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",

@@ -266,11 +266,15 @@ def test_a_contract_of_another_schema_is_refused_in_one_line(
 @pytest.mark.parametrize(
     ("code", "row"),
     [
-        (64, "int8 the same on every processor: two products sum to 32,640 at most, and 16 bits hold 32,767"),
+        (
+            64,
+            "int8 the same on every processor: two products sum to 32,640 at most, and 16 bits, in which x86 without "
+            "VNNI adds them, hold 32,767",
+        ),
         (
             127,
-            "int8 saturates on x86 processors without VNNI: two products sum to 64,770 at most, and 16 bits hold "
-            "32,767 (w)",
+            "int8 saturates on some processors: two products sum to 64,770 at most, and 16 bits, in which x86 "
+            "without VNNI adds them, hold 32,767 (w)",
         ),
     ],
 )

@@ -7,9 +7,13 @@ The processor is this one, which is taken for one whose sums saturate; `tests/ru
 import json
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
+from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
 
+from capsedge.data import load_dataset
+from capsedge.export.precision import calibration_images
 from capsedge.runtime.ort import saturation
 from capsedge.training import Run
 from tests.export.corruptions import weights_of_8_bits
@@ -69,3 +73,34 @@ def test_json_carries_it_too(wide: Path, capsedge: Capsedge) -> None:
     (group,) = measured["groups"]
     assert group["cases"][0]["settings"]["exact_int8"] is True
     assert any(NOTE in doubt for doubt in group["doubts"])
+
+
+@pytest.mark.parametrize("operators", [None, ["Conv", "Gemm", "MatMul"]], ids=["default operators", "products alone"])
+def test_a_file_that_others_quantized_is_rejected_with_the_remedy(
+    operators: list[str] | None, exported: Run, capsedge: Capsedge
+) -> None:
+    """ONNX Runtime's quantizer as its documentation shows it; it copies the contract of the fp32 file."""
+    images = iter(calibration_images(load_dataset("fashion-mnist-subset"), 100))
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no types
+        def get_next(self) -> dict[str, object] | None:
+            image = next(images, None)
+            return None if image is None else {"image": image[np.newaxis]}
+
+    theirs = exported.path / "theirs.onnx"
+    quantize_static(
+        exported.path / "model.onnx",
+        theirs,
+        Reader(),
+        per_channel=True,
+        op_types_to_quantize=operators,
+        weight_type=QuantType.QInt8,
+        activation_type=QuantType.QInt8,
+    )
+    result = capsedge("gate", str(theirs), "--run", str(exported.path), "--max-error-increase", "100")
+
+    assert result.returncode == 1
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("capsedge: the gate rejected")
+    assert "and x86 processors without VNNI add them in 16 bits" in line
+    assert "quantize to weights of 7 bits, as capsedge export does" in line

@@ -23,9 +23,9 @@ def find_processor(processor: Processor | None) -> Finding:
         return Finding(SUBJECT, "installed", told)
     if saturates:
         proved = (
-            "the largest int8 sums saturate (run): files with weights of 7 bits, as capsedge exports them, are exact "
-            "all the same; others run with exact kernels, which take longer"
+            "tried here, the largest int8 sums saturate: files with weights of 7 bits, as capsedge exports them, are "
+            "exact all the same; others run with exact kernels where ONNX Runtime has them, which take longer"
         )
     else:
-        proved = "the largest int8 sums are exact (run)"
+        proved = "tried here, the largest int8 sums are exact"
     return Finding(SUBJECT, "works", f"{told}; {proved}")

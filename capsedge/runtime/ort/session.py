@@ -96,10 +96,10 @@ class OrtSession(Session):
             yield from _assumed(self.name, self._ort, self.batch_limits)
         if saturates:
             done = (
-                "so it runs with ONNX Runtime's exact kernels, which take longer, and which there are for constant "
+                "so it runs with ONNX Runtime's exact kernels, which take longer and exist only for constant "
                 "weights; other programs may compute it wrongly here"
                 if self.settings.exact_int8
-                else "and ONNX Runtime has no exact kernels for it: its answers may be wrong here"
+                else "and ONNX Runtime cannot open it with exact kernels: its answers may be wrong here"
             )
             yield f"'{self.name}': its int8 sums can saturate on processors without VNNI such as this one, {done}"
 
@@ -157,9 +157,13 @@ def _may_saturate(ort: Any, file: Path, settings: Settings) -> bool:
 def _opened(
     ort: Any, file: Path, settings: Settings, contract: Contract | None, saturates: bool
 ) -> tuple[Any, Settings]:
-    """Open the file; one that saturates with exact kernels, unless ONNX Runtime has none for an operator of it."""
-    if saturates:
-        exact = msgspec.structs.replace(settings, exact_int8=True)
+    """Open the file; one that saturates with exact kernels, as far as ONNX Runtime can.
+
+    Its rewriting of weights for them fails on some graphs, such as its own quantizer makes with default operators
+    (1.31.1: "Attempt to replace the existing tensor"). Rewritten less, such a graph computes its products in fp32.
+    """
+    for graph in (settings.graph, "basic") if saturates else ():
+        exact = msgspec.structs.replace(settings, exact_int8=True, graph=graph)
         with suppress(ModelError):
             return open_on(ort, file, exact, contract), exact
     return open_on(ort, file, settings, contract), settings

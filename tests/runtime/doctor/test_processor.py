@@ -18,7 +18,7 @@ def test_this_processor_is_tried_by_running_its_int8_kernels() -> None:
     assert found.state == "works"
     assert found.advice == ""
     if here is not None:
-        assert ("saturate (run)" if here.int8_saturates else "sums are exact (run)") in found.detail
+        assert ("int8 sums saturate" if here.int8_saturates else "int8 sums are exact") in found.detail
 
 
 @pytest.mark.parametrize(
@@ -28,16 +28,17 @@ def test_this_processor_is_tried_by_running_its_int8_kernels() -> None:
             ZEN_3,
             True,
             "sse4_1 avx2: fp32 by avx2, int8 by avx2, whose sums saturate with weights of 8 bits, bf16 emulated, "
-            "slower than fp32; the largest int8 sums saturate (run): files with weights of 7 bits, as capsedge "
-            "exports them, are exact all the same; others run with exact kernels, which take longer",
+            "slower than fp32; tried here, the largest int8 sums saturate: files with weights of 7 bits, as capsedge "
+            "exports them, are exact all the same; others run with exact kernels where ONNX Runtime has them, which "
+            "take longer",
         ),
         (
             ZEN_4,
             False,
             "sse4_1 avx2 avx512f avx512_vnni avx512_bf16: fp32 by avx512f, int8 by avx512_vnni, bf16 by avx512_bf16; "
-            "the largest int8 sums are exact (run)",
+            "tried here, the largest int8 sums are exact",
         ),
-        (None, False, "instruction sets unavailable; the largest int8 sums are exact (run)"),
+        (None, False, "instruction sets unavailable; tried here, the largest int8 sums are exact"),
     ],
 )
 def test_what_the_run_showed_stands_beside_what_the_instruction_sets_mean(
@@ -50,4 +51,4 @@ def test_what_the_run_showed_stands_beside_what_the_instruction_sets_mean(
 def test_without_a_working_onnx_runtime_nothing_was_proved(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wheels, "installed_wheels", lambda: {"onnxruntime": "1", "onnxruntime-gpu": "1"})
     found = find_processor(ZEN_3)
-    assert (found.state, "(run)" in found.detail) == ("installed", False)
+    assert (found.state, "tried" in found.detail) == ("installed", False)

@@ -82,8 +82,8 @@ def test_only_a_file_that_may_saturate_is_opened_with_exact_kernels(wide: Path, 
         (*_, last) = session.doubts
         assert last == (
             f"'{wide}': its int8 sums can saturate on processors without VNNI such as this one, so it runs with ONNX "
-            "Runtime's exact kernels, which take longer, and which there are for constant weights; other programs "
-            "may compute it wrongly here"
+            "Runtime's exact kernels, which take longer and exist only for constant weights; other programs may "
+            "compute it wrongly here"
         )
     for file in (narrow, good):
         with open_session(file) as session:
@@ -136,7 +136,7 @@ def test_without_exact_kernels_it_runs_all_the_same_and_says_so(wide: Path, monk
     with open_session(wide) as session:
         assert session.settings.exact_int8 is None
         assert session.doubts[-1].endswith(
-            "and ONNX Runtime has no exact kernels for it: its answers may be wrong here"
+            "and ONNX Runtime cannot open it with exact kernels: its answers may be wrong here"
         )
 
 
