@@ -1,5 +1,7 @@
 """A network of a few thousand weights, for tests that need a real training in a second."""
 
+import os
+import signal
 from pathlib import Path
 
 from capsedge.data import Dataset
@@ -38,6 +40,18 @@ class Silent:
 
     def measured(self, row: object) -> None:
         """Nothing."""
+
+
+class Interrupting(Silent):
+    """Presses Ctrl-C after some steps."""
+
+    def __init__(self, after: int) -> None:
+        self.left = after
+
+    def stepped(self, images: int) -> None:
+        self.left -= 1
+        if self.left == 0:
+            os.kill(os.getpid(), signal.SIGINT)
 
 
 def train_tiny(path: Path, recipe: Recipe, dataset: Dataset | None = None) -> Run:

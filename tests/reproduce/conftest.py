@@ -1,7 +1,5 @@
 """Settings of trainings that end in a second, and an observer that can press Ctrl-C."""
 
-import os
-import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +8,7 @@ import pytest
 
 from capsedge.reproduce import Settings
 from capsedge.reproduce.trainings import Watch
-from tests.tiny import Silent
+from tests.tiny import Interrupting, Silent
 
 TINY = (
     "network.filters=4",
@@ -33,17 +31,7 @@ class Watched:
     @contextmanager
     def __call__(self, title: str) -> "Iterator[Silent]":
         self.titles.append(title)
-        yield _Interrupting(self.after) if self.interrupt and self.interrupt in title else Silent()
-
-
-class _Interrupting(Silent):
-    def __init__(self, after: int) -> None:
-        self.left = after
-
-    def stepped(self, images: int) -> None:
-        self.left -= 1
-        if self.left == 0:
-            os.kill(os.getpid(), signal.SIGINT)
+        yield Interrupting(self.after) if self.interrupt and self.interrupt in title else Silent()
 
 
 MakeSettings = Callable[..., Settings]

@@ -2,7 +2,6 @@
 
 import os
 import platform
-import signal
 import subprocess
 import sys
 from contextlib import nullcontext
@@ -19,7 +18,7 @@ from capsedge.processor import instruction_sets
 from capsedge.recipe import Recipe
 from capsedge.training import Run, Trainer
 from capsedge.training.precision import PrecisionChoice, _within, choose_precision
-from tests.tiny import Silent, tiny_recipe
+from tests.tiny import Interrupting, Silent, tiny_recipe
 
 CPU = torch.device("cpu")
 HASWELL = ("sse4_1", "avx2")
@@ -118,18 +117,6 @@ def test_auto_on_a_gpu_is_bf16_where_torch_says_that_it_is_not_emulated(
     choice = choose_precision("auto", torch.device("cuda", 0))
     assert (choice.precision, choice.device, choice.instructions) == (precision, "cuda", "")
     assert asked == [False]
-
-
-class Interrupting(Silent):
-    """Presses Ctrl-C after some steps."""
-
-    def __init__(self, after: int) -> None:
-        self.left = after
-
-    def stepped(self, images: int) -> None:
-        self.left -= 1
-        if self.left == 0:
-            os.kill(os.getpid(), signal.SIGINT)
 
 
 def begun(recipe: Recipe, data: Dataset, path: Path) -> Trainer:
