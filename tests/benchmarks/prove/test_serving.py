@@ -15,7 +15,10 @@ from tests.runtime.conftest import good, models
 __all__ = ["good", "models"]
 
 # Speaks as much of KServe's protocol as the step asks for; ONNX Runtime computes, and `ADDED` is added.
-SERVER = """#!{python}
+# sh starts Python, since the path of this environment may hold a space, which no #! line can.
+SERVER = """#!/bin/sh
+'''exec' "{python}" "$0" "$@"
+' '''
 import http.server, json, os, pathlib, sys
 import numpy as np, onnxruntime
 (option,) = sys.argv[1:]
