@@ -4,11 +4,20 @@ On the full Fashion-MNIST, at a width that one core trains in minutes. First a s
 every setting of the routing step. Then the finalists, of more epochs and seeds. Every training goes on where it was
 stopped, and what is trained is not trained again. Settings are compared on the validation images; the test error is
 shown beside, and chooses nothing.
+
+The results lie in three JSON files beside the figures: sieve.json has a row for each setting, finals.json the
+validations of every finalist, scores.json what these do not hold: the data, frozen coefficients with other seeds, and
+the finalists' scores with their intervals. (Those of the first study were printed before that file was, so it holds
+them as they were printed, to 0.01 points.) Tables and figures are made from these files alone; --redraw makes them
+again without training:
+
+    python -m benchmarks.routing --redraw > docs/routing/tables.md
 """
 
 import argparse
 import json
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +42,8 @@ REPORT = precision_reporter(silent=False)
 SIEVE_EPOCHS, FINAL_EPOCHS, FINAL_SEEDS = 3, 20, (0, 1, 2)
 
 Case = tuple[str, tuple[str, ...]]  # routing kind, changes of its recipe
+Curves = Mapping[str, Sequence[Sequence[dict[str, Any]]]]  # of each finalist and seed, the rows of all validations
+Errors = Mapping[str, NDArray[np.float64]]  # of each finalist, an error for every epoch
 FAST = "routing.rate=0.001"
 ASCENT, SQUASHED, PROXIMAL = "routing.step=ascent", "routing.objective=squashed", "routing.proximal=true"
 
@@ -135,36 +146,42 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs/study"))
     parser.add_argument("--out", type=Path, default=Path("docs/routing"), help="folder for figures and JSON")
     parser.add_argument("--only", choices=("sieve", "finals"))
+    parser.add_argument("--redraw", action="store_true", help="make tables and figures from the JSON; train nothing")
     options = parser.parse_args()
 
-    dataset = load_dataset("fashion-mnist")
-    options.out.mkdir(parents=True, exist_ok=True)
+    if not options.redraw:
+        train(options.runs, options.out, only=options.only)
     if options.only != "finals":
-        print(f"\n{dataset.description}\n")
-        sieve(dataset, options.runs / "sieve", options.out)
+        show_sieve(options.out)
     if options.only != "sieve":
-        finals(dataset, options.runs / "final", options.out)
+        show_finals(options.out)
+
+
+def train(runs: Path, out: Path, *, only: str | None) -> None:
+    """Train what is missing, and write the JSON files."""
+    dataset = load_dataset("fashion-mnist")
+    out.mkdir(parents=True, exist_ok=True)
+    keep_scores(out, data=dataset.description, validation_images=len(dataset.validation))
+    if only != "finals":
+        sieve(dataset, runs / "sieve", out)
+    if only != "sieve":
+        finals(dataset, runs / "final", out)
 
 
 def sieve(dataset: Dataset, runs: Path, out: Path) -> None:
     """One seed of every setting, and its validation error less that of frozen coefficients, paired."""
     frozen = [run_of("frozen", ("frozen", ()), SIEVE_EPOCHS, seed, dataset, runs) for seed in NOISE_SEEDS]
     base = mistakes(frozen[0], dataset.validation)
-    errors = ", ".join(f"{percent(mistakes(run, dataset.validation).mean())}" for run in frozen)
-    print(f"frozen, seeds {NOISE_SEEDS}: validation error {errors} %\n")
-    print("| setting | validation % | less frozen (95 %) | test % | b: mean | spread | largest | negative | zero |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    errors = [float(mistakes(run, dataset.validation).mean()) for run in frozen]
+    keep_scores(out, frozen_in_the_sieve={"seeds": NOISE_SEEDS, "validation": errors})
     rows = []
     for group, cases in SIEVE.items():
-        print(f"| *{group}* | | | | | | | | |")
         for name, case in cases.items():
             run = run_of(name, case, SIEVE_EPOCHS, 0, dataset, runs)
             wrong = mistakes(run, dataset.validation)
             gap = paired_difference([wrong], [base])
             row = {"name": name, "group": group, "validation": float(wrong.mean()), "low": gap.low, "high": gap.high}
             rows.append(row | {"test": test_error(run), "b": validations(run)[-1]["b"]})
-            shown = "-" if name == "frozen" else interval(gap.mean, gap.low, gap.high)
-            print(f"| {name} | {percent(wrong.mean())} | {shown} | {percent(test_error(run))} | {of_b(run)} |")
     (out / "sieve.json").write_text(json.dumps(rows, indent=1))
 
 
@@ -174,26 +191,144 @@ def finals(dataset: Dataset, runs: Path, out: Path) -> None:
         name: [run_of(name, case, FINAL_EPOCHS, seed, dataset, runs) for seed in FINAL_SEEDS]
         for name, case in FINALS.items()
     }
+    splits = {"validation": dataset.validation, "test": dataset.test}
     wrong = {
         part: {name: [mistakes(run, split) for run in each] for name, each in found.items()}
-        for part, split in (("validation", dataset.validation), ("test", dataset.test))
+        for part, split in splits.items()
     }
-    print(f"\n{FINAL_EPOCHS} epochs, seeds {FINAL_SEEDS}\n")
+    scores: dict[str, Any] = {
+        name: {part: score(wrong[part][name], wrong[part]["frozen"]) for part in splits} for name in found
+    }
+    del scores["frozen"]["validation"]["less_frozen"], scores["frozen"]["test"]["less_frozen"]
+    keep_scores(out, finals=scores)
+    curves = {name: [validations(run) for run in each] for name, each in found.items()}
+    (out / "finals.json").write_text(json.dumps(curves, indent=1))
+
+
+def score(wrong: Sequence[NDArray[np.bool_]], frozen: Sequence[NDArray[np.bool_]]) -> dict[str, Any]:
+    """The error of a finalist over its seeds, and its paired difference from frozen coefficients, for JSON."""
+    errors = mean_and_spread([float(one.mean()) for one in wrong])
+    gap = paired_difference(wrong, frozen)
+    less_frozen = {"mean": gap.mean, "low": gap.low, "high": gap.high}
+    return {"mean": errors.mean, "spread": errors.spread or 0.0, "less_frozen": less_frozen}
+
+
+def keep_scores(out: Path, **values: object) -> None:
+    """Put values into scores.json, beside those that another part of the study put there."""
+    path = out / "scores.json"
+    kept = load(path) if path.exists() else {}
+    path.write_text(json.dumps(kept | values, indent=1))
+
+
+def load(path: Path) -> Any:
+    """The content of a JSON file."""
+    return json.loads(path.read_text())
+
+
+def show_sieve(out: Path) -> None:
+    """Print the sieve's table from its JSON."""
+    rows, scores = load(out / "sieve.json"), load(out / "scores.json")
+    noise = scores["frozen_in_the_sieve"]
+    print(f"\n{scores['data']}\n")
+    errors = ", ".join(percent(error) for error in noise["validation"])
+    print(f"frozen, seeds {tuple(noise['seeds'])}: validation error {errors} %\n")
+    print("| setting | validation % | less frozen (95 %) | test % | b: mean | spread | largest | negative | zero |")
+    print("|---" * 9 + "|")
+    base = next(row["validation"] for row in rows if row["name"] == "frozen")
+    for group, members in groupby(rows, key=lambda row: row["group"]):
+        print(f"| *{group}* | | | | | | | | |")
+        for row in members:
+            gap = interval(row["validation"] - base, row["low"], row["high"])
+            shown = "-" if row["name"] == "frozen" else gap
+            cells = (row["name"], percent(row["validation"]), shown, percent(row["test"]), of_b([row["b"]]))
+            print(f"| {' | '.join(cells)} |")
+
+
+def show_finals(out: Path) -> None:
+    """Print the finalists' tables from their JSON, and draw the figures."""
+    curves, scores = load(out / "finals.json"), load(out / "scores.json")
+    print(f"\n{FINAL_EPOCHS} epochs, seeds {FINAL_SEEDS}, the best epoch of each\n")
     heads = ("finalist", "validation %", "less frozen (95 %)", "test %", "less frozen (95 %)")
     print(f"| {' | '.join(heads)} | b: mean | spread | largest | negative | zero |")
     print("|---" * 10 + "|")
-    for name, each in found.items():
+    for name, parts in scores["finals"].items():
         cells = [name]
         for part in ("validation", "test"):
-            errors = mean_and_spread([float(one.mean()) for one in wrong[part][name]])
-            cells.append(f"{percent(errors.mean)} ± {percent(errors.spread or 0)}")
-            gap = paired_difference(wrong[part][name], wrong[part]["frozen"])
-            cells.append("-" if name == "frozen" else interval(gap.mean, gap.low, gap.high))
-        print(f"| {' | '.join(cells)} | {of_b(*each)} |")
-    curves = {name: [validations(run) for run in each] for name, each in found.items()}
-    (out / "finals.json").write_text(json.dumps(curves, indent=1))
-    draw_errors(curves, out / "errors.png", dataset)
+            found = parts[part]
+            cells.append(f"{percent(found['mean'])} ± {percent(found['spread'])}")
+            cells.append(interval(**found["less_frozen"]) if "less_frozen" in found else "-")
+        print(f"| {' | '.join(cells)} | {of_b([seed[-1]['b'] for seed in curves[name]])} |")
+    show_order(curves)
+    draw_errors(curves, out / "errors.png", scores["validation_images"])
     draw_coefficients(curves, out / "coefficients.png")
+
+
+def show_order(curves: Curves) -> None:
+    """Print which finalist is lowest after which epoch, and how far apart they are after the last."""
+    errors = mean_errors(curves)
+    order = ranks(errors)
+    print("\nValidation error after every epoch, %: mean over the seeds (rank: 1 is the lowest; equals share it)\n")
+    print(f"| epoch | {' | '.join(errors)} |")
+    print("|---" * (1 + len(errors)) + "|")
+    for index in range(FINAL_EPOCHS):
+        cells = [f"{percent(errors[name][index])} ({order[name][index]})" for name in errors]
+        print(f"| {index + 1} | {' | '.join(cells)} |")
+
+    print("\nThe same means compared; the last column is of the last epoch: mean, lowest and highest seed\n")
+    heads = ("finalist", "below all others, epochs", "for good from", "below dynamic, epochs", "last epoch")
+    print(f"| {' | '.join(heads)} | less frozen (seeds) |")
+    print("|---" * 6 + "|")
+    for name in errors:
+        below = below_all_others(errors, name)
+        gaps = [
+            own[-1]["error"] - base[-1]["error"] for own, base in zip(curves[name], curves["frozen"], strict=True)
+        ]
+        cells = [
+            *(name, epochs_of(below), str(for_good(below) or "never")),
+            "" if name == "dynamic" else epochs_of(errors[name] < errors["dynamic"]),
+            f"{percent(errors[name][-1])} ({order[name][-1]})",
+            "-" if name == "frozen" else interval(float(np.mean(gaps)), min(gaps), max(gaps)),
+        ]
+        print(f"| {' | '.join(cells)} |")
+
+    below = below_all_others({name: each for name, each in errors.items() if name != "dynamic-3e-3"}, "dynamic")
+    print(
+        f"\nWithout dynamic-3e-3, dynamic is below all others after epochs {epochs_of(below)}; "
+        f"for good from {for_good(below) or 'never'}"
+    )
+
+
+def mean_errors(curves: Curves) -> Errors:
+    """Mean over the seeds after every epoch, so rounded that equal counts of mistakes are equal numbers."""
+    every = {name: np.array([[row["error"] for row in rows] for rows in seeds]) for name, seeds in curves.items()}
+    return {name: each.mean(0).round(9) for name, each in every.items()}
+
+
+def ranks(errors: Errors) -> dict[str, NDArray[np.int64]]:
+    """After every epoch, 1 and how many finalists have a lower error."""
+    every = np.stack(list(errors.values()))
+    return {name: 1 + (every < own).sum(0) for name, own in errors.items()}
+
+
+def below_all_others(errors: Errors, name: str) -> NDArray[np.bool_]:
+    """After which epochs a finalist's error is lower than that of every other."""
+    lowest: NDArray[np.float64] = np.stack([each for other, each in errors.items() if other != name]).min(0)
+    return errors[name] < lowest
+
+
+def for_good(below: NDArray[np.bool_]) -> int | None:
+    """The epoch, counted from 1, after which it holds and after all later ones too; None where it never does."""
+    failing = np.flatnonzero(~below)
+    first = 1 if not len(failing) else int(failing[-1]) + 2
+    return first if first <= len(below) else None
+
+
+def epochs_of(mask: NDArray[np.bool_]) -> str:
+    """Epochs counted from 1, as 1 to 8, 15, 16; three or more in a row are a range."""
+    chosen = np.flatnonzero(mask) + 1
+    runs = np.split(chosen, np.flatnonzero(np.diff(chosen) > 1) + 1)
+    shown = [f"{run[0]} to {run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs]
+    return ", ".join(shown) or "none"
 
 
 def run_of(name: str, case: Case, epochs: int, seed: int, dataset: Dataset, runs: Path) -> Run:
@@ -227,12 +362,12 @@ def test_error(run: Run) -> float:
     return next(score.error for score in run.read_record().scores if score.split == "test")
 
 
-def of_b(*runs: Run) -> str:
+def of_b(last: Sequence[dict[str, float] | None]) -> str:
     """Statistics of b after the last epoch, mean over the seeds, as cells of a table."""
-    last = [validations(run)[-1]["b"] for run in runs]
-    if last[0] is None:
+    found = [each for each in last if each is not None]
+    if not found:
         return " | ".join("-" * 5)
-    mean = {key: float(np.mean([each[key] for each in last])) for key in last[0]}
+    mean = {key: float(np.mean([each[key] for each in found])) for key in found[0]}
     sizes = [f"{mean[key]:.2f}" for key in ("mean", "spread", "largest")]
     return " | ".join([*sizes, *(f"{percent(mean[key])} %" for key in ("negative", "zero"))])
 
@@ -247,7 +382,7 @@ def interval(mean: float, low: float, high: float) -> str:
     return f"{100 * mean:+.2f} ({100 * low:+.2f} to {100 * high:+.2f})"
 
 
-def draw_errors(curves: Mapping[str, Sequence[Sequence[dict[str, Any]]]], path: Path, dataset: Dataset) -> None:
+def draw_errors(curves: Curves, path: Path, images: int) -> None:
     """Validation error against epochs: the mean over the seeds, in a band from the lowest to the highest."""
     with styled():
         figure = canvas(7, 4.2)
@@ -263,14 +398,14 @@ def draw_errors(curves: Mapping[str, Sequence[Sequence[dict[str, Any]]]], path: 
             ylabel="validation error, %",
             xticks=range(2, FINAL_EPOCHS + 1, 2),
             title=f"Fashion-MNIST, 32 filters, 4 capsule types, {len(FINAL_SEEDS)} seeds\n"
-            f"error on {len(dataset.validation):,} validation images: mean, lowest and highest",
+            f"error on {images:,} validation images: mean, lowest and highest",
         )
         axes.grid(axis="y")
         axes.legend()
         save_png(figure, path)
 
 
-def draw_coefficients(curves: Mapping[str, Sequence[Sequence[dict[str, Any]]]], path: Path) -> None:
+def draw_coefficients(curves: Curves, path: Path) -> None:
     """Spread of b and its share of negative values against epochs, of the kinds that move b."""
     with styled():
         figure = canvas(7, 3.4)
