@@ -53,7 +53,7 @@ def trainer(name: str, options: argparse.Namespace) -> Trainer:
         for group in made.optimizer.param_groups:
             group["fused"] = True
     if "channels_last" in name:
-        for conv in (made.network.conv, made.network.primary.conv):
+        for conv in (made.network.stem.conv, made.network.primary.conv):
             conv.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs leave it out
     if "compile" in name:
         made.network.primary.compile(dynamic=False)

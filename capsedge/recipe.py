@@ -1,12 +1,14 @@
 """A recipe: network, routing, data and training in one typed record, kept as a TOML file.
 
 A shipped recipe is named after its parts in `capsedge/recipes/`, data-routing or data-routing-width, such as
-`fashion-mnist-l2-small`; they are read in the order routing, data, width, and the later win. In a file,
-`extends = "other"` takes another recipe's values first. Every number of a training is here and nowhere else.
+`fashion-mnist-l2-small`; they are read in the order routing, data, width, and the later win. A width of the edge
+family is a recipe by itself, such as `edge-small`: with L2 routing, and with the part of the data that it is given.
+In a file, `extends = "other"` takes another recipe's values first. Every number of a training is here and nowhere
+else.
 """
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_type_hints
 
@@ -15,8 +17,11 @@ from msgspec import Meta
 
 from capsedge.errors import WrongUse, nearest
 
-DEFAULT_RECIPE = "fashion-mnist-l2-small"
 SHIPPED = Path(__file__).parent / "recipes"
+DEFAULT_RECIPE = "edge-small"
+TABLE1_KEYS = ("network.filters", "network.kernel", "network.padding", "network.activation")  # other stems have none
+EDGE = "edge-"  # what the widths of the edge family begin with
+OWN_IMAGES = SHIPPED / "own" / "images.toml"  # the part for data that has none of its own
 EVALUATION_IMAGES = 10_000
 
 Count = Annotated[int, Meta(ge=1)]
@@ -25,20 +30,32 @@ Width = Annotated[int, Meta(ge=1, le=65536)]
 Finite = Annotated[float, Meta(ge=-3e38, le=3e38)]
 Positive = Annotated[float, Meta(gt=0, le=3e38)]
 NotNegative = Annotated[float, Meta(ge=0, le=3e38)]
+Share = Annotated[float, Meta(ge=0, lt=1)]
+Stride = Annotated[int, Meta(ge=1, le=64)]
 Seed = Annotated[int, Meta(ge=0, le=2**32 - 1)]  # what torch, numpy and Python's random all take
 
+Stem = Literal["table1", "plain", "separable", "residual", "repvgg"]
 RoutingKind = Literal["l2", "l1", "frozen", "backprop", "dynamic", "kl", "em"]
 TrainingPrecision = Literal["auto", "fp32", "bf16"]
 
 
 class NetworkRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Table I of the paper, with the widths as parameters.
+    """Stem, capsules and decoder; the defaults are Table I of the paper.
 
     Attributes:
-        filters: Kernels of the first convolution.
-        kernel: Side of both convolutions' kernels, in pixels.
-        padding: `valid` uses whole windows only; `same` pads with zeros, so that a side shrinks by the stride alone.
-        activation: Of the first convolution; `leaky-relu` (Table I, CIFAR-10) has slope 0.2 below zero.
+        stem: What makes feature maps of an image: `table1` (one convolution), or blocks with batch normalization:
+            `plain` (convolutions), `separable` (depthwise and pointwise), `residual` (two convolutions and a way
+            around them) or `repvgg` (branches in training, plain at the edge).
+        blocks: Of the other stems, each block as [channels, stride]; the first block is always a plain one.
+        grid: Of the other stems: blocks that halve are added until no side of the feature maps is longer; 0 for none.
+        filters: Of `table1`: kernels of the convolution.
+        kernel: Of `table1`: side of both convolutions' kernels, in pixels.
+        padding: Of `table1`: `valid` uses whole windows only; `same` pads with zeros, so that a side shrinks by the
+            stride alone.
+        activation: Of `table1`; `leaky-relu` (CIFAR-10) has slope 0.2 below zero.
+        dropout: Share of the feature maps' channels that training leaves out before the primary capsules.
+        primary_kernel: Side of the primary capsules' kernels; 0 for `kernel`.
+        primary_stride: Their stride.
         capsule_types: Primary capsules at each position.
         primary_dim: Dimension of a primary capsule.
         hidden: Capsule layers between primary and class capsules, each as [capsules, dim].
@@ -46,15 +63,28 @@ class NetworkRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         decoder: Widths of the hidden layers of the reconstruction network; empty for none ("/FC" in Table II).
     """
 
+    stem: Stem = "table1"
+    blocks: tuple[tuple[Width, Stride], ...] = ()
+    grid: Annotated[int, Meta(ge=0)] = 0
     filters: Width = 256
     kernel: Width = 9
     padding: Literal["valid", "same"] = "valid"
     activation: Literal["relu", "leaky-relu"] = "relu"
+    dropout: Share = 0.0
+    primary_kernel: Annotated[int, Meta(ge=0, le=65536)] = 0
+    primary_stride: Stride = 2
     capsule_types: Width = 32
     primary_dim: Width = 8
     hidden: tuple[tuple[Width, Width], ...] = ()
     class_dim: Width = 16
     decoder: tuple[Width, ...] = (512, 1024)
+
+    def __post_init__(self) -> None:
+        blocks = self.stem != "table1"
+        if blocks and not self.blocks:
+            raise ValueError(f"stem {self.stem} is made of blocks: set network.blocks, such as [[16, 2], [32, 2]]")
+        if not blocks and (self.blocks or self.grid):
+            raise ValueError("blocks and grid are of the other stems: set network.stem, or leave them out")
 
 
 class RoutingRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -118,6 +148,10 @@ class DataRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         shift: Largest random shift in pixels, zero padded.
         crop: Side of a random square of the image, in pixels; validation and test take the centre's. 0 for none.
         flip: Mirror half of the images.
+        rotation: Largest random turn to either side, in degrees; what comes in is black.
+        scale: Largest random change of an image's size, as a share: 0.1 makes it 0.9 to 1.1 times as large.
+        erase: Share of the images that lose a random rectangle of 2 % to 33 % of their area, which is filled with
+            noise.
         brightness: Largest change of all pixels together; 1 is from black to white.
         contrast: Largest change of the factor 1 on each channel's distance from its mean.
         standardize: Per-image standardization, in the network and so in the exported file.
@@ -131,13 +165,19 @@ class DataRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     shift: Annotated[int, Meta(ge=0, le=64)] = 0
     crop: Annotated[int, Meta(ge=0, le=4096)] = 0
     flip: bool = False
+    rotation: Annotated[float, Meta(ge=0, le=180)] = 0.0
+    scale: Share = 0.0
+    erase: Annotated[float, Meta(ge=0, le=1)] = 0.0
     brightness: Annotated[float, Meta(ge=0, le=1)] = 0.0
     contrast: Annotated[float, Meta(ge=0, le=1)] = 0.0
     standardize: bool = False
 
     def __post_init__(self) -> None:
-        if self.overlap and (self.shift or self.crop or self.flip):
-            raise ValueError("overlap places its images itself: leave out shift, crop and flip")
+        placed = self.shift or self.crop or self.flip or self.rotation or self.scale or self.erase
+        if self.overlap and placed:
+            raise ValueError(
+                "overlap places its images itself: leave out shift, crop, flip, rotation, scale and erase"
+            )
         if not self.overlap and (self.epoch_images or self.evaluation_images != EVALUATION_IMAGES):
             raise ValueError(
                 "epoch_images and evaluation_images are of overlapped ones: set overlap, or leave them out"
@@ -153,8 +193,17 @@ class TrainRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         batch_size: Observations p in a minibatch, on all devices together.
         rate: Adam's initial step length for the weights.
         schedule: `step` multiplies the rate by `decay` every `decay_steps` steps; `cosine` falls to `floor` over
-            the whole training; `constant` does nothing.
+            the whole training; `one-cycle` rises from a tenth of the rate to it, and then falls as cosine does;
+            `constant` does nothing.
+        warmup: Of `one-cycle`: share of the steps that it rises in; 0 for the same as `cosine`.
         floor: Smallest rate.
+        weight_decay: Share of each weight that a step takes away, times the rate (AdamW); biases, normalization and
+            the coefficients b keep theirs.
+        averaging: The network that is validated and kept is a moving average of the weights, in which each step's
+            weights count for 1 less this; 0 for the last weights.
+        teachers: Folders of finished runs, whose capsule lengths on the same images the network learns from, too.
+        distillation: Share of the loss that the teachers' lengths have; the labels have the rest, and without
+            teachers all of it.
         precision: `bf16` runs the convolutions in bfloat16 by autocast; routing and loss stay in fp32. `auto` is bf16
             where the device has the units for it, else fp32; the recipe in a run's folder says which it became.
         seed: Seed of weights, order and augmentation.
@@ -165,10 +214,15 @@ class TrainRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     validations: Count = 1
     batch_size: Count = 128
     rate: Positive = 1e-3
-    schedule: Literal["step", "cosine", "constant"] = "step"
+    schedule: Literal["step", "cosine", "one-cycle", "constant"] = "step"
+    warmup: Share = 0.2
     decay: Annotated[float, Meta(gt=0, le=1)] = 0.96
     decay_steps: Count = 1000
     floor: NotNegative = 1e-6
+    weight_decay: NotNegative = 0.0
+    averaging: Share = 0.0
+    teachers: tuple[str, ...] = ()
+    distillation: Annotated[float, Meta(ge=0, le=1)] = 0.5
     precision: TrainingPrecision = "auto"
     seed: Seed = 0
     reconstruction: NotNegative = 0.0005
@@ -193,16 +247,27 @@ def shipped_recipes() -> list[str]:
     return sorted(_shipped())
 
 
-def load_recipe(name_or_path: str, overrides: Iterable[str] = ()) -> Recipe:
+def load_recipe(name_or_path: str, overrides: Sequence[str] = (), *, data: str | None = None) -> Recipe:
     """Load a recipe by name or from a TOML file, then apply `section.key=value` overrides.
+
+    Args:
+        name_or_path: A shipped recipe's name, or a TOML file.
+        overrides: `section.key=value`, the later win.
+        data: Another source of images than the recipe's. A recipe of the edge family then varies them as the recipes
+            of that data do: a garment may be mirrored, a digit may not.
 
     Raises:
         WrongUse: The recipe, a key or a value does not exist or does not fit; the text names the nearest right one.
     """
-    values = _find(name_or_path)
+    values = _find(name_or_path, data=data)
+    if data is not None:
+        values = _merge(values, {"data": {"source": data}})
     for override in overrides:
         _apply(values, override)
-    return from_values(values, source=str(name_or_path))
+    recipe = from_values(values, source=str(name_or_path))
+    for override in overrides:
+        _check_used(override.partition("=")[0].strip(), recipe)
+    return recipe
 
 
 def from_values(values: Mapping[str, Any], *, source: str) -> Recipe:
@@ -232,11 +297,15 @@ def _parts() -> list[list[Path]]:
 def _shipped() -> dict[str, tuple[Path, ...]]:
     """The parts of each shipped recipe, by its name."""
     data, routing, width = _parts()
-    full = {f"{images.stem}-{kind.stem}": (kind, images) for images in data for kind in routing}
-    return full | {f"{name}-{side.stem}": (*parts, side) for name, parts in full.items() for side in width}
+    full: dict[str, tuple[Path, ...]] = {
+        f"{images.stem}-{kind.stem}": (kind, images) for images in data for kind in routing
+    }
+    full |= {f"{name}-{side.stem}": (*parts, side) for name, parts in full.items() for side in width}
+    edge = [side.stem for side in width if side.stem.startswith(EDGE)]
+    return full | {name: full[f"fashion-mnist-l2-{name}"] for name in edge}
 
 
-def _find(name_or_path: str, extending: tuple[Path, ...] = ()) -> dict[str, Any]:
+def _find(name_or_path: str, extending: tuple[Path, ...] = (), *, data: str | None = None) -> dict[str, Any]:
     path = Path(name_or_path)
     if path.suffix == ".toml":
         if not path.is_file():
@@ -245,11 +314,13 @@ def _find(name_or_path: str, extending: tuple[Path, ...] = ()) -> dict[str, Any]
     shipped = _shipped()
     if name_or_path not in shipped:
         parts = " - ".join(f"({' '.join(path.stem for path in part)})" for part in _parts())
-        raise WrongUse(
-            f"unknown recipe '{name_or_path}'; {nearest(name_or_path, shipped, otherwise=f'a name is {parts}')}"
-        )
+        names = f"a name is {parts}, or edge-nano, edge-small or edge-base"
+        raise WrongUse(f"unknown recipe '{name_or_path}'; {nearest(name_or_path, shipped, otherwise=names)}")
+    files = shipped[name_or_path]
+    if data is not None and name_or_path.startswith(EDGE):
+        files = shipped.get(f"{data}-l2-{name_or_path}", (files[0], OWN_IMAGES, files[2]))
     values: dict[str, Any] = {}
-    for part in shipped[name_or_path]:
+    for part in files:
         values = _merge(values, _read(part))
     return values | {"name": name_or_path}
 
@@ -292,6 +363,15 @@ def _apply(values: dict[str, Any], override: str) -> None:
     if not isinstance(part, dict):
         raise WrongUse(f"--set wants section.key=value; '{section}' is a single value, not a section")
     part[key] = _parse(text.strip())
+
+
+def _check_used(key: str, recipe: Recipe) -> None:
+    """Refuse a change that would change nothing."""
+    if key in TABLE1_KEYS and recipe.network.stem != "table1":
+        raise WrongUse(
+            f"--set {key} is of network.stem table1, and recipe '{recipe.name}' has stem {recipe.network.stem}: "
+            "set network.blocks, such as [[16, 2], [32, 2]]"
+        )
 
 
 def _parse(text: str) -> Any:

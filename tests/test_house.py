@@ -22,6 +22,15 @@ SOURCES = ("capsedge", "pyproject.toml", "README.md", "LICENSE")
 PUBLIC = {
     "capsedge": ["__version__"],
     "capsedge.cli": ["main"],
+    "capsedge.compress": [
+        "Compression",
+        "Keep",
+        "MaxErrorIncrease",
+        "MaxLatency",
+        "Options",
+        "Target",
+        "compress",
+    ],
     "capsedge.data": ["Dataset", "Overlaid", "Split", "decode_image", "download", "fit_image", "load_dataset"],
     "capsedge.export": [
         "BuildOptions",

@@ -28,11 +28,13 @@ app = typer.Typer(
 # In the order of the road; each module holds a function of the command's name.
 COMMANDS = (
     "train",
+    "compress",
     "export",
     "gate",
     "lint",
     "verify",
     "inspect",
+    "models",
     "infer",
     "bench",
     "profile",

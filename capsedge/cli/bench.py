@@ -15,6 +15,7 @@ from capsedge.cli.options import (
     SpinningOption,
     ThreadsOption,
     finite,
+    model_names,
 )
 from capsedge.errors import CapsedgeError, Interrupted, WrongUse
 from capsedge.runtime.bench.plan import Plan, Scenario
@@ -47,8 +48,9 @@ def bench(
         list[str] | None,
         typer.Argument(
             metavar="MODEL...",
-            help="ONNX files, with or without a contract, engines, runs or built-in names; the first is what the "
-            "others are compared with.",
+            help="ONNX files, with or without a contract, engines, runs or names (capsedge models); the first is "
+            "what the others are compared with.",
+            autocompletion=model_names,
             show_default=False,
         ),
     ] = None,

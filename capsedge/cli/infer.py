@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from capsedge.cli.options import AllowFallbackOption, JsonOption, ProviderOption, ThreadsOption, finite
+from capsedge.cli.options import AllowFallbackOption, JsonOption, ProviderOption, ThreadsOption, finite, model_names
 from capsedge.errors import DataError
 
 if TYPE_CHECKING:
@@ -48,7 +48,12 @@ def infer(
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option("--model", "-m", help="An .onnx or .engine file, a run's folder, or a built-in model's name."),
+        typer.Option(
+            "--model",
+            "-m",
+            help="An .onnx or .engine file, a run's folder, or a model's name (capsedge models).",
+            autocompletion=model_names,
+        ),
     ] = None,
     top: Annotated[
         int | None,

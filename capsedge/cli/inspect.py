@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from capsedge.cli.options import JsonOption
+from capsedge.cli.options import JsonOption, model_names
 from capsedge.errors import ModelError
 
 if TYPE_CHECKING:
@@ -30,7 +30,9 @@ def inspect(
     model: Annotated[
         str | None,
         typer.Argument(
-            help="An .onnx or .engine file, a run's folder, or a built-in model's name.", show_default=False
+            help="An .onnx or .engine file, a run's folder, or a model's name (capsedge models).",
+            autocompletion=model_names,
+            show_default=False,
         ),
     ] = None,
     as_json: JsonOption = False,

@@ -16,6 +16,13 @@ def finite(value: float | None) -> float | None:
     return value
 
 
+def model_names(incomplete: str) -> list[str]:
+    """Names of models that begin so; for `typer.Option(autocompletion=model_names)`."""
+    from capsedge.runtime.models import model_names as known
+
+    return known(incomplete)
+
+
 RUNTIME = "Runtime"  # heading of these options in the help
 
 ProviderOption = Annotated[

@@ -13,6 +13,7 @@ from capsedge.cli.options import (
     ProviderOption,
     SpinningOption,
     ThreadsOption,
+    model_names,
 )
 from capsedge.errors import WrongUse
 
@@ -39,7 +40,11 @@ _TEXTS = ("stage", "layer", "op", "type", "bound by")
 def profile(
     model: Annotated[
         str | None,
-        typer.Argument(help="An ONNX file, an engine, a run's folder or a built-in name.", show_default=False),
+        typer.Argument(
+            help="An ONNX file, an engine, a run's folder or a model's name (capsedge models).",
+            autocompletion=model_names,
+            show_default=False,
+        ),
     ] = None,
     batch: Annotated[int, typer.Option(min=1, help="Images in a run.")] = 1,
     runs: Annotated[

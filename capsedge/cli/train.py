@@ -27,6 +27,8 @@ capsedge train fashion-mnist-l1 --set train.epochs=5 --set train.precision=fp32
 
 capsedge train --data my-photos/ --set data.size=32
 
+capsedge train --teacher runs/seed-0 --teacher runs/seed-1
+
 capsedge train --devices 2
 
 torchrun --nproc-per-node=2 -m -- capsedge train cifar-10-l2
@@ -54,6 +56,14 @@ def train(
         list[str] | None,
         typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change a value of the recipe; repeat for more."),
     ] = None,
+    teacher: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="RUN",
+            help="A finished run on the same classes and image size: the network learns from its capsule lengths, "
+            "too. Repeat for an ensemble, the mean of several runs.",
+        ),
+    ] = None,
     run: Annotated[Path | None, typer.Option(help="The folder to fill, or with --resume to go on in.")] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the newest unfinished run (or --run) where it stopped.")
@@ -76,13 +86,14 @@ def train(
     if device not in ("auto", "cpu", "cuda"):
         raise WrongUse(f"--device wants auto, cpu or cuda, and was given '{device}'")
     if resume:
-        if not (recipe is None and data is None and set_ is None):
-            raise WrongUse("--resume goes on with the run's own recipe: leave out RECIPE, --set and --data")
+        if not (recipe is None and data is None and set_ is None and teacher is None):
+            raise WrongUse(
+                "--resume goes on with the run's own recipe: leave out RECIPE, --set, --data and --teacher"
+            )
         trainer = _resumed(run, device, devices)
     else:
-        chosen = load_recipe(DEFAULT_RECIPE if recipe is None else recipe, set_ or [])
-        if data is not None:
-            chosen = replace(chosen, data=replace(chosen.data, source=data))
+        chosen = load_recipe(DEFAULT_RECIPE if recipe is None else recipe, set_ or [], data=data)
+        chosen = _taught(chosen, teacher or [])
         trainer = _fresh(chosen, run, device, devices, download=download)
     record = _train(trainer, silent=as_json)
     if as_json and trainer.fabric.is_global_zero:
@@ -115,12 +126,14 @@ def _fresh(recipe: "Recipe", folder: Path | None, device: str, devices: int | No
         trainer = Trainer(recipe, dataset, run, fabric=fabric)
         trainer.start()
     say(
-        f"recipe: {recipe.name} ({recipe.routing.kind} routing, {recipe.network.filters} filters, "
+        f"recipe: {recipe.name} ({recipe.routing.kind} routing, {_stem(recipe)}, "
         f"{recipe.network.capsule_types} capsule types)"
     )
     say(f"data:   {dataset.description}, from {dataset.location}")
     if dataset.source != recipe.data.source and dataset.source == SUBSET:
         say(f"        the full {recipe.data.source} is not on this machine; --download fetches it")
+    if recipe.train.teachers:
+        say(f"taught: by {', '.join(recipe.train.teachers)} (train.distillation {recipe.train.distillation:g})")
     say(f"run:    {run.path} on {_devices(fabric)}, {in_words(trainer.precision)}")
     note_cost(trainer)
     return trainer
@@ -145,6 +158,19 @@ def _resumed(folder: Path | None, device: str, devices: int | None) -> "Trainer"
     say(f"resumes {run.path} ({recipe.name}) at epoch {epoch}, step {step}, in {in_words(trainer.precision)}")
     note_cost(trainer, GOES_ON)
     return trainer
+
+
+def _taught(recipe: "Recipe", teachers: list[Path]) -> "Recipe":
+    """The recipe with more teachers; all by absolute paths, so that the run finds them from any folder."""
+    folders = [*map(Path, recipe.train.teachers), *teachers]
+    return replace(recipe, train=replace(recipe.train, teachers=tuple(str(each.resolve()) for each in folders)))
+
+
+def _stem(recipe: "Recipe") -> str:
+    network = recipe.network
+    if network.stem == "table1":
+        return f"{network.filters} filters"
+    return f"{network.stem} stem of {len(network.blocks)} blocks"
 
 
 def _is_first() -> bool:

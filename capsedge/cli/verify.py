@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from capsedge.cli.options import AllowFallbackOption, JsonOption, ProviderOption, ThreadsOption
+from capsedge.cli.options import AllowFallbackOption, JsonOption, ProviderOption, ThreadsOption, model_names
 from capsedge.errors import ModelError
 
 EXAMPLES = """
@@ -20,7 +20,9 @@ def verify(
     model: Annotated[
         str | None,
         typer.Argument(
-            help="An .onnx or .engine file, a run's folder, or a built-in model's name.", show_default=False
+            help="An .onnx or .engine file, a run's folder, or a model's name (capsedge models).",
+            autocompletion=model_names,
+            show_default=False,
         ),
     ] = None,
     provider: ProviderOption = None,

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from capsedge.errors import WrongUse
 from capsedge.export.decoder import LongestDecoder
-from capsedge.models import CapsNet, squash, squashed_length
+from capsedge.export.fold import folded
+from capsedge.models import CapsNet
 from capsedge.models.routing import Routing, StaticRouting
 
 
@@ -39,9 +40,11 @@ class Deployable(nn.Module):
             Lengths [batch, classes], poses [batch, classes, class_dim], and where there is a decoder the
             reconstruction (`LongestDecoder.forward`).
         """
-        # TensorRT's parser takes Cast before Transpose, not the reverse.
-        v = self.capsules((image.float() * (1 / 255)).permute(0, 3, 1, 2))
-        lengths, poses = squashed_length(v), squash(v)
+        # TensorRT's parser takes Cast before Transpose, not the reverse. ONNX Runtime multiplies an image of one
+        # channel slowly as long as that axis is the last.
+        v = self.capsules(image.float().permute(0, 3, 1, 2) * (1 / 255))
+        poses = squashed(v)
+        lengths = torch.linalg.vector_norm(poses, dim=-1)
         if self.decoder is None:
             return lengths, poses
         return lengths, poses, self.decoder(lengths, poses, image.shape[1:])
@@ -66,14 +69,18 @@ class HiddenCapsules(nn.Module):
 
     def forward(self, u: Float[Tensor, "batch inputs"]) -> Float[Tensor, "batch outputs"]:
         """Squashed capsules, one after another."""
-        return squash(_product(u, self.weight, self.zero).view(-1, *self.shape)).flatten(1)
+        return squashed(_product(u, self.weight, self.zero).view(-1, *self.shape)).flatten(1)
 
 
 class StaticCapsNet(nn.Module):
-    """The collapsed network: two convolutions, squash, and one matrix product for each layer of capsules above.
+    """The collapsed network: stem, primary capsules, and one matrix product for each layer of capsules above.
 
-    The first product's rows are ordered as the second convolution leaves its channels (type, component, position),
-    so the graph has no transposition between them.
+    The capsules of one position stand together, so the first product's rows are ordered by position, type and
+    component. A runtime whose convolutions keep the channels last, as ONNX Runtime's do in int8, has nothing to
+    transpose then; in fp32 it takes as long as any other order.
+
+    Args:
+        network: A network without batch normalization (`capsedge.export.fold`).
     """
 
     weight: Tensor
@@ -82,14 +89,13 @@ class StaticCapsNet(nn.Module):
     def __init__(self, network: CapsNet) -> None:
         super().__init__()
         self.prepare = network.prepare
-        self.conv = network.conv
-        self.activation = network.activation
+        self.stem = network.stem
         self.primary = network.primary.conv
         self.types, self.dim = network.primary.types, network.primary.dim
         self.classes, self.class_dim = network.routing.weight.shape[2:]
         by_capsule, *others = map(_folded, network.routing_layers)
         by_type = by_capsule.view(self.types, -1, self.dim, by_capsule.shape[1])
-        *hidden, last = by_type.transpose(1, 2).reshape(by_capsule.shape), *others
+        *hidden, last = by_type.transpose(0, 1).reshape(by_capsule.shape), *others
         shapes = [layer.weight.shape[2:] for layer in network.routing_layers[:-1]]
         self.hidden = nn.Sequential(*map(HiddenCapsules, hidden, shapes))
         self.register_buffer("weight", last)
@@ -99,9 +105,9 @@ class StaticCapsNet(nn.Module):
         self, images: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch classes class_dim"]:
         """Class capsules before squash."""
-        features = self.activation(self.conv(self.prepare(images)))
-        grouped = self.primary(features).flatten(2).unflatten(1, (self.types, self.dim))
-        u = self.hidden(squash(grouped, dim=2).flatten(1))
+        maps = self.primary(self.stem(self.prepare(images)))
+        by_position = maps.permute(0, 2, 3, 1).reshape(-1, maps.shape[2] * maps.shape[3] * self.types, self.dim)
+        u = self.hidden(squashed(by_position).flatten(1))
         return _product(u, self.weight, self.zero).view(-1, self.classes, self.class_dim)
 
 
@@ -120,8 +126,19 @@ class UnrolledCapsNet(nn.Module):
         return v
 
 
+def squashed(v: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """Squash (eq 3) of vectors along the last axis in as few operators as possible: v / (|v| + 1 / |v|).
+
+    A zero vector gives zero, since 1 / 0 is infinity in IEEE 754, and so does one whose norm is too small to have a
+    reciprocal. There is no epsilon that an optimizer could remove. A gradient at zero, which training needs and an
+    exported file does not, has `capsedge.models.squash`.
+    """
+    norm: Tensor = torch.linalg.vector_norm(v, dim=-1, keepdim=True)
+    return v / (norm + norm.reciprocal())
+
+
 def collapse(network: CapsNet) -> StaticCapsNet:
-    """Fold a trained network's routing into constant weights.
+    """Fold a trained network's routing, and its batch normalization, into constant weights.
 
     Raises:
         WrongUse: The routing depends on the image, so there is nothing constant to fold.
@@ -131,7 +148,7 @@ def collapse(network: CapsNet) -> StaticCapsNet:
             f"{type(network.routing).__name__} cannot be collapsed: its coefficients are found anew for each image; "
             "train with routing.kind l2, l1, frozen or backprop"
         )
-    return StaticCapsNet(network).eval()
+    return StaticCapsNet(folded(network)).eval()
 
 
 def collapsible(network: CapsNet) -> bool:
@@ -150,7 +167,7 @@ def deployable(network: CapsNet, decoder: bool = False, *, labels: int = 1) -> D
     Raises:
         WrongUse: The decoder is asked for, and the network was trained without one.
     """
-    capsules = collapse(network) if collapsible(network) else UnrolledCapsNet(network)
+    capsules = collapse(network) if collapsible(network) else UnrolledCapsNet(folded(network))
     return Deployable(capsules, _drawing(network, labels) if decoder else None).eval()
 
 
@@ -160,9 +177,7 @@ def _drawing(network: CapsNet, labels: int) -> LongestDecoder:
             "the network was trained without a decoder, so nothing can draw its capsules: train one with "
             "--set 'network.decoder=[512, 1024]', or export it without the reconstruction"
         )
-    return LongestDecoder(
-        network.decoder, labels=labels, channels=network.conv.in_channels, crop=network.prepare.crop
-    )
+    return LongestDecoder(network.decoder, labels=labels, channels=network.channels, crop=network.prepare.crop)
 
 
 def _folded(layer: Routing) -> Float[Tensor, "inputs outputs"]:

@@ -1,4 +1,4 @@
-"""Convolution with the two paddings that the papers use: none, or enough that a side shrinks by the stride alone."""
+"""Convolution with the two paddings that the papers use, none or TensorFlow's `same`, and with PyTorch's even one."""
 
 import math
 from typing import Literal
@@ -7,14 +7,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-Padding = Literal["valid", "same"]
+Padding = Literal["valid", "same", "even"]
 
 
 class Convolution(nn.Conv2d):
     """A convolution of square kernels.
 
     `same` pads as TensorFlow does, which made the papers' networks: the output has ceil(side / stride) positions, and
-    where the zeros cannot be spread evenly, the odd one goes to the bottom and to the right.
+    where the zeros cannot be spread evenly, the odd one goes to the bottom and to the right. `even` has half a kernel
+    of zeros at every side, and with odd kernels as many positions; it needs no node of its own in an exported graph.
 
     Args:
         in_channels: Channels below.
@@ -22,7 +23,8 @@ class Convolution(nn.Conv2d):
         kernel: Side of a kernel, in pixels.
         side: Height and width of the images below, in pixels.
         stride: In pixels.
-        padding: `valid` or `same`.
+        padding: `valid`, `same` or `even`.
+        bias: Whether each kernel adds a constant.
     """
 
     def __init__(
@@ -34,10 +36,11 @@ class Convolution(nn.Conv2d):
         side: tuple[int, int],
         stride: int = 1,
         padding: Padding = "valid",
+        bias: bool = True,
     ) -> None:
-        height, width = ((0, 0) if padding == "valid" else _zeros(pixels, kernel, stride) for pixels in side)
+        height, width = (_zeros(pixels, kernel, stride, padding) for pixels in side)
         even = height[0] == height[1] and width[0] == width[1]
-        super().__init__(in_channels, out_channels, kernel, stride, (height[0], width[0]) if even else 0)
+        super().__init__(in_channels, out_channels, kernel, stride, (height[0], width[0]) if even else 0, bias=bias)
         self.margins = (0, 0, 0, 0) if even else (*width, *height)  # left, right, top, bottom
 
     def forward(
@@ -54,14 +57,19 @@ def positions(side: tuple[int, int], kernel: int, *, stride: int = 1, padding: P
         side: Height and width of the images below, in pixels.
         kernel: Side of a kernel, in pixels.
         stride: In pixels.
-        padding: `valid` or `same`.
+        padding: `valid`, `same` or `even`.
     """
-    if padding == "same":
-        return math.ceil(side[0] / stride), math.ceil(side[1] / stride)
-    return (side[0] - kernel) // stride + 1, (side[1] - kernel) // stride + 1
+    rows, columns = (
+        (pixels + sum(_zeros(pixels, kernel, stride, padding)) - kernel) // stride + 1 for pixels in side
+    )
+    return rows, columns
 
 
-def _zeros(side: int, kernel: int, stride: int) -> tuple[int, int]:
+def _zeros(side: int, kernel: int, stride: int, padding: Padding) -> tuple[int, int]:
     """Zeros before and after one side of an image."""
+    if padding == "valid":
+        return 0, 0
+    if padding == "even":
+        return kernel // 2, kernel // 2
     total = max((math.ceil(side / stride) - 1) * stride + kernel - side, 0)
     return total // 2, total - total // 2

@@ -1,9 +1,10 @@
-"""What the weights descend: the margin loss (eq 16) and the reconstruction loss, each for every image on its own."""
+"""What the weights descend: margin loss (eq 16), distillation and reconstruction, each for every image on its own."""
 
 from jaxtyping import Float
 from torch import Tensor
 
 M_PLUS, M_MINUS, DOWN_WEIGHT = 0.9, 0.1, 0.5  # Sabour et al. 2017, section 3
+TAUGHT_WEIGHT = 2.0  # ours
 
 
 def margin_loss(
@@ -18,6 +19,22 @@ def margin_loss(
     present = (M_PLUS - lengths).clamp_min(0).square()
     absent = (lengths - M_MINUS).clamp_min(0).square()
     return (targets * present + DOWN_WEIGHT * (1 - targets) * absent).sum(1)
+
+
+def distillation_loss(
+    lengths: Float[Tensor, "batch classes"], taught: Float[Tensor, "batch classes"]
+) -> Float[Tensor, " batch"]:
+    """2 |lengths - taught|^2, summed over the classes.
+
+    The idea is that of Hinton, Vinyals and Dean 2015: what a teacher gives to the wrong classes tells a student more
+    than the label does. They compare softened probabilities, of which one can only rise where others fall. Capsule
+    lengths are independent of each other, so they are compared one by one, as the margin loss compares them with T_k.
+
+    Args:
+        lengths: Lengths of the squashed class capsules.
+        taught: The teacher's lengths on the same images, or the mean of several teachers'.
+    """
+    return TAUGHT_WEIGHT * (lengths - taught).square().sum(1)
 
 
 def reconstruction_loss(

@@ -1,4 +1,4 @@
-"""The assembled network of Table I, and the builder that takes its numbers from a recipe."""
+"""The assembled network, and the builder that takes its numbers from a recipe."""
 
 import math
 from collections.abc import Sequence
@@ -10,16 +10,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from capsedge.errors import WrongUse
-from capsedge.models.convolution import Convolution, positions
+from capsedge.models.convolution import Convolution, Padding, positions
 from capsedge.models.decoder import Decoder
 from capsedge.models.prepare import Prepare
 from capsedge.models.primary import PrimaryCapsules
 from capsedge.models.routing import Routing, routing_layer
 from capsedge.models.squash import squash, squashed_length
-from capsedge.recipe import Recipe
+from capsedge.models.stem import BatchNorm, build_stem, stem_side
+from capsedge.recipe import NetworkRecipe, Recipe
 
-PRIMARY_STRIDE = 2  # Table I
-LEAK = 0.2  # TensorFlow's slope; the paper names none
 MOST_ROUTING_WEIGHTS = 500_000_000  # 2 GB in float32, and three times that with Adam; Table I has 1,474,560
 
 
@@ -46,12 +45,13 @@ class Capsules(NamedTuple):
 
 
 class CapsNet(nn.Module):
-    """Convolution, primary capsules, routing through to the class capsules, and a decoder where the recipe has one.
+    """Stem, primary capsules, routing through to the class capsules, and a decoder where the recipe has one.
 
     Args:
         prepare: Crop and standardization.
-        conv: First convolution.
-        activation: Its nonlinearity.
+        stem: From prepared images to feature maps.
+        channels: Of an image.
+        dropout: Share of the feature maps' channels that training leaves out.
         primary: Primary capsules.
         hidden: Routing layers below the last.
         routing: Routing layer to the class capsules.
@@ -62,8 +62,9 @@ class CapsNet(nn.Module):
         self,
         *,
         prepare: Prepare,
-        conv: Convolution,
-        activation: nn.Module,
+        stem: nn.Module,
+        channels: int,
+        dropout: float,
         primary: PrimaryCapsules,
         hidden: Sequence[Routing],
         routing: Routing,
@@ -71,8 +72,9 @@ class CapsNet(nn.Module):
     ) -> None:
         super().__init__()
         self.prepare = prepare
-        self.conv = conv
-        self.activation = activation
+        self.stem = stem
+        self.channels = channels
+        self.dropout = nn.Dropout2d(dropout)
         self.primary = primary
         self.hidden = nn.ModuleList(hidden)
         self.routing = routing
@@ -85,7 +87,7 @@ class CapsNet(nn.Module):
 
     def forward(self, images: Float[Tensor, "batch channels height width"]) -> Capsules:
         """Primary and class capsules of images with values 0 to 1."""
-        u = self.primary(self.activation(self.conv(self.prepare(images))))
+        u = self.primary(self.dropout(self.stem(self.prepare(images))))
         return Capsules(u, self.route(u))
 
     def route(self, u: Float[Tensor, "batch capsules dim"]) -> Float[Tensor, "batch classes class_dim"]:
@@ -107,11 +109,12 @@ def build_network(recipe: Recipe, *, classes: int, shape: tuple[int, int, int]) 
     """
     network = recipe.network
     height, width, channels = _prepared_shape(recipe, shape)
+    kernel = network.primary_kernel or network.kernel
     # Sizes first: weights that would not fit into memory must be refused before they are made.
-    features = positions((height, width), network.kernel, padding=network.padding)
-    capsules = positions(features, network.kernel, stride=PRIMARY_STRIDE, padding=network.padding)
-    if min(capsules) < 1:
-        smallest = 2 * network.kernel - 1
+    features = stem_side(network, (height, width))
+    capsules = positions(features, kernel, stride=network.primary_stride, padding=_primary_padding(network))
+    if min(features) < 1 or min(capsules) < 1:
+        smallest = network.kernel + kernel - 1
         raise WrongUse(
             f"recipe '{recipe.name}' needs images of at least {smallest}x{smallest} pixels, and these have "
             f"{width}x{height}: set {'data.crop' if recipe.data.crop else 'network.kernel or data.size'}"
@@ -127,14 +130,16 @@ def build_network(recipe: Recipe, *, classes: int, shape: tuple[int, int, int]) 
             f"recipe '{recipe.name}' would need {weights:,} routing weights for images of {width}x{height}: "
             "set data.size to a smaller side, such as 32, or network.capsule_types to fewer"
         )
-    conv = Convolution(channels, network.filters, network.kernel, side=(height, width), padding=network.padding)
+    stem, maps = build_stem(network, channels=channels, side=(height, width))
+    blocks = network.stem != "table1"
     primary = Convolution(
-        network.filters,
+        maps,
         network.capsule_types * network.primary_dim,
-        network.kernel,
+        kernel,
         side=features,
-        stride=PRIMARY_STRIDE,
-        padding=network.padding,
+        stride=network.primary_stride,
+        padding=_primary_padding(network),
+        bias=not blocks,  # the normalization behind it has one
     )
     *hidden, last = (
         routing_layer(recipe.routing, below=below, above=above, depth=depth)
@@ -142,10 +147,15 @@ def build_network(recipe: Recipe, *, classes: int, shape: tuple[int, int, int]) 
     )
     return CapsNet(
         prepare=Prepare(crop=recipe.data.crop, standardize=recipe.data.standardize),
-        conv=conv,
-        # In place: the largest tensor of a training step is kept once.
-        activation=nn.LeakyReLU(LEAK, inplace=True) if network.activation == "leaky-relu" else nn.ReLU(inplace=True),
-        primary=PrimaryCapsules(conv=primary, types=network.capsule_types, dim=network.primary_dim),
+        stem=stem,
+        channels=channels,
+        dropout=network.dropout,
+        primary=PrimaryCapsules(
+            conv=primary,
+            types=network.capsule_types,
+            dim=network.primary_dim,
+            norm=BatchNorm(primary.out_channels) if blocks else None,
+        ),
         hidden=hidden,
         routing=last,
         decoder=(
@@ -154,6 +164,10 @@ def build_network(recipe: Recipe, *, classes: int, shape: tuple[int, int, int]) 
             else None
         ),
     )
+
+
+def _primary_padding(network: NetworkRecipe) -> Padding:
+    return network.padding if network.stem == "table1" else "even"
 
 
 def _prepared_shape(recipe: Recipe, shape: tuple[int, int, int]) -> tuple[int, int, int]:

@@ -1,13 +1,86 @@
-"""Finding the model that a person means: a file, a run, or one that came with capsedge."""
+"""Finding the model that a person means: a file, a run, one that came with capsedge, or one of the zoo.
 
+The zoo is a folder of trained models that the wheel does not carry: $CAPSEDGE_ZOO, or `zoo/` of the checkout that
+this package lies in. The wheel carries its index, with the SHA-256 of each file, so that any installation lists the
+models and refuses a file that is not the one listed. Nothing is downloaded.
+"""
+
+import hashlib
+import os
 from pathlib import Path
+from typing import Literal
 
-from capsedge.contract import PRECISIONS, Precision
+import msgspec
+
+from capsedge.contract import METADATA_KEY, PRECISIONS, Contract, Precision, decode
 from capsedge.errors import ModelError, WrongUse, nearest
+from capsedge.onnx_file import REINSTALL, read_metadata
 from capsedge.runtime.tensorrt.manifest import manifest_path
 
 DEFAULT_MODEL = "fashion-mnist"
 BUILTIN = Path(__file__).parent.parent / "builtin"
+INDEX = "zoo.json"  # in the same folder
+ZOO_VARIABLE = "CAPSEDGE_ZOO"
+GET_ZOO = f"clone capsedge's repository, and set {ZOO_VARIABLE} to its folder zoo"
+
+
+class ModelFile(msgspec.Struct, frozen=True, kw_only=True):
+    """One file of a listed model.
+
+    Attributes:
+        file: Its name in the model's folder.
+        precision: `Contract.precision`.
+        size_bytes: Its size.
+        sha256: Of the whole file.
+        test_error: Share of wrong answers on the test images, 0 to 1; None where its contract has no such score.
+    """
+
+    file: str
+    precision: str
+    size_bytes: int
+    sha256: str
+    test_error: float | None
+
+
+class ListedModel(msgspec.Struct, frozen=True, kw_only=True):
+    """A model as the zoo's index lists it.
+
+    Attributes:
+        name: Of its folder in the zoo, and for `--model`.
+        data: The data set that it was trained and tested on.
+        test_images: How many images the errors were counted on.
+        parameters: `Contract.parameters`.
+        macs: Multiply-accumulate operations for one image.
+        files: The first is the one that the bare name means.
+    """
+
+    name: str
+    data: str
+    test_images: int
+    parameters: int
+    macs: int
+    files: tuple[ModelFile, ...]
+
+
+class Available(ListedModel, frozen=True, kw_only=True):
+    """A model, and whether it is on this machine.
+
+    Attributes:
+        origin: Whether the wheel carries it.
+        folder: Where its files lie; None where they are not here.
+        altered: Names of files that are here and are not the ones listed.
+    """
+
+    origin: Literal["built in", "zoo"]
+    folder: str | None
+    altered: tuple[str, ...] = ()
+
+
+class Index(msgspec.Struct, frozen=True, kw_only=True):
+    """The content of zoo.json; `benchmarks.card.index` writes it."""
+
+    schema: Literal[1] = 1
+    models: tuple[ListedModel, ...] = ()
 
 
 def builtin_models() -> dict[str, Path]:
@@ -15,16 +88,57 @@ def builtin_models() -> dict[str, Path]:
     return {file.stem: file for file in sorted(BUILTIN.glob("*.onnx"))}
 
 
+def zoo_folder() -> Path | None:
+    """The zoo's folder, which need not exist; None where neither the variable nor a checkout names one."""
+    if own := os.environ.get(ZOO_VARIABLE):
+        return Path(own).expanduser().absolute()
+    checkout = Path(__file__).parents[2]
+    return checkout / "zoo" if (checkout / "pyproject.toml").is_file() else None
+
+
+def zoo_index() -> tuple[ListedModel, ...]:
+    """The models of the zoo, here or not; none where this installation has no index.
+
+    Raises:
+        ModelError: The index is damaged.
+    """
+    file = BUILTIN / INDEX
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=Index).models
+    except FileNotFoundError:
+        return ()
+    except msgspec.MsgspecError as error:
+        raise ModelError(f"'{file}' is damaged ({error}): {REINSTALL}") from error
+
+
+def model_names(incomplete: str = "") -> list[str]:
+    """Names for `--model` that begin so: built-in models, and those of the zoo that are here; for the completion."""
+    here = [name for name, (model, file) in _zoo_files().items() if (path := _place(model, file)) and path.is_file()]
+    return [name for name in (*builtin_models(), *here) if name.startswith(incomplete)]
+
+
+def list_models() -> list[Available]:
+    """All models with a name: those that came with capsedge, then the zoo's.
+
+    Raises:
+        ModelError: The index, or a model that came with capsedge, is damaged.
+    """
+    built_in = [_builtin(name, file) for name, file in builtin_models().items()]
+    return [*built_in, *(_available(model) for model in zoo_index())]
+
+
 def find_model(model: str | Path | None = None) -> Path:
     """Find a model by its path or its name.
 
     Args:
-        model: Path of a file or of a run's folder, the name of a built-in model, or None for the default one. A
-            name wins over a file of the same name: write `./name` for the file.
+        model: Path of a file or of a run's folder, the name of a built-in model, the name of a model of the zoo
+            (`edge-small`, or `edge-small.int8` for its file of a precision), or None for the default one. A name wins
+            over a file of the same name, if its model is here: write `./name` for the file.
 
     Raises:
-        WrongUse: There is neither such a file nor such a built-in model.
-        ModelError: None was given, and this installation came without the default model.
+        WrongUse: There is neither such a file nor such a name.
+        ModelError: The model is of the zoo and not here, or is not the file that the index lists; or None was given,
+            and this installation came without the default model.
     """
     builtin = builtin_models()
     if model == "":
@@ -33,27 +147,118 @@ def find_model(model: str | Path | None = None) -> Path:
         if DEFAULT_MODEL not in builtin:
             raise ModelError(f"this capsedge came without its model '{DEFAULT_MODEL}': give a model's path")
         return builtin[DEFAULT_MODEL]
-    if str(model) in builtin:
-        return builtin[str(model)]
+    name = str(model)
+    if name in builtin:
+        return builtin[name]
+    listed = _zoo_files()
+    if name in listed and (file := _place(*listed[name])) and file.is_file():
+        return _as_listed(file)
     if Path(model).exists() or manifest_path(Path(model)).exists():  # an engine that is not built yet has the latter
         return Path(model)
-    raise WrongUse(f"there is no file and no built-in model '{model}'; {nearest(str(model), builtin)}")
+    if name in listed:
+        raise ModelError(f"the model '{name}' is not on this machine: {GET_ZOO}")
+    known = [*builtin, *(each.name for each in zoo_index())]
+    raise WrongUse(f"there is no file and no built-in model '{model}'; {nearest(name, known)}")
 
 
 def in_precision(file: Path, precision: Precision, *, must_exist: bool = True) -> Path:
     """Find the same model in another precision: `model.int8.onnx` beside `model.onnx`, as an export names them.
 
+    A built-in model may come as a single file of any precision, which its contract tells.
+
     Raises:
-        ModelError: There is no such file.
+        ModelError: There is no such file, or the zoo's is not the one that the index lists.
     """
-    stem = file.stem.removesuffix(next((f".{each}" for each in PRECISIONS if file.stem.endswith(f".{each}")), ""))
+    stem = _stem(file)[0]
     wanted = file.with_name(stem + ("" if precision == "fp32" else f".{precision}") + file.suffix)
-    if must_exist and not wanted.is_file():
-        what = "the built-in model comes in fp32 only" if file.parent == BUILTIN else f"there is no '{wanted}'"
-        raise ModelError(f"{what}: capsedge export RUN --precision {precision} makes one of a run")
-    return wanted
+    if not must_exist:
+        return wanted
+    advice = f"capsedge export RUN --precision {precision} makes one of a run"
+    if file.parent == BUILTIN:
+        own = {_contract(each).precision: each for each in (wanted, file) if each.is_file()}
+        if precision not in own:
+            raise ModelError(f"the built-in model comes in {' and '.join(own)} only: {advice}")
+        return own[precision]
+    if not wanted.is_file():
+        raise ModelError(f"there is no '{wanted}': {advice}")
+    return _as_listed(wanted)
 
 
 def title(file: Path) -> str:
-    """Name a model for people: the path as it was given, or the name of a built-in one."""
-    return f"{file.stem} (built in)" if file.parent == BUILTIN else str(file)
+    """Name a model for people: the path as it was given, or the name of one that came with capsedge or of the zoo."""
+    if file.parent == BUILTIN:
+        return f"{file.stem} (built in)"
+    if file.parent.parent == zoo_folder():
+        return f"{' '.join([file.parent.name, *_stem(file)[1:]])} (zoo)"
+    return str(file)
+
+
+def _stem(file: Path) -> list[str]:
+    """A file's name without its suffixes, and where it has one, its precision: `model.int8.onnx`."""
+    precision = next((each for each in PRECISIONS if file.stem.endswith(f".{each}")), None)
+    return [file.stem] if precision is None else [file.stem.removesuffix(f".{precision}"), precision]
+
+
+def _zoo_files() -> dict[str, tuple[ListedModel, ModelFile]]:
+    """The zoo's files by their names for `--model`."""
+    files = {model.name: (model, model.files[0]) for model in zoo_index()}
+    return files | {f"{model.name}.{file.precision}": (model, file) for model in zoo_index() for file in model.files}
+
+
+def _place(model: ListedModel, file: ModelFile) -> Path | None:
+    zoo = zoo_folder()
+    return None if zoo is None else zoo / model.name / file.file
+
+
+def _as_listed(path: Path) -> Path:
+    """Refuse a file of the zoo that is not the one that the index lists; any other file is as it is."""
+    if path.parent.parent != zoo_folder():
+        return path
+    for model in zoo_index():
+        for file in model.files:
+            if _place(model, file) == path and _sha256(path) != file.sha256:
+                raise ModelError(
+                    f"'{path}' is not the file that this capsedge lists, its SHA-256 differs: restore it with git, "
+                    "and use the zoo and the capsedge of one commit"
+                )
+    return path
+
+
+def _available(model: ListedModel) -> Available:
+    places = {file: place for file in model.files if (place := _place(model, file)) and place.is_file()}
+    altered = tuple(file.file for file, place in places.items() if _sha256(place) != file.sha256)
+    folder = next((str(place.parent) for place in places.values()), None)
+    return Available(**msgspec.structs.asdict(model), origin="zoo", folder=folder, altered=altered)
+
+
+def _builtin(name: str, file: Path) -> Available:
+    """What the contract in a built-in model says, as the index would."""
+    contract = _contract(file)
+    tested = [score for score in contract.scores if (score.stage, score.split) == (contract.precision, "test")]
+    return Available(
+        name=name,
+        data=contract.data.partition(":")[0],
+        test_images=tested[0].images if tested else 0,
+        parameters=contract.parameters,
+        macs=contract.flops // 2,
+        files=(
+            ModelFile(
+                file=file.name,
+                precision=contract.precision,
+                size_bytes=file.stat().st_size,
+                sha256=_sha256(file),
+                test_error=tested[0].error if tested else None,
+            ),
+        ),
+        origin="built in",
+        folder=str(file.parent),
+    )
+
+
+def _contract(file: Path) -> Contract:
+    return decode(read_metadata(file).get(METADATA_KEY, "{}"), Contract, source=str(file))
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()

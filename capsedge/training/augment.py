@@ -2,9 +2,10 @@
 
 Crop, flip, brightness and contrast are those that Sabour et al. 2017 trained CIFAR-10 with, which are those of
 TensorFlow's CIFAR-10 tutorial, in its order: crop 24 of 32, flip, brightness 63/255, contrast factors 0.2 to 1.8.
-Standardization, which ends that list, is done by the network.
+Standardization, which ends that list, is done by the network. Erasing is that of Zhong et al. 2017, "Random Erasing".
 """
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
@@ -12,9 +13,15 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Generator, Tensor
-from torch.nn.functional import pad
+from torch.nn.functional import grid_sample, pad
 
+from capsedge.errors import WrongUse
 from capsedge.recipe import DataRecipe
+
+# The constants of capsedge.data.counter as torch holds 64 bits, which is signed.
+_STEP, _FIRST, _SECOND = (
+    constant - 2**64 for constant in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
+)
 
 
 class Variation(NamedTuple):
@@ -32,6 +39,9 @@ class Augmentation:
     Args:
         recipe: Which variations, and how far they go.
         shape: Height, width and channels of an image, no smaller than the crop (the network is asked that first).
+
+    Raises:
+        WrongUse: The recipe erases, and no rectangle of the right area and aspect ratio is in such an image.
     """
 
     def __init__(self, recipe: DataRecipe, shape: tuple[int, int, int]) -> None:
@@ -70,6 +80,33 @@ def shifted(
     return _picked(pad(images, (0, 1, 0, 1)), rows.clamp(-1, height), columns.clamp(-1, width))
 
 
+def turned(
+    images: Float[Tensor, "batch channels height width"],
+    degrees: Float[Tensor, " batch"],
+    factors: Float[Tensor, " batch"],
+) -> Float[Tensor, "batch channels height width"]:
+    """Turn and scale each image about its centre, in one bilinear resampling; what comes in is black.
+
+    An image that is neither turned nor scaled stays the same to the bit.
+
+    Args:
+        images: A batch.
+        degrees: Counterclockwise, as the image is seen.
+        factors: Above 1 an image grows and loses its border; below 1 it shrinks.
+    """
+    height, width = images.shape[2:]
+    # The place that each pixel is read from, in pixels from the centre: the inverse of the turn and of the scale.
+    # Not by affine_grid, whose matrix product loses digits under autocast and with TF32.
+    x = torch.arange(width, device=images.device) - (width - 1) / 2
+    y = (torch.arange(height, device=images.device) - (height - 1) / 2)[:, None]
+    angles = torch.deg2rad(degrees)
+    cos, sin = ((part / factors)[:, None, None] for part in (torch.cos(angles), torch.sin(angles)))
+    # grid_sample wants -1 to 1 from one edge of the image to the other.
+    grid = torch.stack([(cos * x - sin * y) * 2 / width, (sin * x + cos * y) * 2 / height], dim=-1)
+    resampled = grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    return torch.where(_wide((degrees == 0) & (factors == 1)), images, resampled)
+
+
 def cropped(
     images: Float[Tensor, "batch channels height width"], corners: Int[Tensor, "batch 2"], *, side: int
 ) -> Float[Tensor, "batch channels side side"]:
@@ -100,12 +137,36 @@ def contrasted(
     return means + _wide(factors) * (images - means)
 
 
+def erased(
+    images: Float[Tensor, "batch channels height width"],
+    rectangles: Int[Tensor, "batch 4"],
+    keys: Int[Tensor, " batch"],
+) -> Float[Tensor, "batch channels height width"]:
+    """Fill a rectangle of each image with noise, of which each pixel and channel is one of 0/255 to 255/255.
+
+    Args:
+        images: A batch.
+        rectangles: First row, first column, height and width in pixels; a height or width of 0 erases nothing.
+        keys: The noise of an image is a function of its key and of the image's shape alone.
+    """
+    height, width = images.shape[2:]
+    tops, lefts, heights, widths = (each[:, None] for each in rectangles.unbind(1))
+    rows = torch.arange(height, device=images.device) - tops
+    columns = torch.arange(width, device=images.device) - lefts
+    inside_rows, inside_columns = (rows >= 0) & (rows < heights), (columns >= 0) & (columns < widths)
+    inside = inside_rows[:, None, :, None] & inside_columns[:, None, None, :]
+    return torch.where(inside, _noise(images, keys), images)
+
+
 def _variations(recipe: DataRecipe, height: int, width: int) -> list[Variation]:
     """In the order that they are drawn and applied in."""
     variations = []
     if recipe.shift:
         reach = recipe.shift
         variations.append(Variation(lambda n, g: torch.randint(-reach, reach + 1, (n, 2), generator=g), shifted))
+    if recipe.rotation or recipe.scale:
+        reaches = torch.tensor([recipe.rotation, recipe.scale])
+        variations.append(Variation(partial(_turns, reaches), lambda images, rows: turned(images, *rows.unbind(1))))
     if recipe.crop:
         room = height - recipe.crop + 1, width - recipe.crop + 1
         variations.append(Variation(partial(_corners, room), partial(cropped, side=recipe.crop)))
@@ -115,11 +176,73 @@ def _variations(recipe: DataRecipe, height: int, width: int) -> list[Variation]:
         variations.append(Variation(lambda n, g: recipe.brightness * _symmetric(n, g), brightened))
     if recipe.contrast:
         variations.append(Variation(lambda n, g: 1 + recipe.contrast * _symmetric(n, g), contrasted))
+    if recipe.erase:
+        sides = (recipe.crop, recipe.crop) if recipe.crop else (height, width)
+        draw = partial(_rectangles, recipe.erase, torch.tensor(sides), _erasable(*sides))
+        variations.append(Variation(draw, lambda images, rows: erased(images, rows[:, :4], rows[:, 4])))
     return variations
+
+
+def _turns(reaches: Tensor, count: int, generator: Generator) -> Tensor:
+    """Degrees and factors [count, 2]."""
+    degrees, changes = (reach * _symmetric(count, generator) for reach in reaches)
+    return torch.stack([degrees, 1 + changes], dim=1)
 
 
 def _corners(room: tuple[int, int], count: int, generator: Generator) -> Tensor:
     return torch.stack([torch.randint(each, (count,), generator=generator) for each in room], dim=1)
+
+
+def _erasable(height: int, width: int) -> Tensor:
+    """Heights and widths [n, 2] of the rectangles of 2 % to 33 % of an image, with aspect ratios of 0.3 to 1 / 0.3.
+
+    A size taken at random from them has an even area and an even logarithm of its aspect ratio, but for the
+    rounding to pixels: the density of (area, log ratio) over (height, width) is constant. Zhong et al. draw these two
+    (and the ratio evenly, so that three of four rectangles are upright) until a rectangle happens to fit.
+    """
+    heights, widths = torch.arange(1, height + 1)[:, None], torch.arange(1, width + 1)
+    areas, whole = heights * widths, height * width
+    of_area = (100 * areas >= 2 * whole) & (100 * areas <= 33 * whole)
+    of_shape = (10 * heights >= 3 * widths) & (10 * widths >= 3 * heights)
+    sizes = (of_area & of_shape).nonzero() + 1
+    if not len(sizes):
+        raise WrongUse(
+            f"data.erase wants images that have a rectangle of 2 % to 33 % of their area and of an aspect ratio of "
+            f"0.3 to 3.3, and they have {height}x{width} pixels: leave it out"
+        )
+    return sizes
+
+
+def _rectangles(share: float, sides: Tensor, sizes: Tensor, count: int, generator: Generator) -> Tensor:
+    """First row, first column, height, width and the noise's key [count, 5]; the size is 0 in all but a share."""
+    chosen = sizes[torch.randint(len(sizes), (count,), generator=generator)]
+    words = torch.randint(2**63 - 1, (count, 3), generator=generator)
+    asked = torch.rand(count, generator=generator) < share
+    return torch.cat([words[:, :2] % (sides - chosen + 1), chosen * asked[:, None], words[:, 2:]], dim=1)
+
+
+def _noise(images: Tensor, keys: Tensor) -> Tensor:
+    """Noise for whole images: a hash of each one's key makes eight pixels at a time, as bytes.
+
+    So little has to be drawn and sent for an image, and its noise is the same on every rank and device.
+    """
+    count = math.prod(images.shape[1:])
+    words = _words(keys[:, None], torch.arange(math.ceil(count / 8), device=images.device))
+    pixels = words.view(torch.uint8)[:, :count].reshape(images.shape)
+    return pixels.to(images.dtype) / 255
+
+
+def _words(keys: Tensor, positions: Tensor) -> Tensor:
+    """What `capsedge.data.counter.words` makes on the processor; products wrap around at 64 bits here, too."""
+    words = keys + (positions + 1) * _STEP
+    for shift, factor in ((30, _FIRST), (27, _SECOND)):
+        words = (words ^ _shifted_right(words, shift)) * factor
+    return words ^ _shifted_right(words, 31)
+
+
+def _shifted_right(words: Tensor, bits: int) -> Tensor:
+    """With zeros from the left, where torch repeats the sign."""
+    return (words >> bits) & ((1 << 64 - bits) - 1)
 
 
 def _symmetric(count: int, generator: Generator) -> Tensor:

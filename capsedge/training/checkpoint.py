@@ -1,5 +1,6 @@
 """Saving and loading what a training needs to go on: safetensors files, no pickle, written in one step."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ class Position(msgspec.Struct):
         best_error: Lowest validation error so far; None before the first epoch ends.
         best_epoch: The epoch that reached it, counted from 1.
         seconds: Time spent training, over all sessions.
+        best_loss: Validation loss of the network with that error, which decides between equal errors; None before
+            the first epoch ends, and in a checkpoint of an earlier capsedge.
     """
 
     epoch: int = 0
@@ -31,6 +34,13 @@ class Position(msgspec.Struct):
     best_error: float | None = None
     best_epoch: int = 0
     seconds: float = 0.0
+    best_loss: float | None = None
+
+    def improved_by(self, error: float, loss: float) -> bool:
+        """Whether a network with this validation error and loss is better than the best so far."""
+        if self.best_error is None:
+            return True
+        return (error, loss) < (self.best_error, -math.inf if self.best_loss is None else self.best_loss)
 
 
 def save_checkpoint(
@@ -39,9 +49,21 @@ def save_checkpoint(
     network: nn.Module,
     optimizers: dict[str, torch.optim.Optimizer],
     sums: Tensor,
+    average: nn.Module | None = None,
 ) -> None:
-    """Write a checkpoint from which training continues to the same numbers."""
-    tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
+    """Write a checkpoint from which training continues to the same numbers.
+
+    Args:
+        path: The file.
+        position: Where the training stands.
+        network: The network that is trained.
+        optimizers: By the names that their tensors get.
+        sums: Of the unwritten metrics row.
+        average: The network's moving average, where the training has one.
+    """
+    tensors = _named("network", network)
+    if average is not None:
+        tensors |= _named("average", average)
     for name, optimizer in optimizers.items():
         tensors |= {f"{name}.{key}": tensor for key, tensor in _flatten(optimizer).items()}
     tensors["sums"] = sums
@@ -49,7 +71,10 @@ def save_checkpoint(
 
 
 def load_checkpoint(
-    path: Path, network: nn.Module, optimizers: dict[str, torch.optim.Optimizer]
+    path: Path,
+    network: nn.Module,
+    optimizers: dict[str, torch.optim.Optimizer],
+    average: nn.Module | None = None,
 ) -> tuple[Position, Tensor]:
     """Restore what `save_checkpoint` wrote, in place.
 
@@ -60,7 +85,9 @@ def load_checkpoint(
         ModelError: The file is missing, damaged or of another network.
     """
     tensors, metadata = _load(path)
-    load_network(path, network, tensors)
+    _fill(path, network, tensors, "network")
+    if average is not None:
+        _fill(path, average, tensors, "average")
     for name, optimizer in optimizers.items():
         prefix = f"{name}."
         flat = {key.removeprefix(prefix): t for key, t in tensors.items() if key.startswith(prefix)}
@@ -73,22 +100,46 @@ def load_checkpoint(
 
 def save_weights(path: Path, network: nn.Module) -> None:
     """Write the network alone."""
-    _save(path, {f"network.{name}": tensor for name, tensor in network.state_dict().items()}, {})
+    _save(path, _named("network", network), {})
 
 
-def load_network(path: Path, network: nn.Module, tensors: dict[str, Tensor] | None = None) -> None:
+def load_network(path: Path, network: nn.Module) -> None:
     """Load the network's part of a checkpoint or weights file, in place.
 
     Raises:
         ModelError: The file is missing, damaged or of another network.
     """
-    if tensors is None:
-        tensors, _ = _load(path)
-    weights = {key.removeprefix("network."): t for key, t in tensors.items() if key.startswith("network.")}
-    try:
-        network.load_state_dict(weights)
-    except RuntimeError as error:
-        raise ModelError(f"'{path}' holds the weights of another network than its recipe: {error}") from error
+    tensors, _ = _load(path)
+    _fill(path, network, tensors, "network")
+
+
+def _named(part: str, network: nn.Module) -> dict[str, Tensor]:
+    """A network's tensors as a file names them."""
+    return {f"{part}.{name}": tensor for name, tensor in network.state_dict().items()}
+
+
+def _fill(path: Path, network: nn.Module, tensors: dict[str, Tensor], part: str) -> None:
+    """Load a network's tensors, once it is known that they fit."""
+    wanted = _named(part, network)
+    given = {name: tensor for name, tensor in tensors.items() if name.startswith(f"{part}.")}
+    if misfit := _misfit(wanted, given):
+        raise ModelError(
+            f"'{path}' holds the weights of another network than the recipe's: {misfit}; "
+            "give the recipe that they were trained with"
+        )
+    network.load_state_dict({name.removeprefix(f"{part}."): tensor for name, tensor in given.items()})
+
+
+def _misfit(wanted: dict[str, Tensor], given: dict[str, Tensor]) -> str:
+    """The first thing that differs; "" for nothing."""
+    if lacking := sorted(wanted.keys() - given.keys()):
+        return f"it has no '{lacking[0]}'"
+    if unknown := sorted(given.keys() - wanted.keys()):
+        return f"it has '{unknown[0]}', which the recipe's does not have"
+    for name, tensor in wanted.items():
+        if given[name].shape != tensor.shape:
+            return f"its '{name}' has the shape {list(given[name].shape)} instead of {list(tensor.shape)}"
+    return ""
 
 
 def _save(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:

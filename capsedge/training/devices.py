@@ -4,15 +4,18 @@ import atexit
 import logging
 import os
 import warnings
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.precision import MixedPrecision
 from lightning_fabric.plugins.precision import Precision as FullPrecision
 from lightning_fabric.strategies.ddp import DDPStrategy
+from torch import Tensor
 
 from capsedge.errors import ProviderError, WrongUse
+from capsedge.models import CapsNet
+from capsedge.models.stem import BatchNorm
 
 
 def launch(device: str = "auto", *, devices: int | None = None) -> Fabric:
@@ -47,7 +50,7 @@ def launch(device: str = "auto", *, devices: int | None = None) -> Fabric:
         accelerator=accelerator,
         devices=here,
         num_nodes=nodes,
-        # b is a buffer that every rank moves by the same reduced gradient: nothing to broadcast.
+        # Every rank moves its buffers, b and the statistics of normalization, by the same sums: nothing to broadcast.
         strategy=DDPStrategy(broadcast_buffers=False) if here * nodes > 1 else "auto",
     )
     fabric.launch()
@@ -63,6 +66,37 @@ def compute_in(fabric: Fabric, precision: Literal["fp32", "bf16"]) -> None:
     """
     bf16 = MixedPrecision("bf16-mixed", fabric.device.type)
     fabric.strategy.precision = bf16 if precision == "bf16" else FullPrecision()
+
+
+def share_statistics(network: CapsNet) -> None:
+    """Let a network's batch normalization take its statistics over the batch of all devices."""
+    for module in network.modules():
+        if isinstance(module, BatchNorm):
+            module.summed = summed_over_devices
+
+
+def summed_over_devices(tensor: Tensor) -> Tensor:
+    """A tensor's sum over all devices, with its gradient. All of them must call it, in the same order."""
+    total: Tensor = _Sum.apply(tensor)  # type: ignore[no-untyped-call]
+    return total
+
+
+class _Sum(torch.autograd.Function):
+    """Each device's part adds to the sum that all of them see, so its gradient is the sum of their gradients.
+
+    `torch.distributed.nn.functional.all_reduce` is the same, and deprecated in torch 2.13; what it names instead is
+    not public.
+    """
+
+    @staticmethod
+    def forward(_ctx: Any, tensor: Tensor) -> Tensor:
+        total = tensor.clone(memory_format=torch.contiguous_format)
+        torch.distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(_ctx: Any, gradient: Tensor) -> Tensor:
+        return summed_over_devices(gradient)
 
 
 def _leave() -> None:

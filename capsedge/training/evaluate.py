@@ -32,11 +32,12 @@ class Evaluation:
 
 @torch.no_grad()
 def lengths_of(network: CapsNet, split: Split, device: torch.device) -> Float[Tensor, "images classes"]:
-    """Capsule lengths of every image of a split, on the CPU."""
+    """Capsule lengths of every image of a split, on the CPU; the network stays in the mode that it was in."""
+    training = network.training
     network.eval()
     images, _ = on_device(split, device)
     lengths = [network(normalized(batch)).lengths.cpu() for batch in torch.split(images, BATCH)]
-    network.train()
+    network.train(training)
     return torch.cat(lengths)
 
 

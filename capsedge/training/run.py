@@ -4,7 +4,7 @@ recipe.toml         what was trained: what was asked for, with the precision tha
 run.json            what it was trained on, how it stands, its scores
 metrics.jsonl       loss, error and coefficients over time
 last.safetensors    everything that `--resume` needs
-best.safetensors    the network at its lowest validation error
+best.safetensors    the network at its lowest validation error; where errors are equal, at its lowest loss
 
 recipe.toml holds the precision that was chosen, and never `auto`, since it decides the result: who trains from this
 file anew, or goes on with the run on another machine, computes what the run computed. Nothing else holds it.
@@ -32,6 +32,18 @@ from capsedge.training.checkpoint import load_network
 RUNS = Path("runs")
 
 
+class Teacher(msgspec.Struct, frozen=True, kw_only=True):
+    """A finished run that another learned from.
+
+    Attributes:
+        run: Its folder, as an absolute path.
+        sha256: Of its best.safetensors.
+    """
+
+    run: str
+    sha256: str
+
+
 class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     """The content of run.json.
 
@@ -48,6 +60,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
         seconds: Time spent training.
         versions: Versions of what trained it.
         device: The device that trained it.
+        teachers: The runs that it learned from, beside the labels.
     """
 
     status: Literal["training", "finished"]
@@ -62,6 +75,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float = 0.0
     versions: dict[str, str]
     device: str
+    teachers: tuple[Teacher, ...] = ()
 
 
 class Run:

@@ -5,8 +5,10 @@ size of the whole batch, and their gradients are summed over the devices, so tha
 """
 
 import math
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,10 +21,13 @@ from capsedge.contract import Score
 from capsedge.data import Dataset, Split
 from capsedge.errors import Interrupted, ModelError, WrongUse
 from capsedge.models import CapsNet, Capsules, build_network, margin_loss, reconstruction_loss
+from capsedge.models.loss import distillation_loss
+from capsedge.models.stem import BatchNorm
 from capsedge.recipe import Recipe
 from capsedge.training.batches import Batch, Batches
-from capsedge.training.checkpoint import Position, load_checkpoint, save_checkpoint, save_weights
-from capsedge.training.devices import compute_in, launch
+from capsedge.training.checkpoint import Position, load_checkpoint, load_network, save_checkpoint, save_weights
+from capsedge.training.devices import compute_in, launch, share_statistics
+from capsedge.training.dropout import SharedDropout
 from capsedge.training.evaluate import Evaluation, evaluate, multi_hot
 from capsedge.training.interrupt import Interruption
 from capsedge.training.log import Clock, Log, Observer
@@ -31,6 +36,8 @@ from capsedge.training.precision import Bf16Cost, PrecisionChoice, choose_precis
 from capsedge.training.routing_step import coefficient_statistics, routing_step
 from capsedge.training.run import Run, RunRecord
 from capsedge.training.schedule import rate_factor
+from capsedge.training.teachers import Teachers
+from capsedge.training.weights import Average, weights_optimizer
 
 ROW_EVERY = 20  # iterations summed into one metrics row; reading the sums is the only wait for the device
 
@@ -47,7 +54,7 @@ class Trainer:
 
     Raises:
         ProviderError: CUDA was asked for and is not there.
-        WrongUse: The images do not fit the recipe's network.
+        WrongUse: The images do not fit the recipe's network, or a teacher is no finished run on such images.
     """
 
     def __init__(
@@ -62,8 +69,15 @@ class Trainer:
         self.recipe = recipe = replace(recipe, train=replace(recipe.train, precision=self.precision.precision))
         torch.manual_seed(recipe.train.seed)
         self.network = build_network(recipe, classes=len(dataset.classes), shape=dataset.shape)
-        optimizer = torch.optim.Adam(self.network.parameters(), lr=recipe.train.rate)
+        ranks = {"rank": self.fabric.global_rank, "ranks": self.fabric.world_size}
+        if recipe.network.dropout:
+            self.network.dropout = SharedDropout(recipe.network.dropout, seed=recipe.train.seed, **ranks)
+        if self.fabric.world_size > 1:
+            share_statistics(self.network)
+        optimizer = weights_optimizer(self.network, recipe.train)
         self.module, self.optimizer = self.fabric.setup(self.network, optimizer)
+        self.average = Average(self.network, recipe.train.averaging) if recipe.train.averaging else None
+        self.teachers = Teachers(recipe, dataset, self.fabric.device)
         self.routing_step = routing_step(self.network, recipe.routing, self._summed)
         self.batches = Batches(
             dataset.train,
@@ -71,8 +85,7 @@ class Trainer:
             batch_size=recipe.train.batch_size,
             seed=recipe.train.seed,
             device=self.fabric.device,
-            rank=self.fabric.global_rank,
-            ranks=self.fabric.world_size,
+            **ranks,
         )
         self.position = Position()
         self.sums = torch.zeros(3, dtype=torch.float64, device=self.fabric.device)  # loss, wrong, images
@@ -84,29 +97,52 @@ class Trainer:
         """
         if self.precision.precision == "fp32" or self.precision.units == "used":
             return None
-        return cost_of_bf16(self.network, next(self.batches.epoch(0)).images)
+        # A pass in training mode would move the running statistics, and wait for the other devices to do so.
+        self.network.eval()
+        cost = cost_of_bf16(self.network, next(self.batches.epoch(0)).images)
+        self.network.train()
+        return cost
 
     @property
     def steps(self) -> int:
         """Iterations of the whole training."""
         return self.recipe.train.epochs * len(self.batches)
 
-    def start(self) -> None:
-        """Write the new run's recipe and record."""
+    @property
+    def validated(self) -> CapsNet:
+        """The network that is validated, kept as the best, and tested: the average where there is one."""
+        return self.network if self.average is None else self.average.network
+
+    def start(self, weights: Path | None = None) -> None:
+        """Write the new run's recipe and record.
+
+        Args:
+            weights: A file of weights to start from, such as another run's best.safetensors; None for random ones.
+
+        Raises:
+            ModelError: The file is missing, damaged or of another network; nothing was written.
+        """
+        if weights is not None:
+            for network in {self.network, self.validated}:
+                load_network(weights, network)
         if self.fabric.is_global_zero:
             self.run.create(self.recipe, self._record("training"))
+        if weights is not None:  # a run that is interrupted before its first validation starts from them again
+            self._save()
 
     def resume(self) -> None:
         """Take up the state of the run's last checkpoint; a run interrupted before its first starts over.
 
         Raises:
-            ModelError: The checkpoint is damaged, or of another network.
+            ModelError: The checkpoint is damaged, or of another network; or a teacher's weights have changed.
         """
+        self.teachers.check_same(self.run.read_record().teachers, self.run)
         if self.precision.asked == "auto" and self.fabric.is_global_zero:  # somebody changed the run's recipe
             self.run.write_recipe(self.recipe)
         if not self.run.last.exists():
             return
-        self.position, sums = load_checkpoint(self.run.last, self.network, self._optimizers())
+        average = None if self.average is None else self.average.network
+        self.position, sums = load_checkpoint(self.run.last, self.network, self._optimizers(), average)
         if self.fabric.is_global_zero:  # they are the sums over all devices
             self.sums = sums.to(self.fabric.device)
 
@@ -169,23 +205,34 @@ class Trainer:
         recipe = self.recipe
         factor = rate_factor(self.position.step, self.steps, recipe.train)
         targets = multi_hot(batch.labels, len(self.dataset.classes))
-        for _ in range(recipe.routing.n_b):
-            primary = self._weight_step(batch, targets, factor)
-        if self.routing_step is None:
-            return
-        with torch.no_grad():
-            if not recipe.routing.reuse_primary:
-                primary = self.module(batch.images).primary
-            for _ in range(recipe.routing.n_r):
-                self.routing_step(primary, targets, total=batch.total, factor=factor)
+        taught = self._taught(batch.images)
+        for number in range(recipe.routing.n_b):
+            if isinstance(self.network.dropout, SharedDropout):
+                self.network.dropout.begin(self.position.step * recipe.routing.n_b + number, batch.total)
+            primary = self._weight_step(batch, targets, taught, factor)
+        if self.routing_step is not None:
+            with torch.no_grad():
+                if not recipe.routing.reuse_primary:
+                    primary = self._primary_again(batch.images)
+                for _ in range(recipe.routing.n_r):
+                    self.routing_step(primary, targets, total=batch.total, factor=factor)
+        if self.average is not None:
+            self.average.update(self.network, self.position.step)
 
-    def _weight_step(self, batch: Batch, targets: Tensor, factor: float) -> Tensor:
+    def _taught(self, images: Tensor) -> Tensor | None:
+        """The teachers' lengths, computed in the training's precision."""
+        if not self.teachers:
+            return None
+        with self.fabric.strategy.precision.forward_context():
+            return self.teachers.lengths(images)
+
+    def _weight_step(self, batch: Batch, targets: Tensor, taught: Tensor | None, factor: float) -> Tensor:
         """Descend the loss in W; gives the primary capsules that it saw."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.recipe.train.rate * factor
         capsules = self.module(batch.images)
         lengths = capsules.lengths
-        loss = margin_loss(lengths, targets) + self._reconstruction_loss(capsules, batch)
+        loss = self._lengths_loss(lengths, targets, taught) + self._reconstruction_loss(capsules, batch)
         self.optimizer.zero_grad()
         # The gradients are averaged over the devices, whose parts may differ in size.
         self.fabric.backward(loss.sum() * (self.fabric.world_size / batch.total))
@@ -193,6 +240,25 @@ class Trainer:
         wrong = _wrong(lengths, targets, labels=batch.labels.shape[1]).sum()
         self.sums += torch.stack([loss.detach().sum(), wrong, torch.full_like(wrong, len(targets))])
         primary: Tensor = capsules.primary.detach()
+        return primary
+
+    def _lengths_loss(self, lengths: Tensor, targets: Tensor, taught: Tensor | None) -> Tensor:
+        """Each image's loss by its labels, and by what teachers say of it."""
+        by_labels = margin_loss(lengths, targets)
+        if taught is None:
+            return by_labels
+        share = self.recipe.train.distillation
+        return (1 - share) * by_labels + share * distillation_loss(lengths, taught)
+
+    def _primary_again(self, images: Tensor) -> Tensor:
+        """The primary capsules of the weights as they are now.
+
+        Algorithm 1 computes them again because W has moved, so nothing else changes: normalization is by the same
+        batch's statistics and dropout leaves out the same channels as in the weight step. The running statistics have
+        counted this batch already.
+        """
+        with _running_statistics_kept(self.network):
+            primary: Tensor = self.module(images).primary
         return primary
 
     def _reconstruction_loss(self, capsules: Capsules, batch: Batch) -> Tensor | float:
@@ -233,12 +299,13 @@ class Trainer:
 
     def _validate(self, log: Log) -> None:
         position = self.position
-        score = self._evaluate(self.network, self.dataset.validation)
+        score = self._evaluate(self.validated, self.dataset.validation)
         self._check_finite(score.loss)
-        if position.best_error is None or score.error < position.best_error:
-            position.best_error, position.best_epoch = score.error, position.epoch + 1
+        if position.improved_by(score.error, score.loss):
+            position.best_error, position.best_loss = score.error, score.loss
+            position.best_epoch = position.epoch + 1
             if self.fabric.is_global_zero:
-                save_weights(self.run.best, self.network)
+                save_weights(self.run.best, self.validated)
         log.write(
             {
                 "kind": "validation",
@@ -246,7 +313,7 @@ class Trainer:
                 "step": position.step,
                 "loss": score.loss,
                 "error": score.error,
-                "b": coefficient_statistics(self.network),
+                "b": coefficient_statistics(self.validated),
             }
         )
 
@@ -303,7 +370,8 @@ class Trainer:
     def _save(self) -> None:
         sums = self._summed(self.sums)
         if self.fabric.is_global_zero:
-            save_checkpoint(self.run.last, self.position, self.network, self._optimizers(), sums)
+            average = None if self.average is None else self.average.network
+            save_checkpoint(self.run.last, self.position, self.network, self._optimizers(), sums, average)
 
     def _record(self, status: Any, **more: Any) -> RunRecord:
         return RunRecord(
@@ -320,8 +388,19 @@ class Trainer:
                 "lightning-fabric": version("lightning-fabric"),
             },
             device=str(self.fabric.device),
+            teachers=self.teachers.records,
             **more,
         )
+
+
+@contextmanager
+def _running_statistics_kept(network: CapsNet) -> Iterator[None]:
+    """Let passes in training mode normalize by their batch, and leave no trace in the running statistics."""
+    buffers = [each for module in network.modules() if isinstance(module, BatchNorm) for each in module.buffers()]
+    before = [each.clone() for each in buffers]
+    yield
+    for now, then in zip(buffers, before, strict=True):
+        now.copy_(then)
 
 
 def _wrong(lengths: Tensor, targets: Tensor, *, labels: int) -> Tensor:

@@ -22,7 +22,7 @@ from tests.in_process import Capsedge, Said, in_this_process
 ROOT = Path(__file__).parents[2]
 TINY = [
     "--data", "fashion-mnist-subset", "--set", "network.filters=8", "--set", "network.capsule_types=2",
-    "--set", "network.class_dim=4", "--set", "train.precision=fp32",
+    "--set", "network.class_dim=4", "--set", "train.precision=fp32", "fashion-mnist-l2-small",
 ]  # fmt: skip
 BF16 = ["--set", "train.precision=bf16"]
 HASWELL, ZEN_5 = ("sse4_1", "avx2"), ("sse4_1", "avx2", "avx512f", "avx512_vnni", "avx512_bf16")
@@ -182,7 +182,11 @@ def test_ctrl_c_leaves_a_run_that_resume_finishes(tmp_path: Path, capsedge: Caps
         ),
         (["--data", "no/such/folder"], 2, "no/such/folder"),
         (["absent.toml"], 2, "there is no recipe file 'absent.toml'"),
-        (["--set", "network.kernel=15", "--data", "fashion-mnist-subset"], 2, "at least 29x29 pixels"),
+        (
+            ["fashion-mnist-l2-small", "--set", "network.kernel=15", "--data", "fashion-mnist-subset"],
+            2,
+            "at least 29x29 pixels",
+        ),
     ],
 )
 def test_a_mistake_is_one_line_and_leaves_nothing(
@@ -251,7 +255,8 @@ def test_a_folder_of_ones_own_images_goes_the_whole_road(tmp_path: Path, capsedg
                 pixels = random.integers(0, 90, (20, 24, 3), dtype=np.uint8)
                 pixels[..., 2 - channel] += 150
                 Image.fromarray(pixels).save(folder / f"{number}.png")
-    small = ["--set", "network.filters=8", "--set", "network.capsule_types=4", "--set", "train.batch_size=16"]
+    small = ["--set", "network.blocks=[[8, 2], [8, 2]]", "--set", "network.capsule_types=4"]
+    small += ["--set", "train.batch_size=16"]
     small += ["--set", "train.precision=fp32"]
     trained = capsedge("train", "--data", "photos", *small, "--set", "train.epochs=25", "--json")
     assert trained.returncode == 0, trained.stderr

@@ -10,6 +10,12 @@ from PIL import Image
 from capsedge.models import CapsNet, squash, squashed_length
 
 
+def exact_capsules(network: CapsNet, images: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Its class capsules before squash, [images, classes, class_dim]; the network is in float64 afterwards."""
+    capsules: NDArray[np.float64] = _capsules(network, images).numpy()
+    return capsules
+
+
 def exact_lengths(network: CapsNet, images: NDArray[np.uint8]) -> NDArray[np.float64]:
     """What the network gives for raw images, [images, classes]; the network is in float64 afterwards."""
     lengths: NDArray[np.float64] = squashed_length(_capsules(network, images)).numpy()
@@ -28,7 +34,8 @@ def _capsules(network: CapsNet, images: NDArray[np.uint8]) -> torch.Tensor:
     network.double()
     primary = network.primary
     pixels = torch.from_numpy(images).permute(0, 3, 1, 2).double() / 255
-    maps = primary.conv(network.activation(network.conv(network.prepare(pixels))))
+    maps = primary.conv(network.stem(network.prepare(pixels)))
+    maps = maps if primary.norm is None else primary.norm(maps)
     count, channels, rows, columns = maps.shape
     # Capsule t * positions + p, component d, is channel t * dim + d at position p.
     capsules = maps.view(count, channels // primary.dim, primary.dim, rows * columns).transpose(2, 3)

@@ -57,7 +57,7 @@ READ = "the difference starts at DequantizeLinear 'capsules."
 CONTRACT = "its contract has classes ('trouser', 't-shirt'"
 GEMM, CONV, MUL = (
     "Gemm 'node_Gemm_41' of 'capsules.weight",
-    "Conv 'node_conv2d' of 'capsules.conv.weight",
+    "Conv 'node_conv2d' of 'capsules.stem.conv.weight",
     "Mul 'node_mul_2'",
 )
 
@@ -83,7 +83,11 @@ IN_INT8_ONLY: list[tuple[Corruption, str, str]] = [
         FAR,
         f"{READ}primary.weight_DequantizeLinear' of 'capsules.primary.weight_scale', whose output differs by 100 %",
     ),
-    (a_wrong_scale_of_one_channel, FAR, f"{READ}conv.weight_DequantizeLinear' of 'capsules.conv.weight_scale'"),
+    (
+        a_wrong_scale_of_one_channel,
+        FAR,
+        f"{READ}stem.conv.weight_DequantizeLinear' of 'capsules.stem.conv.weight_scale'",
+    ),
     (
         a_wrong_activation_scale,
         FAR,
@@ -99,7 +103,7 @@ IN_INT8_ONLY: list[tuple[Corruption, str, str]] = [
 # A quantized file is held against the same network quantized anew: the very constant is named.
 NAMES_IN_INT8: dict[Corruption, str] = {
     wrong_weights: f"{READ}weight_DequantizeLinear' of 'capsules.weight_quantized'",
-    a_transposed_kernel: f"{READ}conv.weight_DequantizeLinear' of 'capsules.conv.weight_quantized'",
+    a_transposed_kernel: f"{READ}stem.conv.weight_DequantizeLinear' of 'capsules.stem.conv.weight_quantized'",
     swapped_class_columns: f"{READ}weight_DequantizeLinear' of 'capsules.weight_quantized'",
 }
 CASES = [

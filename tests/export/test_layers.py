@@ -15,7 +15,7 @@ from tests.export.graphs import graph_of_kind
 def test_flops_and_parameters_of_table_one_in_small(graph: onnx.ModelProto) -> None:
     """8 filters of 9x9 on 28x28 give 20x20; 2 types of 4 give 8 channels of 6x6; 72 capsules of 4 make 10 of 4."""
     first, primary, classes = layers_of(graph)
-    assert (first.name, first.op) == ("capsules.conv.weight", "Conv")
+    assert (first.name, first.op) == ("capsules.stem.conv.weight", "Conv")
     assert (first.flops, first.parameters) == (2 * 20 * 20 * 8 * 81, 8 * 81)
     assert (primary.flops, primary.parameters) == (2 * 6 * 6 * 8 * 8 * 81, 8 * 8 * 81)
     assert (classes.name, classes.op) == ("capsules.weight", "Gemm")

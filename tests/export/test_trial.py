@@ -49,9 +49,8 @@ def test_an_overflow_that_fp32_arithmetic_hides_is_found(trained: Run, tmp_path:
     shutil.copytree(trained.path, tmp_path / "run")
     road = RunExport(Run(tmp_path / "run"))
     with torch.no_grad():
-        assert road.network.conv.bias is not None
-        road.network.conv.weight.mul_(1e5)
-        road.network.conv.bias.mul_(1e5)
+        road.network.get_parameter("stem.conv.weight").mul_(1e5)
+        road.network.get_parameter("stem.conv.bias").mul_(1e5)
         road.network.primary.conv.weight.mul_(1e-2)
     assert road.export("fp32").contract.verdict is not None  # nothing is wrong with the network
     with pytest.raises(GateRejected, match=r"in true fp16 arithmetic .* NaN or infinite"):

@@ -5,6 +5,7 @@ import torch
 
 from capsedge.errors import WrongUse
 from capsedge.models import build_network
+from capsedge.models.stem import Table1
 from capsedge.recipe import load_recipe
 
 
@@ -27,7 +28,8 @@ def test_cifar_10_has_64_types_at_12_by_12_positions_as_sabours_code() -> None:
     capsules = network(torch.rand(2, 3, 32, 32))
     assert capsules.primary.shape == (2, 9216, 8)
     assert network.decoder is None
-    assert torch.equal(network.activation(torch.tensor([-1.0, 1.0])), torch.tensor([-0.2, 1.0]))
+    assert isinstance(network.stem, Table1)
+    assert torch.equal(network.stem.activation(torch.tensor([-1.0, 1.0])), torch.tensor([-0.2, 1.0]))
 
 
 def test_the_multi_mnist_decoder_draws_1296_pixels() -> None:

@@ -1,12 +1,34 @@
 """Finding the model that a person means."""
 
+import hashlib
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
+import capsedge
+from capsedge.contract import Score, contract_of
 from capsedge.errors import ModelError, WrongUse
+from capsedge.onnx_file import read_onnx_file
 from capsedge.runtime import models
-from capsedge.runtime.models import builtin_models, find_model, title
+from capsedge.runtime.models import (
+    Index,
+    ListedModel,
+    ModelFile,
+    builtin_models,
+    find_model,
+    in_precision,
+    list_models,
+    model_names,
+    title,
+    zoo_folder,
+)
+from tests.runtime.capsule_model import graph, save_with
+
+ROOT = Path(capsedge.__file__).parents[1]
 
 
 @pytest.fixture
@@ -60,3 +82,205 @@ def test_an_installation_without_its_model_asks_for_a_path(builtin: Path) -> Non
 
     with pytest.raises(ModelError, match="came without its model 'fashion-mnist': give a model's path"):
         find_model()
+
+
+def listed_file(file: str, precision: str, content: bytes, error: float) -> ModelFile:
+    digest = hashlib.sha256(content).hexdigest()
+    return ModelFile(file=file, precision=precision, size_bytes=len(content), sha256=digest, test_error=error)
+
+
+LISTED = (
+    ListedModel(
+        name="edge-tiny",
+        data="Fashion-MNIST",
+        test_images=10_000,
+        parameters=1_000,
+        macs=20_000,
+        files=(
+            listed_file("model.onnx", "fp32", b"in fp32", 0.07),
+            listed_file("model.int8.onnx", "int8", b"in int8", 0.08),
+        ),
+    ),
+    ListedModel(
+        name="wide",
+        data="Fashion-MNIST",
+        test_images=10_000,
+        parameters=7_000_000,
+        macs=200_000_000,
+        files=(listed_file("model.int8.onnx", "int8", b"wide, in int8", 0.065),),
+    ),
+)
+
+
+@pytest.fixture
+def zoo(builtin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A zoo of two models, which the installation lists."""
+    (builtin / "zoo.json").write_bytes(msgspec.json.encode(Index(models=LISTED)))
+    folder = tmp_path / "the zoo"
+    for name, file, content in (
+        ("edge-tiny", "model.onnx", b"in fp32"),
+        ("edge-tiny", "model.int8.onnx", b"in int8"),
+        ("wide", "model.int8.onnx", b"wide, in int8"),
+    ):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        (folder / name / file).write_bytes(content)
+    monkeypatch.setenv("CAPSEDGE_ZOO", str(folder))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("edge-tiny", "edge-tiny/model.onnx"),
+        ("edge-tiny.fp32", "edge-tiny/model.onnx"),
+        ("edge-tiny.int8", "edge-tiny/model.int8.onnx"),
+        ("wide", "wide/model.int8.onnx"),  # the only file there is
+    ],
+)
+def test_a_model_of_the_zoo_is_found_by_its_name(zoo: Path, name: str, file: str) -> None:
+    assert find_model(name) == zoo / file
+
+
+def test_a_model_of_the_zoo_is_named_by_its_name_and_its_precision(zoo: Path) -> None:
+    assert title(find_model("edge-tiny")) == "edge-tiny (zoo)"
+    assert title(find_model("edge-tiny.int8")) == "edge-tiny int8 (zoo)"
+
+
+def test_a_zoos_model_is_found_in_another_precision(zoo: Path) -> None:
+    assert in_precision(find_model("edge-tiny"), "int8") == zoo / "edge-tiny" / "model.int8.onnx"
+    assert in_precision(find_model("edge-tiny.int8"), "fp32") == zoo / "edge-tiny" / "model.onnx"
+    with pytest.raises(ModelError, match=r"there is no '.*wide/model\.onnx'"):
+        in_precision(find_model("wide"), "fp32")
+
+
+@pytest.fixture
+def zoo_alone(zoo: Path, builtin: Path) -> Path:
+    """The zoo, and no built-in model: those of `builtin` are empty files, which have no contract to list."""
+    for file in builtin.glob("*.onnx"):
+        file.unlink()
+    return zoo
+
+
+@pytest.mark.parametrize("file", ["model.onnx", "model.int8.onnx"])
+def test_a_file_that_is_not_the_one_listed_is_refused_by_its_name(zoo_alone: Path, file: str) -> None:
+    zoo = zoo_alone
+    changed = zoo / "edge-tiny" / file
+    changed.write_bytes(changed.read_bytes().replace(b"in", b"IN"))
+    refused, other = ("edge-tiny", "int8") if file == "model.onnx" else ("edge-tiny.int8", "fp32")
+
+    with pytest.raises(
+        ModelError, match=rf"'.*{file}' is not the file that this capsedge lists, its SHA-256 differs"
+    ):
+        find_model(refused)
+    with pytest.raises(ModelError, match="its SHA-256 differs: restore it with git"):
+        in_precision(find_model(f"edge-tiny.{other}"), "fp32" if other == "int8" else "int8")
+    assert [each.altered for each in list_models()] == [(file,), ()]
+    assert find_model(changed) == changed  # by its path it is any file
+
+
+def test_a_model_that_is_not_here_says_how_to_get_it(zoo_alone: Path) -> None:
+    zoo = zoo_alone
+    shutil.rmtree(zoo / "wide")
+
+    with pytest.raises(ModelError, match=r"'wide' is not on this machine: clone .* repository, and set CAPSEDGE_ZOO"):
+        find_model("wide")
+    assert {each.name: each.folder for each in list_models()} == {
+        "edge-tiny": str(zoo / "edge-tiny"),
+        "wide": None,
+    }
+
+
+def test_a_folder_of_a_name_that_is_not_here_is_taken(zoo: Path, tmp_path: Path) -> None:
+    (tmp_path / "wide").mkdir()
+
+    assert find_model("wide") == zoo / "wide" / "model.int8.onnx"
+    shutil.rmtree(zoo / "wide")
+    assert find_model("wide") == Path("wide")
+
+
+def test_a_built_in_name_wins_over_one_of_the_zoo(zoo: Path, builtin: Path) -> None:
+    (builtin / "edge-tiny.onnx").touch()
+
+    assert find_model("edge-tiny") == builtin / "edge-tiny.onnx"
+    assert find_model("edge-tiny.int8") == zoo / "edge-tiny" / "model.int8.onnx"
+
+
+def test_an_unknown_name_may_be_near_to_one_of_the_zoo(zoo: Path) -> None:
+    with pytest.raises(WrongUse, match=r"no built-in model 'egde-tiny'; did you mean 'edge-tiny'\?"):
+        find_model("egde-tiny")
+
+
+def test_the_completion_knows_what_is_here_and_leaves_paths_to_the_shell(zoo: Path) -> None:
+    assert model_names() == [
+        *("digits", "fashion-mnist"),
+        *("edge-tiny", "wide", "edge-tiny.fp32", "edge-tiny.int8", "wide.int8"),
+    ]
+    assert model_names("edge-tiny.") == ["edge-tiny.fp32", "edge-tiny.int8"]
+    assert model_names("runs/") == []
+    shutil.rmtree(zoo / "edge-tiny")
+    assert model_names("e") == []
+
+
+def test_an_installation_without_an_index_has_no_zoo(zoo: Path, builtin: Path) -> None:
+    (builtin / "zoo.json").unlink()
+
+    assert model_names() == ["digits", "fashion-mnist"]
+
+
+def test_a_damaged_index_is_told_with_the_way_out(zoo: Path, builtin: Path) -> None:
+    (builtin / "zoo.json").write_text('{"schema":2,"models":[]}')
+
+    with pytest.raises(ModelError, match=r"zoo.json' is damaged .*: pip install --force-reinstall"):
+        find_model("wide")
+
+
+def test_the_zoo_is_where_the_variable_says_else_in_the_checkout(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CAPSEDGE_ZOO", "animals")
+    monkeypatch.chdir(tmp_path)
+    assert zoo_folder() == tmp_path / "animals"
+    monkeypatch.setenv("CAPSEDGE_ZOO", "")
+    assert zoo_folder() == ROOT / "zoo"
+    package = tmp_path / "site-packages" / "capsedge" / "runtime"
+    monkeypatch.setattr(models, "__file__", str(package / "models.py"))
+    assert zoo_folder() is None  # a folder zoo there is somebody else's package
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_a_built_in_model_is_listed_by_its_contract(builtin: Path, good: Path, precision: str) -> None:
+    for file in builtin.iterdir():
+        file.unlink()
+    contract = contract_of(read_onnx_file(good), source="")
+    assert contract is not None
+    layers = tuple(msgspec.structs.replace(layer, type=precision) for layer in contract.layers)
+    scores = (
+        Score("trained", "test", 10_000, 0.07),
+        Score(precision, "validation", 5_000, 0.09),
+        Score(precision, "test", 10_000, 0.08),
+    )
+    file = builtin / "mine.onnx"
+    described = msgspec.structs.replace(
+        contract, layers=layers, scores=scores, data="Fashion-MNIST: 50,000 training images"
+    )
+    save_with(graph(), described, file)
+
+    (found,) = list_models()
+    assert (found.name, found.origin, found.folder, found.altered) == ("mine", "built in", str(builtin), ())
+    assert (found.data, found.test_images, found.parameters) == ("Fashion-MNIST", 10_000, contract.parameters)
+    assert found.macs == sum(layer.flops for layer in contract.layers) / 2
+    assert found.files == (listed_file("mine.onnx", precision, file.read_bytes(), 0.08),)
+    # It comes as one file, in the precision that the contract tells.
+    assert in_precision(file, found.files[0].precision) == file  # type: ignore[arg-type]
+    with pytest.raises(ModelError, match=rf"the built-in model comes in {precision} only: capsedge export RUN"):
+        in_precision(file, "int8" if precision == "fp32" else "fp32")
+
+
+def test_finding_a_model_loads_neither_torch_nor_onnx_nor_numpys_friends(zoo: Path) -> None:
+    script = (
+        "import sys; from capsedge.runtime.models import find_model, list_models; "
+        "find_model('fashion-mnist'); list_models(); print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
+
+    assert {"torch", "onnx", "onnxruntime", "PIL", "rich"}.isdisjoint(done.stdout.split())

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn.functional import conv2d, linear
 
@@ -15,7 +16,7 @@ from capsedge.recipe import Recipe
 from capsedge.training import Run, Trainer
 from capsedge.training.batches import Batches
 from capsedge.training.metrics import read_metrics
-from tests.tiny import Silent, tiny_recipe
+from tests.tiny import Silent, tiny_recipe, train_tiny
 
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8  # Kingma and Ba 2015
 
@@ -41,13 +42,17 @@ def by_hand(recipe: Recipe, data: Dataset) -> tuple[dict[str, Tensor], float]:
     for iteration, batch in enumerate(batches.epoch(0)):
         images, labels, parts = batch.images.double(), batch.labels, batch.parts.double()
         factor = schedule(iteration, len(batches), recipe)
+        taught = lengths_of_teachers(recipe, images)
         for _ in range(recipe.routing.n_b):
             u = primary(weights, images)
-            loss = total_loss(
-                weights, torch.einsum("bid,idjk,ij->bjk", u, weights["routing.weight"], b), parts, labels, recipe
-            )
+            v = torch.einsum("bid,idjk,ij->bjk", u, weights["routing.weight"], b)
+            loss = total_loss(weights, v, parts, labels, taught, recipe)
             adam.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
+            with torch.no_grad():  # Loshchilov and Hutter 2019, algorithm 2: apart from the gradient
+                for name, each in weights.items():
+                    if name.endswith(".weight"):
+                        each.mul_(1 - recipe.train.rate * factor * recipe.train.weight_decay)
             adam.param_groups[0]["lr"] = recipe.train.rate * factor
             adam.step()
             losses.append(loss.item())
@@ -77,12 +82,28 @@ def schedule(iteration: int, iterations: int, recipe: Recipe) -> float:
             return recipe.train.decay ** (iteration // recipe.train.decay_steps)
         case "cosine":
             return (1 + math.cos(math.pi * iteration / iterations)) / 2
+        case "one-cycle":  # of two iterations, the first half of which it rises in
+            return [0.1, (1 + math.cos(math.pi / 3)) / 2][iteration]
     return 1.0
+
+
+def lengths_of_teachers(recipe: Recipe, images: Tensor) -> Tensor | None:
+    """The mean of the lengths by the teachers' best weights."""
+    if not recipe.train.teachers:
+        return None
+    lengths = []
+    for folder in recipe.train.teachers:
+        tensors = load_file(Path(folder) / "best.safetensors")
+        weights = {name.removeprefix("network."): each.double() for name, each in tensors.items()}
+        u = primary(weights, images)
+        v = torch.einsum("bid,idjk,ij->bjk", u, weights["routing.weight"], weights["routing.b"])
+        lengths.append(squash(v).square().sum(2).sqrt())
+    return torch.stack(lengths).mean(0)
 
 
 def primary(weights: dict[str, Tensor], images: Tensor) -> Tensor:
     """Capsules of 4 components, of 2 types at each position."""
-    features = conv2d(images, weights["conv.weight"], weights["conv.bias"]).relu()
+    features = conv2d(images, weights["stem.conv.weight"], weights["stem.conv.bias"]).relu()
     maps = conv2d(features, weights["primary.conv.weight"], weights["primary.conv.bias"], stride=2)
     batch, _, rows, columns = maps.shape
     return squash(maps.view(batch, 2, 4, rows * columns).transpose(2, 3).reshape(batch, -1, 4))
@@ -98,11 +119,16 @@ def present(labels: Tensor) -> Tensor:
     return torch.eye(10)[labels].sum(1)
 
 
-def total_loss(weights: dict[str, Tensor], v: Tensor, parts: Tensor, labels: Tensor, recipe: Recipe) -> Tensor:
+def total_loss(
+    weights: dict[str, Tensor], v: Tensor, parts: Tensor, labels: Tensor, taught: Tensor | None, recipe: Recipe
+) -> Tensor:
     poses, targets = squash(v), present(labels)
     lengths = poses.square().sum(2).sqrt()
     margin = targets * (0.9 - lengths).clamp(min=0) ** 2 + 0.5 * (1 - targets) * (lengths - 0.1).clamp(min=0) ** 2
     loss: Tensor = margin.sum(1).mean()  # eq 16
+    if taught is not None:
+        share = recipe.train.distillation
+        loss = (1 - share) * loss + share * (2 * (lengths - taught) ** 2).sum(1).mean()
     if not recipe.network.decoder:
         return loss
     for number in range(labels.shape[1]):
@@ -127,7 +153,7 @@ def objective(v: Tensor, b: Tensor, labels: Tensor, recipe: Recipe) -> Tensor:
 
 ASCENT = ("routing.step=ascent", "routing.rate=0.05")
 TWO_BATCHES = "train.batch_size=115"
-PAIRS = ("data.overlap=1", "data.epoch_images=230")
+PAIRS = ("data.overlap=1", "data.epoch_images=230", "data.shift=0", "data.flip=false")
 
 # A recipe, and others that its training must be told from: each is a mistake that one could make in the code.
 CASES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -181,6 +207,18 @@ CASES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("train.schedule=constant",),
     ),
     "rates that fall along a cosine": ((*ASCENT, TWO_BATCHES, "train.schedule=cosine"), ("train.schedule=constant",)),
+    "rates that rise and fall in one cycle": (
+        (*ASCENT, TWO_BATCHES, "train.schedule=one-cycle", "train.warmup=0.25"),
+        ("train.schedule=constant", "train.schedule=cosine"),
+    ),
+    "weights that decay": (
+        ("network.decoder=[16]", "train.weight_decay=20", "routing.n_b=2"),
+        ("train.weight_decay=0", "train.weight_decay=10"),
+    ),
+    "weights that decay beside coefficients that do not": (
+        ("routing.kind=backprop", "routing.b0=0.5", "train.weight_decay=20"),
+        ("train.weight_decay=0",),
+    ),
     "another seed, and shifted images": (
         (TWO_BATCHES, "train.seed=3", "data.shift=2"),
         ("train.seed=0", "data.shift=0"),
@@ -192,6 +230,17 @@ CASES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 def test_training_is_algorithm_1_computed_by_hand(
     overrides: tuple[str, ...], mistakes: tuple[str, ...], little: Dataset, tmp_path: Path
 ) -> None:
+    compare(overrides, mistakes, little, tmp_path)
+
+
+def test_a_training_with_teachers_has_their_lengths_in_its_loss(little: Dataset, tmp_path: Path) -> None:
+    one, two = (train_tiny(tmp_path / f"{seed}", tiny_recipe(f"train.seed={seed}"), little).path for seed in (1, 2))
+    taught = ("network.decoder=[16]", "routing.n_b=2", "train.distillation=0.7")
+    mistakes = ("train.teachers=[]", f"train.teachers=['{one}']", "train.distillation=0", "train.distillation=1")
+    compare((*taught, f"train.teachers=['{one}', '{two}']"), mistakes, little, tmp_path)
+
+
+def compare(overrides: tuple[str, ...], mistakes: tuple[str, ...], little: Dataset, tmp_path: Path) -> None:
     whole = ("train.epochs=1", "train.batch_size=230", "train.schedule=constant", *overrides)
     recipe = tiny_recipe(*whole)
     if recipe.data.overlap:

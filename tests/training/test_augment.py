@@ -1,15 +1,30 @@
 """Variations of images against slow computations of one image at a time, and their draws against their bounds."""
 
+import cmath
+import math
+
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from capsedge.data.counter import words
+from capsedge.errors import WrongUse
 from capsedge.recipe import DataRecipe
-from capsedge.training.augment import Augmentation, brightened, contrasted, cropped, flipped, shifted
+from capsedge.training.augment import (
+    Augmentation,
+    brightened,
+    contrasted,
+    cropped,
+    erased,
+    flipped,
+    shifted,
+    turned,
+)
 
 CIFAR = DataRecipe(crop=24, flip=True, brightness=63 / 255, contrast=0.8)
+ALL = DataRecipe(shift=2, rotation=20, scale=0.2, crop=24, flip=True, brightness=63 / 255, contrast=0.8, erase=0.5)
 
 
 def some(count: int = 5, channels: int = 3, height: int = 8, width: int = 10) -> Tensor:
@@ -34,6 +49,102 @@ def test_a_shift_may_move_an_image_out_of_sight() -> None:
     moved = shifted(torch.rand(3, 1, 4, 4), torch.tensor([[4, 0], [0, -9], [3, 3]]))
     assert moved[:2].abs().max() == 0
     assert (moved[2] > 0).sum() == 1
+
+
+def test_a_quarter_turn_is_numpys_and_counterclockwise() -> None:
+    images = some(4, 3, 9, 9)
+    moved = turned(images, torch.tensor([90.0, -90.0, 180.0, 360.0]), torch.ones(4))
+    for image, result, quarters in zip(images, moved, (1, -1, 2, 0), strict=True):
+        np.testing.assert_allclose(result.numpy(), np.rot90(image.numpy(), quarters, axes=(1, 2)), atol=2e-6)
+
+
+def seen_at(image: NDArray[np.float64], row: int, column: int, degrees: float, factor: float) -> float:
+    """One pixel of a turned and scaled image [height, width], by complex numbers with the imaginary axis upwards."""
+    height, width = image.shape
+    from_centre = complex(column - (width - 1) / 2, (height - 1) / 2 - row)
+    source = from_centre / (factor * cmath.exp(1j * math.radians(degrees)))
+    x, y = source.real + (width - 1) / 2, (height - 1) / 2 - source.imag
+    total = 0.0
+    for near_row in range(height):
+        for near_column in range(width):
+            total += max(0, 1 - abs(y - near_row)) * max(0, 1 - abs(x - near_column)) * image[near_row, near_column]
+    return total
+
+
+@pytest.mark.parametrize(("degrees", "factor"), [(0, 2), (0, 0.5), (90, 1), (30, 0.8), (-160, 1.3)])
+@pytest.mark.parametrize(("height", "width"), [(8, 8), (8, 11), (7, 5)])
+def test_turning_and_scaling_are_one_bilinear_resampling_about_the_centre(
+    height: int, width: int, degrees: float, factor: float
+) -> None:
+    images = some(2, 2, height, width)
+    moved = turned(images, torch.tensor([0.0, degrees]), torch.tensor([1.0, factor]))
+    assert torch.equal(moved[0], images[0])
+    for row in range(height):
+        for column in range(width):
+            expected = [seen_at(each.double().numpy(), row, column, degrees, factor) for each in images[1]]
+            np.testing.assert_allclose(moved[1, :, row, column].numpy(), expected, atol=2e-6)
+
+
+def test_a_scale_of_two_weighs_pixels_by_quarters() -> None:
+    image = some(1, 1, 8, 8)
+    big = turned(image, torch.zeros(1), torch.full((1,), 2.0))[0, 0].double()
+    # The centre is at 3.5, so positions 3, 4 and 5 show what lies at 3.25, 3.75 and 4.25.
+    small = image[0, 0].double()
+    upper = 0.75 * small[3, 4] + 0.25 * small[3, 5], 0.75 * small[4, 4] + 0.25 * small[4, 5]
+    assert big[3, 5].item() == pytest.approx(float(0.75 * upper[0] + 0.25 * upper[1]), abs=1e-6)
+    left = 0.75 * small[3, 3] + 0.25 * small[3, 4], 0.75 * small[4, 3] + 0.25 * small[4, 4]
+    right = 0.25 * left[0] + 0.75 * left[1]
+    assert big[4, 3].item() == pytest.approx(float(right), abs=1e-6)
+
+
+def test_what_comes_in_at_a_turn_is_black() -> None:
+    white = torch.ones(2, 1, 20, 20)
+    askew, small = turned(white, torch.tensor([45.0, 0.0]), torch.tensor([1.0, 0.5]))
+    assert askew[0, [0, 0, -1, -1], [0, -1, 0, -1]].abs().max() == 0
+    assert askew[0, 5:15, 5:15].min().item() == pytest.approx(1)
+    assert small.sum().item() == pytest.approx(100, abs=1e-3)
+
+
+def test_an_image_that_is_neither_turned_nor_scaled_stays_the_same_to_the_bit() -> None:
+    images = some(5, 3, 29, 31)
+    assert torch.equal(turned(images, torch.zeros(5), torch.ones(5)), images)
+
+
+def noise_of(key: int, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """What splitmix64 makes of a key, a byte for each pixel."""
+    count = math.prod(shape)
+    drawn = words(key, np.arange(-(-count // 8))).astype("<u8").view(np.uint8)
+    return (drawn[:count].reshape(shape) / 255).astype(np.float32)
+
+
+@pytest.mark.parametrize(("channels", "height", "width"), [(1, 8, 10), (3, 8, 10), (3, 5, 7)])
+def test_an_erased_rectangle_is_the_noise_of_its_key_and_the_rest_is_untouched(
+    channels: int, height: int, width: int
+) -> None:
+    images = some(4, channels, height, width)
+    rectangles = [[1, 2, 3, 4], [0, 0, height, width], [2, 3, 0, 4], [height - 1, width - 1, 1, 1]]
+    keys = [0, 2**63 - 2, 5, 0x1234_5678_9ABC_DEF0]
+    results = erased(images, torch.tensor(rectangles), torch.tensor(keys))
+    for image, result, (top, left, rows, columns), key in zip(images, results, rectangles, keys, strict=True):
+        expected = image.numpy().copy()
+        place = np.s_[:, top : top + rows, left : left + columns]
+        expected[place] = noise_of(key, expected.shape)[place]
+        np.testing.assert_array_equal(result.numpy(), expected)
+
+
+def test_noise_is_even_from_black_to_white_and_differs_between_channels_and_keys() -> None:
+    side = 96
+    whole = torch.tensor([[0, 0, side, side]] * 8)
+    noise = erased(torch.zeros(8, 3, side, side), whole, torch.arange(8))  # keys that are alike
+    levels = torch.bincount((noise * 255).round().long().flatten(), minlength=256)
+    assert len(levels) == 256
+    expected = noise.numel() / 256
+    assert ((levels - expected) ** 2 / expected).sum() < 340  # chi squared: 255 on average, 340 once in 4,000
+    planes = noise.flatten(0, 1).flatten(1)  # image and channel
+    between = torch.corrcoef(planes) - torch.eye(24)
+    assert between.abs().max() < 0.05  # a standard deviation is 0.01
+    for lag in (1, side):
+        assert torch.corrcoef(torch.stack([planes[:, lag:].flatten(), planes[:, :-lag].flatten()]))[0, 1].abs() < 0.01
 
 
 def test_a_crop_is_the_square_that_begins_at_its_corner() -> None:
@@ -103,6 +214,83 @@ def test_draws_fill_their_ranges_evenly() -> None:
         assert torch.histc(values, 10, low, high).min() > 1800
 
 
+def test_turns_and_scales_fill_their_ranges_evenly() -> None:
+    (rows,) = Augmentation(DataRecipe(rotation=30, scale=0.25), (28, 28, 1)).draw(20_000, generator())
+    for values, low, high in ((rows[:, 0], -30, 30), (rows[:, 1], 0.75, 1.25)):
+        assert low <= values.min() < low + 0.01 * (high - low)
+        assert high - 0.01 * (high - low) < values.max() <= high
+        assert torch.histc(values, 10, low, high).min() > 1800
+    assert torch.corrcoef(rows.T)[0, 1].abs() < 0.03
+
+
+@pytest.mark.parametrize(("recipe", "degrees", "factors"), [("rotation", 40, 0), ("scale", 0, 0.4)])
+def test_a_turn_alone_scales_nothing_and_a_scale_alone_turns_nothing(
+    recipe: str, degrees: float, factors: float
+) -> None:
+    asked = DataRecipe(rotation=40) if recipe == "rotation" else DataRecipe(scale=0.4)
+    (rows,) = Augmentation(asked, (28, 28, 1)).draw(1000, generator())
+    assert rows[:, 0].abs().max().item() == pytest.approx(degrees, rel=0.02)
+    assert (rows[:, 1] - 1).abs().max().item() == pytest.approx(factors, rel=0.02)
+
+
+@pytest.mark.parametrize(("height", "width"), [(28, 28), (32, 48), (100, 20), (9, 9)])
+def test_an_erased_rectangle_has_the_area_and_the_shape_of_the_paper_and_lies_within_the_image(
+    height: int, width: int
+) -> None:
+    (rows,) = Augmentation(DataRecipe(erase=1), (height, width, 1)).draw(20_000, generator())
+    tops, lefts, heights, widths, keys = rows.numpy().T
+    areas = heights * widths / (height * width)
+    ratios = heights / widths
+    assert 0.02 <= areas.min() < 0.04
+    assert 0.3 < areas.max() <= 0.33  # 25 of 9x9 pixels: 26 = 2 * 13 is no rectangle within
+    assert ratios.min() >= 0.3
+    assert ratios.max() <= 1 / 0.3
+    for starts, sizes, side in ((tops, heights, height), (lefts, widths, width)):
+        ends = starts + sizes
+        assert (starts.min(), ends.max()) == (0, side)
+        room = side - sizes
+        assert (starts[room > 0] / room[room > 0]).mean() == pytest.approx(0.5, abs=0.01)
+    assert len(np.unique(keys)) == 20_000
+
+
+def test_areas_and_logarithms_of_aspect_ratios_are_drawn_evenly() -> None:
+    (rows,) = Augmentation(DataRecipe(erase=1), (400, 400, 1)).draw(20_000, generator())
+    heights, widths = rows[:, 2].double(), rows[:, 3].double()
+    areas = heights * widths / 400**2
+    # Above 0.3 of the area, the longest rectangles do not fit.
+    assert torch.histc(areas[areas < 0.3], 10, 0.02, 0.3).min() > 0.9 * 20_000 * (0.28 / 10) / 0.31
+    assert torch.histc((heights / widths).log(), 10, math.log(0.3), -math.log(0.3)).min() > 1800
+
+
+def test_the_share_of_images_that_is_asked_for_is_erased_and_no_pixel_more() -> None:
+    augmentation = Augmentation(DataRecipe(erase=0.3), (28, 28, 3))
+    images = torch.full((4000, 3, 28, 28), 0.3333)  # a value that no noise has
+    draws = augmentation.draw(4000, generator())
+    changed = augmentation(images, draws) != images
+    assert torch.equal(changed.all(1), changed.any(1))  # all channels of a pixel, or none
+    areas = changed[:, 0].float().mean((1, 2))
+    hit = areas > 0
+    assert hit.float().mean().item() == pytest.approx(0.3, abs=0.025)
+    assert areas[hit].min() >= 0.02
+    assert areas.max() <= 0.33
+    for pixels in changed[hit][:200, 0]:
+        rows, columns = (pixels.any(dim).nonzero() for dim in (1, 0))
+        assert pixels.sum() == (rows[-1] - rows[0] + 1) * (columns[-1] - columns[0] + 1)  # one full rectangle
+    assert Augmentation(DataRecipe(erase=1), (28, 28, 3)).draw(500, generator())[0][:, 2].min() > 0
+
+
+def test_after_a_crop_the_rectangle_is_one_of_the_smaller_image() -> None:
+    _, rows = Augmentation(DataRecipe(crop=10, erase=1), (32, 30, 3)).draw(5000, generator())
+    assert (rows[:, :2] + rows[:, 2:4]).amax(0).tolist() == [10, 10]
+    assert (rows[:, 2] * rows[:, 3]).max().item() == 32  # 33 of 100 pixels, and 33 = 3 * 11 is no rectangle within
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (8, 2000)])
+def test_an_image_that_no_rectangle_fits_is_wrong_use(height: int, width: int) -> None:
+    with pytest.raises(WrongUse, match=rf"data\.erase wants .* and they have {height}x{width} pixels: leave it out"):
+        Augmentation(DataRecipe(erase=0.5), (height, width, 1))
+
+
 def test_a_shift_draws_every_offset_up_to_its_reach() -> None:
     (offsets,) = Augmentation(DataRecipe(shift=2), (28, 28, 1)).draw(5000, generator())
     assert torch.unique(offsets, dim=0).shape == (25, 2)
@@ -115,15 +303,48 @@ def test_a_recipe_without_variations_changes_nothing() -> None:
     assert torch.equal(augmentation(images, augmentation.draw(5, generator())), images)
 
 
-@pytest.mark.parametrize("recipe", [CIFAR, DataRecipe(shift=3)])
+def test_variations_follow_one_another_from_the_shift_to_the_erasing() -> None:
+    images = some(40, 3, 32, 32)
+    augmentation = Augmentation(ALL, (32, 32, 3))
+    draws = augmentation.draw(40, generator())
+    offsets, turns, corners, mirrored, amounts, factors, rectangles = draws
+    moved = cropped(turned(shifted(images, offsets), turns[:, 0], turns[:, 1]), corners, side=24)
+    bright = contrasted(brightened(flipped(moved, mirrored), amounts), factors)
+    expected = erased(bright.clamp(0, 1), rectangles[:, :4], rectangles[:, 4])
+    assert torch.equal(augmentation(images, draws), expected)
+
+
+def test_recipes_without_turns_and_erasing_draw_what_they_always_drew() -> None:
+    source = generator(3)
+    offsets = torch.randint(-2, 3, (50, 2), generator=source)
+    corners = torch.stack([torch.randint(room, (50,), generator=source) for room in (9, 7)], 1)
+    mirrored = torch.randint(2, (50,), generator=source) == 1
+    amounts = 0.2 * (2 * torch.rand(50, generator=source) - 1)
+    factors = 1 + 0.5 * (2 * torch.rand(50, generator=source) - 1)
+    recipe = DataRecipe(shift=2, crop=24, flip=True, brightness=0.2, contrast=0.5)
+    drawn = Augmentation(recipe, (32, 30, 3)).draw(50, generator(3))
+    for one, two in zip(drawn, (offsets, corners, mirrored, amounts, factors), strict=True):
+        assert torch.equal(one, two)
+
+
+def test_the_same_generator_gives_the_same_images_and_another_gives_others() -> None:
+    images = some(6, 3, 32, 32)
+    augmentation = Augmentation(ALL, (32, 32, 3))
+    one, two, three = (augmentation(images, augmentation.draw(6, generator(seed))) for seed in (1, 1, 2))
+    assert torch.equal(one, two)
+    assert not (one == three).flatten(1).all(1).any()
+
+
+@pytest.mark.parametrize("recipe", [CIFAR, ALL, DataRecipe(shift=3)])
 def test_no_images_are_none_after_it(recipe: DataRecipe) -> None:
     augmentation = Augmentation(recipe, (32, 32, 3))
     varied = augmentation(some(0, 3, 32, 32), augmentation.draw(0, generator()))
     assert varied.shape[:2] == (0, 3)
 
 
-def test_no_part_of_an_image_reaches_another() -> None:
-    augmentation = Augmentation(CIFAR, (32, 32, 3))
+@pytest.mark.parametrize("recipe", [CIFAR, ALL])
+def test_no_part_of_an_image_reaches_another(recipe: DataRecipe) -> None:
+    augmentation = Augmentation(recipe, (32, 32, 3))
     images = some(6, 3, 32, 32)
     draws = augmentation.draw(6, generator())
     whole = augmentation(images, draws)

@@ -15,6 +15,8 @@ from capsedge.training.batches import Batch, Batches, on_device
 CPU = torch.device("cpu")
 PLAIN = DataRecipe()
 VARIED = DataRecipe(crop=20, flip=True, brightness=0.2, contrast=0.5)
+TURNED = DataRecipe(shift=2, rotation=15, scale=0.1, erase=0.5)
+OVERLAPPED = DataRecipe(overlap=4, brightness=0.2, contrast=0.5, epoch_images=230)
 
 
 def batches_of(
@@ -82,20 +84,19 @@ def test_variations_differ_from_batch_to_batch_and_from_epoch_to_epoch(little: D
     assert all(len(set(values.tolist())) > 60 for values in seen)
 
 
-@pytest.mark.parametrize("recipe", [DataRecipe(shift=2), VARIED])
+@pytest.mark.parametrize("recipe", [DataRecipe(shift=2), VARIED, TURNED])
 def test_an_epoch_resumed_in_its_middle_gives_the_same_varied_batches(little: Dataset, recipe: DataRecipe) -> None:
     batches = batches_of(single(little), recipe)
     whole, rest = list(batches.epoch(3)), list(batches.epoch(3, first=2))
     assert all(same(one, two) for one, two in zip(whole[2:], rest, strict=True))
 
 
-@pytest.mark.parametrize("overlapped", [False, True])
+@pytest.mark.parametrize("recipe", [VARIED, TURNED, OVERLAPPED], ids=["varied", "turned", "overlapped"])
 @pytest.mark.parametrize("ranks", [2, 3, 50])
 def test_ranks_share_each_minibatch_and_together_see_what_one_sees(
-    little: Dataset, overlapped: bool, ranks: int
+    little: Dataset, recipe: DataRecipe, ranks: int
 ) -> None:
-    data = pairs(little) if overlapped else single(little)
-    recipe = DataRecipe(overlap=4, brightness=0.2, contrast=0.5, epoch_images=230) if overlapped else VARIED
+    data = pairs(little) if recipe.overlap else single(little)
     alone = list(batches_of(data, recipe).epoch(2))
     shared = [list(batches_of(data, recipe, rank=rank, ranks=ranks).epoch(2)) for rank in range(ranks)]
     assert [part.total for part in alone] == [64, 64, 64, 38]
@@ -223,10 +224,9 @@ def test_what_is_sent_to_a_gpu_is_pinned_and_not_waited_for(monkeypatch: pytest.
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-@pytest.mark.parametrize("overlapped", [False, True])
-def test_no_batch_makes_the_processor_wait_for_the_gpu(little: Dataset, overlapped: bool) -> None:
-    data = pairs(little) if overlapped else single(little)
-    recipe = DataRecipe(overlap=4, brightness=0.2, contrast=0.5, epoch_images=230) if overlapped else VARIED
+@pytest.mark.parametrize("recipe", [VARIED, TURNED, OVERLAPPED], ids=["varied", "turned", "overlapped"])
+def test_no_batch_makes_the_processor_wait_for_the_gpu(little: Dataset, recipe: DataRecipe) -> None:
+    data = pairs(little) if recipe.overlap else single(little)
     made = Batches(data, recipe=recipe, batch_size=64, seed=1, device=torch.device("cuda"))
     torch.cuda.set_sync_debug_mode("error")
     try:

@@ -21,6 +21,8 @@ HalfType = Literal["fp16", "bf16"]
 
 # Products, what follows them directly, and the scales around them.
 HALF_OPS = frozenset(("Conv", "Gemm", "MatMul", "Relu", "LeakyRelu", "QuantizeLinear", "DequantizeLinear"))
+# What makes feature maps of feature maps; a sum of anything else, such as one in squash, stays in fp32.
+MAP_OPS = frozenset(("Add", "Relu", "LeakyRelu", "QuantizeLinear", "DequantizeLinear"))
 # What only moves numbers computes in the type that it is given.
 MOVING_OPS = frozenset(("Flatten", "Identity", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"))
 
@@ -57,6 +59,7 @@ class _TypedGraph:
         self.constants = {each.name: each for each in model.graph.initializer if each.name in self.floats}
         self.outputs = {output.name for output in model.graph.output}
         self.half_tensors: set[str] = set()
+        self.maps: set[str] = set()
         self.half_nodes = [self._decide(node) for node in model.graph.node]
         self.full_constants = {  # which a node in fp32 needs as they are
             name
@@ -80,7 +83,11 @@ class _TypedGraph:
 
     def _decide(self, node: onnx.NodeProto) -> bool:
         """Whether a node computes in half."""
-        half = node.op_type in HALF_OPS or (node.op_type in MOVING_OPS and node.input[0] in self.half_tensors)
+        moved = node.op_type in MOVING_OPS and node.input[0] in self.half_tensors
+        added = node.op_type == "Add" and self.maps.issuperset(node.input)
+        if node.op_type == "Conv" or (node.op_type in MAP_OPS and node.input[0] in self.maps):
+            self.maps.update(node.output)
+        half = node.op_type in HALF_OPS or moved or added
         if half:  # an output of the graph is promised in fp32, whatever gives it
             self.half_tensors.update(name for name in node.output if name in self.floats - self.outputs)
         return half

@@ -20,15 +20,13 @@ from numpy.typing import NDArray
 from onnxruntime.quantization import (
     CalibrationDataReader,
     CalibrationMethod,
-    QuantFormat,
-    QuantType,
     create_calibrator,
-    quantize_static,
 )
 
 from capsedge.data import Dataset
 from capsedge.errors import WrongUse
 from capsedge.export.layers import LAYER_OPS
+from capsedge.export.precision.qdq import with_pairs
 
 CALIBRATION_IMAGES = 512
 FEWEST_IMAGES = 100  # fewer say too little of how large activations get
@@ -110,7 +108,8 @@ def quantized(
         weight_bits: 8 for comparison only: such a file saturates on x86 processors without VNNI, and the gate rejects
             it.
     """
-    candidates = [_quantized(model, _ranges(model, images, method), weight_bits) for method in methods]
+    most = 2 ** (weight_bits - 1) - (weight_bits == 8)  # 64 or 127
+    candidates = [with_pairs(model, _ranges(model, images, method), most) for method in methods]
     scores = [score(candidate, method.name) for candidate, method in zip(candidates, methods, strict=True)]
     best = min(range(len(methods)), key=scores.__getitem__)
     return Quantized(candidates[best], f"{methods[best].name} of {len(images)} training images")
@@ -139,46 +138,6 @@ def _ranges(model: onnx.ModelProto, images: Images, method: Method) -> dict[str,
     }
 
 
-def _quantized(model: onnx.ModelProto, ranges: dict[str, float], weight_bits: WeightBits) -> onnx.ModelProto:
-    weights = {constant.name for constant in model.graph.initializer}
-    layers = [node for node in model.graph.node if node.op_type in LAYER_OPS and node.input[1] in weights]
-    around = {name for node in layers for name in (node.input[0], node.output[0])}
-    zero = np.array(0, np.int8)
-    scales = {
-        name: [{"scale": np.array(largest / 127 or 1.0, np.float32), "zero_point": zero}]
-        for name, largest in ranges.items()
-        if name in around
-    }
-    source = onnx.ModelProto()
-    source.CopyFrom(model)  # it moves the weights of what it is given into a file
-    # What its pre-processing does, the exporter has done; it would warn of that.
-    onnx.helper.set_model_props(source, {"onnx.quant.pre_process": "onnxruntime.quant"})
-    with _folder() as folder:
-        quantize_static(
-            source,
-            folder / "quantized.onnx",
-            _Reader(np.zeros((1, *_image_shape(model)), np.uint8)),  # it asks for one, though every range is given
-            quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=list(LAYER_OPS),
-            nodes_to_quantize=[node.name for node in layers],
-            per_channel=True,
-            reduce_range=weight_bits == 7,  # of the weights alone: the activations' ranges are given
-            activation_type=QuantType.QInt8,
-            weight_type=QuantType.QInt8,
-            extra_options={
-                "ActivationSymmetric": True,
-                "WeightSymmetric": True,
-                "QuantizeBias": False,  # TensorRT refuses an int32 bias
-                "TensorQuantOverrides": scales,
-            },
-        )
-        result = onnx.load(folder / "quantized.onnx")
-    result.ClearField("metadata_props")
-    result.producer_name, result.producer_version = model.producer_name, model.producer_version
-    onnx.checker.check_model(result, full_check=True)
-    return result
-
-
 class _Reader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no types
     """Feeds images to ONNX Runtime's calibration, one by one: its histograms want batches of one size."""
 
@@ -188,10 +147,6 @@ class _Reader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has n
     def get_next(self) -> dict[str, Images] | None:
         image = next(self.images, None)
         return None if image is None else {"image": image[np.newaxis]}
-
-
-def _image_shape(model: onnx.ModelProto) -> tuple[int, ...]:
-    return tuple(axis.dim_value for axis in model.graph.input[0].type.tensor_type.shape.dim[1:])
 
 
 @contextlib.contextmanager

@@ -135,8 +135,9 @@ def _part_of(progress: Progress, index: int, count: int) -> Progress:
 def _lane(model: str | None, settings: Settings, chosen: Mapping[str, Any]) -> Lane:
     file = find_model(model)
     if "precision" in chosen:
-        file = in_precision(model_file(file), chosen["precision"])
-        model = None if model is None else str(in_precision(model_file(Path(model)), "fp32", must_exist=False))
+        path, file = file, in_precision(model_file(file), chosen["precision"])
+        if path == Path(model or ""):  # a name stays what it is
+            model = str(in_precision(model_file(path), "fp32", must_exist=False))
     _check_effect(file, settings, chosen)
     fields = {name.replace("-", "_"): value for name, value in chosen.items() if name != "precision"}
     label = " ".join([_short(model, file), *(_said(name, value) for name, value in chosen.items())])

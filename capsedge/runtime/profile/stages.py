@@ -2,8 +2,9 @@
 
 ONNX Runtime rewrites a graph before it runs it: nodes are fused and renamed, layouts change, weights are packed anew.
 What survives is the order of the layers that hold weights and the names of the outputs. So a node's depth is counted
-in such layers on the way from the image (stem 1, primary capsules 2, and one for each layer of capsules above), and
-the head is what lies between lengths and poses and the last tensor that both are computed from.
+in such layers on the longest way from the image: the deepest convolution makes the primary capsules, those below it
+are the stem, and each layer above it is one of capsules. The head is what lies between lengths and poses and the last
+tensor that both are computed from.
 """
 
 from collections.abc import Sequence
@@ -50,8 +51,6 @@ CONVERSIONS = frozenset(
     | {"MemcpyFromHost"}
 )
 
-_STEM, _PRIMARY = 1, 2
-
 
 def is_layer(graph: Graph, node: Node) -> bool:
     """Whether a node multiplies by a weight: votes times couplings do not."""
@@ -68,12 +67,13 @@ def stages_of(graph: Graph, *, collapsed: bool, written: frozenset[str]) -> tupl
         written: Names of the nodes in the file. A conversion that is not among them was put in by the runtime.
     """
     depths = _depths(graph)
+    primary = _primary(graph, depths)
     ends = [graph.maker[name] for name in ("lengths", "poses") if name in graph.maker]
     split = _last_common(graph, ends)
     last = depths[split] if split is not None else max(depths, default=0)
     network = _needed_for(graph, ends)
     behind = _behind(graph, split)
-    squashed = _squashed(graph, depths)
+    squashed = _squashed(graph, depths, primary)
     stages: list[Stage] = []
     for index, node in enumerate(graph.nodes):
         if node.op in CONVERSIONS and node.name not in written:
@@ -82,28 +82,34 @@ def stages_of(graph: Graph, *, collapsed: bool, written: frozenset[str]) -> tupl
             stages.append("decoder")
         elif index in behind:
             stages.append("head")
-        elif depths[index] == _PRIMARY:
+        elif depths[index] < primary:
+            stages.append("stem" if depths[index] else "preprocess")
+        elif depths[index] == primary:
             stages.append("squash" if index in squashed else "primary capsules")
         else:
             layer = is_layer(graph, node)
-            stages.append(_by_depth(depths[index], last, layer=layer, collapsed=collapsed))
+            stages.append(_above_primary(depths[index], last, layer=layer, collapsed=collapsed))
     return _with_constants(graph, stages)
 
 
-def _by_depth(depth: int, last: int, *, layer: bool, collapsed: bool) -> Stage:
-    if depth < _PRIMARY:
-        return "stem" if depth == _STEM else "preprocess"
+def _above_primary(depth: int, last: int, *, layer: bool, collapsed: bool) -> Stage:
     if not layer and not collapsed:
         return "routing"
     return "class capsules" if depth == last else "hidden capsules"
 
 
-def _squashed(graph: Graph, depths: Sequence[int]) -> set[int]:
-    """What lies behind the first arithmetic on the second convolution's result: before it, capsules are formed."""
+def _primary(graph: Graph, depths: Sequence[int]) -> int:
+    """The depth of the primary capsules' convolution, above which there is none."""
+    layers = zip(graph.nodes, depths, strict=True)
+    return max((depth for node, depth in layers if "Conv" in node.op and is_layer(graph, node)), default=1)
+
+
+def _squashed(graph: Graph, depths: Sequence[int], primary: int) -> set[int]:
+    """What lies behind the first arithmetic on the primary capsules' maps: before it, capsules are formed."""
     found: set[int] = set()
     for index, node in enumerate(graph.nodes):
         arithmetic = node.op not in VIEWS | CONVERSIONS and not is_layer(graph, node)
-        if depths[index] == _PRIMARY and (arithmetic or found.intersection(graph.makers(node))):
+        if depths[index] == primary and (arithmetic or found.intersection(graph.makers(node))):
             found.add(index)
     return found
 

@@ -50,7 +50,7 @@ def test_an_overflow_of_fp16_is_seen(graph: onnx.ModelProto, images: Images, run
         if constant.name == "capsules.primary.bias":
             values = np.full(constant.dims, 60_000, np.float32)
             constant.CopyFrom(onnx.numpy_helper.from_array(values, constant.name))
-        if constant.name == "capsules.conv.bias":
+        if constant.name == "capsules.stem.conv.bias":
             values = np.full(constant.dims, 3_000, np.float32)
             constant.CopyFrom(onnx.numpy_helper.from_array(values, constant.name))
     assert np.isfinite(run(loud, images[:2])).all()

@@ -37,7 +37,7 @@ def test_products_are_in_half_and_squash_norms_and_outputs_in_fp32(half: HalfTyp
         kinds.setdefault(node.op_type, set()).update(types[name] for name in node.output)
     for op in (*LAYER_OPS, "Relu"):
         assert kinds.get(op, {HALF_OF[half]}) == {HALF_OF[half]}
-    for op in ("ReduceL2", "ReduceSum", "Div", "Add", "Mul"):
+    for op in ("ReduceL2", "Reciprocal", "Add", "Div", "Mul"):
         assert kinds[op] == {TensorProto.FLOAT}
     assert {output.type.tensor_type.elem_type for output in model.graph.output} == {TensorProto.FLOAT}
     assert [output.name for output in model.graph.output] == ["lengths", "poses"]
@@ -80,8 +80,9 @@ def test_large_activations_survive_in_fp16_where_their_squares_do_not(
     wanted = run(full, images[:6])
     ours = by_the_book(in_half(full, "fp16"), images[:6])
     np.testing.assert_allclose(ours, wanted, atol=0.01)
-    everything = convert_float_to_float16(full, keep_io_types=False)
-    assert not np.isfinite(by_the_book(everything, images[:6]).astype(np.float32)).all()
+    everything = by_the_book(convert_float_to_float16(full, keep_io_types=False), images[:6])
+    assert wanted.max(1).min() > 0.05
+    assert not everything.any()  # every norm is infinite there
 
 
 def test_a_weight_that_fp16_cannot_hold_is_refused_by_name_and_bf16_takes_it(graph: onnx.ModelProto) -> None:

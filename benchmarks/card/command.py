@@ -1,0 +1,39 @@
+"""The command line that trains a recipe."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from capsedge.recipe import Recipe, load_recipe, shipped_recipes, to_values
+
+
+def command_of(recipe: Recipe, name: str) -> str:
+    """The command line that trains a recipe from nothing, with teachers where they are in a checkout's runs/.
+
+    Args:
+        recipe: What was trained.
+        name: Of the model in the zoo, whose recipe.toml is given where no shipped recipe has the recipe's name.
+    """
+    teachers = [word for path in recipe.train.teachers for word in ("--teacher", f"runs/{Path(path).name}")]
+    if recipe.name not in shipped_recipes():
+        return shlex.join(["capsedge", "train", f"zoo/{name}/recipe.toml"])
+    given, base = _flat(to_values(recipe)), _flat(to_values(load_recipe(recipe.name)))
+    changes = {key: value for key, value in given.items() if value != base[key] and key != "train.teachers"}
+    settings = [word for key, value in changes.items() for word in ("--set", f"{key}={_written(value)}")]
+    return shlex.join(["capsedge", "train", recipe.name, *settings, *teachers])
+
+
+def _flat(values: dict[str, Any]) -> dict[str, Any]:
+    """A recipe's values by section.key, without its name."""
+    sections = {name: section for name, section in values.items() if isinstance(section, dict)}
+    return {f"{name}.{key}": value for name, section in sections.items() for key, value in section.items()}
+
+
+def _written(value: Any) -> str:
+    """A value as `--set` reads it: TOML, or a bare word."""
+    plain = isinstance(value, str) and re.fullmatch(r"(?!(true|false|inf|nan)$)[A-Za-z][\w./-]*", value)
+    return value if plain else json.dumps(msgspec.to_builtins(value))

@@ -1,0 +1,88 @@
+"""A run's best weights in half the bytes, and the way back: `python -m benchmarks.card.weights zoo/NAME RUN`.
+
+weights.safetensors holds what has more than one dimension (kernels, transformations, coefficients b) in fp16, and the
+rest (biases, normalization) as it was, which is little. With recipe.toml and run.json it makes a run again, of which
+`capsedge export` makes files; the scores in its run.json are those of the weights before they were rounded.
+"""
+
+import argparse
+import shutil
+from pathlib import Path
+
+import torch
+from safetensors.torch import save
+
+from benchmarks.card.record import WEIGHTS
+from capsedge.errors import ModelError, WrongUse
+from capsedge.files import write_atomically
+from capsedge.models import CapsNet, build_network
+from capsedge.training import Run
+from capsedge.training.checkpoint import load_network, save_weights
+
+COPIED = ("recipe.toml", "run.json", "metrics.jsonl")
+
+
+def save_half(network: CapsNet, file: Path) -> None:
+    """Write a network's weights with its larger tensors in fp16.
+
+    Raises:
+        ModelError: A weight is too large for fp16.
+    """
+    tensors = {f"network.{name}": _halved(name, tensor) for name, tensor in network.state_dict().items()}
+    write_atomically(file, save(tensors))
+
+
+def load_half(folder: Path) -> CapsNet:
+    """The network of a folder of the zoo in fp32, in evaluation mode on the CPU.
+
+    Args:
+        folder: With recipe.toml, run.json and weights.safetensors.
+
+    Raises:
+        ModelError: A file is missing, damaged or of another network.
+    """
+    run = Run(folder)
+    record = run.read_record()
+    network = build_network(run.read_recipe(), classes=len(record.classes), shape=record.shape)
+    load_network(folder / WEIGHTS, network)  # which copies each value into the network's own fp32
+    return network.eval()
+
+
+def restore(folder: Path, target: Path) -> Run:
+    """Make a finished run of a folder of the zoo.
+
+    Raises:
+        WrongUse: The target is there already.
+        ModelError: See `load_half`.
+    """
+    if target.exists():
+        raise WrongUse(f"'{target}' is there already: give a folder that is not")
+    network = load_half(folder)
+    run = Run(target)
+    save_weights(run.best, network)
+    for name in COPIED:
+        shutil.copy(folder / name, target / name)
+    return run
+
+
+def _halved(name: str, tensor: torch.Tensor) -> torch.Tensor:
+    if tensor.ndim < 2:
+        return tensor.detach().contiguous()
+    half = tensor.detach().half().contiguous()
+    if not half.isfinite().all():
+        raise ModelError(f"a weight of '{name}' is too large for fp16: ship best.safetensors itself")
+    return half
+
+
+def main() -> None:
+    """Restore a run."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("run", type=Path)
+    options = parser.parse_args()
+    run = restore(options.folder, options.run)
+    print(f"next: capsedge export {run.path} --precision fp32,int8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,310 @@
+"""The measurement: every network under every condition and attack, on the same images."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from platform import python_version
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from numpy.typing import NDArray
+from torch import Tensor
+
+from benchmarks.robustness.attacks import STEPS, fgsm, length_gap, mistakes, pgd, slopes
+from benchmarks.robustness.conditions import CONDITIONS, Condition, ConditionKind, random_of, varied
+from benchmarks.robustness.foreign import BLANKS, auroc, blank_images, noise_images, threshold
+from benchmarks.robustness.record import (
+    AttackKind,
+    Blank,
+    Comparison,
+    ErrorRow,
+    Finding,
+    ForeignRow,
+    NetworkRecord,
+    Report,
+    Threshold,
+)
+from benchmarks.robustness.subjects import Subject
+from capsedge import __version__
+from capsedge.data import Dataset, Split
+from capsedge.errors import ModelError
+from capsedge.models import CapsNet, margin_loss
+from capsedge.processor import this_processor
+from capsedge.runtime.ort.wheels import load_onnxruntime
+from capsedge.scoring import wrong_answers
+from capsedge.statistics import paired_difference, standard_error
+from capsedge.training.batches import normalized, on_device
+
+Lengths = NDArray[np.float32]
+Key = tuple[ConditionKind | AttackKind, float | None]
+Mistakes = dict[Key, NDArray[np.bool_]]  # [images] for each condition or attack, of the images as they are first
+Tell = Callable[[str], None]
+
+CLEAN: Key = ("clean", None)
+EPSILONS = (1 / 255, 2 / 255, 4 / 255, 8 / 255, 0.1)
+CHECK_EPSILON, CHECK_ERROR = 0.3, 0.99  # with so much nearly every image can be made to look like another class
+BATCH = 100  # of an attack, which keeps what it needs for the gradients
+HALF = 0.5
+SURE = 2.0  # standard errors from which on a difference is told
+
+
+def measure(
+    subjects: Sequence[Subject],
+    dataset: Dataset,
+    foreign: Mapping[str, Split],
+    *,
+    images: int,
+    attacked: int,
+    seed: int,
+    tell: Tell = lambda _: None,
+    conditions: Sequence[Condition] = CONDITIONS,
+    epsilons: Sequence[float] = (*EPSILONS, CHECK_EPSILON),
+) -> Report:
+    """Measure networks.
+
+    Args:
+        subjects: The networks, with different names; the others are compared with the first.
+        dataset: Validation images for the threshold, test images for all else.
+        foreign: Images of none of the classes, by name.
+        images: Most images of a part; they are spread evenly over it.
+        attacked: Most test images to attack, likewise; 0 for no attack.
+        seed: Of all that is random.
+        tell: Is told of the progress.
+        conditions: The conditions; the images as they are come first.
+        epsilons: Sizes of the attacks.
+
+    Raises:
+        ModelError: A network takes other images, or knows other classes.
+    """
+    for subject in subjects:
+        _check(subject, dataset)
+    test, validation = dataset.test.spread(images), dataset.validation.spread(images)
+    chosen = test.spread(attacked) if attacked else None
+    strangers = {"noise": noise_images(dataset.shape, seed=seed)}
+    strangers |= {name: split.spread(images).images for name, split in foreign.items()}
+    errors = under_conditions(subjects, test, conditions, seed=seed, tell=tell)
+    found: dict[str, NetworkRecord] = {}
+    first: tuple[Mistakes, Mistakes] = {}, {}
+    for subject, wrong in zip(subjects, errors, strict=True):
+        turned: Mistakes = {}
+        flat = None
+        if subject.network is not None and chosen is not None:
+            turned, flat = under_attack(subject.network, chosen, epsilons, seed=seed, tell=_of(subject, tell))
+        tell(f"{subject.name}: images of none of the classes")
+        kept, blanks, others = against_foreign(subject, validation, test, strangers)
+        attacks = error_rows(turned)
+        found[subject.name] = NetworkRecord(
+            source="file" if subject.network is None else "run",
+            provider=subject.provider,
+            recipe=subject.recipe,
+            routing=subject.routing,
+            trained_on=subject.data,
+            trained_on_these=_trained_on(subject, dataset),
+            variations=subject.variations,
+            conditions=error_rows(wrong),
+            attacks=attacks,
+            flat=flat,
+            findings=findings(attacks),
+            threshold=kept,
+            blanks=blanks,
+            foreign=others,
+            condition_changes=comparisons(wrong, first[0]),
+            attack_changes=comparisons(turned, first[1]),
+        )
+        first = first if first[0] else (wrong, turned)
+    return Report(
+        data=dataset.description,
+        data_sha256=dataset.sha256(),
+        test_images=len(test),
+        attacked_images=len(chosen) if chosen else 0,
+        seed=seed,
+        steps=STEPS,
+        networks=found,
+        versions=_versions(),
+        processor=this_processor(),
+    )
+
+
+def under_conditions(
+    subjects: Sequence[Subject], test: Split, conditions: Sequence[Condition], *, seed: int, tell: Tell
+) -> list[Mistakes]:
+    """Each subject's mistakes under each condition, which is made once for all of them."""
+    wrong: list[Mistakes] = [{} for _ in subjects]
+    for number, condition in enumerate(conditions, 1):
+        tell(f"condition {number} of {len(conditions)}: {condition.kind}")
+        images = varied(test.images, condition, seed=seed)
+        for subject, found in zip(subjects, wrong, strict=True):
+            found[condition.kind, condition.amount] = wrong_answers(subject.lengths(images), test.labels)
+    return wrong
+
+
+def under_attack(
+    network: CapsNet, split: Split, epsilons: Sequence[float], *, seed: int, tell: Tell
+) -> tuple[Mistakes, float]:
+    """The mistakes under each attack, and the share of images on which the margin loss is flat."""
+    pixels, labels = on_device(split, torch.device("cpu"))
+    images = normalized(pixels)
+    # One start for all sizes of attack: that of a larger one is further the same way.
+    start = torch.from_numpy(random_of(seed, "attack").uniform(-1, 1, tuple(images.shape))).float()
+    parts: list[Mistakes] = []
+    flat = 0
+    for batch in torch.split(torch.arange(len(images)), BATCH):
+        tell(f"attacked {int(batch[0]):,} of {len(images):,} images")
+        wrong, level = _attacked(network, images[batch], labels[batch], start[batch], epsilons)
+        parts.append(wrong)
+        flat += level
+    return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}, flat / len(images)
+
+
+def _attacked(
+    network: CapsNet,
+    images: Float[Tensor, "batch channels height width"],
+    labels: Int[Tensor, "batch labels"],
+    start: Float[Tensor, "batch channels height width"],
+    epsilons: Sequence[float],
+) -> tuple[Mistakes, int]:
+    """One batch; PGD on the gap of lengths is left for the images that nothing else turned, nor a smaller epsilon."""
+    clean, gradient = slopes(network, images, labels, margin_loss)
+    wrong: Mistakes = {CLEAN: clean}
+    strongest = clean
+    for epsilon in sorted(epsilons):
+        one = mistakes(network, fgsm(images, gradient, epsilon), labels)
+        many = mistakes(network, pgd(network, images, labels, epsilon, loss=margin_loss, start=start), labels)
+        strongest = strongest | one | many
+        left = torch.from_numpy(np.flatnonzero(~strongest))
+        if len(left):
+            last = pgd(network, images[left], labels[left], epsilon, loss=length_gap, start=start[left])
+            strongest[left.numpy()] = mistakes(network, last, labels[left])
+        wrong |= {("fgsm", epsilon): one, ("pgd", epsilon): many, ("strongest", epsilon): strongest}
+    return wrong, int((gradient == 0).flatten(1).all(1).sum())
+
+
+def against_foreign(
+    subject: Subject, validation: Split, test: Split, strangers: Mapping[str, NDArray[np.uint8]]
+) -> tuple[Threshold, tuple[Blank, ...], tuple[ForeignRow, ...]]:
+    """The threshold on the longest length, and what it rejects."""
+    chosen, reported = (subject.lengths(split.images).max(1) for split in (validation, test))
+    limit = threshold(chosen)
+    kept = float((reported >= limit).mean())
+    blanks = [
+        Blank(
+            name=name,
+            length=float(each.max()),
+            answer=subject.classes[each.argmax()],
+            rejected=bool(each.max() < limit),
+        )
+        for name, each in zip(BLANKS, subject.lengths(blank_images(subject.shape)), strict=True)
+    ]
+    return (
+        Threshold(
+            length=limit,
+            validation_images=len(chosen),
+            validation_kept=float((chosen >= limit).mean()),
+            test_images=len(reported),
+            test_kept=kept,
+            test_kept_standard_error=standard_error(kept, len(reported)),
+        ),
+        tuple(blanks),
+        tuple(
+            _foreign_row(name, subject.lengths(images).max(1), reported, limit) for name, images in strangers.items()
+        ),
+    )
+
+
+def _foreign_row(name: str, longest: Lengths, own: Lengths, limit: float) -> ForeignRow:
+    above, rejected = float((longest > HALF).mean()), float((longest < limit).mean())
+    area, deviation = auroc(own, longest)
+    return ForeignRow(
+        name=name,
+        images=len(longest),
+        above_half=above,
+        above_half_standard_error=standard_error(above, len(longest)),
+        auroc=area,
+        auroc_standard_error=deviation,
+        rejected=rejected,
+        rejected_standard_error=standard_error(rejected, len(longest)),
+    )
+
+
+def error_rows(wrong: Mistakes) -> tuple[ErrorRow, ...]:
+    """The error of each condition or attack, beside that of the images as they are."""
+    return tuple(_error_row(key, each, wrong[CLEAN]) for key, each in wrong.items())
+
+
+def _error_row(key: Key, wrong: NDArray[np.bool_], clean: NDArray[np.bool_]) -> ErrorRow:
+    kind, amount = key
+    error, change = float(wrong.mean()), paired_difference([wrong], [clean])
+    return ErrorRow(
+        kind=kind,
+        amount=amount,
+        images=len(wrong),
+        error=error,
+        standard_error=standard_error(error, len(wrong)),
+        change=change.mean,
+        change_low=change.low,
+        change_high=change.high,
+    )
+
+
+def comparisons(wrong: Mistakes, first: Mistakes) -> tuple[Comparison, ...]:
+    """The errors less those of the first network, where both have them."""
+    return tuple(_comparison(key, each, first[key]) for key, each in wrong.items() if key in first)
+
+
+def _comparison(key: Key, wrong: NDArray[np.bool_], first: NDArray[np.bool_]) -> Comparison:
+    found = paired_difference([wrong], [first])
+    return Comparison(kind=key[0], amount=key[1], mean=found.mean, low=found.low, high=found.high)
+
+
+def findings(attacks: Sequence[ErrorRow]) -> tuple[Finding, ...]:
+    """Signs that the attacks did not find what there is to find."""
+    return tuple(_findings({(row.kind, row.amount): row for row in attacks}))
+
+
+def _findings(rows: Mapping[Key, ErrorRow]) -> Iterator[Finding]:
+    for kind, epsilon in rows:
+        if kind != "pgd" or epsilon is None:
+            continue
+        row = rows["pgd", epsilon]
+        one, strongest = rows["fgsm", epsilon].error, rows["strongest", epsilon].error
+        if row.error < one:
+            yield Finding(code="pgd-below-fgsm", epsilon=epsilon, error=row.error, beside=one)
+        if epsilon >= CHECK_EPSILON and row.error < CHECK_ERROR:
+            yield Finding(code="pgd-withstood", epsilon=epsilon, error=row.error, beside=CHECK_ERROR)
+        if epsilon >= CHECK_EPSILON and strongest < CHECK_ERROR:
+            yield Finding(code="all-withstood", epsilon=epsilon, error=strongest, beside=CHECK_ERROR)
+        if strongest - row.error > SURE * row.standard_error:
+            yield Finding(code="margin-loss-misses", epsilon=epsilon, error=row.error, beside=strongest)
+
+
+def _check(subject: Subject, dataset: Dataset) -> None:
+    if subject.shape != dataset.shape:
+        wanted, given = (" x ".join(map(str, shape)) for shape in (subject.shape, dataset.shape))
+        raise ModelError(
+            f"'{subject.name}' takes images of {wanted}, and those of '{dataset.name}' have {given}: give --data"
+        )
+    if subject.classes != dataset.classes:
+        raise ModelError(
+            f"'{subject.name}' knows the classes {', '.join(subject.classes)}, and '{dataset.name}' has "
+            f"{', '.join(dataset.classes)}: give --data"
+        )
+
+
+def _trained_on(subject: Subject, dataset: Dataset) -> bool:
+    """By the hash of the images where it is known, else by what is said of them."""
+    if subject.data_sha256 is None:
+        return subject.data == dataset.description
+    return subject.data_sha256 == dataset.sha256()
+
+
+def _of(subject: Subject, tell: Tell) -> Tell:
+    return lambda text: tell(f"{subject.name}: {text}")
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "capsedge": __version__,
+        "torch": str(torch.__version__),
+        "onnxruntime": load_onnxruntime().__version__,
+        "numpy": np.__version__,
+        "python": python_version(),
+    }

@@ -1,0 +1,116 @@
+"""What is measured: a run's network in torch, which has gradients, or an exported file, which has none."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from capsedge.data import Split
+from capsedge.models import CapsNet
+from capsedge.recipe import DataRecipe
+from capsedge.runtime.batches import run_batches
+from capsedge.runtime.open import open_session
+from capsedge.runtime.session import contract_needed
+from capsedge.runtime.settings import Settings
+from capsedge.training import Run, lengths_of
+
+BATCH = 250
+VARIATIONS = ("shift", "crop", "flip", "rotation", "scale", "erase", "brightness", "contrast")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One network.
+
+    Attributes:
+        name: For the table.
+        classes: Class names in the order of its lengths.
+        shape: Height, width and channels of an image.
+        provider: What computes it: `torch`, or the execution provider.
+        recipe: Name of the recipe.
+        routing: Kind of routing.
+        data: What it was trained on, in words.
+        data_sha256: Hash of those images; None where only the words are known.
+        variations: How training images were varied, as the recipe has it; None where that is not known.
+        lengths: Capsule lengths [images, classes] of uint8 images.
+        network: The network with its gradients, or None.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    shape: tuple[int, int, int]
+    provider: str
+    recipe: str
+    routing: str
+    data: str
+    data_sha256: str | None
+    variations: dict[str, float] | None
+    lengths: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+    network: CapsNet | None
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Subject]:
+    """Load the run in a folder, or a file that `capsedge export` made.
+
+    Raises:
+        ModelError: It is neither, or damaged.
+    """
+    if path.is_dir():
+        yield of_run(Run(path))
+    else:
+        with of_file(path) as subject:
+            yield subject
+
+
+def of_run(run: Run) -> Subject:
+    """The network of a run's best epoch, in float32."""
+    network = run.load_best().requires_grad_(False)
+    record, recipe = run.read_record(), run.read_recipe()
+
+    def lengths(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        unlabelled = Split(images, np.zeros(len(images), np.int64))
+        return lengths_of(network, unlabelled, torch.device("cpu")).numpy()
+
+    return Subject(
+        name=run.path.resolve().name,
+        classes=record.classes,
+        shape=record.shape,
+        provider="torch",
+        recipe=recipe.name,
+        routing=recipe.routing.kind,
+        data=record.data,
+        data_sha256=record.data_sha256,
+        variations=variations_of(recipe.data),
+        lengths=lengths,
+        network=network,
+    )
+
+
+@contextmanager
+def of_file(file: Path) -> Iterator[Subject]:
+    """An exported file, as the runtime computes it."""
+    with open_session(file, Settings(batch=BATCH)) as session:
+        contract = contract_needed(session)
+        yield Subject(
+            name=f"{file.resolve().parent.name}/{file.name}",
+            classes=contract.classes,
+            shape=contract.input.shape,
+            provider=session.provider,
+            recipe=contract.recipe,
+            routing=contract.routing,
+            data=contract.data,
+            data_sha256=None,
+            variations=None,
+            lengths=lambda images: run_batches(session, images, BATCH).lengths,
+            network=None,
+        )
+
+
+def variations_of(recipe: DataRecipe) -> dict[str, float]:
+    """The variations of training images that a recipe asks for, by their keys in it."""
+    return {key: float(getattr(recipe, key)) for key in VARIATIONS if getattr(recipe, key)}

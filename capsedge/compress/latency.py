@@ -1,0 +1,81 @@
+"""The latency of a network: of the file that it is exported as, on this machine, with one thread."""
+
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from statistics import median
+from typing import Literal
+
+from capsedge.data import Dataset
+from capsedge.export.collapse import deployable
+from capsedge.export.onnx import to_onnx
+from capsedge.export.precision import METHODS, TypedGraphs, calibration_images
+from capsedge.export.precision.quantize import FEWEST_IMAGES, Images
+from capsedge.models import CapsNet
+from capsedge.runtime.bench.measure import measure
+from capsedge.runtime.bench.plan import Plan
+from capsedge.runtime.bench.report import Case, Ratio
+from capsedge.runtime.open import open_session
+from capsedge.runtime.settings import Settings
+
+FilePrecision = Literal["fp32", "int8"]
+
+THREADS = 1
+
+
+class Stopwatch:
+    """Measures networks, one image at a time, on ONNX Runtime's CPU provider.
+
+    The file is not gated, and int8 is calibrated in the shortest way: neither changes how long it takes.
+
+    Args:
+        dataset: Of the images' shape, and to calibrate on.
+        precision: Of the file.
+        seconds: Of timed runs of each network; None for those of a quick measurement of `capsedge bench`.
+    """
+
+    def __init__(self, dataset: Dataset, precision: FilePrecision, *, seconds: float | None = None) -> None:
+        self.dataset = dataset
+        self.precision: FilePrecision = precision
+        self.seconds = seconds
+
+    def latency_ms(self, network: CapsNet) -> float:
+        """Median latency of a network.
+
+        Raises:
+            WrongUse: There are too few training images to calibrate int8 on.
+        """
+        return _median_ms(*self._cases([network]))
+
+    def compared(self, before: CapsNet, after: CapsNet) -> tuple[float, float, Ratio]:
+        """Median latencies of two networks, measured in turns in one run, and the second's ratio to the first.
+
+        Raises:
+            WrongUse: See `latency_ms`.
+        """
+        cases = self._cases([before, after])
+        ratio = cases[1].ratio
+        assert ratio is not None  # only the first has none
+        return _median_ms(cases[0]), _median_ms(cases[1]), ratio
+
+    def _cases(self, networks: Sequence[CapsNet]) -> tuple[Case, ...]:
+        plan = Plan(quick=True, seconds=self.seconds, split=False)
+        with tempfile.TemporaryDirectory(prefix="capsedge-") as folder, ExitStack() as stack:
+            files = [Path(folder, f"network-{number}.onnx") for number in range(len(networks))]
+            for file, network in zip(files, networks, strict=True):
+                self._write(network, file)
+            sessions = [stack.enter_context(open_session(file, Settings(threads=THREADS))) for file in files]
+            return measure(sessions, plan).cases
+
+    def _write(self, network: CapsNet, file: Path) -> None:
+        model = to_onnx(deployable(network), self.dataset.shape)
+        graphs = TypedGraphs(model, self._calibration_images, lambda *_: (0.0, 0.0), METHODS[:1])
+        file.write_bytes(graphs.make(self.precision).model.SerializeToString())
+
+    def _calibration_images(self) -> Images:
+        return calibration_images(self.dataset, FEWEST_IMAGES)
+
+
+def _median_ms(case: Case) -> float:
+    return median(sample for turn in case.samples_ms for sample in turn)

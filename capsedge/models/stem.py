@@ -1,0 +1,222 @@
+"""The stem: what turns prepared images into the feature maps that the primary capsules are made of.
+
+Table I's is one convolution. The others are blocks with batch normalization, each with a stride of its own; what is
+said of a stem in a recipe are its kind and, block by block, channels and stride. Export folds the normalization into
+the weights (`capsedge.export.fold`), so at the edge a block is its convolutions alone.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from capsedge.models.convolution import Convolution, positions
+from capsedge.recipe import NetworkRecipe
+
+LEAK = 0.2  # TensorFlow's slope; the paper names none
+KERNEL = 3  # of every block's spatial convolution
+
+
+class BatchNorm(nn.BatchNorm2d):
+    """Batch normalization (Ioffe and Szegedy 2015) over the whole batch, also where several devices share it.
+
+    The statistics are sums over the images of all devices, so N devices take the steps of one; a device whose part of
+    a small batch has no image takes part with sums of zero.
+
+    Attributes:
+        summed: Adds a tensor up over all devices, with a gradient that flows back to each; None for one device.
+    """
+
+    summed: Callable[[Tensor], Tensor] | None = None
+
+    def forward(
+        self, input: Float[Tensor, "batch channels rows columns"]
+    ) -> Float[Tensor, "batch channels rows columns"]:
+        """Channels with mean 0 and deviation 1 over the batch, scaled and shifted as learned."""
+        if not (self.training and self.summed):
+            return super().forward(input)
+        x = input.float()
+        count = torch.full((1,), x.numel() / x.shape[1], device=x.device)
+        sums = self.summed(torch.cat([x.sum((0, 2, 3)), x.square().sum((0, 2, 3)), count]))
+        total = sums[-1].detach()
+        mean, square = (sums[:-1] / total).chunk(2)
+        variance = square - mean.square()
+        with torch.no_grad():
+            assert self.running_mean is not None
+            assert self.running_var is not None
+            assert self.num_batches_tracked is not None
+            assert self.momentum is not None
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(variance * (total / (total - 1)), self.momentum)  # unbiased, as PyTorch keeps it
+            self.num_batches_tracked += 1
+        scale = self.weight * torch.rsqrt(variance + self.eps)
+        return (x * _wide(scale) + _wide(self.bias - mean * scale)).to(input.dtype)
+
+
+class Table1(nn.Module):
+    """Conv1 of Table I: one convolution and its nonlinearity.
+
+    Args:
+        conv: The convolution.
+        leaky: LeakyReLU with slope 0.2, as on CIFAR-10, instead of ReLU.
+    """
+
+    def __init__(self, conv: Convolution, *, leaky: bool) -> None:
+        super().__init__()
+        self.conv = conv
+        # In place: the largest tensor of a training step is kept once.
+        self.activation = nn.LeakyReLU(LEAK, inplace=True) if leaky else nn.ReLU(inplace=True)
+
+    def forward(
+        self, images: Float[Tensor, "batch channels height width"]
+    ) -> Float[Tensor, "batch filters rows columns"]:
+        """Feature maps."""
+        features: Tensor = self.activation(self.conv(images))
+        return features
+
+
+class Plain(nn.Sequential):
+    """Convolution, batch normalization, ReLU.
+
+    Args:
+        below: Channels that come in.
+        channels: Channels that go out.
+        stride: In pixels.
+    """
+
+    def __init__(self, below: int, channels: int, stride: int) -> None:
+        super().__init__(*_normalized(below, channels, stride), nn.ReLU(inplace=True))
+
+
+class Separable(nn.Module):
+    """A convolution of each channel on its own, then one across the channels (Howard et al. 2017, MobileNet).
+
+    Both are normalized. Where the shape stays, what came in is added before the last ReLU.
+    """
+
+    def __init__(self, below: int, channels: int, stride: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            *_normalized(below, below, stride, groups=below),
+            nn.ReLU(inplace=True),
+            *_normalized(below, channels, kernel=1),
+        )
+        self.added = stride == 1 and below == channels
+
+    def forward(
+        self, features: Float[Tensor, "batch below height width"]
+    ) -> Float[Tensor, "batch channels rows columns"]:
+        """Feature maps."""
+        result: Tensor = self.layers(features)
+        return torch.relu(result + features if self.added else result)
+
+
+class Residual(nn.Module):
+    """Two convolutions and a way around them (He et al. 2015), all normalized.
+
+    The way around is nothing where the shape stays, else a convolution of single pixels.
+    """
+
+    def __init__(self, below: int, channels: int, stride: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            *_normalized(below, channels, stride),
+            nn.ReLU(inplace=True),
+            *_normalized(channels, channels),
+        )
+        same = stride == 1 and below == channels
+        self.around = nn.Sequential(*([] if same else _normalized(below, channels, stride, kernel=1)))
+
+    def forward(
+        self, features: Float[Tensor, "batch below height width"]
+    ) -> Float[Tensor, "batch channels rows columns"]:
+        """Feature maps."""
+        return torch.relu(self.layers(features) + self.around(features))
+
+
+class RepVGG(nn.Module):
+    """Branches in training that are one convolution at the edge (Ding et al. 2021, RepVGG).
+
+    A convolution, one of single pixels, and where the shape stays the image itself, all normalized and added. Being
+    linear, they are one convolution after training (`capsedge.export.fold`): a residual block that costs a plain one.
+    """
+
+    def __init__(self, below: int, channels: int, stride: int) -> None:
+        super().__init__()
+        self.spatial = nn.Sequential(*_normalized(below, channels, stride))
+        self.pointwise = nn.Sequential(*_normalized(below, channels, stride, kernel=1))
+        self.identity = BatchNorm(below) if stride == 1 and below == channels else None
+
+    def forward(
+        self, features: Float[Tensor, "batch below height width"]
+    ) -> Float[Tensor, "batch channels rows columns"]:
+        """Feature maps."""
+        total = self.spatial(features) + self.pointwise(features)
+        return torch.relu(total if self.identity is None else total + self.identity(features))
+
+
+_BLOCKS = {"plain": Plain, "separable": Separable, "residual": Residual, "repvgg": RepVGG}
+
+
+def blocks_of(recipe: NetworkRecipe, side: tuple[int, int]) -> list[tuple[int, int]]:
+    """The blocks of a stem as (channels, stride): the recipe's, and those that larger images need.
+
+    As long as a side of the feature maps is longer than `network.grid`, a block more halves them: so the same recipe
+    takes images of 28 and of 224 pixels, and the routing weights, which grow with the positions, stay few.
+    """
+    blocks = [(channels, stride) for channels, stride in recipe.blocks]
+    longest = max(features_of(blocks, side))
+    while recipe.grid and longest > recipe.grid:
+        blocks.append((blocks[-1][0], 2))
+        longest = math.ceil(longest / 2)
+    return blocks
+
+
+def features_of(blocks: Sequence[tuple[int, int]], side: tuple[int, int]) -> tuple[int, int]:
+    """Rows and columns of the feature maps that blocks give."""
+    for _, stride in blocks:
+        side = (math.ceil(side[0] / stride), math.ceil(side[1] / stride))
+    return side
+
+
+def stem_side(recipe: NetworkRecipe, side: tuple[int, int]) -> tuple[int, int]:
+    """Rows and columns of the feature maps that a stem gives; less than 1 where Table I's kernel does not fit."""
+    if recipe.stem == "table1":
+        return positions(side, recipe.kernel, padding=recipe.padding)
+    return features_of(blocks_of(recipe, side), side)
+
+
+def build_stem(recipe: NetworkRecipe, *, channels: int, side: tuple[int, int]) -> tuple[nn.Module, int]:
+    """Make the stem of a recipe.
+
+    Args:
+        recipe: Kind, and widths or blocks.
+        channels: Of an image.
+        side: Height and width of an image, in pixels.
+
+    Returns:
+        The stem, and the channels of its feature maps.
+    """
+    if recipe.stem == "table1":
+        conv = Convolution(channels, recipe.filters, recipe.kernel, side=side, padding=recipe.padding)
+        return Table1(conv, leaky=recipe.activation == "leaky-relu"), recipe.filters
+    # An image has few channels, of which a block per channel would make nothing: the first block is always plain.
+    first, *others = blocks_of(recipe, side)
+    blocks: list[nn.Module] = [Plain(channels, *first)]
+    for (below, _), (above, stride) in zip([first, *others], others, strict=False):
+        blocks.append(_BLOCKS[recipe.stem](below, above, stride))
+    return nn.Sequential(*blocks), [first, *others][-1][0]
+
+
+def _normalized(
+    below: int, channels: int, stride: int = 1, *, kernel: int = KERNEL, groups: int = 1
+) -> tuple[nn.Module, nn.Module]:
+    """A convolution without a bias, which the normalization behind it has."""
+    conv = nn.Conv2d(below, channels, kernel, stride, kernel // 2, groups=groups, bias=False)
+    return conv, BatchNorm(channels)
+
+
+def _wide(values: Float[Tensor, " channels"]) -> Float[Tensor, "1 channels 1 1"]:
+    return values[None, :, None, None]

@@ -1,0 +1,110 @@
+"""Teachers: finished runs whose capsule lengths a training learns from, beside the labels."""
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from capsedge.data import Dataset
+from capsedge.errors import ModelError, WrongUse
+from capsedge.recipe import Recipe
+from capsedge.training.run import Run, Teacher
+
+
+class Teachers:
+    """The networks of a recipe's `train.teachers`, as one.
+
+    Args:
+        recipe: Of the network that learns.
+        dataset: What it learns on.
+        device: Where it learns.
+
+    Attributes:
+        records: Their folders and weights.
+
+    Raises:
+        WrongUse: A folder holds no finished run, or its network is of other classes or images.
+        ModelError: A run's weights are damaged.
+    """
+
+    def __init__(self, recipe: Recipe, dataset: Dataset, device: torch.device) -> None:
+        runs = [_finished(Path(folder), recipe, dataset) for folder in recipe.train.teachers]
+        self.records = tuple(Teacher(run=str(run.path.resolve()), sha256=_sha256(run.best)) for run in runs)
+        self.networks = [run.load_best().requires_grad_(False).to(device) for run in runs]
+
+    def __bool__(self) -> bool:
+        return bool(self.networks)
+
+    @torch.no_grad()
+    def lengths(self, images: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch classes"]:
+        """The mean of their lengths: an ensemble's answer."""
+        return torch.stack([network(images).lengths for network in self.networks]).mean(0)
+
+    def check_same(self, began_with: Iterable[Teacher], run: Run) -> None:
+        """Refuse to go on with other teachers than a run began with.
+
+        Raises:
+            ModelError: A teacher is another one, or has other weights now.
+        """
+        began_with = tuple(began_with)
+        if len(began_with) != len(self.records):
+            raise ModelError(
+                f"run '{run.path}' began with {len(began_with)} teacher(s), and its recipe.toml now has "
+                f"{len(self.records)}: put train.teachers back, or start a new run"
+            )
+        for was, now in zip(began_with, self.records, strict=True):
+            if was.sha256 != now.sha256:
+                raise ModelError(
+                    f"run '{run.path}' learns from teacher '{was.run}', and '{now.run}' now has other weights: "
+                    "bring the first back, or start a new run"
+                )
+
+
+def _finished(folder: Path, recipe: Recipe, dataset: Dataset) -> Run:
+    """The run of a teacher, once it is known to fit."""
+    run = Run(folder)
+    wanted = f"teacher '{folder}' must be a finished run"
+    try:
+        record, crop = run.read_record(), run.read_recipe().data.crop
+    except ModelError as error:
+        raise WrongUse(f"{wanted}, and cannot be read: {error}") from error
+    if record.status != "finished" or not run.best.exists():
+        raise WrongUse(f"{wanted}, and its training has not ended: go on with it by --resume, or name another run")
+    if record.classes != dataset.classes:
+        raise WrongUse(
+            f"teacher '{folder}' must have the classes of the images ({dataset.description}), and "
+            f"{_difference(dataset.classes, record.classes)}: name a run that was trained on the same classes"
+        )
+    if record.shape != dataset.shape:
+        raise WrongUse(
+            f"teacher '{folder}' must take images of {_size(dataset.shape)}, and takes {_size(record.shape)}: "
+            "name a run that was trained on images of that size, or set data.size"
+        )
+    if recipe.data.crop not in (0, crop):  # it would be given cropped images
+        raise WrongUse(
+            f"teacher '{folder}' must have data.crop = {recipe.data.crop}, as recipe '{recipe.name}' has, and has "
+            f"{crop}: name a run of the same crop"
+        )
+    return run
+
+
+def _difference(wanted: tuple[str, ...], given: tuple[str, ...]) -> str:
+    if len(wanted) != len(given):
+        return f"has {len(given)} classes where they have {len(wanted)}"
+    number, (one, other) = next(
+        (number, names) for number, names in enumerate(zip(wanted, given, strict=True)) if names[0] != names[1]
+    )
+    return f"its class {number} is '{other}' where theirs is '{one}'"
+
+
+def _size(shape: tuple[int, int, int]) -> str:
+    height, width, channels = shape
+    return f"{width}x{height} pixels in {channels} channel{'s' * (channels != 1)}"
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()

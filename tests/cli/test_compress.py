@@ -1,0 +1,103 @@
+"""`capsedge compress` as a person types it."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from capsedge.compress import Compression
+from capsedge.compress.latency import Stopwatch
+from capsedge.models import CapsNet
+from capsedge.runtime.bench.report import Ratio
+from capsedge.training import Run
+from tests.in_process import Capsedge, Said, in_this_process
+from tests.tiny import tiny_recipe, train_tiny
+
+QUICK = ("--epochs", "1", "--rounds", "1", "--multiple", "1", "--device", "cpu")
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return train_tiny(tmp_path_factory.mktemp("source") / "tiny", tiny_recipe("train.epochs=1"))
+
+
+@pytest.fixture
+def capsedge(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Capsedge:
+    """The command in this process, in an empty folder; latencies are given, not measured."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+
+    def compared(self: Stopwatch, before: CapsNet, after: CapsNet) -> tuple[float, float, Ratio]:
+        return 0.2, 0.123, Ratio(value=0.615, low=0.6, high=0.63)
+
+    monkeypatch.setattr(Stopwatch, "latency_ms", lambda self, network: 0.2)
+    monkeypatch.setattr(Stopwatch, "compared", compared)
+    return in_this_process(capsys, monkeypatch)
+
+
+def one_line(result: Said, code: int) -> str:
+    assert result.returncode == code, result.stderr
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("capsedge: ")
+    return line
+
+
+def test_it_shows_both_networks_and_the_next_command(source: Run, capsedge: Capsedge, tmp_path: Path) -> None:
+    done = capsedge("compress", str(source.path), "--keep", "0.5", "--precision", "int8", *QUICK)
+    assert done.returncode == 0, done.stderr
+    folder = "runs/fashion-mnist-l2-small-compressed"
+    record = msgspec.json.decode((tmp_path / folder / "compression.json").read_bytes(), type=Compression)
+    for figures in (record.before, record.after):
+        assert f"{figures.parameters:,}" in done.stdout
+        assert f"{figures.macs:,}" in done.stdout
+        assert f"{100 * figures.validation_error:.2f} %" in done.stdout
+        assert f"{100 * figures.test_error:.2f} %" in done.stdout
+    assert "0.200 ms" in done.stdout
+    assert "0.123 ms" in done.stdout
+    assert "x 0.61 (0.60 to 0.63)" in done.stdout
+    widths = ", ".join(f"{name} {count}" for name, count in record.rounds[0].counts.items())
+    assert f"1: {100 * record.rounds[0].macs_share:.0f} % of the MACs, validation error" in done.stdout
+    assert widths in done.stdout
+    assert f"next: capsedge export {folder} --precision int8" in done.stderr
+    assert "round 1 of 1: " in done.stderr
+
+
+def test_json_is_all_that_stdout_holds(source: Run, capsedge: Capsedge) -> None:
+    done = capsedge("compress", str(source.path), "--keep", "0.5", "--output", "small", "--json", *QUICK)
+    assert done.returncode == 0, done.stderr
+    said = msgspec.json.decode(done.stdout)
+    assert said.pop("run") == "small"
+    assert msgspec.convert(said, Compression).target == {"keep": 0.5}
+    assert "epoch" not in done.stderr
+
+
+@pytest.mark.parametrize("given", [(), ("--keep", "0.5", "--max-latency-ms", "1")])
+def test_one_target_is_wanted(given: tuple[str, ...], source: Run, capsedge: Capsedge) -> None:
+    line = one_line(capsedge("compress", str(source.path), *given), 2)
+    assert "wants one target, --keep SHARE, --max-latency-ms MS or --max-error-increase POINTS" in line
+    assert line.endswith(f"and was given {len(given) // 2}")
+
+
+@pytest.mark.parametrize("option", ["--keep", "--max-latency-ms"])
+def test_nothing_is_no_target(option: str, source: Run, capsedge: Capsedge) -> None:
+    assert f"{option} must be more than 0" in one_line(capsedge("compress", str(source.path), option, "0"), 2)
+
+
+def test_what_is_no_run_is_told_in_one_line(capsedge: Capsedge) -> None:
+    assert "'nowhere' is not a run" in one_line(capsedge("compress", "nowhere", "--keep", "0.5"), 1)
+    assert "there is no finished run in 'runs/'" in one_line(capsedge("compress", "--keep", "0.5"), 1)
+
+
+def test_a_latency_that_the_run_has_already_is_told_in_one_line(source: Run, capsedge: Capsedge) -> None:
+    said = capsedge("compress", str(source.path), "--max-latency-ms", "0.3")
+    assert said.returncode == 2
+    assert "has a latency of 0.200 ms (fp32) already" in said.stderr.splitlines()[-1]
+
+
+def test_dynamic_routing_is_refused_in_one_line(capsedge: Capsedge, tmp_path: Path) -> None:
+    recipe = tiny_recipe("train.epochs=1", "network.filters=4", base="fashion-mnist-dynamic-small")
+    run = train_tiny(tmp_path / "dynamic", recipe)
+    said = capsedge("compress", str(run.path), "--keep", "0.5")
+    assert said.returncode == 2
+    assert "compress needs routing whose coefficients are constant after training" in said.stderr.splitlines()[-1]
+    assert not (tmp_path / "runs").exists()

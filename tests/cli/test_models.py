@@ -1,0 +1,190 @@
+"""`capsedge models`, and the models of the zoo in the commands that take a model."""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+from PIL import Image
+
+from capsedge.cli import console
+from capsedge.runtime import models as finding
+from capsedge.runtime.models import Index, ListedModel, ModelFile
+from tests.cli.conftest import ROOT
+from tests.in_process import Capsedge, in_this_process
+
+capsedge = pytest.fixture(in_this_process)
+
+
+@pytest.fixture
+def zoo(good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A zoo of one model that is here and one that is not, and the default model built in."""
+    builtin, folder = tmp_path / "builtin", tmp_path / "zoo"
+    builtin.mkdir()
+    (folder / "edge-tiny").mkdir(parents=True)
+    shutil.copy(good, builtin / "fashion-mnist.onnx")
+    shutil.copy(good, folder / "edge-tiny" / "model.onnx")
+    shutil.copy(good, folder / "edge-tiny" / "model.int8.onnx")
+    size, sha256 = good.stat().st_size, hashlib.sha256(good.read_bytes()).hexdigest()
+
+    def file(name: str, precision: str, error: float) -> ModelFile:
+        return ModelFile(file=name, precision=precision, size_bytes=size, sha256=sha256, test_error=error)
+
+    here = (file("model.onnx", "fp32", 0.0712), file("model.int8.onnx", "int8", 0.0731))
+    gone = (file("model.int8.onnx", "int8", 0.0654),)
+
+    def model(name: str, parameters: int, macs: int, *files: ModelFile) -> ListedModel:
+        return ListedModel(
+            name=name, data="Fashion-MNIST", test_images=10_000, parameters=parameters, macs=macs, files=files
+        )
+
+    index = Index(models=(model("edge-tiny", 98_520, 930_000, *here), model("wide", 6_800_000, 198_000_000, *gone)))
+    (builtin / "zoo.json").write_bytes(msgspec.json.encode(index))
+    monkeypatch.setattr(finding, "BUILTIN", builtin)
+    monkeypatch.setenv("CAPSEDGE_ZOO", str(folder))
+    return folder
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_every_model_is_listed_with_its_cost_its_errors_and_its_place(
+    capsedge: Capsedge, zoo: Path, monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    monkeypatch.setattr(console.out, "_width", width)
+
+    done = capsedge("models")
+
+    rows = {cells[0]: cells[1:] for cells in map(str.split, done.stdout.splitlines()) if cells}
+    size = str(round((zoo / "edge-tiny" / "model.onnx").stat().st_size / 1000))
+    assert done.returncode == 0
+    assert rows["edge-tiny"] == ["98,520", "0.93", size, "kB,", "7.12", "%", size, "kB,", "7.31", "%", "zoo"]
+    assert rows["wide"] == ["6,800,000", "198.00", "-", size, "kB,", "6.54", "%", "not", "here"]
+    assert rows["fashion-mnist"][-2:] == ["built", "in"]
+    assert " Test error on Fashion-MNIST, 10,000 images: edge-tiny, wide\n" in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= width
+    assert done.stderr == (
+        "not here: wide; clone capsedge's repository, and set CAPSEDGE_ZOO to its folder zoo\n"
+        "next: capsedge inspect edge-tiny\n"
+    )
+
+
+def test_json_holds_the_index_and_what_is_here(capsedge: Capsedge, zoo: Path) -> None:
+    done = capsedge("models", "--json")
+
+    record = json.loads(done.stdout)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert record["zoo"] == str(zoo)
+    assert [(each["name"], each["origin"], each["folder"]) for each in record["models"]] == [
+        ("fashion-mnist", "built in", str(finding.BUILTIN)),
+        ("edge-tiny", "zoo", str(zoo / "edge-tiny")),
+        ("wide", "zoo", None),
+    ]
+    assert [(file["precision"], file["test_error"]) for file in record["models"][1]["files"]] == [
+        ("fp32", 0.0712),
+        ("int8", 0.0731),
+    ]
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_an_altered_file_is_listed_and_fails(capsedge: Capsedge, zoo: Path, options: tuple[str, ...]) -> None:
+    altered = zoo / "edge-tiny" / "model.int8.onnx"
+    altered.write_bytes(altered.read_bytes() + b"\0")
+
+    done = capsedge("models", *options)
+
+    assert done.returncode == 1
+    assert "altered" in done.stdout
+    assert done.stderr.splitlines()[-1] == (
+        f"capsedge: not the files that this capsedge lists, their SHA-256 differ: {altered}"
+    )
+
+
+COMMANDS = {
+    "infer": ("infer", "image.png", "--model", "{model}"),
+    "verify": ("verify", "{model}"),
+    "inspect": ("inspect", "{model}"),
+    "bench": ("bench", "{model}", "--runs", "1", "--json"),
+    "profile": ("profile", "{model}", "--runs", "50", "--no-roofline", "--json"),
+}
+
+
+@pytest.fixture
+def image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Image.new("L", (28, 28), 90).save("image.png")
+
+
+@pytest.mark.usefixtures("zoo", "image")
+@pytest.mark.parametrize(
+    ("model", "named"), [("edge-tiny", "edge-tiny (zoo)"), ("edge-tiny.int8", "edge-tiny int8 (zoo)")]
+)
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_takes_a_model_of_the_zoo_by_its_name(
+    capsedge: Capsedge, command: str, model: str, named: str
+) -> None:
+    done = capsedge(*(word.format(model=model) for word in COMMANDS[command]))
+
+    assert done.returncode == 0, done.stderr
+    assert named in done.stdout + done.stderr
+
+
+@pytest.mark.usefixtures("image")
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_file_with_another_hash_is_refused_in_one_line(capsedge: Capsedge, zoo: Path, command: str) -> None:
+    file = zoo / "edge-tiny" / "model.onnx"
+    file.write_bytes(file.read_bytes() + b"\0")
+
+    done = capsedge(*(word.format(model="edge-tiny") for word in COMMANDS[command]))
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"capsedge: '{file}' is not the file that this capsedge lists, its SHA-256 differs: restore it with git, and "
+        "use the zoo and the capsedge of one commit\n"
+    )
+
+
+WORDS = {
+    "infer": ("capsedge infer a.png --model {}", 4),
+    "infer -m": ("capsedge infer a.png -m {}", 4),
+    "verify": ("capsedge verify {}", 2),
+    "inspect": ("capsedge inspect {}", 2),
+    "bench": ("capsedge bench fashion-mnist {}", 3),
+    "profile": ("capsedge profile {}", 2),
+}
+
+
+@pytest.mark.parametrize("command", WORDS)
+@pytest.mark.parametrize(("begun", "names"), [("fash", ["fashion-mnist"]), ("runs/", [])])
+def test_the_completion_knows_the_names_and_leaves_paths_to_the_shell(
+    command: str, begun: str, names: list[str]
+) -> None:
+    words, position = WORDS[command]
+    asked = {
+        "_CAPSEDGE_COMPLETE": "complete_bash",
+        "COMP_WORDS": words.format(begun),
+        "COMP_CWORD": str(position),
+        "PYTHONPATH": str(ROOT),
+    }
+    script = "import sys; sys.argv[0] = 'capsedge'; from capsedge.cli import main; main()"
+    environment = os.environ | asked
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False, env=environment
+    )
+
+    assert done.stdout.split() == names
+
+
+@pytest.mark.usefixtures("zoo")
+def test_a_sweep_over_precisions_takes_a_name(capsedge: Capsedge) -> None:
+    done = capsedge("bench", "edge-tiny", "--sweep", "precision=fp32,int8", "--runs", "1", "--json")
+
+    assert done.returncode == 0, done.stderr
+    (group,) = json.loads(done.stdout)["groups"]
+    assert [(case["label"], case["model"]) for case in group["cases"]] == [
+        ("edge-tiny fp32", "edge-tiny (zoo)"),
+        ("edge-tiny int8", "edge-tiny int8 (zoo)"),
+    ]
