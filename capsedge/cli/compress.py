@@ -147,6 +147,8 @@ def compress(
         print_json({"run": str(made.path), **_plain(record)})
     else:
         _show(record)
+    for note in _notes(record):
+        say(f"note: {note}")
     say(f"the compressed run is in {made.path}")
     next_command("capsedge", "export", str(made.path), *(("--precision", precision) if precision != "fp32" else ()))
 
@@ -229,6 +231,13 @@ def _show(record: "Compression") -> None:
         change = f"validation error {_points(each.change)}{'' if each.taken else ', too much'}"
         out.print(f"{number}: {100 * each.macs_share:.0f} % of the MACs, {change}: {widths}", soft_wrap=True)
     out.print(table)
+
+
+def _notes(record: "Compression") -> "Iterator[str]":
+    limit, found = record.target.get("max_latency_ms"), record.after.latency_ms
+    if limit is not None and found > limit:
+        yield f"measured again at the end, the latency is {found:.3f} ms, above the {limit:g} ms asked for"
+    yield from record.doubts
 
 
 def _points(change: "Difference") -> str:

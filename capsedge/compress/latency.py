@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from capsedge.data import Dataset
 from capsedge.export.collapse import deployable
@@ -15,13 +15,29 @@ from capsedge.export.precision.quantize import FEWEST_IMAGES, Images
 from capsedge.models import CapsNet
 from capsedge.runtime.bench.measure import measure
 from capsedge.runtime.bench.plan import Plan
-from capsedge.runtime.bench.report import Case, Ratio
+from capsedge.runtime.bench.report import Case, Group, Ratio
 from capsedge.runtime.open import open_session
 from capsedge.runtime.settings import Settings
 
 FilePrecision = Literal["fp32", "int8"]
 
 THREADS = 1
+
+
+class Compared(NamedTuple):
+    """Two networks' latencies.
+
+    Attributes:
+        before_ms: Median of the first.
+        after_ms: Median of the second.
+        ratio: Of the second to the first.
+        doubts: What makes the figures weaker than they look (`capsedge bench`).
+    """
+
+    before_ms: float
+    after_ms: float
+    ratio: Ratio
+    doubts: tuple[str, ...] = ()
 
 
 class Stopwatch:
@@ -46,27 +62,28 @@ class Stopwatch:
         Raises:
             WrongUse: There are too few training images to calibrate int8 on.
         """
-        return _median_ms(*self._cases([network]))
+        (case,) = self._measured([network]).cases
+        return _median_ms(case)
 
-    def compared(self, before: CapsNet, after: CapsNet) -> tuple[float, float, Ratio]:
-        """Median latencies of two networks, measured in turns in one run, and the second's ratio to the first.
+    def compared(self, before: CapsNet, after: CapsNet) -> Compared:
+        """Two networks, measured in turns in one run.
 
         Raises:
             WrongUse: See `latency_ms`.
         """
-        cases = self._cases([before, after])
-        ratio = cases[1].ratio
-        assert ratio is not None  # only the first has none
-        return _median_ms(cases[0]), _median_ms(cases[1]), ratio
+        found = self._measured([before, after])
+        one, other = found.cases
+        assert other.ratio is not None  # only the first has none
+        return Compared(_median_ms(one), _median_ms(other), other.ratio, found.doubts)
 
-    def _cases(self, networks: Sequence[CapsNet]) -> tuple[Case, ...]:
+    def _measured(self, networks: Sequence[CapsNet]) -> Group:
         plan = Plan(quick=True, seconds=self.seconds, split=False)
         with tempfile.TemporaryDirectory(prefix="capsedge-") as folder, ExitStack() as stack:
             files = [Path(folder, f"network-{number}.onnx") for number in range(len(networks))]
             for file, network in zip(files, networks, strict=True):
                 self._write(network, file)
             sessions = [stack.enter_context(open_session(file, Settings(threads=THREADS))) for file in files]
-            return measure(sessions, plan).cases
+            return measure(sessions, plan)
 
     def _write(self, network: CapsNet, file: Path) -> None:
         model = to_onnx(deployable(network), self.dataset.shape)

@@ -59,6 +59,7 @@ class Compression(msgspec.Struct, frozen=True, kw_only=True):
         after: The compressed one.
         latency_ratio: Latency after over that before, measured side by side.
         change: Of the validation error, paired by image.
+        doubts: What makes the latencies weaker than they look (`capsedge bench`).
     """
 
     source: str
@@ -70,3 +71,4 @@ class Compression(msgspec.Struct, frozen=True, kw_only=True):
     after: Figures
     latency_ratio: Ratio
     change: Difference
+    doubts: tuple[str, ...] = ()

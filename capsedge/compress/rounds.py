@@ -262,16 +262,17 @@ class _Work:
     def record(self, stage: Stage) -> Compression:
         """What was done; the latencies before and after are measured side by side."""
         self.tell("measuring the latency before and after")
-        before_ms, after_ms, ratio = self.stopwatch.compared(self.source.network, stage.network)
+        found = self.stopwatch.compared(self.source.network, stage.network)
         return Compression(
             source=str(self.source.run.path.resolve()),
             by=self.options.by,
             target=self.target.asked,
             precision=self.options.precision,
             rounds=tuple(self.rounds),
-            before=self._figures(self.source, before_ms),
-            after=self._figures(stage, after_ms),
-            latency_ratio=ratio,
+            before=self._figures(self.source, found.before_ms),
+            after=self._figures(stage, found.after_ms),
+            latency_ratio=found.ratio,
+            doubts=found.doubts,
             change=self._change(stage),
         )
 

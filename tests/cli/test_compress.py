@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from capsedge.compress import Compression
-from capsedge.compress.latency import Stopwatch
+from capsedge.compress.latency import Compared, Stopwatch
 from capsedge.models import CapsNet
 from capsedge.runtime.bench.report import Ratio
 from capsedge.training import Run
@@ -27,8 +27,8 @@ def capsedge(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: py
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "100")
 
-    def compared(self: Stopwatch, before: CapsNet, after: CapsNet) -> tuple[float, float, Ratio]:
-        return 0.2, 0.123, Ratio(value=0.615, low=0.6, high=0.63)
+    def compared(self: Stopwatch, before: CapsNet, after: CapsNet) -> Compared:
+        return Compared(0.2, 0.123, Ratio(value=0.615, low=0.6, high=0.63), ("the load is 9",))
 
     monkeypatch.setattr(Stopwatch, "latency_ms", lambda self, network: 0.2)
     monkeypatch.setattr(Stopwatch, "compared", compared)
@@ -60,6 +60,7 @@ def test_it_shows_both_networks_and_the_next_command(source: Run, capsedge: Caps
     assert widths in done.stdout
     assert f"next: capsedge export {folder} --precision int8" in done.stderr
     assert "round 1 of 1: " in done.stderr
+    assert "note: the load is 9" in done.stderr
 
 
 def test_json_is_all_that_stdout_holds(source: Run, capsedge: Capsedge) -> None:

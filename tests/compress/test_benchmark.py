@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks import compression
-from capsedge.compress.latency import Stopwatch
+from capsedge.compress.latency import Compared, Stopwatch
 from capsedge.models import CapsNet
 from capsedge.runtime.bench.report import Ratio
 from capsedge.training import Run, Trainer
@@ -17,8 +17,8 @@ from tests.tiny import tiny_recipe, train_tiny
 def test_each_rule_is_trained_once_and_compared_with_routing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def compared(self: Stopwatch, before: CapsNet, after: CapsNet) -> tuple[float, float, Ratio]:
-        return 0.2, 0.1, Ratio(value=0.5)
+    def compared(self: Stopwatch, before: CapsNet, after: CapsNet) -> Compared:
+        return Compared(0.2, 0.1, Ratio(value=0.5))
 
     monkeypatch.setattr(Stopwatch, "latency_ms", lambda self, network: 0.2)
     monkeypatch.setattr(Stopwatch, "compared", compared)

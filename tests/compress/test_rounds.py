@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from capsedge.compress import Compression, Keep, MaxErrorIncrease, MaxLatency, Options, Target, compress
-from capsedge.compress.latency import Stopwatch
+from capsedge.compress.latency import Compared, Stopwatch
 from capsedge.compress.wiring import wiring_of
 from capsedge.data import Dataset
 from capsedge.errors import Interrupted, ModelError, WrongUse
@@ -49,9 +49,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         asked.append(wiring.macs(wiring.sizes) / 1e6)
         return asked[-1]
 
-    def compared(self: Stopwatch, before: CapsNet, after: CapsNet) -> tuple[float, float, Ratio]:
+    def compared(self: Stopwatch, before: CapsNet, after: CapsNet) -> Compared:
         one, other = latency(self, before), latency(self, after)
-        return one, other, Ratio(value=other / one)
+        return Compared(one, other, Ratio(value=other / one))
 
     monkeypatch.setattr(Stopwatch, "latency_ms", latency)
     monkeypatch.setattr(Stopwatch, "compared", compared)
@@ -287,7 +287,7 @@ def test_a_latency_is_that_of_a_file_of_the_precision_on_one_thread(
     monkeypatch.setattr(latency, "open_session", noted)
     network = source.load_best()
     alone = Stopwatch(source.load_dataset(), "fp32", seconds=0.02).latency_ms(network)
-    before, after, ratio = Stopwatch(source.load_dataset(), "int8", seconds=0.02).compared(network, network)
+    before, after, ratio, _ = Stopwatch(source.load_dataset(), "int8", seconds=0.02).compared(network, network)
     assert opened == [(False, 1), (True, 1), (True, 1)]
     assert all(0 < each < 1000 for each in (alone, before, after))
     assert ratio.value == pytest.approx(after / before, rel=0.5)

@@ -8,13 +8,16 @@ import time
 from pathlib import Path
 
 import pytest
+import tomli_w
 import torch
 from safetensors.torch import load_file
 
 from capsedge.errors import WrongUse
+from capsedge.recipe import Recipe, to_values
 from capsedge.training import Run, Trainer, dataset_of, launch
 from capsedge.training.metrics import read_metrics
 from tests.tiny import Silent, tiny_recipe
+from tests.training.residual import residual_recipe
 
 RECIPE = ("train.batch_size=83", "train.epochs=1", "network.decoder=[16]", "data.shift=1", "train.validations=4")
 # 1,600 images in batches of 83: 20 steps, the last with 23 images, which are 12 for one and 11 for the other. In
@@ -22,14 +25,14 @@ RECIPE = ("train.batch_size=83", "train.epochs=1", "network.decoder=[16]", "data
 ONE_HAS_NONE = ("train.batch_size=123", "data.standardize=true")
 
 
-def command(folder: Path, *, recipe: tuple[str, ...], torchrun: bool = False) -> list[str]:
+def command(folder: Path, *, recipe: Recipe, torchrun: bool = False) -> list[str]:
     """A training of two fresh processes, or the rest of one that was begun."""
     options = ["--run", str(folder)]
     if (folder / "run.json").exists():
         options += ["--resume"]
     else:
         path = folder.with_suffix(".toml")
-        path.write_text(toml(recipe))
+        path.write_text(tomli_w.dumps(to_values(recipe)))
         options += [str(path), "--data", "fashion-mnist-subset"]
     train = ["capsedge", "train", *options, "--device", "cpu"]
     if torchrun:  # it would take --run for an option of its own, but for the two dashes
@@ -42,7 +45,7 @@ def environment() -> dict[str, str]:
     return kept | {"OMP_NUM_THREADS": "1"}
 
 
-def start(folder: Path, *, recipe: tuple[str, ...] = RECIPE, torchrun: bool = False) -> None:
+def start(folder: Path, *, recipe: Recipe, torchrun: bool = False) -> None:
     """Train to the end."""
     words = command(folder, recipe=recipe, torchrun=torchrun)
     done = subprocess.run(words, capture_output=True, text=True, timeout=200, check=False, env=environment())
@@ -50,7 +53,7 @@ def start(folder: Path, *, recipe: tuple[str, ...] = RECIPE, torchrun: bool = Fa
     assert done.stderr.count("test error") == 1, "one of the processes speaks, and only one"
 
 
-def interrupt(folder: Path, *, recipe: tuple[str, ...]) -> None:
+def interrupt(folder: Path, *, recipe: Recipe) -> None:
     """Start a training and press Ctrl-C, which reaches every process, in its first epoch."""
     words = command(folder, recipe=recipe)
     with subprocess.Popen(
@@ -65,14 +68,6 @@ def interrupt(folder: Path, *, recipe: tuple[str, ...]) -> None:
     assert "--devices 2" in said
 
 
-def toml(recipe: tuple[str, ...]) -> str:
-    import tomli_w
-
-    from capsedge.recipe import to_values
-
-    return tomli_w.dumps(to_values(tiny_recipe(*recipe)))
-
-
 def differences(one: Run, two: Run) -> dict[str, float]:
     """Largest difference of each tensor of the last checkpoints, over the size of its largest value."""
     first, second = load_file(one.last), load_file(two.last)
@@ -84,15 +79,14 @@ def differences(one: Run, two: Run) -> dict[str, float]:
     }
 
 
-def begun(folder: Path, recipe: tuple[str, ...]) -> Trainer:
+def begun(folder: Path, recipe: Recipe) -> Trainer:
     """A training in this process, which has taken its folder."""
-    chosen = tiny_recipe(*recipe)
-    trainer = Trainer(chosen, dataset_of(chosen.data), Run(folder), device="cpu")
+    trainer = Trainer(recipe, dataset_of(recipe.data), Run(folder), device="cpu")
     trainer.start()
     return trainer
 
 
-def alone(folder: Path, recipe: tuple[str, ...]) -> Run:
+def alone(folder: Path, recipe: Recipe) -> Run:
     """Train to the end in this process, from the start or from where a training was interrupted."""
     run = Run(folder)
     if not folder.exists():
@@ -110,7 +104,7 @@ def alone(folder: Path, recipe: tuple[str, ...]) -> Run:
 def test_two_processes_reach_the_state_of_one(
     torchrun: bool, more: tuple[str, ...], steps: int, tmp_path: Path
 ) -> None:
-    recipe = (*RECIPE, *more)
+    recipe = tiny_recipe(*RECIPE, *more)
     one, both = alone(tmp_path / "one", recipe), Run(tmp_path / "both")
     start(both.path, recipe=recipe, torchrun=torchrun)
     assert read_metrics(both.metrics)[-1]["step"] == steps
@@ -124,10 +118,35 @@ def test_two_processes_reach_the_state_of_one(
         assert rows[0] == pytest.approx(rows[1], rel=1e-4, abs=1e-9)
 
 
+@pytest.mark.parametrize(("more", "steps"), [((), 20), (ONE_HAS_NONE, 14)], ids=["12 and 11 last", "1 and 0 last"])
+def test_two_processes_with_normalization_and_dropout_reach_the_state_of_one(
+    more: tuple[str, ...], steps: int, tmp_path: Path
+) -> None:
+    """Their statistics are of the whole batch and their masks are its masks; the average follows."""
+    shared = ("network.dropout=0.2", "routing.reuse_primary=false", "train.averaging=0.9", "train.weight_decay=0.1")
+    recipe = residual_recipe(*RECIPE, *more, *shared)
+    one, both = alone(tmp_path / "one", recipe), Run(tmp_path / "both")
+    start(both.path, recipe=recipe)
+    assert read_metrics(both.metrics)[-1]["step"] == steps
+    first, second = load_file(one.last), load_file(both.last)
+    assert first.keys() == second.keys()
+    statistics = {name for name in first if "running_" in name or "num_batches" in name}
+    assert len(statistics) == 2 * 5 * 3  # of the network and of its average
+    for name in statistics:
+        torch.testing.assert_close(second[name], first[name], rtol=1e-3, atol=1e-4)
+    for name in first.keys() - statistics:
+        if name.startswith(("network.", "average.")):  # Adam makes a small gradient as long as any other
+            torch.testing.assert_close(second[name], first[name], rtol=0, atol=2e-4, msg=name)
+    moved = (
+        first["network.stem.0.0.weight"] - begun(tmp_path / "fresh", recipe).network.state_dict()["stem.0.0.weight"]
+    )
+    assert moved.abs().max() > 5e-3
+
+
 def test_a_run_that_is_being_trained_is_refused_in_one_line_by_all_devices(tmp_path: Path) -> None:
-    begun(tmp_path / "run", RECIPE)
+    begun(tmp_path / "run", tiny_recipe(*RECIPE))
     with Run(tmp_path / "run").locked():
-        words = command(tmp_path / "run", recipe=RECIPE)
+        words = command(tmp_path / "run", recipe=tiny_recipe(*RECIPE))
         done = subprocess.run(words, capture_output=True, text=True, timeout=100, check=False, env=environment())
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].endswith("is being trained by another process")
@@ -135,7 +154,7 @@ def test_a_run_that_is_being_trained_is_refused_in_one_line_by_all_devices(tmp_p
 
 
 def test_an_interrupted_run_of_two_processes_is_finished_by_one(tmp_path: Path) -> None:
-    recipe = (*RECIPE, "train.epochs=4", "routing.kind=l1", "routing.proximal=true")
+    recipe = tiny_recipe(*RECIPE, "train.epochs=4", "routing.kind=l1", "routing.proximal=true")
     whole, parts = Run(tmp_path / "whole"), Run(tmp_path / "parts")
     interrupt(parts.path, recipe=recipe)
     assert parts.read_record().status == "training"

@@ -135,13 +135,13 @@ def test_who_cannot_be_a_teacher_is_told_why_in_one_line(teacher: Run, little: D
     begun = Run(tmp_path / "begun")
     Trainer(tiny_recipe(), little, begun, device="cpu").start()
     (tmp_path / "empty").mkdir()
-    fewer = dataclasses.replace(little, classes=little.classes[:3])
+    more_classes = dataclasses.replace(little, classes=(*little.classes, "slipper"))
     renamed = dataclasses.replace(little, classes=(*little.classes[:9], "slipper"))
     smaller = dataclasses.replace(little, train=cut(little.train), validation=cut(little.validation))
     for run, data, more, words in (
         (Run(tmp_path / "empty"), little, (), "must be a finished run, and cannot be read: '.*empty' is not a run"),
         (begun, little, (), "must be a finished run, and its training has not ended: go on with it by --resume, or"),
-        (teacher, fewer, (), "must have the classes of .*, and has 10 classes where they have 3: name a run"),
+        (teacher, more_classes, (), "must have the classes of .*, and has 10 classes where they have 11: name a run"),
         (teacher, renamed, (), "and its class 9 is 'ankle boot' where theirs is 'slipper': name a run"),
         (teacher, smaller, (), "must take images of 20x20 pixels in 1 channel, and takes 28x28 pixels in 1 channel"),
         (teacher, little, ("data.crop=20",), "must have data.crop = 20, as recipe '.*' has, and has 0: name a run"),
@@ -164,9 +164,7 @@ def test_a_teacher_crops_images_of_the_whole_size_itself(little: Dataset, tmp_pa
     torch.testing.assert_close(Teachers(taught(run), little, CPU).lengths(images), expected)
 
 
-def test_teachers_compute_in_the_trainings_precision(
-    teacher: Run, little: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_teachers_compute_in_the_trainings_precision(teacher: Run, little: Dataset, tmp_path: Path) -> None:
     seen: list[torch.dtype] = []
     for precision in ("fp32", "bf16"):
         recipe = taught(teacher, more=(f"train.precision={precision}",))

@@ -1,6 +1,6 @@
 """Attacks on a tiny network: how far they go, and that their gradients are the true ones."""
 
-from typing import cast
+from typing import NamedTuple, cast
 
 import numpy as np
 import pytest
@@ -172,6 +172,48 @@ def test_gradients_flow_through_the_routing(base: str) -> None:
     assert slope.abs().min() > 1e-4
 
 
+class Bright(nn.Module):
+    """Answers by the mean of an image: the second class from 0.5 on, or within a narrow band below it."""
+
+    def __init__(self, band: tuple[float, float] = (0.0, 0.0), *, turning: bool = True) -> None:
+        super().__init__()
+        self.band = band
+        self.turning = turning
+
+    def forward(self, images: Tensor) -> "Given":
+        mean = images.mean((1, 2, 3))
+        within = (mean > self.band[0]) & (mean < self.band[1])
+        first = (1 - mean if self.turning else 0.8 - 0.1 * mean) - 1.0 * within
+        return Given(torch.stack([first, mean if self.turning else 0.2 + 0.1 * mean], dim=1))
+
+
+class Given(NamedTuple):
+    lengths: Tensor
+
+
+def test_pgd_stops_where_the_answer_becomes_wrong() -> None:
+    network, images = cast(CapsNet, Bright()), torch.full((2, 1, 8, 8), 0.32)
+    labels = torch.zeros(2, 1, dtype=torch.int64)
+
+    result = pgd(network, images, labels, 0.4, loss=margin_loss, start=torch.zeros_like(images))
+
+    # Steps of 0.4 / 8 from 0.32: the first beyond 0.5 is at 0.52, and the ball would reach to 0.72.
+    assert torch.allclose(result, torch.full_like(images, 0.52), atol=1e-5)
+
+
+def test_what_a_smaller_epsilon_turns_a_larger_one_does_too() -> None:
+    """The step of FGSM to a narrow band is not the one that a larger epsilon takes, which jumps over it."""
+    grey = Split(np.full((6, 28, 28, 1), 76, np.uint8), np.zeros(6, np.int64))
+    network = cast(CapsNet, Bright((76 / 255 + 0.0595, 76 / 255 + 0.0605), turning=False))
+
+    wrong, _ = under_attack(network, grey, (0.06, 0.3), seed=0, tell=lambda _: None)
+
+    assert wrong["fgsm", 0.06].all()
+    assert not wrong["fgsm", 0.3].any()
+    assert not wrong["pgd", 0.3].all()
+    assert wrong["strongest", 0.3].all()
+
+
 class Stepwise(nn.Module):
     """A network behind a step function, which hides its gradients."""
 
@@ -195,22 +237,16 @@ def test_masked_gradients_are_found(network: CapsNet, some: Split) -> None:
 
 
 class Content(nn.Module):
-    """A network whose every right length is beyond what the margin loss asks for, so that the loss is flat."""
+    """The longest length made 0.95 or more, all others 0.05 or less: where the answer is right, the loss is flat."""
 
     def __init__(self, network: CapsNet) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, images: Tensor) -> "Scaled":
-        return Scaled(self.network(images).lengths)
-
-
-class Scaled:
-    """Lengths whose longest is 0.95 or more, and whose others are 0.05 or less, in the same order."""
-
-    def __init__(self, lengths: Tensor) -> None:
+    def forward(self, images: Tensor) -> Given:
+        lengths = self.network(images).lengths
         first = torch.zeros_like(lengths).scatter_(1, lengths.argmax(1, keepdim=True), 1.0)
-        self.lengths = 0.05 * lengths + 0.95 * first
+        return Given(0.05 * lengths + 0.95 * first)
 
 
 def test_what_the_margin_loss_hides_is_found_on_the_gap_of_lengths(network: CapsNet, some: Split) -> None:
@@ -236,6 +272,7 @@ def test_an_attack_turns_no_fewer_images_with_a_larger_epsilon(network: CapsNet,
         (("fgsm", 8 / 255), ("strongest", 8 / 255)),
     ):
         assert (wrong[smaller] <= wrong[larger]).all()  # type: ignore[index]
+    assert wrong["strongest", 1 / 255].sum() < wrong["strongest", 8 / 255].sum()
 
 
 def row(kind: str, epsilon: float, error: float) -> ErrorRow:

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace as changed
 
 from benchmarks.robustness.__main__ import main
 from benchmarks.robustness.conditions import clean, shift
+from benchmarks.robustness.foreign import noise_images
 from benchmarks.robustness.measure import measure
-from benchmarks.robustness.record import ErrorRow, Report, read_report, write_report
+from benchmarks.robustness.record import Comparison, ErrorRow, Finding, Report, read_report, write_report
 from benchmarks.robustness.subjects import Subject, opened
 from benchmarks.robustness.table import markdown
 from capsedge.data import Dataset, Split
@@ -88,11 +90,36 @@ def test_the_threshold_is_chosen_on_validation_and_reported_on_test(
     assert limit.validation_kept == pytest.approx((chosen >= limit.length).mean())
     assert limit.test_kept == pytest.approx((reported >= limit.length).mean())
     noise, same = network.foreign
+    lengths = subject.lengths(noise_images(subset.shape, seed=0)).max(1)
+    pairs = (reported[:, None] > lengths).mean() + (reported[:, None] == lengths).mean() / 2
     assert (noise.name, noise.images) == ("noise", 1000)
+    assert noise.auroc == pytest.approx(pairs, abs=1e-6)
     # The foreign images are here the test images themselves.
     assert same.auroc == pytest.approx(0.5)
     assert same.rejected == pytest.approx(1 - limit.test_kept)
     assert same.above_half == pytest.approx((reported > 0.5).mean())
+
+
+def test_an_image_at_the_threshold_is_kept(subject: Subject, subset: Dataset) -> None:
+    found = measure(
+        [subject], subset, {"validation": subset.validation}, images=100, attacked=0, seed=0, conditions=(clean(),)
+    ).networks["tiny"]
+
+    assert found.threshold.validation_kept == 0.95  # no two lengths are equal, so one is the threshold
+    assert found.foreign[1].rejected == pytest.approx(0.05)
+
+
+def test_the_others_are_compared_with_the_first(subject: Subject, subset: Dataset) -> None:
+    worse = replace(subject, name="worse", lengths=lambda images: subject.lengths(images)[:, ::-1], network=None)
+
+    found = measure([subject, worse], subset, {}, images=60, attacked=0, seed=0, conditions=(clean(), shift(1)))
+
+    first, other = found.networks.values()
+    assert first.condition_changes == ()
+    for ours, theirs, change in zip(other.conditions, first.conditions, other.condition_changes, strict=True):
+        assert (change.kind, change.amount) == (ours.kind, ours.amount)
+        assert change.mean == pytest.approx(ours.error - theirs.error)
+        assert 0 < change.low < change.mean < change.high
 
 
 def test_blank_images_get_the_answer_of_the_network(report: Report, subject: Subject) -> None:
@@ -150,14 +177,33 @@ def test_the_table_has_every_figure(report: Report) -> None:
     assert "on 12 of these test images, spread evenly over them" in text
     assert f"Not attacked, since an exported file gives no gradients: {name}." in text
     assert f"noise (1,000 images): AUROC | {network.foreign[0].auroc:.4f} ±" in text
-    assert "Error less that of tiny, in points" in text
+    for ours, theirs in zip(network.blanks, file.blanks, strict=True):
+        cells = [
+            f"{each.length:.3f} ({each.answer}), {'rejected' if each.rejected else 'kept'}" for each in (ours, theirs)
+        ]
+        assert f"| {ours.name}: length | {' | '.join(cells)} |" in text
+
+
+def test_the_last_table_has_the_differences_from_the_first_network(report: Report) -> None:
+    first, other = report.networks.values()
+    differences = (
+        Comparison(kind="shift", amount=2.0, mean=0.0125, low=-0.005, high=0.03),
+        Comparison(kind="pgd", amount=4 / 255, mean=-0.5, low=-0.625, high=-0.375),
+    )
+    compared = changed(other, condition_changes=differences[:1], attack_changes=differences[1:])
+
+    text = markdown(changed(report, networks={"one": first, "two": compared}))
+
+    _, _, last = text.partition("Error less that of one, in points (95 % interval, paired by image):")
+    assert last.splitlines()[2:] == [
+        "|  | two |",
+        "|---|---|",
+        "| shift, 2 px | +1.25 (-0.50 to +3.00) |",
+        "| PGD, 4/255 | -50.00 (-62.50 to -37.50) |",
+    ]
 
 
 def test_findings_and_other_data_are_told_in_words(report: Report) -> None:
-    from msgspec.structs import replace as changed
-
-    from benchmarks.robustness.record import Finding
-
     network = report.networks["tiny"]
     found = (
         Finding(code="pgd-below-fgsm", epsilon=4 / 255, error=0.25, beside=0.5),
