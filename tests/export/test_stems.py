@@ -126,7 +126,7 @@ def test_onnxruntime_computes_every_layer_and_sum_of_an_int8_stem_in_int8() -> N
 
 @pytest.mark.parametrize("stem", STEMS)
 def test_the_int8_kernels_give_what_the_standard_says(stem: str) -> None:
-    """onnx's reference implementation computes pairs in fp32; what lies on the edge of two codes may fall to either."""
+    """onnx's reference computes pairs in fp32; what lies on the edge of two codes may fall to either."""
     model, images = typed(stem, "int8"), patchwork(12, 28, 1, seed=2)
     (wanted,) = ReferenceEvaluator(model).run(["lengths"], {"image": images})
     assert np.abs(lengths(model, images) - np.asarray(wanted)).mean() < 2e-3
