@@ -66,8 +66,8 @@ def test_a_capsule_of_zeros_stays_zero_however_a_graph_is_optimized(level: str) 
         ReferenceEvaluator(model).run(None, {"image": images}),
     ):
         wanted = np.array([[0, 0, 0, 0], [0, 0, 100 / 101, 0]])
-        np.testing.assert_allclose(lengths, wanted, rtol=1e-6, atol=0)
-        np.testing.assert_allclose(poses, np.repeat(wanted[..., None] / 2, 4, axis=2), rtol=1e-6, atol=0)
+        np.testing.assert_allclose(np.asarray(lengths), wanted, rtol=1e-6, atol=0)
+        np.testing.assert_allclose(np.asarray(poses), np.repeat(wanted[..., None] / 2, 4, axis=2), rtol=1e-6, atol=0)
 
 
 def test_it_holds_one_constant_for_b_and_w(trained: Run) -> None:
