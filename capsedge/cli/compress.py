@@ -90,14 +90,14 @@ def compress(
         ),
     ] = None,
     precision: Annotated[
-        Literal["fp32", "int8"], typer.Option(help="Of the file whose latency is measured.")
+        Literal["fp32", "int8"], typer.Option(help="Precision of the file whose latency is measured.")
     ] = "fp32",
     multiple: Annotated[
         int,
         typer.Option(
             min=1,
             metavar="N",
-            help="Leave multiples of N channels: others take longer in ONNX Runtime, not less long.",
+            help="Leave a multiple of N channels in each layer: ONNX Runtime is slower with other numbers.",
         ),
     ] = 8,
     set_: Annotated[
@@ -114,7 +114,7 @@ def compress(
             "--output", "-o", help="The folder of the new run.  [dim]\\[default: runs/NAME-compressed][/dim]"
         ),
     ] = None,
-    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="That trains.")] = "auto",
+    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Device that trains.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = False,
 ) -> None:
     """Drop the capsule types and channels of a run that contribute least, and fine-tune what is left."""

@@ -239,8 +239,8 @@ class _Work:
         for number in range(1, rounds + 1):
             goal = best.macs / 2 if not failed else (best.macs * failed) ** 0.5
             counts = next((each for each in steps if best.wiring.macs(each) <= goal), steps[-1])
-            if counts == steps[0] or best.macs < CLOSE * failed:
-                break
+            if counts == steps[0] or best.wiring.macs(counts) <= failed or best.macs < CLOSE * failed:
+                break  # nothing lies between
             trial = self._tuned(best, counts, found, scratch / f"{number}", f"trial {number} of {rounds}")
             if self.rounds[-1].change.mean <= self.target.share:
                 best = trial

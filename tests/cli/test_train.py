@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import msgspec
@@ -161,6 +162,35 @@ def test_ctrl_c_leaves_a_run_that_resume_finishes(tmp_path: Path, capsedge: Caps
     assert "resumes runs/fashion-mnist-l2-small (fashion-mnist-l2-small) at epoch" in resumed.stderr
 
 
+def test_a_network_learns_from_runs_and_goes_on_with_the_same_ones_only(tmp_path: Path, capsedge: Capsedge) -> None:
+    once = ["--set", "train.epochs=1"]
+    for seed in ("0", "1"):
+        teacher = capsedge("train", *TINY, *once, "--set", f"train.seed={seed}", "--run", f"runs/seed-{seed}")
+        assert teacher.returncode == 0, teacher.stderr
+    own = tmp_path / "own.toml"  # a recipe can name a teacher, too
+    own.write_text("extends = 'fashion-mnist-l2-small'\n[train]\nteachers = ['runs/seed-0']\ndistillation = 0.25\n")
+    options = [each for each in TINY if each != "fashion-mnist-l2-small"]
+    taught = capsedge("train", str(own), *options, *once, "--teacher", "runs/seed-1", "--run", "student", "--json")
+    assert taught.returncode == 0, taught.stderr
+    folders = [str(tmp_path.resolve() / "runs" / f"seed-{seed}") for seed in "01"]
+    assert f"taught: by {folders[0]}, {folders[1]} (train.distillation 0.25)" in taught.stderr
+    assert [each["run"] for each in msgspec.json.decode(taught.stdout)["teachers"]] == folders
+    student = tmp_path / "student"
+    assert tomllib.loads((student / "recipe.toml").read_text())["train"]["teachers"] == folders
+
+    record = (student / "run.json").read_text()
+    (student / "run.json").write_text(record.replace('"finished"', '"training"'))
+    best = tmp_path / "runs" / "seed-1" / "best.safetensors"
+    shutil.copy(best.with_name("last.safetensors"), best)
+    line = one_line(capsedge("train", "--resume", "--run", "student"), 1)
+    assert (
+        f"learns from teacher '{folders[1]}', and '{folders[1]}' now has other weights: bring the first back" in line
+    )
+    shutil.rmtree(best.parent)
+    line = one_line(capsedge("train", "--resume", "--run", "student"), 2)
+    assert f"teacher '{folders[1]}' must be a finished run, and cannot be read" in line
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
@@ -170,6 +200,8 @@ def test_ctrl_c_leaves_a_run_that_resume_finishes(tmp_path: Path, capsedge: Caps
         (["--device", "tpu"], 2, "wants auto, cpu or cuda, and was given 'tpu'"),
         (["--resume"], 1, "there is no training run in 'runs/'"),
         (["--resume", "mnist-l2"], 2, "leave out RECIPE"),
+        (["--resume", "--teacher", "runs/a"], 2, "leave out RECIPE, --set, --data and --teacher"),
+        ([*TINY, "--teacher", "nowhere"], 2, "nowhere' must be a finished run, and cannot be read: "),
         (["--resume", "--run", "nowhere"], 1, "'nowhere' is not a run"),
         (["--resume", "--run", "/dev/null"], 1, "'/dev/null' is not a run"),
         (["--run", "/dev/null"], 2, "'/dev/null' is not an empty folder"),

@@ -181,11 +181,13 @@ def test_the_search_goes_back_where_the_error_grew_too_much(
         return Difference(mean, mean, mean)
 
     monkeypatch.setattr(rounds._Work, "_change", change)
-    run, record = made(MaxErrorIncrease(0.01), replace(OPTIONS, rounds=4))
+    run, record = made(MaxErrorIncrease(0.01), replace(OPTIONS, rounds=6))
     assert [each.taken for each in record.rounds] == [each.macs_share >= 0.4 for each in record.rounds]
     taken = [each.macs_share for each in record.rounds if each.taken]
     assert macs(run) == pytest.approx(min(taken) * macs(source))
     assert {True, False} == {each.taken for each in record.rounds}
+    tried = [tuple(each.counts.items()) for each in record.rounds]
+    assert len(set(tried)) == len(tried)
 
 
 def test_no_network_that_is_good_enough_is_an_error_that_says_how_near_it_came(made: Made, tmp_path: Path) -> None:
@@ -266,6 +268,27 @@ def test_settings_of_the_fine_tuning_are_taken(made: Made) -> None:
     run, _ = made(Keep(0.5), options)
     train = run.read_recipe().train
     assert (train.rate, train.distillation, train.batch_size) == (1e-4, 0.25, 200)
+
+
+def test_a_fine_tuning_starts_from_the_weights_that_were_kept(source: Run, made: Made) -> None:
+    """At a rate of nearly nothing it ends there, too."""
+    run, record = made(Keep(0.4), replace(OPTIONS, rounds=1, rate=1e-12))
+    whole, small = source.load_best(), run.load_best()
+    filters = whole.get_submodule("stem.conv").get_parameter("weight")
+    for kernel in small.get_submodule("stem.conv").get_parameter("weight"):
+        assert min((kernel - each).abs().max().item() for each in filters) < 1e-6
+    assert record.after.validation_error < 0.7  # and not what a random start has
+
+
+def test_by_random_the_seed_of_the_fine_tuning_chooses_what_is_dropped(source: Run, made: Made) -> None:
+    filters = source.load_best().get_submodule("stem.conv").get_parameter("weight")
+    kept = []
+    for seed in (1, 2):
+        options = replace(OPTIONS, by="random", rounds=1, rate=1e-12, overrides=(f"train.seed={seed}",))
+        small = made(Keep(0.4), options, f"seed-{seed}")[0].load_best()
+        kernels = small.get_submodule("stem.conv").get_parameter("weight")
+        kept.append([int((filters - kernel).abs().amax((1, 2, 3)).argmin()) for kernel in kernels])
+    assert kept[0] != kept[1]
 
 
 def test_where_nothing_can_be_dropped_it_is_said(made: Made) -> None:
