@@ -176,7 +176,7 @@ class DataRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         placed = self.shift or self.crop or self.flip or self.rotation or self.scale or self.erase
         if self.overlap and placed:
             raise ValueError(
-                "overlap places its images itself: leave out shift, crop, flip, rotation, scale and erase"
+                "overlap places its images itself: shift, crop, rotation, scale and erase have to be 0, and flip false"
             )
         if not self.overlap and (self.epoch_images or self.evaluation_images != EVALUATION_IMAGES):
             raise ValueError(

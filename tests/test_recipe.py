@@ -297,7 +297,7 @@ def test_a_name_like_no_other_is_told_how_names_are_made() -> None:
 
 @pytest.mark.parametrize("varied", ["shift=2", "crop=20", "flip=true", "rotation=15", "scale=0.1", "erase=0.5"])
 def test_overlapped_images_are_not_moved_or_erased(varied: str) -> None:
-    complaint = "overlap places its images itself: leave out shift, crop, flip, rotation, scale and erase"
+    complaint = "overlap places its images itself: shift, crop, rotation, scale and erase have to be 0, and flip false"
     with pytest.raises(WrongUse, match=re.escape(complaint)):
         load_recipe("multi-mnist-l2", [f"data.{varied}"])
     assert (

@@ -25,6 +25,8 @@ from tests.export.sessions import LengthsOnly
 from tests.tiny import tiny_recipe, train_tiny
 
 OVERLAPPED = (
+    "data.shift=0",
+    "data.flip=false",
     "data.overlap=2",
     "data.epoch_images=512",
     "network.decoder=[]",
