@@ -1,6 +1,7 @@
 """What all tests share."""
 
 import gc
+import signal
 import sys
 from collections.abc import Iterator
 from functools import cache
@@ -12,6 +13,10 @@ from jaxtyping import install_import_hook
 # The shapes in the signatures of models/ hold: every call in a test is checked against them. It must come before the
 # first import of a module it checks.
 install_import_hook("capsedge.models", "beartype.beartype")
+
+# A shell that starts the tests in the background has SIGINT ignored, which every process of a test would inherit.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples at every run, and no deadline: CI's cores are shared.
 settings.register_profile("capsedge", deadline=None, derandomize=True)
