@@ -5,12 +5,36 @@ from typing import Literal
 
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import pad
+from torch.nn.functional import conv2d, pad
 
 Padding = Literal["valid", "same", "even"]
 
 
-class Convolution(nn.Conv2d):
+FEWEST = 8
+"""Channels below which oneDNN's strided convolution of single pixels is not used; see `SafeConv2d`."""
+
+
+class SafeConv2d(nn.Conv2d):
+    """PyTorch's convolution without a fault of the library below it.
+
+    The gradient of a convolution of single pixels with a stride and fewer than eight channels that are kept last
+    writes past its memory on processors with AVX2 (PyTorch 2.13's oneDNN; a test shows it). Such a one takes the pixels
+    that it meets first, which gives the same sums.
+    """
+
+    def forward(
+        self, input: Float[Tensor, "batch in_channels height width"]
+    ) -> Float[Tensor, "batch out_channels rows columns"]:
+        """Feature maps."""
+        single = self.kernel_size == (1, 1) and self.padding == (0, 0)
+        if not single or self.stride == (1, 1) or self.in_channels >= FEWEST:
+            return super().forward(input)
+        rows, columns = self.stride
+        met = input[:, :, ::rows, ::columns]
+        return conv2d(met, self.weight, self.bias, dilation=self.dilation, groups=self.groups)
+
+
+class Convolution(SafeConv2d):
     """A convolution of square kernels.
 
     `same` pads as TensorFlow does, which made the papers' networks: the output has ceil(side / stride) positions, and

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from capsedge.models.convolution import Convolution, positions
+from capsedge.models.convolution import Convolution, SafeConv2d, positions
 from capsedge.recipe import NetworkRecipe
 
 LEAK = 0.2  # TensorFlow's slope; the paper names none
@@ -214,7 +214,7 @@ def _normalized(
     below: int, channels: int, stride: int = 1, *, kernel: int = KERNEL, groups: int = 1
 ) -> tuple[nn.Module, nn.Module]:
     """A convolution without a bias, which the normalization behind it has."""
-    conv = nn.Conv2d(below, channels, kernel, stride, kernel // 2, groups=groups, bias=False)
+    conv = SafeConv2d(below, channels, kernel, stride, kernel // 2, groups=groups, bias=False)
     return conv, BatchNorm(channels)
 
 

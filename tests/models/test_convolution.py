@@ -1,12 +1,16 @@
 """Padding against the definition of TensorFlow's SAME, window by window in float64."""
 
 import math
+import os
+import subprocess
+import sys
+from ctypes.util import find_library
 
 import pytest
 import torch
 from torch import Tensor
 
-from capsedge.models.convolution import Convolution, positions
+from capsedge.models.convolution import Convolution, SafeConv2d, positions
 
 
 def slow(layer: Convolution, image: Tensor, stride: int) -> Tensor:
@@ -45,3 +49,39 @@ def test_valid_padding_takes_whole_windows_only() -> None:
     assert layer(torch.zeros(1, 1, 9, 7)).shape == (1, 3, 3, 2)
     assert positions((9, 7), 4, stride=2) == (3, 2)
     assert positions((9, 7), 8) == (2, 0)
+
+
+@pytest.mark.parametrize(("kernel", "channels"), [(1, 4), (1, 8), (3, 4)])
+def test_a_strided_convolution_of_few_channels_gives_pytorchs_values_and_gradients(kernel: int, channels: int) -> None:
+    torch.manual_seed(0)
+    safe = SafeConv2d(channels, 6, kernel, (2, 3), kernel // 2).double()
+    plain = torch.nn.Conv2d(channels, 6, kernel, (2, 3), kernel // 2).double()
+    plain.load_state_dict(safe.state_dict())
+    image = torch.rand(3, channels, 9, 10, dtype=torch.float64)
+    other, weights = image.clone().requires_grad_(), torch.rand(3, 6, 5, 4, dtype=torch.float64)
+    image.requires_grad_()
+
+    (safe(image) * weights).sum().backward()
+    (plain(other) * weights).sum().backward()
+
+    torch.testing.assert_close(safe(image), plain(other))
+    torch.testing.assert_close(image.grad, other.grad)
+    assert safe.weight.grad is not None
+    torch.testing.assert_close(safe.weight.grad, plain.weight.grad)
+
+
+def test_the_gradient_of_a_strided_convolution_of_single_pixels_stays_in_its_memory() -> None:
+    """With glibc's checks of what is written around each block, and the kernels of a processor with AVX2."""
+    checker = find_library("c_malloc_debug")
+    if checker is None:
+        pytest.skip("needs glibc's libc_malloc_debug")
+    script = (
+        "import torch; from capsedge.models.convolution import SafeConv2d\n"
+        "conv = SafeConv2d(4, 6, 1, 2)\n"
+        "for _ in range(60):\n"
+        "    image = torch.rand(64, 14, 14, 4).permute(0, 3, 1, 2).requires_grad_()\n"
+        "    conv(image).square().sum().backward()\n"
+    )
+    checks = {"ONEDNN_MAX_CPU_ISA": "AVX2", "LD_PRELOAD": checker, "MALLOC_CHECK_": "3", "OMP_NUM_THREADS": "1"}
+    ended = subprocess.run([sys.executable, "-c", script], env=os.environ | checks, capture_output=True, check=False)
+    assert ended.returncode == 0, ended.stderr.decode()
