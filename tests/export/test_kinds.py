@@ -81,7 +81,8 @@ def test_a_trained_network_is_exported_and_gives_its_lengths_at_every_batch(
     images = patchwork(250, contract.input.height, 3, seed=7)
     wanted = exact_lengths(run.load_best(), images)
     assert wanted.std(axis=0).min() > 1e-4  # images that give other lengths, or the comparison says nothing
+    close = 3e-5 if contract.collapsed else 2e-4  # routing anew, layer by layer, enlarges what fp32 rounds
     with open_session(exported.path) as session:
         for batch in (1, 2, 7, 250):
-            np.testing.assert_allclose(session.run(images[-batch:]).lengths, wanted[-batch:], atol=3e-5)
-        np.testing.assert_allclose(session.run(images[:2]).lengths, wanted[:2], atol=3e-5)  # black and white
+            np.testing.assert_allclose(session.run(images[-batch:]).lengths, wanted[-batch:], atol=close)
+        np.testing.assert_allclose(session.run(images[:2]).lengths, wanted[:2], atol=close)  # black and white

@@ -1,0 +1,236 @@
+"""One image on one thread, from a public PyTorch CapsNet down to the int8 file: what each step brings, as a factor.
+
+    python -m benchmarks.inference [--peer FOLDER] [--stem MODEL] [--int8 MODEL] [--rounds 40] [--output FILE.json]
+
+Each rung differs from the one above in one thing, and all take turns in one interleaved run; a factor is the median
+of the rounds' ratios, between its quartiles. The networks of Table I have random weights: what a run costs does not
+depend on them. FOLDER holds `capsulelayers.py` of github.com/XifengGuo/CapsNet-Pytorch (commit 8a5a357), a public
+network with Table I's layers; its one `.cuda()` has to be taken out to run on a CPU. It is measured without its
+decoder, as all others are. Without FOLDER that rung is left out.
+
+Measure on a quiet machine: a load that comes and goes moves the slow rungs more than the fast ones.
+"""
+
+import argparse
+import importlib
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from benchmarks.textbook import textbook_routing
+from capsedge.export.collapse import deployable
+from capsedge.export.onnx import to_onnx
+from capsedge.files import write_atomically
+from capsedge.models import CapsNet, build_network
+from capsedge.models.routing.dynamic import DynamicRouting
+from capsedge.processor import instruction_sets
+from capsedge.recipe import load_recipe
+from capsedge.reproduce.steps import Quartiles, quartiles
+from capsedge.runtime.open import open_session
+from capsedge.runtime.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+SHAPE = (28, 28, 1)
+CLASSES = 10
+TURN_S = 0.03
+"""How long a rung runs in each round, at least once: its time there is the median of its runs."""
+
+Image = NDArray[np.uint8]
+Run = Callable[[Image], Any]
+
+
+class Rung(msgspec.Struct, frozen=True):
+    """One rung of the ladder, as measured.
+
+    Attributes:
+        name: What is run.
+        changes: What it changes against the rung above.
+        p50_ms: Median over the rounds, in milliseconds.
+        factor: How many times as fast as the rung above, round by round; None for the first.
+    """
+
+    name: str
+    changes: str
+    p50_ms: float
+    factor: Quartiles | None
+
+
+class Ladder(msgspec.Struct, frozen=True):
+    """The record of a run.
+
+    Attributes:
+        command: How it was made.
+        instruction_sets: Of the processor.
+        versions: Of the packages that compute.
+        load: Of the machine before and after: the mean number of running processes in the last minute.
+        rungs: From the slowest to the fastest.
+        whole: The last rung against the first.
+    """
+
+    command: str
+    instruction_sets: tuple[str, ...] | str
+    versions: dict[str, str]
+    load: tuple[float, float]
+    rungs: tuple[Rung, ...]
+    whole: Quartiles
+
+
+def main() -> None:
+    """Measure, print a table in Markdown, and write the record."""
+    options = _options()
+    torch.set_num_threads(1)
+    before = os.getloadavg()[0]
+    with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
+        rungs = list(_rungs(options, Path(folder)))
+        seconds = interleaved([run for _, _, run in rungs], options.rounds)
+    ladder = Ladder(
+        command="python -m benchmarks.inference " + " ".join(sys.argv[1:]),
+        instruction_sets=tuple(map(str, instruction_sets())),
+        versions={name: importlib.import_module(name).__version__ for name in ("torch", "onnxruntime", "numpy")},
+        load=(before, os.getloadavg()[0]),
+        rungs=tuple(measured([(name, changes) for name, changes, _ in rungs], seconds)),
+        whole=_ratio(seconds[0], seconds[-1]),
+    )
+    if options.output:
+        write_atomically(options.output, msgspec.json.format(msgspec.json.encode(ladder)))
+    print(table(ladder))
+
+
+def interleaved(runs: list[Run], rounds: int) -> list[list[float]]:
+    """Seconds of an image for each rung in each round, the order moving on from round to round."""
+    image = np.random.default_rng(0).integers(0, 256, (1, *SHAPE), np.uint8)
+    for run in runs:
+        _turn(run, image)
+    seconds: list[list[float]] = [[] for _ in runs]
+    for number in range(rounds):
+        for place in range(len(runs)):
+            rung = (number + place) % len(runs)
+            seconds[rung].append(_turn(runs[rung], image))
+    return seconds
+
+
+def measured(names: list[tuple[str, str]], seconds: list[list[float]]) -> Iterator[Rung]:
+    """The rungs with their factors."""
+    above: list[float] | None = None
+    for (name, changes), own in zip(names, seconds, strict=True):
+        factor = None if above is None else _ratio(above, own)
+        yield Rung(name, changes, 1000 * statistics.median(own), factor)
+        above = own
+
+
+def table(ladder: Ladder) -> str:
+    """The record in Markdown."""
+    lines = ["| one image, one thread | p50 | times as fast as the line above (quartiles) | by |", f"|{'---|' * 4}"]
+    lines.extend(
+        f"| {rung.name} | {rung.p50_ms:.3g} ms | {_words(rung.factor)} | {rung.changes} |" for rung in ladder.rungs
+    )
+    sets = ladder.instruction_sets if isinstance(ladder.instruction_sets, str) else " ".join(ladder.instruction_sets)
+    lines.append(f"\nThe last is {_words(ladder.whole)} times as fast as the first. {sets}.")
+    return "\n".join(lines)
+
+
+def _rungs(options: argparse.Namespace, folder: Path) -> Iterator[tuple[str, str, Run]]:
+    if options.peer:
+        yield "CapsNet-Pytorch, PyTorch", "", _peer(options.peer)
+    dynamic, collapsed = (_network(f"fashion-mnist-{kind}") for kind in ("dynamic", "l2"))
+    yield (
+        "Table I, textbook dynamic routing, PyTorch",
+        "another writing",
+        partial(_torch, _textbook(_network("fashion-mnist-dynamic"))),
+    )
+    yield "Table I, our dynamic routing, PyTorch", "fewer votes", partial(_torch, dynamic)
+    yield "Table I, our dynamic routing, ONNX Runtime", "runtime", _saved(dynamic, folder / "dynamic.onnx")
+    yield "Table I, L2, collapsed", "collapse", _saved(collapsed, folder / "collapsed.onnx")
+    yield options.stem.parent.name, "stem", _session(options.stem)
+    yield f"{options.stem.parent.name}, int8", "int8", _session(options.int8)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--peer", type=Path, metavar="FOLDER")
+    parser.add_argument("--stem", type=Path, default=ROOT / "zoo/edge-small/model.onnx", metavar="MODEL")
+    parser.add_argument("--int8", type=Path, default=ROOT / "zoo/edge-small/model.int8.onnx", metavar="MODEL")
+    parser.add_argument("--rounds", type=int, default=40)
+    parser.add_argument("--output", type=Path, metavar="FILE.json")
+    return parser.parse_args()
+
+
+def _network(recipe: str) -> CapsNet:
+    torch.manual_seed(0)
+    return build_network(load_recipe(recipe, ["network.decoder=[]"]), classes=CLASSES, shape=SHAPE).eval()
+
+
+def _textbook(network: CapsNet) -> CapsNet:
+    routing = network.routing
+    assert isinstance(routing, DynamicRouting)
+    routing.forward = partial(textbook_routing, routing.weight)  # type: ignore[method-assign]
+    return network
+
+
+def _peer(folder: Path) -> Run:
+    """The layers of the public network up to the lengths, on pixels of 0 to 1, as its training has them."""
+    sys.path.insert(0, str(folder))
+    layers = importlib.import_module("capsulelayers")
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv2d(1, 256, 9),
+        nn.ReLU(),
+        layers.PrimaryCapsule(256, 256, 8, kernel_size=9, stride=2, padding=0),
+        layers.DenseCapsule(in_num_caps=32 * 6 * 6, in_dim_caps=8, out_num_caps=CLASSES, out_dim_caps=16, routings=3),
+    ).eval()
+    return lambda image: network(_pixels(image)).norm(dim=-1)
+
+
+def _torch(network: CapsNet, image: Image) -> Any:
+    return network(_pixels(image)).lengths
+
+
+def _pixels(image: Image) -> torch.Tensor:
+    """Values of 0 to 1, [1, 1, height, width]; a grey image whose axes were moved is channels last to PyTorch."""
+    return torch.from_numpy(image).view(1, 1, *SHAPE[:2]).float() / 255
+
+
+def _saved(network: CapsNet, file: Path) -> Run:
+    onnx.save(to_onnx(deployable(network), SHAPE), file)
+    return _session(file)
+
+
+def _session(file: Path) -> Run:
+    session = open_session(file, Settings(threads=1))
+    return lambda image: session.run_raw({"image": image})
+
+
+def _turn(run: Run, image: Image) -> float:
+    """Seconds of a run, the median of what fits into a turn."""
+    spent: list[float] = []
+    end = time.perf_counter() + TURN_S
+    while not spent or time.perf_counter() < end:
+        start = time.perf_counter()
+        run(image)
+        spent.append(time.perf_counter() - start)
+    return statistics.median(spent)
+
+
+def _ratio(above: list[float], own: list[float]) -> Quartiles:
+    return quartiles([first / second for first, second in zip(above, own, strict=True)])
+
+
+def _words(ratio: Quartiles | None) -> str:
+    return "" if ratio is None else f"{ratio.median:.2f} ({ratio.low:.2f} to {ratio.high:.2f})"
+
+
+if __name__ == "__main__":
+    main()
