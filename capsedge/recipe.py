@@ -23,6 +23,8 @@ TABLE1_KEYS = ("network.filters", "network.kernel", "network.padding", "network.
 EDGE = "edge-"  # what the widths of the edge family begin with
 OWN_IMAGES = SHIPPED / "own" / "images.toml"  # the part for data that has none of its own
 EVALUATION_IMAGES = 10_000
+# Of the images that overlap, which are placed by that alone: the keys that have to be off, and how they are.
+OFF_IN_OVERLAPS = {"shift": "0", "crop": "0", "flip": "false", "rotation": "0", "scale": "0", "erase": "0"}
 
 Count = Annotated[int, Meta(ge=1)]
 Width = Annotated[int, Meta(ge=1, le=65536)]
@@ -151,7 +153,7 @@ class DataRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         rotation: Largest random turn to either side, in degrees; what comes in is black.
         scale: Largest random change of an image's size, as a share: 0.1 makes it 0.9 to 1.1 times as large.
         erase: Share of the images that lose a random rectangle of 2 % to 33 % of their area, which is filled with
-            noise.
+            noise; a decoder draws what was there.
         brightness: Largest change of all pixels together; 1 is from black to white.
         contrast: Largest change of the factor 1 on each channel's distance from its mean.
         standardize: Per-image standardization, in the network and so in the exported file.
@@ -173,10 +175,10 @@ class DataRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     standardize: bool = False
 
     def __post_init__(self) -> None:
-        placed = self.shift or self.crop or self.flip or self.rotation or self.scale or self.erase
-        if self.overlap and placed:
+        unused = [f"data.{key}={off}" for key, off in OFF_IN_OVERLAPS.items() if getattr(self, key)]
+        if self.overlap and unused:
             raise ValueError(
-                "overlap places its images itself: shift, crop, rotation, scale and erase have to be 0, and flip false"
+                f"overlap wants images that nothing else moves, mirrors or erases: set {', '.join(unused)}"
             )
         if not self.overlap and (self.epoch_images or self.evaluation_images != EVALUATION_IMAGES):
             raise ValueError(

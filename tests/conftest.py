@@ -1,10 +1,15 @@
 """What all tests share."""
 
 import gc
+import hashlib
+import inspect
+import io
+import pickle
 import signal
 import sys
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, wraps
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -40,6 +45,57 @@ def _one_table_of_operators() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ONNXRegistry, "from_torchlib", staticmethod(cache(make)))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_trace_of_each_network() -> Iterator[None]:
+    """Let torch trace a network once, however many tests export it: tracing is most of an export's time.
+
+    What is the same to the last weight gives the same program, and a program makes a new file's content each time.
+    """
+    if "torch" not in sys.modules:
+        yield
+        return
+    import torch
+
+    trace, programs = torch.onnx.export, dict[bytes, Any]()
+
+    @wraps(trace)
+    def once(module: torch.nn.Module, arguments: tuple[Any, ...], **options: Any) -> Any:
+        try:
+            key = _content((module, arguments, options))
+        except (pickle.PicklingError, AttributeError, TypeError):  # a test has put a function of its own into it
+            return trace(module, arguments, **options)
+        if key not in programs:
+            programs[key] = trace(module, arguments, **options)
+        return programs[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.onnx, "export", once)
+        yield
+
+
+@pytest.fixture
+def traced_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests of the tracing itself."""
+    import torch
+
+    monkeypatch.setattr(torch.onnx, "export", inspect.unwrap(torch.onnx.export))
+
+
+def _content(module_and_more: object) -> bytes:
+    """A hash that is the same for the same classes, attributes and weights."""
+    import torch
+
+    class Pickler(pickle.Pickler):
+        def persistent_id(self, part: object) -> object:
+            if not isinstance(part, torch.Tensor):
+                return None
+            return type(part).__name__, str(part.dtype), tuple(part.shape), part.detach().numpy().tobytes()
+
+    pickled = io.BytesIO()
+    Pickler(pickled).dump(module_and_more)
+    return hashlib.sha256(pickled.getvalue()).digest()
 
 
 @pytest.fixture(scope="session", autouse=True)

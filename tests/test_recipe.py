@@ -297,12 +297,23 @@ def test_a_name_like_no_other_is_told_how_names_are_made() -> None:
 
 @pytest.mark.parametrize("varied", ["shift=2", "crop=20", "flip=true", "rotation=15", "scale=0.1", "erase=0.5"])
 def test_overlapped_images_are_not_moved_or_erased(varied: str) -> None:
-    complaint = "overlap places its images itself: shift, crop, rotation, scale and erase have to be 0, and flip false"
+    key = varied.partition("=")[0]
+    off = "false" if key == "flip" else "0"
+    complaint = f"overlap wants images that nothing else moves, mirrors or erases: set data.{key}={off} - at `$.data`"
     with pytest.raises(WrongUse, match=re.escape(complaint)):
         load_recipe("multi-mnist-l2", [f"data.{varied}"])
     assert (
         load_recipe("multi-mnist-l2", ["data.overlap=0", "data.epoch_images=0", f"data.{varied}"]).data.overlap == 0
     )
+
+
+def test_what_an_overlap_has_no_use_for_is_told_at_once_and_can_be_typed_as_it_is_told() -> None:
+    told = "set data.shift=0, data.flip=false, data.rotation=0 - at `$.data`"
+    overrides = ["data.rotation=15", "data.brightness=0.2", "data.overlap=2"]
+    with pytest.raises(WrongUse, match=re.escape(told)) as error:
+        load_recipe("fashion-mnist-l2-small", overrides)
+    keys = re.findall(r"data\.\w+=\w+", str(error.value))
+    assert load_recipe("fashion-mnist-l2-small", [*overrides, *keys]).data.overlap == 2
 
 
 @pytest.mark.parametrize("override", ["data.epoch_images=128", "data.evaluation_images=500"])

@@ -4,6 +4,7 @@ The errors are counted again on the full test set where it is on this machine, e
 part of it. While there is no folder yet, the index must be empty.
 """
 
+import shutil
 import tomllib
 from fnmatch import fnmatch
 from pathlib import Path
@@ -22,6 +23,7 @@ from capsedge.contract import Precision
 from capsedge.data import load_dataset
 from capsedge.data.known import SUBSET
 from capsedge.training import Run, lengths_of
+from tests.in_process import in_this_process
 
 MOST_BYTES = 30_000_000
 FOLDERS = sorted(path for path in ZOO.glob("*") if path.is_dir())
@@ -32,6 +34,7 @@ FILES = [
     for precision, found in card.measured.items()
     if found.file in card.files
 ]
+WITH_WEIGHTS = [each for each in FOLDERS if WEIGHTS in read_card(each).files]
 each_folder = pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 
 
@@ -92,6 +95,37 @@ def test_a_folder_names_its_own_run_and_no_folder_of_the_machine_that_trained_it
     assert [place for place in places if not place.startswith("runs/")] == []
 
 
+@pytest.mark.parametrize("folder", WITH_WEIGHTS[:1], ids=lambda folder: folder.name)
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        ("export edge", 1),
+        ("compress edge --keep 0.5", 1),
+        ("gate edge", 1),
+        ("train --resume --run edge", 1),
+        ("train --data fashion-mnist-subset --teacher edge", 2),
+    ],
+)
+def test_a_command_that_wants_a_run_says_how_to_make_one(
+    folder: Path,
+    command: str,
+    code: int,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shutil.copytree(folder, tmp_path / "edge")
+    monkeypatch.chdir(tmp_path)
+
+    said = in_this_process(capsys, monkeypatch)(*command.split())
+
+    assert said.returncode == code
+    line = said.stderr.splitlines()[-1]
+    assert "edge' is not a run but a folder of the zoo, " in line
+    assert "edge runs/edge in a checkout of capsedge, and give that" in line
+    assert [path.name for path in tmp_path.iterdir()] == ["edge"]
+
+
 @pytest.mark.parametrize(("folder", "precision"), FILES)
 def test_a_file_errs_as_often_as_its_card_says(folder: Path, precision: Precision) -> None:
     card = read_card(folder)
@@ -110,7 +144,7 @@ def test_a_file_errs_as_often_as_its_card_says(folder: Path, precision: Precisio
         assert moved <= 2 * other_answers(len(test))
 
 
-@pytest.mark.parametrize("folder", [each for each in FOLDERS if WEIGHTS in read_card(each).files])
+@pytest.mark.parametrize("folder", WITH_WEIGHTS)
 def test_the_weights_in_fp16_are_those_of_the_files(folder: Path) -> None:
     """Within 0.3 points of the file in fp32, on the subset."""
     import torch

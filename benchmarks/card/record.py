@@ -9,9 +9,10 @@ from capsedge.contract import Precision
 from capsedge.errors import ModelError
 from capsedge.processor import Processor
 from capsedge.statistics import Difference, MeanSpread
+from capsedge.training.run import ZOO_WEIGHTS
 
 CARD = "card.json"
-WEIGHTS = "weights.safetensors"
+WEIGHTS = ZOO_WEIGHTS
 
 
 class Data(msgspec.Struct, frozen=True, kw_only=True):

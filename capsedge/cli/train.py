@@ -150,6 +150,7 @@ def _resumed(folder: Path | None, device: str, devices: int | None) -> "Trainer"
     run = Run(folder) if folder is not None else newest_run(status=["training"])
     record, recipe = run.read_record(), run.read_recipe()
     if record.status == "finished":
+        run.check_best()
         raise WrongUse(f"run '{run.path}' is finished: export it, or start a new one")
     dataset = run.load_dataset()
     trainer = Trainer(recipe, dataset, run, fabric=_launched(device, devices))

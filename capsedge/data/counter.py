@@ -5,9 +5,8 @@ from numpy.typing import NDArray
 
 # splitmix64 (Steele, Lea and Flood 2014, "Fast splittable pseudorandom number generators", with the constants of
 # Vigna's splitmix64.c). Its n-th word is a hash of seed + n * _STEP, so it needs no state.
-_STEP = np.uint64(0x9E3779B97F4A7C15)
-_FIRST = np.uint64(0xBF58476D1CE4E5B9)
-_SECOND = np.uint64(0x94D049BB133111EB)
+SPLITMIX64 = (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)  # the step, and two factors of the hash
+_STEP, _FIRST, _SECOND = map(np.uint64, SPLITMIX64)
 _ROUNDS = 4  # of a Feistel network whose round functions are random: Luby and Rackoff 1988
 
 

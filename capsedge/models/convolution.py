@@ -18,8 +18,8 @@ class SafeConv2d(nn.Conv2d):
     """PyTorch's convolution without a fault of the library below it.
 
     The gradient of a convolution of single pixels with a stride and fewer than eight channels that are kept last
-    writes past its memory on processors with AVX2 (PyTorch 2.13's oneDNN; a test shows it). Such a one takes the pixels
-    that it meets first, which gives the same sums.
+    writes past its memory on processors with AVX2 (PyTorch 2.13's oneDNN; a test shows it). Such a one takes the
+    pixels that it meets first, which gives the same sums.
     """
 
     def forward(

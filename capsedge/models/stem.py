@@ -26,7 +26,11 @@ class BatchNorm(nn.BatchNorm2d):
     a small batch has no image takes part with sums of zero.
 
     Attributes:
-        summed: Adds a tensor up over all devices, with a gradient that flows back to each; None for one device.
+        summed: Adds a tensor of float64 up over all devices, with a gradient that flows back to each; None for one
+            device.
+
+    Raises:
+        ValueError: In training, the batch has a single value of each channel: PyTorch's own error, on every device.
     """
 
     summed: Callable[[Tensor], Tensor] | None = None
@@ -38,21 +42,35 @@ class BatchNorm(nn.BatchNorm2d):
         if not (self.training and self.summed):
             return super().forward(input)
         x = input.float()
-        count = torch.full((1,), x.numel() / x.shape[1], device=x.device)
-        sums = self.summed(torch.cat([x.sum((0, 2, 3)), x.square().sum((0, 2, 3)), count]))
+        values = x.numel() // x.shape[1]  # of each channel, on this device
+        # Sums of what is left of the values without their mean here, since the squares of values far from 0 have no
+        # digits left for a small variance. Of the few sums float64 holds enough of them.
+        centre = x.detach().sum((0, 2, 3)) / max(values, 1)
+        apart = x - _wide(centre)
+        first, second, middle = (
+            each.double() for each in (apart.sum((0, 2, 3)), apart.square().sum((0, 2, 3)), centre)
+        )
+        count = torch.full((1,), values, dtype=torch.float64, device=x.device)
+        squares = second + 2 * middle * first + values * middle.square()
+        sums = self.summed(torch.cat([first + values * middle, squares, count]))
         total = sums[-1].detach()
+        # Only a device with no more than one value can be part of such a batch: no other waits for the total.
+        if values <= 1 and total == 1:
+            raise ValueError(f"Expected more than 1 value per channel when training, got input size {input.size()}")
         mean, square = (sums[:-1] / total).chunk(2)
-        variance = square - mean.square()
+        variance = (square - mean.square()).clamp(min=0)  # of all but equal values, rounding may leave less
         with torch.no_grad():
             assert self.running_mean is not None
             assert self.running_var is not None
             assert self.num_batches_tracked is not None
             assert self.momentum is not None
-            self.running_mean.lerp_(mean, self.momentum)
-            self.running_var.lerp_(variance * (total / (total - 1)), self.momentum)  # unbiased, as PyTorch keeps it
+            unbiased = variance * (total / (total - 1))  # as PyTorch keeps it
+            self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
+            self.running_var.lerp_(unbiased.to(self.running_var.dtype), self.momentum)
             self.num_batches_tracked += 1
-        scale = self.weight * torch.rsqrt(variance + self.eps)
-        return (x * _wide(scale) + _wide(self.bias - mean * scale)).to(input.dtype)
+        scale = self.weight * torch.rsqrt(variance + self.eps).to(x.dtype)
+        shift = self.bias - (mean - middle).to(x.dtype) * scale
+        return (apart * _wide(scale) + _wide(shift)).to(input.dtype)
 
 
 class Table1(nn.Module):

@@ -15,13 +15,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Generator, Tensor
 from torch.nn.functional import grid_sample, pad
 
+from capsedge.data.counter import SPLITMIX64
 from capsedge.errors import WrongUse
 from capsedge.recipe import DataRecipe
 
-# The constants of capsedge.data.counter as torch holds 64 bits, which is signed.
-_STEP, _FIRST, _SECOND = (
-    constant - 2**64 for constant in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
-)
+_STEP, _FIRST, _SECOND = (constant - 2**64 for constant in SPLITMIX64)  # torch's 64 bits are signed
 
 
 class Variation(NamedTuple):
@@ -47,21 +45,36 @@ class Augmentation:
     def __init__(self, recipe: DataRecipe, shape: tuple[int, int, int]) -> None:
         height, width, _ = shape
         self.variations = _variations(recipe, height, width)
+        self.erasing = _erasing(recipe, height, width)
         self.beyond_range = recipe.brightness > 0 or recipe.contrast > 0
 
     def draw(self, count: int, generator: Generator) -> list[Tensor]:
-        """Draw for each variation one row an image, on the generator's device."""
-        return [variation.draw(count, generator) for variation in self.variations]
+        """Draw for each variation, the last of which erases, one row an image, on the generator's device."""
+        return [variation.draw(count, generator) for variation in (*self.variations, *self.erasing)]
 
     def __call__(
         self, images: Float[Tensor, "batch channels height width"], draws: list[Tensor]
     ) -> Float[Tensor, "batch channels rows columns"]:
         """Vary images of 0 to 1 by the rows drawn for them, on the same device."""
-        for variation, rows in zip(self.variations, draws, strict=True):
+        return self.erased(self.whole(images, draws), draws)
+
+    def whole(
+        self, images: Float[Tensor, "batch channels height width"], draws: list[Tensor]
+    ) -> Float[Tensor, "batch channels rows columns"]:
+        """Vary images by all that hides nothing of them."""
+        for variation, rows in zip(self.variations, draws, strict=False):
             images = variation.apply(images, rows)
         # Cut to the range of real pixels, which the tutorial does not do: the standardization that follows takes an
         # image's mean away, and without the cut would undo any change of brightness.
         return images.clamp(0, 1) if self.beyond_range else images
+
+    def erased(
+        self, images: Float[Tensor, "batch channels rows columns"], draws: list[Tensor]
+    ) -> Float[Tensor, "batch channels rows columns"]:
+        """Erase from images that have been varied otherwise (`whole`)."""
+        for variation, rows in zip(self.erasing, draws[len(self.variations) :], strict=True):
+            images = variation.apply(images, rows)
+        return images
 
 
 def shifted(
@@ -159,7 +172,7 @@ def erased(
 
 
 def _variations(recipe: DataRecipe, height: int, width: int) -> list[Variation]:
-    """In the order that they are drawn and applied in."""
+    """All that hide nothing of an image, in the order that they are drawn and applied in."""
     variations = []
     if recipe.shift:
         reach = recipe.shift
@@ -176,11 +189,16 @@ def _variations(recipe: DataRecipe, height: int, width: int) -> list[Variation]:
         variations.append(Variation(lambda n, g: recipe.brightness * _symmetric(n, g), brightened))
     if recipe.contrast:
         variations.append(Variation(lambda n, g: 1 + recipe.contrast * _symmetric(n, g), contrasted))
-    if recipe.erase:
-        sides = (recipe.crop, recipe.crop) if recipe.crop else (height, width)
-        draw = partial(_rectangles, recipe.erase, torch.tensor(sides), _erasable(*sides))
-        variations.append(Variation(draw, lambda images, rows: erased(images, rows[:, :4], rows[:, 4])))
     return variations
+
+
+def _erasing(recipe: DataRecipe, height: int, width: int) -> list[Variation]:
+    """What hides a part of an image, drawn and applied after all others."""
+    if not recipe.erase:
+        return []
+    sides = (recipe.crop, recipe.crop) if recipe.crop else (height, width)
+    draw = partial(_rectangles, recipe.erase, torch.tensor(sides), _erasable(*sides))
+    return [Variation(draw, lambda images, rows: erased(images, rows[:, :4], rows[:, 4]))]
 
 
 def _turns(reaches: Tensor, count: int, generator: Generator) -> Tensor:

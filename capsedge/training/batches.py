@@ -31,8 +31,8 @@ class Batch(NamedTuple):
     Attributes:
         images: Of 0 to 1.
         labels: One or two an image.
-        parts: What a decoder shall draw for each label: the image itself, or each of two before they were
-            overlapped (whose brightness and contrast are as they were).
+        parts: What a decoder shall draw for each label: the image itself, with what was erased of it, or each of
+            two before they were overlapped (whose brightness and contrast are as they were).
         total: Images in the minibatch over all ranks.
     """
 
@@ -100,8 +100,10 @@ class Batches:
         parts, labels = self.source.read(items)
         single = parts.shape[1] == 1
         pixels = parts[:, 0] if single else laid_over(parts)
-        images = self.augmentation(normalized(pixels), [_sent(each, self.device) for each in draws])
-        return Batch(images, labels, images[:, None] if single else normalized(parts), total)
+        rows = [_sent(each, self.device) for each in draws]
+        whole = self.augmentation.whole(normalized(pixels), rows)
+        images = self.augmentation.erased(whole, rows)
+        return Batch(images, labels, whole[:, None] if single else normalized(parts), total)
 
 
 class _Singles:

@@ -10,6 +10,7 @@ recipe.toml holds the precision that was chosen, and never `auto`, since it deci
 file anew, or goes on with the run on another machine, computes what the run computed. Nothing else holds it.
 """
 
+import shlex
 import tomllib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -30,6 +31,7 @@ from capsedge.recipe import DataRecipe, Recipe, from_values, to_values
 from capsedge.training.checkpoint import load_network
 
 RUNS = Path("runs")
+ZOO_WEIGHTS = "weights.safetensors"  # what a folder of the zoo has in place of best.safetensors
 
 
 class Teacher(msgspec.Struct, frozen=True, kw_only=True):
@@ -182,15 +184,35 @@ class Run:
             )
         return dataset
 
+    def check_best(self) -> None:
+        """Refuse a folder without best.safetensors, and say what it is.
+
+        Raises:
+            ModelError: The run has no finished epoch, or lost the file, or the folder is one of the zoo.
+        """
+        if self.best.exists():
+            return
+        if (self.path / ZOO_WEIGHTS).exists():
+            made = shlex.join([str(self.path), str(RUNS / self.path.resolve().name)])
+            raise ModelError(
+                f"'{self.path}' is not a run but a folder of the zoo, with {ZOO_WEIGHTS} in place of "
+                f"{self.best.name}: make one of it by python -m benchmarks.card.weights {made} in a checkout of "
+                "capsedge, and give that"
+            )
+        if self.read_record().status == "finished":
+            raise ModelError(
+                f"run '{self.path}' is finished, and its {self.best.name} is missing: bring it back, or train it anew"
+            )
+        raise ModelError(f"run '{self.path}' has no finished epoch yet: go on with capsedge train --resume")
+
     def load_best(self) -> CapsNet:
         """The network with the weights of the best epoch, in evaluation mode on the CPU.
 
         Raises:
-            ModelError: The run has no finished epoch, or is damaged.
+            ModelError: There are none (`check_best`), or the run is damaged.
         """
         record = self.read_record()
-        if not self.best.exists():
-            raise ModelError(f"run '{self.path}' has no finished epoch yet: go on with capsedge train --resume")
+        self.check_best()
         network = build_network(self.read_recipe(), classes=len(record.classes), shape=record.shape)
         load_network(self.best, network)
         return network.eval()

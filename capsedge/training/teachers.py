@@ -69,9 +69,11 @@ def _finished(folder: Path, recipe: Recipe, dataset: Dataset) -> Run:
     wanted = f"teacher '{folder}' must be a finished run"
     try:
         record, crop = run.read_record(), run.read_recipe().data.crop
+        if record.status == "finished":
+            run.check_best()
     except ModelError as error:
         raise WrongUse(f"{wanted}, and cannot be read: {error}") from error
-    if record.status != "finished" or not run.best.exists():
+    if record.status != "finished":
         raise WrongUse(f"{wanted}, and its training has not ended: go on with it by --resume, or name another run")
     if record.classes != dataset.classes:
         raise WrongUse(

@@ -1,8 +1,12 @@
 """Random numbers by position: the published generator, whole ranges, true permutations."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+import capsedge
 from capsedge.data.counter import below, key_of, permuted, words
 
 
@@ -16,6 +20,12 @@ def test_the_words_are_those_of_splitmix64() -> None:
         16408922859458223821,
     ]
     assert words(1234567, np.arange(5)).tolist() == expected
+
+
+def test_its_constants_are_written_once() -> None:
+    files = [path.read_text(encoding="utf-8") for path in Path(capsedge.__file__).parent.rglob("*.py")]
+    written = [int(each, 16) for text in files for each in re.findall(r"0x[0-9a-fA-F_]{16,}", text)]
+    assert len(written) == len(set(written)) == 3
 
 
 def test_a_position_has_its_word_whatever_is_asked_for_beside_it() -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnx.reference
+import pytest
 import torch
 
 from capsedge.contract import contract_of
@@ -70,6 +71,7 @@ def test_no_trace_of_this_machine_is_left(exported: Run) -> None:
     assert not any(node.metadata_props or node.doc_string for node in model.graph.node)
 
 
+@pytest.mark.usefixtures("traced_anew")
 def test_the_same_run_gives_the_same_bytes(exported: Run) -> None:
     before = (exported.path / "model.onnx").read_bytes()
     export_run(exported)

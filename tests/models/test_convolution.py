@@ -52,7 +52,7 @@ def test_valid_padding_takes_whole_windows_only() -> None:
 
 
 @pytest.mark.parametrize(("kernel", "channels"), [(1, 4), (1, 8), (3, 4)])
-def test_a_strided_convolution_of_few_channels_gives_pytorchs_values_and_gradients(kernel: int, channels: int) -> None:
+def test_a_strided_convolution_of_few_channels_gives_pytorchs_values_and_slopes(kernel: int, channels: int) -> None:
     torch.manual_seed(0)
     safe = SafeConv2d(channels, 6, kernel, (2, 3), kernel // 2).double()
     plain = torch.nn.Conv2d(channels, 6, kernel, (2, 3), kernel // 2).double()

@@ -5,6 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
+from msgspec.structs import replace
 from torch import Tensor
 
 from capsedge.data import Dataset, Overlaid, Split
@@ -64,6 +65,15 @@ def test_the_part_to_draw_for_a_label_is_the_image_as_it_was_varied(little: Data
         assert part.images.shape[1:] == (1, 20, 20)
         assert part.labels.shape == (len(part.images), 1)
         assert torch.equal(part.parts, part.images[:, None])
+
+
+def test_what_erasing_hides_is_still_to_be_drawn(little: Dataset) -> None:
+    """As it is without erasing, which is drawn last and so leaves the other variations what they are."""
+    moved = DataRecipe(shift=2, flip=True, brightness=0.2, contrast=0.5)
+    plain, hidden = (batches_of(single(little), recipe) for recipe in (moved, replace(moved, erase=1)))
+    for whole, part in zip(plain.epoch(0), hidden.epoch(0), strict=True):
+        assert torch.equal(part.parts, whole.images[:, None])
+        assert (part.images != whole.images).flatten(1).any(1).all()
 
 
 def test_the_order_depends_on_seed_and_epoch_alone(little: Dataset) -> None:

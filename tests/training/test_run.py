@@ -9,8 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from PIL import Image
 
+from benchmarks.card.record import WEIGHTS
 from capsedge.errors import DataError, ModelError, WrongUse
 from capsedge.training import Run, new_run, newest_run
 from tests.tiny import tiny_recipe, train_tiny
@@ -109,10 +111,33 @@ def test_a_damaged_record_is_one_error(finished: Run, tmp_path: Path) -> None:
 
 
 def test_a_run_without_a_finished_epoch_has_no_best(finished: Run, tmp_path: Path) -> None:
-    shutil.copytree(finished.path, tmp_path / "run")
-    (tmp_path / "run" / "best.safetensors").unlink()
+    run = without_best(finished, tmp_path / "run")
+    run.write_record(replace(run.read_record(), status="training"))
     with pytest.raises(ModelError, match="has no finished epoch yet"):
-        Run(tmp_path / "run").load_best()
+        run.load_best()
+
+
+def test_a_finished_run_that_lost_its_best_weights_is_not_told_to_go_on(finished: Run, tmp_path: Path) -> None:
+    run = without_best(finished, tmp_path / "run")
+    wanted = rf"^run '{run.path}' is finished, and its best.safetensors is missing: bring it back, or train it anew$"
+    with pytest.raises(ModelError, match=wanted):
+        run.load_best()
+
+
+def test_a_folder_of_the_zoo_is_no_run_and_can_be_made_one(finished: Run, tmp_path: Path) -> None:
+    run = without_best(finished, tmp_path / "my zoo" / "tiny")
+    (run.path / WEIGHTS).touch()
+    made = rf"make one of it by python -m benchmarks.card.weights '{run.path}' runs/tiny in a checkout of capsedge"
+    with pytest.raises(
+        ModelError, match=rf"^'{run.path}' is not a run but a folder of the zoo, .*: {made}, and give"
+    ):
+        run.load_best()
+
+
+def without_best(finished: Run, folder: Path) -> Run:
+    shutil.copytree(finished.path, folder)
+    (folder / "best.safetensors").unlink()
+    return Run(folder)
 
 
 def test_images_that_changed_since_the_training_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

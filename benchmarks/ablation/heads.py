@@ -1,0 +1,52 @@
+"""The heads of `heads`: on one stem and one primary convolution, trained alike."""
+
+from collections.abc import Sequence
+from functools import partial
+
+from msgspec.structs import replace
+
+from benchmarks.ablation.linear import LinearRun, LinearTrainer
+from benchmarks.ablation.study import Case
+from capsedge.errors import WrongUse
+from capsedge.recipe import Recipe, RoutingRecipe, load_recipe
+from capsedge.training import Trainer
+
+
+def heads(network: str, settings: Sequence[str], *, data: str) -> list[Case]:
+    """The heads, the collapsed capsules first.
+
+    Args:
+        network: Name of the recipe with the stem.
+        settings: Changes of it, as `section.key=value`.
+        data: The images.
+
+    Raises:
+        WrongUse: The recipe or a setting does not exist, or its routing is not learned by eq 10.
+    """
+    base = load_recipe(network, settings, data=data)
+    if base.routing.kind != "l2":
+        raise WrongUse(f"heads are compared with routing.kind l2, and '{network}' has {base.routing.kind} here")
+    # From the recipe of its own, which brings the scale of the weights that it trains with.
+    dynamic = load_recipe("fashion-mnist-dynamic").routing
+    return [
+        Case(name="capsules", changes=(), recipe=base, trainer=Trainer),
+        _linear("linear", base, direct=False),
+        _linear("linear-direct", base, direct=True),
+        Case(
+            name="dynamic",
+            changes=(f"routing.kind={dynamic.kind}", f"routing.sigma={dynamic.sigma}"),
+            recipe=replace(base, routing=dynamic),
+            trainer=Trainer,
+        ),
+    ]
+
+
+def _linear(name: str, base: Recipe, *, direct: bool) -> Case:
+    """The case of a linear head. Its recipe has a name of its own, since capsedge cannot build that network."""
+    return Case(
+        name=name,
+        changes=(f"head={name}", "loss=cross-entropy"),
+        recipe=replace(base, name=f"{base.name}-{name}", routing=RoutingRecipe(kind="frozen")),
+        trainer=LinearTrainer,
+        run=partial(LinearRun, direct=direct),
+    )

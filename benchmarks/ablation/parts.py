@@ -1,0 +1,84 @@
+"""The variants of `parts`: a recipe of the edge family, changed in one thing at a time."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from benchmarks.ablation.study import Case, UntestedTrainer
+from capsedge.recipe import Recipe, load_recipe
+
+BASE = "base"
+TEACHER = "teacher"
+ANOTHER_SEED, SEED_OFFSET = "another-seed", 1000
+
+# Each a change of the base; one that is the base already is left out.
+VARIANTS: Mapping[str, tuple[str, ...]] = {
+    "shift-0": ("data.shift=0",),
+    "shift-1": ("data.shift=1",),
+    "shift-2": ("data.shift=2",),
+    "no-flip": ("data.flip=false",),
+    "flip": ("data.flip=true",),
+    "rotation": ("data.rotation=10",),
+    "scale": ("data.scale=0.1",),
+    "erase": ("data.erase=0.25",),
+    "dropout": ("network.dropout=0.1",),
+    "no-decay": ("train.weight_decay=0",),
+    "no-averaging": ("train.averaging=0",),
+    "constant": ("train.schedule=constant",),
+    "cosine": ("train.schedule=cosine",),
+    "plain": ("network.stem=plain",),
+    "residual": ("network.stem=residual",),
+    "separable": ("network.stem=separable",),
+}
+
+# The same blocks cost more as residual ones and less as separable ones. These have the most products that nano may
+# have: two things change, at one cost.
+AT_NANOS_COST: Mapping[str, tuple[str, ...]] = {
+    "residual-equal": ("network.stem=residual", "network.blocks=[[12, 2], [20, 2], [20, 1], [28, 2]]"),
+    "separable-equal": ("network.stem=separable", "network.blocks=[[16, 2], [64, 2], [80, 1], [80, 1], [80, 2]]"),
+}
+
+
+def variants(network: str, settings: Sequence[str], teachers: Sequence[Path], *, data: str) -> list[Case]:
+    """The base and its variants.
+
+    Args:
+        network: Name of the base's recipe.
+        settings: Changes of the base, as `section.key=value`.
+        teachers: Folders of the runs that the variant with a teacher learns from; empty for no such variant.
+        data: The images.
+
+    Raises:
+        WrongUse: The recipe or a setting does not exist, or a variant cannot be made of them.
+    """
+    return list(_variants(network, settings, teachers, data=data))
+
+
+def _variants(network: str, settings: Sequence[str], teachers: Sequence[Path], *, data: str) -> Iterator[Case]:
+    base = load_recipe(network, settings, data=data)
+    yield _case(BASE, (), base)
+    # How far the seed alone moves the error: what moves it less may be chance.
+    yield Case(
+        name=ANOTHER_SEED,
+        changes=(f"train.seed + {SEED_OFFSET}",),
+        recipe=base,
+        trainer=UntestedTrainer,
+        seed_offset=SEED_OFFSET,
+    )
+    for name, changes in _changes(network).items():
+        recipe = load_recipe(network, [*settings, *changes], data=data)
+        if recipe != base:
+            yield _case(name, changes, recipe)
+    if teachers:
+        folders = tuple(str(each.resolve()) for each in teachers)
+        told = ", ".join(Path(each).name for each in folders)
+        yield _case(TEACHER, (f"train.teachers={told}",), replace(base, train=replace(base.train, teachers=folders)))
+
+
+def _changes(network: str) -> dict[str, tuple[str, ...]]:
+    return {**VARIANTS, **(AT_NANOS_COST if network == "edge-nano" else {})}
+
+
+def _case(name: str, changes: tuple[str, ...], recipe: Recipe) -> Case:
+    return Case(name=name, changes=changes, recipe=recipe, trainer=UntestedTrainer)
