@@ -45,6 +45,7 @@ from capsedge.runtime.settings import Settings
 ROOT = Path(__file__).parents[1]
 SHAPE = (28, 28, 1)
 CLASSES = 10
+VERSIONED = ("torch", "onnxruntime", "numpy")
 TURN_S = 0.03
 """How long a rung runs in each round, at least once: its time there is the median of its runs."""
 
@@ -98,8 +99,8 @@ def main() -> None:
         seconds = interleaved([run for _, _, run in rungs], options.rounds)
     ladder = Ladder(
         command="python -m benchmarks.inference " + " ".join(sys.argv[1:]),
-        instruction_sets=tuple(map(str, instruction_sets())),
-        versions={name: importlib.import_module(name).__version__ for name in ("torch", "onnxruntime", "numpy")},
+        instruction_sets=instruction_sets(),
+        versions={name: str(importlib.import_module(name).__version__) for name in VERSIONED},
         load=(before, os.getloadavg()[0]),
         rungs=tuple(measured([(name, changes) for name, changes, _ in rungs], seconds)),
         whole=_ratio(seconds[0], seconds[-1]),

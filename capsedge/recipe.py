@@ -21,6 +21,7 @@ SHIPPED = Path(__file__).parent / "recipes"
 DEFAULT_RECIPE = "edge-small"
 TABLE1_KEYS = ("network.filters", "network.kernel", "network.padding", "network.activation")  # other stems have none
 EDGE = "edge-"  # what the widths of the edge family begin with
+SAME_IMAGES = {"fashion-mnist-subset": "fashion-mnist"}  # data that is varied as another is
 OWN_IMAGES = SHIPPED / "own" / "images.toml"  # the part for data that has none of its own
 EVALUATION_IMAGES = 10_000
 # Of the images that overlap, which are placed by that alone: the keys that have to be off, and how they are.
@@ -320,7 +321,7 @@ def _find(name_or_path: str, extending: tuple[Path, ...] = (), *, data: str | No
         raise WrongUse(f"unknown recipe '{name_or_path}'; {nearest(name_or_path, shipped, otherwise=names)}")
     files = shipped[name_or_path]
     if data is not None and name_or_path.startswith(EDGE):
-        files = shipped.get(f"{data}-l2-{name_or_path}", (files[0], OWN_IMAGES, files[2]))
+        files = shipped.get(f"{SAME_IMAGES.get(data, data)}-l2-{name_or_path}", (files[0], OWN_IMAGES, files[2]))
     values: dict[str, Any] = {}
     for part in files:
         values = _merge(values, _read(part))

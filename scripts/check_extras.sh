@@ -77,7 +77,7 @@ runs_at_the_edge() { # cpu, gpu: no training, no export
 }
 
 trains() { # one epoch of a narrow network on the subset in the wheel
-    run capsedge train --set data.source=fashion-mnist-subset --set train.epochs=1 --set network.filters=16
+    run capsedge train fashion-mnist-l2-small --data fashion-mnist-subset --set train.epochs=1 --set network.filters=16
 }
 
 has_run() {

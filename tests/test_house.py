@@ -3,16 +3,19 @@
 import importlib
 import importlib.util
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 import tomllib
 import zipfile
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 import capsedge
+from capsedge.recipe import DEFAULT_RECIPE, load_recipe
 
 ROOT = Path(__file__).parent.parent
 # What `pip install .` reads; copied, because setuptools leaves its build/ in the tree that it builds.
@@ -232,3 +235,17 @@ def test_no_test_is_named_by_bytes(request: pytest.FixtureRequest) -> None:
         for value in given:
             if isinstance(value, bytes) and value:
                 assert repr(value)[2:-1] not in test.name, f"name the cases of {test.nodeid} by ids="
+
+
+@pytest.mark.parametrize("script", sorted((ROOT / "scripts").glob("*.sh")), ids=lambda path: path.stem)
+def test_the_trainings_of_the_scripts_have_recipes(script: Path) -> None:
+    words = [
+        shlex.split(line) for line in script.read_text(encoding="utf-8").splitlines() if "capsedge train " in line
+    ]
+    for line in words:
+        given = line[line.index("train") + 1 :]
+        if "--resume" in given or any(word.startswith("$") for word in given[:1]):
+            continue
+        pairs = list(pairwise(given))
+        name = given[0] if given and not given[0].startswith("-") else DEFAULT_RECIPE
+        load_recipe(name, [value for option, value in pairs if option == "--set"])

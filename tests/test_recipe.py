@@ -64,6 +64,8 @@ def test_the_edge_family_takes_the_part_of_the_data_that_it_is_given(name: str) 
     assert of(load_recipe(name)) == of(load_recipe(f"fashion-mnist-l2-{name}"))
     assert of(load_recipe(name, data="cifar-10")) == of(load_recipe(f"cifar-10-l2-{name}"))
     assert not load_recipe(name, data="mnist").data.flip
+    subset = load_recipe(name, data="fashion-mnist-subset").data  # which are garments, too
+    assert subset == replace(load_recipe(name).data, source="fashion-mnist-subset")
     own = load_recipe(name, ["data.size=32"], data="photos/")
     assert (own.data.source, own.data.size, own.data.flip) == ("photos/", 32, False)
     assert own.network == load_recipe(name).network

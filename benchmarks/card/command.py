@@ -21,10 +21,14 @@ def command_of(recipe: Recipe, name: str) -> str:
     teachers = [word for path in recipe.train.teachers for word in ("--teacher", f"runs/{Path(path).name}")]
     if recipe.name not in shipped_recipes():
         return shlex.join(["capsedge", "train", f"zoo/{name}/recipe.toml"])
-    given, base = _flat(to_values(recipe)), _flat(to_values(load_recipe(recipe.name)))
+    shipped, source = load_recipe(recipe.name), recipe.data.source
+    data = [] if source == shipped.data.source else ["--data", source]
+    if data:  # a recipe of the edge family takes that data's part, which --set cannot say
+        shipped = load_recipe(recipe.name, data=source)
+    given, base = _flat(to_values(recipe)), _flat(to_values(shipped))
     changes = {key: value for key, value in given.items() if value != base[key] and key != "train.teachers"}
     settings = [word for key, value in changes.items() for word in ("--set", f"{key}={_written(value)}")]
-    return shlex.join(["capsedge", "train", recipe.name, *settings, *teachers])
+    return shlex.join(["capsedge", "train", recipe.name, *data, *settings, *teachers])
 
 
 def _flat(values: dict[str, Any]) -> dict[str, Any]:

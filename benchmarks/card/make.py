@@ -71,17 +71,22 @@ def make(
 
     Raises:
         ModelError: A run is not finished, or a file is missing, of another run or not accepted by the gate.
-        WrongUse: Another run differs in more than the seed; an image shows two classes; or nothing that runs is kept.
+        WrongUse: Another run differs in more than the seed; an image shows two classes; nothing that runs is kept; or
+            the folder is the run's own.
         DataError: The run's data is no longer here.
     """
     if not set(keep) & set(PRECISIONS):
         raise WrongUse(f"a model of the zoo needs a file that runs: keep {' or '.join(PRECISIONS)}")
+    if folder.resolve() == run.path.resolve():  # whose files would go before they are copied
+        raise WrongUse(f"'{folder}' is the run itself: give another folder, such as zoo/{folder.resolve().name}")
     record, recipe, contracts = _finished(run), run.read_recipe(), _contracts(run)
     for other in others:
         _check_same(run, other)
     for precision in PRECISIONS:
         if precision in keep and precision not in contracts:
             raise ModelError(f"'{run.path}' has no file in {precision}: {EXPORT.format(run.path)}")
+    if "weights" in keep:
+        run.check_best()
     dataset = run.load_dataset()
     if dataset.labels_per_image != 1:
         raise WrongUse(f"run '{run.path}' is of images with {dataset.labels_per_image} classes: a card is of one")
@@ -245,6 +250,10 @@ def _seed_score(run: Run) -> SeedScore:
 
 def _teachers(record: RunRecord, folder: Path) -> tuple[TeacherCard, ...]:
     """The teachers, and where they are still here their recipes as files, from which they can be trained again."""
+    names = {f"{Path(teacher.run).name}.toml" for teacher in record.teachers}
+    for file in (folder / TEACHERS).glob("*.toml"):
+        if file.name not in names:  # of a card of before; `make zoo` would train it
+            file.unlink()
     cards = []
     for teacher in record.teachers:
         run, recipe = Run(Path(teacher.run)), ""

@@ -64,8 +64,8 @@ def _confusion(card: Card) -> "Figure":
     for (label, answer), count in np.ndenumerate(counts):
         if count:
             axes.text(answer, label, f"{count}", ha="center", va="center", fontsize=8)
-    axes.set_xticks(range(len(counts)), card.data.classes, rotation=60, ha="right", rotation_mode="anchor")
-    axes.set_yticks(range(len(counts)), card.data.classes)
+    axes.set_xticks(range(len(counts)), _names(card), rotation=60, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(len(counts)), _names(card))
     axes.set_xlabel("answer")
     axes.set_ylabel("class")
     axes.spines[:].set_visible(False)
@@ -96,7 +96,7 @@ def _lengths(card: Card) -> "Figure":
 
 def _mistakes(card: Card, images: NDArray[np.uint8]) -> "Figure":
     """The mistakes with the longest capsules."""
-    mistakes, names = card.measured[card.shown].mistakes, card.data.classes
+    mistakes, names = card.measured[card.shown].mistakes, _names(card)
     columns = 6
     rows = max(1, -(-len(mistakes) // columns))
     figure = canvas(8, 1.9 * rows)
@@ -106,3 +106,8 @@ def _mistakes(card: Card, images: NDArray[np.uint8]) -> "Figure":
     for axes in figure.axes[len(mistakes) :]:
         axes.set_axis_off()
     return figure
+
+
+def _names(card: Card) -> list[str]:
+    """The classes' names, in which no dollar sign begins a formula."""
+    return [name.replace("$", r"\$") for name in card.data.classes]

@@ -7,13 +7,15 @@ rest (biases, normalization) as it was, which is little. With recipe.toml and ru
 
 import argparse
 import shutil
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from safetensors.torch import save
 
 from benchmarks.card.record import WEIGHTS
-from capsedge.errors import ModelError, WrongUse
+from capsedge.errors import CapsedgeError, ModelError, WrongUse
 from capsedge.files import write_atomically
 from capsedge.models import CapsNet, build_network
 from capsedge.training import Run
@@ -74,15 +76,24 @@ def _halved(name: str, tensor: torch.Tensor) -> torch.Tensor:
     return half
 
 
-def main() -> None:
-    """Restore a run."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Restore a run, and give the exit code.
+
+    Args:
+        arguments: Of the command line; None for the process's own.
+    """
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("run", type=Path)
-    options = parser.parse_args()
-    run = restore(options.folder, options.run)
+    options = parser.parse_args(arguments)
+    try:
+        run = restore(options.folder, options.run)
+    except CapsedgeError as error:
+        print(f"weights: {error}", file=sys.stderr)
+        return error.exit_code
     print(f"next: capsedge export {run.path} --precision fp32,int8")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +13,7 @@ from benchmarks.robustness.record import Report, write_report
 from benchmarks.robustness.subjects import Subject, opened
 from benchmarks.robustness.table import markdown
 from capsedge.data import Split, load_dataset
-from capsedge.errors import CapsedgeError
+from capsedge.errors import CapsedgeError, WrongUse
 from capsedge.files import check_writable
 
 
@@ -54,18 +54,28 @@ def _measured(options: argparse.Namespace) -> Report:
         )
 
 
-def _named(paths: Iterable[Path], subjects: list[Subject]) -> list[Subject]:
-    """Subjects with different names: their paths as they were given where their own are the same."""
-    names = [subject.name for subject in subjects]
-    return [
-        replace(subject, name=str(path)) if names.count(subject.name) > 1 else subject
-        for path, subject in zip(paths, subjects, strict=True)
-    ]
+def _named(paths: Sequence[Path], subjects: list[Subject]) -> list[Subject]:
+    """Subjects with different names."""
+    names = _different([subject.name for subject in subjects], [str(path) for path in paths])
+    return [replace(subject, name=name) for name, subject in zip(names, subjects, strict=True)]
 
 
-def _foreign(sources: Iterable[str], shape: tuple[int, int, int]) -> dict[str, Split]:
+def _foreign(sources: Sequence[str], shape: tuple[int, int, int]) -> dict[str, Split]:
     """Foreign images by the name of their folder or data set."""
-    return {Path(source).name: foreign_images(source, shape) for source in sources}
+    names = _different([Path(source).name for source in sources], sources)
+    return {name: foreign_images(source, shape) for name, source in zip(names, sources, strict=True)}
+
+
+def _different(names: Sequence[str], given: Sequence[str]) -> list[str]:
+    """The names, or where several are the same, what was given for them.
+
+    Raises:
+        WrongUse: The same was given twice.
+    """
+    for each in given:
+        if given.count(each) > 1:
+            raise WrongUse(f"'{each}' is given {given.count(each)} times: give it once")
+    return [path if names.count(name) > 1 else name for name, path in zip(names, given, strict=True)]
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:

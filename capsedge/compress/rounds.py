@@ -32,6 +32,7 @@ SUFFIX = "-compressed"
 SCORED_IMAGES = 2000
 BATCH = 250
 FINE_TUNING_RATE = 0.5  # of the run's own
+FIXED = {"train.teachers": "its teacher is the run itself", "routing.kind": "its routing is that of the run"}
 CLOSE = 1.1  # the search ends where a network that failed has so nearly the MACs of the smallest that passed
 
 Watch = Callable[[str], AbstractContextManager[Observer]]
@@ -186,6 +187,8 @@ class _Work:
         for override in options.overrides:
             if not override.strip().startswith(("train.", "routing.")):
                 raise WrongUse(f"--set is for train.* and routing.* of the fine-tuning, and was given '{override}'")
+            if (key := override.partition("=")[0].strip()) in FIXED:
+                raise WrongUse(f"--set {key} is not for the fine-tuning: {FIXED[key]}")
         self.target = target
         self.options = options
         self.watch = watch

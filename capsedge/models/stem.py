@@ -12,11 +12,18 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from capsedge.errors import WrongUse
 from capsedge.models.convolution import Convolution, SafeConv2d, positions
 from capsedge.recipe import NetworkRecipe
 
 LEAK = 0.2  # TensorFlow's slope; the paper names none
 KERNEL = 3  # of every block's spatial convolution
+
+_SINGLE = (
+    "batch normalization needs two values of each channel or more, and a batch of one image has feature maps of a "
+    "single pixel: set data.size to a larger side, or train.batch_size so that no batch of an epoch, nor its last, "
+    "has one image"
+)
 
 
 class BatchNorm(nn.BatchNorm2d):
@@ -30,7 +37,7 @@ class BatchNorm(nn.BatchNorm2d):
             device.
 
     Raises:
-        ValueError: In training, the batch has a single value of each channel: PyTorch's own error, on every device.
+        WrongUse: In training, the batch has a single value of each channel; it is raised on every device.
     """
 
     summed: Callable[[Tensor], Tensor] | None = None
@@ -39,10 +46,12 @@ class BatchNorm(nn.BatchNorm2d):
         self, input: Float[Tensor, "batch channels rows columns"]
     ) -> Float[Tensor, "batch channels rows columns"]:
         """Channels with mean 0 and deviation 1 over the batch, scaled and shifted as learned."""
+        values = input.numel() // input.shape[1]  # of each channel, on this device
         if not (self.training and self.summed):
+            if self.training and values == 1:
+                raise WrongUse(_SINGLE)
             return super().forward(input)
         x = input.float()
-        values = x.numel() // x.shape[1]  # of each channel, on this device
         # Sums of what is left of the values without their mean here, since the squares of values far from 0 have no
         # digits left for a small variance. Of the few sums float64 holds enough of them.
         centre = x.detach().sum((0, 2, 3)) / max(values, 1)
@@ -56,7 +65,7 @@ class BatchNorm(nn.BatchNorm2d):
         total = sums[-1].detach()
         # Only a device with no more than one value can be part of such a batch: no other waits for the total.
         if values <= 1 and total == 1:
-            raise ValueError(f"Expected more than 1 value per channel when training, got input size {input.size()}")
+            raise WrongUse(_SINGLE)
         mean, square = (sums[:-1] / total).chunk(2)
         variance = (square - mean.square()).clamp(min=0)  # of all but equal values, rounding may leave less
         with torch.no_grad():

@@ -91,7 +91,7 @@ def builtin_models() -> dict[str, Path]:
 def zoo_folder() -> Path | None:
     """The zoo's folder, which need not exist; None where neither the variable nor a checkout names one."""
     if own := os.environ.get(ZOO_VARIABLE):
-        return Path(own).expanduser().absolute()
+        return Path(os.path.expanduser(own)).absolute()  # noqa: PTH111  which leaves the home of nobody as it is
     checkout = Path(__file__).parents[2]
     return checkout / "zoo" if (checkout / "pyproject.toml").is_file() else None
 

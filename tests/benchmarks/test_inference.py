@@ -1,13 +1,17 @@
 """The ladder of factors: each rung against the one above it, round by round."""
 
+import sys
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import torch
 
 from benchmarks import inference
 from benchmarks.inference import Ladder, interleaved, measured, table
+from capsedge.processor import instruction_sets
 from capsedge.reproduce.steps import Quartiles
 
 
@@ -61,3 +65,22 @@ def test_the_networks_of_the_ladder_have_table_1s_layers_and_the_textbook_gives_
         wanted = inference._torch(ours, image)
         given = inference._torch(inference._textbook(inference._network("fashion-mnist-dynamic")), image)
     torch.testing.assert_close(given, wanted, atol=1e-5, rtol=1e-4)
+
+
+def test_the_command_writes_the_record_of_what_it_measured(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def idle(_: Any) -> None: ...
+
+    monkeypatch.setattr(inference, "TURN_S", 0)
+    monkeypatch.setattr(inference, "_rungs", lambda *_: iter([("slow", "", idle), ("fast", "runtime", idle)]))
+    output = tmp_path / "ladder.json"
+    monkeypatch.setattr(sys, "argv", ["x", "--rounds", "2", "--output", str(output)])
+
+    inference.main()
+
+    ladder = msgspec.json.decode(output.read_bytes(), type=Ladder)
+    assert [rung.name for rung in ladder.rungs] == ["slow", "fast"]
+    assert ladder.versions["torch"] == str(torch.__version__)
+    assert ladder.instruction_sets == instruction_sets()
+    assert capsys.readouterr().out.strip() == table(ladder)

@@ -255,6 +255,18 @@ def test_what_is_no_setting_of_a_fine_tuning_is_refused(override: str, made: Mad
         made(Keep(0.5), replace(OPTIONS, overrides=(override,)))
 
 
+@pytest.mark.parametrize(
+    ("override", "line"),
+    [
+        ("routing.kind=dynamic", "routing.kind is not for the fine-tuning: its routing is that of the run"),
+        ('train.teachers=["a"]', "train.teachers is not for the fine-tuning: its teacher is the run itself"),
+    ],
+)
+def test_what_the_run_decides_is_not_set(override: str, line: str, made: Made) -> None:
+    with pytest.raises(WrongUse, match=line):
+        made(Keep(0.5), replace(OPTIONS, overrides=(override,)))
+
+
 def test_a_folder_with_files_is_refused(made: Made, tmp_path: Path) -> None:
     (tmp_path / "small").mkdir()
     (tmp_path / "small" / "mine").touch()

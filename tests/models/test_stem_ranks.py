@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from capsedge.errors import WrongUse
 from capsedge.models.stem import BatchNorm
 
 CHANNELS = 3
@@ -155,14 +156,14 @@ def test_pixels_that_are_all_but_equal_have_no_negative_variance() -> None:
 @pytest.mark.parametrize("devices", [1, 2, 3])
 def test_a_single_value_of_a_channel_is_refused_as_by_one_device(devices: int) -> None:
     """One image of one pixel has no deviation. All devices refuse it, also those without an image: none waits."""
-    complaint = r"Expected more than 1 value per channel when training, got input size"
-    with pytest.raises(ValueError, match=complaint):
-        nn.BatchNorm2d(CHANNELS)(torch.ones(1, CHANNELS, 1, 1))
+    complaint = "a batch of one image has feature maps of a single pixel: set data.size to a larger side, or train"
+    with pytest.raises(WrongUse, match=complaint):
+        BatchNorm(CHANNELS)(torch.ones(1, CHANNELS, 1, 1))
     norms, meeting, errors = [BatchNorm(CHANNELS) for _ in range(devices)], Meeting(devices), []
 
     def device(rank: int) -> None:
         norms[rank].summed = meeting.with_gradient()
-        with pytest.raises(ValueError, match=complaint) as error:
+        with pytest.raises(WrongUse, match=complaint) as error:
             norms[rank](torch.ones(1, CHANNELS, 1, 1)[rank::devices])
         errors.append(error)
 

@@ -240,6 +240,8 @@ def test_the_zoo_is_where_the_variable_says_else_in_the_checkout(
     monkeypatch.setenv("CAPSEDGE_ZOO", "animals")
     monkeypatch.chdir(tmp_path)
     assert zoo_folder() == tmp_path / "animals"
+    monkeypatch.setenv("CAPSEDGE_ZOO", "~nobody-of-this-name/zoo")
+    assert zoo_folder() == tmp_path / "~nobody-of-this-name" / "zoo"
     monkeypatch.setenv("CAPSEDGE_ZOO", "")
     assert zoo_folder() == ROOT / "zoo"
     package = tmp_path / "site-packages" / "capsedge" / "runtime"

@@ -15,7 +15,9 @@ def read_back(command: str) -> tuple[Recipe, list[str]]:
     assert (program, verb) == ("capsedge", "train")
     given = list(zip(options[::2], options[1::2], strict=True))
     sets = [value for option, value in given if option == "--set"]
-    return load_recipe(name, sets), [value for option, value in given if option == "--teacher"]
+    return load_recipe(name, sets, data=dict(given).get("--data")), [
+        value for option, value in given if option == "--teacher"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -31,6 +33,16 @@ def test_the_command_trains_the_recipe(changes: list[str]) -> None:
     recipe = load_recipe("edge-small", changes)
 
     assert read_back(command_of(recipe, "edge-small")) == (recipe, [])
+
+
+@pytest.mark.parametrize(("name", "data"), [("edge-small", "cifar-10"), ("edge-nano", "mnist"), ("mnist-l2", "own/")])
+def test_the_data_is_given_as_such_and_its_part_of_the_recipe_is_not_said_again(name: str, data: str) -> None:
+    recipe = load_recipe(name, data=data)
+
+    command = command_of(recipe, name)
+
+    assert command == f"capsedge train {name} --data {data}"
+    assert read_back(command) == (recipe, [])
 
 
 def test_what_the_shipped_recipe_says_is_not_said_again() -> None:

@@ -15,7 +15,7 @@ from PIL import Image
 from benchmarks.card.__main__ import main
 from benchmarks.card.index import encoded, index_of, listed, write_index
 from benchmarks.card.make import PRECISIONS, _subset, _with_former, make
-from benchmarks.card.pictures import PICTURES
+from benchmarks.card.pictures import PICTURES, draw
 from benchmarks.card.record import Card, read_card
 from benchmarks.card.words import markdown, write_card
 from capsedge.contract import Contract, Precision, contract_of
@@ -188,6 +188,9 @@ def test_of_teachers_the_names_and_the_recipes_are_told_and_no_folder_of_this_ma
     taught = tuple(Teacher(run=place, sha256=letter * 64) for place, letter in zip(places, "ab", strict=True))
     copied.write_record(replace(copied.read_record(), teachers=taught))
     folder = tmp_path / "zoo" / "student"
+    of_before = folder / "teachers" / "another.toml"
+    of_before.parent.mkdir(parents=True)
+    of_before.touch()
 
     card = make(copied, folder, keep=["int8"])
 
@@ -201,6 +204,7 @@ def test_of_teachers_the_names_and_the_recipes_are_told_and_no_folder_of_this_ma
         assert str(tmp_path) not in (folder / name).read_text()
     assert "--teacher runs/ensemble-0 --teacher runs/gone" in card.command
     assert f"`gone` (its recipe was gone, SHA-256 {'b' * 64})" in markdown(card)
+    assert not of_before.exists()
 
 
 def test_the_subset_is_found_among_the_test_images_by_its_rule() -> None:
@@ -271,6 +275,29 @@ def test_a_run_that_cannot_be_told_of_is_refused_and_nothing_is_written(
     with pytest.raises(kind, match=line):
         make(copied, tmp_path / "zoo" / "tiny", others=[sibling])
     assert not (tmp_path / "zoo").exists()
+
+
+def test_a_folder_that_is_the_runs_own_is_refused_and_keeps_its_files(copied: Run, whole: Path) -> None:
+    for path in (copied.path, whole):
+        before = {file: file.read_bytes() for file in path.rglob("*") if file.is_file()}
+        with pytest.raises(WrongUse, match="is the run itself: give another folder"):
+            make(Run(path), path)
+        assert {file: file.read_bytes() for file in path.rglob("*") if file.is_file()} == before
+
+
+def test_a_folder_of_the_zoo_has_no_weights_to_keep(whole: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="is not a run but a folder of the zoo"):
+        make(Run(whole), tmp_path / "zoo" / "tiny")
+    assert not (tmp_path / "zoo").exists()
+
+
+def test_the_pictures_take_any_name_of_a_class(card: Card, run: Run, tmp_path: Path) -> None:
+    names = ("5_$ to 10_$", "$", "$x^{", "a|b", r"\$", "bags & co", "<b>", "[bold]", "*s*", "ankle-boot")
+    odd = replace(card, data=replace(card.data, classes=names))
+
+    draw(odd, run.metrics, np.zeros((1000, 28, 28, 1), np.uint8), tmp_path)
+
+    assert sorted(file.name for file in tmp_path.iterdir()) == sorted(PICTURES)
 
 
 def test_a_run_beside_itself_is_no_other_seed(run: Run, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import torch
 from safetensors import safe_open
 
 from benchmarks.card.record import Card
-from benchmarks.card.weights import load_half, restore, save_half
+from benchmarks.card.weights import load_half, main, restore, save_half
 from capsedge.errors import ModelError, WrongUse
 from capsedge.export import RunExport
 from capsedge.models import build_network
@@ -59,6 +59,17 @@ def test_the_restored_run_exports_to_the_same_error(folder: Path, card: Card, tm
 def test_a_run_that_is_there_is_not_written_over(folder: Path, run: Run) -> None:
     with pytest.raises(WrongUse, match="is there already: give a folder that is not"):
         restore(folder, run.path)
+
+
+def test_the_command_says_in_one_line_what_it_cannot_do(
+    folder: Path, run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(folder), str(run.path)]) == 2
+    assert main([str(tmp_path / "gone"), str(tmp_path / "again")]) == 1
+    first, second = capsys.readouterr().err.splitlines()
+    assert "is there already" in first
+    assert "is not a run" in second
+    assert not (tmp_path / "again").exists()
 
 
 def test_a_weight_beyond_fp16_is_refused(run: Run, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The command: what it measures of a run and of its file, what it writes and what it says."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from benchmarks.robustness.record import Comparison, ErrorRow, Finding, Report, 
 from benchmarks.robustness.subjects import Subject, opened
 from benchmarks.robustness.table import markdown
 from capsedge.data import Dataset, Split
+from capsedge.data.known import SHIPPED_SUBSET
 from capsedge.errors import ModelError
 from capsedge.training import Run
 
@@ -231,6 +233,23 @@ def test_networks_of_one_name_are_told_apart_by_their_paths(
     assert main(["tiny", str(run.path), *options]) == 0
 
     assert f"|  | tiny | {run.path} |" in capsys.readouterr().out
+
+
+def test_foreign_images_of_one_name_are_told_apart_and_the_same_twice_is_refused(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--data", "fashion-mnist-subset", "--images", "5", "--attacked", "0"]
+    folders = [tmp_path / "one" / "set", tmp_path / "other" / "set"]
+    for folder in folders:
+        shutil.copytree(SHIPPED_SUBSET, folder)
+    foreign = [word for folder in folders for word in ("--foreign", str(folder))]
+
+    assert main([str(file), *options, *foreign]) == 0
+    told = capsys.readouterr().out
+    assert all(f"{folder} (5 images): AUROC" in told for folder in folders)
+    assert main([str(file), str(file), *options]) == 2
+    assert main([str(file), *options, *foreign, *foreign]) == 2
+    assert capsys.readouterr().err.count("is given 2 times: give it once") == 2
 
 
 def test_a_network_of_other_classes_or_another_size_is_refused(subject: Subject, subset: Dataset) -> None:
