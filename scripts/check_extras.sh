@@ -40,7 +40,7 @@ build_wheel() { # from a copy: setuptools leaves its build/ in the tree, and a s
 
 install() { # --no-compile: an environment runs a few commands, and what those import is compiled then
     local each base=
-    for each in "${kept[@]}"; do
+    for each in ${kept[@]+"${kept[@]}"}; do # this form also of an empty array, for bash 3.2 (macOS)
         if holds "$(brings "$1")" "$each"; then base=$each; fi
     done
     if [[ -n $base ]]; then
@@ -143,8 +143,8 @@ for extras in "${sets[@]}"; do
         *) without_torch+=("$extras") ;;
     esac
 done
-(lane without-torch "${without_torch[@]}") >"$work/log" 2>&1 &
-(lane with-torch "${with_torch[@]}")
+(lane without-torch ${without_torch[@]+"${without_torch[@]}"}) >"$work/log" 2>&1 &
+(lane with-torch ${with_torch[@]+"${with_torch[@]}"})
 wait $! || { cat "$work/log"; exit 1; }
 cat "$work/log"
 printf '\nevery set of extras installs and works: %s\n' "${sets[*]}"

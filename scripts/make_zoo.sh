@@ -49,4 +49,5 @@ seeds=()
 for other in "$run"-seed-*; do
     if finished "$other"; then seeds+=(--seed-run "$other"); fi
 done
-python -m benchmarks.card "$run" --output "zoo/$name" --files "$files" "${seeds[@]}"
+# The longer form of an empty array is for bash 3.2 (macOS), to which the short one is an unset variable.
+python -m benchmarks.card "$run" --output "zoo/$name" --files "$files" ${seeds[@]+"${seeds[@]}"}
