@@ -1,5 +1,6 @@
-"""Writing files so that a reader finds the old file or the whole new one, never a half."""
+"""Writing files so that a reader finds the old file or the whole new one, never a half; and their hashes."""
 
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -34,6 +35,12 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     """Write `content` to `path` in one step (see `replacing`)."""
     with replacing(path) as partial:
         partial.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def sha256_of(file: Path) -> str:
+    """SHA-256 of a file's content, in hexadecimal digits."""
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def check_writable(path: Path) -> None:

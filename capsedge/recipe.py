@@ -35,7 +35,8 @@ Positive = Annotated[float, Meta(gt=0, le=3e38)]
 NotNegative = Annotated[float, Meta(ge=0, le=3e38)]
 Share = Annotated[float, Meta(ge=0, lt=1)]
 Stride = Annotated[int, Meta(ge=1, le=64)]
-Seed = Annotated[int, Meta(ge=0, le=2**32 - 1)]  # what torch, numpy and Python's random all take
+LARGEST_SEED = 2**32 - 1  # what torch, numpy and Python's random all take
+Seed = Annotated[int, Meta(ge=0, le=LARGEST_SEED)]
 
 Stem = Literal["table1", "plain", "separable", "residual", "repvgg"]
 RoutingKind = Literal["l2", "l1", "frozen", "backprop", "dynamic", "kl", "em"]
@@ -290,6 +291,14 @@ def to_values(recipe: Recipe) -> dict[str, Any]:
     """The recipe as plain values that TOML and JSON can hold."""
     values: dict[str, Any] = msgspec.to_builtins(recipe)
     return values
+
+
+def to_flat_values(recipe: Recipe) -> dict[str, Any]:
+    """The same values by the names that `--set` knows, `section.key`; the recipe's name is `name`."""
+    flat: dict[str, Any] = {}
+    for name, value in to_values(recipe).items():
+        flat |= {f"{name}.{key}": one for key, one in value.items()} if isinstance(value, dict) else {name: value}
+    return flat
 
 
 def _parts() -> list[list[Path]]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from capsedge.errors import WrongUse
-from capsedge.files import check_writable, replacing, write_atomically
+from capsedge.files import check_writable, replacing, sha256_of, write_atomically
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -96,3 +96,10 @@ def test_an_error_names_the_file_that_was_asked_for(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="too long") as error:
         write_atomically(target, b"new")
     assert error.value.filename == str(target)
+
+
+def test_the_hash_of_a_file_is_its_sha_256(tmp_path: Path) -> None:
+    (tmp_path / "abc").write_bytes(b"abc")
+
+    # The first example of FIPS 180-2, B.1.
+    assert sha256_of(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

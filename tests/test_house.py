@@ -249,3 +249,13 @@ def test_the_trainings_of_the_scripts_have_recipes(script: Path) -> None:
         pairs = list(pairwise(given))
         name = given[0] if given and not given[0].startswith("-") else DEFAULT_RECIPE
         load_recipe(name, [value for option, value in pairs if option == "--set"])
+
+
+@pytest.mark.parametrize("script", sorted((ROOT / "scripts").glob("*.sh")), ids=lambda path: path.stem)
+def test_the_scripts_expand_empty_arrays_as_bash_3_2_wants_it(script: Path) -> None:
+    """Under `set -u`, bash before 4.4 (macOS has 3.2) takes an empty array for an unset variable."""
+    text = script.read_text(encoding="utf-8")
+    for name in re.findall(r"\b(\w+)=\(\)", text):
+        expansion = f'"${{{name}[@]}}"'
+        safe = f"${{{name}[@]+{expansion}}}"
+        assert expansion not in text.replace(safe, ""), f"write {safe}"

@@ -22,6 +22,7 @@ from capsedge.recipe import (
     from_values,
     load_recipe,
     shipped_recipes,
+    to_flat_values,
     to_values,
 )
 
@@ -346,3 +347,10 @@ def test_a_change_that_would_change_nothing_is_refused(key: str) -> None:
     ):
         load_recipe("edge-small", [f"network.{key}"])
     load_recipe("edge-small", ["network.stem=table1", "network.blocks=[]", "network.grid=0", f"network.{key}"])
+
+
+def test_flat_values_have_the_names_that_set_knows() -> None:
+    flat = to_flat_values(load_recipe("edge-nano", ["train.epochs=7", "routing.kind=l1"]))
+    assert (flat["name"], flat["train.epochs"], flat["routing.kind"]) == ("edge-nano", 7, "l1")
+    whole = to_values(load_recipe("edge-nano"))
+    assert len(flat) == 1 + sum(len(section) for name, section in whole.items() if name != "name")

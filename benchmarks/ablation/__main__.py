@@ -6,17 +6,16 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from platform import python_version
 
 import numpy as np
 import torch
 
 from benchmarks.ablation.heads import heads
-from benchmarks.ablation.parts import variants
+from benchmarks.ablation.parts import SEED_OFFSET, variants
 from benchmarks.ablation.record import Report, Row, read_report, write_report
 from benchmarks.ablation.study import Case, Part, Settings, rows_of
 from benchmarks.ablation.table import markdown
-from capsedge import __version__
+from benchmarks.versions import versions_of
 from capsedge.cli.precision import precision_reporter
 from capsedge.cli.progress import TrainingProgress
 from capsedge.data import Dataset
@@ -24,7 +23,10 @@ from capsedge.data.known import KNOWN, SUBSET
 from capsedge.errors import CapsedgeError, DataError, Interrupted, WrongUse, nearest
 from capsedge.files import check_writable
 from capsedge.processor import this_processor
+from capsedge.recipe import LARGEST_SEED
 from capsedge.training import Observer, dataset_of
+
+LARGEST = LARGEST_SEED - SEED_OFFSET  # one variant adds it
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -100,12 +102,7 @@ def _report(options: argparse.Namespace, dataset: Dataset, rows: tuple[Row, ...]
         validation_images=len(dataset.validation),
         test_images=len(dataset.test) if "test" in parts else 0,
         rows=rows,
-        versions={
-            "capsedge": __version__,
-            "torch": str(torch.__version__),
-            "numpy": np.__version__,
-            "python": python_version(),
-        },
+        versions=versions_of(torch, np),
         processor=this_processor(),
     )
 
@@ -172,9 +169,13 @@ def _names(text: str) -> tuple[str, ...]:
 
 def _seeds(text: str) -> tuple[int, ...]:
     words = _names(text)
-    if not words or len({*words}) < len(words) or not all(each.isdecimal() for each in words):
-        raise argparse.ArgumentTypeError(f"expected different integers such as 0,1,2, got '{text}'")
-    return tuple(int(each) for each in words)
+    # By their length first: Python refuses to make a number of thousands of digits.
+    seeds = tuple(int(each) for each in words if each.isdecimal() and len(each) <= len(str(LARGEST)))
+    if not words or len({*seeds}) < len(words) or max(seeds) > LARGEST:
+        raise argparse.ArgumentTypeError(
+            f"expected different integers from 0 to {LARGEST}, such as 0,1,2, got '{text}'"
+        )
+    return seeds
 
 
 def _say(text: str) -> None:

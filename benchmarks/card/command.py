@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from capsedge.recipe import Recipe, load_recipe, shipped_recipes, to_values
+from capsedge.recipe import Recipe, load_recipe, shipped_recipes, to_flat_values
 
 
 def command_of(recipe: Recipe, name: str) -> str:
@@ -25,16 +25,10 @@ def command_of(recipe: Recipe, name: str) -> str:
     data = [] if source == shipped.data.source else ["--data", source]
     if data:  # a recipe of the edge family takes that data's part, which --set cannot say
         shipped = load_recipe(recipe.name, data=source)
-    given, base = _flat(to_values(recipe)), _flat(to_values(shipped))
+    given, base = to_flat_values(recipe), to_flat_values(shipped)
     changes = {key: value for key, value in given.items() if value != base[key] and key != "train.teachers"}
     settings = [word for key, value in changes.items() for word in ("--set", f"{key}={_written(value)}")]
     return shlex.join(["capsedge", "train", recipe.name, *data, *settings, *teachers])
-
-
-def _flat(values: dict[str, Any]) -> dict[str, Any]:
-    """A recipe's values by section.key, without its name."""
-    sections = {name: section for name, section in values.items() if isinstance(section, dict)}
-    return {f"{name}.{key}": value for name, section in sections.items() for key, value in section.items()}
 
 
 def _written(value: Any) -> str:

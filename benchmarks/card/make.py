@@ -3,7 +3,6 @@
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from platform import python_version
 from typing import Any, Literal
 
 import numpy as np
@@ -28,7 +27,8 @@ from benchmarks.card.record import (
 )
 from benchmarks.card.weights import save_half
 from benchmarks.card.words import write_card
-from capsedge import __version__
+from benchmarks.versions import versions_of
+from capsedge.compress import record as compression
 from capsedge.contract import Contract, Precision, contract_of
 from capsedge.data import Dataset, Split, load_dataset
 from capsedge.data.known import KNOWN, SUBSET
@@ -71,8 +71,8 @@ def make(
 
     Raises:
         ModelError: A run is not finished, or a file is missing, of another run or not accepted by the gate.
-        WrongUse: Another run differs in more than the seed; an image shows two classes; nothing that runs is kept; or
-            the folder is the run's own.
+        WrongUse: A run was made by `capsedge compress`, or differs in more than the seed; two teachers have one name;
+            an image shows two classes; nothing that runs is kept; or the folder is the run's own.
         DataError: The run's data is no longer here.
     """
     if not set(keep) & set(PRECISIONS):
@@ -80,6 +80,7 @@ def make(
     if folder.resolve() == run.path.resolve():  # whose files would go before they are copied
         raise WrongUse(f"'{folder}' is the run itself: give another folder, such as zoo/{folder.resolve().name}")
     record, recipe, contracts = _finished(run), run.read_recipe(), _contracts(run)
+    _check_teachers(run, record)
     for other in others:
         _check_same(run, other)
     for precision in PRECISIONS:
@@ -121,7 +122,7 @@ def make(
         calibration=contracts["int8"].calibration if "int8" in contracts else "",
         trained_with=record.versions,
         exported_with={key: value for contract in contracts.values() for key, value in contract.versions.items()},
-        measured_with=_versions(),
+        measured_with=versions_of(load_onnxruntime(), np),
         processor=this_processor(),
     )
     card = _with_former(card, folder)
@@ -143,21 +144,28 @@ def _data(dataset: Dataset, subset: NDArray[np.intp] | None) -> Data:
     )
 
 
-def _versions() -> dict[str, str]:
-    """Of what computes the answers."""
-    return {
-        "capsedge": __version__,
-        "onnxruntime": load_onnxruntime().__version__,
-        "numpy": np.__version__,
-        "python": python_version(),
-    }
-
-
 def _finished(run: Run) -> RunRecord:
     record = run.read_record()
     if record.status != "finished":
         raise ModelError(f"run '{run.path}' is not finished: capsedge train --resume --run {run.path}")
+    if (run.path / compression.FILE).exists():  # its recipe is of a fine-tuning, which began with other weights
+        raise WrongUse(
+            f"run '{run.path}' was made by capsedge compress, and a card is of a run that its recipe trains from "
+            "nothing: give a run that capsedge train made"
+        )
     return record
+
+
+def _check_teachers(run: Run, record: RunRecord) -> None:
+    """Refuse teachers of one folder name, by which the model's folder knows them."""
+    folders: dict[str, str] = {}
+    for teacher in record.teachers:
+        first = folders.setdefault(Path(teacher.run).name, teacher.run)
+        if first != teacher.run:
+            raise WrongUse(
+                f"the teachers of '{run.path}' must have different folder names, and '{first}' and '{teacher.run}' "
+                "have the same: rename one of them, also in the run's recipe.toml and run.json"
+            )
 
 
 def _check_same(run: Run, other: Run) -> None:

@@ -1,6 +1,5 @@
 """What a file answers on labelled images: its errors, what it confuses, and how far a length can be trusted."""
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +7,7 @@ from numpy.typing import NDArray
 
 from benchmarks.card.record import Bin, ClassError, FileFacts, Measured, Mistake
 from capsedge.export.trial import lengths_of_all
+from capsedge.files import sha256_of
 from capsedge.runtime.open import open_session
 from capsedge.scoring import wrong_answers
 
@@ -59,8 +59,7 @@ def measured(
 
 def facts_of(file: Path) -> FileFacts:
     """Size and SHA-256 of a file."""
-    content = file.read_bytes()
-    return FileFacts(size_bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
+    return FileFacts(size_bytes=file.stat().st_size, sha256=sha256_of(file))
 
 
 def confusion(lengths: Lengths, labels: Labels) -> tuple[tuple[int, ...], ...]:

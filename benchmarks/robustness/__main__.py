@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.robustness.foreign import foreign_images
+from benchmarks.robustness.foreign import NOISE, foreign_images
 from benchmarks.robustness.measure import measure
 from benchmarks.robustness.record import Report, write_report
 from benchmarks.robustness.subjects import Subject, opened
@@ -61,8 +61,17 @@ def _named(paths: Sequence[Path], subjects: list[Subject]) -> list[Subject]:
 
 
 def _foreign(sources: Sequence[str], shape: tuple[int, int, int]) -> dict[str, Split]:
-    """Foreign images by the name of their folder or data set."""
+    """Foreign images by the name of their folder or data set.
+
+    Raises:
+        WrongUse: The same was given twice, or the name is that of the noise images.
+    """
     names = _different([Path(source).name for source in sources], sources)
+    if NOISE in names:
+        raise WrongUse(
+            f"--foreign '{sources[names.index(NOISE)]}' has the name of the random images in the record, '{NOISE}': "
+            "rename the folder"
+        )
     return {name: foreign_images(source, shape) for name, source in zip(names, sources, strict=True)}
 
 

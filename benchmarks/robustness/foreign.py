@@ -13,6 +13,7 @@ from capsedge.errors import DataError
 Lengths = NDArray[np.float32]
 
 BLANKS: Mapping[str, int] = {"black": 0, "grey": 128, "white": 255}
+NOISE = "noise"  # the name of the noise images in the record
 NOISE_IMAGES = 1000
 KEPT = 0.95  # share of the validation images that a threshold keeps
 

@@ -1,7 +1,6 @@
 """The measurement: every network under every condition and attack, on the same images."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from platform import python_version
 
 import numpy as np
 import torch
@@ -11,7 +10,7 @@ from torch import Tensor
 
 from benchmarks.robustness.attacks import STEPS, fgsm, length_gap, mistakes, pgd, slopes
 from benchmarks.robustness.conditions import CONDITIONS, Condition, ConditionKind, random_of, varied
-from benchmarks.robustness.foreign import BLANKS, auroc, blank_images, noise_images, threshold
+from benchmarks.robustness.foreign import BLANKS, NOISE, auroc, blank_images, noise_images, threshold
 from benchmarks.robustness.record import (
     AttackKind,
     Blank,
@@ -24,7 +23,7 @@ from benchmarks.robustness.record import (
     Threshold,
 )
 from benchmarks.robustness.subjects import Subject
-from capsedge import __version__
+from benchmarks.versions import versions_of
 from capsedge.data import Dataset, Split
 from capsedge.errors import ModelError
 from capsedge.models import CapsNet, margin_loss
@@ -64,7 +63,7 @@ def measure(
     Args:
         subjects: The networks, with different names; the others are compared with the first.
         dataset: Validation images for the threshold, test images for all else.
-        foreign: Images of none of the classes, by name.
+        foreign: Images of none of the classes, by name; `noise` is taken.
         images: Most images of a part; they are spread evenly over it.
         attacked: Most test images to attack, likewise; 0 for no attack.
         seed: Of all that is random.
@@ -79,7 +78,7 @@ def measure(
         _check(subject, dataset)
     test, validation = dataset.test.spread(images), dataset.validation.spread(images)
     chosen = test.spread(attacked) if attacked else None
-    strangers = {"noise": noise_images(dataset.shape, seed=seed)}
+    strangers = {NOISE: noise_images(dataset.shape, seed=seed)}
     strangers |= {name: split.spread(images).images for name, split in foreign.items()}
     errors = under_conditions(subjects, test, conditions, seed=seed, tell=tell)
     found: dict[str, NetworkRecord] = {}
@@ -119,7 +118,7 @@ def measure(
         seed=seed,
         steps=STEPS,
         networks=found,
-        versions=_versions(),
+        versions=versions_of(torch, load_onnxruntime(), np),
         processor=this_processor(),
     )
 
@@ -298,13 +297,3 @@ def _trained_on(subject: Subject, dataset: Dataset) -> bool:
 
 def _of(subject: Subject, tell: Tell) -> Tell:
     return lambda text: tell(f"{subject.name}: {text}")
-
-
-def _versions() -> dict[str, str]:
-    return {
-        "capsedge": __version__,
-        "torch": str(torch.__version__),
-        "onnxruntime": load_onnxruntime().__version__,
-        "numpy": np.__version__,
-        "python": python_version(),
-    }

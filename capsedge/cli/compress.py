@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+from msgspec import to_builtins
 
 from capsedge.cli.options import finite
 from capsedge.errors import WrongUse
@@ -144,7 +145,7 @@ def compress(
     with _live(silent=as_json) as (watch, tell):
         made, record = made_smaller(chosen, target, options, output, watch=watch, tell=tell)
     if as_json:
-        print_json({"run": str(made.path), **_plain(record)})
+        print_json({"run": str(made.path), **to_builtins(record)})
     else:
         _show(record)
     for note in _notes(record):
@@ -243,10 +244,3 @@ def _notes(record: "Compression") -> "Iterator[str]":
 def _points(change: "Difference") -> str:
     """A change of an error in points of a percent, with its interval."""
     return f"{100 * change.mean:+.2f} ({100 * change.low:+.2f} to {100 * change.high:+.2f}) points"
-
-
-def _plain(record: "Compression") -> dict[str, object]:
-    import msgspec
-
-    values: dict[str, object] = msgspec.to_builtins(record)
-    return values

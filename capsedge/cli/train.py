@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from msgspec import to_builtins
 from msgspec.structs import replace
 
 from capsedge.errors import WrongUse
@@ -97,7 +98,7 @@ def train(
         trainer = _fresh(chosen, run, device, devices, download=download)
     record = _train(trainer, silent=as_json)
     if as_json and trainer.fabric.is_global_zero:
-        print_json({"run": str(trainer.run.path), "precision": trainer.precision.precision, **_plain(record)})
+        print_json({"run": str(trainer.run.path), "precision": trainer.precision.precision, **to_builtins(record)})
     for score in record.scores:
         say(f"{score.split} error: {_with_error(score.error, score.images)} on {score.images:,} images")
     say(f"best epoch {record.best_epoch} of {trainer.recipe.train.epochs}; the run is in {trainer.run.path}")
@@ -126,7 +127,7 @@ def _fresh(recipe: "Recipe", folder: Path | None, device: str, devices: int | No
         trainer = Trainer(recipe, dataset, run, fabric=fabric)
         trainer.start()
     say(
-        f"recipe: {recipe.name} ({recipe.routing.kind} routing, {_stem(recipe)}, "
+        f"recipe: {recipe.name} ({recipe.routing.kind} routing, {_stem(trainer)}, "
         f"{recipe.network.capsule_types} capsule types)"
     )
     say(f"data:   {dataset.description}, from {dataset.location}")
@@ -134,6 +135,12 @@ def _fresh(recipe: "Recipe", folder: Path | None, device: str, devices: int | No
         say(f"        the full {recipe.data.source} is not on this machine; --download fetches it")
     if recipe.train.teachers:
         say(f"taught: by {', '.join(recipe.train.teachers)} (train.distillation {recipe.train.distillation:g})")
+    if trainer.teachers.of_other_data:
+        say(
+            f"note: trained on other data than this training: {', '.join(trainer.teachers.of_other_data)}; such a "
+            "teacher may have seen the validation images, so the validation error may be too low and the best epoch "
+            "another"
+        )
     say(f"run:    {run.path} on {_devices(fabric)}, {in_words(trainer.precision)}")
     note_cost(trainer)
     return trainer
@@ -167,11 +174,12 @@ def _taught(recipe: "Recipe", teachers: list[Path]) -> "Recipe":
     return replace(recipe, train=replace(recipe.train, teachers=tuple(str(each.resolve()) for each in folders)))
 
 
-def _stem(recipe: "Recipe") -> str:
-    network = recipe.network
+def _stem(trainer: "Trainer") -> str:
+    network = trainer.recipe.network
     if network.stem == "table1":
         return f"{network.filters} filters"
-    return f"{network.stem} stem of {len(network.blocks)} blocks"
+    blocks = len(list(trainer.network.stem.children()))  # those that network.grid adds are not in the recipe
+    return f"{network.stem} stem of {blocks} block{'s' * (blocks != 1)}"
 
 
 def _is_first() -> bool:
@@ -213,13 +221,6 @@ def _train(trainer: "Trainer", *, silent: bool) -> "RunRecord":
     except Interrupted as stop:
         devices = f" --devices {trainer.fabric.world_size}" if trainer.fabric.world_size > 1 else ""
         raise Interrupted(f"{stop}; go on with: capsedge train --resume --run {trainer.run.path}{devices}") from stop
-
-
-def _plain(record: "RunRecord") -> dict[str, object]:
-    import msgspec
-
-    values: dict[str, object] = msgspec.to_builtins(record)
-    return values
 
 
 def _with_error(error: float, images: int) -> str:

@@ -11,7 +11,7 @@ from msgspec import structs
 from capsedge.data import Dataset, download
 from capsedge.data.known import KNOWN, SUBSET
 from capsedge.errors import DataError, WrongUse
-from capsedge.recipe import Recipe, RoutingKind, to_values
+from capsedge.recipe import Recipe, RoutingKind, to_flat_values
 from capsedge.reproduce.cases import PaperSet, Width, paper_set, recipe_of, run_name
 from capsedge.training import Observer, Run, Trainer
 from capsedge.training.checkpoint import Position
@@ -234,12 +234,5 @@ def _check_free(folder: Path) -> None:
 
 def _changes(found: Recipe, wanted: Recipe) -> str:
     """The keys that differ, with what the run has and what was asked for."""
-    old, new = _flat(to_values(found)), _flat(to_values(wanted))
+    old, new = to_flat_values(found), to_flat_values(wanted)
     return "; ".join(f"{key} is {old.get(key)}, wanted {new[key]}" for key in new if old.get(key) != new[key])
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return flat

@@ -5,7 +5,6 @@ this package lies in. The wheel carries its index, with the SHA-256 of each file
 models and refuses a file that is not the one listed. Nothing is downloaded.
 """
 
-import hashlib
 import os
 from pathlib import Path
 from typing import Literal
@@ -14,6 +13,7 @@ import msgspec
 
 from capsedge.contract import METADATA_KEY, PRECISIONS, Contract, Precision, decode
 from capsedge.errors import ModelError, WrongUse, nearest
+from capsedge.files import sha256_of
 from capsedge.onnx_file import REINSTALL, read_metadata
 from capsedge.runtime.tensorrt.manifest import manifest_path
 
@@ -216,7 +216,7 @@ def _as_listed(path: Path) -> Path:
         return path
     for model in zoo_index():
         for file in model.files:
-            if _place(model, file) == path and _sha256(path) != file.sha256:
+            if _place(model, file) == path and sha256_of(path) != file.sha256:
                 raise ModelError(
                     f"'{path}' is not the file that this capsedge lists, its SHA-256 differs: restore it with git, "
                     "and use the zoo and the capsedge of one commit"
@@ -226,7 +226,7 @@ def _as_listed(path: Path) -> Path:
 
 def _available(model: ListedModel) -> Available:
     places = {file: place for file in model.files if (place := _place(model, file)) and place.is_file()}
-    altered = tuple(file.file for file, place in places.items() if _sha256(place) != file.sha256)
+    altered = tuple(file.file for file, place in places.items() if sha256_of(place) != file.sha256)
     folder = next((str(place.parent) for place in places.values()), None)
     return Available(**msgspec.structs.asdict(model), origin="zoo", folder=folder, altered=altered)
 
@@ -246,7 +246,7 @@ def _builtin(name: str, file: Path) -> Available:
                 file=file.name,
                 precision=contract.precision,
                 size_bytes=file.stat().st_size,
-                sha256=_sha256(file),
+                sha256=sha256_of(file),
                 test_error=tested[0].error if tested else None,
             ),
         ),
@@ -257,8 +257,3 @@ def _builtin(name: str, file: Path) -> Available:
 
 def _contract(file: Path) -> Contract:
     return decode(read_metadata(file).get(METADATA_KEY, "{}"), Contract, source=str(file))
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()

@@ -13,6 +13,9 @@ from torch import Tensor, nn
 from capsedge.errors import ModelError
 from capsedge.files import write_atomically
 
+State = dict[int, dict[str, Tensor]]  # of an optimizer, by the number of the parameter and the name of the quantity
+Groups = dict[str, tuple[int, ...]]  # parameters in each group of each optimizer
+
 
 class Position(msgspec.Struct):
     """Where a training stands.
@@ -67,7 +70,8 @@ def save_checkpoint(
     for name, optimizer in optimizers.items():
         tensors |= {f"{name}.{key}": tensor for key, tensor in _flatten(optimizer).items()}
     tensors["sums"] = sums
-    _save(path, tensors, {"position": msgspec.json.encode(position).decode()})
+    more = {"position": position, "groups": _groups(optimizers)}
+    _save(path, tensors, {name: msgspec.json.encode(value).decode() for name, value in more.items()})
 
 
 def load_checkpoint(
@@ -82,20 +86,26 @@ def load_checkpoint(
         The position, and the sums of the unwritten metrics row.
 
     Raises:
-        ModelError: The file is missing, damaged or of another network.
+        ModelError: The file is missing, damaged, of another network or of other optimizers.
     """
     tensors, metadata = _load(path)
     _fill(path, network, tensors, "network")
     if average is not None:
         _fill(path, average, tensors, "average")
-    for name, optimizer in optimizers.items():
-        prefix = f"{name}."
-        flat = {key.removeprefix(prefix): t for key, t in tensors.items() if key.startswith(prefix)}
-        optimizer.load_state_dict(_unflatten(flat, optimizer))
     try:
-        return msgspec.json.decode(metadata["position"], type=Position), tensors["sums"]
+        position, sums = msgspec.json.decode(metadata["position"], type=Position), tensors["sums"]
+        groups = msgspec.json.decode(metadata.get("groups", "null"), type=Groups | None)
     except (KeyError, msgspec.MsgspecError) as error:
         raise ModelError(f"'{path}' is not a checkpoint to resume from: {error}") from error
+    states = {name: _state(tensors, name) for name in optimizers}
+    if misfit := _groups_misfit(_groups(optimizers), groups) or _state_misfit(optimizers, states):
+        raise ModelError(
+            f"'{path}' was saved by another recipe than the run's recipe.toml is now: {misfit}; put back what was "
+            "changed there, such as train.weight_decay, or start a new run"
+        )
+    for name, optimizer in optimizers.items():
+        optimizer.load_state_dict({"state": states[name], "param_groups": optimizer.state_dict()["param_groups"]})
+    return position, sums
 
 
 def save_weights(path: Path, network: nn.Module) -> None:
@@ -168,9 +178,51 @@ def _flatten(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     }
 
 
-def _unflatten(flat: dict[str, Tensor], optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, value in flat.items():
-        index, key = name.split(".", 1)
-        state.setdefault(int(index), {})[key] = value
-    return {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
+def _state(tensors: dict[str, Tensor], name: str) -> State:
+    """What `_flatten` took apart, of the optimizer with this name."""
+    state: State = {}
+    for full, value in tensors.items():
+        optimizer, _, rest = full.partition(".")
+        if optimizer == name:
+            index, key = rest.split(".", 1)
+            state.setdefault(int(index), {})[key] = value
+    return state
+
+
+def _groups(optimizers: dict[str, torch.optim.Optimizer]) -> Groups:
+    return {
+        name: tuple(len(group["params"]) for group in optimizer.param_groups)
+        for name, optimizer in optimizers.items()
+    }
+
+
+def _groups_misfit(wanted: Groups, given: Groups | None) -> str:
+    """How the groups differ, by which a state finds its parameters; "" for not at all.
+
+    A checkpoint of an earlier capsedge does not tell them (None).
+    """
+    if given is None:
+        return ""
+    for name in sorted(wanted.keys() | given.keys()):
+        was, now = given.get(name), wanted.get(name)
+        if was != now:
+            return f"its optimizer of the {name} had {_said(was)}, and the recipe's has {_said(now)}"
+    return ""
+
+
+def _said(groups: tuple[int, ...] | None) -> str:
+    return "no parameters" if groups is None else f"groups of {' and '.join(map(str, groups))} parameters"
+
+
+def _state_misfit(optimizers: dict[str, torch.optim.Optimizer], states: dict[str, State]) -> str:
+    """The first quantity whose shape is not that of its parameter; "" for none."""
+    for name, optimizer in optimizers.items():
+        parameters = [each for group in optimizer.param_groups for each in group["params"]]
+        for index, quantities in states[name].items():
+            if index >= len(parameters):
+                return f"its optimizer of the {name} had more parameters than the {len(parameters)} of the recipe's"
+            wanted = list(parameters[index].shape)
+            for key, value in quantities.items():
+                if key != "step" and list(value.shape) != wanted:  # a count of steps is a single number
+                    return f"its '{name}.{index}.{key}' has the shape {list(value.shape)} instead of {wanted}"
+    return ""

@@ -176,7 +176,13 @@ class Run:
             DataError: They are no longer here, or others have taken their place.
         """
         record = self.read_record()
-        dataset = dataset_of(self.read_recipe().data, source=record.data_source)
+        try:
+            dataset = dataset_of(self.read_recipe().data, source=record.data_source)
+        except (DataError, WrongUse) as error:  # the user did not name this data now: the run does
+            raise DataError(
+                f"run '{self.path}' was trained on {record.data}, and its data '{record.data_source}' cannot be "
+                f"loaded: {error}"
+            ) from error
         if dataset.sha256() != record.data_sha256:
             raise DataError(
                 f"run '{self.path}' was trained on {record.data}, and '{record.data_source}' now holds other images "

@@ -1,6 +1,5 @@
 """Teachers: finished runs whose capsule lengths a training learns from, beside the labels."""
 
-import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from torch import Tensor
 
 from capsedge.data import Dataset
 from capsedge.errors import ModelError, WrongUse
+from capsedge.files import sha256_of
 from capsedge.recipe import Recipe
 from capsedge.training.run import Run, Teacher
 
@@ -24,6 +24,8 @@ class Teachers:
 
     Attributes:
         records: Their folders and weights.
+        of_other_data: Folders of those that were trained on other images. They may have learned from images that
+            validate here, and the lowest validation error then chooses an epoch by what they know of these.
 
     Raises:
         WrongUse: A folder holds no finished run, or its network is of other classes or images.
@@ -32,7 +34,9 @@ class Teachers:
 
     def __init__(self, recipe: Recipe, dataset: Dataset, device: torch.device) -> None:
         runs = [_finished(Path(folder), recipe, dataset) for folder in recipe.train.teachers]
-        self.records = tuple(Teacher(run=str(run.path.resolve()), sha256=_sha256(run.best)) for run in runs)
+        self.records = tuple(Teacher(run=str(run.path.resolve()), sha256=sha256_of(run.best)) for run in runs)
+        own = dataset.sha256() if runs else ""
+        self.of_other_data = tuple(str(run.path) for run in runs if run.read_record().data_sha256 != own)
         self.networks = [run.load_best().requires_grad_(False).to(device) for run in runs]
 
     def __bool__(self) -> bool:
@@ -105,8 +109,3 @@ def _difference(wanted: tuple[str, ...], given: tuple[str, ...]) -> str:
 def _size(shape: tuple[int, int, int]) -> str:
     height, width, channels = shape
     return f"{width}x{height} pixels in {channels} channel{'s' * (channels != 1)}"
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()

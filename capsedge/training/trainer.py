@@ -134,7 +134,7 @@ class Trainer:
         """Take up the state of the run's last checkpoint; a run interrupted before its first starts over.
 
         Raises:
-            ModelError: The checkpoint is damaged, or of another network; or a teacher's weights have changed.
+            ModelError: The checkpoint is damaged, or of another recipe; or a teacher's weights have changed.
         """
         self.teachers.check_same(self.run.read_record().teachers, self.run)
         if self.precision.asked == "auto" and self.fabric.is_global_zero:  # somebody changed the run's recipe

@@ -1,9 +1,11 @@
 """`capsedge compress` as a person types it."""
 
+import shutil
 from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from capsedge.compress import Compression
 from capsedge.compress.latency import Compared, Stopwatch
@@ -87,6 +89,17 @@ def test_nothing_is_no_target(option: str, source: Run, capsedge: Capsedge) -> N
 def test_what_is_no_run_is_told_in_one_line(capsedge: Capsedge) -> None:
     assert "'nowhere' is not a run" in one_line(capsedge("compress", "nowhere", "--keep", "0.5"), 1)
     assert "there is no finished run in 'runs/'" in one_line(capsedge("compress", "--keep", "0.5"), 1)
+
+
+def test_a_run_whose_images_are_gone_is_told_in_one_line(source: Run, capsedge: Capsedge, tmp_path: Path) -> None:
+    run = Run(shutil.copytree(source.path, tmp_path / "moved"))
+    run.write_record(replace(run.read_record(), data_source="/nowhere/x"))
+    for command in (["compress", "moved", "--keep", "0.5"], ["export", "moved"]):
+        said = capsedge(*command)
+        assert said.returncode == 1
+        last = said.stderr.splitlines()[-1]
+        assert last.startswith("capsedge: run 'moved' was trained on Fashion-MNIST")
+        assert "and its data '/nowhere/x' cannot be loaded: unknown data set '/nowhere/x'" in last
 
 
 def test_a_latency_that_the_run_has_already_is_told_in_one_line(source: Run, capsedge: Capsedge) -> None:

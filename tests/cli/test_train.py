@@ -178,6 +178,8 @@ def test_a_network_learns_from_runs_and_goes_on_with_the_same_ones_only(tmp_path
     student = tmp_path / "student"
     assert tomllib.loads((student / "recipe.toml").read_text())["train"]["teachers"] == folders
 
+    assert "trained on other data" not in taught.stderr
+
     record = (student / "run.json").read_text()
     (student / "run.json").write_text(record.replace('"finished"', '"training"'))
     best = tmp_path / "runs" / "seed-1" / "best.safetensors"
@@ -189,6 +191,34 @@ def test_a_network_learns_from_runs_and_goes_on_with_the_same_ones_only(tmp_path
     shutil.rmtree(best.parent)
     line = one_line(capsedge("train", "--resume", "--run", "student"), 2)
     assert f"teacher '{folders[1]}' must be a finished run, and cannot be read" in line
+
+
+def test_a_teacher_of_other_data_gets_one_remark(tmp_path: Path, capsedge: Capsedge) -> None:
+    once = ["--set", "train.epochs=1"]
+    assert capsedge("train", *TINY, *once, "--run", "teacher").returncode == 0
+    record = tmp_path / "teacher" / "run.json"
+    values = msgspec.json.decode(record.read_bytes()) | {"data_sha256": "0" * 64}
+    record.write_bytes(msgspec.json.encode(values))
+
+    taught = capsedge("train", *TINY, *once, "--teacher", "teacher", "--run", "student")
+
+    assert taught.returncode == 0, taught.stderr
+    (line,) = [line for line in taught.stderr.splitlines() if line.startswith("note: ")]
+    assert line.startswith(f"note: trained on other data than this training: {record.parent.resolve()}; ")
+    assert "may have seen the validation images" in line
+
+
+@pytest.mark.parametrize(("grid", "said"), [(0, "1 block"), (14, "1 block"), (7, "2 blocks"), (4, "3 blocks")])
+def test_the_blocks_that_are_built_are_counted(grid: int, said: str, capsedge: Capsedge) -> None:
+    """Of images of 28 pixels, with one block in the recipe that halves them."""
+    stem = ["network.stem=plain", "network.blocks=[[8, 2]]", f"network.grid={grid}", "network.primary_kernel=3"]
+    options = [word for each in (*stem, "train.epochs=1", "network.class_dim=4") for word in ("--set", each)]
+    small = ["--set", "network.capsule_types=2", "--set", "train.precision=fp32", "--data", "fashion-mnist-subset"]
+
+    trained = capsedge("train", "fashion-mnist-l2-small", *small, *options)
+
+    assert trained.returncode == 0, trained.stderr
+    assert f"plain stem of {said}, 2 capsule types" in trained.stderr
 
 
 @pytest.mark.parametrize(

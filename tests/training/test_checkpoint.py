@@ -1,10 +1,13 @@
 """Checkpoints that are damaged, cut short or of another network give one clear line."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from capsedge.errors import ModelError
@@ -99,3 +102,64 @@ def test_adams_moments_and_the_position_come_back(tmp_path: Path) -> None:
     for one, two in zip(adam.state_dict()["state"].values(), fresh.state_dict()["state"].values(), strict=True):
         assert all(torch.equal(one[key], two[key]) for key in ("step", "exp_avg", "exp_avg_sq"))
     assert all(torch.equal(a, b) for a, b in zip(network.parameters(), other.parameters(), strict=True))
+
+
+def adam_after_a_step(network: nn.Module, *groups: Iterable[torch.Tensor]) -> torch.optim.Optimizer:
+    adam = torch.optim.AdamW([{"params": group} for group in groups])
+    network(torch.ones(1, 3)).sum().backward()
+    adam.step()
+    return adam
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["groups told", "of an earlier capsedge"])
+def test_moments_of_other_shapes_are_refused_in_one_line(told: bool, tmp_path: Path) -> None:
+    path, network = tmp_path / "last.safetensors", nn.Linear(3, 2)
+    adam = adam_after_a_step(network, [network.bias], [network.weight])
+    save_checkpoint(path, Position(), network, {"weights": adam}, torch.zeros(3))
+    if not told:
+        with safe_open(path, framework="pt") as file:
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 not a dict
+            save_file(tensors, path, {"position": file.metadata()["position"]})
+    misfit = (
+        r"its optimizer of the weights had groups of 1 and 1 parameters, and the recipe's has groups of 2 parameters"
+        if told
+        else r"its 'weights\.0\.exp_avg' has the shape \[2\] instead of \[2, 3\]"
+    )
+    wanted = (
+        rf"^'.*last\.safetensors' was saved by another recipe than the run's recipe\.toml is now: {misfit}; put back"
+    )
+    with pytest.raises(ModelError, match=wanted) as error:
+        load_checkpoint(path, network, {"weights": torch.optim.AdamW(network.parameters())})
+    assert "\n" not in str(error.value)
+
+
+def test_moments_go_to_no_other_parameters_of_the_same_shape(tmp_path: Path) -> None:
+    path, network = (
+        tmp_path / "last.safetensors",
+        nn.Sequential(nn.Linear(3, 3, bias=False), nn.Linear(3, 3, bias=False)),
+    )
+    first, second = network.parameters()
+    save_checkpoint(
+        path, Position(), network, {"weights": adam_after_a_step(network, [second], [first])}, torch.zeros(3)
+    )
+    other = torch.optim.AdamW(network.parameters())
+    with pytest.raises(
+        ModelError, match="had groups of 1 and 1 parameters, and the recipe's has groups of 2 parameters"
+    ):
+        load_checkpoint(path, network, {"weights": other})
+    assert not other.state
+    with pytest.raises(
+        ModelError, match=r"its optimizer of the weights had groups of 1 and 1 parameters, and .* has no"
+    ):
+        load_checkpoint(path, network, {})
+
+
+def test_a_checkpoint_without_groups_still_loads(tmp_path: Path) -> None:
+    path, network = tmp_path / "last.safetensors", nn.Linear(3, 2)
+    adam = adam_after_a_step(network, list(network.parameters()))
+    save_checkpoint(path, Position(step=7), network, {"weights": adam}, torch.zeros(3))
+    tensors = load_file(path)
+    save_file(tensors, path, {"position": '{"step":7}'})
+    other = torch.optim.AdamW(network.parameters())
+    assert load_checkpoint(path, network, {"weights": other})[0].step == 7
+    assert torch.equal(other.state[network.weight]["exp_avg"], adam.state[network.weight]["exp_avg"])

@@ -154,6 +154,22 @@ def test_images_that_changed_since_the_training_are_refused(tmp_path: Path, monk
         run.load_dataset()
 
 
+def test_images_that_are_gone_are_told_as_the_runs_own(
+    finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run(shutil.copytree(finished.path, tmp_path / "run"))
+    monkeypatch.setenv("CAPSEDGE_DATA", str(tmp_path / "none"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "none"))
+    for source, words in (("/nowhere/x", "unknown data set '/nowhere/x'"), (str(tmp_path), "holds no data set")):
+        run.write_record(replace(run.read_record(), data_source=source))
+        wanted = (
+            rf"^run '{run.path}' was trained on Fashion-MNIST.*, and its data '{source}' cannot be loaded: .*{words}"
+        )
+        with pytest.raises(DataError, match=wanted) as error:
+            run.load_dataset()
+        assert "\n" not in str(error.value)
+
+
 def test_a_folder_with_the_name_of_a_known_data_set_is_recorded_as_the_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

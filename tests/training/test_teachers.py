@@ -174,3 +174,12 @@ def test_teachers_compute_in_the_trainings_precision(teacher: Run, little: Datas
         trainer.teachers.networks[0].stem.register_forward_hook(lambda *values: seen.append(values[2].dtype))
         trainer.iterate(next(trainer.batches.epoch(0)))
     assert seen == [torch.float32, torch.bfloat16]
+
+
+def test_teachers_that_were_trained_on_other_images_are_found(teacher: Run, little: Dataset, tmp_path: Path) -> None:
+    own = Run(tmp_path / "other")
+    shutil.copytree(teacher.path, own.path)
+    own.write_record(replace(own.read_record(), data_sha256="0" * 64))
+    teachers = Teachers(taught(teacher, own), little, CPU)
+    assert teachers.of_other_data == (str(own.path),)
+    assert Teachers(taught(), little, CPU).of_other_data == ()

@@ -436,3 +436,19 @@ def test_two_overlapped_garments_are_learned_and_scored_by_exact_match(little: D
     assert run.read_record().scores[1].error == pytest.approx(sum(wrong) / len(wrong))
     losses = [row["loss"] for row in read_metrics(run.metrics) if row["kind"] == "training"]
     assert losses[-1] < 0.8 * losses[0]
+
+
+def test_a_run_whose_weight_decay_was_taken_out_of_its_recipe_is_not_resumed(little: Dataset, tmp_path: Path) -> None:
+    recipe = tiny_recipe("train.weight_decay=0.05")
+    with pytest.raises(Interrupted):
+        train(recipe, little, tmp_path / "run", 2)
+    run = Run(tmp_path / "run")
+    changed = tiny_recipe("train.weight_decay=0")
+    run.write_recipe(changed)
+    with pytest.raises(
+        ModelError, match=r"recipe\.toml is now: .*; put back what was changed there, such as"
+    ) as error:
+        Trainer(changed, little, run, device="cpu").resume()
+    assert "\n" not in str(error.value)
+    run.write_recipe(recipe)
+    assert train(recipe, little, run.path).read_record().status == "finished"

@@ -161,12 +161,13 @@ def test_what_cannot_be_is_told_in_one_line(tmp_path: Path, words: list[str], me
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("seeds", ["", "0,0", "0,x", "-1"])
+@pytest.mark.parametrize("seeds", ["", "0,0", "0,00", "0,x", "-1", "0,99999999999", "4294966296", "9" * 5000])
 def test_seeds_are_different_numbers(tmp_path: Path, seeds: str, capsys: Say) -> None:
     with pytest.raises(SystemExit):
         main(arguments("heads", tmp_path, f"--seeds={seeds}"))
 
-    assert "expected different integers such as 0,1,2" in capsys.readouterr().err
+    # A recipe's train.seed is at most 2**32 - 1, and the variant another-seed adds 1,000.
+    assert "expected different integers from 0 to 4294966295, such as 0,1,2, got" in capsys.readouterr().err
 
 
 def test_the_record_of_the_other_study_is_refused(heads: Path) -> None:

@@ -225,6 +225,16 @@ def replace_test(dataset: Dataset, test: Split) -> Dataset:
     return dataclasses.replace(dataset, test=test)
 
 
+def compress(run: Run) -> None:
+    (run.path / "compression.json").write_text("{}")
+
+
+def teach_by_one_name(run: Run) -> None:
+    folders = (str(run.path.parent / "a" / "x"), str(run.path.parent / "b" / "x"))
+    taught = tuple(Teacher(run=folder, sha256="0" * 64) for folder in folders)
+    run.write_record(replace(run.read_record(), teachers=taught))
+
+
 def break_seed(run: Run) -> None:
     recipe = run.read_recipe()
     run.write_recipe(replace(recipe, train=replace(recipe.train, rate=0.5)))
@@ -263,6 +273,12 @@ def strip_contract(run: Run) -> None:
         (lose_int8, ModelError, r"has no file in int8: capsedge export .*tiny --precision fp32,int8"),
         (lose_fp32, ModelError, r"has no model.onnx: capsedge export .*tiny --precision fp32,int8"),
         (strip_contract, ModelError, r"model.onnx' was not accepted by the gate: capsedge export"),
+        (compress, WrongUse, r"was made by capsedge compress, and a card is of a run that .*: give a run that"),
+        (
+            teach_by_one_name,
+            WrongUse,
+            r"must have different folder names, and '.*a/x' and '.*b/x' have the same: rename",
+        ),
         (break_seed, WrongUse, r"differs from .* in more than train.seed: give runs of one recipe"),
     ],
 )

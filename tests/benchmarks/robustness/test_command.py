@@ -252,6 +252,17 @@ def test_foreign_images_of_one_name_are_told_apart_and_the_same_twice_is_refused
     assert capsys.readouterr().err.count("is given 2 times: give it once") == 2
 
 
+def test_foreign_images_do_not_take_the_name_of_the_noise_images(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(SHIPPED_SUBSET, tmp_path / "noise")
+
+    assert main([str(file), *DATA, "--foreign", str(tmp_path / "noise")]) == 2
+
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "--foreign" in line]
+    assert line.endswith("noise' has the name of the random images in the record, 'noise': rename the folder")
+
+
 def test_a_network_of_other_classes_or_another_size_is_refused(subject: Subject, subset: Dataset) -> None:
     with pytest.raises(ModelError, match=r"'tiny' takes images of 36 x 36 x 1, and those of .* have 28 x 28 x 1"):
         measure([replace(subject, shape=(36, 36, 1))], subset, {}, images=5, attacked=0, seed=0)

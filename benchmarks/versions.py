@@ -1,0 +1,12 @@
+"""Versions of what computes a record's numbers, as every record has them."""
+
+from platform import python_version
+from typing import Any
+
+from capsedge import __version__
+
+
+def versions_of(*modules: Any) -> dict[str, str]:
+    """Version of capsedge, of imported modules by their names, and of Python."""
+    own = {module.__name__: str(module.__version__) for module in modules}
+    return {"capsedge": __version__, **own, "python": python_version()}
