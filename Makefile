@@ -47,7 +47,7 @@ extras: $(STAMP) ## Install each extra in a clean environment and run its comman
 	@PYTHON="$(abspath $(BIN))/python" bash scripts/check_extras.sh
 
 # Slow, and not part of CI. Both want the full Fashion-MNIST, and go on where they were stopped.
-builtin: $(STAMP) ## Export the model that ships with capsedge: edge-small of the zoo, trained where it is missing (hours)
+builtin: $(STAMP) ## Take the model that ships with capsedge from the zoo: edge-small in int8 (hours where it is to be trained)
 	@$(ON_PATH) bash scripts/make_builtin.sh
 
 zoo: $(STAMP) ## Train, export and describe one model of the zoo: make zoo NAME=edge-small (docs/zoo.md)
