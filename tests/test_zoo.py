@@ -22,6 +22,7 @@ from benchmarks.card.words import markdown
 from capsedge.contract import Precision
 from capsedge.data import load_dataset
 from capsedge.data.known import SUBSET
+from capsedge.runtime.models import BUILTIN
 from capsedge.training import Run, lengths_of
 from tests.in_process import in_this_process
 
@@ -156,3 +157,7 @@ def test_the_weights_in_fp16_are_those_of_the_files(folder: Path) -> None:
 
     assert wanted is not None
     assert abs(error(lengths, test.labels) - wanted) <= 0.003
+
+
+def test_the_built_in_model_is_the_zoos_small_one_in_int8() -> None:
+    assert (BUILTIN / "fashion-mnist.onnx").read_bytes() == (ZOO / "edge-small" / "model.int8.onnx").read_bytes()

@@ -84,3 +84,12 @@ def test_the_command_writes_the_record_of_what_it_measured(
     assert ladder.versions["torch"] == str(torch.__version__)
     assert ladder.instruction_sets == instruction_sets()
     assert capsys.readouterr().out.strip() == table(ladder)
+
+
+def test_the_document_has_the_table_of_the_record() -> None:
+    ladder = msgspec.json.decode((inference.ROOT / "docs/edge/inference.json").read_bytes(), type=Ladder)
+    lines, _ = table(ladder).split("\n\n")
+    text = (inference.ROOT / "docs/edge.md").read_text()
+    assert lines in text
+    whole = ladder.whole
+    assert f"{whole.median:.0f} times as fast as the first ({whole.low:.0f} to {whole.high:.0f})" in text
