@@ -1,7 +1,6 @@
 """`python -m benchmarks.card [RUN] --output zoo/NAME`: fills a model's folder, or adds measurements to its card."""
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from benchmarks.card.latency import with_latency
 from benchmarks.card.make import Kept, make
 from benchmarks.card.record import read_card
 from benchmarks.card.words import write_card
+from benchmarks.robustness.record import Report, read_report
 from capsedge.errors import CapsedgeError, DataError
 from capsedge.runtime.bench.formats import load
 from capsedge.training import Run
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             make(Run(options.run), folder, others=options.seed_run, keep=options.files, tell=_say)
         card = read_card(folder)
         if options.robustness is not None:
-            card = replace(card, robustness=_json(options.robustness))
+            card = replace(card, robustness=_of_this(read_report(options.robustness), card.name, options.robustness))
         if options.bench is not None:
             card = with_latency(card, load(options.bench))
         write_card(card, folder)
@@ -60,7 +60,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="RUN",
         help="a run of the same recipe with another seed; repeat for more",
     )
-    parser.add_argument("--robustness", type=Path, metavar="FILE", help="JSON of a measurement of robustness")
+    parser.add_argument("--robustness", type=Path, metavar="FILE", help="JSON of `python -m benchmarks.robustness`")
     parser.add_argument("--bench", type=Path, metavar="FILE", help="JSON of capsedge bench of the folder's files")
     parser.add_argument(
         "--files",
@@ -85,11 +85,12 @@ def _kept(text: str) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _json(file: Path) -> object:
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"'{file}' cannot be read as JSON: {error}") from error
+def _of_this(report: Report, name: str, file: Path) -> Report:
+    """The report of this network alone: others may have been measured beside it."""
+    if name not in report.networks:
+        raise DataError(f"'{file}' is of {', '.join(report.networks)}, and the card is of {name}")
+    alone = replace(report.networks[name], condition_changes=(), attack_changes=())
+    return replace(report, networks={name: alone})
 
 
 def _say(text: str) -> None:

@@ -1,10 +1,11 @@
 """The record that a card is: every number of card.md stands in card.json, and card.md is made from nothing else."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
+from benchmarks.robustness.record import Report
 from capsedge.contract import Precision
 from capsedge.errors import ModelError
 from capsedge.processor import Processor
@@ -234,7 +235,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
         int8_change: Error of int8 less that of fp32 by split, with its 95 % interval; empty without both.
         calibration: How int8's ranges were found, in words.
         latency: By `capsedge bench`.
-        robustness: What another measurement found, as it stands in its file; None without one.
+        robustness: What `benchmarks.robustness` found of this network; None where it was not measured.
         trained_with: Versions of what trained it.
         exported_with: Versions of what exported it.
         measured_with: Versions of what measured it.
@@ -262,7 +263,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     int8_change: dict[Literal["validation", "test"], Difference]
     calibration: str
     latency: tuple[Latency, ...] = ()
-    robustness: Any = None
+    robustness: Report | None = None
     trained_with: dict[str, str]
     exported_with: dict[str, str]
     measured_with: dict[str, str]

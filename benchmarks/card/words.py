@@ -1,13 +1,12 @@
 """card.md, made from nothing but card.json: the same record always gives the same text."""
 
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from benchmarks.card.record import CARD, WEIGHTS, Card, Latency, Mistake
+from benchmarks.robustness.table import markdown as robustness_in_words
 from capsedge.files import write_atomically
 from capsedge.processor import Processor, in_words
 from capsedge.statistics import Difference, MeanSpread, standard_error
@@ -184,33 +183,10 @@ def _robustness(card: Card) -> Iterator[str]:
     if card.robustness is None:
         return
     yield "## Robustness"
-    yield from _shown(card.robustness)
-
-
-def _shown(value: Any, *path: str) -> Iterator[str]:
-    """Whatever another measurement wrote: records as tables under the names that lead there, the rest as it is."""
     yield ""
-    if path:
-        yield f"**{' / '.join(path)}**"
-        yield ""
-    if isinstance(value, list) and value and all(isinstance(each, Mapping) for each in value):
-        keys = list(dict.fromkeys(key for each in value for key in each))
-        yield from _table(keys, [[_plain(each.get(key, "-")) for key in keys] for each in value])
-    elif isinstance(value, Mapping):
-        plain = {key: inner for key, inner in value.items() if not isinstance(inner, list | Mapping)}
-        if plain:
-            yield from _table(["", "value"], [[key, _plain(inner)] for key, inner in plain.items()])
-        for key, inner in value.items():
-            if key not in plain:
-                yield from _shown(inner, *path, key)
-    else:
-        yield _plain(value)
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return value if isinstance(value, str) else json.dumps(value)
+    yield "[docs/robustness.md](../../docs/robustness.md) says how each line is measured."
+    yield ""
+    yield robustness_in_words(card.robustness).rstrip()
 
 
 def _training(card: Card) -> Iterator[str]:

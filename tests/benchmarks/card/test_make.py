@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import json
 import shutil
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from benchmarks.card.make import PRECISIONS, _subset, _with_former, make
 from benchmarks.card.pictures import PICTURES, draw
 from benchmarks.card.record import Card, read_card
 from benchmarks.card.words import markdown, write_card
+from benchmarks.robustness.record import write_report
 from capsedge.contract import Contract, Precision, contract_of
 from capsedge.data import Dataset, Split, load_dataset
 from capsedge.errors import CapsedgeError, ModelError, WrongUse
@@ -28,6 +28,7 @@ from capsedge.runtime import models
 from capsedge.runtime.models import find_model
 from capsedge.training import Run
 from capsedge.training.run import Teacher
+from tests.benchmarks.card.robust import report_of
 
 
 @pytest.fixture
@@ -167,10 +168,10 @@ def test_a_file_that_is_too_large_stays_out_and_is_measured_all_the_same(run: Ru
 
 
 def test_what_was_measured_elsewhere_stays_while_the_files_do(whole: Path, card: Card) -> None:
-    write_card(replace(card, robustness={"noise": 0.5}), whole)
+    write_card(replace(card, robustness=report_of(card.name)), whole)
     other = {**card.measured, "int8": replace(card.measured["int8"], sha256="0" * 64)}
 
-    assert _with_former(card, whole).robustness == {"noise": 0.5}
+    assert _with_former(card, whole).robustness == report_of(card.name)
     assert _with_former(replace(card, measured=other), whole).robustness is None
     assert _with_former(card, whole.parent) == card  # there is no card
     (whole / "card.json").write_text("{}")
@@ -329,14 +330,13 @@ def test_weights_alone_are_no_model(run: Run, tmp_path: Path) -> None:
 def test_the_command_adds_to_a_card_that_is_there(
     whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = [{"noise": "gaussian", "level": 0.1, "error": 0.25}, {"noise": "blur", "level": 2, "error": 0.5}]
-    (tmp_path / "robustness.json").write_text(json.dumps(found))
+    name = read_card(whole).name
+    write_report(report_of("another", name), tmp_path / "robustness.json")
 
     assert main(["--output", str(whole), "--robustness", str(tmp_path / "robustness.json")]) == 0
 
-    assert read_card(whole).robustness == found
-    text = (whole / "card.md").read_text()
-    assert "| noise | level | error |\n|---|---|---|\n| gaussian | 0.1 | 0.25 |\n| blur | 2 | 0.5 |" in text
+    assert read_card(whole).robustness == report_of(name)
+    assert f"|  | {name} |\n|---|---|\n| as they are | 25.00 ± 15.00 |" in (whole / "card.md").read_text()
     assert capsys.readouterr().err == f"card: {whole / 'card.md'}\n"
 
 
@@ -345,7 +345,11 @@ def test_the_command_adds_to_a_card_that_is_there(
     [
         (["--output", "nowhere"], 1, "card: 'nowhere' has no card.json: python -m benchmarks.card RUN"),
         (["nowhere", "--output", "x"], 1, "card: 'nowhere' is not a run"),
-        (["--output", "{card}", "--robustness", "gone.json"], 1, "'gone.json' cannot be read as JSON"),
+        (
+            ["--output", "{card}", "--robustness", "gone.json"],
+            1,
+            "'gone.json' cannot be read as a report of robustness",
+        ),
         (["--output", "{card}", "--bench", "gone.json"], 1, "the report 'gone.json' cannot be read"),
     ],
 )
@@ -371,3 +375,11 @@ def test_what_cannot_be_meant_is_wrong_use(capsys: pytest.CaptureFixture[str], w
 
     assert stop.value.code == 2
     assert line in capsys.readouterr().err
+
+
+def test_a_report_of_other_networks_is_refused(
+    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_report(report_of("another"), tmp_path / "robustness.json")
+    assert main(["--output", str(whole), "--robustness", str(tmp_path / "robustness.json")]) == 1
+    assert "is of another, and the card is of" in capsys.readouterr().err

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from benchmarks.card.record import Card, FileFacts, Latency, read_card
 from benchmarks.card.words import markdown
 from capsedge.processor import arithmetic
+from tests.benchmarks.card.robust import report_of
 
 
 def percent(share: float) -> str:
@@ -146,13 +147,11 @@ def test_a_bar_in_a_name_breaks_no_table(card: Card) -> None:
     assert "| `a&#124;b` | 1 | `c` |" in odd
 
 
-def test_robustness_is_told_whatever_its_form(card: Card) -> None:
-    told = markdown(
-        replace(card, robustness={"images": 1000, "shift": [{"pixels": 1, "error": 0.125}], "odd": {"even": [1]}})
-    )
+def test_robustness_is_told_as_its_benchmark_tells_it(card: Card) -> None:
+    told = markdown(replace(card, robustness=report_of(card.name)))
 
     section = told.partition("## Robustness\n")[2].partition("\n## ")[0]
-    assert "| images | 1000 |" in section
-    assert "**shift**\n\n| pixels | error |\n|---|---|\n| 1 | 0.125 |" in section
-    assert "**odd / even**\n\n[1]" in section
+    assert "| shift, 1 px | 50.00 ± 18.00 |" in section
+    assert "| threshold | 0.625 |" in section
+    assert "| noise (4 images): AUROC | 0.7500 ± 0.1000 |" in section
     assert "## Robustness" not in markdown(card)
