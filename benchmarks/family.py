@@ -13,6 +13,7 @@ from typing import Literal
 import msgspec
 
 from benchmarks.card.record import CARD, Card, Latency, read_card
+from capsedge.errors import CapsedgeError, ModelError
 from capsedge.reproduce.drawing import COLOURS, GREY, canvas, save_png, styled
 
 ROOT = Path(__file__).parents[1]
@@ -45,9 +46,12 @@ def main() -> None:
     parser.add_argument("--peers", type=Path, default=ROOT / "docs/edge/peers.json")
     parser.add_argument("--plot", type=Path, default=ROOT / "docs/edge/pareto.png")
     options = parser.parse_args()
-    cards, peers = read_cards(options.zoo), read_peers(options.peers)
-    print("\n".join([*own_table(cards), "", *peers_table(peers)]))
-    draw(cards, peers, options.plot)
+    try:
+        cards, peers = read_cards(options.zoo), read_peers(options.peers)
+        print("\n".join([*own_table(cards), "", *peers_table(peers)]))
+        draw(cards, peers, options.plot)
+    except CapsedgeError as error:
+        raise SystemExit(f"family: {error}") from error
 
 
 def read_cards(zoo: Path) -> list[Card]:
@@ -56,8 +60,15 @@ def read_cards(zoo: Path) -> list[Card]:
 
 
 def read_peers(file: Path) -> list[Peer]:
-    """The peers, by parameters, the fewest last."""
-    peers = msgspec.json.decode(file.read_bytes(), type=list[Peer])
+    """The peers, by parameters, the fewest last.
+
+    Raises:
+        ModelError: The file is missing, or is no such list.
+    """
+    try:
+        peers = msgspec.json.decode(file.read_bytes(), type=list[Peer])
+    except (OSError, msgspec.MsgspecError) as error:
+        raise ModelError(f"'{file}' cannot be read as a list of networks: {error}") from error
     return sorted(peers, key=lambda peer: -peer.parameters)
 
 
