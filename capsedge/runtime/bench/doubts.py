@@ -59,7 +59,7 @@ def about_machine(before: Conditions, after: Conditions, during: Iterable[str]) 
 def about_plan(plan: Plan) -> Iterator[str]:
     """Doubt a quick look."""
     if plan.quick:
-        yield "this was a quick look, with a short warm-up and few runs: a full measurement of `capsedge bench` is to be believed"
+        yield "this was a quick look, with a short warm-up and few runs: believe `capsedge bench` without --quick"
 
 
 def about_case(case: Case, plan: Plan, limits: Limits, cores: int) -> Iterator[str]:

@@ -137,8 +137,8 @@ def test_an_axis_that_changes_nothing_or_more_than_it_says_is_wrong_use(run: Pat
 def test_a_precision_that_was_not_exported_says_how_to_export_it(run: Path) -> None:
     with pytest.raises(ModelError, match=r"there is no '.*model\.fp16\.onnx': capsedge export RUN --precision fp16"):
         lanes([str(run)], Settings(), parse_axes(["precision=fp32,fp16"]))
-    with pytest.raises(ModelError, match="the built-in model comes in fp32 only"):
-        lanes([], Settings(), parse_axes(["precision=int8"]))
+    with pytest.raises(ModelError, match="the built-in model comes in int8 only"):
+        lanes([], Settings(), parse_axes(["precision=fp16"]))
 
 
 def test_a_model_that_is_named_twice_gets_two_labels(run: Path) -> None:
