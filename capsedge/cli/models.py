@@ -47,7 +47,7 @@ def _print(found: "Sequence[Available]") -> None:
     from capsedge.cli.console import out
 
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
-    table.add_column(" model", overflow="fold")
+    table.add_column(" model", no_wrap=True)
     for name in ("parameters", "MMAC", *_PRECISIONS):
         table.add_column(name, justify="right", overflow="fold")
     table.add_column("where")

@@ -72,6 +72,15 @@ def test_every_model_is_listed_with_its_cost_its_errors_and_its_place(
     )
 
 
+def test_in_60_columns_a_name_stays_whole(capsedge: Capsedge, zoo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(console.out, "_width", 60)
+
+    lines = capsedge("models").stdout.splitlines()
+
+    assert {"fashion-mnist", "edge-tiny", "wide"} <= {line.split()[0] for line in lines if line.strip()}
+    assert max(map(len, lines)) <= 60
+
+
 def test_json_holds_the_index_and_what_is_here(capsedge: Capsedge, zoo: Path) -> None:
     done = capsedge("models", "--json")
 

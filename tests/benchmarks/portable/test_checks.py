@@ -92,3 +92,17 @@ def test_on_a_haswell_weights_of_8_bits_saturate_and_those_of_an_export_do_not(f
     assert exported is not None
     assert exported.passed
     assert mistaken.status == "failed"  # a file that passes where it must not shows a check that sees nothing
+
+
+@pytest.mark.parametrize(("turned", "status"), [(2, "passed"), (3, "failed")])
+def test_two_images_may_turn_wrong_however_few_there_are(files: Files, turned: int, status: str) -> None:
+    """The file is the same; the answers that it is held against are made other ones, and right."""
+    answers = files.expected.validation.lengths.argmax(1)
+    right = answers.copy()
+    right[:turned] = (right[:turned] + 1) % 10
+    lengths = files.expected.validation.lengths.copy()
+    lengths[np.arange(turned), right[:turned]] = 1 + lengths[:turned].max(1)  # so the reference alone has them right
+    expected = replace(files.expected, labels=right, validation=replace(files.expected.validation, lengths=lengths))
+    found = check_one("gate, fp32", HERE, HOST, replace(files, expected=expected)).found
+    assert found is not None
+    assert ("the error rises" in found.said) == (status == "failed")
