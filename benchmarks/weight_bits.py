@@ -1,13 +1,14 @@
-"""What int8 weights of 7 bits cost against 8: error, closeness and latency, on real images.
+"""What the codes of int8 weights cost, by their bits and by how they are rounded: error, closeness and latency.
 
     python -m benchmarks.weight_bits MODEL.onnx... [--data fashion-mnist] [--seconds 3] [--no-latency]
         [--emulated haswell] [--images 1000]
 
-Each model is an fp32 file of `capsedge export`. Both files are made as an export makes them: calibrated on 512
-training images, by the method with the lowest validation error. Latencies are of one interleaved run of `capsedge
-bench`, on one thread. Weights of 8 bits saturate on x86 without VNNI: there their figures are taken twice, with ONNX
-Runtime's default kernels and with its exact ones. `--emulated` runs the first test images on another processor too,
-with the default kernels (docs/portable.md).
+Each model is an fp32 file of `capsedge export`. The int8 files are made as an export makes them: calibrated on 512
+training images, by the method with the lowest validation error. "nearest" rounds each weight on its own, where an
+export's make up for each other (`capsedge.export.precision.rounding`). Latencies are of one interleaved run of
+`capsedge bench`, on one thread. Weights of 8 bits saturate on x86 without VNNI: there their figures are taken twice,
+with ONNX Runtime's default kernels and with its exact ones. `--emulated` runs the first test images on another
+processor too, with the default kernels (docs/portable.md).
 """
 
 import argparse
@@ -15,7 +16,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +42,15 @@ from capsedge.scoring import wrong_answers
 from capsedge.statistics import paired_difference
 
 Lengths = NDArray[np.float32]
-BITS: tuple[WeightBits, ...] = (8, 7)
+KINDS: Mapping[str, tuple[WeightBits, bool]] = {  # bits, and whether rounded to the nearest code
+    "8 bits, nearest": (8, True),
+    "8 bits": (8, False),
+    "7 bits, nearest": (7, True),
+    "7 bits": (7, False),
+}
 COLUMNS = (
-    *("weights", "calibrated by", "largest pair", "validation error", "less the first (95 %)"),
-    *("test error", "less the first (95 %)", "same answer", "length: largest, mean difference", "one image, p50"),
+    *("weights", "calibrated by", "largest pair", "validation error", "less fp32 (95 %)"),
+    *("test error", "less fp32 (95 %)", "same answer", "length: largest, mean difference", "one image, p50"),
 )
 
 
@@ -73,14 +79,14 @@ def main() -> None:
 def _measure(model: Path, dataset: Dataset, folder: Path, seconds: str | None) -> dict[str, Path]:
     """One model's table; gives its files, by what they are called."""
     right = [_lengths(model, split) for split in (dataset.validation, dataset.test)]
-    files = {bits: _quantized(model, dataset, folder, bits, right[0]) for bits in BITS}
+    files = {kind: _quantized(model, dataset, folder, kind, right[0]) for kind in KINDS}
     latency = {} if seconds is None else _latencies([model, *(file for file, _ in files.values())], seconds)
     print(f"`{model}`, {len(dataset.validation):,} validation and {len(dataset.test):,} test images\n")
     print(f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}")
     for file, cells in _rows(model, dataset, right, files):
         print(f"| {' | '.join((*cells, latency.get(file, '')))} |")
     print()
-    return {"fp32": model, **{f"{bits} bits": file for bits, (file, _) in files.items()}}
+    return {"fp32": model, **{kind: file for kind, (file, _) in files.items()}}
 
 
 def _measure_on(processor: EmulatedProcessor, files: dict[str, Path], test: Split) -> None:
@@ -99,31 +105,31 @@ def _measure_on(processor: EmulatedProcessor, files: dict[str, Path], test: Spli
 
 
 def _rows(
-    model: Path, dataset: Dataset, right: list[Lengths], files: dict[WeightBits, tuple[Path, str]]
+    model: Path, dataset: Dataset, right: list[Lengths], files: dict[str, tuple[Path, str]]
 ) -> Iterator[tuple[Path, tuple[str, ...]]]:
     """Each file in each way that it can be run here, with its cells."""
     labels = [split.labels for split in (dataset.validation, dataset.test)]
-    errors = [_percent(wrong_answers(*each)) for each in zip(right, labels, strict=True)]
+    of_fp32 = [wrong_answers(*each) for each in zip(right, labels, strict=True)]
+    errors = [_percent(each) for each in of_fp32]
     yield model, ("fp32", "", "", errors[0], "", errors[1], "", "", "")
-    first: list[NDArray[np.bool_]] = []
-    for bits, (file, method) in files.items():
+    for kind, (file, method) in files.items():
         pairs = int8_pairs(file)
         assert pairs is not None  # it was quantized
         twice = int8_saturates(load_onnxruntime()) and not pairs.fit
         for exact, name in ((True, ", exact kernels"), (False, ", default kernels")) if twice else ((None, ""),):
             ours = [_lengths(file, split, exact) for split in (dataset.validation, dataset.test)]
             wrong = [wrong_answers(*each) for each in zip(ours, labels, strict=True)]
-            changes = [_change(*each) for each in zip(wrong, first, strict=True)] if first else ["", ""]
-            first = first or wrong
+            changes = [_change(*each) for each in zip(wrong, of_fp32, strict=True)]
             away = np.abs(ours[1] - right[1])
             same = _percent(ours[1].argmax(1) == right[1].argmax(1))
             errors = [cell for each in zip(map(_percent, wrong), changes, strict=True) for cell in each]
-            cells = (f"{bits} bits{name}", method, f"{pairs.largest:,}", *errors, same)
+            cells = (f"{kind}{name}", method, f"{pairs.largest:,}", *errors, same)
             yield file, (*cells, f"{away.max():.2f}, {away.mean():.4f}")
 
 
-def _quantized(model: Path, dataset: Dataset, folder: Path, bits: WeightBits, right: Lengths) -> tuple[Path, str]:
+def _quantized(model: Path, dataset: Dataset, folder: Path, kind: str, right: Lengths) -> tuple[Path, str]:
     """The file with such weights, and the method that found its ranges."""
+    bits, nearest = KINDS[kind]
 
     def score(candidate: onnx.ModelProto, _: str) -> tuple[float, float]:
         file = folder / "candidate.onnx"
@@ -132,8 +138,8 @@ def _quantized(model: Path, dataset: Dataset, folder: Path, bits: WeightBits, ri
         wrong = wrong_answers(lengths, dataset.validation.labels)
         return float(wrong.mean()), float(np.abs(lengths - right).mean())
 
-    made = quantized(onnx.load(model), calibration_images(dataset), score, weight_bits=bits)
-    file = folder / f"{model.stem}.{bits}-bit.onnx"
+    made = quantized(onnx.load(model), calibration_images(dataset), score, weight_bits=bits, nearest=nearest)
+    file = folder / f"{model.stem}.{kind.replace(', ', '-').replace(' ', '-')}.onnx"
     file.write_bytes(made.model.SerializeToString(deterministic=True))
     return file, made.calibration.partition(" of ")[0]
 

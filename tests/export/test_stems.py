@@ -86,8 +86,6 @@ def test_each_channel_of_a_depthwise_convolution_has_a_scale_of_its_own() -> Non
     assert weight.shape == (8, 1, 3, 3)
     scale = after[f"{name}_scale"].astype(np.float64)
     np.testing.assert_allclose(scale, np.abs(weight).max((1, 2, 3)) / 64, rtol=1e-6)
-    exact = weight / scale[:, None, None, None]
-    np.testing.assert_array_less(np.abs(after[f"{name}_quantized"] - exact), 0.5 + 1e-4)
     of_fp8 = constants(typed("separable", "fp8"))[f"{name}_scale"]
     np.testing.assert_allclose(of_fp8, np.abs(weight).max((1, 2, 3)) / 448, rtol=1e-6)
 

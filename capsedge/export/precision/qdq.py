@@ -24,21 +24,22 @@ from onnx import helper, numpy_helper
 
 from capsedge.export.layers import LAYER_OPS
 from capsedge.export.precision.graph import replace_graph
+from capsedge.export.precision.rounding import Codes
 
 _MOST = 127  # of an activation's codes
 _ZERO = "zero_point"  # of all activations
 _AXES = (1, 0, 2, 3)  # of one tensor's pairs; 1 is what it is where nothing is said
 
 
-def with_pairs(model: onnx.ModelProto, ranges: Mapping[str, float], most: int) -> onnx.ModelProto:
+def with_pairs(model: onnx.ModelProto, ranges: Mapping[str, float], weights: Mapping[str, Codes]) -> onnx.ModelProto:
     """Quantize the layers that have weights, and what lies between them.
 
     Args:
         model: A graph in fp32.
         ranges: The largest magnitude of each tensor that a layer reads or gives, and of the sums between them.
-        most: The largest code of a weight; each of its output channels has a scale of its own.
+        weights: The codes of each layer's weight, by its name.
     """
-    graph = _Graph(model, ranges, most)
+    graph = _Graph(model, ranges, weights)
     for node in model.graph.node:
         graph.add(node)
     result = onnx.ModelProto()
@@ -57,11 +58,11 @@ class _Graph:
         constants: Those of the graph and of the pairs, by their names.
     """
 
-    def __init__(self, model: onnx.ModelProto, ranges: Mapping[str, float], most: int) -> None:
+    def __init__(self, model: onnx.ModelProto, ranges: Mapping[str, float], weights: Mapping[str, Codes]) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.constants = {each.name: each for each in model.graph.initializer}
         self._ranges = ranges
-        self._most = most
+        self._weights = weights
         self._outputs = {output.name for output in model.graph.output}
         self._makers = {name: node for node in model.graph.node for name in node.output}
         self._readers: dict[str, list[onnx.NodeProto]] = {}
@@ -94,7 +95,7 @@ class _Graph:
             self._read_as[result] = self._pair(result, label=result)
 
     def _is_layer(self, node: onnx.NodeProto) -> bool:
-        return node.op_type in LAYER_OPS and node.input[1] in self.constants
+        return node.op_type in LAYER_OPS and node.input[1] in self._weights
 
     def _is_sum(self, node: onnx.NodeProto) -> bool:
         """Whether a node adds to a convolution's result another one, or what another layer reads."""
@@ -151,15 +152,11 @@ class _Graph:
     def _weight(self, layer: onnx.NodeProto) -> str:
         """Write a layer's weight as codes, and how they are dequantized; gives the name of the result."""
         name = layer.input[1]
-        values = numpy_helper.to_array(self.constants[name])
-        axis = _output_axis(layer, values.ndim)
-        others = tuple(each for each in range(values.ndim) if each != axis)
-        largest = np.abs(values).max(axis=others, keepdims=True)
-        scale = np.where(largest > 0, largest / np.float32(self._most), np.float32(1))
-        codes = self._constant(f"{name}_quantized", np.rint(values / scale).astype(np.int8))
-        flat = self._constant(f"{name}_scale", scale.reshape(-1))
-        zero = self._constant(f"{name}_zero_point", np.zeros(scale.size, np.int8))
-        return self._node("DequantizeLinear", [codes, flat, zero], name, axis=axis)
+        weight = self._weights[name]
+        codes = self._constant(f"{name}_quantized", weight.codes)
+        scale = self._constant(f"{name}_scale", weight.scale)
+        zero = self._constant(f"{name}_zero_point", np.zeros(weight.scale.size, np.int8))
+        return self._node("DequantizeLinear", [codes, scale, zero], name, axis=weight.axis)
 
     def _scale(self, name: str) -> NDArray[np.float32]:
         return np.array(self._ranges[name] / _MOST or 1.0, np.float32)
@@ -172,9 +169,3 @@ class _Graph:
         result = result or f"{label}_{op}_Output"
         self.nodes.append(helper.make_node(op, inputs, [result], name=f"{label}_{op}", axis=axis))
         return result
-
-
-def _output_axis(layer: onnx.NodeProto, rank: int) -> int:
-    """The axis of a layer's weight that is its output channels."""
-    turned = any(attribute.name == "transB" and attribute.i for attribute in layer.attribute)
-    return 0 if layer.op_type == "Conv" or turned else rank - 1

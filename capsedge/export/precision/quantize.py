@@ -27,6 +27,7 @@ from capsedge.data import Dataset
 from capsedge.errors import WrongUse
 from capsedge.export.layers import LAYER_OPS
 from capsedge.export.precision.qdq import with_pairs
+from capsedge.export.precision.rounding import rounded
 
 CALIBRATION_IMAGES = 512
 FEWEST_IMAGES = 100  # fewer say too little of how large activations get
@@ -97,6 +98,7 @@ def quantized(
     methods: Sequence[Method] = METHODS,
     *,
     weight_bits: WeightBits = 7,
+    nearest: bool = False,
 ) -> Quantized:
     """Quantize the layers that have weights, with every method, and keep the best.
 
@@ -107,9 +109,11 @@ def quantized(
         methods: Those to try.
         weight_bits: 8 for comparison only: such a file saturates on x86 processors without VNNI, and the gate rejects
             it.
+        nearest: Round each weight on its own, for comparison only.
     """
     most = 2 ** (weight_bits - 1) - (weight_bits == 8)  # 64 or 127
-    candidates = [with_pairs(model, _ranges(model, images, method), most) for method in methods]
+    weights = rounded(model, images[:0] if nearest else images, most)
+    candidates = [with_pairs(model, _ranges(model, images, method), weights) for method in methods]
     scores = [score(candidate, method.name) for candidate, method in zip(candidates, methods, strict=True)]
     best = min(range(len(methods)), key=scores.__getitem__)
     return Quantized(candidates[best], f"{methods[best].name} of {len(images)} training images")
