@@ -141,9 +141,12 @@ class DataRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which images, and how those of training are varied; validation and test images never are.
 
     Attributes:
-        source: Name of a known data set, or a folder (IDX files, CIFAR archives, or train/<class>/ and
-            test/<class>/ images).
-        size: Side in pixels that images of a folder are fitted to; 0 keeps the size of the first.
+        source: Name of a known data set, or a place: a folder (images by class, IDX files, CIFAR archives), a .csv
+            that lists images, or an .npz of arrays.
+        size: Side in pixels that images are fitted to; 0 keeps a size that all have, up to 64 in a folder, where it
+            else is the median of the longer sides, and 64 at most.
+        group: Of a folder or a list: a regular expression that finds in the images' names what belongs together,
+            such as `patient_[0-9]+`, and so stays on one side when test or validation images are held out.
         overlap: 0 for the images as they are. Otherwise two images of different classes lie over each other, each
             shifted by up to so many pixels, on a canvas larger by twice that (MultiMNIST: 4 makes 36x36 of 28x28).
         epoch_images: Images in an epoch of overlapped ones, of which there are tens of millions; 0 for all.
@@ -163,6 +166,7 @@ class DataRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     source: str = "fashion-mnist"
     size: Annotated[int, Meta(ge=0, le=4096)] = 0
+    group: str = ""
     overlap: Annotated[int, Meta(ge=0, le=64)] = 0
     epoch_images: Annotated[int, Meta(ge=0)] = 0
     evaluation_images: Count = EVALUATION_IMAGES

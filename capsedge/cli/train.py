@@ -26,7 +26,7 @@ capsedge train
 
 capsedge train fashion-mnist-l1 --set train.epochs=5 --set train.precision=fp32
 
-capsedge train --data my-photos/ --set data.size=32
+capsedge train --data my-photos/
 
 capsedge train --teacher runs/seed-0 --teacher runs/seed-1
 
@@ -50,7 +50,8 @@ def train(
     data: Annotated[
         str | None,
         typer.Option(
-            help="A known data set, or a folder: IDX files, CIFAR archives, or train/<class>/ and test/<class>/."
+            help="A known data set, or a place: a folder of images by class (photos/<class>/, or with train/, val/ and "
+            "test/ above), a .csv with columns path and label, an .npz of arrays, IDX files, CIFAR archives."
         ),
     ] = None,
     set_: Annotated[
@@ -131,6 +132,8 @@ def _fresh(recipe: "Recipe", folder: Path | None, device: str, devices: int | No
         f"{recipe.network.capsule_types} capsule types)"
     )
     say(f"data:   {dataset.description}, from {dataset.location}")
+    for remark in dataset.remarks:
+        say(f"note: {remark}")
     if dataset.source != recipe.data.source and dataset.source == SUBSET:
         say(f"        the full {recipe.data.source} is not on this machine; --download fetches it")
     if recipe.train.teachers:

@@ -6,6 +6,7 @@ class with a constant seed. Both parts keep the order of the files. The test ima
 """
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -36,6 +37,7 @@ class Dataset:
         description: What it is in words, with the number of images; it travels in contracts, so it holds no path.
         location: Where it lay on this machine, for the screen only.
         source: What loads it again from anywhere on this machine: the known name, or the folder's absolute path.
+        remarks: What was passed over or can mislead, one line each.
 
     Raises:
         DataError: A split is empty, differs in shape from the others or has labels without a class.
@@ -50,6 +52,7 @@ class Dataset:
     description: str
     location: str
     source: str
+    remarks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for part, split in (("training", self.train), ("validation", self.validation), ("test", self.test)):
@@ -117,8 +120,8 @@ def assemble(
     Raises:
         DataError: The parts do not fit each other, or a class has fewer than two training images.
     """
-    kept, held_out = hold_out(train, classes)
-    counts = f"{len(kept):,} training, {len(held_out):,} validation, {len(test):,} test images"
+    held = hold_out(train.labels, classes)
+    kept, held_out = _part(train, ~held), _part(train, held)
     return Dataset(
         name=name,
         classes=classes,
@@ -126,10 +129,15 @@ def assemble(
         validation=held_out,
         test=test,
         fit=fit or Fit(),
-        description=f"{title}: {counts}",
+        description=described(title, kept, held_out, test),
         location=location,
         source=source,
     )
+
+
+def described(title: str, train: Split, validation: Split, test: Split) -> str:
+    """A data set in words."""
+    return f"{title}: {len(train):,} training, {len(validation):,} validation, {len(test):,} test images"
 
 
 def overlapped(dataset: Dataset, reach: int, *, title: str, evaluation_images: int) -> Dataset:
@@ -172,25 +180,68 @@ def overlapped(dataset: Dataset, reach: int, *, title: str, evaluation_images: i
     )
 
 
-def hold_out(split: Split, classes: tuple[str, ...]) -> tuple[Split, Split]:
-    """Divide the training images into those to train on and those to validate on (the rule is at the top).
+def hold_out(
+    labels: NDArray[np.int64],
+    classes: tuple[str, ...],
+    groups: NDArray[np.intp] | None = None,
+    *,
+    limit: int = VALIDATION_LIMIT,
+    seed: int = VALIDATION_SEED,
+) -> NDArray[np.bool_]:
+    """Choose what is held out of the images with these labels (the rule is at the top).
+
+    Args:
+        labels: Of all images.
+        classes: Class names in the order of the labels.
+        groups: Of each image, a number that those share which stay on one side; None where each is on its own. A
+            group goes whole, so more may be held out than without groups; one whose going would leave no image of a
+            class stays.
+        limit: Most images to hold out, of single ones.
+        seed: Of the permutations.
+
+    Returns:
+        Whether each image is held out.
 
     Raises:
-        DataError: A class has fewer than two images, so it cannot be in both.
+        DataError: A class has fewer than two images, or all in one group, so it cannot be on both sides.
     """
-    share = min(VALIDATION_LIMIT, len(split) // 5) // len(classes)
-    held_out = np.zeros(len(split), dtype=np.bool_)
-    for label, name in enumerate(classes):
-        members = np.flatnonzero(split.labels == label)
-        if len(members) < 2:
+    share = min(limit, len(labels) // 5) // len(classes)
+    held = np.zeros(len(labels), dtype=np.bool_)
+    whole = _groups(groups)
+    left = np.bincount(labels, minlength=len(classes))
+    for name, count in zip(classes, left, strict=True):
+        if count < 2:
             raise DataError(
-                f"class '{name}' has {len(members)} training images; at least 2 are needed, "
+                f"class '{name}' has {count} training images; at least 2 are needed, "
                 "because one of them is held out for validation"
             )
+    for label, name in enumerate(classes):
+        members = np.flatnonzero(labels == label)
         # RandomState, because numpy promises that its stream never changes; Generator's may.
-        order = np.random.RandomState(VALIDATION_SEED + label).permutation(len(members))
-        held_out[members[order[: max(1, min(share, len(members) // 5))]]] = True
-    return _part(split, ~held_out), _part(split, held_out)
+        order = np.random.RandomState(seed + label).permutation(len(members))
+        wanted = max(1, min(share, len(members) // 5))
+        for member in members[order]:
+            if held[members].sum() >= wanted:
+                break
+            going = whole(member)
+            after = left - np.bincount(labels[going], minlength=len(classes)) * ~held[going[0]]
+            if not held[going[0]] and after.all():
+                held[going], left = True, after
+        if not held[members].any():
+            raise DataError(
+                f"the {len(members)} images of class '{name}' belong together, with each other or with all of "
+                "another class (data.group, or the same pixels), so none can be held out: add others"
+            )
+    return held
+
+
+def _groups(groups: NDArray[np.intp] | None) -> Callable[[int], NDArray[np.intp]]:
+    """From an image to all images of its group."""
+    if groups is None:
+        return lambda member: np.array([member])
+    order = np.argsort(groups, kind="stable")
+    starts = np.searchsorted(groups[order], np.arange(groups.max() + 2))
+    return lambda member: order[starts[groups[member]] : starts[groups[member] + 1]]
 
 
 def _part(split: Split, chosen: NDArray[np.bool_]) -> Split:

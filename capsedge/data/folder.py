@@ -1,100 +1,150 @@
-"""Folders of images: `train/<class>/*` and `test/<class>/*`."""
+"""A folder of images, or a list of them: found (`listing`), decoded and fitted here, and divided (`own`).
 
+What cannot be read is left out and told with its first reason, so that one broken file does not end a training.
+"""
+
+import math
 import os
-from collections.abc import Iterable
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from capsedge.contract import Fit
-from capsedge.data.images import IMAGE_SUFFIXES, decode_image, fit_image, is_grey, is_hidden
+from capsedge.data.dataset import Dataset
+from capsedge.data.images import decode_image, fit_image, header
+from capsedge.data.images.decode import Header
+from capsedge.data.listing import Item, Listing, few, list_images
+from capsedge.data.own import Own, divided
 from capsedge.data.split import Split
 from capsedge.errors import DataError
 
+LARGEST_SIDE = 64  # of those that are chosen where nothing was said
+FEW_COLOURED = 0.05  # where no larger share is in colour, colour says nothing of the classes
 _MOST_THREADS = 8
 
+_T = TypeVar("_T")
 
-def load_folder(folder: Path, *, size: int = 0, fit: Fit | None = None) -> tuple[tuple[str, ...], Split, Split]:
-    """Load the images of a folder; hidden files and files of other suffixes are passed over.
+
+def load_folder(place: Path, *, size: int = 0, group: str = "", fit: Fit | None = None) -> Dataset:
+    """Load the images of a folder or a list.
 
     Args:
-        folder: It holds `train/` and `test/`, each with one folder for each class.
-        size: Side in pixels to fit the images to; 0 takes the height and width of the first by path.
+        place: See `list_images`.
+        size: Side in pixels to fit the images to. 0 keeps the size that all have, if no side of it is longer than 64
+            pixels; else it is the median of the longer sides, and 64 at most.
+        group: See `list_images`.
         fit: How to fit images of another size.
 
     Returns:
-        Class names (the sorted names of the folders in `train/`), all training images, the test images. They have
-        one channel if every image is grey, else three.
+        The data set. Its images have one channel where all are grey, or at most 5 % are not; else three.
 
     Raises:
-        DataError: A folder is missing or empty, `test/` has a class that `train/` has not, or an image is damaged.
+        DataError: See `list_images` and `divided`.
+        WrongUse: `group` is no regular expression.
     """
-    classes = _classes(folder, "train")
-    _check_test(folder, classes)
-    train, test = (_listed(folder / part, classes) for part in ("train", "test"))
-    paths = [path for path, _ in train + test]
-    height, width = (size, size) if size else _first_size(paths[0])
-    channels = 1 if all(map(is_grey, paths)) else 3
-    shape = height, width, channels
-    return classes, _split(train, shape, fit or Fit()), _split(test, shape, fit or Fit())
+    fit = fit or Fit()
+    listing = list_images(place, group=group)
+    items, headers, broken = _asked(listing.items, lambda item: header(item.path))
+    _check_classes(listing, items, broken)
+    shape, told = _shape(headers, size)
+    room = _room(len(items), shape)
+    places = {item.name: position for position, item in enumerate(items)}
+
+    def fill(item: Item) -> int:
+        position = places[item.name]
+        room[position] = fit_image(decode_image(item.path), shape, fit)
+        return position
+
+    items, positions, unread = _asked(items, fill)
+    broken |= unread
+    _check_classes(listing, items, broken)
+    own = Own(
+        images=Split(
+            room[positions], np.array([listing.classes.index(item.label) for item in items], dtype=np.int64)
+        ),
+        classes=listing.classes,
+        parts=[item.part for item in items],
+        names=[item.name for item in items],
+        groups=[item.group for item in items] if group else (),
+    )
+    found = divided(
+        own, name=place.resolve().stem or "data", location=str(place), source=str(place.resolve()), fit=fit
+    )
+    return replace(found, remarks=(*listing.remarks, *_told(broken), *told, *found.remarks))
 
 
-def _classes(folder: Path, part: str) -> tuple[str, ...]:
-    place = folder / part
-    if not place.is_dir():
-        raise DataError(f"'{folder}' has no folder '{part}'; images are expected in {part}/<class>/")
-    names = tuple(sorted(path.name for path in _visible(place) if path.is_dir()))
-    if part == "train" and len(names) < 2:
-        raise DataError(f"'{place}' wants a folder for each of two or more classes, and has {len(names)}")
-    return names
+def _asked(items: Sequence[Item], question: Callable[[Item], _T]) -> tuple[list[Item], list[_T], dict[str, str]]:
+    """Ask something of every image.
 
-
-def _check_test(folder: Path, classes: tuple[str, ...]) -> None:
-    for name in _classes(folder, "test"):
-        if name not in classes:
-            raise DataError(
-                f"'{folder / 'test'}' has a class '{name}' that '{folder / 'train'}' has not; "
-                f"there are: {', '.join(classes)}"
-            )
-
-
-def _listed(place: Path, classes: tuple[str, ...]) -> list[tuple[Path, int]]:
-    """The images of one part in the order of their paths, each with its label."""
-    images: list[tuple[Path, int]] = []
-    for label, name in enumerate(classes):
-        if not (place / name).is_dir():
-            continue  # test/ need not have every class
-        paths = sorted(path for path in _visible(place / name) if path.suffix.lower() in IMAGE_SUFFIXES)
-        if not paths:
-            raise DataError(f"'{place / name}' has no images; files ending in {', '.join(IMAGE_SUFFIXES)} are read")
-        images += [(path, label) for path in paths]
-    if not images:
-        raise DataError(f"'{place}' has no images; they are expected in {place.name}/<class>/")
-    return images
-
-
-def _visible(place: Path) -> Iterable[Path]:
-    return (path for path in place.iterdir() if not is_hidden(path.relative_to(place)))
-
-
-def _first_size(path: Path) -> tuple[int, int]:
-    image = decode_image(path)
-    return image.height, image.width
-
-
-def _split(images: list[tuple[Path, int]], shape: tuple[int, int, int], fit: Fit) -> Split:
+    Returns:
+        The images that answered, their answers, and why the others did not, by their names.
+    """
     from concurrent.futures import ThreadPoolExecutor
 
-    pixels = _room(len(images), shape)
-
-    def fill(position: int) -> None:
-        pixels[position] = fit_image(decode_image(images[position][0]), shape, fit)
+    def answer(item: Item) -> tuple[Item, _T | DataError]:
+        try:
+            return item, question(item)
+        except DataError as error:
+            return item, error
 
     # Threads suffice: Pillow decodes and resizes without the interpreter's lock.
     with ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1)) as pool:
-        list(pool.map(fill, range(len(images))))  # to take the results raises the first error by path
-    return Split(pixels, np.array([label for _, label in images], dtype=np.int64))
+        answers = list(pool.map(answer, items))
+    failed = {item.name: str(found) for item, found in answers if isinstance(found, DataError)}
+    read = [(item, found) for item, found in answers if not isinstance(found, DataError)]
+    return [item for item, _ in read], [found for _, found in read], failed
+
+
+def _check_classes(listing: Listing, items: Sequence[Item], broken: Mapping[str, str]) -> None:
+    """Refuse to go on without a class that was there before its files turned out to be broken."""
+    left = {item.label for item in items if item.part in ("train", None)}
+    for name in listing.classes:
+        if name not in left:
+            raise DataError(f"no training image of class '{name}' can be read; {'; '.join(_told(broken))}")
+
+
+def _told(broken: Mapping[str, str]) -> list[str]:
+    if not broken:
+        return []
+    return [f"{few(list(broken), 'broken image')} left out; the first: {next(iter(broken.values()))}"]
+
+
+def _shape(headers: Sequence[Header], size: int) -> tuple[tuple[int, int, int], list[str]]:
+    """Height, width and channels of all images, and what that does to some."""
+    sizes = [(each.height, each.width) for each in headers]
+    height, width = (size, size) if size else _chosen_size(sizes)
+    told = []
+    fitted = sum(each != (height, width) for each in sizes)
+    if fitted:
+        smallest, largest = min(sizes, key=math.prod), max(sizes, key=math.prod)
+        choice = "" if size else "; data.size takes another side, and the work grows with its square"
+        told.append(
+            f"{fitted:,} of {len(sizes):,} images are fitted to {width}x{height} pixels, from "
+            f"{smallest[1]}x{smallest[0]} to {largest[1]}x{largest[0]}{choice}"
+        )
+    coloured = sum(not each.grey for each in headers)
+    channels = 3 if coloured > FEW_COLOURED * len(headers) else 1
+    if channels == 1 and coloured:
+        told.append(f"{coloured:,} of {len(headers):,} images are in colour and are made grey, as the others are")
+    elif coloured < len(headers) and channels == 3:
+        told.append(
+            f"{len(headers) - coloured:,} of {len(headers):,} images are grey, and the others are in colour: where "
+            "colour differs by class, the network may learn that alone"
+        )
+    return (height, width, channels), told
+
+
+def _chosen_size(sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    height, width = sizes[0]
+    if max(height, width) <= LARGEST_SIDE and len({*sizes}) == 1:
+        return height, width
+    side = min(LARGEST_SIDE, int(statistics.median(map(max, sizes))))
+    return side, side
 
 
 def _room(count: int, shape: tuple[int, int, int]) -> NDArray[np.uint8]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from capsedge.data.arrays import load_arrays
 from capsedge.data.cifar import find_cifar, load_cifar
 from capsedge.data.dataset import Dataset, assemble, overlapped
 from capsedge.data.folder import load_folder
@@ -25,22 +26,27 @@ from capsedge.errors import DataError, WrongUse
 Parts = tuple[tuple[str, ...], Split, Split]  # class names, all training images, test images
 
 
-def load_dataset(source: str, *, size: int = 0, overlap: int = 0, evaluation_images: int = 10_000) -> Dataset:
+def load_dataset(
+    source: str, *, size: int = 0, overlap: int = 0, evaluation_images: int = 10_000, group: str = ""
+) -> Dataset:
     """Load a data set; nothing is ever downloaded here (`download` does that when it is asked to).
 
     A known name is looked for in $CAPSEDGE_DATA, in /usr/share/datasets and in the cache folder. Where
     `fashion-mnist` is in none of them, the real subset that ships with capsedge stands in, under its own name.
 
     Args:
-        source: `fashion-mnist`, `mnist`, `cifar-10`, `fashion-mnist-subset`, or a folder: with the four IDX files
-            (and perhaps a `classes.txt`), with CIFAR-10's archive or what was in it, or with `train/<class>/*` and
-            `test/<class>/*` images. A folder with a known name is given as `./mnist`.
-        size: Side in pixels that the images are fitted to; 0 keeps the size of IDX and CIFAR images, and of the
-            first image of a folder.
+        source: `fashion-mnist`, `mnist`, `cifar-10`, `fashion-mnist-subset`, or a place: a folder with the four IDX
+            files (and perhaps a `classes.txt`), with CIFAR-10's archive or what was in it, or with images
+            (`capsedge.data.listing`); a .csv that lists images; an .npz of arrays. A folder with a known name is
+            given as `./mnist`.
+        size: Side in pixels that the images are fitted to; 0 keeps the size of IDX, CIFAR and .npz images, and
+            chooses one for others (`capsedge.data.folder`).
         overlap: 0 for the images as they are. Otherwise two of different classes lie over each other, each shifted
             by up to so many pixels on a canvas larger by twice that.
         evaluation_images: Most overlapped images to validate on, and to test on; at most as many as the part has
             single ones.
+        group: Of a folder or a list: a regular expression that finds in the images' names what belongs together and
+            stays on one side when parts are held out.
 
     Raises:
         WrongUse: There is no such name or folder, or a number is out of its range.
@@ -52,19 +58,25 @@ def load_dataset(source: str, *, size: int = 0, overlap: int = 0, evaluation_ima
         raise WrongUse(f"data.overlap wants a shift in pixels, or 0 for single images, and was given {overlap}")
     if evaluation_images < 1:
         raise WrongUse(f"data.evaluation_images wants 1 or more, and was given {evaluation_images}")
-    dataset = _load(source, size)
+    dataset = _load(source, size, group)
     if not overlap:
         return dataset
     title = KNOWN[dataset.source].title if dataset.source in KNOWN else dataset.name
     return overlapped(dataset, overlap, title=title, evaluation_images=evaluation_images)
 
 
-def _load(source: str, size: int) -> Dataset:
-    folder = Path(source).expanduser()
+def _load(source: str, size: int, group: str) -> Dataset:
+    place = Path(source).expanduser()
     try:
-        if source in KNOWN or not folder.exists():
+        if source not in KNOWN and place.exists() and not _has_parts(place):
+            return _load_own(place, size, group)
+        if group:
+            raise WrongUse(
+                f"data.group is of a folder of images or a list of them, and '{source}' is none: leave it out"
+            )
+        if source in KNOWN or not place.exists():
             return _load_known(source, size)
-        return _load_folder(folder, size)
+        return _load_folder(place, size)
     except OSError as error:
         raise DataError(f"data set '{source}' cannot be read: {error}") from error
 
@@ -104,18 +116,22 @@ def _read_folder(path: Path, size: int) -> Parts:
     if found := find_cifar(path):
         with _told(f"CIFAR-10: see {KNOWN['cifar-10'].home}"):
             return load_cifar(found, size=size)
-    if not path.is_dir():
-        raise DataError(
-            f"'{path}' is a file; a data set is a folder with IDX files, or with train/ and test/ images, "
-            f"or {KNOWN['cifar-10'].wanted}"
-        )
-    if idx_files(path):
-        return load_idx(path, size=size)
-    if (path / "train").is_dir() or (path / "test").is_dir():
-        return load_folder(path, size=size)
+    return load_idx(path, size=size)
+
+
+def _has_parts(place: Path) -> bool:
+    """Whether a place has the files of a known format, which come in a training and a test part."""
+    return bool(find_cifar(place)) or (place.is_dir() and bool(idx_files(place)))
+
+
+def _load_own(place: Path, size: int, group: str) -> Dataset:
+    if place.is_dir() or place.suffix.lower() == ".csv":
+        return load_folder(place, size=size, group=group)
+    if place.suffix.lower() == ".npz":
+        return load_arrays(place, size=size, group=group)
     raise DataError(
-        f"'{path}' holds no data set: wanted are IDX files (train-images-idx3-ubyte and so on), "
-        "CIFAR-10's files, or images in train/<class>/ and test/<class>/"
+        f"'{place}' is a file; a data set is a folder with IDX files or with images, a .csv that lists images, an "
+        f".npz of arrays, or {KNOWN['cifar-10'].wanted}"
     )
 
 

@@ -228,7 +228,7 @@ def dataset_of(recipe: DataRecipe, *, source: str | None = None) -> Dataset:
     """The images that a recipe asks for.
 
     Args:
-        recipe: Source, size and overlap.
+        recipe: Source, size, group and overlap.
         source: Another source than the recipe's.
 
     Raises:
@@ -240,6 +240,7 @@ def dataset_of(recipe: DataRecipe, *, source: str | None = None) -> Dataset:
         size=recipe.size,
         overlap=recipe.overlap,
         evaluation_images=recipe.evaluation_images,
+        group=recipe.group,
     )
 
 

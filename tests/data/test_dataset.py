@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from capsedge.contract import Fit
 from capsedge.data import Dataset, Overlaid, Split
-from capsedge.data.dataset import VALIDATION_SEED, assemble, hold_out, overlapped
+from capsedge.data.dataset import VALIDATION_SEED, assemble, overlapped
+from capsedge.data.dataset import hold_out as chosen
 from capsedge.errors import DataError
 
 # Each image shows its own position, so that a split can be asked which images it has.
@@ -19,6 +20,12 @@ def numbered(labels: list[int] | NDArray[np.int64]) -> Split:
     count = len(labels)
     positions = np.stack([np.arange(count) // 256, np.arange(count) % 256], axis=1).astype(np.uint8)
     return Split(positions.reshape(count, *SHAPE), np.asarray(labels, dtype=np.int64))
+
+
+def hold_out(split: Split, classes: tuple[str, ...]) -> tuple[Split, Split]:
+    """What stays, and what is held out."""
+    held = chosen(split.labels, classes)
+    return Split(split.images[~held], split.labels[~held]), Split(split.images[held], split.labels[held])
 
 
 def positions(split: Split) -> list[int]:

@@ -1,4 +1,4 @@
-"""Folders of images: classes, order, channels and the mistakes people make."""
+"""Folders of images decoded: order, size, channels, and what is broken."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,134 +7,107 @@ import numpy as np
 import pytest
 
 from capsedge.contract import Fit
+from capsedge.data import Split
 from capsedge.data.folder import load_folder
 from capsedge.errors import DataError
 
 ImageFolder = Callable[..., Path]
 Images = dict[str, tuple[str, tuple[int, int], int | tuple[int, ...]]]
 
+# Of each class two to train on, one to validate by and one to test.
 GREY: Images = {
-    "train/cat/a.png": ("L", (4, 3), 10),
-    "train/cat/b.png": ("L", (4, 3), 20),
-    "train/dog/a.bmp": ("L", (4, 3), 30),
-    "train/dog/b.png": ("L", (4, 3), 40),
-    "test/dog/a.png": ("L", (4, 3), 50),
-    "test/cat/z.png": ("L", (4, 3), 60),
+    f"{part}/{name}/{number}.png": ("L", (4, 3), 10 * number + 100 * (name == "dog"))
+    for name in ("cat", "dog")
+    for part, numbers in (("train", (1, 2)), ("val", (3,)), ("test", (4,)))
+    for number in numbers
 }
 
 
-def without(images: Images, start: str) -> Images:
-    return {name: image for name, image in images.items() if not name.startswith(start)}
-
-
 def test_classes_and_images_come_in_the_order_of_their_names(tmp_path: Path, image_folder: ImageFolder) -> None:
-    classes, train, test = load_folder(image_folder(tmp_path, GREY))
-    assert classes == ("cat", "dog")
-    assert train.images.shape == (4, 3, 4, 1)
-    assert train.images[:, 0, 0, 0].tolist() == [10, 20, 30, 40]
-    assert train.labels.tolist() == [0, 0, 1, 1]
-    assert test.images[:, 0, 0, 0].tolist() == [60, 50]
-    assert test.labels.tolist() == [0, 1]
+    dataset = load_folder(image_folder(tmp_path / "pets", GREY))
+    assert (dataset.name, dataset.classes, dataset.shape) == ("pets", ("cat", "dog"), (3, 4, 1))
+    assert isinstance(dataset.train, Split)
+    found = {
+        part: (split.images[:, 0, 0, 0].tolist(), split.labels.tolist())
+        for part, split in (("train", dataset.train), ("val", dataset.validation), ("test", dataset.test))
+    }
+    assert found == {
+        "train": ([10, 20, 110, 120], [0, 0, 1, 1]),
+        "val": ([30, 130], [0, 1]),
+        "test": ([40, 140], [0, 1]),
+    }
+    assert dataset.source == str(tmp_path / "pets")
 
 
-def test_webp_is_read_and_counts_as_colour_because_it_has_no_grey(tmp_path: Path, image_folder: ImageFolder) -> None:
-    folder = image_folder(tmp_path, {**GREY, "train/dog/c.webp": ("L", (4, 3), 70)})
-    _, train, _ = load_folder(folder)
-    assert train.images.shape == (5, 3, 4, 3)
-    np.testing.assert_allclose(train.images[4].astype(int), 70, atol=3)
-
-
-def test_one_colour_image_makes_all_three_channelled(tmp_path: Path, image_folder: ImageFolder) -> None:
-    folder = image_folder(tmp_path, {**GREY, "test/cat/colour.png": ("RGB", (4, 3), (1, 2, 3))})
-    _, train, test = load_folder(folder)
-    assert train.images.shape == (4, 3, 4, 3)
-    assert train.images[0, 0, 0].tolist() == [10, 10, 10]
-    assert test.images[0, 0, 0].tolist() == [1, 2, 3]
-
-
-def test_the_first_image_gives_the_size_and_the_others_are_fitted_to_it(
-    tmp_path: Path, image_folder: ImageFolder
-) -> None:
-    folder = image_folder(tmp_path, {**GREY, "train/dog/a.bmp": ("L", (3, 3), 30)})
-    _, train, _ = load_folder(folder, fit=Fit(resize="nearest"))
-    assert train.images.shape == (4, 3, 4, 1)
-    # 3 x 3 in 3 x 4 is padded by one column.
-    assert train.images[2, 0, :, 0].tolist() in ([30, 30, 30, 0], [0, 30, 30, 30])
-
-
-def test_a_size_makes_squares(tmp_path: Path, image_folder: ImageFolder) -> None:
-    _, train, test = load_folder(image_folder(tmp_path, GREY), size=8)
-    assert train.images.shape == (4, 8, 8, 1)
-    assert test.images.shape == (2, 8, 8, 1)
-
-
-def test_suffixes_in_capitals_are_read_and_hidden_and_other_files_passed_over(
-    tmp_path: Path, image_folder: ImageFolder
-) -> None:
-    folder = image_folder(
-        tmp_path, {**GREY, "train/cat/C.JPG": ("L", (4, 3), 255), "train/cat/d.jpeg": ("L", (4, 3), 9)}
-    )
-    for name in (
-        "train/cat/.DS_Store",
-        "train/cat/.hidden.png",
-        "train/cat/notes.txt",
-        "train/.cache/x",
-        "train/read.me",
-    ):
-        (folder / name).parent.mkdir(exist_ok=True)
-        (folder / name).write_text("not an image")
-    classes, train, _ = load_folder(folder)
-    assert classes == ("cat", "dog")
-    assert np.bincount(train.labels).tolist() == [4, 2]
-
-
-def test_a_class_may_be_absent_from_the_test_images(tmp_path: Path, image_folder: ImageFolder) -> None:
-    _, _, test = load_folder(image_folder(tmp_path, without(GREY, "test/cat")))
-    assert test.labels.tolist() == [1]
+def test_images_of_one_small_size_keep_it(tmp_path: Path, image_folder: ImageFolder) -> None:
+    dataset = load_folder(image_folder(tmp_path, {name: ("L", (64, 40), i) for i, name in enumerate(GREY)}))
+    assert dataset.shape == (40, 64, 1)
+    assert not [each for each in dataset.remarks if "fitted" in each]
 
 
 @pytest.mark.parametrize(
-    ("images", "text"),
-    [
-        (without(GREY, "test"), r"has no folder 'test'; images are expected in test/<class>/"),
-        (without(GREY, "train"), r"has no folder 'train'; images are expected in train/<class>/"),
-        (without(GREY, "train/dog"), r"train' wants a folder for each of two or more classes, and has 1"),
-        (
-            {**GREY, "test/cow/a.png": ("L", (4, 3), 0)},
-            r"test' has a class 'cow' that '.*train' has not; there are: cat, dog",
-        ),
-    ],
-    ids=["no test", "no train", "one class", "unknown class"],
+    ("sizes", "side"),
+    [([(100, 100)], 64), ([(65, 20)], 64), ([(30, 20), (40, 20), (50, 48)], 40), ([(9, 20), (20, 9)], 20)],
 )
-def test_a_folder_of_another_build_is_one_line_that_says_what_is_wanted(
-    tmp_path: Path, image_folder: ImageFolder, images: Images, text: str
+def test_other_images_become_squares_of_the_middle_size_and_that_is_said(
+    tmp_path: Path, image_folder: ImageFolder, sizes: list[tuple[int, int]], side: int
 ) -> None:
-    with pytest.raises(DataError, match=text):
-        load_folder(image_folder(tmp_path, images))
+    names = [*GREY, "train/cat/9.png"]
+    dataset = load_folder(
+        image_folder(tmp_path, {name: ("L", sizes[i % len(sizes)], i) for i, name in enumerate(names)})
+    )
+    assert dataset.shape == (side, side, 1)
+    (said,) = [each for each in dataset.remarks if "fitted" in each]
+    assert f"images are fitted to {side}x{side} pixels, from " in said
+    assert said.endswith("data.size takes another side, and the work grows with its square")
 
 
-@pytest.mark.parametrize("part", ["train", "test"])
-def test_an_empty_class_is_refused(tmp_path: Path, image_folder: ImageFolder, part: str) -> None:
+def test_a_size_makes_squares_and_fit_says_how(tmp_path: Path, image_folder: ImageFolder) -> None:
+    folder = image_folder(tmp_path, {**GREY, "train/cat/1.png": ("L", (3, 3), 30)})
+    dataset = load_folder(folder, size=4, fit=Fit(resize="nearest", frame="stretch"))
+    assert dataset.shape == (4, 4, 1)
+    assert dataset.train.spread(1).images[0, :, :, 0].tolist() == [[30] * 4] * 4
+    assert dataset.fit == Fit(resize="nearest", frame="stretch")
+    assert "8 of 8 images are fitted to 4x4 pixels, from 3x3 to 4x3" in dataset.remarks
+
+
+def test_one_colour_image_among_many_grey_ones_is_made_grey_and_more_make_all_coloured(
+    tmp_path: Path, image_folder: ImageFolder
+) -> None:
+    grey: Images = {f"{name}/{i}.png": ("L", (4, 3), i) for name in ("cat", "dog") for i in range(10)}
+    few = load_folder(image_folder(tmp_path / "few", {**grey, "cat/0.png": ("RGB", (4, 3), (30, 30, 30))}))
+    assert few.shape == (3, 4, 1)
+    assert "1 of 20 images are in colour and are made grey, as the others are" in few.remarks
+    coloured: Images = {"cat/0.png": ("RGB", (4, 3), (1, 2, 3)), "cat/1.png": ("RGB", (4, 3), (9, 9, 9))}
+    more = load_folder(image_folder(tmp_path / "more", {**grey, **coloured}))
+    assert more.shape == (3, 4, 3)
+    assert any(each.startswith("18 of 20 images are grey, and the others are in colour") for each in more.remarks)
+
+
+@pytest.mark.parametrize("content", [b"", b"no image", None], ids=["empty", "text", "cut"])
+def test_broken_images_are_left_out_and_told_together(
+    tmp_path: Path, image_folder: ImageFolder, content: bytes | None
+) -> None:
+    broken = [f"train/dog/broken-{number}.png" for number in range(5)]
+    folder = image_folder(tmp_path, {**GREY, **dict.fromkeys(broken, ("L", (90, 90), 7))})
+    for name in broken:
+        path = folder / name
+        path.write_bytes(path.read_bytes()[:60] if content is None else content)
+    dataset = load_folder(folder, size=4)
+    assert np.bincount(dataset.train.spread(100).labels).tolist() == [2, 2]
+    (said,) = [each for each in dataset.remarks if "broken" in each]
+    assert said.startswith("5 broken images ('train/dog/broken-0.png', 'train/dog/broken-1.png', ")
+    assert "...) left out; the first: " in said
+    assert "train/dog/broken-0.png' cannot be read as an image: " in said
+
+
+def test_a_class_whose_every_image_is_broken_is_an_error(tmp_path: Path, image_folder: ImageFolder) -> None:
     folder = image_folder(tmp_path, GREY)
-    for path in (folder / part / "dog").iterdir():
-        path.unlink()
-    with pytest.raises(DataError, match=rf"{part}/dog' has no images; files ending in \.png, \.jpg"):
-        load_folder(folder)
-
-
-def test_test_images_without_any_class_are_refused(tmp_path: Path, image_folder: ImageFolder) -> None:
-    folder = image_folder(tmp_path, without(GREY, "test"))
-    (folder / "test").mkdir()
-    with pytest.raises(DataError, match=r"test' has no images; they are expected in test/<class>/"):
-        load_folder(folder)
-
-
-@pytest.mark.parametrize("content", [b"", b"no image", None])
-def test_a_broken_image_is_named(tmp_path: Path, image_folder: ImageFolder, content: bytes | None) -> None:
-    folder = image_folder(tmp_path, {**GREY, "train/dog/broken.png": ("L", (90, 90), 7)})
-    path = folder / "train/dog/broken.png"
-    path.write_bytes(path.read_bytes()[:60] if content is None else content)
-    with pytest.raises(DataError, match=r"train/dog/broken\.png' cannot be read as an image"):
+    for path in (folder / "train/dog").iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(
+        DataError, match=r"no training image of class 'dog' can be read; 2 broken images \('train/dog"
+    ):
         load_folder(folder)
 
 
@@ -145,6 +118,6 @@ def test_images_that_no_memory_holds_say_which_setting_helps(
         raise MemoryError
 
     folder = image_folder(tmp_path, GREY)
-    monkeypatch.setattr("capsedge.data.folder.np.empty", refuse)
-    with pytest.raises(DataError, match=r"4 images of 3 x 4 x 1 need 0\.0 GB of memory; set data\.size"):
+    monkeypatch.setattr(np, "empty", refuse)
+    with pytest.raises(DataError, match=r"8 images of 3 x 4 x 1 need 0\.0 GB of memory; set data\.size"):
         load_folder(folder)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
+from typing import NamedTuple
 
 from PIL import Image, UnidentifiedImageError
 
@@ -61,14 +62,28 @@ def is_hidden(path: Path) -> bool:
     return any(part.startswith(".") for part in path.parts)
 
 
-def is_grey(path: Path) -> bool:
-    """Whether `decode_image` would give mode L; reads only the file's header.
+class Header(NamedTuple):
+    """What the first bytes of an image file say.
+
+    Attributes:
+        width: In pixels, as they are stored: EXIF may turn them.
+        height: Likewise.
+        grey: Whether `decode_image` would give mode L.
+    """
+
+    width: int
+    height: int
+    grey: bool
+
+
+def header(path: Path) -> Header:
+    """Read what an image file's first bytes say; the pixels behind them may still be damaged.
 
     Raises:
         DataError: The file is missing or not an image.
     """
     with _opened(path, "") as image:
-        return stored(image).grey
+        return Header(*image.size, stored(image).grey)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from capsedge.data import decode_image
-from capsedge.data.images import is_grey
+from capsedge.data.images import header
 from capsedge.errors import DataError
 from tests.data.images.made import encoded, gradient
 
@@ -105,7 +105,7 @@ def test_a_16_bit_portable_greymap_is_scaled_too() -> None:
 def test_whether_a_file_is_grey_agrees_with_decoding_it(tmp_path: Path, mode: str, grey: bool) -> None:
     path = tmp_path / "a.png"
     Image.new(mode, (2, 2)).save(path)
-    assert is_grey(path) is grey
+    assert header(path).grey is grey
     assert (decode_image(path).mode == "L") is grey
 
 

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from capsedge.data.images import WHITE, decode_image, is_grey, lay_on, read_image
+from capsedge.data.images import WHITE, decode_image, header, lay_on, read_image
 from tests.data.images.made import encoded, gradient
 
 GREY, COLOUR, PALETTE, GREY_ALPHA, COLOUR_ALPHA = 0, 2, 3, 4, 6
@@ -71,7 +71,7 @@ def test_each_kind_of_png_is_scaled_to_8_bits_and_laid_on_black(tmp_path: Path, 
     tolerance = 0.5 if kind == GREY or depth == 8 else 2.0 if kind >= GREY_ALPHA else 1.0
     assert decoded.mode == ("L" if grey else "RGB")
     np.testing.assert_allclose(pixels_of(decoded), expected, atol=tolerance + 1e-9)
-    assert is_grey(tmp_path / "a.png") is grey
+    assert header(tmp_path / "a.png").grey is grey
 
 
 @pytest.mark.parametrize("depth", [1, 2, 4, 8])

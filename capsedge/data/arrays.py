@@ -1,0 +1,118 @@
+"""Arrays in an .npz file: images and labels, in one part or in several, under the names that are in use.
+
+`x_train` and `y_train` are Keras's, `train_images` and `train_labels` MedMNIST's, `images` and `labels` anybody's.
+What is not there of test and validation images is held out, as of a folder.
+"""
+
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from capsedge.data.dataset import Dataset
+from capsedge.data.images import fit_images
+from capsedge.data.listing import PARTS, Part
+from capsedge.data.own import Own, divided
+from capsedge.data.split import Split
+from capsedge.errors import DataError, WrongUse
+
+_IMAGES, _LABELS = frozenset({"x", "images", "image", "data"}), frozenset({"y", "labels", "label", "targets"})
+_NAMES = ("classes", "class_names", "label_names")
+WANTED = "images and labels, or the same with train_, val_ and test_ before (or _train after) the name"
+
+
+def load_arrays(path: Path, *, size: int = 0, group: str = "") -> Dataset:
+    """Load an .npz file.
+
+    Args:
+        path: It holds uint8 images [N, height, width] or [N, height, width, 1 or 3], and whole numbers [N] or [N, 1]
+            as labels; perhaps the names of the classes, as `classes`.
+        size: Side in pixels to fit the images to; 0 keeps theirs.
+        group: Must be empty: such images have no names.
+
+    Raises:
+        DataError: The file is damaged, or holds no such arrays.
+        WrongUse: There is a group.
+    """
+    if group:
+        raise WrongUse("data.group is a part of the images' names, and those of an .npz file have none: leave it out")
+    arrays = _read(path)
+    found: dict[tuple[Part | None, str], NDArray[np.generic]] = {}
+    remarks = []
+    for name, values in arrays.items():
+        kind = _kind(name)
+        if kind:
+            found[kind] = values
+        elif name.lower() not in _NAMES:
+            remarks.append(f"array '{name}' is passed over")
+    parts = [part for part, kind in found if kind == "images" and (part, "labels") in found]
+    if not parts or not {None, "train"} & {*parts}:
+        raise DataError(f"'{path}' wants {WANTED}, and holds {', '.join(arrays) or 'nothing'}")
+    images = [_images(path, found[part, "images"]) for part in parts]
+    labels = [_labels(path, found[part, "labels"], len(each)) for part, each in zip(parts, images, strict=True)]
+    if len({each.shape[1:] for each in images}) > 1:
+        raise DataError(f"the parts of '{path}' have images of different sizes")
+    of_each = [part for part, each in zip(parts, labels, strict=True) for _ in each]
+    every = np.concatenate(labels)
+    classes, every = _classes(path, arrays, every)
+    own = Own(
+        images=Split(fit_images(np.concatenate(images), size), every),
+        classes=classes,
+        parts=of_each,
+        names=[f"image {number}" for number in range(len(every))],
+    )
+    found_in = divided(own, name=path.stem, location=str(path), source=str(path.resolve()))
+    return replace(found_in, remarks=(*remarks, *found_in.remarks))
+
+
+def _read(path: Path) -> dict[str, NDArray[np.generic]]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (ValueError, zipfile.BadZipFile, EOFError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"'{path}' cannot be read as an .npz file of plain arrays: {error}") from error
+
+
+def _kind(name: str) -> tuple[Part | None, str] | None:
+    """The part and the kind that a name tells, such as `x_train`; None where it tells none."""
+    words = name.lower().replace("-", "_").split("_")
+    parts = [PARTS[word] for word in words if word in PARTS]
+    others = [word for word in words if word not in PARTS]
+    if len(parts) > 1 or len(others) != 1:
+        return None
+    kind = "images" if others[0] in _IMAGES else "labels" if others[0] in _LABELS else ""
+    return ((parts[0] if parts else None), kind) if kind else None
+
+
+def _images(path: Path, values: NDArray[np.generic]) -> NDArray[np.uint8]:
+    images = values[..., np.newaxis] if values.ndim == 3 else values
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3):
+        raise DataError(
+            f"'{path}' wants images of uint8 [N, height, width] or [N, height, width, 1 or 3], and has "
+            f"{values.dtype} {list(values.shape)}: multiply 0 to 1 by 255, and put the channels last"
+        )
+    return images.astype(np.uint8, copy=False)
+
+
+def _labels(path: Path, values: NDArray[np.generic], count: int) -> NDArray[np.int64]:
+    if values.size != count or not np.issubdtype(values.dtype, np.integer):
+        raise DataError(
+            f"'{path}' wants a whole number for each of {count:,} images as its label, and has {values.dtype} "
+            f"{list(values.shape)}"
+        )
+    return values.reshape(count).astype(np.int64)
+
+
+def _classes(
+    path: Path, arrays: dict[str, NDArray[np.generic]], labels: NDArray[np.int64]
+) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+    """The names of the classes, and labels that count them from 0."""
+    names = next((values for name, values in arrays.items() if name.lower() in _NAMES), None)
+    if names is None:
+        numbers, positions = np.unique(labels, return_inverse=True)
+        return tuple(str(number) for number in numbers), positions.astype(np.int64)
+    if labels.min() < 0 or labels.max() >= len(names):
+        raise DataError(f"'{path}' names {len(names)} classes and has labels from {labels.min()} to {labels.max()}")
+    return tuple(str(name) for name in names.tolist()), labels

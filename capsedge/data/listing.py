@@ -1,0 +1,273 @@
+"""What lies in a person's folder or list: images, each with its class, and perhaps its part and its group.
+
+Nothing is decoded here. What is passed over is counted and told, never dropped in silence.
+"""
+
+import csv
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from capsedge.data.images import IMAGE_SUFFIXES, is_hidden
+from capsedge.errors import DataError, WrongUse
+
+Part = Literal["train", "validation", "test"]
+
+# Names of folders, and of parts in a list, in any case.
+PARTS: dict[str, Part] = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "validation"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+# Names of columns in a list, in any case; Hugging Face's imagefolder calls the first one file_name.
+PATH_COLUMNS = ("path", "file", "file_name", "filename", "filepath", "file_path", "image", "image_path")
+LABEL_COLUMNS = ("label", "class", "category", "target")
+PART_COLUMNS = ("split", "part", "subset", "set")
+LISTS = ("metadata.csv", "labels.csv")  # of a folder, beside its images
+
+LAYOUTS = (
+    "<class>/*, train/<class>/* with test/<class>/* and val/<class>/* or without, or a list with columns path and "
+    "label (a .csv, or metadata.csv in the folder)"
+)
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image.
+
+    Attributes:
+        path: Where it lies.
+        name: The same from the folder's or the list's place, with forward slashes.
+        label: Its class.
+        part: Which part it was put into; None where that is left to capsedge.
+        group: What it must stay together with; "" for itself alone.
+    """
+
+    path: Path
+    name: str
+    label: str
+    part: Part | None = None
+    group: str = ""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The images of a place, in the order of their names, and what was said of the rest.
+
+    Attributes:
+        place: The folder or list.
+        items: All images, in the order of their names.
+        remarks: What was passed over, one line each.
+    """
+
+    place: Path
+    items: list[Item]
+    remarks: list[str] = field(default_factory=list)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The sorted names of the classes."""
+        return tuple(sorted({item.label for item in self.items}))
+
+    def of(self, part: Part | None) -> list[Item]:
+        """The images of a part."""
+        return [item for item in self.items if item.part == part]
+
+
+def list_images(place: Path, *, group: str = "") -> Listing:
+    """List the images of a folder or of a .csv file.
+
+    A folder holds a folder for each class, at once or in parts (train, val, test, also by their longer names); a
+    class may hold folders of its own. Hidden files are passed over in silence.
+
+    Args:
+        place: The folder or list.
+        group: A regular expression. Images in whose names it finds the same text, or in its first group where it has
+            one, are of one group; "" for no groups.
+
+    Raises:
+        DataError: There are no images of two classes, a list has no such columns, a part has a class that the
+            training images have not, or some names are of no group.
+        WrongUse: The expression is none.
+    """
+    listing = _read_list(place) if place.is_file() else _searched(place)
+    _check_classes(listing)
+    return _grouped(listing, group) if group else listing
+
+
+def _searched(folder: Path) -> Listing:
+    for name in LISTS:
+        if (folder / name).is_file():
+            return _read_list(folder / name)
+    below = _folders(folder)
+    if len(below) == 1 and below[0].name.lower() not in PARTS and not _any_image(folder) and _folders(below[0]):
+        inner = _searched(below[0])  # an archive that was unpacked into a folder of its own name
+        return replace(inner, remarks=[f"the images are those in '{below[0]}'", *inner.remarks])
+    parts = {each: PARTS[each.name.lower()] for each in below if each.name.lower() in PARTS}
+    if "train" not in parts.values():
+        if parts and len(parts) == len(below):
+            found = ", ".join(each.name for each in parts)
+            raise DataError(f"'{folder}' has {found} and no train: images are expected in {LAYOUTS}")
+        parts = {}
+    search = _Search(folder)
+    for place, part in parts.items():
+        search.classes(place, part)
+    if not parts:
+        search.classes(folder, None)
+    else:
+        for other in sorted({*below} - {*parts}):
+            search.remarks.append(f"folder '{other.name}' beside {', '.join(p.name for p in parts)} is passed over")
+    return search.listing()
+
+
+class _Search:
+    """A walk through the folders of classes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.items: list[Item] = []
+        self.remarks: list[str] = []
+        self.other: Counter[str] = Counter()  # suffixes of what is no image
+        self.dead: list[str] = []
+        self.outside = 0
+
+    def classes(self, place: Path, part: Part | None) -> None:
+        """Take the images of every class in a folder."""
+        self.outside += sum(each.suffix.lower() in IMAGE_SUFFIXES for each in _visible(place) if each.is_file())
+        for folder in _folders(place):
+            before = len(self.items)
+            for path in _files(folder):
+                self._take(path, folder.name, part)
+            if len(self.items) == before:
+                self.remarks.append(f"class folder '{folder}' has no images and is passed over")
+
+    def listing(self) -> Listing:
+        """All that was found."""
+        if self.outside:
+            self.remarks.append(f"{_images(self.outside)} in no class's folder passed over")
+        if self.other:
+            kinds = ", ".join(f"{count} {kind}" for kind, count in self.other.most_common(4))
+            self.remarks.append(f"{self.other.total()} other files passed over ({kinds})")
+        if self.dead:
+            self.remarks.append(f"{few(self.dead, 'dead link')} passed over")
+        return Listing(self.folder, sorted(self.items, key=lambda item: item.name), self.remarks)
+
+    def _take(self, path: Path, label: str, part: Part | None) -> None:
+        name = path.relative_to(self.folder).as_posix()
+        if path.suffix.lower() not in IMAGE_SUFFIXES:
+            self.other[path.suffix.lower() or "without a suffix"] += 1
+        elif not path.exists():
+            self.dead.append(name)
+        else:
+            self.items.append(Item(path, name, label, part))
+
+
+def _read_list(path: Path) -> Listing:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"'{path}' is no text in UTF-8: save it so, with columns path and label") from error
+    first, *_ = [*text.splitlines(), ""]
+    delimiter = max(",;\t", key=first.count)
+    reader = csv.DictReader(text.splitlines(), delimiter=delimiter)
+    columns = {name.strip().lower(): name for name in reader.fieldnames or () if name}
+    where, label, part = (
+        next((columns[name] for name in names if name in columns), None)
+        for names in (PATH_COLUMNS, LABEL_COLUMNS, PART_COLUMNS)
+    )
+    if where is None or label is None:
+        raise DataError(
+            f"'{path}' wants a first line that names its columns, path and label among them (and split, if you "
+            f"like), and begins with '{first[:60]}'"
+        )
+    items, missing, unlabelled = [], [], 0
+    for number, row in enumerate(reader, start=2):
+        name, told = (row[where] or "").strip(), (row[label] or "").strip()
+        if not name:
+            continue
+        if not told:
+            unlabelled += 1
+        elif not (path.parent / name).is_file():
+            missing.append(name)
+        else:
+            named = _part_named(row[part] if part else "", f"'{path}', line {number}")
+            items.append(Item(path.parent / name, Path(name).as_posix(), told, named))
+    remarks = []
+    if missing:
+        remarks.append(f"{few(missing, 'listed file')} not there, passed over")
+    if unlabelled:
+        remarks.append(f"{unlabelled} listed files without a label passed over")
+    return Listing(path, sorted(items, key=lambda item: item.name), remarks)
+
+
+def _part_named(name: str | None, where: str) -> Part | None:
+    told = (name or "").strip().lower()
+    if told and told not in PARTS:
+        raise DataError(f"{where}: the split is '{told}', and wants to be one of {', '.join(PARTS)}, or nothing")
+    return PARTS[told] if told else None
+
+
+def _check_classes(listing: Listing) -> None:
+    trained = {item.label for item in listing.items if item.part in ("train", None)}
+    if len(trained) < 2:
+        count = f"images of {len(trained)} class{'es' * (len(trained) != 1)}" if listing.items else "no images"
+        after = f" ({'; '.join(listing.remarks)})" if listing.remarks else ""
+        raise DataError(f"'{listing.place}' has {count}{after}: two or more classes are expected in {LAYOUTS}")
+    for item in listing.items:
+        if item.label not in trained:
+            raise DataError(
+                f"'{listing.place}' has {item.part} images of a class '{item.label}' that its training images have "
+                f"not; there are: {', '.join(sorted(trained))}"
+            )
+
+
+def _grouped(listing: Listing, pattern: str) -> Listing:
+    try:
+        finds = re.compile(pattern)
+    except re.error as error:
+        raise WrongUse(f"data.group wants a regular expression, such as patient_[0-9]+: {error}") from error
+    items, lost = [], []
+    for item in listing.items:
+        found = finds.search(item.name)
+        if found is None:
+            lost.append(item.name)
+        else:
+            items.append(replace(item, group=found.group(1 if finds.groups else 0) or ""))
+    if lost:
+        raise DataError(f"data.group '{pattern}' finds nothing in {few(lost, 'name')}, of {len(listing.items):,}")
+    return replace(listing, items=items)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """All files below a class's folder that are not hidden."""
+    for root, _, names in os.walk(folder):
+        for name in names:
+            path = Path(root, name)
+            if not is_hidden(path.relative_to(folder)):
+                yield path
+
+
+def _folders(place: Path) -> list[Path]:
+    return sorted(path for path in _visible(place) if path.is_dir())
+
+
+def _any_image(place: Path) -> bool:
+    return any(path.suffix.lower() in IMAGE_SUFFIXES for path in _visible(place))
+
+
+def _visible(place: Path) -> Iterator[Path]:
+    return (path for path in place.iterdir() if not is_hidden(path.relative_to(place)))
+
+
+def _images(count: int) -> str:
+    return f"{count:,} image{'s' * (count != 1)}"
+
+
+def few(names: Sequence[str], what: str) -> str:
+    """A count and the first names: `3 dead links ('a.png', 'b.png', ...)`."""
+    shown = ", ".join(f"'{name}'" for name in names[:3]) + (", ..." if len(names) > 3 else "")
+    return f"{len(names):,} {what}{'s' * (len(names) != 1)} ({shown})"

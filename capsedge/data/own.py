@@ -1,0 +1,173 @@
+"""A person's own images, divided into the three parts, with remarks on what can mislead.
+
+Parts that were given stay as they are. Test images that were not given are held out of the training images: a fifth,
+drawn class by class with a constant seed, and then validation images, as of every data set (`hold_out`). Images with
+the same pixels stay on one side, and so do those of one group where there are groups.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from capsedge.contract import Fit
+from capsedge.data.dataset import Dataset, described, hold_out
+from capsedge.data.listing import Part, few
+from capsedge.data.split import Split
+from capsedge.errors import DataError
+
+TEST_LIMIT = 10_000
+TEST_SEED = 20261130
+FEW_IMAGES = 20  # of a class to train on
+SMALL_VALIDATION = 100  # images of which one is a point of the error, or more
+
+
+@dataclass(frozen=True, eq=False)
+class Own:
+    """Images as a person gave them, fitted to one size.
+
+    Attributes:
+        images: All, with their labels.
+        classes: Class names in the order of the labels.
+        parts: Of each image, the part that it was put into; None where that is left to capsedge.
+        names: Of each image, for remarks.
+        groups: Of each image, what it must stay together with; empty for no groups.
+    """
+
+    images: Split
+    classes: tuple[str, ...]
+    parts: Sequence[Part | None]
+    names: Sequence[str]
+    groups: Sequence[Hashable] = ()
+
+
+def divided(own: Own, *, name: str, location: str, source: str, fit: Fit | None = None) -> Dataset:
+    """Make a data set of a person's images.
+
+    Args:
+        own: The images.
+        name: Short name.
+        location: Where they lay.
+        source: What loads them again.
+        fit: How they were fitted; the default where nothing was said.
+
+    Raises:
+        DataError: A class has too few images to be in all parts that are wanted of it.
+    """
+    pixels = _pixels(own.images)
+    together = np.unique([str(each) for each in own.groups or pixels], return_inverse=True)[1]
+    part_of = np.array([each or "train" for each in own.parts], dtype=object)
+    whole = np.flatnonzero(part_of == "train")
+    remarks = []
+    if "test" not in part_of:
+        _check_three(own, whole)
+        kept, held = _held_out(own, whole, together, limit=TEST_LIMIT, seed=TEST_SEED)
+        part_of[held] = "test"
+        remarks.append(f"no test images were given: {len(held):,} of {len(whole):,} images are held out for the test")
+        whole = kept
+    if "validation" not in part_of:
+        _, held = _held_out(own, whole, together)
+        part_of[held] = "validation"
+    parts = {each: _taken(own.images, np.flatnonzero(part_of == each)) for each in ("train", "validation", "test")}
+    train, validation, test = parts.values()
+    remarks += _few_images(train, own.classes)
+    remarks += _small(validation)
+    remarks += _doubles(pixels, part_of, own)
+    return Dataset(
+        name=name,
+        classes=own.classes,
+        train=train,
+        validation=validation,
+        test=test,
+        fit=fit or Fit(),
+        description=described(name, train, validation, test),
+        location=location,
+        source=source,
+        remarks=tuple(remarks),
+    )
+
+
+def _check_three(own: Own, among: NDArray[np.intp]) -> None:
+    counts = np.bincount(own.images.labels[among], minlength=len(own.classes)).tolist()
+    for name, count in zip(own.classes, counts, strict=True):
+        if count < 3:
+            raise DataError(
+                f"class '{name}' has {count} image{'s' * (count != 1)}, and at least 3 are needed: one to learn "
+                "from, one to choose by and one to test on"
+            )
+
+
+def _held_out(
+    own: Own, among: NDArray[np.intp], together: NDArray[np.intp], **settings: int
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Positions that stay and positions that are held out of some images."""
+    held = hold_out(own.images.labels[among], own.classes, together[among], **settings)
+    return among[~held], among[held]
+
+
+def _taken(split: Split, positions: NDArray[np.intp]) -> Split:
+    return Split(split.images[positions], split.labels[positions])
+
+
+def _pixels(split: Split) -> list[bytes]:
+    return [hashlib.sha256(image.tobytes()).digest() for image in split.images]
+
+
+def _few_images(train: Split, classes: tuple[str, ...]) -> list[str]:
+    counts = np.bincount(train.labels, minlength=len(classes))
+    rare = [
+        f"{classes[label]} {counts[label]}"
+        for label in np.argsort(counts, kind="stable")
+        if counts[label] < FEW_IMAGES
+    ]
+    if not rare:
+        return []
+    shown = ", ".join(rare[:3]) + (", ..." if len(rare) > 3 else "")
+    return [
+        f"{len(rare)} of {len(classes)} classes have fewer than {FEW_IMAGES} training images ({shown}): more images "
+        "of them help more than any setting"
+    ]
+
+
+def _small(validation: Split) -> list[str]:
+    count = len(validation)
+    if count >= SMALL_VALIDATION:
+        return []
+    return [
+        f"there are {count} validation images, so one more wrong answer is {100 / count:.1f} points of the error "
+        "that the best epoch is chosen by"
+    ]
+
+
+def _doubles(pixels: list[bytes], part_of: NDArray[np.object_], own: Own) -> list[str]:
+    """What is there twice: across parts, where it makes an error too low, and under two classes."""
+    remarks = []
+    seen = {
+        part: {pixels[i]: i for i in np.flatnonzero(part_of == part).tolist()}
+        for part in ("train", "validation", "test")
+    }
+    for part, others in (("validation", ("train",)), ("test", ("train", "validation"))):
+        copies = [
+            f"{own.names[i]} of {own.names[seen[other][pixels[i]]]}"
+            for i in np.flatnonzero(part_of == part).tolist()
+            for other in others
+            if pixels[i] in seen[other]
+        ]
+        if copies:
+            remarks.append(
+                f"{few(copies, f'{part} image')} with the pixels of an image to learn from: the {part} error is "
+                "too low"
+            )
+    labels: dict[bytes, set[int]] = {}
+    for each, label in zip(pixels, own.images.labels.tolist(), strict=True):
+        labels.setdefault(each, set()).add(label)
+    both = Counter(
+        tuple(sorted(own.classes[label] for label in found)) for found in labels.values() if len(found) > 1
+    )
+    if both:
+        pair, _ = both.most_common(1)[0]
+        remarks.append(f"{both.total()} images are there under more than one class, such as {' and '.join(pair)}")
+    return remarks

@@ -1,0 +1,99 @@
+"""Arrays of an .npz file, under the names that are in use."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from capsedge.data import Split, load_dataset
+from capsedge.errors import DataError, WrongUse
+
+RANDOM = np.random.default_rng(0)
+
+
+def images(count: int, *shape: int) -> np.ndarray[Any, Any]:
+    return RANDOM.integers(0, 256, (count, *(shape or (6, 5))), dtype=np.uint8)
+
+
+def saved(path: Path, **arrays: Any) -> Path:
+    np.savez(path / "things.npz", **arrays)
+    return path / "things.npz"
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("x_train", "y_train", "x_test", "y_test"),
+        ("train_images", "train_labels", "test_images", "test_labels"),
+        ("images-training", "targets-training", "images-testing", "targets-testing"),
+    ],
+)
+def test_parts_are_taken_as_they_are_named(tmp_path: Path, names: tuple[str, ...]) -> None:
+    arrays = (images(40), np.arange(40) % 2 + 7, images(10), np.full((10, 1), 8, np.uint8))
+    dataset = load_dataset(str(saved(tmp_path, **dict(zip(names, arrays, strict=True)))))
+    assert (dataset.name, dataset.classes, dataset.shape) == ("things", ("7", "8"), (6, 5, 1))
+    assert np.array_equal(dataset.test.images[..., 0], arrays[2])
+    assert dataset.test.labels.tolist() == [1] * 10
+    assert isinstance(dataset.train, Split)
+    assert (len(dataset.train), len(dataset.validation)) == (32, 8)
+
+
+def test_one_part_is_divided_and_classes_may_have_names(tmp_path: Path) -> None:
+    path = saved(tmp_path, images=images(50, 6, 5, 3), labels=np.arange(50) % 2, classes=["cat", "dog"], note=[1])
+    dataset = load_dataset(str(path), size=8)
+    assert (dataset.classes, dataset.shape, len(dataset.test)) == (("cat", "dog"), (8, 8, 3), 10)
+    assert dataset.remarks[0] == "array 'note' is passed over"
+    assert dataset.sha256() == load_dataset(str(path), size=8).sha256()
+
+
+@pytest.mark.parametrize(
+    ("arrays", "said"),
+    [
+        ({}, r"wants images and labels, or the same with train_, .* and holds nothing"),
+        ({"x_test": images(9), "y_test": np.zeros(9, int)}, r"and holds x_test, y_test"),
+        (
+            {"images": images(9).astype(np.float32), "labels": np.zeros(9, int)},
+            r"has float32 \[9, 6, 5\]: multiply 0",
+        ),
+        ({"images": images(9, 3, 6, 5), "labels": np.zeros(9, int)}, r"has uint8 \[9, 3, 6, 5\]: .*channels last"),
+        (
+            {"images": images(9), "labels": np.zeros(8, int)},
+            r"a whole number for each of 9 images .* has int64 \[8\]",
+        ),
+        ({"images": images(9), "labels": np.zeros(9)}, r"has float64 \[9\]"),
+        (
+            {"images": images(9), "labels": np.arange(9), "classes": ["a"]},
+            r"names 1 classes and has labels from 0 to 8",
+        ),
+        (
+            {
+                "x_train": images(9),
+                "y_train": np.arange(9) % 2,
+                "x_test": images(9, 4, 4),
+                "y_test": np.arange(9) % 2,
+            },
+            r"have images of different sizes",
+        ),
+    ],
+)
+def test_other_arrays_are_refused_in_one_line(tmp_path: Path, arrays: dict[str, Any], said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        load_dataset(str(saved(tmp_path, **arrays)))
+
+
+def test_a_damaged_file_and_one_of_objects_are_refused(tmp_path: Path) -> None:
+    path = saved(tmp_path, images=np.array([object()]), labels=np.zeros(1, int))
+    with pytest.raises(DataError, match=r"things\.npz' cannot be read as an \.npz file of plain arrays"):
+        load_dataset(str(path))
+    path.write_bytes(path.read_bytes()[:50])
+    with pytest.raises(DataError, match=r"cannot be read as an \.npz file"):
+        load_dataset(str(path))
+
+
+def test_a_group_is_refused(tmp_path: Path) -> None:
+    path = saved(tmp_path, images=images(50), labels=np.arange(50) % 2)
+    with pytest.raises(WrongUse, match=r"data\.group is a part of the images' names, and those of an \.npz"):
+        load_dataset(str(path), group="a")
+    with pytest.raises(WrongUse, match=r"data\.group is of a folder of images .* 'fashion-mnist-subset' is none"):
+        load_dataset("fashion-mnist-subset", group="a")
