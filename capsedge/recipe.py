@@ -25,7 +25,15 @@ SAME_IMAGES = {"fashion-mnist-subset": "fashion-mnist"}  # data that is varied a
 OWN_IMAGES = SHIPPED / "own" / "images.toml"  # the part for data that has none of its own
 EVALUATION_IMAGES = 10_000
 # Of the images that overlap, which are placed by that alone: the keys that have to be off, and how they are.
-OFF_IN_OVERLAPS = {"shift": "0", "crop": "0", "flip": "false", "rotation": "0", "scale": "0", "erase": "0"}
+OFF_IN_OVERLAPS = {
+    "balance": "false",
+    "shift": "0",
+    "crop": "0",
+    "flip": "false",
+    "rotation": "0",
+    "scale": "0",
+    "erase": "0",
+}
 
 Count = Annotated[int, Meta(ge=1)]
 Width = Annotated[int, Meta(ge=1, le=65536)]
@@ -152,6 +160,8 @@ class DataRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         epoch_images: Images in an epoch of overlapped ones, of which there are tens of millions; 0 for all.
         evaluation_images: Most overlapped images to validate on, and most to test on. No part has more of them than
             single ones: more pairs of the same images would make its standard error too small.
+        balance: Draw every class alike often in an epoch, where the largest has more than three times the images of
+            the smallest.
         shift: Largest random shift in pixels, zero padded.
         crop: Side of a random square of the image, in pixels; validation and test take the centre's. 0 for none.
         flip: Mirror half of the images.
@@ -170,6 +180,7 @@ class DataRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     overlap: Annotated[int, Meta(ge=0, le=64)] = 0
     epoch_images: Annotated[int, Meta(ge=0)] = 0
     evaluation_images: Count = EVALUATION_IMAGES
+    balance: bool = False
     shift: Annotated[int, Meta(ge=0, le=64)] = 0
     crop: Annotated[int, Meta(ge=0, le=4096)] = 0
     flip: bool = False
@@ -196,9 +207,14 @@ class TrainRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Algorithm 1's outer loop.
 
     Attributes:
-        epochs: Passes over the training images.
+        epochs: Passes over the training images; 0 for as many as make 3,000 steps, and 30 at least.
+        best: By what the network that is kept is chosen: the validation `error`, and of equal ones the loss; or the
+            `loss`, which tells networks apart where validation images are too few for the error to.
+        patience: Epochs without a better network, after which the training ends; 0 for none. While `one-cycle` still
+            has a high rate, a network can wait long for a better one.
         validations: Validations in an epoch, evenly spread; the last is at its end.
-        batch_size: Observations p in a minibatch, on all devices together.
+        batch_size: Observations p in a minibatch, on all devices together; 0 for the largest power of two from 16 to
+            128 of which an epoch has 40, and for a rate that follows its square root from that at 128.
         rate: Adam's initial step length for the weights.
         schedule: `step` multiplies the rate by `decay` every `decay_steps` steps; `cosine` falls to `floor` over
             the whole training; `one-cycle` rises from a tenth of the rate to it, and then falls as cosine does;
@@ -218,9 +234,11 @@ class TrainRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         reconstruction: Weight of the squared reconstruction error, summed over an image's pixels.
     """
 
-    epochs: Count = 40
+    epochs: Annotated[int, Meta(ge=0)] = 40
+    best: Literal["error", "loss"] = "error"
+    patience: Annotated[int, Meta(ge=0)] = 0
     validations: Count = 1
-    batch_size: Count = 128
+    batch_size: Annotated[int, Meta(ge=0)] = 128
     rate: Positive = 1e-3
     schedule: Literal["step", "cosine", "one-cycle", "constant"] = "step"
     warmup: Share = 0.2
@@ -334,7 +352,8 @@ def _find(name_or_path: str, extending: tuple[Path, ...] = (), *, data: str | No
         raise WrongUse(f"unknown recipe '{name_or_path}'; {nearest(name_or_path, shipped, otherwise=names)}")
     files = shipped[name_or_path]
     if data is not None and name_or_path.startswith(EDGE):
-        files = shipped.get(f"{SAME_IMAGES.get(data, data)}-l2-{name_or_path}", (files[0], OWN_IMAGES, files[2]))
+        # Own images have the last word: how long to train depends on how many there are.
+        files = shipped.get(f"{SAME_IMAGES.get(data, data)}-l2-{name_or_path}", (files[0], files[2], OWN_IMAGES))
     values: dict[str, Any] = {}
     for part in files:
         values = _merge(values, _read(part))

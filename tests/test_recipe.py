@@ -232,7 +232,7 @@ def test_set_takes_lists() -> None:
         ("train.epoch=5", "has no key 'train.epoch'; did you mean 'train.epochs'?"),
         ("tran.epochs=5", "has no key 'tran'; did you mean 'train'?"),
         ("routing.lambda=1", "has no key 'routing.lambda'"),
-        ("train.epochs=0", "Expected `int` >= 1 - at `$.train.epochs`"),
+        ("train.epochs=-1", "Expected `int` >= 0 - at `$.train.epochs`"),
         ("train.epochs=many", "Expected `int`, got `str` - at `$.train.epochs`"),
         ("train.epochs=5.5", "Expected `int`, got `float` - at `$.train.epochs`"),
         ("train.epochs=true", "Expected `int`, got `bool` - at `$.train.epochs`"),

@@ -50,8 +50,8 @@ def train(
     data: Annotated[
         str | None,
         typer.Option(
-            help="A known data set, or a place: a folder of images by class (photos/<class>/, or with train/, val/ and "
-            "test/ above), a .csv with columns path and label, an .npz of arrays, IDX files, CIFAR archives."
+            help="A known data set, or a place: a folder of images by class (photos/<class>/, or with train/, val/ "
+            "and test/ above), a .csv with columns path and label, an .npz of arrays, IDX files, CIFAR archives."
         ),
     ] = None,
     set_: Annotated[
@@ -83,7 +83,7 @@ def train(
     as_json: Annotated[bool, typer.Option("--json", help="Print the finished run's record as JSON.")] = False,
 ) -> None:
     """Train a capsule network: the weights by the margin loss, the routing by its own objective."""
-    from capsedge.cli.console import next_command, print_json, say
+    from capsedge.cli.console import next_command, percent, print_json, say
 
     if device not in ("auto", "cpu", "cuda"):
         raise WrongUse(f"--device wants auto, cpu or cuda, and was given '{device}'")
@@ -102,6 +102,15 @@ def train(
         print_json({"run": str(trainer.run.path), "precision": trainer.precision.precision, **to_builtins(record)})
     for score in record.scores:
         say(f"{score.split} error: {_with_error(score.error, score.images)} on {score.images:,} images")
+    if record.balanced is not None:
+        say(f"balanced test error: {percent(record.balanced)}, every class counted alike")
+    if trainer.position.epoch < trainer.recipe.train.epochs:
+        say(
+            f"stopped after epoch {trainer.position.epoch}: {trainer.recipe.train.patience} epochs brought nothing "
+            "better (train.patience)"
+        )
+    for remark in record.remarks:
+        say(f"advice: {remark}")
     say(f"best epoch {record.best_epoch} of {trainer.recipe.train.epochs}; the run is in {trainer.run.path}")
     next_command("capsedge", "export", str(trainer.run.path))
 
@@ -132,6 +141,12 @@ def _fresh(recipe: "Recipe", folder: Path | None, device: str, devices: int | No
         f"{recipe.network.capsule_types} capsule types)"
     )
     say(f"data:   {dataset.description}, from {dataset.location}")
+    if 0 in (recipe.train.epochs, recipe.train.batch_size):
+        train = trainer.recipe.train
+        say(
+            f"plan:   {train.epochs} epochs of {len(trainer.batches)} steps, batches of {train.batch_size}, "
+            f"rate {train.rate:g}: chosen by the number of images (train.epochs, train.batch_size)"
+        )
     for remark in dataset.remarks:
         say(f"note: {remark}")
     if dataset.source != recipe.data.source and dataset.source == SUBSET:

@@ -22,6 +22,8 @@ from capsedge.training.augment import Augmentation, shifted
 
 __all__ = ["Batch", "Batches", "normalized", "on_device", "shifted"]
 
+UNEVEN = 3  # times the images of the smallest class, above which a balanced epoch differs from a plain one
+
 Order = Callable[[int, int], Tensor]  # items of an epoch from a position to before another
 
 
@@ -66,7 +68,11 @@ class Batches:
         rank: int = 0,
         ranks: int = 1,
     ) -> None:
-        self.source = _Pairs(data, recipe, device) if isinstance(data, Overlaid) else _Singles(data, device)
+        self.source = (
+            _Pairs(data, recipe, device)
+            if isinstance(data, Overlaid)
+            else _Singles(data, device, balance=recipe.balance)
+        )
         self.augmentation = Augmentation(recipe, data.shape)
         self.batch_size = batch_size
         self.seed = seed
@@ -107,15 +113,42 @@ class Batches:
 
 
 class _Singles:
-    """Images as they are; an epoch has each once."""
+    """Images as they are; an epoch has each once, or where it is balanced every class alike often.
 
-    def __init__(self, split: Split, device: torch.device) -> None:
+    Args:
+        split: The images.
+        device: Where they live.
+        balance: Whether to balance classes of which the largest has more than `UNEVEN` times the images of the
+            smallest. An epoch then has as many images as there are; those of a class come in one random order after
+            another, so that each comes as often as any other of its class, or once more.
+    """
+
+    def __init__(self, split: Split, device: torch.device, *, balance: bool) -> None:
         self.pixels, self.labels = on_device(split, device)
         self.images = len(split)
+        members = [torch.from_numpy(np.flatnonzero(split.labels == label)) for label in np.unique(split.labels)]
+        counts = [len(each) for each in members]
+        self.members = members if balance and max(counts) > UNEVEN * min(counts) else []
 
     def order(self, seed: int, epoch: int) -> Order:
-        order = _sent(torch.randperm(self.images, generator=_generator(seed, epoch)), self.labels.device)
-        return lambda start, stop: order[start:stop]
+        generator = _generator(seed, epoch)
+        order = torch.randperm(self.images, generator=generator)
+        if self.members:
+            order = self._balanced(generator)[order]
+        sent = _sent(order, self.labels.device)
+        return lambda start, stop: sent[start:stop]
+
+    def _balanced(self, generator: torch.Generator) -> Tensor:
+        """As many images of each class, in the order of the classes; of some one more where it does not come out."""
+        share, more = divmod(self.images, len(self.members))
+        chosen = []
+        for number, members in enumerate(self.members):
+            count = share + (number < more)
+            rounds = [
+                members[torch.randperm(len(members), generator=generator)] for _ in range(-(-count // len(members)))
+            ]
+            chosen.append(torch.cat(rounds)[:count])
+        return torch.cat(chosen)
 
     def read(self, items: Tensor) -> tuple[UInt8[Tensor, "n 1 c h w"], Int[Tensor, "n 1"]]:
         return self.pixels[items][:, None], self.labels[items]

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from capsedge.errors import ModelError
 from capsedge.files import write_atomically
+from capsedge.recipe import TrainRecipe
 
 State = dict[int, dict[str, Tensor]]  # of an optimizer, by the number of the parameter and the name of the quantity
 Groups = dict[str, tuple[int, ...]]  # parameters in each group of each optimizer
@@ -24,11 +25,10 @@ class Position(msgspec.Struct):
         epoch: Epochs finished.
         batch: Minibatches done in the current epoch.
         step: Iterations of Algorithm 1 done in all.
-        best_error: Lowest validation error so far; None before the first epoch ends.
+        best_error: Validation error of the best network so far; None before the first epoch ends.
         best_epoch: The epoch that reached it, counted from 1.
         seconds: Time spent training, over all sessions.
-        best_loss: Validation loss of the network with that error, which decides between equal errors; None before
-            the first epoch ends, and in a checkpoint of an earlier capsedge.
+        best_loss: Its validation loss; None before the first epoch ends, and in a checkpoint of an earlier capsedge.
     """
 
     epoch: int = 0
@@ -39,11 +39,16 @@ class Position(msgspec.Struct):
     seconds: float = 0.0
     best_loss: float | None = None
 
-    def improved_by(self, error: float, loss: float) -> bool:
+    def waited(self, recipe: TrainRecipe) -> bool:
+        """Whether the recipe's patience is at its end."""
+        return bool(recipe.patience) and self.best_epoch > 0 and self.epoch - self.best_epoch >= recipe.patience
+
+    def improved_by(self, error: float, loss: float, recipe: TrainRecipe) -> bool:
         """Whether a network with this validation error and loss is better than the best so far."""
         if self.best_error is None:
             return True
-        return (error, loss) < (self.best_error, -math.inf if self.best_loss is None else self.best_loss)
+        best = self.best_error, -math.inf if self.best_loss is None else self.best_loss
+        return (error, loss) < best if recipe.best == "error" else (loss, error) < best[::-1]
 
 
 def save_checkpoint(

@@ -3,13 +3,15 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
+from numpy.typing import NDArray
 from torch import Tensor
 
 from capsedge.data import Split
 from capsedge.models import CapsNet, margin_loss
-from capsedge.scoring import wrong_answers
+from capsedge.scoring import longest, wrong_answers
 from capsedge.training.batches import normalized, on_device
 
 BATCH = 250
@@ -23,11 +25,13 @@ class Evaluation:
         error: Share of wrong answers, 0 to 1 (`capsedge.scoring`).
         loss: Mean margin loss.
         images: How many images were scored.
+        confusion: Images by their class and by the answer, [classes, classes]; None where images show two classes.
     """
 
     error: float
     loss: float
     images: int
+    confusion: NDArray[np.int64] | None = None
 
 
 @torch.no_grad()
@@ -46,6 +50,7 @@ def evaluate(
     split: Split,
     device: torch.device,
     *,
+    classes: int,
     rank: int = 0,
     ranks: int = 1,
     summed: Callable[[Tensor], Tensor] = lambda tensor: tensor,
@@ -56,19 +61,38 @@ def evaluate(
         network: The network.
         split: Labelled images.
         device: Where to compute.
+        classes: How many there are.
         rank: Which of `ranks` devices this is; each scores every ranks-th image.
         ranks: Devices that share the work.
         summed: Adds a tensor up over all devices.
     """
     mine = Split(split.images[rank::ranks], split.labels[rank::ranks])
     sums = torch.zeros(2, dtype=torch.float64)
+    confusion = torch.zeros(classes, classes, dtype=torch.float64)
     if len(mine):
         lengths = lengths_of(network, mine, device)
         targets = multi_hot(torch.from_numpy(mine.labels).view(len(mine), -1), lengths.shape[1])
         sums[0] = int(wrong_answers(lengths.numpy(), mine.labels).sum())
         sums[1] = margin_loss(lengths, targets).double().sum()
-    wrong, loss = summed(sums.to(device if device.type == "cuda" else "cpu")).tolist()
-    return Evaluation(wrong / len(split), loss / len(split), len(split))
+        if split.labels_per_image == 1:
+            confusion += _confusion(torch.from_numpy(mine.labels), lengths)
+    told = summed(torch.cat([sums, confusion.flatten()]).to(device if device.type == "cuda" else "cpu")).cpu()
+    wrong, loss = told[:2].tolist()
+    return Evaluation(
+        error=wrong / len(split),
+        loss=loss / len(split),
+        images=len(split),
+        confusion=told[2:].view(classes, classes).long().numpy() if split.labels_per_image == 1 else None,
+    )
+
+
+def _confusion(
+    labels: Int[Tensor, " images"], lengths: Float[Tensor, "images classes"]
+) -> Float[Tensor, "classes classes"]:
+    """How many images of a class (rows) got an answer (columns)."""
+    classes = lengths.shape[1]
+    answers = torch.from_numpy(longest(lengths.numpy(), 1)[:, 0])
+    return torch.bincount(labels * classes + answers, minlength=classes**2).view(classes, classes).double()
 
 
 def multi_hot(labels: Int[Tensor, "batch labels"], classes: int) -> Float[Tensor, "batch classes"]:

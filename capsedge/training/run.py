@@ -59,6 +59,9 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
         data_sha256: Hash of all images and labels (`Dataset.sha256`).
         scores: Validation and test errors of the best weights, once finished.
         best_epoch: The epoch, from 1, with the lowest validation error.
+        balanced: Mean over the classes of the share of test images that get a wrong answer; None where they have
+            equally many, or images show two.
+        remarks: What went wrong with the training, and what helps, one line each.
         seconds: Time spent training.
         versions: Versions of what trained it.
         device: The device that trained it.
@@ -74,6 +77,8 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     data_sha256: str
     scores: tuple[Score, ...] = ()
     best_epoch: int = 0
+    balanced: float | None = None
+    remarks: tuple[str, ...] = ()
     seconds: float = 0.0
     versions: dict[str, str]
     device: str

@@ -24,6 +24,7 @@ from capsedge.models import CapsNet, Capsules, build_network, margin_loss, recon
 from capsedge.models.loss import distillation_loss
 from capsedge.models.stem import BatchNorm
 from capsedge.recipe import Recipe
+from capsedge.training.advice import advice, balanced_error
 from capsedge.training.batches import Batch, Batches
 from capsedge.training.checkpoint import Position, load_checkpoint, load_network, save_checkpoint, save_weights
 from capsedge.training.devices import compute_in, launch, share_statistics
@@ -31,7 +32,8 @@ from capsedge.training.dropout import SharedDropout
 from capsedge.training.evaluate import Evaluation, evaluate, multi_hot
 from capsedge.training.interrupt import Interruption
 from capsedge.training.log import Clock, Log, Observer
-from capsedge.training.metrics import MetricsFile
+from capsedge.training.metrics import MetricsFile, read_metrics
+from capsedge.training.plan import planned
 from capsedge.training.precision import Bf16Cost, PrecisionChoice, choose_precision, cost_of_bf16
 from capsedge.training.routing_step import coefficient_statistics, routing_step
 from capsedge.training.run import Run, RunRecord
@@ -66,6 +68,7 @@ class Trainer:
         chosen = choose_precision(recipe.train.precision, self.fabric.device)
         self.precision: PrecisionChoice = self.fabric.broadcast(chosen)
         compute_in(self.fabric, self.precision.precision)
+        recipe = planned(recipe, recipe.data.epoch_images or len(dataset.train))
         self.recipe = recipe = replace(recipe, train=replace(recipe.train, precision=self.precision.precision))
         torch.manual_seed(recipe.train.seed)
         self.network = build_network(recipe, classes=len(dataset.classes), shape=dataset.shape)
@@ -171,7 +174,7 @@ class Trainer:
         with Interruption() as interruption:
             log = Log(metrics, observer)
             observer.started(self.position, self.recipe.train.epochs, len(self.batches))
-            while self.position.epoch < self.recipe.train.epochs:
+            while self.position.epoch < self.recipe.train.epochs and not self.position.waited(self.recipe.train):
                 self._epoch(log, interruption)
             return self._finish(log)
 
@@ -301,7 +304,7 @@ class Trainer:
         position = self.position
         score = self._evaluate(self.validated, self.dataset.validation)
         self._check_finite(score.loss)
-        if position.improved_by(score.error, score.loss):
+        if position.improved_by(score.error, score.loss, self.recipe.train):
             position.best_error, position.best_loss = score.error, score.loss
             position.best_epoch = position.epoch + 1
             if self.fabric.is_global_zero:
@@ -322,6 +325,7 @@ class Trainer:
         self.fabric.barrier()  # rank 0 may still be writing them
         best: CapsNet = self.run.load_best().to(self.fabric.device)
         test = self._evaluate(best, self.dataset.test)
+        remarks = self._remarks(self._evaluate(best, self.dataset.validation))
         log.write(
             {"kind": "test", "epoch": self.position.best_epoch, "step": self.position.step, "error": test.error}
         )
@@ -333,16 +337,38 @@ class Trainer:
                 Score("trained", "test", test.images, test.error),
             ),
             best_epoch=self.position.best_epoch,
+            balanced=_balanced(test),
+            remarks=remarks,
             seconds=round(self.position.seconds, 1),
         )
         if self.fabric.is_global_zero:
             self.run.write_record(record)
         return record
 
+    def _remarks(self, validation: Evaluation) -> tuple[str, ...]:
+        """What a person should know of the training; only the first device has its rows."""
+        if validation.confusion is None or not self.fabric.is_global_zero:
+            return ()
+        return tuple(
+            advice(
+                read_metrics(self.run.metrics),
+                validation.confusion,
+                self.dataset.classes,
+                recipe=self.recipe.train,
+                steps=self.position.step,
+            )
+        )
+
     def _evaluate(self, network: CapsNet, split: Split) -> Evaluation:
         fabric = self.fabric
         return evaluate(
-            network, split, fabric.device, rank=fabric.global_rank, ranks=fabric.world_size, summed=self._summed
+            network,
+            split,
+            fabric.device,
+            classes=len(self.dataset.classes),
+            rank=fabric.global_rank,
+            ranks=fabric.world_size,
+            summed=self._summed,
         )
 
     def _summed(self, tensor: Tensor) -> Tensor:
@@ -401,6 +427,14 @@ def _running_statistics_kept(network: CapsNet) -> Iterator[None]:
     yield
     for now, then in zip(buffers, before, strict=True):
         now.copy_(then)
+
+
+def _balanced(test: Evaluation) -> float | None:
+    """The balanced test error, where the classes differ in images, so that it says something else than the error."""
+    counts = None if test.confusion is None else test.confusion.sum(1)
+    if counts is None or test.confusion is None or counts.max() == counts.min():
+        return None
+    return balanced_error(test.confusion)
 
 
 def _wrong(lengths: Tensor, targets: Tensor, *, labels: int) -> Tensor:

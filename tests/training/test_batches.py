@@ -246,3 +246,37 @@ def test_no_batch_makes_the_processor_wait_for_the_gpu(little: Dataset, recipe: 
     for one, two in zip(on_gpu, batches_of(data, recipe).epoch(1), strict=True):
         assert torch.equal(one.labels.cpu(), two.labels)
         torch.testing.assert_close(one.images.cpu(), two.images)
+
+
+def rare(counts: tuple[int, ...]) -> Split:
+    """Images whose number is in their first pixels, of classes of these sizes."""
+    labels = np.repeat(np.arange(len(counts)), counts)
+    images = np.zeros((len(labels), 24, 24, 1), np.uint8)
+    images[:, 0, 0, 0], images[:, 0, 1, 0] = np.arange(len(labels)) % 256, np.arange(len(labels)) // 256
+    return Split(images, labels)
+
+
+def test_a_balanced_epoch_draws_every_class_alike_often_and_each_image_of_a_class_too() -> None:
+    batches = batches_of(rare((300, 10, 41)), DataRecipe(balance=True))
+    epochs = [torch.cat([batch.images[:, 0, 0, :2] for batch in batches.epoch(number)]) for number in range(2)]
+    for pixels in epochs:
+        numbers = (pixels * 255).round().long() @ torch.tensor([1, 256])
+        drawn = Counter(numbers.tolist())
+        of_class = [[drawn[number] for number in part] for part in (range(300), range(300, 310), range(310, 351))]
+        assert [sum(counts) for counts in of_class] == [117, 117, 117]
+        assert [(min(counts), max(counts)) for counts in of_class] == [(0, 1), (11, 12), (2, 3)]
+        assert numbers.tolist() != sorted(numbers.tolist())
+    assert not torch.equal(*epochs)
+    labels = torch.cat([batch.labels for batch in batches.epoch(0)])[:, 0]
+    assert 25 < int((labels[:64] == 1).sum()) + int((labels[:64] == 2).sum()) < 60, "classes are mixed"
+
+
+@pytest.mark.parametrize("recipe", [DataRecipe(balance=True), PLAIN])
+def test_classes_that_differ_by_no_more_than_three_to_one_are_left_alone(recipe: DataRecipe) -> None:
+    even = rare((30, 10))
+    found = torch.cat([batch.images for batch in batches_of(even, recipe).epoch(0)])
+    assert torch.equal(found, torch.cat([batch.images for batch in batches_of(even).epoch(0)]))
+    if recipe is PLAIN:
+        uneven = rare((31, 10))
+        labels = torch.cat([batch.labels for batch in batches_of(uneven, recipe).epoch(0)])
+        assert torch.bincount(labels[:, 0]).tolist() == [31, 10]

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from capsedge.errors import ModelError
+from capsedge.recipe import TrainRecipe
 from capsedge.training.checkpoint import Position, load_checkpoint, load_network, save_checkpoint, save_weights
 
 
@@ -65,7 +66,12 @@ def test_an_average_comes_back_beside_its_network(tmp_path: Path) -> None:
 def test_the_better_network_has_the_lower_error_and_then_the_lower_loss(
     best: tuple[float | None, float | None], found: tuple[float, float], better: bool
 ) -> None:
-    assert Position(best_error=best[0], best_loss=best[1]).improved_by(*found) is better
+    position = Position(best_error=best[0], best_loss=best[1])
+    assert position.improved_by(*found, TrainRecipe()) is better
+    # By the loss, the two change places.
+    if best[1] is not None:
+        turned = Position(best_error=best[1], best_loss=best[0])
+        assert turned.improved_by(*found[::-1], TrainRecipe(best="loss")) is better
 
 
 def test_the_position_of_an_earlier_checkpoint_can_be_read() -> None:

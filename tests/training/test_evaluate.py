@@ -18,7 +18,7 @@ def test_a_scored_network_stays_in_its_mode_with_its_statistics(training: bool, 
     before = {name: each.clone() for name, each in network.state_dict().items()}
     lengths = lengths_of(network, little.test, CPU)
     assert network.training is training
-    assert evaluate(network, little.test, CPU).images == 100
+    assert evaluate(network, little.test, CPU, classes=10).images == 100
     assert network.training is training
     assert all(torch.equal(each, before[name]) for name, each in network.state_dict().items())
     assert torch.equal(lengths, lengths_of(network, little.test, CPU)), "without dropout"

@@ -142,8 +142,8 @@ def test_of_networks_with_the_same_error_the_one_with_the_lowest_loss_is_kept(
 ) -> None:
     """Epochs 2, 3 and 4 have the lowest error, and epoch 3 the lowest loss of them; epoch 5 has the lowest of all."""
     scores = [(0.3, 0.2), (0.2, 0.6), (0.2, 0.4), (0.2, 0.5), (0.3, 0.1)]
-    told = iter([*scores, (0.25, 0.7)])  # the last is of the test images
-    monkeypatch.setattr(Trainer, "_evaluate", lambda *_: Evaluation(*next(told), images=100))
+    told = iter([*scores, (0.25, 0.7), (0.2, 0.4)])  # of the test images, and of the best network once more
+    monkeypatch.setattr(Trainer, "_evaluate", lambda *_, **__: Evaluation(*next(told), images=100))
     trainer = Trainer(tiny_recipe("train.epochs=5"), little, Run(tmp_path / "run"), device="cpu")
     trainer.start()
     watching = Watching(trainer.network)
@@ -153,6 +153,37 @@ def test_of_networks_with_the_same_error_the_one_with_the_lowest_loss_is_kept(
     best = load_file(trainer.run.best)
     assert all(torch.equal(best[f"network.{name}"], each) for name, each in watching.states[3 * 4 - 1].items())
     assert (trainer.position.best_error, trainer.position.best_loss) == (0.2, 0.4)
+
+
+def test_by_the_loss_the_network_with_the_lowest_is_kept_and_patience_ends_the_training(
+    little: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = [(0.1, 0.6), (0.3, 0.4), (0.2, 0.5), (0.2, 0.45)]
+    told = iter([*scores, (0.25, 0.7), (0.3, 0.4)])
+    monkeypatch.setattr(Trainer, "_evaluate", lambda *_, **__: Evaluation(*next(told), images=100))
+    recipe = tiny_recipe("train.epochs=9", "train.best=loss", "train.patience=2")
+    trainer = Trainer(recipe, little, Run(tmp_path / "run"), device="cpu")
+    trainer.start()
+    record = trainer.train(Silent())
+    assert (record.best_epoch, trainer.position.epoch) == (2, 4)
+    assert next(told, None) is None
+
+
+def test_what_went_wrong_is_in_the_record_with_the_balanced_error_where_classes_differ(
+    little: Dataset, tmp_path: Path
+) -> None:
+    uneven = dataclasses.replace(little, test=Split(little.test.images[:37], little.test.labels[:37]))
+    run = train_tiny(tmp_path / "run", tiny_recipe("train.epochs=1", "train.rate=1e-7"), uneven)
+    record = run.read_record()
+    assert record.remarks[0].startswith("a validation error of ")
+    assert "is near chance (90 %): 4 steps are few: raise train.epochs" in record.remarks[0]
+    labels = uneven.test.labels
+    wrong = answers(run, uneven.test) != labels
+    wanted = np.mean([wrong[labels == label].mean() for label in np.unique(labels)])
+    assert record.balanced == pytest.approx(wanted)
+    assert record.scores[1].error == pytest.approx(wrong.mean())
+    even = train_tiny(tmp_path / "even", tiny_recipe("train.epochs=1"), little).read_record()
+    assert (even.balanced is None) == (np.ptp(np.bincount(little.test.labels)) == 0)
 
 
 def answers(run: Run, split: Split) -> NDArray[np.int64]:
@@ -240,13 +271,13 @@ def test_an_averaging_training_validates_keeps_and_tests_the_average(little: Dat
     network = build_network(recipe, classes=10, shape=little.shape)
     for row, states in zip(rows, (averages[3], averages[7]), strict=True):
         network.load_state_dict(states)
-        found = evaluate(network, little.validation, torch.device("cpu"))
+        found = evaluate(network, little.validation, torch.device("cpu"), classes=10)
         assert (row["error"], row["loss"]) == (found.error, pytest.approx(found.loss, rel=1e-4))
         assert row["b"]["spread"] == pytest.approx(states["routing.b"].std().item(), rel=1e-3)
         network.load_state_dict(watching.states[row["step"] - 1])
-        other = evaluate(network, little.validation, torch.device("cpu")).loss
+        other = evaluate(network, little.validation, torch.device("cpu"), classes=10).loss
         assert other != pytest.approx(found.loss, rel=1e-3), "the last weights are another network"
-    tested = evaluate(trainer.run.load_best(), little.test, torch.device("cpu"))
+    tested = evaluate(trainer.run.load_best(), little.test, torch.device("cpu"), classes=10)
     assert record.scores[1].error == tested.error
 
 

@@ -1,0 +1,75 @@
+"""What a person is told of a training, and when nothing is."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from capsedge.recipe import TrainRecipe
+from capsedge.training.advice import advice, balanced_error
+
+CLASSES = ("ant", "bee", "cat", "dog", "eel")
+ONE_CYCLE = TrainRecipe(schedule="one-cycle")
+
+
+def rows(training: float, *validation: float) -> list[dict[str, Any]]:
+    return [
+        *({"kind": "training", "error": training} for _ in range(5)),
+        *({"kind": "validation", "error": error} for error in validation),
+    ]
+
+
+def told(
+    confusion: NDArray[np.int64], known: list[dict[str, Any]], *, recipe: TrainRecipe = ONE_CYCLE, steps: int = 3000
+) -> list[str]:
+    return advice(known, confusion, CLASSES, recipe=recipe, steps=steps)
+
+
+def diagonal(right: int, wrong: int) -> NDArray[np.int64]:
+    """Of each class so many right, and so many for the next class."""
+    return right * np.eye(5, dtype=np.int64) + wrong * np.roll(np.eye(5, dtype=np.int64), 1, 1)
+
+
+def test_of_a_good_training_nothing_is_said() -> None:
+    assert told(diagonal(95, 5), rows(0.03, 0.2, 0.1, 0.05)) == []
+    assert told(diagonal(95, 5), []) == []
+
+
+@pytest.mark.parametrize(
+    ("steps", "remedy"), [(40, "40 steps are few: raise train.epochs, or leave it"), (3000, "look at the images as")]
+)
+def test_near_chance_is_told_with_what_helps(steps: int, remedy: str) -> None:
+    (said, *_) = told(diagonal(30, 70), rows(0.7, 0.8, 0.7), steps=steps)
+    assert said.startswith(f"a validation error of 70 % is near chance (80 %): {remedy}")
+    assert not any("near chance" in each for each in told(diagonal(37, 63), rows(0.6, 0.63), steps=steps))
+
+
+def test_classes_that_are_never_or_hardly_answered_are_named() -> None:
+    confusion = np.diag([100, 100, 100, 0, 40])
+    confusion[3, 0], confusion[4, 1] = 12, 60
+    never, poor = told(confusion, rows(0.1, 0.2))
+    assert never.startswith("the network never answers dog on the validation images: more images of them help")
+    assert poor == "more than half of the validation images are answered wrongly of eel (60 of 100)"
+
+
+def test_a_network_that_knows_its_images_by_heart_is_told() -> None:
+    (said,) = told(diagonal(80, 20), rows(0.01, 0.3, 0.2))
+    assert said.startswith(
+        "the network knows its training images by heart (1.0 % wrong, and 20.0 % of the validation"
+    )
+    assert told(diagonal(96, 4), rows(0.0, 0.04)) == [], "four points are no gap"
+
+
+def test_an_error_that_still_falls_is_told_where_the_schedule_does_not_end_so() -> None:
+    falling = rows(0.3, 0.6, 0.5, 0.45, 0.4, 0.3)
+    (said,) = told(diagonal(70, 30), falling, recipe=TrainRecipe(schedule="step"))
+    assert said == "the validation error was still falling after 3,000 steps: raise train.epochs"
+    assert told(diagonal(70, 30), falling) == []
+    assert len(told(diagonal(70, 30), falling, steps=200)) == 1
+    assert told(diagonal(70, 30), rows(0.3, 0.6, 0.3, 0.3, 0.3, 0.3), steps=200) == []
+
+
+def test_the_balanced_error_counts_every_class_alike() -> None:
+    confusion = np.array([[2000, 0, 0], [6, 6, 0], [0, 0, 0]])
+    assert balanced_error(confusion) == pytest.approx((0 + 0.5) / 2)

@@ -1,0 +1,45 @@
+"""How long to train, and in which steps, by the number of images."""
+
+import math
+
+import pytest
+
+from capsedge.recipe import load_recipe
+from capsedge.training.plan import planned
+
+
+@pytest.mark.parametrize(
+    ("images", "batch", "epochs"),
+    [
+        (20, 16, 1500),
+        (384, 16, 125),
+        (639, 16, 75),
+        (1280, 32, 75),
+        (5120, 128, 75),
+        (20_000, 128, 30),
+        (55_000, 128, 30),
+    ],
+)
+def test_small_sets_get_small_batches_and_many_epochs(images: int, batch: int, epochs: int) -> None:
+    recipe = load_recipe("edge-small", ["train.epochs=0", "train.batch_size=0", "train.rate=4e-3"])
+    train = planned(recipe, images).train
+    assert (train.batch_size, train.epochs) == (batch, epochs)
+    assert train.epochs * math.ceil(images / batch) >= 3000
+    assert train.rate == pytest.approx(4e-3 * math.sqrt(batch / 128), rel=1e-2)
+
+
+def test_what_the_recipe_says_stays() -> None:
+    said = load_recipe("edge-small", ["train.epochs=7", "train.batch_size=50"])
+    assert planned(said, 100) == said
+    epochs_left = planned(load_recipe("edge-small", ["train.epochs=0", "train.batch_size=50"]), 100)
+    assert (epochs_left.train.epochs, epochs_left.train.rate) == (1500, said.train.rate)
+
+
+def test_own_images_are_planned_standardized_and_balanced_and_known_data_is_not() -> None:
+    own = load_recipe("edge-small", data="photos")
+    assert (own.train.epochs, own.train.batch_size, own.train.best, own.data.balance) == (0, 0, "loss", True)
+    assert own.data.standardize
+    assert not own.data.flip
+    known = load_recipe("edge-small", data="mnist")
+    assert min(known.train.epochs, known.train.batch_size) > 0
+    assert load_recipe("edge-small", ["train.epochs=5"], data="photos").train.epochs == 5
