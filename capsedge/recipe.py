@@ -2,9 +2,9 @@
 
 A shipped recipe is named after its parts in `capsedge/recipes/`, data-routing or data-routing-width, such as
 `fashion-mnist-l2-small`; they are read in the order routing, data, width, and the later win. A width of the edge
-family is a recipe by itself, such as `edge-small`: with L2 routing, and with the part of the data that it is given.
-In a file, `extends = "other"` takes another recipe's values first. Every number of a training is here and nowhere
-else.
+family is a recipe by itself, such as `edge-small`: with L2 routing, and with the part of the data that it is given;
+what that family does otherwise on some data comes last (`edge/`). In a file, `extends = "other"` takes another
+recipe's values first. Every number of a training is here and nowhere else.
 """
 
 import tomllib
@@ -22,7 +22,8 @@ DEFAULT_RECIPE = "edge-small"
 TABLE1_KEYS = ("network.filters", "network.kernel", "network.padding", "network.activation")  # other stems have none
 EDGE = "edge-"  # what the widths of the edge family begin with
 SAME_IMAGES = {"fashion-mnist-subset": "fashion-mnist"}  # data that is varied as another is
-OWN_IMAGES = SHIPPED / "own" / "images.toml"  # the part for data that has none of its own
+EDGE_PARTS = SHIPPED / "edge"  # what the edge family does otherwise on some data, which it reads last
+OWN_IMAGES = EDGE_PARTS / "own.toml"  # of data that has no recipe
 EVALUATION_IMAGES = 10_000
 # Of the images that overlap, which are placed by that alone: the keys that have to be off, and how they are.
 OFF_IN_OVERLAPS = {
@@ -151,8 +152,8 @@ class DataRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         source: Name of a known data set, or a place: a folder (images by class, IDX files, CIFAR archives), a .csv
             that lists images, or an .npz of arrays.
-        size: Side in pixels that images are fitted to; 0 keeps a size that all have, up to 64 in a folder, where it
-            else is the median of the longer sides, and 64 at most.
+        size: Side in pixels that images are fitted to; 0 keeps a size that all have, up to 48 in a folder, where it
+            else is the median of the longer sides, and 48 at most.
         group: Of a folder or a list: a regular expression that finds in the images' names what belongs together,
             such as `patient_[0-9]+`, and so stays on one side when test or validation images are held out.
         overlap: 0 for the images as they are. Otherwise two images of different classes lie over each other, each
@@ -334,9 +335,19 @@ def _shipped() -> dict[str, tuple[Path, ...]]:
     full: dict[str, tuple[Path, ...]] = {
         f"{images.stem}-{kind.stem}": (kind, images) for images in data for kind in routing
     }
-    full |= {f"{name}-{side.stem}": (*parts, side) for name, parts in full.items() for side in width}
+    full |= {
+        f"{name}-{side.stem}": (*parts, side, *_edge_part(parts, side))
+        for name, parts in full.items()
+        for side in width
+    }
     edge = [side.stem for side in width if side.stem.startswith(EDGE)]
     return full | {name: full[f"fashion-mnist-l2-{name}"] for name in edge}
+
+
+def _edge_part(parts: tuple[Path, ...], width: Path) -> tuple[Path, ...]:
+    """What a width of the edge family does otherwise on the data of the last part."""
+    part = EDGE_PARTS / parts[-1].name
+    return (part,) if width.stem.startswith(EDGE) and part.is_file() else ()
 
 
 def _find(name_or_path: str, extending: tuple[Path, ...] = (), *, data: str | None = None) -> dict[str, Any]:

@@ -27,6 +27,7 @@ app = typer.Typer(
 
 # In the order of the road; each module holds a function of the command's name.
 COMMANDS = (
+    "data",
     "train",
     "compress",
     "export",

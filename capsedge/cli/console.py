@@ -8,6 +8,8 @@ import msgspec
 import typer
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.console import Console
 
     from capsedge.runtime.session import Session
@@ -42,6 +44,14 @@ def say(text: str) -> None:
 def next_command(*words: str) -> None:
     """Show the command that a person would likely run next, quoted for a shell, ready to copy."""
     say(f"next: {typer.style(shlex.join(words), bold=True)}")
+
+
+def say_chosen(model: object, file: "Path") -> None:
+    """Say which model was taken where none was named and there is more than the built-in one."""
+    from capsedge.runtime.models import BUILTIN_NAME, is_export
+
+    if model is None and is_export(file):
+        say(f"note: {file} is the newest export here; the model that came with capsedge is named {BUILTIN_NAME}")
 
 
 def say_about(session: "Session") -> None:

@@ -96,7 +96,7 @@ def infer(
     import warnings
 
     from capsedge.cli.answers import Tally
-    from capsedge.cli.console import next_command, say, say_about
+    from capsedge.cli.console import next_command, say, say_about, say_chosen
     from capsedge.runtime.infer.classify import look
     from capsedge.runtime.infer.sources import Images
     from capsedge.runtime.models import find_model
@@ -112,8 +112,10 @@ def infer(
         provider=provider, threads=threads, allow_fallback=allow_fallback, batch=1 if named.alone else batch
     )
     tally = Tally()
-    with open_session(find_model(model), settings) as session:
+    file = find_model(model)
+    with open_session(file, settings) as session:
         say(f"model: {session.name}")
+        say_chosen(model, file)
         say_about(session)
         sights = look(
             session,

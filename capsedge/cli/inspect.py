@@ -1,6 +1,7 @@
 """`capsedge inspect`: what a model is, promises and was found to be, without running it."""
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -38,10 +39,11 @@ def inspect(
     as_json: JsonOption = False,
 ) -> None:
     """Show what a model takes, gives and costs, where it comes from and what the gate found; runs nothing."""
-    from capsedge.cli.console import next_command, print_json
+    from capsedge.cli.console import next_command, print_json, say_chosen
     from capsedge.runtime.inspection import inspect_model
 
     found = inspect_model(model)
+    say_chosen(model, Path(found.file))
     if as_json:
         print_json(found)
     else:

@@ -75,7 +75,7 @@ def profile(
     as_json: JsonOption = False,
 ) -> None:
     """Show which part of a network takes how long, by the runtime's own profiler, and what this machine allows."""
-    from capsedge.cli.console import next_command, print_json, say
+    from capsedge.cli.console import next_command, print_json, say, say_chosen
     from capsedge.cli.measuring import measuring
     from capsedge.files import check_writable, write_atomically
     from capsedge.runtime.models import find_model
@@ -98,6 +98,7 @@ def profile(
         batch=batch,
     )
     file = find_model(model)
+    say_chosen(model, file)
     if trace is not None and file.suffix == ".engine":
         raise WrongUse("a trace is made of ONNX Runtime's profile: give the .onnx file, or leave out --trace")
     for output in filter(None, (trace, plot)):

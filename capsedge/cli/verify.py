@@ -31,14 +31,16 @@ def verify(
     as_json: JsonOption = False,
 ) -> None:
     """Replay the model's golden sample on this machine and compare its weights' hashes; needs no data set."""
-    from capsedge.cli.console import out, print_json, say_about
+    from capsedge.cli.console import out, print_json, say_about, say_chosen
     from capsedge.runtime.models import find_model
     from capsedge.runtime.open import open_session
     from capsedge.runtime.settings import Settings
     from capsedge.runtime.verify import verify as replay
 
     settings = Settings(provider=provider, threads=threads, allow_fallback=allow_fallback)
-    with open_session(find_model(model), settings) as session:
+    file = find_model(model)
+    say_chosen(model, file)
+    with open_session(file, settings) as session:
         say_about(session)
         found = replay(session)
     if as_json:

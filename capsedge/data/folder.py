@@ -23,7 +23,7 @@ from capsedge.data.own import Own, divided
 from capsedge.data.split import Split
 from capsedge.errors import DataError
 
-LARGEST_SIDE = 64  # of those that are chosen where nothing was said
+LARGEST_SIDE = 48  # of those that are chosen where nothing was said
 FEW_COLOURED = 0.05  # where no larger share is in colour, colour says nothing of the classes
 _MOST_THREADS = 8
 
@@ -35,8 +35,8 @@ def load_folder(place: Path, *, size: int = 0, group: str = "", fit: Fit | None 
 
     Args:
         place: See `list_images`.
-        size: Side in pixels to fit the images to. 0 keeps the size that all have, if no side of it is longer than 64
-            pixels; else it is the median of the longer sides, and 64 at most.
+        size: Side in pixels to fit the images to. 0 keeps the size that all have, if no side of it is longer than 48
+            pixels; else it is the median of the longer sides, and 48 at most.
         group: See `list_images`.
         fit: How to fit images of another size.
 
@@ -123,10 +123,10 @@ def _shape(headers: Sequence[Header], size: int) -> tuple[tuple[int, int, int], 
     if fitted:
         smallest, largest = min(sizes, key=math.prod), max(sizes, key=math.prod)
         choice = "" if size else "; data.size takes another side, and the work grows with its square"
-        told.append(
-            f"{fitted:,} of {len(sizes):,} images are fitted to {width}x{height} pixels, from "
-            f"{smallest[1]}x{smallest[0]} to {largest[1]}x{largest[0]}{choice}"
-        )
+        these = f"{smallest[1]}x{smallest[0]}"
+        if smallest != largest:
+            these += f" to {largest[1]}x{largest[0]}"
+        told.append(f"images of {these} pixels are fitted to {width}x{height}, {fitted:,} of {len(sizes):,}{choice}")
     coloured = sum(not each.grey for each in headers)
     channels = 3 if coloured > FEW_COLOURED * len(headers) else 1
     if channels == 1 and coloured:

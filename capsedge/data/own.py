@@ -21,6 +21,7 @@ from capsedge.errors import DataError
 
 TEST_LIMIT = 10_000
 TEST_SEED = 20261130
+UNEVEN = 3  # times the images of the smallest class, above which an error says little of that class
 FEW_IMAGES = 20  # of a class to train on
 SMALL_VALIDATION = 100  # images of which one is a point of the error, or more
 
@@ -73,6 +74,7 @@ def divided(own: Own, *, name: str, location: str, source: str, fit: Fit | None 
         part_of[held] = "validation"
     parts = {each: _taken(own.images, np.flatnonzero(part_of == each)) for each in ("train", "validation", "test")}
     train, validation, test = parts.values()
+    remarks += _uneven(train, own.classes)
     remarks += _few_images(train, own.classes)
     remarks += _small(validation)
     remarks += _doubles(pixels, part_of, own)
@@ -114,6 +116,17 @@ def _taken(split: Split, positions: NDArray[np.intp]) -> Split:
 
 def _pixels(split: Split) -> list[bytes]:
     return [hashlib.sha256(image.tobytes()).digest() for image in split.images]
+
+
+def _uneven(train: Split, classes: tuple[str, ...]) -> list[str]:
+    counts = np.bincount(train.labels, minlength=len(classes))
+    few, many = int(counts.argmin()), int(counts.argmax())
+    if counts[many] <= UNEVEN * counts[few]:
+        return []
+    return [
+        f"class '{classes[many]}' has {counts[many]:,} training images and '{classes[few]}' {counts[few]:,}: look at "
+        "the balanced error, in which every class counts alike; data.balance draws them alike often"
+    ]
 
 
 def _few_images(train: Split, classes: tuple[str, ...]) -> list[str]:

@@ -17,7 +17,7 @@ from capsedge.models.loss import M_MINUS, M_PLUS
 from capsedge.reproduce.drawing import COLOURS, GREY, Pixels, canvas, show_pixels
 from capsedge.runtime.batches import run_batches
 from capsedge.runtime.infer.sources import find_images
-from capsedge.runtime.models import find_model
+from capsedge.runtime.models import BUILTIN_NAME, find_model
 from capsedge.runtime.open import open_session
 from capsedge.runtime.session import contract_needed
 from capsedge.training import Run, lengths_of
@@ -199,7 +199,7 @@ def _run(run: Run, data: str | None) -> _Answering:
 
 
 def _exported(model: str | None, data: str | None) -> _Answering:
-    file = find_model(model)
+    file = find_model(model or BUILTIN_NAME)
     with open_session(file) as session:
         contract = contract_needed(session)
         name = session.name

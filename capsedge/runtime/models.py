@@ -18,6 +18,8 @@ from capsedge.onnx_file import REINSTALL, read_metadata
 from capsedge.runtime.tensorrt.manifest import manifest_path
 
 DEFAULT_MODEL = "fashion-mnist"
+BUILTIN_NAME = "builtin"  # for the default one, where exports lie about
+RUNS = Path("runs")
 BUILTIN = Path(__file__).parent.parent / "builtin"
 INDEX = "zoo.json"  # in the same folder
 ZOO_VARIABLE = "CAPSEDGE_ZOO"
@@ -114,7 +116,7 @@ def zoo_index() -> tuple[ListedModel, ...]:
 def model_names(incomplete: str = "") -> list[str]:
     """Names for `--model` that begin so: built-in models, and those of the zoo that are here; for the completion."""
     here = [name for name, (model, file) in _zoo_files().items() if (path := _place(model, file)) and path.is_file()]
-    return [name for name in (*builtin_models(), *here) if name.startswith(incomplete)]
+    return [name for name in (BUILTIN_NAME, *builtin_models(), *here) if name.startswith(incomplete)]
 
 
 def list_models() -> list[Available]:
@@ -132,8 +134,9 @@ def find_model(model: str | Path | None = None) -> Path:
 
     Args:
         model: Path of a file or of a run's folder, the name of a built-in model, the name of a model of the zoo
-            (`edge-small`, or `edge-small.int8` for its file of a precision), or None for the default one. A name wins
-            over a file of the same name, if its model is here: write `./name` for the file.
+            (`edge-small`, or `edge-small.int8` for its file of a precision), `builtin` for the default one of them,
+            or None for the newest export in `runs/`, and where there is none for the default one. A name wins over a
+            file of the same name, if its model is here: write `./name` for the file.
 
     Raises:
         WrongUse: There is neither such a file nor such a name.
@@ -143,7 +146,9 @@ def find_model(model: str | Path | None = None) -> Path:
     builtin = builtin_models()
     if model == "":
         raise WrongUse("the name of a model is empty: give a file, a run's folder or a built-in model's name")
-    if model is None:
+    if model is None and (exported := newest_export()):
+        return exported
+    if model in (None, BUILTIN_NAME):
         if DEFAULT_MODEL not in builtin:
             raise ModelError(f"this capsedge came without its model '{DEFAULT_MODEL}': give a model's path")
         return builtin[DEFAULT_MODEL]
@@ -159,6 +164,24 @@ def find_model(model: str | Path | None = None) -> Path:
         raise ModelError(f"the model '{name}' is not on this machine: {GET_ZOO}")
     known = [*builtin, *(each.name for each in zoo_index())]
     raise WrongUse(f"there is no file and no built-in model '{model}'; {nearest(name, known)}")
+
+
+def newest_export(root: Path = RUNS) -> Path | None:
+    """The file that an export wrote last into a run's folder; of one run, its `model.onnx` where it has one.
+
+    A file that the gate rejected has another name, and so has one that is being written.
+    """
+    files = [file for file in root.glob("*/model*.onnx") if (file.parent / "run.json").is_file()]
+    newest = max(files, key=lambda file: file.stat().st_mtime_ns, default=None)
+    if newest is None:
+        return None
+    plain = newest.with_name("model.onnx")
+    return plain if plain.is_file() else newest
+
+
+def is_export(file: Path) -> bool:
+    """Whether a file is what `newest_export` would find."""
+    return file.parent.parent == RUNS
 
 
 def in_precision(file: Path, precision: Precision, *, must_exist: bool = True) -> Path:

@@ -17,12 +17,11 @@ from torch import Tensor
 from capsedge.data import Overlaid, Split
 from capsedge.data.counter import key_of, permuted
 from capsedge.data.overlap import bordered, laid_over
+from capsedge.data.own import UNEVEN
 from capsedge.recipe import DataRecipe
 from capsedge.training.augment import Augmentation, shifted
 
 __all__ = ["Batch", "Batches", "normalized", "on_device", "shifted"]
-
-UNEVEN = 3  # times the images of the smallest class, above which a balanced epoch differs from a plain one
 
 Order = Callable[[int, int], Tensor]  # items of an epoch from a position to before another
 

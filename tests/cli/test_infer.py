@@ -50,6 +50,25 @@ def test_a_folder_becomes_a_table_and_stderr_names_the_model_and_the_next_comman
     assert {"torch", "onnx", "lightning_fabric"}.isdisjoint(done.args)
 
 
+def test_after_a_training_the_newest_export_answers_and_that_is_said(
+    capsedge: Capsedge, photos: Path, good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs/mine").mkdir(parents=True)
+    shutil.copy(good, tmp_path / "runs/mine/model.onnx")
+    (tmp_path / "runs/mine/run.json").write_text("{}")
+    file = str(Path("runs/mine/model.onnx"))
+    note = f"note: {file} is the newest export here; the model that came with capsedge is named builtin\n"
+    done = capsedge("infer", str(photos))
+    assert done.returncode == 0
+    assert done.stderr.startswith(f"model: {file}\n{note}")
+    for command in ("verify", "inspect"):
+        done = capsedge(command)
+        assert done.stderr.startswith(note), done.stderr
+        assert file in done.stdout
+    assert capsedge("infer", str(photos), "--model", "builtin").stderr.startswith("model: fashion-mnist (built in)\n")
+
+
 def test_json_is_one_line_an_image_and_carries_the_models_numbers(
     capsedge: Capsedge, photos: Path, good: Path
 ) -> None:

@@ -40,14 +40,14 @@ def test_classes_and_images_come_in_the_order_of_their_names(tmp_path: Path, ima
 
 
 def test_images_of_one_small_size_keep_it(tmp_path: Path, image_folder: ImageFolder) -> None:
-    dataset = load_folder(image_folder(tmp_path, {name: ("L", (64, 40), i) for i, name in enumerate(GREY)}))
-    assert dataset.shape == (40, 64, 1)
+    dataset = load_folder(image_folder(tmp_path, {name: ("L", (48, 40), i) for i, name in enumerate(GREY)}))
+    assert dataset.shape == (40, 48, 1)
     assert not [each for each in dataset.remarks if "fitted" in each]
 
 
 @pytest.mark.parametrize(
     ("sizes", "side"),
-    [([(100, 100)], 64), ([(65, 20)], 64), ([(30, 20), (40, 20), (50, 48)], 40), ([(9, 20), (20, 9)], 20)],
+    [([(100, 100)], 48), ([(49, 20)], 48), ([(30, 20), (40, 20), (50, 48)], 40), ([(9, 20), (20, 9)], 20)],
 )
 def test_other_images_become_squares_of_the_middle_size_and_that_is_said(
     tmp_path: Path, image_folder: ImageFolder, sizes: list[tuple[int, int]], side: int
@@ -58,7 +58,8 @@ def test_other_images_become_squares_of_the_middle_size_and_that_is_said(
     )
     assert dataset.shape == (side, side, 1)
     (said,) = [each for each in dataset.remarks if "fitted" in each]
-    assert f"images are fitted to {side}x{side} pixels, from " in said
+    assert f" pixels are fitted to {side}x{side}, {len(names)} of {len(names)}; " in said
+    assert said.startswith("images of 100x100 pixels are" if sizes == [(100, 100)] else "images of ")
     assert said.endswith("data.size takes another side, and the work grows with its square")
 
 
@@ -68,7 +69,7 @@ def test_a_size_makes_squares_and_fit_says_how(tmp_path: Path, image_folder: Ima
     assert dataset.shape == (4, 4, 1)
     assert dataset.train.spread(1).images[0, :, :, 0].tolist() == [[30] * 4] * 4
     assert dataset.fit == Fit(resize="nearest", frame="stretch")
-    assert "8 of 8 images are fitted to 4x4 pixels, from 3x3 to 4x3" in dataset.remarks
+    assert "images of 3x3 to 4x3 pixels are fitted to 4x4, 8 of 8" in dataset.remarks
 
 
 def test_one_colour_image_among_many_grey_ones_is_made_grey_and_more_make_all_coloured(

@@ -1,6 +1,7 @@
 """Finding the model that a person means."""
 
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from capsedge.runtime.models import (
     builtin_models,
     find_model,
     in_precision,
+    is_export,
     list_models,
     model_names,
     title,
@@ -44,6 +46,29 @@ def builtin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_without_a_name_it_is_the_default_model(builtin: Path) -> None:
     assert find_model() == builtin / "fashion-mnist.onnx"
+
+
+def test_without_a_name_the_newest_export_comes_before_the_default_model(
+    builtin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert find_model() == builtin / "fashion-mnist.onnx"
+    files = ["old/model.onnx", "new/model.onnx", "new/model.int8.onnx", "int8/model.int8.onnx", "foreign/model.onnx"]
+    for age, name in enumerate(files):
+        file = tmp_path / "runs" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"")
+        if file.parent.name != "foreign":
+            (file.parent / "run.json").write_bytes(b"{}")
+        os.utime(file, (1000 + age, 1000 + age))
+    (tmp_path / "runs/old/model.onnx.rejected").write_bytes(b"")
+    (tmp_path / "runs/old/.candidate-7-model.onnx").write_bytes(b"")
+    assert find_model() == Path("runs/int8/model.int8.onnx")
+    assert is_export(find_model())
+    (tmp_path / "runs/int8/model.int8.onnx").unlink()
+    assert find_model() == Path("runs/new/model.onnx"), "int8 is newer, and the plain file of a run comes first"
+    assert find_model("builtin") == builtin / "fashion-mnist.onnx"
+    assert not is_export(find_model("builtin"))
 
 
 def test_a_built_in_model_is_found_by_its_name(builtin: Path) -> None:
@@ -212,7 +237,7 @@ def test_an_unknown_name_may_be_near_to_one_of_the_zoo(zoo: Path) -> None:
 
 def test_the_completion_knows_what_is_here_and_leaves_paths_to_the_shell(zoo: Path) -> None:
     assert model_names() == [
-        *("digits", "fashion-mnist"),
+        *("builtin", "digits", "fashion-mnist"),
         *("edge-tiny", "wide", "edge-tiny.fp32", "edge-tiny.int8", "wide.int8"),
     ]
     assert model_names("edge-tiny.") == ["edge-tiny.fp32", "edge-tiny.int8"]
@@ -224,7 +249,7 @@ def test_the_completion_knows_what_is_here_and_leaves_paths_to_the_shell(zoo: Pa
 def test_an_installation_without_an_index_has_no_zoo(zoo: Path, builtin: Path) -> None:
     (builtin / "zoo.json").unlink()
 
-    assert model_names() == ["digits", "fashion-mnist"]
+    assert model_names() == ["builtin", "digits", "fashion-mnist"]
 
 
 def test_a_damaged_index_is_told_with_the_way_out(zoo: Path, builtin: Path) -> None:

@@ -160,7 +160,7 @@ def test_images_that_are_gone_are_told_as_the_runs_own(
     run = Run(shutil.copytree(finished.path, tmp_path / "run"))
     monkeypatch.setenv("CAPSEDGE_DATA", str(tmp_path / "none"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "none"))
-    for source, words in (("/nowhere/x", "unknown data set '/nowhere/x'"), (str(tmp_path), "holds no data set")):
+    for source, words in (("/nowhere/x", "unknown data set '/nowhere/x'"), (str(tmp_path), "has no images")):
         run.write_record(replace(run.read_record(), data_source=source))
         wanted = (
             rf"^run '{run.path}' was trained on Fashion-MNIST.*, and its data '{source}' cannot be loaded: .*{words}"

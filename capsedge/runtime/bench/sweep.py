@@ -15,7 +15,7 @@ from capsedge.errors import WrongUse, nearest
 from capsedge.runtime.bench.measure import measure
 from capsedge.runtime.bench.plan import Plan
 from capsedge.runtime.bench.report import Group
-from capsedge.runtime.models import find_model, in_precision
+from capsedge.runtime.models import find_model, in_precision, is_export
 from capsedge.runtime.open import model_file, open_session
 from capsedge.runtime.providers import Provider
 from capsedge.runtime.settings import GraphLevel, Settings
@@ -146,7 +146,9 @@ def _lane(model: str | None, settings: Settings, chosen: Mapping[str, Any]) -> L
 
 def _short(model: str | None, file: Path) -> str:
     """A model as a person names it; a run's folder stands for its model.onnx."""
-    named = str(Path(model)) if model else file.stem  # without a leading ./ and a / at the end
+    if not model and not is_export(file):
+        return file.stem
+    named = str(Path(model or file))  # without a leading ./ and a / at the end
     return named.removesuffix("/model.onnx")
 
 

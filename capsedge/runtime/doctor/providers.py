@@ -12,7 +12,7 @@ from capsedge.runtime.doctor.findings import SUBJECTS, Finding
 from capsedge.runtime.doctor.one_node import one_node, prove
 from capsedge.runtime.doctor.presence import Presence
 from capsedge.runtime.inspection import inspect_model
-from capsedge.runtime.models import find_model
+from capsedge.runtime.models import BUILTIN_NAME, find_model
 from capsedge.runtime.open import open_session
 from capsedge.runtime.ort import plugin
 from capsedge.runtime.ort.options import kernels_in
@@ -98,7 +98,7 @@ def _golden_sample(provider: Provider) -> str:
     with (
         tempfile.TemporaryDirectory(prefix="capsedge-", ignore_cleanup_errors=True) as folder,
         kernels_in(Path(folder)),
-        open_session(find_model(), Settings(provider=provider)) as session,
+        open_session(find_model(BUILTIN_NAME), Settings(provider=provider)) as session,
     ):
         found = verify(session)
     if not found.ok:

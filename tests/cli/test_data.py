@@ -1,0 +1,76 @@
+"""`capsedge data`: what a training would see, before it begins."""
+
+import json
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.in_process import Capsedge, in_this_process
+
+capsedge = pytest.fixture(in_this_process)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of two classes 20 and 5 images of 60x40 pixels, all of one colour; and one that is broken."""
+    folder = tmp_path_factory.mktemp("with space") / "my photos"
+    for name, count in (("red", 20), ("blue", 5)):
+        (folder / name).mkdir(parents=True)
+        for number in range(count):
+            colour = (200 + number, 0, 0) if name == "red" else (0, 0, 200 + number)
+            Image.new("RGB", (60, 40), colour).save(folder / name / f"{number}.png")
+    (folder / "red" / "broken.jpg").write_bytes(b"no image")
+    return folder
+
+
+def test_it_counts_and_tells_what_is_doubtful_and_what_comes_next(capsedge: Capsedge, photos: Path) -> None:
+    done = capsedge("data", str(photos))
+    assert done.returncode == 0, done.stderr
+    rows = [line.split() for line in done.stdout.splitlines()]
+    assert ["blue", "3", "1", "1"] in rows
+    assert ["red", "16", "2", "2"] in rows
+    assert "48x48 pixels, colour" in done.stdout
+    for said in (
+        "images of 60x40 pixels are fitted to 48x48, 25 of 25; data.size takes another side",
+        "1 broken image ('red/broken.jpg') left out; the first: ",
+        "images are held out for the test",
+        "2 of 2 classes have fewer than 20 training images (blue 3, red 1",
+    ):
+        assert f"note: {said}" in done.stdout or said in done.stdout
+    assert done.stderr == f"next: capsedge train --data {shlex.quote(str(photos))}\n"
+
+
+def test_json_and_the_options_reach_the_data_set(capsedge: Capsedge, photos: Path) -> None:
+    done = capsedge("data", str(photos), "--size", "16", "--group", r"/(.)", "--json")
+    found = json.loads(done.stdout)
+    assert found["shape"] == [16, 16, 3]
+    assert sum(sum(counts.values()) for counts in found["classes"].values()) == 25
+    assert any("broken" in each for each in found["remarks"])
+    again = capsedge("data", str(photos), "--size", "16", "--group", r"/(.)")
+    assert again.stderr.endswith("--set data.size=16 --set 'data.group=/(.)'\n")
+
+
+def test_the_sheet_shows_every_class_as_it_is_fitted(capsedge: Capsedge, photos: Path, tmp_path: Path) -> None:
+    place = tmp_path / "seen.png"
+    assert capsedge("data", str(photos), "--sheet", str(place)).returncode == 0
+    pixels = np.asarray(Image.open(place)).astype(int)
+    red = (pixels[..., 0] > 190) & (pixels[..., 1] == 0)
+    blue = (pixels[..., 2] > 190) & (pixels[..., 1] == 0)
+    # Of red 12 images, of blue all three; of each 32 rows of 48, since 60x40 lies in a square of 48.
+    assert (red.sum(), blue.sum()) == (12 * 48 * 32, 3 * 48 * 32)
+    assert np.flatnonzero(blue.any(1)).max() < np.flatnonzero(red.any(1)).min()
+
+
+def test_wrong_use_is_one_line(capsedge: Capsedge, photos: Path, tmp_path: Path) -> None:
+    jpg = capsedge("data", str(photos), "--sheet", "seen.jpg")
+    assert (jpg.returncode, jpg.stderr) == (
+        2,
+        "capsedge: --sheet draws PNG, and was given 'seen.jpg': give 'seen.png'\n",
+    )
+    nothing = capsedge("data", str(tmp_path))
+    assert nothing.returncode == 1
+    assert nothing.stderr.count("\n") == 1
+    assert "has no images: two or more classes are expected in <class>/*" in nothing.stderr
