@@ -7,8 +7,10 @@ what that family does otherwise on some data comes last (`edge/`). In a file, `e
 recipe's values first. Every number of a training is here and nowhere else.
 """
 
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_type_hints
 
@@ -221,6 +223,8 @@ class TrainRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             the whole training; `one-cycle` rises from a tenth of the rate to it, and then falls as cosine does;
             `constant` does nothing.
         warmup: Of `one-cycle`: share of the steps that it rises in; 0 for the same as `cosine`.
+        decay: Of `step`.
+        decay_steps: Of `step`.
         floor: Smallest rate.
         weight_decay: Share of each weight that a step takes away, times the rate (AdamW); biases, normalization and
             the coefficients b keep theirs.
@@ -272,6 +276,20 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def shipped_recipes() -> list[str]:
     """Names of the recipes that come with capsedge."""
     return sorted(_shipped())
+
+
+def parts_of_names() -> dict[str, dict[str, str]]:
+    """What the parts of a shipped recipe's name can be, each with the first sentence of its file."""
+    return {
+        kind: {path.stem: _first_sentence(path) for path in part}
+        for kind, part in zip(("DATA", "ROUTING", "WIDTH"), _parts(), strict=True)
+    }
+
+
+def _first_sentence(path: Path) -> str:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    comment = " ".join(line[2:] for line in takewhile(lambda line: line.startswith("# "), lines))
+    return re.split(r"(?<! al)\. ", comment)[0].removesuffix(".")
 
 
 def load_recipe(name_or_path: str, overrides: Sequence[str] = (), *, data: str | None = None) -> Recipe:

@@ -28,6 +28,7 @@ app = typer.Typer(
 # In the order of the road; each module holds a function of the command's name.
 COMMANDS = (
     "data",
+    "recipe",
     "train",
     "compress",
     "export",

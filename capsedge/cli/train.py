@@ -70,6 +70,9 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the newest unfinished run (or --run) where it stopped.")
     ] = False,
+    list_: Annotated[
+        bool, typer.Option("--list", help="List the recipes that come with capsedge, and exit.")
+    ] = False,
     download: Annotated[bool, typer.Option("--download", help="Fetch a known data set that is not here.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     devices: Annotated[
@@ -80,11 +83,16 @@ def train(
             show_default=False,
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the finished run's record as JSON.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the finished run's record as JSON; with --list, the names.")
+    ] = False,
 ) -> None:
     """Train a capsule network: the weights by the margin loss, the routing by its own objective."""
     from capsedge.cli.console import next_command, percent, print_json, say
 
+    if list_:
+        _list(as_json=as_json)
+        return
     if device not in ("auto", "cpu", "cuda"):
         raise WrongUse(f"--device wants auto, cpu or cuda, and was given '{device}'")
     if resume:
@@ -113,6 +121,27 @@ def train(
         say(f"advice: {remark}")
     say(f"best epoch {record.best_epoch} of {trainer.recipe.train.epochs}; the run is in {trainer.run.path}")
     next_command("capsedge", "export", str(trainer.run.path))
+
+
+def _list(*, as_json: bool) -> None:
+    from rich.table import Table
+
+    from capsedge.cli.console import next_command, out, print_json
+    from capsedge.recipe import parts_of_names
+
+    if as_json:
+        print_json(shipped_recipes())
+        return
+    out.print("A recipe is named DATA-ROUTING or DATA-ROUTING-WIDTH; a width that begins with edge is one by itself.")
+    for kind, parts in parts_of_names().items():
+        table = Table(box=None, padding=(0, 1, 0, 1), title=kind, title_justify="left", title_style="bold")
+        table.add_column(no_wrap=True, min_width=max(map(len, parts)))
+        table.add_column()
+        for name, words in parts.items():
+            table.add_row(name, words)
+        out.print()
+        out.print(table)
+    next_command("capsedge", "recipe", DEFAULT_RECIPE)
 
 
 def _fresh(recipe: "Recipe", folder: Path | None, device: str, devices: int | None, *, download: bool) -> "Trainer":

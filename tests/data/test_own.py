@@ -106,7 +106,7 @@ def test_copies_across_given_parts_and_under_two_classes_are_told() -> None:
 def test_few_images_of_a_class_and_a_small_validation_part_are_told() -> None:
     remarks = dataset_of(own([0] * 100 + [1] * 12)).remarks
     assert any(
-        each.startswith("class 'a' has 81 training images and 'b' 8: look at the balanced") for each in remarks
+        each.startswith("class 'a' has 80 training images and 'b' 8: look at the balanced") for each in remarks
     )
     assert any(
         each.startswith("1 of 2 classes have fewer than 20 training images (b 8): more images") for each in remarks

@@ -1,0 +1,108 @@
+"""`capsedge recipe`: a whole recipe as TOML, with what each key means, ready to be changed and trained."""
+
+import inspect
+import re
+from textwrap import wrap
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from capsedge.cli.options import JsonOption
+from capsedge.recipe import (
+    DEFAULT_RECIPE,
+    DataRecipe,
+    NetworkRecipe,
+    Recipe,
+    RoutingRecipe,
+    TrainRecipe,
+    load_recipe,
+    shipped_recipes,
+    to_values,
+)
+
+if TYPE_CHECKING:
+    import msgspec
+
+EXAMPLES = """
+[bold]Examples[/bold]
+
+capsedge recipe
+
+capsedge recipe edge-nano --data photos/ > mine.toml
+
+capsedge recipe fashion-mnist-l1 --set routing.penalty=1e-4 --json | jq .routing
+"""
+
+SECTIONS: "dict[str, type[msgspec.Struct]]" = {
+    "network": NetworkRecipe,
+    "routing": RoutingRecipe,
+    "data": DataRecipe,
+    "train": TrainRecipe,
+}
+_WIDTH = 100
+_KEY = re.compile(r"    (\w+): (.*)")  # in a docstring; what goes on has more before it
+
+
+def recipe(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="RECIPE",
+            help="A shipped recipe's name (capsedge train --list), or a TOML file.",
+            autocompletion=shipped_recipes,
+        ),
+    ] = DEFAULT_RECIPE,
+    data: Annotated[str | None, typer.Option(help="As of train: another source of images than the recipe's.")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change a value of the recipe; repeat for more."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print a whole recipe, each key below what it means; a file of it can be changed and trained."""
+    from capsedge.cli.console import print_json
+
+    found = load_recipe(name, set_ or [], data=data)
+    if as_json:
+        print_json(found)
+    else:
+        typer.echo(commented(found), nl=False)
+
+
+def commented(recipe: Recipe) -> str:
+    """A recipe as TOML that `train` takes, each key below a comment that says what it means."""
+    import tomli_w
+
+    lines = [tomli_w.dumps({"name": recipe.name}).rstrip()]
+    for section, values in to_values(recipe).items():
+        if section not in SECTIONS:
+            continue
+        meanings = meanings_of(SECTIONS[section])
+        lines += ["", f"[{section}]"]
+        for key, value in values.items():
+            lines += ["", *(f"# {line}" for line in wrap(meanings[key], _WIDTH))]
+            lines.append(f"{key} = {_inline(value)}")
+    return "\n".join(lines) + "\n"
+
+
+def meanings_of(kind: "type[msgspec.Struct]") -> dict[str, str]:
+    """What each key of a section means: the text below `Attributes:` in the docstring of its type."""
+    _, _, text = (inspect.getdoc(kind) or "").partition("Attributes:\n")
+    meanings: dict[str, str] = {}
+    for line in text.splitlines():
+        begun = _KEY.fullmatch(line)
+        if begun:
+            key = begun[1]
+            meanings[key] = begun[2]
+        else:
+            meanings[key] += f" {line.strip()}"
+    return {key: text.replace("`", "'") for key, text in meanings.items()}
+
+
+def _inline(value: Any) -> str:
+    """A value on one line; tomli_w would give a list several."""
+    import tomli_w
+
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_inline, value))}]"
+    return tomli_w.dumps({"value": value}).removeprefix("value = ").rstrip("\n")
