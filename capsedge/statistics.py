@@ -48,6 +48,20 @@ def standard_error(error: float, images: int) -> float:
     return float((error * (1 - error) / images) ** 0.5)
 
 
+def wilson_interval(wrong: int, images: int) -> tuple[float, float]:
+    """The 95 % interval of an error rate (Wilson 1927), which holds for few images and for none wrong, too.
+
+    Args:
+        wrong: Wrong answers.
+        images: All images.
+    """
+    z = 1.959964
+    share, spread = wrong / images, z * z / images
+    middle = (share + spread / 2) / (1 + spread)
+    half = z / (1 + spread) * (share * (1 - share) / images + spread / images / 4) ** 0.5
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
 def paired_difference(
     ours: Sequence[NDArray[np.bool_]],
     theirs: Sequence[NDArray[np.bool_]],

@@ -6,7 +6,7 @@ from math import comb, sqrt
 import numpy as np
 import pytest
 
-from capsedge.statistics import mean_and_spread, paired_difference, standard_error
+from capsedge.statistics import mean_and_spread, paired_difference, standard_error, wilson_interval
 
 
 def test_mean_and_spread_are_the_textbook_s() -> None:
@@ -24,6 +24,18 @@ def test_one_seed_has_no_spread() -> None:
 
 def test_the_standard_error_of_ten_thousand_images_is_a_quarter_of_a_point() -> None:
     assert standard_error(0.07, 10_000) == pytest.approx(0.00255, abs=1e-5)
+
+
+@pytest.mark.parametrize(("wrong", "images"), [(0, 20), (1, 20), (10, 20), (20, 20), (250, 10_000)])
+def test_wilson_s_interval_holds_the_shares_that_are_no_further_than_two_errors_of_their_own(
+    wrong: int, images: int
+) -> None:
+    """Its ends solve |share - p| = 1.96 sqrt(p (1 - p) / n), which is how Wilson defined it."""
+    share = wrong / images
+    within = [
+        p for p in np.linspace(0, 1, 100_001) if abs(share - p) <= 1.959964 * sqrt(p * (1 - p) / images) + 1e-12
+    ]
+    assert wilson_interval(wrong, images) == pytest.approx((min(within), max(within)), abs=2e-5)
 
 
 def test_the_interval_is_the_binomial_s_where_only_one_of_two_is_ever_wrong() -> None:

@@ -38,6 +38,7 @@ COMMANDS = (
     "inspect",
     "models",
     "infer",
+    "eval",
     "bench",
     "profile",
     "reproduce",

@@ -6,7 +6,7 @@ class with a constant seed. Both parts keep the order of the files. The test ima
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -38,6 +38,7 @@ class Dataset:
         location: Where it lay on this machine, for the screen only.
         source: What loads it again from anywhere on this machine: the known name, or the folder's absolute path.
         remarks: What was passed over or can mislead, one line each.
+        names: Names of the training, of the validation and of the test images, where they have any.
 
     Raises:
         DataError: A split is empty, differs in shape from the others or has labels without a class.
@@ -53,6 +54,7 @@ class Dataset:
     location: str
     source: str
     remarks: tuple[str, ...] = ()
+    names: tuple[Sequence[str], ...] = ((), (), ())
 
     def __post_init__(self) -> None:
         for part, split in (("training", self.train), ("validation", self.validation), ("test", self.test)):
@@ -172,6 +174,7 @@ def overlapped(dataset: Dataset, reach: int, *, title: str, evaluation_images: i
     return replace(
         dataset,
         name="multi-mnist" if multi else f"overlapped-{dataset.name}",
+        names=((), (), ()),  # each shows two
         train=train,
         validation=held,
         test=tested,

@@ -94,9 +94,25 @@ def list_images(place: Path, *, group: str = "") -> Listing:
             training images have not, or some names are of no group.
         WrongUse: The expression is none.
     """
-    listing = _read_list(place) if place.is_file() else _searched(place)
+    listing = list_labelled(place)
     _check_classes(listing)
     return _grouped(listing, group) if group else listing
+
+
+def list_labelled(place: Path) -> Listing:
+    """List the images of a folder or of a .csv file, of however many classes in however many parts.
+
+    Raises:
+        DataError: See `list_images`; or there are no images.
+    """
+    listing = _read_list(place) if place.is_file() else _searched(place)
+    if not listing.items:
+        raise DataError(f"'{place}' has no images{_after(listing)}: they are expected in {LAYOUTS}")
+    return listing
+
+
+def _after(listing: Listing) -> str:
+    return f" ({'; '.join(listing.remarks)})" if listing.remarks else ""
 
 
 def _searched(folder: Path) -> Listing:
@@ -108,11 +124,8 @@ def _searched(folder: Path) -> Listing:
         inner = _searched(below[0])  # an archive that was unpacked into a folder of its own name
         return replace(inner, remarks=[f"the images are those in '{below[0]}'", *inner.remarks])
     parts = {each: PARTS[each.name.lower()] for each in below if each.name.lower() in PARTS}
-    if "train" not in parts.values():
-        if parts and len(parts) == len(below):
-            found = ", ".join(each.name for each in parts)
-            raise DataError(f"'{folder}' has {found} and no train: images are expected in {LAYOUTS}")
-        parts = {}
+    if "train" not in parts.values() and len(parts) < len(below):
+        parts = {}  # classes that are called as parts are
     search = _Search(folder)
     for place, part in parts.items():
         search.classes(place, part)
@@ -214,9 +227,8 @@ def _part_named(name: str | None, where: str) -> Part | None:
 def _check_classes(listing: Listing) -> None:
     trained = {item.label for item in listing.items if item.part in ("train", None)}
     if len(trained) < 2:
-        count = f"images of {len(trained)} class{'es' * (len(trained) != 1)}" if listing.items else "no images"
-        after = f" ({'; '.join(listing.remarks)})" if listing.remarks else ""
-        raise DataError(f"'{listing.place}' has {count}{after}: two or more classes are expected in {LAYOUTS}")
+        count = f"training images of {len(trained)} class{'es' * (len(trained) != 1)}"
+        raise DataError(f"'{listing.place}' has {count}{_after(listing)}: two or more are expected, in {LAYOUTS}")
     for item in listing.items:
         if item.label not in trained:
             raise DataError(
@@ -267,7 +279,13 @@ def _images(count: int) -> str:
     return f"{count:,} image{'s' * (count != 1)}"
 
 
-def few(names: Sequence[str], what: str) -> str:
-    """A count and the first names: `3 dead links ('a.png', 'b.png', ...)`."""
+def few(names: Sequence[str], what: str, several: str = "") -> str:
+    """A count and the first names: `3 dead links ('a.png', 'b.png', ...)`.
+
+    Args:
+        names: All names.
+        what: What they are of, of one.
+        several: Likewise, of several; "" for the same with an s.
+    """
     shown = ", ".join(f"'{name}'" for name in names[:3]) + (", ..." if len(names) > 3 else "")
-    return f"{len(names):,} {what}{'s' * (len(names) != 1)} ({shown})"
+    return f"{len(names):,} {what if len(names) == 1 else several or f'{what}s'} ({shown})"

@@ -72,8 +72,8 @@ def divided(own: Own, *, name: str, location: str, source: str, fit: Fit | None 
     if "validation" not in part_of:
         _, held = _held_out(own, whole, together)
         part_of[held] = "validation"
-    parts = {each: _taken(own.images, np.flatnonzero(part_of == each)) for each in ("train", "validation", "test")}
-    train, validation, test = parts.values()
+    places = [np.flatnonzero(part_of == part) for part in ("train", "validation", "test")]
+    train, validation, test = (_taken(own.images, each) for each in places)
     remarks += _uneven(train, own.classes)
     remarks += _few_images(train, own.classes)
     remarks += _small(validation)
@@ -89,6 +89,7 @@ def divided(own: Own, *, name: str, location: str, source: str, fit: Fit | None 
         location=location,
         source=source,
         remarks=tuple(remarks),
+        names=tuple([own.names[place] for place in each.tolist()] for each in places),
     )
 
 

@@ -73,4 +73,4 @@ def test_wrong_use_is_one_line(capsedge: Capsedge, photos: Path, tmp_path: Path)
     nothing = capsedge("data", str(tmp_path))
     assert nothing.returncode == 1
     assert nothing.stderr.count("\n") == 1
-    assert "has no images: two or more classes are expected in <class>/*" in nothing.stderr
+    assert "has no images: they are expected in <class>/*" in nothing.stderr

@@ -129,7 +129,7 @@ def test_a_list_names_its_images(made: Callable[..., Path], name: str, header: s
         ("path,label,split\n1.png,a,trian", r"line 2: the split is 'trian', and wants to be one of train, training"),
         (
             "path,label\n1.png,a\n2.png,a",
-            r"has images of 1 class: two or more classes are expected in <class>/\*, train",
+            r"has training images of 1 class: two or more are expected, in <class>/\*, train",
         ),
     ],
 )
@@ -149,10 +149,10 @@ def test_a_list_that_is_no_text_is_one_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("paths", "said"),
     [
-        ([], r"has no images: two or more classes are expected in <class>/\*"),
-        (["cat/1.png"], r"has images of 1 class: two or more"),
-        (["1.png", "2.png"], r"has no images \(2 images in no class's folder passed over\): two or more"),
-        (["test/a/1.png", "val/a/2.png"], r"has test, val and no train: images are expected in"),
+        ([], r"has no images: they are expected in <class>/\*"),
+        (["cat/1.png"], r"has training images of 1 class: two or more"),
+        (["1.png", "2.png"], r"has no images \(2 images in no class's folder passed over\): they are expected"),
+        (["test/a/1.png", "val/a/2.png"], r"has training images of 0 classes: two or more are expected, in <class>"),
         (["train/a/1.png", "train/b/1.png", "test/c/1.png"], r"has test images of a class 'c' .* there are: a, b"),
         (["train/a/1.png", "train/b/1.png", "val/c/1.png"], r"has validation images of a class 'c'"),
     ],

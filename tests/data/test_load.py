@@ -145,7 +145,7 @@ def test_a_file_is_no_data_set(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_something_else_says_what_is_wanted(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"has no images: two or more classes are expected in <class>/"):
+    with pytest.raises(DataError, match=r"has no images: they are expected in <class>/"):
         load_dataset(str(tmp_path))
 
 

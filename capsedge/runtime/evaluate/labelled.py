@@ -1,0 +1,169 @@
+"""Labelled images as a model takes them: a person's folder or list, a known data set, or the run's own."""
+
+import json
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from capsedge.contract import Fit
+from capsedge.data import Dataset, Overlaid, decode_image, fit_image, load_dataset
+from capsedge.data.known import KNOWN
+from capsedge.data.listing import few, list_labelled
+from capsedge.errors import DataError, WrongUse
+from capsedge.recipe import from_values
+
+Part = Literal["test", "validation", "train", "all"]
+PARTS: tuple[Part, ...] = get_args(Part)
+
+
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """Images with their labels, fitted to a model.
+
+    Attributes:
+        images: uint8 [N, height, width, channels].
+        labels: Each image's class, as a position in the model's.
+        names: Each image's name.
+        data: What they are, in words.
+        remarks: What was passed over or can mislead.
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    names: Sequence[str]
+    data: str
+    remarks: tuple[str, ...] = ()
+
+
+def labelled(
+    place: str, *, classes: Sequence[str], shape: tuple[int, int, int], fit: Fit, part: Part = "test"
+) -> Labelled:
+    """Load labelled images and fit them as a model wants them.
+
+    A folder or a list of images in parts gives the part; one without parts gives all of its images. Nothing is held
+    out: who has learned from them is not known here.
+
+    Args:
+        place: See `load_dataset`.
+        classes: The model's class names.
+        shape: Height, width and channels of its input.
+        fit: How it wants images fitted.
+        part: Which part.
+
+    Raises:
+        WrongUse: There is no such place, or it has no such part.
+        DataError: Nothing can be read, or it has a class that the model has not.
+    """
+    path = Path(place).expanduser()
+    if place not in KNOWN and (path.suffix.lower() == ".csv" or (path.is_dir() and _of_images(path))):
+        return _listed(path, classes=classes, shape=shape, fit=fit, part=part)
+    return _of_dataset(load_dataset(place), part, classes=classes, shape=shape, fit=fit)
+
+
+def of_run(folder: Path, *, classes: Sequence[str], shape: tuple[int, int, int], fit: Fit, part: Part) -> Labelled:
+    """The images that a run was trained, chosen and tested on, divided as they were.
+
+    Raises:
+        DataError: They are no longer here, or the folder's records are damaged.
+    """
+    try:
+        source = json.loads((folder / "run.json").read_bytes())["data_source"]
+        recipe = from_values(
+            tomllib.loads((folder / "recipe.toml").read_text(encoding="utf-8")), source=str(folder / "recipe.toml")
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"'{folder}' does not say what it was trained on ({error}): give --data") from error
+    data = recipe.data
+    dataset = load_dataset(
+        source, size=data.size, overlap=data.overlap, evaluation_images=data.evaluation_images, group=data.group
+    )
+    return _of_dataset(dataset, part, classes=classes, shape=shape, fit=fit)
+
+
+def source_of_run(folder: Path) -> str | None:
+    """What loads the images of a run again; None where the folder is none."""
+    try:
+        found: Any = json.loads((folder / "run.json").read_bytes())["data_source"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return str(found)
+
+
+def _listed(path: Path, *, classes: Sequence[str], shape: tuple[int, int, int], fit: Fit, part: Part) -> Labelled:
+    listing = list_labelled(path)
+    items = [item for item in listing.items if part == "all" or item.part in (part, None)]
+    if not items:
+        there = ", ".join(sorted({item.part or "" for item in listing.items}))
+        raise WrongUse(f"'{path}' has no part '{part}', only {there}: give --part, or --part all")
+    _check_classes(path, {item.label for item in items}, classes)
+    images, kept, broken = [], [], []
+    for item in items:
+        try:
+            images.append(fit_image(decode_image(item.path), shape, fit))
+            kept.append(item)
+        except DataError as error:
+            broken.append((item.name, str(error)))
+    if not kept:
+        raise DataError(f"no image of '{path}' can be read; the first: {broken[0][1]}")
+    remarks = list(listing.remarks)
+    if broken:
+        remarks.append(f"{few([name for name, _ in broken], 'broken image')} left out; the first: {broken[0][1]}")
+    which = "" if {item.part for item in kept} == {None} else f" of part {part}"
+    return Labelled(
+        images=np.stack(images),
+        labels=np.array([classes.index(item.label) for item in kept], np.int64),
+        names=[item.name for item in kept],
+        data=f"{path}: {len(kept):,} images{which}",
+        remarks=tuple(remarks),
+    )
+
+
+def _of_dataset(
+    dataset: Dataset, part: Part, *, classes: Sequence[str], shape: tuple[int, int, int], fit: Fit
+) -> Labelled:
+    if isinstance(dataset.train, Overlaid):
+        raise WrongUse("images that show two classes have no confusion: capsedge export tells their error")
+    splits = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
+    chosen = list(splits.values()) if part == "all" else [splits[part]]
+    names = [name for each, own in zip(splits, dataset.names, strict=True) if part in (each, "all") for name in own]
+    images = np.concatenate([split.images for split in chosen])
+    labels = np.concatenate([split.labels for split in chosen])
+    numbered = dataset.classes == tuple(str(number) for number in range(len(dataset.classes)))
+    if not (numbered and len(dataset.classes) == len(classes)):  # IDX files have no names
+        _check_classes(Path(dataset.name), {*dataset.classes}, classes)
+        labels = np.array([classes.index(name) for name in dataset.classes], np.int64)[labels]
+    if images.shape[1:] != shape:
+        images = np.stack([_fitted(image, shape, fit) for image in images])
+    return Labelled(
+        images=images,
+        labels=labels,
+        names=names or [f"{part} image {number}" for number in range(len(labels))],
+        data=f"{dataset.description}; the {part} part" if part != "all" else dataset.description,
+        remarks=dataset.remarks,
+    )
+
+
+def _fitted(image: NDArray[np.uint8], shape: tuple[int, int, int], fit: Fit) -> NDArray[np.uint8]:
+    return fit_image(Image.fromarray(image[..., 0] if image.shape[2] == 1 else image), shape, fit)
+
+
+def _of_images(folder: Path) -> bool:
+    """Whether a folder is none of the formats that come in files of their own."""
+    from capsedge.data.cifar import find_cifar
+    from capsedge.data.idx import idx_files
+
+    return not find_cifar(folder) and not idx_files(folder)
+
+
+def _check_classes(place: Path, found: set[str], classes: Sequence[str]) -> None:
+    if unknown := sorted(found - {*classes}):
+        raise DataError(
+            f"'{place}' has {few(unknown, 'class', 'classes')} that the model does not know; it knows: "
+            f"{', '.join(classes)}"
+        )

@@ -1,0 +1,299 @@
+"""From capsule lengths and labels to everything that is said of a model's answers."""
+
+import math
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from capsedge.statistics import Difference, paired_difference, wilson_interval
+
+Lengths = NDArray[np.float32]
+Labels = NDArray[np.int64]
+
+BINS = 10  # ranges of the longest length, as in Guo et al. 2017 with fewer images
+THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(20))
+TAKEN_FOR = 2
+
+
+class Bin(msgspec.Struct, frozen=True, kw_only=True):
+    """Images whose longest capsule has a length in one range.
+
+    Attributes:
+        low: Start of the range.
+        high: Its end.
+        images: How many there are.
+        length: Mean of their longest lengths.
+        accuracy: Share of right answers.
+    """
+
+    low: float
+    high: float
+    images: int
+    length: float
+    accuracy: float
+
+
+class OfClass(msgspec.Struct, frozen=True, kw_only=True):
+    """How one class fares.
+
+    Attributes:
+        name: Its name.
+        images: Of this class.
+        answered: Images that got it as their answer.
+        recall: Share of its images that got it; None without images.
+        precision: Share of the images that got it and are of it; None where it is never answered.
+        taken_for: The answers that its images got most often beside the right one, with their numbers.
+    """
+
+    name: str
+    images: int
+    answered: int
+    recall: float | None
+    precision: float | None
+    taken_for: tuple[tuple[str, int], ...]
+
+
+class AtThreshold(msgspec.Struct, frozen=True, kw_only=True):
+    """What a threshold on the longest length does.
+
+    Attributes:
+        threshold: Images whose longest capsule is shorter get no answer.
+        answered: Share of the images that get one.
+        error: Share of wrong ones among these; None where none is left.
+    """
+
+    threshold: float
+    answered: float
+    error: float | None
+
+
+class Mistake(msgspec.Struct, frozen=True, kw_only=True):
+    """A wrong answer.
+
+    Attributes:
+        image: Its place among the images.
+        name: Its name.
+        label: Its class.
+        answer: What it was taken for.
+        length: Length of the answer's capsule.
+        length_of_label: Length of its class's capsule.
+    """
+
+    image: int
+    name: str
+    label: str
+    answer: str
+    length: float
+    length_of_label: float
+
+
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+    """Another model on the same images.
+
+    Attributes:
+        model: Its name.
+        error: Its error.
+        difference: The first model's error less its, paired by image, with a 95 % bootstrap interval.
+        first_alone: Images that only the first model gets wrong.
+        other_alone: Images that only the other gets wrong.
+        p_value: McNemar's exact test, two-sided: how likely so uneven numbers are between equally good models.
+    """
+
+    model: str
+    error: float
+    difference: Difference
+    first_alone: int
+    other_alone: int
+    p_value: float
+
+
+class Evaluated(msgspec.Struct, frozen=True, kw_only=True):
+    """All that is said of a model's answers.
+
+    Attributes:
+        model: Its name.
+        data: The images, in words.
+        images: How many there are.
+        error: Share of wrong answers, 0 to 1.
+        low: Lower end of its 95 % interval (Wilson).
+        high: Its upper end.
+        balanced_error: Mean over the classes that have images of 1 less the recall.
+        classes: How each class fares, in the order of the outputs.
+        never_answered: Names of classes that have images and are never answered.
+        confusion: Images by their class (row) and the answer (column).
+        reliability: The images by their longest length.
+        calibration_error: Mean over the images of the distance between accuracy and mean length of their range.
+        thresholds: What thresholds do.
+        mistakes: All wrong answers, those with the longest capsules first.
+        comparison: Another model on the same images.
+        remarks: What was passed over or can mislead, one line each.
+    """
+
+    model: str
+    data: str
+    images: int
+    error: float
+    low: float
+    high: float
+    balanced_error: float
+    classes: tuple[OfClass, ...]
+    never_answered: tuple[str, ...]
+    confusion: tuple[tuple[int, ...], ...]
+    reliability: tuple[Bin, ...]
+    calibration_error: float
+    thresholds: tuple[AtThreshold, ...]
+    mistakes: tuple[Mistake, ...]
+    comparison: Comparison | None = None
+    remarks: tuple[str, ...] = ()
+
+
+def evaluated(
+    lengths: Lengths,
+    labels: Labels,
+    *,
+    model: str,
+    data: str,
+    classes: Sequence[str],
+    names: Sequence[str],
+    remarks: Sequence[str] = (),
+) -> Evaluated:
+    """Say all that there is to say of answers.
+
+    Args:
+        lengths: Capsule lengths, [images, classes].
+        labels: Each image's class, [images].
+        model: The model's name.
+        data: The images, in words.
+        classes: Class names in the order of the lengths.
+        names: Each image's name.
+        remarks: What was said of the images.
+    """
+    wrong = lengths.argmax(1) != labels
+    counts = confusion(lengths, labels)
+    bins = reliability(lengths, labels)
+    fares = tuple(_of_class(label, counts, classes) for label in range(len(classes)))
+    recalls = [each.recall for each in fares if each.recall is not None]
+    low, high = wilson_interval(int(wrong.sum()), len(labels))
+    return Evaluated(
+        model=model,
+        data=data,
+        images=len(labels),
+        error=float(wrong.mean()),
+        low=low,
+        high=high,
+        balanced_error=1 - float(np.mean(recalls)),
+        classes=fares,
+        never_answered=tuple(each.name for each in fares if each.images and not each.answered),
+        confusion=tuple(map(tuple, counts.tolist())),
+        reliability=bins,
+        calibration_error=calibration_error(bins),
+        thresholds=_thresholds(lengths, wrong),
+        mistakes=_mistakes(lengths, labels, classes, names),
+        remarks=tuple(remarks),
+    )
+
+
+def compared(first: Lengths, other: Lengths, labels: Labels, *, model: str) -> Comparison:
+    """Hold a model's answers against another's on the same images.
+
+    Args:
+        first: Its lengths, [images, classes].
+        other: The other's, with the same classes.
+        labels: Each image's class.
+        model: The other's name.
+    """
+    ours, theirs = (lengths.argmax(1) != labels for lengths in (first, other))
+    alone = int((ours & ~theirs).sum()), int((theirs & ~ours).sum())
+    return Comparison(
+        model=model,
+        error=float(theirs.mean()),
+        difference=paired_difference([ours], [theirs]),
+        first_alone=alone[0],
+        other_alone=alone[1],
+        p_value=mcnemar(*alone),
+    )
+
+
+def mcnemar(one: int, other: int) -> float:
+    """The exact two-sided p-value of McNemar's test: of a fair coin that falls so unevenly, or more so.
+
+    Args:
+        one: Images that only one model gets wrong.
+        other: Images that only the other gets wrong.
+    """
+    count = one + other
+    tail = sum(math.comb(count, heads) for heads in range(min(one, other) + 1))
+    return min(1.0, float(2 * tail / 2**count))
+
+
+def confusion(lengths: Lengths, labels: Labels) -> NDArray[np.int64]:
+    """Images by their class (row) and the answer (column)."""
+    classes = lengths.shape[1]
+    counts: NDArray[np.int64] = np.bincount(labels * classes + lengths.argmax(1), minlength=classes**2)
+    return counts.reshape(classes, classes)
+
+
+def reliability(lengths: Lengths, labels: Labels) -> tuple[Bin, ...]:
+    """The images by their longest length, in ranges of equal width; a length of exactly 1 is in the last."""
+    longest, right = lengths.max(1).astype(np.float64), lengths.argmax(1) == labels
+    places = np.minimum((longest * BINS).astype(int), BINS - 1)
+    return tuple(
+        Bin(
+            low=place / BINS,
+            high=(place + 1) / BINS,
+            images=int(mine.sum()),
+            length=float(longest[mine].mean()),
+            accuracy=float(right[mine].mean()),
+        )
+        for place in np.unique(places).tolist()
+        for mine in [places == place]
+    )
+
+
+def calibration_error(bins: Sequence[Bin]) -> float:
+    """The expected calibration error (Guo et al. 2017): see `Evaluated.calibration_error`."""
+    return sum(each.images * abs(each.accuracy - each.length) for each in bins) / sum(each.images for each in bins)
+
+
+def _of_class(label: int, counts: NDArray[np.int64], classes: Sequence[str]) -> OfClass:
+    images, answered, right = int(counts[label].sum()), int(counts[:, label].sum()), int(counts[label, label])
+    others = [(classes[other], int(count)) for other, count in enumerate(counts[label]) if count and other != label]
+    return OfClass(
+        name=classes[label],
+        images=images,
+        answered=answered,
+        recall=right / images if images else None,
+        precision=right / answered if answered else None,
+        taken_for=tuple(sorted(others, key=lambda each: -each[1])[:TAKEN_FOR]),
+    )
+
+
+def _thresholds(lengths: Lengths, wrong: NDArray[np.bool_]) -> tuple[AtThreshold, ...]:
+    longest = lengths.max(1)
+    return tuple(
+        AtThreshold(
+            threshold=threshold,
+            answered=float(kept.mean()),
+            error=float(wrong[kept].mean()) if kept.any() else None,
+        )
+        for threshold in THRESHOLDS
+        for kept in [longest >= threshold]
+    )
+
+
+def _mistakes(lengths: Lengths, labels: Labels, classes: Sequence[str], names: Sequence[str]) -> tuple[Mistake, ...]:
+    given = lengths.argmax(1)
+    wrong = np.flatnonzero(given != labels)
+    return tuple(
+        Mistake(
+            image=image,
+            name=names[image],
+            label=classes[labels[image]],
+            answer=classes[given[image]],
+            length=round(float(lengths[image].max()), 6),
+            length_of_label=round(float(lengths[image, labels[image]]), 6),
+        )
+        for image in wrong[np.argsort(-lengths[wrong].max(1), kind="stable")].tolist()
+    )

@@ -1,0 +1,127 @@
+"""`capsedge eval` on a folder, on a run's own images, and beside another model."""
+
+import csv
+import json
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from capsedge.runtime import models as builtin
+from tests.in_process import Capsedge, in_this_process
+from tests.runtime.capsule_model import CLASSES, evaluate, images
+
+capsedge = pytest.fixture(in_this_process)
+NAMES = ("<b>a & b.png", "c.png", "d.png", "e.png", "f.png", "g.png")
+
+
+@pytest.fixture(scope="module")
+def answers(good: Path) -> list[int]:
+    """What the small model takes six images for."""
+    lengths, _ = evaluate(good, images(6, seed=3))
+    return [int(answer) for answer in lengths.argmax(1)]
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory, answers: list[int]) -> Path:
+    """Six images by their classes; of the first and of the last it is not the one that the model takes them for."""
+    folder = tmp_path_factory.mktemp("with space") / "my photos"
+    for number, (name, image) in enumerate(zip(NAMES, images(6, seed=3), strict=True)):
+        label = (answers[number] + (number in (0, 5))) % len(CLASSES)
+        (folder / CLASSES[label]).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image[..., 0]).save(folder / CLASSES[label] / name)
+    return folder
+
+
+def test_a_folder_is_counted_and_its_wrong_answers_are_named(
+    capsedge: Capsedge, good: Path, photos: Path, answers: list[int]
+) -> None:
+    done = capsedge("eval", str(good), "--data", str(photos))
+    assert done.returncode == 0, done.stderr
+    assert "error:    33.33 % of 6 images (95 %: 9.68 % to 70.00 %)" in done.stdout
+    wrong = [line for line in done.stdout.splitlines() if line.startswith("wrong: ")]
+    assert len(wrong) == 2
+    assert {line.split("/")[-1].split(":")[0] for line in wrong} == {NAMES[0], NAMES[5]}
+    assert all(f": {CLASSES[answers[number]]} 0." in "".join(wrong) for number in (0, 5))
+    assert done.stderr.endswith("--html errors.html\n")
+
+
+def test_json_csv_and_page_say_the_same(capsedge: Capsedge, good: Path, photos: Path, tmp_path: Path) -> None:
+    page, table = tmp_path / "errors.html", tmp_path / "all.csv"
+    done = capsedge("eval", str(good), "--data", str(photos), "--json", "--html", str(page), "--csv", str(table))
+    found = json.loads(done.stdout)
+    assert found["error"] == pytest.approx(2 / 6)
+    assert sum(map(sum, found["confusion"])) == 6
+    rows = list(csv.DictReader(table.read_text().splitlines()))
+    assert len(rows) == 6
+    lengths, _ = evaluate(good, images(6, seed=3))
+    by_name = {row["image"].split("/")[-1]: row for row in rows}
+    for name, wanted in zip(NAMES, lengths, strict=True):
+        given = [float(by_name[name][each]) for each in CLASSES]
+        np.testing.assert_allclose(given, wanted, atol=2e-6)
+    assert [by_name[name]["right"] for name in NAMES] == ["no", *["yes"] * 4, "no"]
+    written = page.read_text(encoding="utf-8")
+    assert "33.33 % of the answers are wrong" in written
+    assert written.count("data:image/png;base64,") == 2
+    assert "&lt;b&gt;a &amp; b.png" in written
+    assert "<b>a & b" not in written
+    HTMLParser().feed(written)
+
+
+def test_beside_another_model(capsedge: Capsedge, good: Path, photos: Path) -> None:
+    done = capsedge("eval", str(good), "--data", str(photos), "--compare", str(good), "--json")
+    beside = json.loads(done.stdout)["comparison"]
+    assert (beside["error"], beside["p_value"]) == (pytest.approx(2 / 6), 1.0)
+    assert beside["difference"] == {"mean": 0.0, "low": 0.0, "high": 0.0}
+
+
+def test_images_in_parts_give_the_part_and_broken_ones_are_told(
+    capsedge: Capsedge, good: Path, photos: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(photos, tmp_path / "parts" / "test")
+    shutil.copytree(photos, tmp_path / "parts" / "train")
+    next((tmp_path / "parts" / "train").rglob("c.png")).write_bytes(b"no image")
+    counts = {}
+    for part in ("test", "train", "all"):
+        done = capsedge("eval", str(good), "--data", str(tmp_path / "parts"), "--part", part, "--json")
+        found = json.loads(done.stdout)
+        counts[part] = found["images"], sum("1 broken image" in each for each in found["remarks"])
+    assert counts == {"test": (6, 0), "train": (5, 1), "all": (11, 1)}
+    none = capsedge("eval", str(good), "--data", str(tmp_path / "parts"), "--part", "validation")
+    assert none.returncode == 2
+    assert "has no part 'validation', only test, train: give --part, or --part all" in none.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("{good}",), 2, "lies in no run's folder, so say on which images: --data PLACE"),
+        (("{good}", "--data", "{tmp}/nowhere"), 2, "unknown data set"),
+        (("{good}", "--data", "{tmp}/strange"), 1, "has 1 class ('horse') that the model does not know; it knows: "),
+        (("{good}", "--data", "{tmp}/empty"), 1, "has no images: they are expected in <class>/*"),
+        (("{good}", "--data", "{photos}", "--html", "x.pdf"), 2, "'x.pdf' wants a name that ends in .html"),
+        (("{good}", "--data", "fashion-mnist-subset"), 1, "that the model does not know; it knows: "),
+    ],
+)
+def test_mistakes_are_one_line(
+    capsedge: Capsedge, good: Path, photos: Path, tmp_path: Path, words: tuple[str, ...], code: int, said: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "strange/horse").mkdir(parents=True)
+    Image.new("L", (8, 8)).save(tmp_path / "strange/horse/1.png")
+    done = capsedge("eval", *(word.format(good=good, photos=photos, tmp=tmp_path) for word in words))
+    assert (done.returncode, done.stdout) == (code, "")
+    assert done.stderr.splitlines()[-1].startswith("capsedge: ")
+    assert said in done.stderr
+
+
+def test_the_built_in_model_gives_the_error_of_its_contract(capsedge: Capsedge) -> None:
+    """On the subset that comes with capsedge, which is a part of the images that the contract's error is of."""
+    done = capsedge("eval", "builtin", "--data", "fashion-mnist-subset", "--json")
+    found = json.loads(done.stdout)
+    assert found["images"] == 1000
+    assert found["error"] == pytest.approx(0.0645, abs=0.025)
+    assert builtin.DEFAULT_MODEL in found["model"]
