@@ -34,3 +34,37 @@ def wrong_answers(lengths: NDArray[np.float32], labels: NDArray[np.int64]) -> ND
     given = longest(lengths, wanted.shape[1])
     wrong: NDArray[np.bool_] = (np.sort(given, axis=1) != np.sort(wanted, axis=1)).any(axis=1)
     return wrong
+
+
+def confusion(lengths: NDArray[np.floating], labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Images by their class (row) and the answer (column), [classes, classes].
+
+    Args:
+        lengths: Capsule lengths, [images, classes].
+        labels: The class of each image, [images].
+    """
+    classes = lengths.shape[1]
+    counts: NDArray[np.int64] = np.bincount(labels * classes + longest(lengths, 1)[:, 0], minlength=classes**2)
+    return counts.reshape(classes, classes)
+
+
+def balanced_error(counts: NDArray[np.int64]) -> float:
+    """The mean over the classes of the share of their images that got a wrong answer.
+
+    Classes without images are left out.
+
+    Args:
+        counts: Images by their class and by their answer, [classes, classes].
+    """
+    images = counts.sum(1)
+    there = images > 0
+    return float((1 - counts.diagonal()[there] / images[there]).mean())
+
+
+def never_answered(counts: NDArray[np.int64]) -> NDArray[np.intp]:
+    """The classes that have images and are no image's answer.
+
+    Args:
+        counts: Images by their class and by their answer, [classes, classes].
+    """
+    return np.flatnonzero((counts.sum(1) > 0) & (counts.sum(0) == 0))

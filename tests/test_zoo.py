@@ -14,7 +14,7 @@ import pytest
 
 from benchmarks.card.command import command_of
 from benchmarks.card.index import TARGET, ZOO, encoded, index_of
-from benchmarks.card.measure import answers, confusion, error, facts_of
+from benchmarks.card.measure import answers, error, facts_of
 from benchmarks.card.pictures import PICTURES
 from benchmarks.card.record import WEIGHTS, read_card
 from benchmarks.card.weights import load_half
@@ -23,6 +23,7 @@ from capsedge.contract import Precision
 from capsedge.data import load_dataset
 from capsedge.data.known import SUBSET
 from capsedge.runtime.models import BUILTIN
+from capsedge.scoring import confusion
 from capsedge.training import Run, lengths_of
 from tests.in_process import in_this_process
 

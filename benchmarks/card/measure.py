@@ -5,16 +5,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.card.record import Bin, ClassError, FileFacts, Measured, Mistake
+from benchmarks.card.record import ClassError, FileFacts, Measured, Mistake
 from capsedge.export.trial import lengths_of_all
 from capsedge.files import sha256_of
+from capsedge.runtime.evaluate.measure import calibration_error, reliability
 from capsedge.runtime.open import open_session
-from capsedge.scoring import wrong_answers
+from capsedge.scoring import confusion, wrong_answers
 
 Lengths = NDArray[np.float32]
 Labels = NDArray[np.int64]
 
-BINS = 10  # ranges of the longest length, as in Guo et al. 2017 with fewer images
 MISTAKES = 12
 TAKEN_FOR = 2
 
@@ -50,9 +50,9 @@ def measured(
         validation_error=error(*validation),
         test_error=error(lengths, labels),
         subset_error=None if subset is None else error(lengths[subset], labels[subset]),
-        confusion=confusion(lengths, labels),
+        confusion=tuple(map(tuple, confusion(lengths, labels).tolist())),
         reliability=bins,
-        calibration_error=sum(each.images * abs(each.accuracy - each.length) for each in bins) / len(labels),
+        calibration_error=calibration_error(bins),
         mistakes=mistakes(lengths, labels),
     )
 
@@ -60,30 +60,6 @@ def measured(
 def facts_of(file: Path) -> FileFacts:
     """Size and SHA-256 of a file."""
     return FileFacts(size_bytes=file.stat().st_size, sha256=sha256_of(file))
-
-
-def confusion(lengths: Lengths, labels: Labels) -> tuple[tuple[int, ...], ...]:
-    """Images by their class (row) and the answer (column)."""
-    classes = lengths.shape[1]
-    counts = np.bincount(labels * classes + lengths.argmax(1), minlength=classes**2)
-    return tuple(tuple(row) for row in counts.reshape(classes, classes).tolist())
-
-
-def reliability(lengths: Lengths, labels: Labels) -> tuple[Bin, ...]:
-    """The images by their longest length, in ranges of equal width; a length of exactly 1 is in the last."""
-    longest, right = lengths.max(1).astype(np.float64), lengths.argmax(1) == labels
-    places = np.minimum((longest * BINS).astype(int), BINS - 1)
-    return tuple(
-        Bin(
-            low=place / BINS,
-            high=(place + 1) / BINS,
-            images=int(mine.sum()),
-            length=float(longest[mine].mean()),
-            accuracy=float(right[mine].mean()),
-        )
-        for place in np.unique(places).tolist()
-        for mine in [places == place]
-    )
 
 
 def mistakes(lengths: Lengths, labels: Labels) -> tuple[Mistake, ...]:

@@ -9,6 +9,7 @@ from benchmarks.robustness.record import Report
 from capsedge.contract import Precision
 from capsedge.errors import ModelError
 from capsedge.processor import Processor
+from capsedge.runtime.evaluate.measure import Bin
 from capsedge.statistics import Difference, MeanSpread
 from capsedge.training.run import ZOO_WEIGHTS
 
@@ -82,24 +83,6 @@ class TeacherCard(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     sha256: str
     recipe: str
-
-
-class Bin(msgspec.Struct, frozen=True, kw_only=True):
-    """The test images whose longest capsule has a length in one range.
-
-    Attributes:
-        low: Lower end of the range.
-        high: Upper end.
-        images: How many there are, 1 or more.
-        length: Mean of their longest lengths.
-        accuracy: Share of right answers, 0 to 1.
-    """
-
-    low: float
-    high: float
-    images: int
-    length: float
-    accuracy: float
 
 
 class Mistake(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from capsedge.recipe import TrainRecipe
+from capsedge.scoring import never_answered
 from capsedge.training.plan import NEAR_NOTHING
 
 _NEAR_CHANCE = 0.8  # of the error of an answer at random
@@ -46,19 +47,6 @@ def advice(
     ]
 
 
-def balanced_error(confusion: NDArray[np.int64]) -> float:
-    """The mean over the classes of the share of their images that got a wrong answer.
-
-    Classes without images are left out.
-
-    Args:
-        confusion: Images by their class and by their answer, [classes, classes].
-    """
-    counts = confusion.sum(1)
-    there = counts > 0
-    return float((1 - confusion.diagonal()[there] / counts[there]).mean())
-
-
 def _near_chance(error: float, classes: int, steps: int) -> list[str]:
     chance = 1 - 1 / classes
     if error < _NEAR_CHANCE * chance:
@@ -74,7 +62,7 @@ def _near_chance(error: float, classes: int, steps: int) -> list[str]:
 
 def _never_answered(confusion: NDArray[np.int64], classes: Sequence[str]) -> list[str]:
     counts, right = confusion.sum(1), confusion.diagonal()
-    never = [classes[label] for label in np.flatnonzero((counts > 0) & (confusion.sum(0) == 0)).tolist()]
+    never = [classes[label] for label in never_answered(confusion).tolist()]
     remarks = []
     if never:
         remarks.append(

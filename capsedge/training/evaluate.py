@@ -11,7 +11,7 @@ from torch import Tensor
 
 from capsedge.data import Split
 from capsedge.models import CapsNet, margin_loss
-from capsedge.scoring import longest, wrong_answers
+from capsedge.scoring import confusion, wrong_answers
 from capsedge.training.batches import normalized, on_device
 
 BATCH = 250
@@ -68,15 +68,15 @@ def evaluate(
     """
     mine = Split(split.images[rank::ranks], split.labels[rank::ranks])
     sums = torch.zeros(2, dtype=torch.float64)
-    confusion = torch.zeros(classes, classes, dtype=torch.float64)
+    counts = torch.zeros(classes, classes, dtype=torch.float64)
     if len(mine):
         lengths = lengths_of(network, mine, device)
         targets = multi_hot(torch.from_numpy(mine.labels).view(len(mine), -1), lengths.shape[1])
         sums[0] = int(wrong_answers(lengths.numpy(), mine.labels).sum())
         sums[1] = margin_loss(lengths, targets).double().sum()
         if split.labels_per_image == 1:
-            confusion += _confusion(torch.from_numpy(mine.labels), lengths)
-    told = summed(torch.cat([sums, confusion.flatten()]).to(device if device.type == "cuda" else "cpu")).cpu()
+            counts += torch.from_numpy(confusion(lengths.numpy(), mine.labels))
+    told = summed(torch.cat([sums, counts.flatten()]).to(device if device.type == "cuda" else "cpu")).cpu()
     wrong, loss = told[:2].tolist()
     return Evaluation(
         error=wrong / len(split),
@@ -84,15 +84,6 @@ def evaluate(
         images=len(split),
         confusion=told[2:].view(classes, classes).long().numpy() if split.labels_per_image == 1 else None,
     )
-
-
-def _confusion(
-    labels: Int[Tensor, " images"], lengths: Float[Tensor, "images classes"]
-) -> Float[Tensor, "classes classes"]:
-    """How many images of a class (rows) got an answer (columns)."""
-    classes = lengths.shape[1]
-    answers = torch.from_numpy(longest(lengths.numpy(), 1)[:, 0])
-    return torch.bincount(labels * classes + answers, minlength=classes**2).view(classes, classes).double()
 
 
 def multi_hot(labels: Int[Tensor, "batch labels"], classes: int) -> Float[Tensor, "batch classes"]:

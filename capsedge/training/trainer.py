@@ -24,7 +24,8 @@ from capsedge.models import CapsNet, Capsules, build_network, margin_loss, recon
 from capsedge.models.loss import distillation_loss
 from capsedge.models.stem import BatchNorm
 from capsedge.recipe import Recipe
-from capsedge.training.advice import advice, balanced_error
+from capsedge.scoring import balanced_error
+from capsedge.training.advice import advice
 from capsedge.training.batches import Batch, Batches
 from capsedge.training.checkpoint import Position, load_checkpoint, load_network, save_checkpoint, save_weights
 from capsedge.training.devices import compute_in, launch, share_statistics

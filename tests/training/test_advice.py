@@ -7,7 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from capsedge.recipe import TrainRecipe
-from capsedge.training.advice import advice, balanced_error
+from capsedge.scoring import balanced_error
+from capsedge.training.advice import advice
 
 CLASSES = ("ant", "bee", "cat", "dog", "eel")
 ONE_CYCLE = TrainRecipe(schedule="one-cycle")

@@ -7,12 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from capsedge.contract import Contract, Verdict
+from capsedge.data.own import UNEVEN
 from capsedge.export.gate.measure import Measured, measure
 from capsedge.export.gate.reference import Reference
 from capsedge.export.gate.tolerance import TIE, Tolerance
 from capsedge.runtime.int8_pairs import in_words
 from capsedge.runtime.session import Session
-from capsedge.scoring import wrong_answers
+from capsedge.scoring import balanced_error, confusion, never_answered, wrong_answers
 from capsedge.statistics import Difference, paired_difference
 
 # What a file's contract must say as its run does: with other words the right numbers would be read wrongly.
@@ -84,7 +85,7 @@ def judge(session: Session, expected: Reference, tolerance: Tolerance, *, emulat
         largest_reconstruction_difference=None if found.pixel is None else _finite(found.pixel),
         limits=tolerance.limits(drawn=found.pixel is not None),
         reasons=reasons,
-        remarks=tuple(filter(None, (emulated, _too_few(len(ours), change, tolerance)))),
+        remarks=tuple(filter(None, (emulated, _too_few(len(ours), change, tolerance), *_classes(found, expected)))),
     )
     return Judgement(verdict, _telling(found, expected), len(reasons) > len(unseen))
 
@@ -174,6 +175,19 @@ def _too_few(images: int, change: Difference, tolerance: Tolerance) -> str:
         f"{images} images tell a change of the error to {100 * half_width:.2f} points, which is wider than the limit "
         f"of {100 * tolerance.error_increase:g}: the error was not proved to stay within it"
     )
+
+
+def _classes(found: Measured, expected: Reference) -> Iterator[str]:
+    """What the error does not tell of single classes."""
+    if expected.labels.ndim > 1:
+        return
+    counts = confusion(found.lengths, expected.labels)
+    if len(never := never_answered(counts)):
+        names = ", ".join(expected.contract.classes[label] for label in never.tolist())
+        yield f"never answered on the validation images: {names}"
+    images = counts.sum(1)
+    if images.max() > UNEVEN * images.min():
+        yield f"the classes differ in images; the balanced error is {100 * balanced_error(counts):.2f} %"
 
 
 def _telling(found: Measured, expected: Reference) -> NDArray[np.uint8]:

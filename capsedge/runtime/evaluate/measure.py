@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from capsedge.scoring import balanced_error, confusion, never_answered
 from capsedge.statistics import Difference, paired_difference, wilson_interval
 
 Lengths = NDArray[np.float32]
@@ -174,7 +175,6 @@ def evaluated(
     counts = confusion(lengths, labels)
     bins = reliability(lengths, labels)
     fares = tuple(_of_class(label, counts, classes) for label in range(len(classes)))
-    recalls = [each.recall for each in fares if each.recall is not None]
     low, high = wilson_interval(int(wrong.sum()), len(labels))
     return Evaluated(
         model=model,
@@ -183,9 +183,9 @@ def evaluated(
         error=float(wrong.mean()),
         low=low,
         high=high,
-        balanced_error=1 - float(np.mean(recalls)),
+        balanced_error=balanced_error(counts),
         classes=fares,
-        never_answered=tuple(each.name for each in fares if each.images and not each.answered),
+        never_answered=tuple(classes[label] for label in never_answered(counts).tolist()),
         confusion=tuple(map(tuple, counts.tolist())),
         reliability=bins,
         calibration_error=calibration_error(bins),
@@ -226,13 +226,6 @@ def mcnemar(one: int, other: int) -> float:
     count = one + other
     tail = sum(math.comb(count, heads) for heads in range(min(one, other) + 1))
     return min(1.0, float(2 * tail / 2**count))
-
-
-def confusion(lengths: Lengths, labels: Labels) -> NDArray[np.int64]:
-    """Images by their class (row) and the answer (column)."""
-    classes = lengths.shape[1]
-    counts: NDArray[np.int64] = np.bincount(labels * classes + lengths.argmax(1), minlength=classes**2)
-    return counts.reshape(classes, classes)
 
 
 def reliability(lengths: Lengths, labels: Labels) -> tuple[Bin, ...]:

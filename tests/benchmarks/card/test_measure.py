@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
-from benchmarks.card.measure import class_errors, confusion, error, mistakes, reliability
-from benchmarks.card.record import Bin, ClassError
+from benchmarks.card.measure import class_errors, error, mistakes
+from benchmarks.card.record import ClassError
+from capsedge.runtime.evaluate.measure import Bin, reliability
+from capsedge.scoring import confusion
 
 # Three classes, six images. The fourth and the fifth are wrong, the fifth with the longest capsule of all.
 LENGTHS = np.array(
@@ -26,7 +28,7 @@ def test_the_error_is_the_share_of_images_whose_longest_capsule_is_anothers() ->
 
 
 def test_the_confusion_has_the_class_down_and_the_answer_across() -> None:
-    assert confusion(LENGTHS, LABELS) == ((2, 1, 0), (0, 1, 1), (0, 0, 1))
+    assert confusion(LENGTHS, LABELS).tolist() == [[2, 1, 0], [0, 1, 1], [0, 0, 1]]
 
 
 def test_each_class_is_told_with_what_it_is_most_often_taken_for() -> None:
