@@ -1,5 +1,6 @@
-"""How a training looks on a terminal: a bar for the epoch, a line for each epoch; plain lines in a pipe."""
+"""How a training looks on a terminal: a bar, and a line for each epoch; in a pipe lines alone, one a minute at least."""
 
+import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -9,6 +10,9 @@ from capsedge.cli.console import err, percent, say
 
 if TYPE_CHECKING:
     from capsedge.training.checkpoint import Position
+
+
+_QUIET_SECONDS = 60  # after which a pipe, which has no bar, gets a line
 
 
 class TrainingProgress:
@@ -34,6 +38,7 @@ class TrainingProgress:
             disable=silent or not err.is_terminal,
         )
         self.task = self.bar.add_task("training", total=None, figures="")
+        self.said_at = time.monotonic()
 
     def __enter__(self) -> Self:
         self.bar.start()
@@ -63,13 +68,21 @@ class TrainingProgress:
                 f"loss {row['loss']:.4f}  error {percent(row['error'])}  {row['images_per_second']:,.0f} images/s"
             )
             self.bar.update(self.task, figures=figures)
+            if self.bar.disable and not self.silent and time.monotonic() - self.said_at >= _QUIET_SECONDS:
+                self._line(
+                    f"epoch {row['epoch']:>3}  step {row['step']:,} of {self.epochs * self.batches:,}  {figures}"
+                )
         elif row["kind"] == "validation" and not self.silent:
             epochs = row["step"] / self.batches
             number = f"{epochs:.0f}" if epochs.is_integer() else f"{epochs:.2f}"
             line = f"epoch {number:>3}  validation error {percent(row['error'])}  loss {row['loss']:.4f}"
             if row["b"] is not None:
                 line += f"  b: mean {row['b']['mean']:.3f}, spread {row['b']['spread']:.3f}"
-            say(line)
+            self._line(line)
+
+    def _line(self, text: str) -> None:
+        say(text)
+        self.said_at = time.monotonic()
 
     def _describe(self, epoch: int) -> None:
         self.bar.update(self.task, description=f"epoch {epoch}/{self.epochs}")

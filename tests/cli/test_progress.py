@@ -51,3 +51,13 @@ def test_dynamic_routing_has_no_coefficients_to_show(capsys: pytest.CaptureFixtu
 def test_silence_is_silence(capsys: pytest.CaptureFixture[str]) -> None:
     shown([TRAINING, VALIDATION], silent=True)
     assert capsys.readouterr() == ("", "")
+
+
+def test_in_a_pipe_a_long_epoch_is_a_line_a_minute(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = iter([0.0, 59.0, 61.0, 61.0, 119.0, 122.0, 122.0])  # a line asks once more
+    monkeypatch.setattr("capsedge.cli.progress.time.monotonic", lambda: next(now))
+    shown([TRAINING, TRAINING, TRAINING, TRAINING])
+    line = "epoch   2  step 30 of 60  loss 0.1235  error 20.00 %  1,234 images/s\n"
+    assert capsys.readouterr().err == 2 * line

@@ -186,7 +186,8 @@ def _classes(found: Measured, expected: Reference) -> Iterator[str]:
         names = ", ".join(expected.contract.classes[label] for label in never.tolist())
         yield f"never answered on the validation images: {names}"
     images = counts.sum(1)
-    if images.max() > UNEVEN * images.min():
+    there = images[images > 0]
+    if there.max() > UNEVEN * there.min():
         yield f"the classes differ in images; the balanced error is {100 * balanced_error(counts):.2f} %"
 
 

@@ -293,3 +293,21 @@ def test_every_precision_that_judges_is_blind_to_no_swapped_classes(
         outputs.lengths[:, [0, 1]] = outputs.lengths[:, [1, 0]]
 
     assert judged(lie, TOLERANCES[precision]).verdict.status == "rejected"
+
+
+def test_classes_that_are_never_answered_are_told_and_uneven_ones_get_their_balanced_error(
+    judged: Callable[..., Judgement], network: CapsNet, expected: Reference
+) -> None:
+    def never(images: Images, outputs: Outputs) -> None:
+        outputs.lengths[:, 3] = 0
+
+    told = f"never answered on the validation images: {expected.contract.classes[3]}"
+    assert told in judged(never, lax()).verdict.remarks
+
+    labels = np.where(np.arange(len(expected.labels)) < 30, 1, 0)
+    uneven = dataclasses.replace(expected, labels=labels)
+    verdict = judge(FakeSession(network, expected.contract), uneven, lax())
+    wrong = expected.validation.lengths.argmax(1) != labels
+    balanced = (wrong[:30].mean() + wrong[30:].mean()) / 2
+    (said,) = [each for each in verdict.verdict.remarks if "balanced" in each]
+    assert said == f"the classes differ in images; the balanced error is {100 * balanced:.2f} %"
