@@ -191,6 +191,24 @@ class Golden(msgspec.Struct, frozen=True):
     tolerance: float
 
 
+class Usual(msgspec.Struct, frozen=True, kw_only=True):
+    """What is usual of the images that the network was trained on (`capsedge.runtime.infer.usual`).
+
+    Attributes:
+        mean: Of each figure of an image.
+        scale: What each figure's distance from its mean is divided by.
+        inverse: Of the covariance of the figures so scaled.
+        limit: Largest squared Mahalanobis distance that is still usual.
+        shortest: Shortest length of the longest capsule that is still usual.
+    """
+
+    mean: tuple[float, ...]
+    scale: tuple[float, ...]
+    inverse: tuple[tuple[float, ...], ...]
+    limit: float
+    shortest: float
+
+
 class Contract(msgspec.Struct, frozen=True, kw_only=True):
     """The promises of one exported model.
 
@@ -213,6 +231,7 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
         scores: Error rates before and after each step.
         verdict: What the gate found, or None before the gate ran.
         golden: Sample that `verify` replays.
+        usual: What the images of the training are like; None where an earlier capsedge exported it.
         graph_sha256: Hash of the file without its metadata (`OnnxFile.graph_sha256`).
         weights_sha256: Hash of each weight (`OnnxFile.weights_sha256`).
         versions: Versions of the tools that made it.
@@ -237,6 +256,7 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
     scores: tuple[Score, ...] = ()
     verdict: Verdict | None = None
     golden: Golden
+    usual: Usual | None = None
     graph_sha256: str
     weights_sha256: dict[str, str]
     versions: dict[str, str]

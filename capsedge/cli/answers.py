@@ -11,6 +11,7 @@ _COLUMNS = ("file", "class", "length", "next best")
 _MOST_WIDTH = 60
 _SUMMARY_FROM = 20
 _MOST_NAMED = 10
+UNLIKE = "unlike the training's images"
 
 Row = tuple[str, str, str, str]
 
@@ -58,7 +59,7 @@ class Tally:
     """What many predictions come to, in words."""
 
     def __init__(self) -> None:
-        self.images = self.broken = self.inverted = 0
+        self.images = self.broken = self.inverted = self.unlike = 0
         self.classes: Counter[str] = Counter()
 
     def add(self, answer: "Prediction | Broken") -> None:
@@ -70,6 +71,7 @@ class Tally:
             self.broken += 1
         else:
             self.inverted += answer.inverted
+            self.unlike += answer.unlike
             self.classes[_names(answer) or "no class"] += 1
 
     def summary(self) -> str:
@@ -80,7 +82,9 @@ class Tally:
         others = self.classes.total() - sum(count for _, count in most)
         parts = [f"{name} {count:,}" for name, count in [*most, *([("others", others)] if others else [])]]
         parts += [
-            f"{count:,} {what}" for what, count in (("inverted", self.inverted), ("broken", self.broken)) if count
+            f"{count:,} {what}"
+            for what, count in (("inverted", self.inverted), (UNLIKE, self.unlike), ("broken", self.broken))
+            if count
         ]
         return f"{self.images:,} images: {', '.join(parts)}"
 
@@ -89,8 +93,9 @@ def _row(prediction: "Prediction") -> Row:
     answer = prediction.answer
     lengths = ", ".join(f"{guess.length:.3f}" for guess in answer) or "-"
     others = ", ".join(f"{guess.class_name} {guess.length:.3f}" for guess in prediction.next_best)
-    inverted = " (inverted)" if prediction.inverted else ""
-    return _printable(prediction.path + inverted), _printable(_names(prediction) or "-"), lengths, _printable(others)
+    marks = [mark for mark, set_ in (("inverted", prediction.inverted), (UNLIKE, prediction.unlike)) if set_]
+    told = f" ({', '.join(marks)})" if marks else ""
+    return _printable(prediction.path + told), _printable(_names(prediction) or "-"), lengths, _printable(others)
 
 
 def _names(prediction: "Prediction") -> str:

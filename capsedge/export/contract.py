@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from capsedge import __version__
-from capsedge.contract import Contract, Golden, Input
+from capsedge.contract import Contract, Golden, Input, Usual
 from capsedge.data import Dataset, Overlaid, Split
 from capsedge.export.collapse import collapsible
 from capsedge.export.gate import answers_of, tolerance_of
@@ -37,7 +37,9 @@ class Pool:
     lengths: NDArray[np.float32]
 
 
-def build_contract(run: Run, graph: Path, network: CapsNet, pool: Pool, *, calibration: str = "") -> Contract:
+def build_contract(
+    run: Run, graph: Path, network: CapsNet, pool: Pool, usual: Usual, *, calibration: str = ""
+) -> Contract:
     """The contract of a graph, from nothing but its run and its own bytes, before the gate saw it.
 
     Args:
@@ -45,6 +47,7 @@ def build_contract(run: Run, graph: Path, network: CapsNet, pool: Pool, *, calib
         graph: The ONNX file, whose hashes and types are read back.
         network: The trained network.
         pool: Images for the golden sample.
+        usual: What the images of the training are like.
         calibration: How a quantized graph's ranges were found, in words.
 
     Raises:
@@ -71,6 +74,7 @@ def build_contract(run: Run, graph: Path, network: CapsNet, pool: Pool, *, calib
         int8_pairs=int8_pairs(graph),
         scores=record.scores,
         golden=Golden(images="", labels=(), lengths=(), tolerance=0.0),
+        usual=usual,
         graph_sha256=file.graph_sha256,
         weights_sha256=file.weights_sha256,
         versions={

@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from capsedge.contract import PRECISIONS, Contract, Golden, Precision, Score, Verdict, contract_of
+from capsedge.contract import PRECISIONS, Contract, Golden, Precision, Score, Usual, Verdict, contract_of
 from capsedge.errors import GateRejected, ModelError, WrongUse
 from capsedge.export.collapse import deployable
 from capsedge.export.contract import Pool, build_contract, golden_pool, golden_with
@@ -22,6 +22,7 @@ from capsedge.export.precision import CALIBRATION_IMAGES, METHODS, TypedGraphs, 
 from capsedge.export.trial import lengths_of_all, tried
 from capsedge.files import write_atomically
 from capsedge.onnx_file import read_onnx_file
+from capsedge.runtime.infer.usual import usual_of
 from capsedge.runtime.integrity import check_onnx
 from capsedge.runtime.open import open_session
 from capsedge.runtime.tensorrt.manifest import manifest_path, read_manifest
@@ -29,6 +30,7 @@ from capsedge.scoring import wrong_answers
 from capsedge.training import Run
 
 Tell = Callable[[str], None]
+USUAL_IMAGES = 5000  # training images that say what is usual
 QUANTIZED: tuple[Precision, ...] = ("int8", "int8+fp16", "fp8")
 
 
@@ -95,7 +97,7 @@ class RunExport:
         candidate = output.with_name(f".candidate-{os.getpid()}-{output.name}")
         try:
             write_atomically(candidate, model.SerializeToString(deterministic=True))
-            contract = build_contract(self.run, candidate, self.network, self._pool, calibration=typed.calibration)
+            contract = self._contract(candidate, typed.calibration)
             save_with_contract(model, contract, candidate)
             return Exported(output, self._gate(candidate, output, contract))
         finally:
@@ -118,12 +120,15 @@ class RunExport:
             raise ModelError(f"'{model}' carries no contract, so there is nothing to hold it to: use capsedge export")
         self._check_origin(model, old)
         try:
-            contract = build_contract(self.run, model, self.network, self._pool, calibration=old.calibration)
+            contract = self._contract(model, old.calibration)
         except ModelError as error:  # its graph cannot even be read
             verdict = Verdict(status="rejected", reasons=(str(error),))
             raise GateRejected(_set_aside(model, model, Rejection(verdict=verdict))) from error
         altered = tuple(f"since its export {check.said}" for check in check_onnx(file, old) if not check.holds)
         return self._gate(model, model, msgspec.structs.replace(contract, versions=old.versions), altered)
+
+    def _contract(self, file: Path, calibration: str) -> Contract:
+        return build_contract(self.run, file, self.network, self._pool, self._usual, calibration=calibration)
 
     def _check_origin(self, model: Path, contract: Contract) -> None:
         """Refuse a file of another run, which would fail for no fault of its own."""
@@ -188,6 +193,12 @@ class RunExport:
     @cached_property
     def _pool(self) -> Pool:
         return golden_pool(self.network, self.dataset, self._answers.lengths)
+
+    @cached_property
+    def _usual(self) -> Usual:
+        train = self.dataset.train.spread(USUAL_IMAGES).images
+        answers = self._answers
+        return usual_of(train, answers.images, answers.lengths.max(1))
 
     @cached_property
     def _graphs(self) -> TypedGraphs:

@@ -27,14 +27,16 @@ def test_rows_are_printed_page_by_page_and_columns_only_grow(capsys: pytest.Capt
 
 
 def test_several_classes_no_class_and_an_inverted_image_can_be_told_apart(capsys: pytest.CaptureFixture[str]) -> None:
-    table = Table(page=3)
+    table = Table(page=4)
     table.add(prediction("a.png", also=(Guess("Bag", 0.4),)))
     table.add(prediction("b.png", None))
     table.add(prediction("c.png", inverted=True))
+    table.add(prediction("d.png", inverted=True, unlike=True))
     rows = [line.split() for line in capsys.readouterr().out.splitlines()[2:]]
     assert rows[0] == ["a.png", "Coat,", "Bag", "0.500,", "0.400", "Dress", "0.250"]
     assert rows[1] == ["b.png", "-", "-", "Dress", "0.250"]
     assert rows[2] == ["c.png", "(inverted)", "Coat", "0.500", "Dress", "0.250"]
+    assert " ".join(rows[3][:6]) == "d.png (inverted, unlike the training's images)"
 
 
 def test_a_name_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:

@@ -103,7 +103,10 @@ def test_every_class_is_in_the_golden_sample_where_there_is_one_validation_image
     export_run(run, tmp_path / "model.onnx")
     network = run.load_best()
     pool = golden_pool(network, dataset, answers_of(network, dataset.validation.images).lengths)
-    golden = build_contract(run, tmp_path / "model.onnx", network, pool).golden
+    exported = contract_of(read_onnx_file(tmp_path / "model.onnx"), source="test")
+    assert exported is not None
+    assert exported.usual is not None
+    golden = build_contract(run, tmp_path / "model.onnx", network, pool, exported.usual).golden
     assert min(np.bincount(np.array(golden.labels).ravel(), minlength=10)) >= 2
 
 

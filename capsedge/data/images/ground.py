@@ -14,14 +14,16 @@ _DARK, _LIGHT = 85, 170  # a third and two thirds of white
 _ALIKE = 32
 _MOST = 0.6
 _CONTRAST = 8
+_STROKE, _STROKE_CONTRAST = 5, 32
 
 
 def is_dark_on_light(image: Image.Image) -> bool:
     """Whether an image shows something dark on an even, light ground.
 
     The image is made grey and 32 x 32 (the mean of what falls into a pixel). Its outermost pixels are the border. The
-    ground is light if their median is 170 or more, even if 60 % of them lie within 32 of that median, and something
-    dark is on it if the mean of the other pixels is lower by 8 or more.
+    ground is light if their median is 170 or more, and even if 60 % of them lie within 32 of that median. Something
+    dark is on it if the mean of the other pixels is lower by 8 or more, or if five of them are lower by 32 or more:
+    a thin stroke hardly moves the mean.
 
     Args:
         image: As `lay_on` gives it, on white where parts of it are transparent.
@@ -30,7 +32,9 @@ def is_dark_on_light(image: Image.Image) -> bool:
     border = _border(pixels)
     ground = float(np.median(border))
     even = float(np.mean(np.abs(border - ground) <= _ALIKE)) >= _MOST
-    return ground >= _LIGHT and even and float(pixels[1:-1, 1:-1].mean()) <= ground - _CONTRAST
+    inner = pixels[1:-1, 1:-1]
+    stroke = np.count_nonzero(inner <= ground - _STROKE_CONTRAST) >= _STROKE
+    return ground >= _LIGHT and even and bool(stroke or inner.mean() <= ground - _CONTRAST)
 
 
 def wants_dark_ground(images: NDArray[np.uint8]) -> bool:

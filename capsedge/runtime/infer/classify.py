@@ -24,6 +24,7 @@ from capsedge.golden import unpack_images
 from capsedge.runtime.batches import run_batches
 from capsedge.runtime.infer.ahead import ahead
 from capsedge.runtime.infer.sources import STDIN, File, Source, Stdin
+from capsedge.runtime.infer.usual import unlike
 from capsedge.runtime.session import Session, contract_needed
 
 __all__ = ["Broken", "Guess", "Prediction", "Sight", "classify", "look"]
@@ -48,6 +49,8 @@ class Prediction(msgspec.Struct, frozen=True, omit_defaults=True):
         also: The other classes of the answer, longest first: where an image shows several (`Contract.labels`), or
             several reach the threshold.
         inverted: Whether light and dark changed places before the network saw it.
+        unlike: Whether the image is unlike those of the training (`capsedge.runtime.infer.usual`); False also where
+            the contract does not say what is usual.
         picture: The picture that was drawn of it.
     """
 
@@ -57,6 +60,7 @@ class Prediction(msgspec.Struct, frozen=True, omit_defaults=True):
     next_best: tuple[Guess, ...]
     also: tuple[Guess, ...] = ()
     inverted: bool = False
+    unlike: bool = False
     picture: str = ""
 
     @property
@@ -142,11 +146,11 @@ def look(
     read = ahead(reader.read, sources, most=2 * batch if read_ahead else 0)
     while part := list(islice(read, batch)):
         given = [fitted for _, fitted in part if isinstance(fitted, _Fitted)]
-        sights = iter(_run(session, given, batch) if given else ())
+        sights = iter(_run(session, contract, given, batch) if given else ())
         for source, fitted in part:
             if isinstance(fitted, _Fitted):
-                pixels, lengths, drawn = next(sights)
-                prediction = _prediction(source.name, fitted, lengths, contract, top, threshold)
+                pixels, lengths, drawn, strange = next(sights)
+                prediction = _prediction(source.name, fitted, lengths, contract, top, threshold, strange=strange)
                 yield Sight(prediction, pixels, lengths, drawn)
             else:
                 yield Broken(source.name, fitted)
@@ -157,7 +161,7 @@ class _Fitted(msgspec.Struct, frozen=True, eq=False):
     inverted: bool
 
 
-_Seen = tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32] | None]
+_Seen = tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32] | None, bool]
 
 
 class _Reader:
@@ -195,11 +199,14 @@ def _called(source: Source) -> str:
     return "standard input" if isinstance(source, Stdin) else f"'{source.name}'"
 
 
-def _run(session: Session, given: list[_Fitted], batch: int) -> Iterator[_Seen]:
+def _run(session: Session, contract: Contract, given: list[_Fitted], batch: int) -> Iterator[_Seen]:
     images = np.stack([fitted.pixels for fitted in given])
     outputs = run_batches(session, images, batch)
     drawn = [None] * len(given) if outputs.reconstruction is None else outputs.reconstruction
-    return zip(images, outputs.lengths, drawn, strict=True)
+    strange = [False] * len(given)
+    if contract.usual is not None:
+        strange = unlike(images, outputs.lengths.max(1), contract.usual).tolist()
+    return zip(images, outputs.lengths, drawn, strange, strict=True)
 
 
 def _prediction(
@@ -209,6 +216,8 @@ def _prediction(
     contract: Contract,
     top: int | None,
     threshold: float | None,
+    *,
+    strange: bool,
 ) -> Prediction:
     # A stable sort: of two capsules of one length, the first class wins, as argmax has it.
     order = np.argsort(-lengths, kind="stable")
@@ -223,4 +232,5 @@ def _prediction(
         tuple(named[answers:]),
         tuple(named[1:answers]),
         fitted.inverted,
+        strange,
     )

@@ -63,3 +63,15 @@ def test_a_network_wants_a_dark_ground_if_its_grey_sample_has_one(shipped: NDArr
     assert not wants_dark_ground(255 - sample)
     assert not wants_dark_ground(np.repeat(sample, 3, axis=3))
     assert not wants_dark_ground(sample[:0])
+
+
+@pytest.mark.parametrize(("paper", "ink"), [(190, 40), (215, 60), (237, 20), (255, 0)])
+def test_a_thin_stroke_that_hardly_moves_the_mean_is_dark_on_light(paper: int, ink: int) -> None:
+    """A "1" of two pixels' width, loosely framed, on paper with mild noise."""
+    noise = np.random.default_rng(0).normal(0, 4, (100, 100))
+    pixels = paper + noise
+    pixels[33:66, 49:51] = ink + noise[33:66, 49:51]
+    image = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+    assert is_dark_on_light(image)
+    assert not is_dark_on_light(Image.fromarray((paper + noise).clip(0, 255).astype(np.uint8))), "nothing is on it"
+    assert not is_dark_on_light(Image.fromarray(255 - np.asarray(image)))
