@@ -29,7 +29,8 @@ cli cli.answers cli.app cli.console cli.infer cli.options contract cores data da
 data.images.fit data.images.ground data.images.modes errors files golden lazy onnx_file processor runtime
 runtime.batches runtime.feeds runtime.graph runtime.infer runtime.infer.ahead runtime.infer.classify
 runtime.infer.sources runtime.infer.sources.gather runtime.infer.sources.listed runtime.infer.sources.source
-runtime.infer.sources.walk runtime.infer.usual runtime.int8_pairs runtime.loading runtime.models runtime.open runtime.ort
+runtime.infer.sources.walk runtime.infer.usual runtime.int8_pairs runtime.loading runtime.models runtime.open
+runtime.ort
 runtime.ort.binding runtime.ort.options runtime.ort.placement runtime.ort.saturation runtime.ort.session
 runtime.ort.threads runtime.ort.wheels runtime.providers runtime.session runtime.settings runtime.tensorrt
 runtime.tensorrt.cuda runtime.tensorrt.manifest runtime.tensorrt.targets scoring statistics
