@@ -30,6 +30,7 @@ COMMANDS = (
     "data",
     "recipe",
     "train",
+    "show",
     "compress",
     "export",
     "gate",

@@ -1,7 +1,7 @@
 """An evaluation as one HTML page that needs nothing else: no network, no script, no other file."""
 
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from html import escape
 from io import BytesIO
 
@@ -36,19 +36,24 @@ def page(found: Evaluated, images: NDArray[np.uint8]) -> str:
         found: The evaluation.
         images: What it is of, as the model saw them: uint8 [N, height, width, channels].
     """
-    title = f"{found.model} on {found.data}"
+    return document(f"{found.model} on {found.data}", sections(found, images))
+
+
+def document(title: str, body: Iterable[str]) -> str:
+    """A whole page of sections, under a policy that lets nothing be fetched and no script run."""
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:; '
         "style-src 'unsafe-inline'\">\n"
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(title)}</title>\n<style>{STYLE}{_OWN_STYLE}</style>\n</head>\n<body>\n"
-        + "\n".join(_body(found, images))
+        + "\n".join(body)
         + "\n</body>\n</html>\n"
     )
 
 
-def _body(found: Evaluated, images: NDArray[np.uint8]) -> Iterator[str]:
+def sections(found: Evaluated, images: NDArray[np.uint8]) -> Iterator[str]:
+    """The sections of an evaluation, as HTML; see `page`."""
     yield f"<h1>{_percent(found.error)} of the answers are wrong</h1>"
     yield (
         f'<p class="soft"><code>{escape(found.model)}</code> on {escape(found.data)}. 95 % interval '
@@ -120,7 +125,7 @@ def _reliability(found: Evaluated) -> str:
         f"length {each.low:.1f} to {each.high:.1f}: {_percent(each.accuracy)} right</title></rect>"
         for each in found.reliability
     )
-    return _figure(
+    return figure(
         bars + '<line x1="40" y1="210" x2="540" y2="10" stroke="currentColor" stroke-dasharray="4 4"/>',
         "length of the longest capsule",
         "Share of right answers by the length of the longest capsule; on the dashed line a length would be the "
@@ -135,7 +140,7 @@ def _thresholds(found: Evaluated) -> str:
 
     answered = line([(each.threshold, each.answered) for each in found.thresholds], "#0072b2")
     errors = [(each.threshold, each.error) for each in found.thresholds if each.error is not None]
-    return _figure(
+    return figure(
         answered + line(errors, "#d55e00"),
         "threshold on the longest length",
         "What a threshold does: the share of the images that still get an answer (blue), and the share of wrong ones "
@@ -143,7 +148,8 @@ def _thresholds(found: Evaluated) -> str:
     )
 
 
-def _figure(drawn: str, below: str, caption: str) -> str:
+def figure(drawn: str, below: str, caption: str) -> str:
+    """A plot of shares over shares: what is drawn lies in 40 to 540 across and 210 (0) to 10 (1) down, as SVG."""
     marks = "".join(
         f'<text x="34" y="{214 - 200 * share:.0f}" text-anchor="end">{share:g}</text>'
         f'<text x="{40 + 500 * share:.0f}" y="226" text-anchor="middle">{share:g}</text>'

@@ -1,0 +1,101 @@
+"""`capsedge show`: a run at a glance, and as a page."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from capsedge.cli.options import JsonOption
+from capsedge.errors import WrongUse
+
+if TYPE_CHECKING:
+    from capsedge.training import Run, RunRecord
+
+EXAMPLES = """
+[bold]Examples[/bold]
+
+capsedge show
+
+capsedge show runs/my-run --html run.html
+
+capsedge show runs/my-run --json | jq .scores
+"""
+
+_POINTS = 8  # of the curve in the terminal
+
+
+def show(
+    run: Annotated[
+        Path | None,
+        typer.Argument(help="A run's folder.  [dim]\\[default: the newest][/dim]", show_default=False),
+    ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.html", help="Write a page: curve, scores, recipe, and of an export its errors."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show a run: what it learns from, its curve, its scores, and what to do about it."""
+    from msgspec import to_builtins
+
+    from capsedge.cli.console import next_command, print_json, say
+    from capsedge.errors import require
+
+    if html is not None and html.suffix.lower() != ".html":
+        raise WrongUse(f"'{html}' wants a name that ends in .html")
+    require("torch", extra="train")
+    from capsedge.training import Run, newest_run
+
+    chosen = Run(run) if run is not None else newest_run(status=["finished", "training"])
+    record = chosen.read_record()
+    if as_json:
+        print_json({"run": str(chosen.path), **to_builtins(record)})
+    else:
+        _print(chosen, record)
+    if html is not None:
+        from capsedge.export.run_page import run_page
+        from capsedge.files import write_atomically
+
+        write_atomically(html, run_page(chosen))
+        say(f"wrote {html}")
+    if not as_json:
+        words = ("train", "--resume", "--run") if record.status == "training" else ("export",)
+        next_command("capsedge", *words, str(chosen.path))
+
+
+def _print(run: "Run", record: "RunRecord") -> None:
+    from capsedge.cli.console import out, percent
+    from capsedge.training.metrics import read_metrics
+
+    def line(text: str) -> None:
+        out.print(text, markup=False, soft_wrap=True)
+
+    recipe = run.read_recipe()
+    line(f"run:    {run.path}, {record.status}, on {record.device} in {recipe.train.precision}")
+    line(f"recipe: {recipe.name}, {recipe.train.epochs} epochs, batches of {recipe.train.batch_size}")
+    line(f"data:   {record.data}")
+    rows = read_metrics(run.metrics) if run.metrics.exists() else []
+    validated = [row for row in rows if row["kind"] == "validation"]
+    if validated:
+        line(f"curve:  {_curve(validated)}")
+    for score in record.scores:
+        line(f"{score.split} error: {percent(score.error)} on {score.images:,} images")
+    if record.balanced is not None:
+        line(f"balanced test error: {percent(record.balanced)}, every class counted alike")
+    if record.best_epoch:
+        line(f"best epoch: {record.best_epoch}")
+    for remark in record.remarks:
+        line(f"advice: {remark}")
+    if exports := sorted(each.name for each in run.path.glob("model*.onnx")):
+        line(f"exported: {', '.join(exports)}")
+
+
+def _curve(validated: Sequence[dict[str, Any]]) -> str:
+    """The validation error at a few epochs, evenly spread, the last among them."""
+    count = min(_POINTS, len(validated))
+    chosen = [validated[(place + 1) * len(validated) // count - 1] for place in range(count)]
+    return (
+        ", ".join(f"{100 * row['error']:.1f} % ({row['epoch']})" for row in chosen)
+        + " of the validation images (epoch)"
+    )
