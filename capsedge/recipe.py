@@ -426,7 +426,10 @@ def _apply(values: dict[str, Any], override: str) -> None:
     part = values.setdefault(section, {})
     if not isinstance(part, dict):
         raise WrongUse(f"--set wants section.key=value; '{section}' is a single value, not a section")
-    part[key] = _parse(text.strip())
+    parsed = _parse(text.strip())
+    kind: Any = get_type_hints(Recipe).get(section)
+    wants_text = isinstance(kind, type) and get_type_hints(kind).get(key) is str
+    part[key] = text.strip() if wants_text and not isinstance(parsed, str) else parsed  # such as data.group=[0-9]
 
 
 def _check_used(key: str, recipe: Recipe) -> None:

@@ -45,9 +45,12 @@ def data(
     """Show how images would be divided, fitted and counted, and what is broken, passed over or doubtful."""
     from capsedge.cli.console import next_command, print_json, say
     from capsedge.data import load_dataset
+    from capsedge.files import check_writable
 
     if sheet is not None and sheet.suffix.lower() != ".png":
         raise WrongUse(f"--sheet draws PNG, and was given '{sheet}': give '{sheet.with_suffix('.png')}'")
+    if sheet is not None:
+        check_writable(sheet)
     found = load_dataset(place, size=size, group=group)
     if as_json:
         print_json(_record(found))
@@ -91,6 +94,7 @@ def _record(found: "Dataset") -> dict[str, Any]:
 def _print(found: "Dataset") -> None:
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
     from capsedge.cli.console import out
 
@@ -102,7 +106,7 @@ def _print(found: "Dataset") -> None:
     for part in _parts(found):
         table.add_column(part, justify="right")
     for name, counts in _counts(found).items():
-        table.add_row(f" {name}", *(f"{count:,}" for count in counts.values()))
+        table.add_row(Text(f" {name}"), *(f"{count:,}" for count in counts.values()))
     out.print(table)
     for remark in found.remarks:
         out.print(f"note: {remark}", markup=False, soft_wrap=True)

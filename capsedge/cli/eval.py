@@ -76,7 +76,7 @@ def eval(  # the command's name
 ) -> None:
     """Count a model's errors on labelled images: by class, what is taken for what, and what a length is worth."""
     from capsedge.cli.console import next_command, print_json, say, say_about, say_chosen
-    from capsedge.files import write_atomically
+    from capsedge.files import check_writable, write_atomically
     from capsedge.runtime.batches import run_batches
     from capsedge.runtime.evaluate.measure import compared, evaluated
     from capsedge.runtime.models import find_model
@@ -87,6 +87,8 @@ def eval(  # the command's name
     for place, suffix in ((html, ".html"), (csv, ".csv")):
         if place is not None and place.suffix.lower() != suffix:
             raise WrongUse(f"'{place}' wants a name that ends in {suffix}")
+        if place is not None:
+            check_writable(place)
     settings = Settings(provider=provider, threads=threads, allow_fallback=allow_fallback)
     file = find_model(model)
     say_chosen(model, file)
@@ -171,6 +173,7 @@ def _table(images: "Labelled", lengths: "NDArray[np.float32]", classes: "Sequenc
 def _print(found: "Evaluated") -> None:
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
     from capsedge.cli.console import out, percent
 
@@ -199,7 +202,7 @@ def _print(found: "Evaluated") -> None:
     for each in sorted(found.classes, key=lambda one: one.recall if one.recall is not None else 2)[:_CLASSES]:
         taken = ", ".join(f"{name} {count:,}" for name, count in each.taken_for)
         shares = ("-" if share is None else f"{100 * share:.1f} %" for share in (each.recall, each.precision))
-        table.add_row(f" {each.name}", f"{each.images:,}", *shares, taken)
+        table.add_row(Text(f" {each.name}"), f"{each.images:,}", *shares, Text(taken))
     out.print(table)
     if len(found.classes) > _CLASSES:
         line(f"and {len(found.classes) - _CLASSES} classes that fare better")

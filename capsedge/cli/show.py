@@ -41,9 +41,12 @@ def show(
 
     from capsedge.cli.console import next_command, print_json, say
     from capsedge.errors import require
+    from capsedge.files import check_writable
 
     if html is not None and html.suffix.lower() != ".html":
         raise WrongUse(f"'{html}' wants a name that ends in .html")
+    if html is not None:
+        check_writable(html)
     require("torch", extra="train")
     from capsedge.training import Run, newest_run
 

@@ -5,6 +5,7 @@ What is not there of test and validation images is held out, as of a folder.
 """
 
 import zipfile
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,11 +39,27 @@ def load_arrays(path: Path, *, size: int = 0, group: str = "") -> Dataset:
     """
     if group:
         raise WrongUse("data.group is a part of the images' names, and those of an .npz file have none: leave it out")
+    own, remarks = _own(path, size)
+    _check_two(path, own)
+    found = divided(own, name=path.stem, location=str(path), source=str(path.resolve()))
+    return replace(found, remarks=(*remarks, *found.remarks))
+
+
+def read_arrays(path: Path) -> Own:
+    """The images of an .npz file as they are, not yet divided, of however many classes; see `load_arrays`."""
+    return _own(path, 0)[0]
+
+
+def _own(path: Path, size: int) -> tuple[Own, list[str]]:
     arrays = _read(path)
     found: dict[tuple[Part | None, str], NDArray[np.generic]] = {}
     remarks = []
     for name, values in arrays.items():
         kind = _kind(name)
+        if kind in found:
+            raise DataError(
+                f"'{path}' has two arrays of {kind[1]} for the same part, one of them '{name}': leave one out"
+            )
         if kind:
             found[kind] = values
         elif name.lower() not in _NAMES:
@@ -50,6 +67,9 @@ def load_arrays(path: Path, *, size: int = 0, group: str = "") -> Dataset:
     parts = [part for part, kind in found if kind == "images" and (part, "labels") in found]
     if not parts or not {None, "train"} & {*parts}:
         raise DataError(f"'{path}' wants {WANTED}, and holds {', '.join(arrays) or 'nothing'}")
+    remarks += [
+        f"{kind} of part {part} without the other are passed over" for part, kind in found if part not in parts
+    ]
     images = [_images(path, found[part, "images"]) for part in parts]
     labels = [_labels(path, found[part, "labels"], len(each)) for part, each in zip(parts, images, strict=True)]
     if len({each.shape[1:] for each in images}) > 1:
@@ -63,15 +83,22 @@ def load_arrays(path: Path, *, size: int = 0, group: str = "") -> Dataset:
         parts=of_each,
         names=[f"image {number}" for number in range(len(every))],
     )
-    found_in = divided(own, name=path.stem, location=str(path), source=str(path.resolve()))
-    return replace(found_in, remarks=(*remarks, *found_in.remarks))
+    return own, remarks
+
+
+def _check_two(path: Path, own: Own) -> None:
+    trained = {
+        label for label, part in zip(own.images.labels.tolist(), own.parts, strict=True) if part in (None, "train")
+    }
+    if len(trained) < 2:
+        raise DataError(f"'{path}' has training images of {len(trained)} class, and two or more are expected")
 
 
 def _read(path: Path) -> dict[str, NDArray[np.generic]]:
     try:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
-    except (ValueError, zipfile.BadZipFile, EOFError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, zipfile.BadZipFile, zlib.error, EOFError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"'{path}' cannot be read as an .npz file of plain arrays: {error}") from error
 
 
@@ -102,6 +129,10 @@ def _labels(path: Path, values: NDArray[np.generic], count: int) -> NDArray[np.i
             f"'{path}' wants a whole number for each of {count:,} images as its label, and has {values.dtype} "
             f"{list(values.shape)}"
         )
+    if not count:
+        raise DataError(f"'{path}' has a part without images")
+    if values.max() > np.iinfo(np.int64).max:
+        raise DataError(f"'{path}' has labels that are no numbers of classes, such as {values.max()}")
     return values.reshape(count).astype(np.int64)
 
 
@@ -113,6 +144,11 @@ def _classes(
     if names is None:
         numbers, positions = np.unique(labels, return_inverse=True)
         return tuple(str(number) for number in numbers), positions.astype(np.int64)
+    if names.ndim != 1 or names.dtype.kind not in "US" or len({*names.tolist()}) < len(names):
+        raise DataError(
+            f"'{path}' wants a list of different names as classes, and has {names.dtype} {list(names.shape)}"
+        )
     if labels.min() < 0 or labels.max() >= len(names):
         raise DataError(f"'{path}' names {len(names)} classes and has labels from {labels.min()} to {labels.max()}")
-    return tuple(str(name) for name in names.tolist()), labels
+    told = [name.decode("utf-8", "replace") if isinstance(name, bytes) else name for name in names.tolist()]
+    return tuple(told), labels

@@ -48,6 +48,7 @@ def load_folder(place: Path, *, size: int = 0, group: str = "", fit: Fit | None 
         WrongUse: `group` is no regular expression.
     """
     fit = fit or Fit()
+    named, place = place, place.resolve()  # a list names its images from where it truly lies
     listing = list_images(place, group=group)
     items, headers, broken = _asked(listing.items, lambda item: header(item.path))
     _check_classes(listing, items, broken)
@@ -72,9 +73,7 @@ def load_folder(place: Path, *, size: int = 0, group: str = "", fit: Fit | None 
         names=[item.name for item in items],
         groups=[item.group for item in items] if group else (),
     )
-    found = divided(
-        own, name=place.resolve().stem or "data", location=str(place), source=str(place.resolve()), fit=fit
-    )
+    found = divided(own, name=place.stem or "data", location=str(named), source=str(place), fit=fit)
     return replace(found, remarks=(*listing.remarks, *_told(broken), *told, *found.remarks))
 
 

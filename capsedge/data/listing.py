@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from io import StringIO
 from pathlib import Path
 from typing import Literal
 
@@ -28,6 +29,8 @@ PATH_COLUMNS = ("path", "file", "file_name", "filename", "filepath", "file_path"
 LABEL_COLUMNS = ("label", "class", "category", "target")
 PART_COLUMNS = ("split", "part", "subset", "set")
 LISTS = ("metadata.csv", "labels.csv")  # of a folder, beside its images
+
+_OF_MACS = "__MACOSX"  # what lies in their archives beside the files
 
 LAYOUTS = (
     "<class>/*, train/<class>/* with test/<class>/* and val/<class>/* or without, or a list with columns path and "
@@ -96,7 +99,16 @@ def list_images(place: Path, *, group: str = "") -> Listing:
     """
     listing = list_labelled(place)
     _check_classes(listing)
+    listing = replace(listing, remarks=[*listing.remarks, *_lacking(listing)])
     return _grouped(listing, group) if group else listing
+
+
+def _lacking(listing: Listing) -> Iterator[str]:
+    """What a part lacks that was put together by a person."""
+    for part in ("validation", "test"):
+        there = {item.label for item in listing.of(part)}
+        if lacking := sorted({*listing.classes} - there if there else ()):
+            yield f"the {part} part has no images of {few(lacking, 'class', 'classes')}"
 
 
 def list_labelled(place: Path) -> Listing:
@@ -116,44 +128,72 @@ def _after(listing: Listing) -> str:
 
 
 def _searched(folder: Path) -> Listing:
+    passed = []
     for name in LISTS:
         if (folder / name).is_file():
-            return _read_list(folder / name)
+            if _names_images(folder / name):
+                return _read_list(folder / name)
+            passed.append(f"'{name}' names no columns path and label, and is passed over")
     below = _folders(folder)
     if len(below) == 1 and below[0].name.lower() not in PARTS and not _any_image(folder) and _folders(below[0]):
         inner = _searched(below[0])  # an archive that was unpacked into a folder of its own name
         return replace(inner, remarks=[f"the images are those in '{below[0]}'", *inner.remarks])
-    parts = {each: PARTS[each.name.lower()] for each in below if each.name.lower() in PARTS}
-    if "train" not in parts.values() and len(parts) < len(below):
-        parts = {}  # classes that are called as parts are
-    search = _Search(folder)
+    parts = _parts(below)
+    others = [each for each in below if each not in parts]
+    search = _Search(folder, passed)
+    search.outside += _count_images(folder)
     for place, part in parts.items():
-        search.classes(place, part)
-    if not parts:
-        search.classes(folder, None)
+        search.outside += _count_images(place)
+        search.classes(_folders(place), part)
+    if "train" in parts.values():
+        names = ", ".join(each.name for each in parts)
+        search.remarks += [f"folder '{each.name}' beside {names} is passed over" for each in others]
     else:
-        for other in sorted({*below} - {*parts}):
-            search.remarks.append(f"folder '{other.name}' beside {', '.join(p.name for p in parts)} is passed over")
+        search.classes(others, "train" if parts and others else None)
     return search.listing()
+
+
+def _parts(below: Sequence[Path]) -> dict[Path, Part]:
+    """Which of the folders are parts: those called so that hold folders, and fit what lies beside them.
+
+    A folder called `train` may hold pictures of trains, and `test` may lie beside the classes to train on.
+    """
+    named = {each: PARTS[each.name.lower()] for each in below if each.name.lower() in PARTS and _holds_classes(each)}
+    others = [each for each in below if each not in named]
+    if "train" in named.values():
+        alone = set(named.values()) == {"train"}
+        return {} if alone and any(map(_count_images, others)) else named
+    classes = {each.name for each in others}
+    return {
+        each: part
+        for each, part in named.items()
+        if not classes or {inner.name for inner in _folders(each)} <= classes
+    }
+
+
+def _holds_classes(folder: Path) -> bool:
+    """Whether a folder holds folders, with more images than lie about in it."""
+    below = _folders(folder)
+    return bool(below) and sum(map(_count_images, below)) >= _count_images(folder)
 
 
 class _Search:
     """A walk through the folders of classes."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, remarks: list[str]) -> None:
         self.folder = folder
         self.items: list[Item] = []
-        self.remarks: list[str] = []
+        self.remarks = remarks
         self.other: Counter[str] = Counter()  # suffixes of what is no image
         self.dead: list[str] = []
+        self.closed: list[str] = []  # folders that are links, or cannot be read
         self.outside = 0
 
-    def classes(self, place: Path, part: Part | None) -> None:
-        """Take the images of every class in a folder."""
-        self.outside += sum(each.suffix.lower() in IMAGE_SUFFIXES for each in _visible(place) if each.is_file())
-        for folder in _folders(place):
+    def classes(self, folders: Sequence[Path], part: Part | None) -> None:
+        """Take the images of the classes that these folders are."""
+        for folder in folders:
             before = len(self.items)
-            for path in _files(folder):
+            for path in self._files(folder):
                 self._take(path, folder.name, part)
             if len(self.items) == before:
                 self.remarks.append(f"class folder '{folder}' has no images and is passed over")
@@ -167,10 +207,27 @@ class _Search:
             self.remarks.append(f"{self.other.total()} other files passed over ({kinds})")
         if self.dead:
             self.remarks.append(f"{few(self.dead, 'dead link')} passed over")
+        if self.closed:
+            told = few(self.closed, "folder")
+            self.remarks.append(f"{told} passed over: a link, which may lead in a circle, or not to be read")
         return Listing(self.folder, sorted(self.items, key=lambda item: item.name), self.remarks)
 
+    def _files(self, folder: Path) -> Iterator[Path]:
+        """All files below a class's folder that are not hidden."""
+        unread: list[OSError] = []
+        for root, below, names in os.walk(folder, onerror=unread.append):
+            self.closed += [self._name(Path(root, name)) for name in below if Path(root, name).is_symlink()]
+            for name in names:
+                path = Path(root, name)
+                if not is_hidden(path.relative_to(folder)):
+                    yield path
+        self.closed += [self._name(Path(error.filename)) for error in unread]
+
+    def _name(self, path: Path) -> str:
+        return path.relative_to(self.folder).as_posix()
+
     def _take(self, path: Path, label: str, part: Part | None) -> None:
-        name = path.relative_to(self.folder).as_posix()
+        name = self._name(path)
         if path.suffix.lower() not in IMAGE_SUFFIXES:
             self.other[path.suffix.lower() or "without a suffix"] += 1
         elif not path.exists():
@@ -179,15 +236,27 @@ class _Search:
             self.items.append(Item(path, name, label, part))
 
 
-def _read_list(path: Path) -> Listing:
+def _names_images(path: Path) -> bool:
+    """Whether a list's first line names its columns as a list of images does."""
+    try:
+        _columns(path, _rows(path))
+    except DataError:
+        return False
+    return True
+
+
+def _rows(path: Path) -> "csv.DictReader[str]":
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"'{path}' is no text in UTF-8: save it so, with columns path and label") from error
-    first, *_ = [*text.splitlines(), ""]
-    delimiter = max(",;\t", key=first.count)
-    reader = csv.DictReader(text.splitlines(), delimiter=delimiter)
-    columns = {name.strip().lower(): name for name in reader.fieldnames or () if name}
+    delimiter = max(",;\t", key=text.partition("\n")[0].count)
+    return csv.DictReader(StringIO(text, newline=""), delimiter=delimiter, strict=True)
+
+
+def _columns(path: Path, rows: "csv.DictReader[str]") -> tuple[str, str, str | None]:
+    """The names of the columns of path, label, and where there is one, part."""
+    columns = {name.strip().lower(): name for name in rows.fieldnames or () if name}
     where, label, part = (
         next((columns[name] for name in names if name in columns), None)
         for names in (PATH_COLUMNS, LABEL_COLUMNS, PART_COLUMNS)
@@ -195,10 +264,23 @@ def _read_list(path: Path) -> Listing:
     if where is None or label is None:
         raise DataError(
             f"'{path}' wants a first line that names its columns, path and label among them (and split, if you "
-            f"like), and begins with '{first[:60]}'"
+            f"like), and names {', '.join(rows.fieldnames or ()) or 'none'}"
         )
+    return where, label, part
+
+
+def _read_list(path: Path) -> Listing:
+    rows = _rows(path)
+    try:
+        return _listed(path, rows)
+    except csv.Error as error:
+        raise DataError(f"'{path}' is no sound .csv behind its line {rows.line_num}: {error}") from error
+
+
+def _listed(path: Path, rows: "csv.DictReader[str]") -> Listing:
+    where, label, part = _columns(path, rows)
     items, missing, unlabelled = [], [], 0
-    for number, row in enumerate(reader, start=2):
+    for row in rows:
         name, told = (row[where] or "").strip(), (row[label] or "").strip()
         if not name:
             continue
@@ -207,13 +289,13 @@ def _read_list(path: Path) -> Listing:
         elif not (path.parent / name).is_file():
             missing.append(name)
         else:
-            named = _part_named(row[part] if part else "", f"'{path}', line {number}")
+            named = _part_named(row[part] if part else "", f"'{path}', line {rows.line_num}")
             items.append(Item(path.parent / name, Path(name).as_posix(), told, named))
     remarks = []
     if missing:
         remarks.append(f"{few(missing, 'listed file')} not there, passed over")
     if unlabelled:
-        remarks.append(f"{unlabelled} listed files without a label passed over")
+        remarks.append(f"{unlabelled:,} listed file{'s' * (unlabelled != 1)} without a label passed over")
     return Listing(path, sorted(items, key=lambda item: item.name), remarks)
 
 
@@ -225,6 +307,11 @@ def _part_named(name: str | None, where: str) -> Part | None:
 
 
 def _check_classes(listing: Listing) -> None:
+    for item in listing.items:
+        if not item.label.isprintable():
+            raise DataError(
+                f"'{listing.place}' has a class with letters that cannot be shown, {item.label!r}: rename it"
+            )
     trained = {item.label for item in listing.items if item.part in ("train", None)}
     if len(trained) < 2:
         count = f"training images of {len(trained)} class{'es' * (len(trained) != 1)}"
@@ -248,19 +335,11 @@ def _grouped(listing: Listing, pattern: str) -> Listing:
         if found is None:
             lost.append(item.name)
         else:
-            items.append(replace(item, group=found.group(1 if finds.groups else 0) or ""))
+            text = found.group(1 if finds.groups else 0)
+            items.append(replace(item, group=text or item.name))  # what belongs to nothing is itself alone
     if lost:
         raise DataError(f"data.group '{pattern}' finds nothing in {few(lost, 'name')}, of {len(listing.items):,}")
     return replace(listing, items=items)
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    """All files below a class's folder that are not hidden."""
-    for root, _, names in os.walk(folder):
-        for name in names:
-            path = Path(root, name)
-            if not is_hidden(path.relative_to(folder)):
-                yield path
 
 
 def _folders(place: Path) -> list[Path]:
@@ -268,11 +347,15 @@ def _folders(place: Path) -> list[Path]:
 
 
 def _any_image(place: Path) -> bool:
-    return any(path.suffix.lower() in IMAGE_SUFFIXES for path in _visible(place))
+    return _count_images(place) > 0
+
+
+def _count_images(place: Path) -> int:
+    return sum(path.suffix.lower() in IMAGE_SUFFIXES and not path.is_dir() for path in _visible(place))
 
 
 def _visible(place: Path) -> Iterator[Path]:
-    return (path for path in place.iterdir() if not is_hidden(path.relative_to(place)))
+    return (path for path in place.iterdir() if not is_hidden(path.relative_to(place)) and path.name != _OF_MACS)
 
 
 def _images(count: int) -> str:

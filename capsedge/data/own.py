@@ -1,8 +1,9 @@
 """A person's own images, divided into the three parts, with remarks on what can mislead.
 
-Parts that were given stay as they are. Test images that were not given are held out of the training images: a fifth,
-drawn class by class with a constant seed, and then validation images, as of every data set (`hold_out`). Images with
-the same pixels stay on one side, and so do those of one group where there are groups.
+Parts that were given stay as they are. Test images that were not given are held out of the training images: a fifth
+of them, of every class alike many but no more than a fifth of its own, drawn with a constant seed; and then
+validation images, as of every data set (`hold_out`). Images with the same pixels stay on one side, and so do those of
+one group where there are groups.
 """
 
 import hashlib
@@ -59,7 +60,7 @@ def divided(own: Own, *, name: str, location: str, source: str, fit: Fit | None 
         DataError: A class has too few images to be in all parts that are wanted of it.
     """
     pixels = _pixels(own.images)
-    together = np.unique([str(each) for each in own.groups or pixels], return_inverse=True)[1]
+    together = _together(pixels, own.groups)
     part_of = np.array([each or "train" for each in own.parts], dtype=object)
     whole = np.flatnonzero(part_of == "train")
     remarks = []
@@ -91,6 +92,23 @@ def divided(own: Own, *, name: str, location: str, source: str, fit: Fit | None 
         remarks=tuple(remarks),
         names=tuple([own.names[place] for place in each.tolist()] for each in places),
     )
+
+
+def _together(pixels: Sequence[bytes], groups: Sequence[Hashable]) -> NDArray[np.intp]:
+    """A number for each image, which those share that have the same pixels, or a group, or a third between them."""
+    root: dict[Hashable, Hashable] = {}
+
+    def find(key: Hashable) -> Hashable:
+        while root.setdefault(key, key) != key:
+            root[key] = key = root[root[key]]
+        return key
+
+    for place, each in enumerate(pixels):
+        if groups:
+            root[find(("pixels", each))] = find(("group", groups[place]))
+    found = [find(("pixels", each)) for each in pixels]
+    numbers = {key: number for number, key in enumerate(dict.fromkeys(found))}
+    return np.array([numbers[key] for key in found], dtype=np.intp)
 
 
 def _check_three(own: Own, among: NDArray[np.intp]) -> None:
@@ -126,7 +144,7 @@ def _uneven(train: Split, classes: tuple[str, ...]) -> list[str]:
         return []
     return [
         f"class '{classes[many]}' has {counts[many]:,} training images and '{classes[few]}' {counts[few]:,}: look at "
-        "the balanced error, in which every class counts alike; data.balance draws them alike often"
+        "the balanced error, in which every class counts alike"
     ]
 
 

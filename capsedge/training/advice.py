@@ -66,8 +66,7 @@ def _never_answered(confusion: NDArray[np.int64], classes: Sequence[str]) -> lis
     remarks = []
     if never:
         remarks.append(
-            f"the network never answers {_named(never)} on the validation images: more images of them help, and "
-            "data.balance"
+            f"the network never answers {_named(never)} on the validation images: more images of them help"
         )
     poor = [
         f"{classes[label]} ({counts[label] - right[label]} of {counts[label]})"

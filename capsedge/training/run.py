@@ -4,7 +4,7 @@ recipe.toml         what was trained: what was asked for, with the precision tha
 run.json            what it was trained on, how it stands, its scores
 metrics.jsonl       loss, error and coefficients over time
 last.safetensors    everything that `--resume` needs
-best.safetensors    the network at its lowest validation error; where errors are equal, at its lowest loss
+best.safetensors    the network with the lowest validation error, or loss (train.best)
 
 recipe.toml holds the precision that was chosen, and never `auto`, since it decides the result: who trains from this
 file anew, or goes on with the run on another machine, computes what the run computed. Nothing else holds it.
@@ -58,7 +58,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
         data_source: The known name, or the absolute path, that loads the images again.
         data_sha256: Hash of all images and labels (`Dataset.sha256`).
         scores: Validation and test errors of the best weights, once finished.
-        best_epoch: The epoch, from 1, with the lowest validation error.
+        best_epoch: The epoch, from 1, whose network was kept.
         balanced: Mean over the classes of the share of test images that get a wrong answer; None where they have
             equally many, or images show two.
         remarks: What went wrong with the training, and what helps, one line each.
@@ -102,7 +102,7 @@ class Run:
 
     @property
     def best(self) -> Path:
-        """Network at its lowest validation error."""
+        """The network that is kept, by its validation error or its loss (`train.best`)."""
         return self.path / "best.safetensors"
 
     @property

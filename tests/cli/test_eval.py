@@ -125,3 +125,14 @@ def test_the_built_in_model_gives_the_error_of_its_contract(capsedge: Capsedge) 
     assert found["images"] == 1000
     assert found["error"] == pytest.approx(0.0645, abs=0.025)
     assert builtin.DEFAULT_MODEL in found["model"]
+
+
+def test_a_class_may_be_called_as_markup_is(capsedge: Capsedge, good: Path, tmp_path: Path) -> None:
+    for name in ("[bold]", "[old] cat"):
+        (tmp_path / "odd" / name).mkdir(parents=True)
+        for number in range(3):
+            Image.new("L", (8, 8), 40 * number + len(name)).save(tmp_path / "odd" / name / f"{number}.png")
+    done = capsedge("data", str(tmp_path / "odd"))
+    assert done.returncode == 0, done.stderr
+    assert " [bold]" in done.stdout
+    assert " [old] cat" in done.stdout

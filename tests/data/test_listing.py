@@ -55,7 +55,10 @@ def test_parts_are_known_by_their_usual_names(
         "4": "test",
     }
     assert found.classes == ("a", "b")
-    assert found.remarks == []
+    assert found.remarks == [
+        "the validation part has no images of 1 class ('b')",
+        "the test part has no images of 1 class ('a')",
+    ]
 
 
 def test_classes_may_be_called_as_parts_are_where_there_is_no_train(made: Callable[..., Path]) -> None:
@@ -117,15 +120,16 @@ def test_a_list_names_its_images(made: Callable[..., Path], name: str, header: s
     assert found.items[0].path == folder / "raw/1.png"
     assert found.remarks == [
         "1 listed file ('raw/9.png') not there, passed over",
-        "1 listed files without a label passed over",
+        "1 listed file without a label passed over",
+        "the validation part has no images of 1 class ('dog, big')",
     ]
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", r"wants a first line that names its columns, path and label among them .* begins with ''"),
-        ("name,label\na,b", r"begins with 'name,label'"),
+        ("", r"wants a first line that names its columns, path and label among them .*, and names none"),
+        ("name,label\na,b", r"and names name, label"),
         ("path,label,split\n1.png,a,trian", r"line 2: the split is 'trian', and wants to be one of train, training"),
         (
             "path,label\n1.png,a\n2.png,a",
@@ -179,3 +183,61 @@ def test_an_expression_that_is_none_or_misses_a_name_is_refused(made: Callable[.
         list_images(folder, group="(")
     with pytest.raises(DataError, match=r"data\.group 'p\\d' finds nothing in 1 name \('dog/2\.png'\), of 2"):
         list_images(folder, group=r"p\d")
+
+
+def test_a_test_part_may_lie_beside_the_classes_to_train_on(made: Callable[..., Path]) -> None:
+    found = list_images(made("cat/1.png", "dog/2.png", "test/cat/3.png", "test/dog/4.png"))
+    assert {item.name: (item.label, item.part) for item in found.items} == {
+        "cat/1.png": ("cat", "train"),
+        "dog/2.png": ("dog", "train"),
+        "test/cat/3.png": ("cat", "test"),
+        "test/dog/4.png": ("dog", "test"),
+    }
+
+
+@pytest.mark.parametrize(
+    "paths",
+    [
+        ("car/1.png", "bus/2.png", "train/steam/3.png", "train/diesel/4.png"),
+        ("car/1.png", "train/2.png", "bus/3.png"),
+    ],
+)
+def test_train_is_a_class_where_other_classes_lie_beside_it(
+    made: Callable[..., Path], paths: tuple[str, ...]
+) -> None:
+    found = list_images(made(*paths))
+    assert found.classes == ("bus", "car", "train")
+    assert {item.part for item in found.items} == {None}
+
+
+def test_links_to_folders_and_a_list_of_something_else_are_told(made: Callable[..., Path], tmp_path: Path) -> None:
+    folder = made("cat/1.png", "dog/2.png")
+    (tmp_path / "elsewhere").mkdir()
+    (folder / "cat/more").symlink_to(tmp_path / "elsewhere")
+    (folder / "labels.csv").write_text("ClassId,Name\n1,cat")
+    assert list_images(folder).remarks == [
+        "'labels.csv' names no columns path and label, and is passed over",
+        "1 folder ('cat/more') passed over: a link, which may lead in a circle, or not to be read",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [('path,label\n1.png,a\n"2.png,b', r"list\.csv' is no sound \.csv behind its line 2: unexpected end of data"),
+     ("path,label\n1.png," + "a" * 200_000, r"list\.csv' is no sound \.csv behind its line 1: field larger than")],
+)  # fmt: skip
+def test_a_damaged_list_names_its_line(made: Callable[..., Path], text: str, said: str) -> None:
+    folder = made("1.png", "2.png")
+    (folder / "list.csv").write_text(text)
+    with pytest.raises(DataError, match=said):
+        list_images(folder / "list.csv")
+
+
+def test_a_label_keeps_its_odd_letters_and_a_name_without_a_group_is_alone(made: Callable[..., Path]) -> None:
+    folder = made("p1_a.png", "p1_b.png", "other.png")
+    (folder / "list.csv").write_text('path,label\np1_a.png,dog\np1_b.png,"a\nb"\nother.png,dog', encoding="utf-8")
+    with pytest.raises(DataError, match="letters that cannot be shown"):
+        list_images(folder / "list.csv")
+    (folder / "list.csv").write_text("path,label\np1_a.png,dog\np1_b.png,cat\nother.png,dog", encoding="utf-8")
+    found = list_images(folder / "list.csv", group="(p[0-9])?")
+    assert [item.group for item in found.items] == ["other.png", "p1", "p1"]

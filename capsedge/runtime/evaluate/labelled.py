@@ -13,8 +13,11 @@ from PIL import Image
 
 from capsedge.contract import Fit
 from capsedge.data import Dataset, Overlaid, decode_image, fit_image, load_dataset
+from capsedge.data.arrays import read_arrays
 from capsedge.data.known import KNOWN
+from capsedge.data.listing import Part as DataPart
 from capsedge.data.listing import few, list_labelled
+from capsedge.data.own import Own
 from capsedge.errors import DataError, WrongUse
 from capsedge.recipe import from_values
 
@@ -46,8 +49,8 @@ def labelled(
 ) -> Labelled:
     """Load labelled images and fit them as a model wants them.
 
-    A folder or a list of images in parts gives the part; one without parts gives all of its images. Nothing is held
-    out: who has learned from them is not known here.
+    A folder, a list or an .npz of images in parts gives the part; one without parts gives all of its images. Nothing
+    is held out: who has learned from them is not known here.
 
     Args:
         place: See `load_dataset`.
@@ -61,8 +64,14 @@ def labelled(
         DataError: Nothing can be read, or it has a class that the model has not.
     """
     path = Path(place).expanduser()
-    if place not in KNOWN and (path.suffix.lower() == ".csv" or (path.is_dir() and _of_images(path))):
+    if (
+        place not in KNOWN
+        and path.exists()
+        and (path.suffix.lower() == ".csv" or (path.is_dir() and _of_images(path)))
+    ):
         return _listed(path, classes=classes, shape=shape, fit=fit, part=part)
+    if place not in KNOWN and path.exists() and path.suffix.lower() == ".npz":
+        return _of_arrays(read_arrays(path), path, classes=classes, shape=shape, fit=fit, part=part)
     return _of_dataset(load_dataset(place), part, classes=classes, shape=shape, fit=fit)
 
 
@@ -73,16 +82,27 @@ def of_run(folder: Path, *, classes: Sequence[str], shape: tuple[int, int, int],
         DataError: They are no longer here, or the folder's records are damaged.
     """
     try:
-        source = json.loads((folder / "run.json").read_bytes())["data_source"]
+        record = json.loads((folder / "run.json").read_bytes())
+        source, told, sha256 = record["data_source"], record["data"], record["data_sha256"]
         recipe = from_values(
             tomllib.loads((folder / "recipe.toml").read_text(encoding="utf-8")), source=str(folder / "recipe.toml")
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"'{folder}' does not say what it was trained on ({error}): give --data") from error
     data = recipe.data
-    dataset = load_dataset(
-        source, size=data.size, overlap=data.overlap, evaluation_images=data.evaluation_images, group=data.group
-    )
+    try:
+        dataset = load_dataset(
+            source, size=data.size, overlap=data.overlap, evaluation_images=data.evaluation_images, group=data.group
+        )
+    except (DataError, WrongUse) as error:  # nobody named this data now: the run does
+        raise DataError(
+            f"run '{folder}' was trained on {told}, and its data '{source}' cannot be loaded: {error}; give --data"
+        ) from error
+    if dataset.sha256() != sha256:
+        raise DataError(
+            f"run '{folder}' was trained on {told}, and '{source}' now holds other images ({dataset.description}), "
+            "of which it may have learned from some: bring the first back, or give --data with images it never saw"
+        )
     return _of_dataset(dataset, part, classes=classes, shape=shape, fit=fit)
 
 
@@ -97,10 +117,8 @@ def source_of_run(folder: Path) -> str | None:
 
 def _listed(path: Path, *, classes: Sequence[str], shape: tuple[int, int, int], fit: Fit, part: Part) -> Labelled:
     listing = list_labelled(path)
-    items = [item for item in listing.items if part == "all" or item.part in (part, None)]
-    if not items:
-        there = ", ".join(sorted({item.part or "" for item in listing.items}))
-        raise WrongUse(f"'{path}' has no part '{part}', only {there}: give --part, or --part all")
+    places = _chosen(path, [item.part for item in listing.items], part)
+    items = [listing.items[place] for place in places]
     _check_classes(path, {item.label for item in items}, classes)
     images, kept, broken = [], [], []
     for item in items:
@@ -124,6 +142,45 @@ def _listed(path: Path, *, classes: Sequence[str], shape: tuple[int, int, int], 
     )
 
 
+def _of_arrays(
+    own: Own, path: Path, *, classes: Sequence[str], shape: tuple[int, int, int], fit: Fit, part: Part
+) -> Labelled:
+    places = _chosen(path, own.parts, part)
+    labels, remarks = _as_the_model_counts(path, own.images.labels[places], own.classes, classes)
+    images = [_fitted(image, shape, fit) for image in own.images.images[places]]
+    return Labelled(
+        images=np.stack(images),
+        labels=labels,
+        names=[own.names[place] for place in places],
+        data=f"{path}: {len(places):,} images",
+        remarks=tuple(remarks),
+    )
+
+
+def _chosen(path: Path, parts: Sequence[DataPart | None], part: Part) -> list[int]:
+    """Positions of the images of a part; of images without any part, all of them."""
+    divided = any(parts)  # and then those that were left without one are to train on
+    places = [place for place, own in enumerate(parts) if part == "all" or not divided or (own or "train") == part]
+    if not places:
+        there = ", ".join(sorted({own or "train" for own in parts}))
+        raise WrongUse(f"'{path}' has no part '{part}', only {there}: give --part, or --part all")
+    return places
+
+
+def _as_the_model_counts(
+    place: Path, labels: NDArray[np.int64], theirs: Sequence[str], classes: Sequence[str]
+) -> tuple[NDArray[np.int64], list[str]]:
+    """Labels as positions in the model's classes, and what was assumed of them."""
+    found = {theirs[label] for label in np.unique(labels)}
+    numbered = all(name.isdecimal() for name in theirs)
+    if numbered and len(theirs) == len(classes) and not found <= {*classes}:  # such files have no names
+        told = ", ".join(f"{number} {name}" for number, name in list(zip(theirs, classes, strict=True))[:3])
+        return labels, [f"'{place}' has numbers for classes, taken in the order of the model's: {told}, ..."]
+    _check_classes(place, found, classes)
+    position = {name: place for place, name in enumerate(classes)}
+    return np.array([position[theirs[label]] for label in labels], np.int64), []
+
+
 def _of_dataset(
     dataset: Dataset, part: Part, *, classes: Sequence[str], shape: tuple[int, int, int], fit: Fit
 ) -> Labelled:
@@ -134,10 +191,7 @@ def _of_dataset(
     names = [name for each, own in zip(splits, dataset.names, strict=True) if part in (each, "all") for name in own]
     images = np.concatenate([split.images for split in chosen])
     labels = np.concatenate([split.labels for split in chosen])
-    numbered = dataset.classes == tuple(str(number) for number in range(len(dataset.classes)))
-    if not (numbered and len(dataset.classes) == len(classes)):  # IDX files have no names
-        _check_classes(Path(dataset.name), {*dataset.classes}, classes)
-        labels = np.array([classes.index(name) for name in dataset.classes], np.int64)[labels]
+    labels, assumed = _as_the_model_counts(Path(dataset.name), labels, dataset.classes, classes)
     if images.shape[1:] != shape:
         images = np.stack([_fitted(image, shape, fit) for image in images])
     return Labelled(
@@ -145,7 +199,7 @@ def _of_dataset(
         labels=labels,
         names=names or [f"{part} image {number}" for number in range(len(labels))],
         data=f"{dataset.description}; the {part} part" if part != "all" else dataset.description,
-        remarks=dataset.remarks,
+        remarks=(*dataset.remarks, *assumed),
     )
 
 
