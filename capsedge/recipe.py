@@ -373,7 +373,7 @@ def _find(name_or_path: str, extending: tuple[Path, ...] = (), *, data: str | No
     if path.suffix == ".toml":
         if not path.is_file():
             raise WrongUse(f"there is no recipe file '{name_or_path}'")
-        return _read(path, extending)
+        return _read(path, extending, data=data)
     shipped = _shipped()
     if name_or_path not in shipped:
         parts = " - ".join(f"({' '.join(path.stem for path in part)})" for part in _parts())
@@ -389,7 +389,7 @@ def _find(name_or_path: str, extending: tuple[Path, ...] = (), *, data: str | No
     return values | {"name": name_or_path}
 
 
-def _read(path: Path, extending: tuple[Path, ...] = ()) -> dict[str, Any]:
+def _read(path: Path, extending: tuple[Path, ...] = (), *, data: str | None = None) -> dict[str, Any]:
     chain = (*extending, path.resolve())
     if path.resolve() in extending:
         raise WrongUse(f"recipe '{path}' extends itself: {' -> '.join(each.stem for each in chain)}")
@@ -405,7 +405,7 @@ def _read(path: Path, extending: tuple[Path, ...] = ()) -> dict[str, Any]:
     # fashion-mnist-l2.toml can extend the shipped one of that name.
     beside = path.parent / f"{base}.toml"
     own = beside.is_file() and (beside.resolve() != chain[-1] or base not in _shipped())
-    return _merge(_find(str(beside if own else base), chain), values)
+    return _merge(_find(str(beside if own else base), chain, data=data), values)
 
 
 def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

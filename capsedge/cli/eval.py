@@ -127,11 +127,12 @@ def eval(  # the command's name
         say(f"wrote {place}")
     if not as_json and html is None:
         again = [*([model] if model else []), *(["--data", data] if data else [])]
+        again += ["--part", part] if part != "test" else []
         next_command("capsedge", "eval", *again, "--html", "errors.html")
 
 
 def _images(session: "Session", contract: "Contract", data: str | None, part: "Part") -> "Labelled":
-    from capsedge.runtime.evaluate.labelled import labelled, of_run, source_of_run
+    from capsedge.runtime.evaluate.labelled import labelled, of_run, source_of_run, with_copies
 
     classes, shape, fit = contract.classes, contract.input.shape, contract.fit
     run = session.file.parent
@@ -141,7 +142,10 @@ def _images(session: "Session", contract: "Contract", data: str | None, part: "P
         return of_run(run, classes=classes, shape=shape, fit=fit, part=part)
     if data is None:
         raise WrongUse(f"'{session.name}' lies in no run's folder, so say on which images: --data PLACE")
-    return labelled(data, classes=classes, shape=shape, fit=fit, part=part)
+    found = labelled(data, classes=classes, shape=shape, fit=fit, part=part)
+    if source is None:
+        return found
+    return with_copies(found, run, classes=classes, shape=shape, fit=fit)
 
 
 def _same_place(data: str, source: str) -> bool:

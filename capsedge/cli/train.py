@@ -170,11 +170,12 @@ def _fresh(recipe: "Recipe", folder: Path | None, device: str, devices: int | No
         f"{recipe.network.capsule_types} capsule types)"
     )
     say(f"data:   {dataset.description}, from {dataset.location}")
-    if 0 in (recipe.train.epochs, recipe.train.batch_size):
+    chosen = [key for key in ("epochs", "batch_size") if not getattr(recipe.train, key)]
+    if chosen:
         train = trainer.recipe.train
         say(
-            f"plan:   {train.epochs} epochs of {len(trainer.batches)} steps, batches of {train.batch_size}, "
-            f"rate {train.rate:g}: chosen by the number of images (train.epochs, train.batch_size)"
+            f"plan:   {train.epochs} epochs of {len(trainer.batches)} steps, batches of {train.batch_size}, rate "
+            f"{train.rate:g}; by the number of images: {', '.join(f'train.{key}' for key in chosen)}"
         )
     for remark in dataset.remarks:
         say(f"note: {remark}")
@@ -271,7 +272,14 @@ def _train(trainer: "Trainer", *, silent: bool) -> "RunRecord":
 
 
 def _with_error(error: float, images: int) -> str:
-    """An error rate with one standard error of the binomial, so that small differences are not overread."""
-    from capsedge.cli.console import percent
+    """An error rate with one standard error of the binomial, so that small differences are not overread.
 
+    Where none or all are wrong, that would be 0, and the 95 % interval stands in.
+    """
+    from capsedge.cli.console import percent
+    from capsedge.statistics import wilson_interval
+
+    if error in (0, 1):
+        low, high = wilson_interval(round(error * images), images)
+        return f"{percent(error)} (95 %: {percent(low)} to {percent(high)})"
     return f"{percent(error)} (standard error {100 * (error * (1 - error) / images) ** 0.5:.2f})"

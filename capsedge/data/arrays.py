@@ -99,7 +99,8 @@ def _read(path: Path) -> dict[str, NDArray[np.generic]]:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except (ValueError, zipfile.BadZipFile, zlib.error, EOFError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"'{path}' cannot be read as an .npz file of plain arrays: {error}") from error
+        told = "it is damaged, or holds Python objects" if isinstance(error, ValueError) else str(error)
+        raise DataError(f"'{path}' cannot be read as an .npz file of plain arrays: {told}") from error
 
 
 def _kind(name: str) -> tuple[Part | None, str] | None:

@@ -339,7 +339,12 @@ def _grouped(listing: Listing, pattern: str) -> Listing:
             items.append(replace(item, group=text or item.name))  # what belongs to nothing is itself alone
     if lost:
         raise DataError(f"data.group '{pattern}' finds nothing in {few(lost, 'name')}, of {len(listing.items):,}")
-    return replace(listing, items=items)
+    members = Counter(item.group for item in items)
+    (largest, count), *_ = members.most_common(1)
+    told = (
+        f"data.group finds {len(members):,} groups in {len(items):,} images, the largest '{largest}' with {count:,}"
+    )
+    return replace(listing, items=items, remarks=[*listing.remarks, told])
 
 
 def _folders(place: Path) -> list[Path]:

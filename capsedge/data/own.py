@@ -7,7 +7,6 @@ one group where there are groups.
 """
 
 import hashlib
-from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
@@ -193,13 +192,13 @@ def _doubles(pixels: list[bytes], part_of: NDArray[np.object_], own: Own) -> lis
                 f"{few(copies, f'{part} image')} with the pixels of an image to learn from: the {part} error is "
                 "too low"
             )
-    labels: dict[bytes, set[int]] = {}
-    for each, label in zip(pixels, own.images.labels.tolist(), strict=True):
-        labels.setdefault(each, set()).add(label)
-    both = Counter(
-        tuple(sorted(own.classes[label] for label in found)) for found in labels.values() if len(found) > 1
-    )
+    first: dict[bytes, int] = {}
+    same = [(first.setdefault(each, place), place) for place, each in enumerate(pixels)]
+    again = [f"{own.names[copy]} of {own.names[one]}" for one, copy in same if one != copy]
+    if again and not remarks:
+        remarks.append(f"{few(again, 'image')} with the pixels of another; copies stay on one side")
+    labels = own.images.labels
+    both = [f"{own.names[copy]} of {own.names[one]}" for one, copy in same if labels[one] != labels[copy]]
     if both:
-        pair, _ = both.most_common(1)[0]
-        remarks.append(f"{both.total()} images are there under more than one class, such as {' and '.join(pair)}")
+        remarks.append(f"{few(both, 'image')} with the pixels of an image of another class: one of the two is wrong")
     return remarks

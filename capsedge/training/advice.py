@@ -27,6 +27,7 @@ def advice(
     classes: Sequence[str],
     *,
     recipe: TrainRecipe,
+    best_epoch: int,
     steps: int,
 ) -> list[str]:
     """One line for each thing that a person should know, the worst first, each with what to do.
@@ -36,13 +37,14 @@ def advice(
         confusion: Validation images by their class and by the best network's answer, [classes, classes].
         classes: Class names in the order of the labels.
         recipe: Epochs and schedule.
+        best_epoch: The epoch whose network was kept.
         steps: Iterations that were done.
     """
     error = 1 - float(confusion.trace() / confusion.sum())
     return [
         *_near_chance(error, len(classes), steps),
         *_never_answered(confusion, classes),
-        *_by_heart(rows, error),
+        *_by_heart([row for row in rows if row["epoch"] == best_epoch], error),
         *_still_falling(rows, recipe, steps),
     ]
 

@@ -279,4 +279,6 @@ def newest_run(*, status: Iterable[str], root: Path = RUNS) -> Run:
         with suppress(ModelError):  # a damaged run is told of when it is named
             if run.read_record().status in wanted:
                 return run
+    if wanted == ("training",) and any(root.glob("*/run.json")):
+        raise ModelError(f"there is no unfinished run in '{root}/': all that are there are finished, or damaged")
     raise ModelError(f"there is no {' or '.join(wanted)} run in '{root}/': start one with capsedge train")

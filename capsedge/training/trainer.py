@@ -356,6 +356,7 @@ class Trainer:
                 validation.confusion,
                 self.dataset.classes,
                 recipe=self.recipe.train,
+                best_epoch=self.position.best_epoch,
                 steps=self.position.step,
             )
         )

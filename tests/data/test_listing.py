@@ -175,6 +175,8 @@ def test_a_group_is_what_the_expression_finds_in_a_name(
 ) -> None:
     found = list_images(made("cat/p1_a.png", "cat/p2_a.png", "dog/p1_b.png"), group=pattern)
     assert [item.group for item in found.items] == groups
+    (said,) = found.remarks
+    assert said == f"data.group finds 2 groups in 3 images, the largest '{max(groups, key=groups.count)}' with 2"
 
 
 def test_an_expression_that_is_none_or_misses_a_name_is_refused(made: Callable[..., Path]) -> None:

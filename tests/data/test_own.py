@@ -100,7 +100,10 @@ def test_copies_across_given_parts_and_under_two_classes_are_told() -> None:
         "the validation error is too low"
     ) in remarks
     assert any(each.startswith("3 test images ('a/6.png of a/2.png', 'b/7.png of a/0.png', ") for each in remarks)
-    assert "1 images are there under more than one class, such as a and b" in remarks
+    assert (
+        "1 image ('b/7.png of a/0.png') with the pixels of an image of another class: one of the two is wrong"
+        in remarks
+    )
 
 
 def test_few_images_of_a_class_and_a_small_validation_part_are_told() -> None:

@@ -16,15 +16,17 @@ ONE_CYCLE = TrainRecipe(schedule="one-cycle")
 
 def rows(training: float, *validation: float) -> list[dict[str, Any]]:
     return [
-        *({"kind": "training", "error": training} for _ in range(5)),
-        *({"kind": "validation", "error": error} for error in validation),
+        *({"kind": "training", "epoch": 1, "error": 0.9} for _ in range(5)),
+        *({"kind": "training", "epoch": 2, "error": training} for _ in range(5)),
+        *({"kind": "training", "epoch": 3, "error": 0.0} for _ in range(5)),
+        *({"kind": "validation", "epoch": epoch, "error": error} for epoch, error in enumerate(validation, 1)),
     ]
 
 
 def told(
     confusion: NDArray[np.int64], known: list[dict[str, Any]], *, recipe: TrainRecipe = ONE_CYCLE, steps: int = 3000
 ) -> list[str]:
-    return advice(known, confusion, CLASSES, recipe=recipe, steps=steps)
+    return advice(known, confusion, CLASSES, recipe=recipe, best_epoch=2, steps=steps)
 
 
 def diagonal(right: int, wrong: int) -> NDArray[np.int64]:

@@ -96,7 +96,7 @@ def test_the_newest_run_is_the_one_written_last(finished: Run, tmp_path: Path) -
         time = 1_000_000 + (5, 9, 1)[number]
         os.utime(tmp_path / name / "run.json", (time, time))
     assert newest_run(status=["finished"], root=tmp_path).path.name == "new"
-    with pytest.raises(ModelError, match="there is no training run"):
+    with pytest.raises(ModelError, match=r"there is no unfinished run in .*: all that are there are finished"):
         newest_run(status=["training"], root=tmp_path)
 
 

@@ -3,7 +3,7 @@
 import json
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -103,7 +103,29 @@ def of_run(folder: Path, *, classes: Sequence[str], shape: tuple[int, int, int],
             f"run '{folder}' was trained on {told}, and '{source}' now holds other images ({dataset.description}), "
             "of which it may have learned from some: bring the first back, or give --data with images it never saw"
         )
-    return _of_dataset(dataset, part, classes=classes, shape=shape, fit=fit)
+    # What was said of the images when they were divided is no doubt about an evaluation.
+    return _of_dataset(replace(dataset, remarks=()), part, classes=classes, shape=shape, fit=fit)
+
+
+def with_copies(
+    images: Labelled, run: Path, *, classes: Sequence[str], shape: tuple[int, int, int], fit: Fit
+) -> Labelled:
+    """The same images, with a remark where the run of the model has learned from some of them.
+
+    Nothing is said where the run's own images are no longer here.
+    """
+    try:
+        learned = of_run(run, classes=classes, shape=shape, fit=fit, part="train")
+    except (DataError, WrongUse):
+        return images
+    known = {image.tobytes() for image in learned.images}
+    copies = [name for name, image in zip(images.names, images.images, strict=True) if image.tobytes() in known]
+    if not copies:
+        return images
+    told = (
+        f"{few(copies, 'image')} of {len(images.names):,} with the pixels of an image that the run has learned from"
+    )
+    return replace(images, remarks=(f"{told}: the error is too low", *images.remarks))
 
 
 def source_of_run(folder: Path) -> str | None:

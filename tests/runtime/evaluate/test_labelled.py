@@ -9,7 +9,7 @@ from PIL import Image
 
 from capsedge.contract import Fit
 from capsedge.errors import DataError
-from capsedge.runtime.evaluate.labelled import Labelled, labelled, of_run
+from capsedge.runtime.evaluate.labelled import Labelled, labelled, of_run, with_copies
 from capsedge.training import dataset_of
 from tests.tiny import tiny_recipe, train_tiny
 
@@ -57,6 +57,15 @@ def test_a_run_whose_images_are_others_now_or_gone_is_refused(tmp_path: Path) ->
     assert np.array_equal(found.images, dataset.test.images)
     assert list(found.names) == list(dataset.names[2])
     assert all((tmp_path / "pets" / name).is_file() for name in found.names)
+
+    shutil.copytree(tmp_path / "pets", tmp_path / "more")
+    more = labelled(str(tmp_path / "more"), classes=dataset.classes, shape=dataset.shape, fit=dataset.fit)
+    told = with_copies(more, run.path, classes=dataset.classes, shape=dataset.shape, fit=dataset.fit)
+    assert told.remarks[0].startswith(f"{len(dataset.train)} images (")
+    assert told.remarks[0].endswith(
+        "of 30 with the pixels of an image that the run has learned from: the error is too low"
+    )
+    assert with_copies(found, run.path, classes=dataset.classes, shape=dataset.shape, fit=dataset.fit) is found
 
     Image.new("L", (28, 28), 7).save(tmp_path / "pets/cat/new.png")
     with pytest.raises(DataError, match=r"now holds other images .*may have learned from some: bring the first back"):
