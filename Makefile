@@ -54,8 +54,8 @@ zoo: $(STAMP) ## Train, export and describe one model of the zoo: make zoo NAME=
 	@$(ON_PATH) bash scripts/make_zoo.sh $(NAME)
 
 ablation: $(STAMP) ## What the parts of the edge family's training bring, and the capsule head (docs/edge.md; hours)
-	$(BIN)/python -m benchmarks.ablation parts --epochs 12 --set data.shift=1 --output runs/ablation
-	$(BIN)/python -m benchmarks.ablation heads --epochs 30 --seeds 0,1,2 --set data.shift=1 --output runs/heads
+	$(BIN)/python -m benchmarks.ablation parts --epochs 12 --output runs/ablation
+	$(BIN)/python -m benchmarks.ablation heads --epochs 30 --seeds 0,1,2 --output runs/heads
 
 study: $(STAMP) ## The study of the routing step (docs/routing.md): some 70 trainings, two hours on two cores
 	$(BIN)/python -m benchmarks.routing | tee docs/routing/tables.md

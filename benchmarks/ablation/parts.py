@@ -35,8 +35,8 @@ VARIANTS: Mapping[str, tuple[str, ...]] = {
 # The same blocks cost more as residual ones and less as separable ones. These have the most products that nano may
 # have: two things change, at one cost.
 AT_NANOS_COST: Mapping[str, tuple[str, ...]] = {
-    "residual-equal": ("network.stem=residual", "network.blocks=[[12, 2], [20, 2], [20, 1], [28, 2]]"),
-    "separable-equal": ("network.stem=separable", "network.blocks=[[16, 2], [64, 2], [80, 1], [80, 1], [80, 2]]"),
+    "residual-equal": ("network.stem=residual", "network.blocks=[[12, 2], [16, 2], [32, 2], [40, 1]]"),
+    "separable-equal": ("network.stem=separable", "network.blocks=[[16, 2], [56, 2], [80, 1], [96, 2], [96, 1], [128, 1]]"),
 }
 
 

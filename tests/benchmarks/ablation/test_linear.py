@@ -84,15 +84,15 @@ def test_heads_of_nano_cost_what_their_sides_say() -> None:
     costs = {name: cost_of(network_of(case), case.recipe, SHAPE, classes=10) for name, case in CASES.items()}
 
     capsules, linear, direct, dynamic = costs.values()
-    # 6 types at 4 x 4 positions, 8 components each; 10 classes of 8 components.
-    assert capsules.head_shapes == ((96, 8, 10, 8),)
-    assert capsules.head_parameters == capsules.head_macs == 96 * 8 * 10 * 8
-    # 768 features; a hidden width of 79 has 22 weights more, and one of 78 has 756 fewer.
-    assert linear.head_shapes == ((79, 768), (10, 79))
-    assert linear.head_parameters == linear.head_macs == 96 * 8 * 10 * 8 + 22
-    assert direct.head_parameters == direct.head_macs == 768 * 10
+    # 4 types at 4 x 4 positions, 8 components each; 10 classes of 8 components.
+    assert capsules.head_shapes == ((64, 8, 10, 8),)
+    assert capsules.head_parameters == capsules.head_macs == 64 * 8 * 10 * 8
+    # 512 features; a hidden width of 78 has 244 weights fewer, and one of 79 has 278 more.
+    assert linear.head_shapes == ((78, 512), (10, 78))
+    assert linear.head_parameters == linear.head_macs == 64 * 8 * 10 * 8 - 244
+    assert direct.head_parameters == direct.head_macs == 512 * 10
     # Votes, three weighted sums and two agreements.
-    assert dynamic.head_macs == 96 * 8 * 10 * 8 + 3 * 96 * 10 * 8 + 2 * 96 * 10 * 8
+    assert dynamic.head_macs == 64 * 8 * 10 * 8 + 3 * 64 * 10 * 8 + 2 * 64 * 10 * 8
     assert dynamic.parameters == capsules.parameters
     assert len({each.parameters - each.head_parameters for each in costs.values()}) == 1
     assert len({each.macs - each.head_macs for each in costs.values()}) == 1
