@@ -36,7 +36,10 @@ VARIANTS: Mapping[str, tuple[str, ...]] = {
 # have: two things change, at one cost.
 AT_NANOS_COST: Mapping[str, tuple[str, ...]] = {
     "residual-equal": ("network.stem=residual", "network.blocks=[[12, 2], [16, 2], [32, 2], [40, 1]]"),
-    "separable-equal": ("network.stem=separable", "network.blocks=[[16, 2], [56, 2], [80, 1], [96, 2], [96, 1], [128, 1]]"),
+    "separable-equal": (
+        "network.stem=separable",
+        "network.blocks=[[16, 2], [56, 2], [80, 1], [96, 2], [96, 1], [128, 1]]",
+    ),
 }
 
 
