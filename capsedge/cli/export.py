@@ -148,7 +148,10 @@ def export(
         )
         check_options(options, precisions)
     chosen = Run(run) if run is not None else newest_run(status=["finished", "training"])
-    say(f"run: {chosen.path}, trained on {chosen.read_record().data}")
+    record = chosen.read_record()
+    say(f"run: {chosen.path}, trained on {record.data}")
+    if record.status != "finished":
+        say("note: it is not finished; what is exported is the best network so far")
     with exported.working() as tell:
         road = RunExport(
             chosen,

@@ -1,6 +1,7 @@
 """`capsedge export` in every precision, with engines and a repository, as a person types it."""
 
 import dataclasses
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -175,3 +176,16 @@ def test_a_decoder_that_was_not_trained_cannot_be_exported(tmp_path: Path, capse
     result = capsedge("export", str(run.path), "--with-decoder")
     assert result.returncode == 2
     assert "was trained without a decoder" in result.stderr.splitlines()[-1]
+
+
+def test_an_unfinished_run_is_exported_and_that_is_said(run: Run, tmp_path: Path, capsedge: Capsedge) -> None:
+    said = "note: it is not finished; what is exported is the best network so far"
+    shutil.copytree(run.path, tmp_path / "begun", ignore=shutil.ignore_patterns("model*"))
+    record = tmp_path / "begun" / "run.json"
+    values = msgspec.json.decode(record.read_bytes())
+    record.write_bytes(msgspec.json.encode(values | {"status": "training", "scores": [], "best_epoch": 0}))
+    begun = capsedge("export", str(tmp_path / "begun"))
+    assert begun.returncode == 0, begun.stderr
+    assert said in begun.stderr
+    shutil.copytree(run.path, tmp_path / "done", ignore=shutil.ignore_patterns("model*"))
+    assert said not in capsedge("export", str(tmp_path / "done")).stderr
