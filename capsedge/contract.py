@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from capsedge.errors import ModelError
+from capsedge.fit import Fit
 from capsedge.onnx_file import OnnxFile
 from capsedge.processor import Processor
 from capsedge.scoring import longest
@@ -46,19 +47,6 @@ class Input(msgspec.Struct, frozen=True):
     def shape(self) -> tuple[int, int, int]:
         """Height, width and channels of one image."""
         return self.height, self.width, self.channels
-
-
-class Fit(msgspec.Struct, frozen=True):
-    """How an image of any size and colour becomes an input.
-
-    Attributes:
-        resize: Filter of Pillow, used only where the size differs.
-        frame: `pad` keeps the whole image and its aspect on a black ground; `crop` fills the frame and cuts what
-            hangs over; `stretch` ignores the aspect.
-    """
-
-    resize: Literal["bilinear", "bicubic", "lanczos", "nearest"] = "bilinear"
-    frame: Literal["pad", "crop", "stretch"] = "pad"
 
 
 class Score(msgspec.Struct, frozen=True):

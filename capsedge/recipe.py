@@ -18,6 +18,7 @@ import msgspec
 from msgspec import Meta
 
 from capsedge.errors import WrongUse, nearest
+from capsedge.fit import Fit, Frame, Levels
 
 SHIPPED = Path(__file__).parent / "recipes"
 DEFAULT_RECIPE = "edge-small"
@@ -156,6 +157,10 @@ class DataRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             that lists images, or an .npz of arrays.
         size: Side in pixels that images are fitted to; 0 keeps a size that all have, up to 48 in a folder, where it
             else is the median of the longer sides, and 48 at most.
+        frame: How they are fitted, by the exported model too: `pad` keeps the whole image and its aspect on a black
+            ground, `crop` fills the frame and cuts what hangs over, `stretch` ignores the aspect, and `figure` shows
+            what stands out from an even ground, always equally large and in the middle.
+        levels: `as-is`, or `full` to spread the shades of each image from black to white.
         group: Of a folder or a list: a regular expression that finds in the images' names what belongs together,
             such as `patient_[0-9]+`, and so stays on one side when test or validation images are held out.
         overlap: 0 for the images as they are. Otherwise two images of different classes lie over each other, each
@@ -179,6 +184,8 @@ class DataRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     source: str = "fashion-mnist"
     size: Annotated[int, Meta(ge=0, le=4096)] = 0
+    frame: Frame = "pad"
+    levels: Levels = "as-is"
     group: str = ""
     overlap: Annotated[int, Meta(ge=0, le=64)] = 0
     epoch_images: Annotated[int, Meta(ge=0)] = 0
@@ -193,6 +200,11 @@ class DataRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     brightness: Annotated[float, Meta(ge=0, le=1)] = 0.0
     contrast: Annotated[float, Meta(ge=0, le=1)] = 0.0
     standardize: bool = False
+
+    @property
+    def fit(self) -> Fit:
+        """How images become inputs, in training and later."""
+        return Fit(frame=self.frame, levels=self.levels)
 
     def __post_init__(self) -> None:
         unused = [f"data.{key}={off}" for key, off in OFF_IN_OVERLAPS.items() if getattr(self, key)]

@@ -16,7 +16,6 @@ from capsedge.contract import (
     SCHEMA_VERSION,
     Contract,
     EngineManifest,
-    Fit,
     Golden,
     Input,
     Layer,
@@ -27,6 +26,7 @@ from capsedge.contract import (
     encode,
 )
 from capsedge.errors import ModelError
+from capsedge.fit import Fit
 from capsedge.golden import pack_images, unpack_images
 from capsedge.onnx_file import read_onnx_file
 

@@ -74,7 +74,8 @@ def test_the_descriptions_are_the_docstrings(schema: Json) -> None:
     fields = schema["$defs"]["Fit"]["properties"]
     assert fields["frame"]["description"] == (
         "`pad` keeps the whole image and its aspect on a black ground; `crop` fills the frame and cuts what hangs "
-        "over; `stretch` ignores the aspect."
+        "over; `stretch` ignores the aspect; `figure` shows what stands out from an even ground, always equally "
+        "large and in the middle, and pads where nothing does (`capsedge.data.images.figure`)."
     )
     assert schema["$defs"]["Fit"]["description"] == "How an image of any size and colour becomes an input."
 

@@ -28,6 +28,7 @@ VARIANTS: Mapping[str, tuple[str, ...]] = {
     "constant": ("train.schedule=constant",),
     "cosine": ("train.schedule=cosine",),
     "plain": ("network.stem=plain",),
+    "repvgg": ("network.stem=repvgg",),
     "residual": ("network.stem=residual",),
     "separable": ("network.stem=separable",),
 }

@@ -59,7 +59,10 @@ class Tally:
     """What many predictions come to, in words."""
 
     def __init__(self) -> None:
-        self.images = self.broken = self.inverted = self.unlike = 0
+        from capsedge.data.images import Exchanges
+
+        self.images = self.broken = self.unlike = 0
+        self.exchanges = Exchanges()
         self.classes: Counter[str] = Counter()
 
     def add(self, answer: "Prediction | Broken") -> None:
@@ -70,7 +73,7 @@ class Tally:
         if isinstance(answer, Broken):
             self.broken += 1
         else:
-            self.inverted += answer.inverted
+            self.exchanges.add(answer.path, turned=answer.inverted)
             self.unlike += answer.unlike
             self.classes[_names(answer) or "no class"] += 1
 
@@ -83,7 +86,7 @@ class Tally:
         parts = [f"{name} {count:,}" for name, count in [*most, *([("others", others)] if others else [])]]
         parts += [
             f"{count:,} {what}"
-            for what, count in (("inverted", self.inverted), (UNLIKE, self.unlike), ("broken", self.broken))
+            for what, count in (("inverted", self.exchanges.made), (UNLIKE, self.unlike), ("broken", self.broken))
             if count
         ]
         return f"{self.images:,} images: {', '.join(parts)}"

@@ -7,6 +7,7 @@ import typer
 
 from capsedge.cli.options import JsonOption
 from capsedge.errors import WrongUse
+from capsedge.fit import Fit, Frame, Levels
 
 if TYPE_CHECKING:
     from capsedge.data import Dataset, Split
@@ -17,6 +18,8 @@ EXAMPLES = """
 capsedge data photos/
 
 capsedge data photos/ --size 48 --sheet seen.png
+
+capsedge data digits/ --frame figure --levels full --sheet seen.png
 
 capsedge data scans.csv --group 'patient_[0-9]+' --json | jq .remarks
 """
@@ -36,6 +39,12 @@ def data(
     group: Annotated[
         str, typer.Option(metavar="REGEX", help="data.group: what in the images' names belongs together.")
     ] = "",
+    frame: Annotated[
+        Frame, typer.Option(help="data.frame: how an image fills its frame; figure finds what is on an even ground.")
+    ] = "pad",
+    levels: Annotated[
+        Levels, typer.Option(help="data.levels: full spreads the shades of each image from black to white.")
+    ] = "as-is",
     sheet: Annotated[
         Path | None,
         typer.Option(metavar="FILE.png", help="Draw images of every class as the network would see them."),
@@ -51,7 +60,7 @@ def data(
         raise WrongUse(f"--sheet draws PNG, and was given '{sheet}': give '{sheet.with_suffix('.png')}'")
     if sheet is not None:
         check_writable(sheet)
-    found = load_dataset(place, size=size, group=group)
+    found = load_dataset(place, size=size, group=group, fit=Fit(frame=frame, levels=levels))
     if as_json:
         print_json(_record(found))
     else:
@@ -60,7 +69,8 @@ def data(
         _draw(found, sheet)
         say(f"drawn: {sheet}")
     if not as_json:
-        options = [f"data.size={size}"] * bool(size) + [f"data.group={group}"] * bool(group)
+        given = {"size": (size, 0), "frame": (frame, "pad"), "levels": (levels, "as-is"), "group": (group, "")}
+        options = [f"data.{key}={value}" for key, (value, default) in given.items() if value != default]
         next_command("capsedge", "train", "--data", place, *(word for each in options for word in ("--set", each)))
 
 

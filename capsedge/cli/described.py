@@ -20,6 +20,7 @@ _FRAMES = {
     "pad": "scaled ({}) as a whole, undistorted, on black",
     "crop": "scaled ({}) to fill the frame, undistorted; what hangs over is cut",
     "stretch": "stretched ({}) to the frame",
+    "figure": "cut to what stands out from the ground and scaled ({})",
 }
 _VERDICTS = {"accepted": "green", "rejected": "bold red", "not executed here": "yellow"}
 _CHECKS = {True: "green", False: "bold red", None: "yellow"}
@@ -96,7 +97,8 @@ def its_use(contract: Contract) -> Iterator[Row]:
     colours = "RGB" if given.channels == 3 else "grey"
     batch = contract.batch or "batch"
     yield Row("input", f"{given.name}, uint8 [{batch}, {_listed(given.shape)}], {colours} of 0 to 255")
-    yield Row("other images", f"are {_FRAMES[contract.fit.frame].format(contract.fit.resize)}")
+    spread = ", and their shades are spread from black to white" if contract.fit.levels == "full" else ""
+    yield Row("other images", f"are {_FRAMES[contract.fit.frame].format(contract.fit.resize)}{spread}")
     for name in contract.outputs:
         meaning = _MEANINGS.get(name, "unknown to this capsedge")
         yield Row("output", f"{name}, float32 [{batch}, {_listed(_axes(contract, name))}]: {meaning}")

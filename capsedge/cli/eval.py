@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from csv import writer as csv_writer
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import typer
 
@@ -12,13 +12,16 @@ from capsedge.cli.options import AllowFallbackOption, JsonOption, ProviderOption
 from capsedge.errors import WrongUse
 
 if TYPE_CHECKING:
+    from contextlib import ExitStack
+
     import numpy as np
     from numpy.typing import NDArray
 
-    from capsedge.contract import Contract
+    from capsedge.runtime.evaluate.foreign import Pixels
     from capsedge.runtime.evaluate.labelled import Labelled, Part
-    from capsedge.runtime.evaluate.measure import Evaluated
-    from capsedge.runtime.session import Session
+    from capsedge.runtime.evaluate.measure import Comparison, Evaluated
+    from capsedge.runtime.evaluate.subject import Subject
+    from capsedge.runtime.settings import Settings
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -29,8 +32,12 @@ capsedge eval runs/my-run --html errors.html
 
 capsedge eval model.int8.onnx --data more-photos/ --compare model.onnx
 
+capsedge eval resnet.onnx --classes labels.txt --pixels imagenet --data photos/
+
 capsedge eval builtin --data fashion-mnist --json | jq '.mistakes[].name'
 """
+
+FOREIGN_PANEL = "Models without a contract"
 
 _SHOWN = 10  # wrong answers in the terminal
 _CLASSES = 40  # rows in the terminal
@@ -65,6 +72,33 @@ def eval(  # the command's name
             metavar="MODEL", help="Another model of the same classes, on the same images.", autocompletion=model_names
         ),
     ] = None,
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help="Of somebody else's model: its classes in the order of its outputs, a,b,c or a file with a name on "
+            "each line.",
+            rich_help_panel=FOREIGN_PANEL,
+        ),
+    ] = None,
+    pixels: Annotated[
+        Literal["unit", "signed", "imagenet", "bytes"] | None,
+        typer.Option(
+            help="How it wants pixels: 0 to 1, -1 to 1, by ImageNet's mean and deviation, 0 to 255.  "
+            r"[dim]\[default: unit, or bytes where it takes integers][/dim]",
+            show_default=False,
+            rich_help_panel=FOREIGN_PANEL,
+        ),
+    ] = None,
+    size: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Side of its images where the file leaves it open.",
+            show_default=False,
+            rich_help_panel=FOREIGN_PANEL,
+        ),
+    ] = 0,
     html: Annotated[
         Path | None, typer.Option(metavar="FILE.html", help="Write a page with plots and the wrong images.")
     ] = None,
@@ -75,13 +109,13 @@ def eval(  # the command's name
     as_json: JsonOption = False,
 ) -> None:
     """Count a model's errors on labelled images: by class, what is taken for what, and what a length is worth."""
-    from capsedge.cli.console import next_command, print_json, say, say_about, say_chosen
+    from contextlib import ExitStack
+
+    from msgspec.structs import replace
+
+    from capsedge.cli.console import next_command, print_json, say
     from capsedge.files import check_writable, write_atomically
-    from capsedge.runtime.batches import run_batches
-    from capsedge.runtime.evaluate.measure import compared, evaluated
-    from capsedge.runtime.models import find_model
-    from capsedge.runtime.open import open_session
-    from capsedge.runtime.session import contract_needed
+    from capsedge.runtime.evaluate.measure import evaluated
     from capsedge.runtime.settings import Settings
 
     for place, suffix in ((html, ".html"), (csv, ".csv")):
@@ -90,35 +124,29 @@ def eval(  # the command's name
         if place is not None:
             check_writable(place)
     settings = Settings(provider=provider, threads=threads, allow_fallback=allow_fallback)
-    file = find_model(model)
-    say_chosen(model, file)
-    with open_session(file, settings) as session:
-        say_about(session)
-        contract = contract_needed(session)
-        images = _images(session, contract, data, part)
-        lengths = run_batches(session, images.images).lengths
+    foreign = _Foreign(classes, pixels, size)
+    with ExitStack() as stack:
+        subject = _subject(model, settings, foreign, stack)
+        images = _images(subject, data, part)
+        lengths = subject.lengths(images.images)
         found = evaluated(
             lengths,
             images.labels,
-            model=session.name,
+            model=subject.name,
             data=images.data,
-            classes=contract.classes,
+            classes=subject.classes,
             names=images.names,
-            remarks=images.remarks,
+            remarks=(*subject.remarks, *images.remarks),
         )
-    if compare is not None:
-        from msgspec.structs import replace
-
-        with open_session(find_model(compare), settings) as other:
-            _check_same(contract, contract_needed(other), compare)
-            theirs = run_batches(other, images.images).lengths
-            found = replace(found, comparison=compared(lengths, theirs, images.labels, model=other.name))
+        if compare is not None:
+            other = _subject(compare, settings, foreign, stack)
+            found = replace(found, comparison=_comparison(subject, other, images, lengths, data))
     if html is not None:
         from capsedge.runtime.evaluate.page import page
 
         write_atomically(html, page(found, images.images))
     if csv is not None:
-        write_atomically(csv, _table(images, lengths, contract.classes))
+        write_atomically(csv, _table(images, lengths, subject.classes))
     if as_json:
         print_json(found)
     else:
@@ -131,21 +159,70 @@ def eval(  # the command's name
         next_command("capsedge", "eval", *again, "--html", "errors.html")
 
 
-def _images(session: "Session", contract: "Contract", data: str | None, part: "Part") -> "Labelled":
+class _Foreign(NamedTuple):
+    """What was said of models without a contract."""
+
+    classes: str | None
+    pixels: "Pixels | None"
+    size: int
+
+
+def _subject(model: str | None, settings: "Settings", foreign: _Foreign, stack: "ExitStack") -> "Subject":
+    """What is evaluated: an exported model, somebody else's, or a run that has not been exported."""
+    from capsedge.cli.console import say, say_about, say_chosen
+    from capsedge.runtime.evaluate.foreign import class_names, foreign_subject
+    from capsedge.runtime.evaluate.subject import subject_of
+    from capsedge.runtime.models import find_model
+    from capsedge.runtime.open import open_session
+
+    file = find_model(model)
+    if (file / "run.json").is_file() and not any(file.glob("model*.onnx")):
+        return _of_run(file)
+    say_chosen(model, file)
+    session = stack.enter_context(open_session(file, settings))
+    say_about(session)
+    named = class_names(foreign.classes) if foreign.classes is not None else None
+    if session.contract is not None:
+        if named is not None and named != session.contract.classes:
+            raise WrongUse(
+                f"'{session.name}' carries the names of its classes ({', '.join(session.contract.classes)}): "
+                "--classes is of models that do not"
+            )
+        return subject_of(session)
+    if named is None:
+        raise WrongUse(
+            f"'{session.name}' carries no capsedge contract: name its classes by --classes, in the order of its "
+            "outputs"
+        )
+    for doubt in session.doubts:
+        say(f"note: {doubt}")
+    return foreign_subject(session, classes=named, pixels=foreign.pixels, size=foreign.size)
+
+
+def _of_run(folder: Path) -> "Subject":
+    from capsedge.cli.console import say
+    from capsedge.errors import require
+
+    require("torch", extra="train")
+    from capsedge.export.subject import subject_of_run
+    from capsedge.training import Run
+
+    say(f"note: run '{folder}' has no export: its network is evaluated as it was trained")
+    return subject_of_run(Run(folder))
+
+
+def _images(subject: "Subject", data: str | None, part: "Part") -> "Labelled":
     from capsedge.runtime.evaluate.labelled import labelled, of_run, source_of_run, with_copies
 
-    classes, shape, fit = contract.classes, contract.input.shape, contract.fit
-    run = session.file.parent
-    source = source_of_run(run)
+    source = None if subject.run is None else source_of_run(subject.run)
+    if subject.run is None or source is None:
+        if data is None:
+            raise WrongUse(f"'{subject.name}' lies in no run's folder, so say on which images: --data PLACE")
+        return labelled(data, subject, part=part)
     # The run's own images are divided as they were: it has learned from the rest.
-    if source is not None and (data is None or _same_place(data, source)):
-        return of_run(run, classes=classes, shape=shape, fit=fit, part=part)
-    if data is None:
-        raise WrongUse(f"'{session.name}' lies in no run's folder, so say on which images: --data PLACE")
-    found = labelled(data, classes=classes, shape=shape, fit=fit, part=part)
-    if source is None:
-        return found
-    return with_copies(found, run, classes=classes, shape=shape, fit=fit)
+    if data is None or _same_place(data, source):
+        return of_run(subject.run, classes=subject.classes, part=part)
+    return with_copies(labelled(data, subject, part=part), subject.run, classes=subject.classes)
 
 
 def _same_place(data: str, source: str) -> bool:
@@ -153,12 +230,20 @@ def _same_place(data: str, source: str) -> bool:
     return data == source or (place.exists() and str(place.resolve()) == source)
 
 
-def _check_same(first: "Contract", other: "Contract", name: str) -> None:
-    if (first.classes, first.input.shape, first.fit) != (other.classes, other.input.shape, other.fit):
-        raise WrongUse(
-            f"--compare '{name}' has other classes, another image size or fits images in another way: evaluate each "
-            "on its own"
-        )
+def _comparison(
+    first: "Subject", other: "Subject", images: "Labelled", lengths: "NDArray[np.float32]", data: str | None
+) -> "Comparison":
+    """The same images by another model, fitted as it wants them."""
+    from capsedge.runtime.evaluate.labelled import again_for, source_of_run
+    from capsedge.runtime.evaluate.measure import compared
+
+    if first.classes != other.classes:
+        raise WrongUse(f"'{other.name}' has other classes than '{first.name}': evaluate each on its own")
+    theirs = images.images
+    if (first.shape, first.fit, first.dark_ground) != (other.shape, other.fit, other.dark_ground):
+        place = data or (source_of_run(first.run) if first.run else None)
+        theirs = again_for(other, images, place or "")
+    return compared(lengths, other.lengths(theirs), images.labels, model=other.name)
 
 
 def _table(images: "Labelled", lengths: "NDArray[np.float32]", classes: "Sequence[str]") -> str:

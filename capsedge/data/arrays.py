@@ -18,19 +18,21 @@ from capsedge.data.listing import PARTS, Part
 from capsedge.data.own import Own, divided
 from capsedge.data.split import Split
 from capsedge.errors import DataError, WrongUse
+from capsedge.fit import Fit
 
 _IMAGES, _LABELS = frozenset({"x", "images", "image", "data"}), frozenset({"y", "labels", "label", "targets"})
 _NAMES = ("classes", "class_names", "label_names")
 WANTED = "images and labels, or the same with train_, val_ and test_ before (or _train after) the name"
 
 
-def load_arrays(path: Path, *, size: int = 0, group: str = "") -> Dataset:
+def load_arrays(path: Path, *, size: int = 0, fit: Fit | None = None, group: str = "") -> Dataset:
     """Load an .npz file.
 
     Args:
         path: It holds uint8 images [N, height, width] or [N, height, width, 1 or 3], and whole numbers [N] or [N, 1]
             as labels; perhaps the names of the classes, as `classes`.
         size: Side in pixels to fit the images to; 0 keeps theirs.
+        fit: How to fit them; the default where nothing is said.
         group: Must be empty: such images have no names.
 
     Raises:
@@ -39,18 +41,19 @@ def load_arrays(path: Path, *, size: int = 0, group: str = "") -> Dataset:
     """
     if group:
         raise WrongUse("data.group is a part of the images' names, and those of an .npz file have none: leave it out")
-    own, remarks = _own(path, size)
+    fit = fit or Fit()
+    own, remarks = _own(path, size, fit)
     _check_two(path, own)
-    found = divided(own, name=path.stem, location=str(path), source=str(path.resolve()))
+    found = divided(own, name=path.stem, location=str(path), source=str(path.resolve()), fit=fit)
     return replace(found, remarks=(*remarks, *found.remarks))
 
 
 def read_arrays(path: Path) -> Own:
     """The images of an .npz file as they are, not yet divided, of however many classes; see `load_arrays`."""
-    return _own(path, 0)[0]
+    return _own(path, 0, Fit())[0]
 
 
-def _own(path: Path, size: int) -> tuple[Own, list[str]]:
+def _own(path: Path, size: int, fit: Fit) -> tuple[Own, list[str]]:
     arrays = _read(path)
     found: dict[tuple[Part | None, str], NDArray[np.generic]] = {}
     remarks = []
@@ -78,7 +81,7 @@ def _own(path: Path, size: int) -> tuple[Own, list[str]]:
     every = np.concatenate(labels)
     classes, every = _classes(path, arrays, every)
     own = Own(
-        images=Split(fit_images(np.concatenate(images), size), every),
+        images=Split(fit_images(np.concatenate(images), size, fit), every),
         classes=classes,
         parts=of_each,
         names=[f"image {number}" for number in range(len(every))],

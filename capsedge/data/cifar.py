@@ -18,6 +18,7 @@ from capsedge.data.images import fit_images
 from capsedge.data.plain_pickle import read_plain_pickle
 from capsedge.data.split import Split
 from capsedge.errors import DataError
+from capsedge.fit import Fit
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
@@ -78,12 +79,13 @@ def _candidates(place: Path) -> Iterator[Found]:
             yield Found(version, archive, True)
 
 
-def load_cifar(found: Found, *, size: int = 0) -> tuple[tuple[str, ...], Split, Split]:
+def load_cifar(found: Found, *, size: int = 0, fit: Fit | None = None) -> tuple[tuple[str, ...], Split, Split]:
     """Load the six files.
 
     Args:
         found: Where they lie.
         size: Side in pixels to fit the images to; 0 keeps their 32.
+        fit: How to fit them; the default where nothing is said.
 
     Returns:
         Class names (of the file that lists them, or else CIFAR-10's), all training images, the test images;
@@ -102,7 +104,7 @@ def load_cifar(found: Found, *, size: int = 0) -> tuple[tuple[str, ...], Split, 
             batches[name] = _batch(version, content, called)
     _check(version, path, batches, classes)
     *train, test = (batches[file] for file in version.files)
-    return classes, _split(train, size), _split([test], size)
+    return classes, _split(train, size, fit or Fit()), _split([test], size, fit or Fit())
 
 
 def _contents(version: Version, path: Path) -> Iterator[tuple[str, str, bytes]]:
@@ -209,9 +211,9 @@ def _check_equal(training: list[_Batch]) -> None:
             )
 
 
-def _split(batches: list[_Batch], size: int) -> Split:
+def _split(batches: list[_Batch], size: int, fit: Fit) -> Split:
     labels = np.concatenate([batch.labels for batch in batches])
     planes = [batch.pixels.reshape(-1, _COLOURS, _SIDE, _SIDE).transpose(0, 2, 3, 1) for batch in batches]
     # Into an array of our own, because concatenate would keep the order of the colours' planes in memory.
     images = np.concatenate(planes, out=np.empty((len(labels), _SIDE, _SIDE, _COLOURS), dtype=np.uint8))
-    return Split(fit_images(images, size), labels)
+    return Split(fit_images(images, size, fit), labels)

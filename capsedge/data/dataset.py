@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from capsedge.contract import Fit
 from capsedge.data.overlap import Overlaid
 from capsedge.data.split import Split
 from capsedge.errors import DataError
+from capsedge.fit import Fit
 
 VALIDATION_LIMIT = 5000
 VALIDATION_SEED = 20190527

@@ -14,7 +14,6 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from capsedge.contract import Fit
 from capsedge.data.dataset import Dataset
 from capsedge.data.images import decode_image, fit_image, header
 from capsedge.data.images.decode import Header
@@ -22,6 +21,7 @@ from capsedge.data.listing import Item, Listing, few, list_images
 from capsedge.data.own import Own, divided
 from capsedge.data.split import Split
 from capsedge.errors import DataError
+from capsedge.fit import Fit
 
 LARGEST_SIDE = 48  # of those that are chosen where nothing was said
 FEW_COLOURED = 0.05  # where no larger share is in colour, colour says nothing of the classes

@@ -18,6 +18,7 @@ from capsedge.data.images import fit_images
 from capsedge.data.split import Split
 from capsedge.errors import DataError
 from capsedge.files import write_atomically
+from capsedge.fit import Fit
 
 TYPES = {0x08: "uint8", 0x09: "int8", 0x0B: "int16", 0x0C: "int32", 0x0D: "float32", 0x0E: "float64"}
 UINT8 = 0x08
@@ -84,13 +85,14 @@ def idx_files(folder: Path) -> list[Path]:
 
 
 def load_idx(
-    folder: Path, *, size: int = 0, classes: tuple[str, ...] | None = None
+    folder: Path, *, size: int = 0, fit: Fit | None = None, classes: tuple[str, ...] | None = None
 ) -> tuple[tuple[str, ...], Split, Split]:
     """Load the four files of a folder.
 
     Args:
         folder: Where they lie.
         size: Side in pixels to fit the images to; 0 keeps theirs.
+        fit: How to fit them; the default where nothing is said.
         classes: Class names. Without them the lines of `classes.txt` in the folder, or else the numbers "0", "1", ...
             up to the largest training label.
 
@@ -105,8 +107,8 @@ def load_idx(
     names = classes or _listed_classes(folder) or _numbers(read_idx(train_labels))
     return (
         names,
-        _split(train_images, train_labels, len(names), size),
-        _split(test_images, test_labels, len(names), size),
+        _split(train_images, train_labels, len(names), size, fit or Fit()),
+        _split(test_images, test_labels, len(names), size, fit or Fit()),
     )
 
 
@@ -162,7 +164,7 @@ def _pair(folder: Path, part: Part) -> tuple[Path, Path]:
     return images, labels
 
 
-def _split(images_path: Path, labels_path: Path, classes: int, size: int) -> Split:
+def _split(images_path: Path, labels_path: Path, classes: int, size: int, fit: Fit) -> Split:
     images, labels = read_idx(images_path), read_idx(labels_path)
     _check_images(images, images_path)
     if labels.ndim != 1:
@@ -174,7 +176,7 @@ def _split(images_path: Path, labels_path: Path, classes: int, size: int) -> Spl
             f"'{labels_path}' gives label {labels.max()} to image {labels.argmax()}; "
             f"there are {classes} classes, numbered from 0"
         )
-    return Split(fit_images(images[..., np.newaxis], size), labels.astype(np.int64))
+    return Split(fit_images(images[..., np.newaxis], size, fit), labels.astype(np.int64))
 
 
 def _check_images(images: NDArray[np.uint8], path: Path) -> None:

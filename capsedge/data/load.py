@@ -22,12 +22,20 @@ from capsedge.data.known import (
 )
 from capsedge.data.split import Split
 from capsedge.errors import DataError, WrongUse
+from capsedge.fit import Fit
+from capsedge.recipe import DataRecipe
 
 Parts = tuple[tuple[str, ...], Split, Split]  # class names, all training images, test images
 
 
 def load_dataset(
-    source: str, *, size: int = 0, overlap: int = 0, evaluation_images: int = 10_000, group: str = ""
+    source: str,
+    *,
+    size: int = 0,
+    fit: Fit | None = None,
+    overlap: int = 0,
+    evaluation_images: int = 10_000,
+    group: str = "",
 ) -> Dataset:
     """Load a data set; nothing is ever downloaded here (`download` does that when it is asked to).
 
@@ -41,6 +49,7 @@ def load_dataset(
             given as `./mnist`.
         size: Side in pixels that the images are fitted to; 0 keeps the size of IDX, CIFAR and .npz images, and
             chooses one for others (`capsedge.data.folder`).
+        fit: How they are fitted; the default where nothing is said.
         overlap: 0 for the images as they are. Otherwise two of different classes lie over each other, each shifted
             by up to so many pixels on a canvas larger by twice that.
         evaluation_images: Most overlapped images to validate on, and to test on; at most as many as the part has
@@ -58,30 +67,51 @@ def load_dataset(
         raise WrongUse(f"data.overlap wants a shift in pixels, or 0 for single images, and was given {overlap}")
     if evaluation_images < 1:
         raise WrongUse(f"data.evaluation_images wants 1 or more, and was given {evaluation_images}")
-    dataset = _load(source, size, group)
+    dataset = _load(source, size, fit or Fit(), group)
     if not overlap:
         return dataset
     title = KNOWN[dataset.source].title if dataset.source in KNOWN else dataset.name
     return overlapped(dataset, overlap, title=title, evaluation_images=evaluation_images)
 
 
-def _load(source: str, size: int, group: str) -> Dataset:
+def dataset_of(recipe: DataRecipe, *, source: str | None = None) -> Dataset:
+    """The images that a recipe asks for.
+
+    Args:
+        recipe: Source, size, fit, group and overlap.
+        source: Another source than the recipe's.
+
+    Raises:
+        WrongUse: There is no such source.
+        DataError: The data is not on this machine, or damaged.
+    """
+    return load_dataset(
+        source or recipe.source,
+        size=recipe.size,
+        fit=recipe.fit,
+        overlap=recipe.overlap,
+        evaluation_images=recipe.evaluation_images,
+        group=recipe.group,
+    )
+
+
+def _load(source: str, size: int, fit: Fit, group: str) -> Dataset:
     place = Path(source).expanduser()
     try:
         if source not in KNOWN and place.exists() and not _has_parts(place):
-            return _load_own(place, size, group)
+            return _load_own(place, size, fit, group)
         if group:
             raise WrongUse(
                 f"data.group is of a folder of images or a list of them, and '{source}' is none: leave it out"
             )
         if source in KNOWN or not place.exists():
-            return _load_known(source, size)
-        return _load_folder(place, size)
+            return _load_known(source, size, fit)
+        return _load_folder(place, size, fit)
     except OSError as error:
         raise DataError(f"data set '{source}' cannot be read: {error}") from error
 
 
-def _load_known(name: str, size: int) -> Dataset:
+def _load_known(name: str, size: int, fit: Fit) -> Dataset:
     known(name)
     folder = find(name)
     if folder is None and name == "fashion-mnist":
@@ -93,30 +123,32 @@ def _load_known(name: str, size: int) -> Dataset:
             f"or put {entry.wanted} into '{cached}' (from {entry.home})"
         )
     with _told("add --download to fetch it again" if folder == cached else _advice(name, folder, entry)):
-        classes, train, test = _read_known(folder, size, entry)
-    return assemble(train, test, name=name, title=entry.title, classes=classes, location=str(folder), source=name)
+        classes, train, test = _read_known(folder, size, fit, entry)
+    return assemble(
+        train, test, name=name, title=entry.title, classes=classes, location=str(folder), source=name, fit=fit
+    )
 
 
-def _read_known(folder: Path, size: int, entry: Known) -> Parts:
+def _read_known(folder: Path, size: int, fit: Fit, entry: Known) -> Parts:
     if entry.form == "idx":
-        return load_idx(folder, size=size, classes=entry.classes)
+        return load_idx(folder, size=size, fit=fit, classes=entry.classes)
     if found := find_cifar(folder):
-        return load_cifar(found, size=size)
+        return load_cifar(found, size=size, fit=fit)
     raise DataError(f"'{folder}' has no file '{entry.wanted}', nor what they unpack to")
 
 
-def _load_folder(path: Path, size: int) -> Dataset:
-    classes, train, test = _read_folder(path, size)
+def _load_folder(path: Path, size: int, fit: Fit) -> Dataset:
+    classes, train, test = _read_folder(path, size, fit)
     name = path.resolve().name or "data"
     source = str(path.resolve())
-    return assemble(train, test, name=name, title=name, classes=classes, location=str(path), source=source)
+    return assemble(train, test, name=name, title=name, classes=classes, location=str(path), source=source, fit=fit)
 
 
-def _read_folder(path: Path, size: int) -> Parts:
+def _read_folder(path: Path, size: int, fit: Fit) -> Parts:
     if found := find_cifar(path):
         with _told(f"CIFAR-10: see {KNOWN['cifar-10'].home}"):
-            return load_cifar(found, size=size)
-    return load_idx(path, size=size)
+            return load_cifar(found, size=size, fit=fit)
+    return load_idx(path, size=size, fit=fit)
 
 
 def _has_parts(place: Path) -> bool:
@@ -124,11 +156,11 @@ def _has_parts(place: Path) -> bool:
     return bool(find_cifar(place)) or (place.is_dir() and bool(idx_files(place)))
 
 
-def _load_own(place: Path, size: int, group: str) -> Dataset:
+def _load_own(place: Path, size: int, fit: Fit, group: str) -> Dataset:
     if place.is_dir() or place.suffix.lower() == ".csv":
-        return load_folder(place, size=size, group=group)
+        return load_folder(place, size=size, fit=fit, group=group)
     if place.suffix.lower() == ".npz":
-        return load_arrays(place, size=size, group=group)
+        return load_arrays(place, size=size, fit=fit, group=group)
     raise DataError(
         f"'{place}' is a file; a data set is a folder with IDX files or with images, a .csv that lists images, an "
         f".npz of arrays, or {KNOWN['cifar-10'].wanted}"

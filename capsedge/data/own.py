@@ -12,17 +12,20 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from capsedge.contract import Fit
 from capsedge.data.dataset import Dataset, described, hold_out
+from capsedge.data.images import is_on_even_ground, is_plain
 from capsedge.data.listing import Part, few
 from capsedge.data.split import Split
 from capsedge.errors import DataError
+from capsedge.fit import Fit
 
 TEST_LIMIT = 10_000
 TEST_SEED = 20261130
 UNEVEN = 3  # times the images of the smallest class, above which an error says little of that class
 FEW_IMAGES = 20  # of a class to train on
+_LOOKED_AT, _MOST = 200, 0.9  # training images, and the share that has to be on an even ground
 SMALL_VALIDATION = 100  # images of which one is a point of the error, or more
 
 
@@ -77,6 +80,7 @@ def divided(own: Own, *, name: str, location: str, source: str, fit: Fit | None 
     remarks += _uneven(train, own.classes)
     remarks += _few_images(train, own.classes)
     remarks += _small(validation)
+    remarks += _on_even_ground(train, fit or Fit())
     remarks += _doubles(pixels, part_of, own)
     return Dataset(
         name=name,
@@ -170,6 +174,22 @@ def _small(validation: Split) -> list[str]:
     return [
         f"there are {count} validation images, so one more wrong answer is {100 / count:.1f} points of the error "
         "that the best epoch is chosen by"
+    ]
+
+
+def _on_even_ground(train: Split, fit: Fit) -> list[str]:
+    if not is_plain(fit):
+        return []
+    chosen = np.linspace(0, len(train) - 1, min(_LOOKED_AT, len(train)), dtype=int)
+    images = train.images[chosen]
+    pictures = (Image.fromarray(each[..., 0] if each.shape[2] == 1 else each) for each in images)
+    found = sum(map(is_on_even_ground, pictures))
+    if found < _MOST * len(images):
+        return []
+    return [
+        f"{100 * found // len(images)} % of the images show one thing on an even ground: --set data.frame=figure "
+        "--set data.levels=full finds it wherever it lies, at any size and contrast, in later images too; leave them "
+        "out where place, size or shade tell classes apart"
     ]
 
 

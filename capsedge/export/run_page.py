@@ -92,7 +92,7 @@ def _answers(run: Run, model: Path) -> Iterator[str]:
         contract = contract_needed(session)
         if contract.labels > 1:
             return
-        images = of_run(run.path, classes=contract.classes, shape=contract.input.shape, fit=contract.fit, part="test")
+        images = of_run(run.path, classes=contract.classes, part="test")
         found = evaluated(
             run_batches(session, images.images).lengths,
             images.labels,

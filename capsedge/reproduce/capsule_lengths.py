@@ -2,25 +2,25 @@
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from capsedge.contract import Fit
-from capsedge.data import Dataset, Split, decode_image, fit_image, load_dataset
+from capsedge.data import Dataset, decode_image, fit_image, load_dataset
 from capsedge.errors import WrongUse
+from capsedge.export.subject import subject_of_run
 from capsedge.models.loss import M_MINUS, M_PLUS
 from capsedge.reproduce.drawing import COLOURS, GREY, Pixels, canvas, show_pixels
-from capsedge.runtime.batches import run_batches
+from capsedge.runtime.evaluate.subject import Subject, subject_of
 from capsedge.runtime.infer.sources import find_images
 from capsedge.runtime.models import BUILTIN_NAME, find_model
 from capsedge.runtime.open import open_session
-from capsedge.runtime.session import contract_needed
-from capsedge.training import Run, lengths_of
+from capsedge.training import Run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -60,17 +60,6 @@ class Fig1(msgspec.Struct, frozen=True, kw_only=True, tag="fig1", tag_field="kin
     images: tuple[Pictured, ...]
 
 
-class _Answering(msgspec.Struct, frozen=True):
-    """A network that answers, whether it is a run in torch or an exported model in its runtime."""
-
-    name: str
-    classes: tuple[str, ...]
-    shape: tuple[int, int, int]
-    fit: Fit
-    lengths: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
-    test_images: Callable[[], Dataset]
-
-
 def fig1(images: Sequence[Path], *, model: str | None = None, data: str | None = None) -> Fig1:
     """Lengths of the class capsules for images.
 
@@ -83,16 +72,17 @@ def fig1(images: Sequence[Path], *, model: str | None = None, data: str | None =
         WrongUse: There are too many images, or no such model.
         DataError: An image cannot be read.
     """
-    answering = _model(model, data)
-    if images:
-        files = find_images(images)
-        if len(files) > MOST_IMAGES:
-            raise WrongUse(f"fig1 draws at most {MOST_IMAGES} images, and was given {len(files)}: name fewer")
-        pixels = np.stack([fit_image(decode_image(file), answering.shape, answering.fit) for file in files])
-        titles: list[tuple[str, tuple[str, ...]]] = [(file.name, ()) for file in files]
-    else:
-        pixels, titles = _examples(answering)
-    lengths = answering.lengths(pixels)
+    with ExitStack() as stack:
+        answering, test_images = _model(model, data, stack)
+        if images:
+            files = find_images(images)
+            if len(files) > MOST_IMAGES:
+                raise WrongUse(f"fig1 draws at most {MOST_IMAGES} images, and was given {len(files)}: name fewer")
+            pixels = np.stack([fit_image(decode_image(file), answering.shape, answering.fit) for file in files])
+            titles: list[tuple[str, tuple[str, ...]]] = [(file.name, ()) for file in files]
+        else:
+            pixels, titles = _examples(answering, test_images())
+        lengths = answering.lengths(pixels)
     return Fig1(
         model=answering.name,
         classes=answering.classes,
@@ -158,13 +148,12 @@ def _bars(axes: "Axes", classes: Sequence[str], pictured: Pictured) -> None:
             tick.set_fontweight("bold")
 
 
-def _examples(answering: _Answering) -> tuple[NDArray[np.uint8], list[tuple[str, tuple[str, ...]]]]:
+def _examples(answering: Subject, dataset: Dataset) -> tuple[NDArray[np.uint8], list[tuple[str, tuple[str, ...]]]]:
     """The first test image of each of the first classes.
 
     Raises:
         WrongUse: The test images are of other classes than the network's.
     """
-    dataset = answering.test_images()
     if dataset.classes != answering.classes:
         raise WrongUse(
             f"{answering.name} knows other classes than the images of '{dataset.name}': name image files, or their "
@@ -178,37 +167,11 @@ def _examples(answering: _Answering) -> tuple[NDArray[np.uint8], list[tuple[str,
     return dataset.test.images[chosen], titles
 
 
-def _model(model: str | None, data: str | None) -> _Answering:
+def _model(model: str | None, data: str | None, stack: ExitStack) -> tuple[Subject, Callable[[], Dataset]]:
+    """A run in torch or an exported model in its runtime, and what loads test images for it."""
     if model is not None and (Path(model) / "run.json").is_file():
-        return _run(Run(Path(model)), data)
-    return _exported(model, data)
-
-
-def _run(run: Run, data: str | None) -> _Answering:
-    record, network = run.read_record(), run.load_best()
-
-    def lengths(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        split = Split(images, np.zeros(len(images), np.int64))
-        answer: NDArray[np.float32] = lengths_of(network, split, torch.device("cpu")).numpy()
-        return answer
-
-    def test_images() -> Dataset:
-        return run.load_dataset() if data is None else load_dataset(data, size=record.shape[0])
-
-    return _Answering(f"run {run.path}", record.classes, record.shape, record.fit, lengths, test_images)
-
-
-def _exported(model: str | None, data: str | None) -> _Answering:
-    file = find_model(model or BUILTIN_NAME)
-    with open_session(file) as session:
-        contract = contract_needed(session)
-        name = session.name
-
-    def lengths(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        with open_session(file) as session:
-            return run_batches(session, images).lengths
-
-    def test_images() -> Dataset:
-        return load_dataset(data or "fashion-mnist", size=contract.input.shape[0])
-
-    return _Answering(name, contract.classes, contract.input.shape, contract.fit, lengths, test_images)
+        run = Run(Path(model))
+        subject = subject_of_run(run)
+        return subject, (run.load_dataset if data is None else partial(load_dataset, data, size=subject.shape[0]))
+    subject = subject_of(stack.enter_context(open_session(find_model(model or BUILTIN_NAME))))
+    return subject, partial(load_dataset, data or "fashion-mnist", size=subject.shape[0])

@@ -10,12 +10,13 @@ from msgspec import structs
 
 from capsedge.data import Dataset, download
 from capsedge.data.known import KNOWN, SUBSET
+from capsedge.data.load import dataset_of
 from capsedge.errors import DataError, WrongUse
 from capsedge.recipe import Recipe, RoutingKind, to_flat_values
 from capsedge.reproduce.cases import PaperSet, Width, paper_set, recipe_of, run_name
 from capsedge.training import Observer, Run, Trainer
 from capsedge.training.checkpoint import Position
-from capsedge.training.run import RUNS, dataset_of
+from capsedge.training.run import RUNS
 
 # Of every training here, so that figure 3 shows the first epochs too and table 2, figure 2 and 3 share their runs.
 VALIDATIONS = "train.validations=4"

@@ -1,9 +1,10 @@
 """Algorithm 1: training, evaluation, checkpoints and metrics."""
 
+from capsedge.data.load import dataset_of
 from capsedge.training.devices import launch
 from capsedge.training.evaluate import Evaluation, evaluate, lengths_of
 from capsedge.training.log import Observer
-from capsedge.training.run import Run, RunRecord, dataset_of, new_run, newest_run
+from capsedge.training.run import Run, RunRecord, new_run, newest_run
 from capsedge.training.trainer import Trainer
 
 __all__ = [

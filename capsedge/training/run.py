@@ -22,12 +22,14 @@ import msgspec
 import tomli_w
 from filelock import FileLock, Timeout
 
-from capsedge.contract import Fit, Score
-from capsedge.data import Dataset, load_dataset
+from capsedge.contract import Score
+from capsedge.data import Dataset
+from capsedge.data.load import dataset_of
 from capsedge.errors import DataError, ModelError, WrongUse
 from capsedge.files import write_atomically
+from capsedge.fit import Fit
 from capsedge.models import CapsNet, build_network
-from capsedge.recipe import DataRecipe, Recipe, from_values, to_values
+from capsedge.recipe import Recipe, from_values, to_values
 from capsedge.training.checkpoint import load_network
 
 RUNS = Path("runs")
@@ -227,26 +229,6 @@ class Run:
         network = build_network(self.read_recipe(), classes=len(record.classes), shape=record.shape)
         load_network(self.best, network)
         return network.eval()
-
-
-def dataset_of(recipe: DataRecipe, *, source: str | None = None) -> Dataset:
-    """The images that a recipe asks for.
-
-    Args:
-        recipe: Source, size, group and overlap.
-        source: Another source than the recipe's.
-
-    Raises:
-        WrongUse: There is no such source.
-        DataError: The data is not on this machine, or damaged.
-    """
-    return load_dataset(
-        source or recipe.source,
-        size=recipe.size,
-        overlap=recipe.overlap,
-        evaluation_images=recipe.evaluation_images,
-        group=recipe.group,
-    )
 
 
 @contextmanager

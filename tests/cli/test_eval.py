@@ -7,7 +7,10 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from capsedge.runtime import models as builtin
@@ -136,3 +139,151 @@ def test_a_class_may_be_called_as_markup_is(capsedge: Capsedge, good: Path, tmp_
     assert done.returncode == 0, done.stderr
     assert " [bold]" in done.stdout
     assert " [old] cat" in done.stdout
+
+
+WEIGHTS = np.random.default_rng(5).normal(size=(3 * 8 * 8, 4)).astype(np.float32)
+KINDS = ("ant", "bee", "cat", "dog")
+
+
+def classifier(file: Path, *, shape: tuple[int | str, ...] = ("n", 3, 8, 8), kind: int = TensorProto.FLOAT) -> Path:
+    """Somebody else's network: pixels times a matrix, as logits."""
+    nodes = [
+        helper.make_node("Cast", ["pixels"], ["numbers"], to=TensorProto.FLOAT),
+        helper.make_node("Flatten", ["numbers"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "weights"], ["logits"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "foreign",
+        [helper.make_tensor_value_info("pixels", kind, shape)],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, (shape[0], 4))],
+        [numpy_helper.from_array(WEIGHTS, "weights")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, file)
+    return file
+
+
+@pytest.fixture
+def pets(tmp_path: Path) -> tuple[Path, NDArray[np.uint8]]:
+    """Twelve colour images, three of each class, and their pixels in the order of their names."""
+    pixels = np.random.default_rng(6).integers(0, 256, (12, 8, 8, 3), np.uint8)
+    for number, image in enumerate(pixels):
+        folder = tmp_path / "pets" / KINDS[number // 3]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(folder / f"{number:02}.png")
+    return tmp_path / "pets", pixels
+
+
+@pytest.mark.parametrize("pixels", ["unit", "signed", "imagenet", "bytes"])
+@pytest.mark.parametrize("last", [False, True])
+def test_somebody_elses_network_is_shown_what_it_wants(
+    capsedge: Capsedge, tmp_path: Path, pets: tuple[Path, NDArray[np.uint8]], pixels: str, last: bool
+) -> None:
+    folder, images = pets
+    file = classifier(tmp_path / "foreign.onnx", shape=("n", 8, 8, 3) if last else ("n", 3, 8, 8))
+    words = ["--classes", ",".join(KINDS), "--pixels", pixels, "--csv", str(tmp_path / "all.csv")]
+    done = capsedge("eval", str(file), "--data", str(folder), *words, "--json")
+    assert done.returncode == 0, done.stderr
+
+    numbers = images.astype(np.float64)
+    if pixels != "bytes":
+        numbers /= 255
+    if pixels == "signed":
+        numbers = 2 * numbers - 1
+    if pixels == "imagenet":
+        numbers = (numbers - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+    logits = (numbers if last else numbers.transpose(0, 3, 1, 2)).reshape(12, -1) @ WEIGHTS.astype(np.float64)
+    shares = np.exp(logits - logits.max(1, keepdims=True))
+    shares /= shares.sum(1, keepdims=True)
+    rows = sorted(csv.DictReader((tmp_path / "all.csv").read_text().splitlines()), key=lambda row: row["image"])
+    np.testing.assert_allclose([[float(row[kind]) for kind in KINDS] for row in rows], shares, atol=1e-4)
+    wrong = (logits.argmax(1) != np.arange(12) // 3).mean()
+    assert json.loads(done.stdout)["error"] == pytest.approx(wrong)
+
+
+def test_what_is_not_said_of_somebody_elses_network_is_assumed_aloud(
+    capsedge: Capsedge, tmp_path: Path, pets: tuple[Path, NDArray[np.uint8]]
+) -> None:
+    folder, _ = pets
+    (tmp_path / "names.txt").write_text("\n".join(KINDS) + "\n", encoding="utf-8")
+    found = {}
+    for name, kind in (("float", TensorProto.FLOAT), ("bytes", TensorProto.UINT8)):
+        file = classifier(tmp_path / f"{name}.onnx", shape=(5, 3, 8, 8), kind=kind)  # 12 images in batches of 5
+        words = ["--data", str(folder), "--classes", str(tmp_path / "names.txt")]
+        done = capsedge("eval", str(file), *words, "--json")
+        (found[name],) = (each for each in json.loads(done.stdout)["remarks"] if "--pixels" in each)
+    assert found["float"] == "no --pixels was given: taken as 0 to 1"
+    assert found["bytes"] == "no --pixels was given: taken as bytes of 0 to 255"
+
+    open_ = classifier(tmp_path / "open.onnx", shape=("n", 3, "height", "width"))
+    sized = capsedge("eval", str(open_), "--data", str(folder), "--classes", ",".join(KINDS), "--size", "8", "--json")
+    assert json.loads(sized.stdout)["images"] == 12
+
+
+@pytest.mark.parametrize(
+    ("shape", "words", "said"),
+    [
+        (("n", 3, 8, 8), (), "name its classes by --classes, in the order of its outputs"),
+        (("n", 3, 8, 8), ("--classes", "ant"), "--classes wants the names of two classes or more"),
+        (("n", 3, 8, 8), ("--classes", "ant,ant,bee"), "--classes names 'ant' twice"),
+        (("n", 3, 8, 8), ("--classes", "ant,bee,cat,dog,emu"), "--classes names 5 classes, and for 12 images"),
+        (
+            ("n", 3, 8, 8),
+            ("--classes", "a,b,c,d"),
+            "has 4 classes ('ant', 'bee', 'cat', ...) that the model does not",
+        ),
+        (("n", 3, 8, 8), ("--classes", "ant,bee,cat,dog", "--size", "9"), "takes images of 8x8, and --size 9 was"),
+        (("n", 3, "h", "w"), ("--classes", "ant,bee,cat,dog"), "takes images of any size"),
+        (("n", 192), ("--classes", "ant,bee,cat,dog"), "one input of images is expected"),
+    ],
+)
+def test_what_does_not_fit_somebody_elses_network_is_one_line(
+    capsedge: Capsedge,
+    tmp_path: Path,
+    pets: tuple[Path, NDArray[np.uint8]],
+    shape: tuple[int | str, ...],
+    words: tuple[str, ...],
+    said: str,
+) -> None:
+    file = classifier(tmp_path / "foreign.onnx", shape=shape)
+    done = capsedge("eval", str(file), "--data", str(pets[0]), *words)
+    assert (done.returncode in (1, 2), done.stdout) == (True, "")
+    assert said in done.stderr.splitlines()[-1]
+
+
+def test_names_that_a_contract_carries_are_not_taken_from_the_command_line(
+    capsedge: Capsedge, good: Path, photos: Path
+) -> None:
+    done = capsedge("eval", str(good), "--data", str(photos), "--classes", "a,b")
+    assert done.returncode == 2
+    assert "carries the names of its classes" in done.stderr
+    same = capsedge("eval", str(good), "--data", str(photos), "--classes", ",".join(CLASSES), "--json")
+    assert json.loads(same.stdout)["images"] == 6
+
+
+def test_a_run_that_has_no_export_is_evaluated_as_it_was_trained(
+    capsedge: Capsedge, good: Path, photos: Path, tmp_path: Path
+) -> None:
+    from capsedge.training import dataset_of
+    from tests.tiny import tiny_recipe, train_tiny
+
+    random = np.random.default_rng(0)
+    for name in ("cat", "dog"):
+        (tmp_path / "pets" / name).mkdir(parents=True)
+        for number in range(15):
+            image = Image.fromarray(random.integers(0, 256, (28, 28), np.uint8))
+            image.save(tmp_path / "pets" / name / f"{number}.png")
+    recipe = tiny_recipe(f"data.source={tmp_path / 'pets'}", "train.epochs=1", "train.batch_size=8")
+    run = train_tiny(tmp_path / "run", recipe, dataset_of(recipe.data))
+    (trained,) = (score for score in run.read_record().scores if score.split == "test")
+
+    done = capsedge("eval", str(run.path), "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["images"], found["error"]) == (trained.images, pytest.approx(trained.error))
+    assert "has no export: its network is evaluated as it was trained" in done.stderr
+    other = capsedge("eval", str(good), "--data", str(photos), "--compare", str(run.path))
+    assert other.returncode == 2
+    assert "has other classes than" in other.stderr

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from capsedge.contract import Fit
 from capsedge.data import Dataset, Overlaid, Split
 from capsedge.data.dataset import VALIDATION_SEED, assemble, overlapped
 from capsedge.data.dataset import hold_out as chosen
 from capsedge.errors import DataError
+from capsedge.fit import Fit
 
 # Each image shows its own position, so that a split can be asked which images it has.
 SHAPE = 1, 2, 1

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from capsedge.contract import Fit
 from capsedge.data import Split
 from capsedge.data.folder import load_folder
 from capsedge.errors import DataError
+from capsedge.fit import Fit
 
 ImageFolder = Callable[..., Path]
 Images = dict[str, tuple[str, tuple[int, int], int | tuple[int, ...]]]

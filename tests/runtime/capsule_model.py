@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from capsedge.contract import Contract, Fit, Golden, Input, Layer, Verdict, sealed
+from capsedge.contract import Contract, Golden, Input, Layer, Verdict, sealed
+from capsedge.fit import Fit
 from capsedge.golden import pack_images
 from capsedge.onnx_file import read_onnx_file
 

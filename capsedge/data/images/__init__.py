@@ -4,23 +4,30 @@ Training and inference share these functions, so that a network sees at the edge
 """
 
 from capsedge.data.images.decode import FORMATS, IMAGE_SUFFIXES, decode_image, header, is_hidden, read_image
-from capsedge.data.images.fit import fit_image, fit_images
-from capsedge.data.images.ground import Invert, is_dark_on_light, wants_dark_ground
+from capsedge.data.images.figure import is_on_even_ground
+from capsedge.data.images.fit import fit_image, fit_images, is_plain
+from capsedge.data.images.ground import JUDGED, Exchanges, Invert, Turning, ground_of, turning, wants_dark_ground
 from capsedge.data.images.modes import BLACK, WHITE, lay_on
 
 __all__ = [
     "BLACK",
     "FORMATS",
     "IMAGE_SUFFIXES",
+    "JUDGED",
     "WHITE",
+    "Exchanges",
     "Invert",
+    "Turning",
     "decode_image",
     "fit_image",
     "fit_images",
+    "ground_of",
     "header",
-    "is_dark_on_light",
     "is_hidden",
+    "is_on_even_ground",
+    "is_plain",
     "lay_on",
     "read_image",
+    "turning",
     "wants_dark_ground",
 ]

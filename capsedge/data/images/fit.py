@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageChops
 
-from capsedge.contract import Fit
+from capsedge.data.images.figure import Box, find_figure, full_levels, within
 from capsedge.data.images.modes import lay_on, plain, stored
+from capsedge.fit import Fit
 
 
 def fit_image(
@@ -16,7 +17,7 @@ def fit_image(
     """Turn an image of any size and colour into the pixels of an input.
 
     Grey is made of colour by the luma of ITU-R 601-2 as Pillow computes it: (299 R + 587 G + 114 B) / 1000. An image
-    that already has the size passes untouched.
+    that already has the size passes untouched, unless its figure is framed or its levels are spread.
 
     Args:
         image: An image as `decode_image` gives it.
@@ -36,18 +37,32 @@ def fit_image(
     coloured = laid.convert("L" if channels == 1 else "RGB")
     if invert:
         coloured = ImageChops.invert(coloured)
-    if coloured.size != (width, height):
-        coloured = _FRAMES[fit.frame](coloured, (width, height), Image.Resampling[fit.resize.upper()])
+    figure = find_figure(coloured, height, width) if fit.frame == "figure" else None
+    levels = full_levels(coloured, figure) if fit.levels == "full" else None
+    if levels:
+        coloured = coloured.point(levels * channels)
+    resize = Image.Resampling[fit.resize.upper()]
+    if figure:
+        ground = tuple(levels[shade] for shade in figure.ground) if levels else figure.ground
+        coloured = _show(coloured, (width, height), resize, figure.box, ground)
+    elif coloured.size != (width, height):
+        coloured = _FRAMES[fit.frame](coloured, (width, height), resize)
     return np.array(coloured, dtype=np.uint8).reshape(shape)
 
 
-def fit_images(images: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """Fit images [N, height, width, 1 or 3] to a square of `size` pixels with the default fit; 0 keeps their size."""
-    if size == 0 or images.shape[1:3] == (size, size):
+def fit_images(images: NDArray[np.uint8], size: int, fit: Fit) -> NDArray[np.uint8]:
+    """Fit images [N, height, width, 1 or 3] to a square of `size` pixels; 0 keeps their height and width."""
+    _, height, width, channels = images.shape
+    shape = (size or height, size or width, channels)
+    if shape == images.shape[1:] and is_plain(fit):
         return images
-    channels = images.shape[3]
     planes = images[..., 0] if channels == 1 else images
-    return np.stack([fit_image(Image.fromarray(plane), (size, size, channels), Fit()) for plane in planes])
+    return np.stack([fit_image(Image.fromarray(plane), shape, fit) for plane in planes])
+
+
+def is_plain(fit: Fit) -> bool:
+    """Whether a fit leaves images alone that have the right size."""
+    return fit.frame != "figure" and fit.levels == "as-is"
 
 
 def _stretch(image: Image.Image, size: tuple[int, int], resize: Image.Resampling) -> Image.Image:
@@ -69,8 +84,26 @@ def _crop(image: Image.Image, size: tuple[int, int], resize: Image.Resampling) -
     return image.resize(size, resize, box=(left, top, image.width - left, image.height - top))
 
 
+def _show(
+    image: Image.Image, size: tuple[int, int], resize: Image.Resampling, box: Box, ground: tuple[int, ...]
+) -> Image.Image:
+    """A part of the image; where it hangs over the edges there is ground."""
+    across, down = size[0] / (box[2] - box[0]), size[1] / (box[3] - box[1])
+    part = within(box, image.size)
+    left, top = round((part[0] - box[0]) * across), round((part[1] - box[1]) * down)
+    inner = (
+        max(1, min(size[0] - left, round((part[2] - part[0]) * across))),
+        max(1, min(size[1] - top, round((part[3] - part[1]) * down))),
+    )
+    shown = Image.new(image.mode, size, ground if len(ground) > 1 else ground[0])
+    shown.paste(image.resize(inner, resize, box=part), (left, top))
+    return shown
+
+
+# Without anything that stands out, a figure's frame is the whole image.
 _FRAMES: dict[str, Callable[[Image.Image, tuple[int, int], Image.Resampling], Image.Image]] = {
     "pad": _pad,
     "crop": _crop,
     "stretch": _stretch,
+    "figure": _pad,
 }

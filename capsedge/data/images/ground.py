@@ -1,12 +1,20 @@
 """Light and dark: whether an image shows something dark on a light ground, and a network wants the opposite."""
 
-from typing import Literal
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from capsedge.data.images.fit import fit_image
+from capsedge.data.images.modes import WHITE, lay_on
+from capsedge.fit import Fit
+
+Number = TypeVar("Number", np.uint8, np.int64)
 Invert = Literal["auto", "yes", "no"]
+JUDGED = 24  # images that are looked at for those that are alone unclear
 
 # The rule was measured on all 70,000 images of Fashion-MNIST, as they are and inverted: docs/images.md.
 _SIDE = 32
@@ -15,26 +23,105 @@ _ALIKE = 32
 _MOST = 0.6
 _CONTRAST = 8
 _STROKE, _STROKE_CONTRAST = 5, 32
+_ENOUGH = 3
+_NAMED = 3
 
 
-def is_dark_on_light(image: Image.Image) -> bool:
-    """Whether an image shows something dark on an even, light ground.
+def ground_of(image: Image.Image) -> Literal["light", "dark"] | None:
+    """Whether something dark is on an even, light ground, or the ground is dark; None where neither is clear.
 
     The image is made grey and 32 x 32 (the mean of what falls into a pixel). Its outermost pixels are the border. The
     ground is light if their median is 170 or more, and even if 60 % of them lie within 32 of that median. Something
     dark is on it if the mean of the other pixels is lower by 8 or more, or if five of them are lower by 32 or more:
-    a thin stroke hardly moves the mean.
+    a thin stroke hardly moves the mean. The ground is dark if the median is 85 or less.
 
     Args:
         image: As `lay_on` gives it, on white where parts of it are transparent.
     """
-    pixels = np.asarray(image.convert("L").resize((_SIDE, _SIDE), Image.Resampling.BOX)).astype(np.int64)
-    border = _border(pixels)
+    border, inner = _seen(image)
     ground = float(np.median(border))
+    if ground <= _DARK:
+        return "dark"
     even = float(np.mean(np.abs(border - ground) <= _ALIKE)) >= _MOST
-    inner = pixels[1:-1, 1:-1]
-    stroke = np.count_nonzero(inner <= ground - _STROKE_CONTRAST) >= _STROKE
-    return ground >= _LIGHT and even and bool(stroke or inner.mean() <= ground - _CONTRAST)
+    return "light" if ground >= _LIGHT and even and _has_dark(inner, ground) else None
+
+
+@dataclass(frozen=True)
+class Turning:
+    """Of which images light and dark change places before the network sees them.
+
+    Attributes:
+        how: Of all, of none, or of those that show something dark on a light ground.
+        unclear: With `auto`, whether an image whose ground is neither clearly light nor dark follows others that are:
+            a sheet in the shadow among sheets.
+    """
+
+    how: Invert
+    unclear: bool = False
+
+    def turns(self, image: Image.Image) -> bool:
+        """Whether to turn an image, given on white where parts of it are transparent."""
+        if self.how != "auto":
+            return self.how == "yes"
+        ground = ground_of(image)
+        if ground is not None or not self.unclear:
+            return ground == "light"
+        border, inner = _seen(image)
+        return _has_dark(inner, float(np.median(border)))
+
+    def fitted(self, image: Image.Image, shape: tuple[int, int, int], fit: Fit) -> tuple[NDArray[np.uint8], bool]:
+        """Turn an image that `read_image` gave into an input, and say whether light and dark changed places."""
+        on_white = lay_on(image, WHITE)
+        turned = self.turns(on_white)
+        return fit_image(on_white if turned else lay_on(image), shape, fit, invert=turned), turned
+
+
+def turning(how: Invert, *, dark_ground: bool, sample: Iterable[Image.Image] = ()) -> Turning:
+    """Decide of which images light and dark change places.
+
+    Args:
+        how: What was asked for.
+        dark_ground: Whether the network wants a dark ground (`wants_dark_ground`); `auto` turns nothing otherwise.
+        sample: Some of the images. Where most of those that are clear show something dark on light, and three do, the
+            unclear ones are taken for such too.
+    """
+    if how != "auto" or not dark_ground:
+        return Turning("yes" if how == "yes" else "no")
+    grounds = [ground_of(lay_on(image, WHITE)) for image in sample]
+    light = grounds.count("light")
+    return Turning("auto", unclear=light >= _ENOUGH and light > 2 * grounds.count("dark"))
+
+
+class Exchanges:
+    """Counts the images of which light and dark changed places, for a remark where they disagree.
+
+    Attributes:
+        made: Images where they did.
+    """
+
+    def __init__(self) -> None:
+        self.made = 0
+        self._others = 0
+        self._first: dict[bool, list[str]] = {True: [], False: []}
+
+    def add(self, name: str, *, turned: bool) -> None:
+        """Count an image."""
+        self.made += turned
+        self._others += not turned
+        if len(self._first[turned]) <= _NAMED:
+            self._first[turned].append(name)
+
+    def remark(self) -> str:
+        """One line where some were exchanged and others not, else ""."""
+        if not self.made or not self._others:
+            return ""
+        few = self.made <= self._others
+        names = self._first[few]
+        named = ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
+        return (
+            f"light and dark were {'' if few else 'not '}exchanged in {min(self.made, self._others):,} of "
+            f"{self.made + self._others:,} images alone: {named}"
+        )
 
 
 def wants_dark_ground(images: NDArray[np.uint8]) -> bool:
@@ -52,6 +139,17 @@ def wants_dark_ground(images: NDArray[np.uint8]) -> bool:
     return float(np.median(borders)) < _DARK
 
 
-def _border(pixels: NDArray[np.integer]) -> NDArray[np.integer]:
+def _seen(image: Image.Image) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The outermost pixels of an image made grey and small, and those within."""
+    pixels = np.asarray(image.convert("L").resize((_SIDE, _SIDE), Image.Resampling.BOX)).astype(np.int64)
+    return _border(pixels), pixels[1:-1, 1:-1]
+
+
+def _has_dark(inner: NDArray[np.int64], ground: float) -> bool:
+    stroke = np.count_nonzero(inner <= ground - _STROKE_CONTRAST) >= _STROKE
+    return bool(stroke or inner.mean() <= ground - _CONTRAST)
+
+
+def _border(pixels: NDArray[Number]) -> NDArray[Number]:
     """The outermost pixels of [height, width]."""
     return np.concatenate([pixels[0], pixels[-1], pixels[1:-1, 0], pixels[1:-1, -1]])

@@ -104,7 +104,7 @@ def _parameters(source: Source, own: dict[str, str]) -> list[Message]:
     """
     contract = source.contract
     told = {
-        "capsedge.fit": f"resize={contract.fit.resize} frame={contract.fit.frame}",
+        "capsedge.fit": f"resize={contract.fit.resize} frame={contract.fit.frame} levels={contract.fit.levels}",
         "capsedge.labels": str(contract.labels),
         "capsedge.precision": contract.precision,
     }

@@ -2,27 +2,32 @@
 
 import json
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from capsedge.contract import Fit
-from capsedge.data import Dataset, Overlaid, decode_image, fit_image, load_dataset
+from capsedge.data import Dataset, Overlaid, load_dataset
 from capsedge.data.arrays import read_arrays
+from capsedge.data.images import JUDGED, Exchanges, read_image, turning
 from capsedge.data.known import KNOWN
+from capsedge.data.listing import Item, few, list_labelled
 from capsedge.data.listing import Part as DataPart
-from capsedge.data.listing import few, list_labelled
+from capsedge.data.load import dataset_of
 from capsedge.data.own import Own
 from capsedge.errors import DataError, WrongUse
 from capsedge.recipe import from_values
+from capsedge.runtime.evaluate.subject import Subject
 
 Part = Literal["test", "validation", "train", "all"]
 PARTS: tuple[Part, ...] = get_args(Part)
+
+Each = TypeVar("Each")
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,19 +49,15 @@ class Labelled:
     remarks: tuple[str, ...] = ()
 
 
-def labelled(
-    place: str, *, classes: Sequence[str], shape: tuple[int, int, int], fit: Fit, part: Part = "test"
-) -> Labelled:
-    """Load labelled images and fit them as a model wants them.
+def labelled(place: str, subject: Subject, *, part: Part = "test") -> Labelled:
+    """Load labelled images and fit them as a model wants them, light and dark exchanged as `infer` would.
 
     A folder, a list or an .npz of images in parts gives the part; one without parts gives all of its images. Nothing
     is held out: who has learned from them is not known here.
 
     Args:
         place: See `load_dataset`.
-        classes: The model's class names.
-        shape: Height, width and channels of its input.
-        fit: How it wants images fitted.
+        subject: What they are for.
         part: Which part.
 
     Raises:
@@ -69,13 +70,18 @@ def labelled(
         and path.exists()
         and (path.suffix.lower() == ".csv" or (path.is_dir() and _of_images(path)))
     ):
-        return _listed(path, classes=classes, shape=shape, fit=fit, part=part)
+        return _listed(path, subject, part)
     if place not in KNOWN and path.exists() and path.suffix.lower() == ".npz":
-        return _of_arrays(read_arrays(path), path, classes=classes, shape=shape, fit=fit, part=part)
-    return _of_dataset(load_dataset(place), part, classes=classes, shape=shape, fit=fit)
+        found = _of_arrays(read_arrays(path), path, part, subject.classes)
+    else:
+        found = _of_dataset(load_dataset(place), part, subject.classes)
+    pictures = [Image.fromarray(image[..., 0] if image.shape[2] == 1 else image) for image in found.images]
+    fitting = _Fitting(subject, _spread(pictures))
+    images = np.stack([fitting.fitted(*each) for each in zip(pictures, found.names, strict=True)])
+    return replace(found, images=images, remarks=(*found.remarks, *fitting.remarks()))
 
 
-def of_run(folder: Path, *, classes: Sequence[str], shape: tuple[int, int, int], fit: Fit, part: Part) -> Labelled:
+def of_run(folder: Path, *, classes: Sequence[str], part: Part) -> Labelled:
     """The images that a run was trained, chosen and tested on, divided as they were.
 
     Raises:
@@ -89,11 +95,8 @@ def of_run(folder: Path, *, classes: Sequence[str], shape: tuple[int, int, int],
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"'{folder}' does not say what it was trained on ({error}): give --data") from error
-    data = recipe.data
     try:
-        dataset = load_dataset(
-            source, size=data.size, overlap=data.overlap, evaluation_images=data.evaluation_images, group=data.group
-        )
+        dataset = dataset_of(recipe.data, source=source)
     except (DataError, WrongUse) as error:  # nobody named this data now: the run does
         raise DataError(
             f"run '{folder}' was trained on {told}, and its data '{source}' cannot be loaded: {error}; give --data"
@@ -104,18 +107,16 @@ def of_run(folder: Path, *, classes: Sequence[str], shape: tuple[int, int, int],
             "of which it may have learned from some: bring the first back, or give --data with images it never saw"
         )
     # What was said of the images when they were divided is no doubt about an evaluation.
-    return _of_dataset(replace(dataset, remarks=()), part, classes=classes, shape=shape, fit=fit)
+    return _of_dataset(replace(dataset, remarks=()), part, classes)
 
 
-def with_copies(
-    images: Labelled, run: Path, *, classes: Sequence[str], shape: tuple[int, int, int], fit: Fit
-) -> Labelled:
+def with_copies(images: Labelled, run: Path, *, classes: Sequence[str]) -> Labelled:
     """The same images, with a remark where the run of the model has learned from some of them.
 
     Nothing is said where the run's own images are no longer here.
     """
     try:
-        learned = of_run(run, classes=classes, shape=shape, fit=fit, part="train")
+        learned = of_run(run, classes=classes, part="train")
     except (DataError, WrongUse):
         return images
     known = {image.tobytes() for image in learned.images}
@@ -128,6 +129,29 @@ def with_copies(
     return replace(images, remarks=(f"{told}: the error is too low", *images.remarks))
 
 
+def again_for(subject: Subject, images: Labelled, place: str) -> NDArray[np.uint8]:
+    """The same images, in the same order, fitted as another model wants them.
+
+    Args:
+        subject: That model.
+        images: What was loaded of the place for the first.
+        place: See `labelled`.
+
+    Raises:
+        WrongUse: The images cannot be found there again by their names.
+    """
+    for part in ("test", "all", "validation", "train"):
+        with suppress(WrongUse):  # the place may have no such part
+            found = labelled(place, subject, part=part)
+            position = {name: index for index, name in enumerate(found.names)}
+            if len(position) == len(found.names) and position.keys() >= {*images.names}:
+                return found.images[[position[name] for name in images.names]]
+    raise WrongUse(
+        f"'{subject.name}' fits images in another way, and '{place}' does not tell which are which: evaluate each on "
+        "its own"
+    )
+
+
 def source_of_run(folder: Path) -> str | None:
     """What loads the images of a run again; None where the folder is none."""
     try:
@@ -137,15 +161,16 @@ def source_of_run(folder: Path) -> str | None:
     return str(found)
 
 
-def _listed(path: Path, *, classes: Sequence[str], shape: tuple[int, int, int], fit: Fit, part: Part) -> Labelled:
+def _listed(path: Path, subject: Subject, part: Part) -> Labelled:
     listing = list_labelled(path)
     places = _chosen(path, [item.part for item in listing.items], part)
     items = [listing.items[place] for place in places]
-    _check_classes(path, {item.label for item in items}, classes)
+    _check_classes(path, {item.label for item in items}, subject.classes)
+    fitting = _Fitting(subject, _readable(_spread(items)))
     images, kept, broken = [], [], []
     for item in items:
         try:
-            images.append(fit_image(decode_image(item.path), shape, fit))
+            images.append(fitting.fitted(read_image(item.path), item.name))
             kept.append(item)
         except DataError as error:
             broken.append((item.name, str(error)))
@@ -157,21 +182,18 @@ def _listed(path: Path, *, classes: Sequence[str], shape: tuple[int, int, int], 
     which = "" if {item.part for item in kept} == {None} else f" of part {part}"
     return Labelled(
         images=np.stack(images),
-        labels=np.array([classes.index(item.label) for item in kept], np.int64),
+        labels=np.array([subject.classes.index(item.label) for item in kept], np.int64),
         names=[item.name for item in kept],
         data=f"{path}: {len(kept):,} images{which}",
-        remarks=tuple(remarks),
+        remarks=(*remarks, *fitting.remarks()),
     )
 
 
-def _of_arrays(
-    own: Own, path: Path, *, classes: Sequence[str], shape: tuple[int, int, int], fit: Fit, part: Part
-) -> Labelled:
+def _of_arrays(own: Own, path: Path, part: Part, classes: Sequence[str]) -> Labelled:
     places = _chosen(path, own.parts, part)
     labels, remarks = _as_the_model_counts(path, own.images.labels[places], own.classes, classes)
-    images = [_fitted(image, shape, fit) for image in own.images.images[places]]
     return Labelled(
-        images=np.stack(images),
+        images=own.images.images[places],
         labels=labels,
         names=[own.names[place] for place in places],
         data=f"{path}: {len(places):,} images",
@@ -203,9 +225,7 @@ def _as_the_model_counts(
     return np.array([position[theirs[label]] for label in labels], np.int64), []
 
 
-def _of_dataset(
-    dataset: Dataset, part: Part, *, classes: Sequence[str], shape: tuple[int, int, int], fit: Fit
-) -> Labelled:
+def _of_dataset(dataset: Dataset, part: Part, classes: Sequence[str]) -> Labelled:
     if isinstance(dataset.train, Overlaid):
         raise WrongUse("images that show two classes have no confusion: capsedge export tells their error")
     splits = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
@@ -214,8 +234,6 @@ def _of_dataset(
     images = np.concatenate([split.images for split in chosen])
     labels = np.concatenate([split.labels for split in chosen])
     labels, assumed = _as_the_model_counts(Path(dataset.name), labels, dataset.classes, classes)
-    if images.shape[1:] != shape:
-        images = np.stack([_fitted(image, shape, fit) for image in images])
     return Labelled(
         images=images,
         labels=labels,
@@ -225,8 +243,34 @@ def _of_dataset(
     )
 
 
-def _fitted(image: NDArray[np.uint8], shape: tuple[int, int, int], fit: Fit) -> NDArray[np.uint8]:
-    return fit_image(Image.fromarray(image[..., 0] if image.shape[2] == 1 else image), shape, fit)
+class _Fitting:
+    """Fits images as `infer` would, and remembers of which light and dark changed places."""
+
+    def __init__(self, subject: Subject, sample: Iterable[Image.Image]) -> None:
+        self._subject = subject
+        self._turning = turning("auto", dark_ground=subject.dark_ground, sample=sample)
+        self._exchanges = Exchanges()
+
+    def fitted(self, image: Image.Image, name: str) -> NDArray[np.uint8]:
+        pixels, turned = self._turning.fitted(image, self._subject.shape, self._subject.fit)
+        self._exchanges.add(name, turned=turned)
+        return pixels
+
+    def remarks(self) -> list[str]:
+        if not self._exchanges.made:
+            return []
+        return [self._exchanges.remark() or "light and dark were exchanged: the network was trained on a dark ground"]
+
+
+def _spread(items: Sequence[Each]) -> list[Each]:
+    """Some of them, from the first to the last."""
+    return [items[place] for place in np.linspace(0, len(items) - 1, min(JUDGED, len(items)), dtype=int)]
+
+
+def _readable(items: Iterable[Item]) -> Iterator[Image.Image]:
+    for item in items:
+        with suppress(DataError):  # which is told when its turn comes
+            yield read_image(item.path)
 
 
 def _of_images(folder: Path) -> bool:

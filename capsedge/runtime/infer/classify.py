@@ -1,24 +1,17 @@
 """Images in, predictions out."""
 
-from collections.abc import Generator, Iterable, Iterator
-from itertools import islice
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import suppress
+from itertools import chain, islice
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from capsedge.contract import Contract
-from capsedge.data.images import (
-    WHITE,
-    Invert,
-    fit_image,
-    is_dark_on_light,
-    lay_on,
-    read_image,
-    wants_dark_ground,
-)
+from capsedge.data.images import JUDGED, Invert, Turning, read_image, turning, wants_dark_ground
 from capsedge.errors import DataError, WrongUse
 from capsedge.golden import unpack_images
 from capsedge.runtime.batches import run_batches
@@ -127,9 +120,10 @@ def look(
         threshold: The answer is every class whose capsule is at least so long, 0 to 1; None for as many of the
             longest as an image shows (`Contract.labels`).
         invert: Whether dark things on a light ground become light ones on a dark ground: always, never, or where the
-            image is so and the network was trained on the opposite (`is_dark_on_light`, `wants_dark_ground`).
+            image is so and the network was trained on the opposite (`wants_dark_ground`). An image of which that is
+            not clear follows the first 24, if they are (`turning`).
         read_ahead: Decode the images of the next batches in threads while one runs. Without it no image is asked for
-            before the batch before it was answered.
+            before the batch before it was answered, and each is judged alone.
 
     Yields:
         One answer an image, in their order.
@@ -141,9 +135,10 @@ def look(
     if threshold is not None and not 0 <= threshold <= 1:
         raise WrongUse(f"the threshold is a length of 0 to 1, {threshold} was given")
     contract = contract_needed(session)
-    reader = _Reader(contract, invert)
     sources = (_source(image) for image in images)
-    read = ahead(reader.read, sources, most=2 * batch if read_ahead else 0)
+    first = list(islice(sources, JUDGED if read_ahead else 0))
+    reader = _Reader(contract, invert, first if len(first) > 1 else ())
+    read = ahead(reader.read, chain(first, sources), most=2 * batch if read_ahead else 0)
     while part := list(islice(read, batch)):
         given = [fitted for _, fitted in part if isinstance(fitted, _Fitted)]
         sights = iter(_run(session, contract, given, batch) if given else ())
@@ -167,26 +162,27 @@ _Seen = tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32] | None
 class _Reader:
     """Decodes and fits images for one model; used by several threads."""
 
-    def __init__(self, contract: Contract, invert: Invert) -> None:
+    def __init__(self, contract: Contract, invert: Invert, sample: Sequence[Source]) -> None:
         self.contract = contract
-        self.invert: Literal["yes", "no", "auto"] = invert
-        if invert == "auto" and not wants_dark_ground(unpack_images(contract.golden, contract.input.shape)):
-            self.invert = "no"
+        dark = invert == "auto" and wants_dark_ground(unpack_images(contract.golden, contract.input.shape))
+        self.turning: Turning = turning(invert, dark_ground=dark, sample=self._readable(sample) if dark else ())
 
     def read(self, source: Source) -> _Fitted | str:
         """Give the pixels, or say why there are none."""
         try:
-            return self._fitted(source)
+            return _Fitted(*self.turning.fitted(_image(source), self.contract.input.shape, self.contract.fit))
         except DataError as error:
             return str(error).encode("utf-8", errors="replace").decode()
 
-    def _fitted(self, source: Source) -> _Fitted:
-        content = source.read()
-        image = read_image(content, name="" if isinstance(content, Path) else _called(source))
-        on_white = lay_on(image, WHITE)
-        inverted = self.invert == "yes" or (self.invert == "auto" and is_dark_on_light(on_white))
-        laid = on_white if inverted else lay_on(image)
-        return _Fitted(fit_image(laid, self.contract.input.shape, self.contract.fit, invert=inverted), inverted)
+    def _readable(self, sample: Sequence[Source]) -> Iterator[Image.Image]:
+        for source in sample:
+            with suppress(DataError):  # which is told in its place
+                yield _image(source)
+
+
+def _image(source: Source) -> Image.Image:
+    content = source.read()
+    return read_image(content, name="" if isinstance(content, Path) else _called(source))
 
 
 def _source(image: Source | Path) -> Source:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from capsedge.contract import Fit
 from capsedge.data import fit_image
+from capsedge.fit import Fit
 from tests.data.images.made import gradient
 
 

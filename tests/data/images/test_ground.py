@@ -9,7 +9,7 @@ from PIL import Image
 
 import capsedge
 from capsedge.data.idx import read_idx
-from capsedge.data.images import is_dark_on_light, wants_dark_ground
+from capsedge.data.images import Exchanges, ground_of, turning, wants_dark_ground
 
 SUBSET = Path(capsedge.__file__).parent / "data" / "fashion-mnist-subset"
 
@@ -30,11 +30,11 @@ def drawing(ground: int, ink: int, size: tuple[int, int] = (100, 80)) -> Image.I
 
 def test_no_shipped_image_is_taken_for_dark_on_light(shipped: NDArray[np.uint8]) -> None:
     assert len(shipped) == 3000
-    assert sum(is_dark_on_light(Image.fromarray(image)) for image in shipped) == 0
+    assert sum(ground_of(Image.fromarray(image)) == "light" for image in shipped) == 0
 
 
 def test_nearly_all_shipped_images_are_found_when_they_are_inverted(shipped: NDArray[np.uint8]) -> None:
-    assert sum(is_dark_on_light(Image.fromarray(255 - image)) for image in shipped) >= 0.998 * 3000
+    assert sum(ground_of(Image.fromarray(255 - image)) == "light" for image in shipped) >= 0.998 * 3000
 
 
 @pytest.mark.parametrize(
@@ -44,17 +44,17 @@ def test_nearly_all_shipped_images_are_found_when_they_are_inverted(shipped: NDA
 def test_a_drawing_is_dark_on_light_if_its_ground_is_light_and_its_ink_is_not(
     ground: int, ink: int, expected: bool
 ) -> None:
-    assert is_dark_on_light(drawing(ground, ink)) is expected
-    assert is_dark_on_light(drawing(ground, ink, (28, 28)).convert("RGB")) is expected
+    assert (ground_of(drawing(ground, ink)) == "light") is expected
+    assert (ground_of(drawing(ground, ink, (28, 28)).convert("RGB")) == "light") is expected
 
 
 def test_a_light_ground_that_is_not_even_is_a_photographs() -> None:
     noise = np.random.default_rng(0).integers(0, 2, (32, 32)) * 130 + 120
     noise[8:24, 8:24] = 0
-    assert not is_dark_on_light(Image.fromarray(noise.astype(np.uint8)))
+    assert ground_of(Image.fromarray(noise.astype(np.uint8))) != "light"
     even = np.full((32, 32), 250, np.uint8)
     even[8:24, 8:24] = 0
-    assert is_dark_on_light(Image.fromarray(even))
+    assert ground_of(Image.fromarray(even)) == "light"
 
 
 def test_a_network_wants_a_dark_ground_if_its_grey_sample_has_one(shipped: NDArray[np.uint8]) -> None:
@@ -72,6 +72,40 @@ def test_a_thin_stroke_that_hardly_moves_the_mean_is_dark_on_light(paper: int, i
     pixels = paper + noise
     pixels[33:66, 49:51] = ink + noise[33:66, 49:51]
     image = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
-    assert is_dark_on_light(image)
-    assert not is_dark_on_light(Image.fromarray((paper + noise).clip(0, 255).astype(np.uint8))), "nothing is on it"
-    assert not is_dark_on_light(Image.fromarray(255 - np.asarray(image)))
+    assert ground_of(image) == "light"
+    assert ground_of(Image.fromarray((paper + noise).clip(0, 255).astype(np.uint8))) != "light", "nothing is on it"
+    assert ground_of(Image.fromarray(255 - np.asarray(image))) != "light"
+
+
+def shadowed() -> Image.Image:
+    """A dark disc on a sheet that half lies in the shadow: its border is neither even nor dark."""
+    pixels = np.asarray(drawing(230, 30)).astype(float)
+    return Image.fromarray((pixels * np.linspace(0.45, 1, pixels.shape[1])).astype(np.uint8))
+
+
+def test_an_image_that_is_unclear_alone_follows_those_that_are_clear() -> None:
+    sheets, objects = [drawing(230, 30)] * 4, [drawing(10, 200)] * 4
+    assert [ground_of(each) for each in (sheets[0], shadowed(), objects[0])] == ["light", None, "dark"]
+    unclear = shadowed()
+    for sample, expected in (((), False), (sheets, True), (objects, False), (sheets + objects, False)):
+        assert turning("auto", dark_ground=True, sample=sample).turns(unclear) is expected
+    among_sheets = turning("auto", dark_ground=True, sample=sheets)
+    assert among_sheets.turns(sheets[0])
+    assert not among_sheets.turns(objects[0]), "a clear one speaks for itself"
+    assert not among_sheets.turns(Image.new("L", (80, 60), 120)), "nothing dark is on it"
+    assert not turning("auto", dark_ground=False, sample=sheets).turns(sheets[0])
+    assert turning("yes", dark_ground=False).turns(objects[0])
+
+
+def test_images_that_disagree_are_named() -> None:
+    seen = Exchanges()
+    for number in range(20):
+        seen.add(f"{number}.png", turned=True)
+    assert (seen.remark(), seen.made) == ("", 20)
+    for name in ("a.png", "b.png"):
+        seen.add(name, turned=False)
+    assert seen.remark() == "light and dark were not exchanged in 2 of 22 images alone: a.png, b.png"
+    fewer = Exchanges()
+    for number in range(12):
+        fewer.add(f"{number}.png", turned=number % 3 == 0)
+    assert fewer.remark() == "light and dark were exchanged in 4 of 12 images alone: 0.png, 3.png, 6.png, ..."

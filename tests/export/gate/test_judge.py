@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from capsedge.contract import Fit, Input, Precision, Verdict
+from capsedge.contract import Input, Precision, Verdict
 from capsedge.export.gate import TOLERANCES, Answers, Judgement, Reference, judge, not_executed
 from capsedge.export.gate.tolerance import TIE
+from capsedge.fit import Fit
 from capsedge.models import CapsNet
 from capsedge.runtime.session import Outputs
 from tests.export.sessions import FakeSession, Images, Lie, lax, no_lie

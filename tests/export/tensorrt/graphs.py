@@ -8,8 +8,9 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from capsedge.contract import Contract, Fit, Golden, Input, Precision, Verdict, VerdictStatus, sealed
+from capsedge.contract import Contract, Golden, Input, Precision, Verdict, VerdictStatus, sealed
 from capsedge.export.layers import layers_of
+from capsedge.fit import Fit
 from capsedge.golden import pack_images
 from capsedge.onnx_file import read_onnx_file
 

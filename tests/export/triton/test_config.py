@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tritonclient.grpc import model_config_pb2 as pb
 
-from capsedge.contract import Fit
 from capsedge.errors import WrongUse
 from capsedge.export.triton import Serving
 from capsedge.export.triton.config import model_config
 from capsedge.export.triton.protobuf_text import protobuf_text
 from capsedge.export.triton.source import Output, Source, read_source
+from capsedge.fit import Fit
 from tests.export.triton.conftest import EngineMaker
 from tests.test_contract import a_contract
 
@@ -44,7 +44,11 @@ def outputs(class_dim: int) -> list[Any]:
     ]
 
 
-TOLD = {"capsedge__fit": "resize=bilinear frame=pad", "capsedge__labels": "1", "capsedge__precision": "fp32"}
+TOLD = {
+    "capsedge__fit": "resize=bilinear frame=pad levels=as-is",
+    "capsedge__labels": "1",
+    "capsedge__precision": "fp32",
+}
 IMAGE = pb.ModelInput(name="image", data_type=pb.TYPE_UINT8, dims=[28, 28, 1])
 BATCHING = {"preferred_batch_size": [64], "max_queue_delay_microseconds": 0}
 
@@ -106,7 +110,7 @@ def test_a_client_is_told_how_to_fit_an_image_and_how_many_classes_are_the_answe
     engine = make_engine(promises={"fit": Fit(resize="lanczos", frame="crop"), "labels": 2})
     told = configured(engine).parameters
 
-    assert told["capsedge.fit"].string_value == "resize=lanczos frame=crop"
+    assert told["capsedge.fit"].string_value == "resize=lanczos frame=crop levels=as-is"
     assert told["capsedge.labels"].string_value == "2"
 
 

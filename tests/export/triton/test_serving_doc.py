@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import capsedge
-from capsedge.contract import Fit
 from capsedge.export.triton import write_repository
+from capsedge.fit import Fit
 from tests.export.triton.conftest import parsed
 
 ROOT = Path(capsedge.__file__).parents[1]

@@ -304,6 +304,20 @@ def test_dark_on_light_is_inverted_for_a_network_of_light_on_dark_and_said(dark_
     assert (never.prediction.inverted, always.prediction.inverted) == (False, True)  # type: ignore[union-attr]
 
 
+def test_an_image_that_is_unclear_alone_is_judged_by_its_folder(dark_ground: Path, tmp_path: Path) -> None:
+    for number in range(4):
+        product(255, 30).save(tmp_path / f"{number}.png")
+    shadow = np.asarray(product(255, 30)).astype(float) * np.linspace(0.4, 1, 56)
+    Image.fromarray(shadow.astype(np.uint8)).save(tmp_path / "9.png")
+    files = sorted(tmp_path.glob("*.png"))
+    with open_session(dark_ground) as session:
+        together = [each.inverted for each in classify(session, files) if isinstance(each, Prediction)]
+        (alone,) = classify(session, files[-1:])
+    assert together == [True] * 5
+    assert isinstance(alone, Prediction)
+    assert not alone.inverted
+
+
 def test_nothing_is_inverted_for_a_network_whose_sample_has_no_dark_ground(good: Path, tmp_path: Path) -> None:
     product(255, 30).save(tmp_path / "a.png")
     with open_session(good) as session:

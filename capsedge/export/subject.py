@@ -1,0 +1,45 @@
+"""A run's network in torch as what is evaluated: before an export, or to draw its answers."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from capsedge.data import Split
+from capsedge.data.images import wants_dark_ground
+from capsedge.errors import DataError
+from capsedge.runtime.evaluate.subject import Subject
+from capsedge.training import Run
+from capsedge.training.evaluate import lengths_of
+
+_SAMPLE = 200  # images of which the outermost pixels are looked at
+
+
+def subject_of_run(run: Run) -> Subject:
+    """The network of a run's best epoch, as it was trained, on the CPU.
+
+    Raises:
+        ModelError: The run has no such network, or is damaged.
+    """
+    record, network = run.read_record(), run.load_best()
+
+    def lengths(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        split = Split(images, np.zeros(len(images), np.int64))
+        answer: NDArray[np.float32] = lengths_of(network, split, torch.device("cpu")).numpy()
+        return answer
+
+    return Subject(
+        name=f"run {run.path}",
+        classes=record.classes,
+        shape=record.shape,
+        fit=record.fit,
+        dark_ground=_on_dark_ground(run),
+        run=run.path,
+        lengths=lengths,
+    )
+
+
+def _on_dark_ground(run: Run) -> bool:
+    try:
+        return wants_dark_ground(run.load_dataset().validation.images[:_SAMPLE])
+    except DataError:  # they are no longer here
+        return False
