@@ -11,6 +11,7 @@ _COLUMNS = ("file", "class", "length", "next best")
 _MOST_WIDTH = 60
 _SUMMARY_FROM = 20
 _MOST_NAMED = 10
+_DOUBT_FROM = 2
 UNLIKE = "unlike the training's images"
 
 Row = tuple[str, str, str, str]
@@ -90,6 +91,16 @@ class Tally:
             if count
         ]
         return f"{self.images:,} images: {', '.join(parts)}"
+
+    def doubt(self) -> str:
+        """One line where the network is no judge of most of these images, else ""."""
+        seen = self.images - self.broken
+        if seen < _DOUBT_FROM or 2 * self.unlike < seen:
+            return ""
+        return (
+            f"{self.unlike:,} of {seen:,} images are {UNLIKE}, so these answers mean little: train on such images, "
+            "or look at how they are framed (docs/images.md)"
+        )
 
 
 def _row(prediction: "Prediction") -> Row:

@@ -130,6 +130,8 @@ def infer(
             _print(answers, tally, named, page=batch, as_json=as_json)
     if not as_json and tally.summary():
         say(tally.summary())
+    if doubt := tally.doubt():
+        say(f"note: {doubt}")
     if invert == "auto" and (remark := tally.exchanges.remark()):
         say(f"note: {remark}; --invert yes or no treats all alike")
     if tally.images > tally.broken and visualize is not None:

@@ -75,3 +75,21 @@ def test_the_rule_is_no_longer_than_the_terminal(
     Table(page=1).add(prediction("a-name-of-24-letters.png"))
 
     assert len(capsys.readouterr().out.splitlines()[1]) == longest
+
+
+@pytest.mark.parametrize(
+    ("strange", "usual", "broken", "doubted"), [(2, 2, 3, True), (1, 2, 0, False), (1, 0, 0, False)]
+)
+def test_a_network_that_is_no_judge_of_most_images_is_doubted(
+    strange: int, usual: int, broken: int, doubted: bool
+) -> None:
+    tally = Tally()
+    for unlike in [True] * strange + [False] * usual:
+        tally.add(prediction("a.png", unlike=unlike))
+    for _ in range(broken):
+        tally.add(Broken("b.png", "it is empty"))
+    assert bool(tally.doubt()) is doubted
+    if doubted:
+        assert tally.doubt().startswith(
+            "2 of 4 images are unlike the training's images, so these answers mean little"
+        )
