@@ -3,7 +3,7 @@
 from platform import python_version
 from typing import Any
 
-from capsedge import __version__
+from capsedge.version import __version__
 
 
 def versions_of(*modules: Any) -> dict[str, str]:

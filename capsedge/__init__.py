@@ -1,10 +1,72 @@
-"""capsedge: capsule networks whose routing is learned, collapsed into static weights, and run at the edge."""
+"""capsedge: capsule networks whose routing is learned, collapsed into static weights, and run at the edge.
+
+The names below are the public interface (docs/python.md); each is loaded when it is first used, so that importing the
+package costs next to nothing, and loading a model needs neither torch nor onnx.
+"""
 
 import os
+from typing import TYPE_CHECKING
+
+from capsedge.lazy import looked_up
+from capsedge.version import __version__
 
 # ONNX Runtime's wheels of 2026 keep the device's id and its uses in the home folder, to be sent, unless they are told
 # not to before their first import (docs/decisions/0019-no-telemetry.md).
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
-__version__ = "0.1.0"
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from capsedge.errors import CapsedgeError
+    from capsedge.export.road import Exported, export_run
+    from capsedge.runtime.bench.assembly import bench
+    from capsedge.runtime.bench.plan import Plan
+    from capsedge.runtime.bench.report import BenchReport
+    from capsedge.runtime.infer.classify import Broken, Guess, Prediction
+    from capsedge.runtime.model import Model, load
+    from capsedge.runtime.settings import Settings
+    from capsedge.runtime.verify import Verification
+    from capsedge.training.run import Run
+    from capsedge.training.start import train
+
+__all__ = [
+    "BenchReport",
+    "Broken",
+    "CapsedgeError",
+    "Exported",
+    "Guess",
+    "Model",
+    "Plan",
+    "Prediction",
+    "Run",
+    "Settings",
+    "Verification",
+    "__version__",
+    "bench",
+    "export_run",
+    "load",
+    "train",
+]
+
+__getattr__ = looked_up(
+    __name__,
+    {
+        "BenchReport": "runtime.bench.report",
+        "Broken": "runtime.infer.classify",
+        "CapsedgeError": "errors",
+        "Exported": "export.road",
+        "Guess": "runtime.infer.classify",
+        "Model": "runtime.model",
+        "Plan": "runtime.bench.plan",
+        "Prediction": "runtime.infer.classify",
+        "Run": "training.run",
+        "Settings": "runtime.settings",
+        "Verification": "runtime.verify",
+        "bench": "runtime.bench.assembly",
+        "export_run": "export.road",
+        "load": "runtime.model",
+        "train": "training.start",
+    },
+)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -23,7 +23,24 @@ SOURCES = ("capsedge", "pyproject.toml", "README.md", "LICENSE")
 
 # What people may import; a name that goes or comes is a line in CHANGELOG.md.
 PUBLIC = {
-    "capsedge": ["__version__"],
+    "capsedge": [
+        "BenchReport",
+        "Broken",
+        "CapsedgeError",
+        "Exported",
+        "Guess",
+        "Model",
+        "Plan",
+        "Prediction",
+        "Run",
+        "Settings",
+        "Verification",
+        "__version__",
+        "bench",
+        "export_run",
+        "load",
+        "train",
+    ],
     "capsedge.cli": ["main"],
     "capsedge.compress": [
         "Compression",

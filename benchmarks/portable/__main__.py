@@ -17,8 +17,8 @@ import msgspec
 from benchmarks.portable.checks import CHECKS, Checked, check_all
 from benchmarks.portable.emulators import PROCESSORS
 from benchmarks.portable.files import make_files
-from capsedge import __version__
 from capsedge.files import write_atomically
+from capsedge.version import __version__
 
 IMAGES = 400
 

@@ -24,9 +24,9 @@ from benchmarks.prove.record import Proof, Record
 from benchmarks.prove.running import records_of
 from benchmarks.prove.steps import Step, all_steps
 from benchmarks.prove.table import markdown
-from capsedge import __version__
 from capsedge.cli.console import err, out
 from capsedge.files import write_atomically
+from capsedge.version import __version__
 
 # They change what a GPU computes, or which it is.
 ENVIRONMENT = ("CUDA_VISIBLE_DEVICES", "NVIDIA_TF32_OVERRIDE", "OMP_NUM_THREADS")

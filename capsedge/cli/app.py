@@ -13,8 +13,8 @@ from typing import Annotated, NoReturn
 import typer
 from typer.exceptions import TyperException
 
-from capsedge import __version__
 from capsedge.errors import CapsedgeError
+from capsedge.version import __version__
 
 app = typer.Typer(
     name="capsedge",

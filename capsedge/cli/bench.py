@@ -17,7 +17,7 @@ from capsedge.cli.options import (
     finite,
     model_names,
 )
-from capsedge.errors import CapsedgeError, Interrupted, WrongUse
+from capsedge.errors import CapsedgeError, WrongUse
 from capsedge.runtime.bench.plan import Plan, Scenario
 from capsedge.runtime.settings import DEFAULTS, Settings
 
@@ -232,62 +232,12 @@ def bench(
 def _measure(
     models: list[str], settings: Settings, plan: Plan, sweeps: list[str], output: list[Path]
 ) -> "BenchReport":
-    from msgspec.structs import replace
-
     from capsedge.cli.console import say
     from capsedge.cli.measuring import measuring
-    from capsedge.runtime.bench.assembly import assemble
-    from capsedge.runtime.bench.formats import save
-    from capsedge.runtime.bench.report import Group
-    from capsedge.runtime.bench.resume import measured_before
-    from capsedge.runtime.bench.sweep import lanes, parse_axes, sweep
+    from capsedge.runtime.bench import assembly
 
-    axes = parse_axes(sweeps)
-    if "batch" in axes and plan.batch is not None:
-        raise WrongUse("--batch and --sweep batch=... were both given: choose one")
-    if plan.runs is not None and plan.seconds is not None:
-        raise WrongUse("--runs and --seconds were both given: choose one")
-    batches: tuple[int, ...] = axes.get("batch", (plan.images,))
-    laid_out = lanes(models, settings, axes)
-    report = assemble((), plan, _command(models, settings, plan, sweeps))
     state = next((file for file in output if file.suffix.lower() == ".json"), None)
-    done = () if state is None else measured_before(state, report, batches, laid_out)
-    if done:
-        whole = sum(not group.unfinished for group in done)
-        begun = ", one in part" if whole < len(done) else ""
-        say(f"going on with '{state}': {whole} of {len(batches)} batches were measured before{begun}")
-    kept = 0
-
-    def keep(so_far: tuple[Group, ...]) -> None:
-        nonlocal kept
-        if state is not None:
-            save(replace(report, groups=so_far, unfinished=True), state)
-            kept = len(so_far)
-
-    try:
-        with measuring() as progress:
-            groups = sweep(laid_out, plan, batches, done=done, keep=keep, progress=progress)
-    except KeyboardInterrupt:
-        if not kept:
-            raise
-        raise Interrupted(f"stopped; '{state}' keeps what was measured, and the same command goes on") from None
-    return replace(report, groups=groups)
-
-
-def _command(models: list[str], settings: Settings, plan: Plan, sweeps: list[str]) -> tuple[str, ...]:
-    """What was asked, in one spelling, so that the same measurement always has the same words."""
-    chosen = [
-        _option(name, getattr(record, name))
-        for record, defaults in ((plan, Plan()), (settings, DEFAULTS))
-        for name in record.__struct_fields__
-        if getattr(record, name) != getattr(defaults, name)
-    ]
-    asked = [word for option in chosen for word in option]
-    return ("capsedge", "bench", *models, *asked, *(word for axis in sweeps for word in ("--sweep", axis)))
-
-
-def _option(name: str, value: object) -> tuple[str, ...]:
-    option = name.replace("_", "-")
-    if isinstance(value, bool):
-        return (f"--{option}" if value else f"--no-{option}",)
-    return f"--{option}", f"{value:g}" if isinstance(value, float) else str(value)
+    with measuring() as progress:
+        return assembly.bench(
+            models, plan, settings=settings, sweeps=sweeps, state=state, tell=say, progress=progress
+        )

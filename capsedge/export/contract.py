@@ -11,7 +11,6 @@ import onnx
 import torch
 from numpy.typing import NDArray
 
-from capsedge import __version__
 from capsedge.contract import Contract, Golden, Input, Usual
 from capsedge.data import Dataset, Overlaid, Split
 from capsedge.export.collapse import collapsible
@@ -24,6 +23,7 @@ from capsedge.onnx_file import read_onnx_file
 from capsedge.runtime.int8_pairs import int8_pairs
 from capsedge.runtime.ort.wheels import load_onnxruntime
 from capsedge.training import Run
+from capsedge.version import __version__
 
 GOLDEN_PER_CLASS = 2
 CLEAR_MARGIN = 2.5  # times the tolerance; at 2, both capsules off by all of it could swap

@@ -16,7 +16,6 @@ from lightning_fabric import Fabric
 from msgspec.structs import replace
 from torch import Tensor
 
-from capsedge import __version__
 from capsedge.contract import Score
 from capsedge.data import Dataset, Split
 from capsedge.errors import Interrupted, ModelError, WrongUse
@@ -41,6 +40,7 @@ from capsedge.training.run import Run, RunRecord
 from capsedge.training.schedule import rate_factor
 from capsedge.training.teachers import Teachers
 from capsedge.training.weights import Average, weights_optimizer
+from capsedge.version import __version__
 
 ROW_EVERY = 20  # iterations summed into one metrics row; reading the sums is the only wait for the device
 

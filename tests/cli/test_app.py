@@ -13,9 +13,9 @@ from types import ModuleType
 import pytest
 import typer
 
-from capsedge import __version__
 from capsedge.cli.console import print_json
 from capsedge.errors import DataError, GateRejected, Interrupted, WrongUse
+from capsedge.version import __version__
 
 app = importlib.import_module("capsedge.cli.app")
 

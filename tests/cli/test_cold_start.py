@@ -34,7 +34,7 @@ runtime.infer.sources.walk runtime.infer.usual runtime.int8_pairs runtime.loadin
 runtime.ort
 runtime.ort.binding runtime.ort.options runtime.ort.placement runtime.ort.saturation runtime.ort.session
 runtime.ort.threads runtime.ort.wheels runtime.providers runtime.session runtime.settings runtime.tensorrt
-runtime.tensorrt.cuda runtime.tensorrt.manifest runtime.tensorrt.targets scoring statistics
+runtime.tensorrt.cuda runtime.tensorrt.manifest runtime.tensorrt.targets scoring statistics version
 """
 
 

@@ -43,8 +43,12 @@ def decode_image(source: Path | bytes, *, name: str = "") -> Image.Image:
     return lay_on(read_image(source, name=name))
 
 
-def read_image(source: Path | bytes, *, name: str = "") -> Image.Image:
+def read_image(source: Path | bytes | Image.Image, *, name: str = "") -> Image.Image:
     """Read an image as `decode_image` does, and keep its transparency for `lay_on`.
+
+    Args:
+        source: See `decode_image`; or an image that was opened with Pillow.
+        name: See `decode_image`.
 
     Returns:
         An image of mode L or RGB; LA or RGBA where parts of it are transparent.
@@ -54,7 +58,8 @@ def read_image(source: Path | bytes, *, name: str = "") -> Image.Image:
     """
     with _opened(source, name) as image:
         said = stored(image)  # before the pixels are decoded: Pillow forgets it then
-        return plain(upright(image), said)
+        seen = upright(image)
+        return plain(seen.copy() if seen is source else seen, said)  # what is a caller's stays as it is
 
 
 def is_hidden(path: Path) -> bool:
@@ -87,9 +92,12 @@ def header(path: Path) -> Header:
 
 
 @contextmanager
-def _opened(source: Path | bytes, name: str) -> Iterator[Image.Image]:
-    called = name or ("the image" if isinstance(source, bytes) else f"'{source}'")
+def _opened(source: Path | bytes | Image.Image, name: str) -> Iterator[Image.Image]:
+    called = name or (f"'{source}'" if isinstance(source, Path) else "the image")
     try:
+        if isinstance(source, Image.Image):
+            yield source
+            return
         with _open(source) as image:
             yield image
     except FileNotFoundError as error:
@@ -108,10 +116,12 @@ def _open(source: Path | bytes) -> Image.Image:
         return Image.open(BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS)
 
 
-def _is_empty(source: Path | bytes, error: Exception) -> bool:
+def _is_empty(source: Path | bytes | Image.Image, error: Exception) -> bool:
     if not isinstance(error, UnidentifiedImageError):
         return False
-    return not source if isinstance(source, bytes) else source.is_file() and not source.stat().st_size
+    if isinstance(source, Path):
+        return source.is_file() and not source.stat().st_size
+    return source == b""
 
 
 def _reason(error: Exception) -> str:

@@ -6,7 +6,6 @@ import tempfile
 import unicodedata
 from pathlib import Path
 
-from capsedge import __version__
 from capsedge.contract import Contract
 from capsedge.errors import ModelError, WrongUse
 from capsedge.export.triton.config import LABELS, Serving, model_config
@@ -14,6 +13,7 @@ from capsedge.export.triton.protobuf_text import protobuf_text
 from capsedge.export.triton.source import Source, read_source
 from capsedge.files import write_atomically
 from capsedge.runtime.tensorrt.manifest import manifest_path
+from capsedge.version import __version__
 
 CONFIG = "config.pbtxt"
 VERSION = "1"

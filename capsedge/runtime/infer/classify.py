@@ -16,7 +16,7 @@ from capsedge.errors import DataError, WrongUse
 from capsedge.golden import unpack_images
 from capsedge.runtime.batches import run_batches
 from capsedge.runtime.infer.ahead import ahead
-from capsedge.runtime.infer.sources import STDIN, File, Source, Stdin
+from capsedge.runtime.infer.sources import STDIN, File, Given, Source, Stdin
 from capsedge.runtime.infer.usual import unlike
 from capsedge.runtime.session import Session, contract_needed
 
@@ -192,6 +192,8 @@ def _source(image: Source | Path) -> Source:
 
 
 def _called(source: Source) -> str:
+    if isinstance(source, Given):
+        return source.name
     return "standard input" if isinstance(source, Stdin) else f"'{source.name}'"
 
 

@@ -4,6 +4,7 @@ On the CPU they are copies that are not needed; there this is tested against the
 session allocates for its inputs at every run. Not run on a GPU yet.
 """
 
+import threading
 from itertools import pairwise
 from time import perf_counter_ns
 from typing import Any, Literal
@@ -33,13 +34,15 @@ class Binding:
         self._binding = opened.io_binding()
         self._outputs = [output.name for output in opened.get_outputs()]
         self._inputs: dict[str, tuple[tuple[int, ...], np.dtype[Any], Any]] = {}
+        self._lock = threading.Lock()  # the buffers are one set: two threads that filled them would crash the process
         self._new((1,), np.uint8, device, 0)
 
     def run(self, feeds: Arrays) -> Arrays:
         """Copy the inputs in, run, and copy the outputs out; they are the caller's."""
-        self._copy_in(feeds)
-        self._compute()
-        return self._copy_out()
+        with self._lock:
+            self._copy_in(feeds)
+            self._compute()
+            return self._copy_out()
 
     def split(self, feeds: Arrays) -> Split:
         """Run, and tell how long each step took by the host's clock; each waits for the device at its end.
@@ -47,10 +50,11 @@ class Binding:
         ONNX Runtime has a stream of its own and does not give its events to Python, so the waiting, some microseconds
         a step, is part of the figures.
         """
-        marks = [perf_counter_ns()]
-        for step in (lambda: self._copy_in(feeds), self._compute, self._copy_out):
-            step()
-            marks.append(perf_counter_ns())
+        with self._lock:
+            marks = [perf_counter_ns()]
+            for step in (lambda: self._copy_in(feeds), self._compute, self._copy_out):
+                step()
+                marks.append(perf_counter_ns())
         copy_in, compute, copy_out = ((after - before) / 1e6 for before, after in pairwise(marks))
         return Split(copy_in, compute, copy_out)
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import msgspec
 
-from capsedge import __version__
 from capsedge.errors import WrongUse
 from capsedge.runtime.bench.doubts import about_load
 from capsedge.runtime.machine import conditions, this_machine
@@ -24,6 +23,7 @@ from capsedge.runtime.profile.roofline import Roofs, measure_roofs
 from capsedge.runtime.session import Session
 from capsedge.runtime.settings import DEFAULTS, Settings
 from capsedge.runtime.tensorrt.session import EngineSession
+from capsedge.version import __version__
 
 
 @dataclass(frozen=True)

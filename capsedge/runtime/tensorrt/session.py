@@ -4,6 +4,7 @@ Not run on a GPU yet. Tests run this code on stand-ins that compute in host memo
 five releases of TensorRT have, and on the real TensorRT-RTX as far as it goes without a GPU.
 """
 
+import threading
 from collections import Counter
 from contextlib import ExitStack
 from itertools import pairwise
@@ -32,7 +33,7 @@ MOST_GRAPHS = 4
 
 
 class EngineSession(Session):
-    """A TensorRT engine with its stream and its buffers; one thread at a time may run it."""
+    """A TensorRT engine with its stream and its buffers; threads that share it run it one at a time."""
 
     def __init__(self, file: Path, settings: Settings = DEFAULTS) -> None:
         """Check the engine against its manifest and load it.
@@ -50,6 +51,7 @@ class EngineSession(Session):
         self.provider = _provider(manifest, self._trt, device)
         self.contract = manifest.contract
         self.batch_limits = (manifest.batch[0], manifest.batch[2])
+        self._one_at_a_time = threading.Lock()  # there is one set of buffers
         self._kernels = KernelCache(file)
         self._configs: dict[bool, Any] = {}  # TensorRT's objects do not keep each other alive
         self._graphs: dict[int, Any] = {}
@@ -83,22 +85,27 @@ class EngineSession(Session):
 
     def run_raw(self, feeds: Arrays) -> Arrays:
         """See `Session.run_raw`; the copies to the GPU and back are part of it, the outputs are the caller's own."""
-        batch = self._fill(feeds)
-        if graph := self._graphs.get(batch):
-            checked(self._cuda.cudaGraphLaunch(graph, self._stream))
-        else:
-            self._enqueue(self._context)
-        checked(self._cuda.cudaStreamSynchronize(self._stream))
-        outputs = self._taken()
-        if graph is None:
-            self._record(batch)
-        return outputs
+        with self._one_at_a_time:
+            batch = self._fill(feeds)
+            if graph := self._graphs.get(batch):
+                checked(self._cuda.cudaGraphLaunch(graph, self._stream))
+            else:
+                self._enqueue(self._context)
+            checked(self._cuda.cudaStreamSynchronize(self._stream))
+            outputs = self._taken()
+            if graph is None:
+                self._record(batch)
+            return outputs
 
     def run_split(self, feeds: Arrays) -> Split:
         """See `Session.run_split`: by CUDA's events, and without our CUDA graph, which has no seams.
 
         A copy is made in two steps, by way of page-locked memory; the step on the host is timed by the host's clock.
         """
+        with self._one_at_a_time:
+            return self._split(feeds)
+
+    def _split(self, feeds: Arrays) -> Split:
         start = perf_counter_ns()
         self._fill(feeds)
         fill_ms = (perf_counter_ns() - start) / 1e6
@@ -136,6 +143,10 @@ class EngineSession(Session):
         """
         if runs < 1:
             raise WrongUse(f"runs must be 1 or more, {runs} was given")
+        with self._one_at_a_time:
+            return self._layer_times(feeds, runs)
+
+    def _layer_times(self, feeds: Arrays, runs: int) -> list[tuple[str, float]]:
         self._fill(feeds)
         context, profiler = self._new_context(graphs=False), layer_profiler(self._trt)
         self._connect(context)

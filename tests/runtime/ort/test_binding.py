@@ -1,5 +1,6 @@
 """Bound inputs and outputs, on the CPU provider, against the session that binds nothing."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -49,6 +50,17 @@ def test_an_array_in_any_order_of_memory_is_read_right_and_never_written(good: P
         bound.run_raw({"image": images(3, seed=9)})
         np.testing.assert_array_equal(found["lengths"], plain.run_raw({"image": before})["lengths"])
     np.testing.assert_array_equal(batch, before)
+
+
+def test_threads_that_share_a_bound_session_get_their_own_answers(good: Path) -> None:
+    """Without a lock the process crashes: all write into one set of buffers."""
+    batches = [images(1 + seed % 3, seed=seed) for seed in range(8)]
+    with open_session(good) as plain, open_session(good, BOUND) as bound, ThreadPoolExecutor(8) as pool:
+        wanted = [plain.run_raw({"image": batch})["lengths"] for batch in batches]
+        for _ in range(20):
+            found = pool.map(lambda batch: bound.run_raw({"image": batch})["lengths"], batches)
+            for one, other in zip(found, wanted, strict=True):
+                np.testing.assert_array_equal(one, other)
 
 
 def test_an_input_that_is_not_given_is_missing_though_it_was_given_before(models: Path) -> None:

@@ -3,11 +3,14 @@
 import os
 import sys
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
 from capsedge.errors import DataError
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 STDIN = Path("-")
 _MOST_CALLED = 200
@@ -20,8 +23,8 @@ class Source(Protocol):
     def name(self) -> str:
         """What to call it, as text that can be printed."""
 
-    def read(self) -> Path | bytes:
-        """Give the file, or the bytes of one.
+    def read(self) -> "Path | bytes | Image.Image":
+        """Give the file, the bytes of one, or what was decoded of one.
 
         Raises:
             DataError: There are none.
@@ -68,6 +71,23 @@ class Stdin(msgspec.Struct, frozen=True):
         silent.
         """
         return Stdin(self.read())
+
+
+class Given(msgspec.Struct, frozen=True):
+    """An image that a caller has in hand.
+
+    Attributes:
+        name: What to call it.
+        content: A file's path, its bytes, or a Pillow image.
+    """
+
+    name: str
+    content: Any
+
+    def read(self) -> "Path | bytes | Image.Image":
+        """See `Source.read`."""
+        content: Path | bytes | Image.Image = self.content
+        return content
 
 
 class Unreadable(msgspec.Struct, frozen=True):

@@ -1,0 +1,220 @@
+"""A model in Python: loaded once, asked for predictions, from any thread, and sent to other processes."""
+
+import os
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeAlias, overload
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from capsedge.contract import Contract
+from capsedge.data.images import Invert
+from capsedge.errors import DataError, WrongUse
+from capsedge.runtime.infer.classify import Broken, Prediction, classify
+from capsedge.runtime.infer.sources import Given, Images, Source
+from capsedge.runtime.models import BUILTIN_NAME, find_model
+from capsedge.runtime.open import open_session
+from capsedge.runtime.session import Session, contract_needed
+from capsedge.runtime.settings import DEFAULTS, Settings
+from capsedge.runtime.verify import Verification, verify
+
+One: TypeAlias = str | os.PathLike[str] | bytes | Image.Image
+Array: TypeAlias = NDArray[np.uint8]
+
+
+def load(model: str | Path = BUILTIN_NAME, settings: Settings = DEFAULTS) -> "Model":
+    """Load a model.
+
+    Args:
+        model: Path of an `.onnx` file, of an `.engine` or of a run's folder; `builtin`, or the name of a model of the
+            zoo (`capsedge models` lists them).
+        settings: Where it runs and how, such as `capsedge.Settings(provider="cuda", threads=1)`.
+
+    Raises:
+        WrongUse: There is no such file or name.
+        ModelError: The file is damaged, or was not made by `capsedge export`.
+        ProviderError: The hardware or the library that was asked for is not there.
+        MissingExtra: No ONNX Runtime is installed.
+    """
+    return Model(find_model(model), settings)
+
+
+class Model:
+    """An exported model that answers images.
+
+    It may be shared by threads, and pickled: a copy in another process opens the file there when it is first asked. A
+    process that was forked does the same, since ONNX Runtime's threads do not follow it.
+
+    Attributes:
+        file: The file it was loaded from.
+        settings: What it was loaded with.
+        contract: Its promises: input, classes, scores, the gate's verdict.
+    """
+
+    def __init__(self, file: Path, settings: Settings = DEFAULTS) -> None:
+        """Open the file; see `load`, which takes names too."""
+        self.file, self.settings = file.absolute(), settings
+        self._lock = threading.Lock()
+        self._opened: tuple[int, Session] | None = None
+        self.contract: Contract = contract_needed(self._session())
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names in the order of the outputs."""
+        return self.contract.classes
+
+    @property
+    def provider(self) -> str:
+        """Where it runs, as the runtime says."""
+        return self._session().provider
+
+    @overload
+    def predict(  # type: ignore[overload-overlap]  # a str is an iterable of str, too
+        self, images: One, *, top: int | None = ..., threshold: float | None = ..., invert: Invert = ...
+    ) -> Prediction: ...
+
+    @overload
+    def predict(  # type: ignore[overload-overlap]  # and so is an array
+        self, images: Array, *, top: int | None = ..., threshold: float | None = ..., invert: Invert = ...
+    ) -> Prediction | list[Prediction]: ...
+
+    @overload
+    def predict(
+        self,
+        images: Iterable[One | Array],
+        *,
+        top: int | None = ...,
+        threshold: float | None = ...,
+        invert: Invert = ...,
+        batch: int = ...,
+    ) -> list[Prediction]: ...
+
+    def predict(
+        self,
+        images: One | Array | Iterable[One | Array],
+        *,
+        top: int | None = None,
+        threshold: float | None = None,
+        invert: Invert = "auto",
+        batch: int = 32,
+    ) -> Prediction | list[Prediction]:
+        """Say what is on images; they are fitted as in training, so any size and colour will do.
+
+        Args:
+            images: One image: a file's path, the bytes of a file, a Pillow image, or an array of uint8, [height,
+                width] or [height, width, 1 or 3]. Or many: an iterable of such, or an array [N, height, width,
+                channels].
+            top: Classes to name, the answer included; None names the answer and the next best.
+            threshold: The answer is every class whose capsule is at least so long, 0 to 1, and may be none.
+            invert: Whether dark things on light ground become light ones on dark: `auto` where the network was
+                trained on that.
+            batch: Images that run at once.
+
+        Returns:
+            One prediction for one image, else a list in the images' order.
+
+        Raises:
+            DataError: An image cannot be read.
+            WrongUse: There is nothing that could be an image, or a folder; `stream` takes those.
+        """
+        given, alone = _given(images)
+        answers = list(classify(self._session(), given, batch=batch, top=top, threshold=threshold, invert=invert))
+        for answer in answers:
+            if isinstance(answer, Broken):
+                raise DataError(answer.error)
+        predictions = [answer for answer in answers if isinstance(answer, Prediction)]
+        return predictions[0] if alone else predictions
+
+    def stream(
+        self,
+        paths: Sequence[str | os.PathLike[str]],
+        *,
+        top: int | None = None,
+        threshold: float | None = None,
+        invert: Invert = "auto",
+        batch: int = 32,
+    ) -> Iterator[Prediction | Broken]:
+        """Say what is on any number of images, in bounded memory; a broken one is reported in its place.
+
+        Args:
+            paths: Files, folders at any depth, globs and zip archives.
+            top: See `predict`.
+            threshold: See `predict`.
+            invert: See `predict`.
+            batch: See `predict`.
+
+        Raises:
+            WrongUse: There is nothing at a path.
+        """
+        found = Images([Path(path) for path in paths])
+        return classify(self._session(), found, batch=batch, top=top, threshold=threshold, invert=invert)
+
+    def verify(self) -> Verification:
+        """Replay the golden sample on this machine and compare the hashes; no data set is needed."""
+        return verify(self._session())
+
+    def close(self) -> None:
+        """Free the model's memory; it is opened again when it is next asked."""
+        with self._lock:
+            opened, self._opened = self._opened, None
+        if opened is not None and opened[0] == os.getpid():
+            opened[1].close()
+
+    def __enter__(self) -> "Model":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        with suppress(Exception):  # an interpreter that ends may have taken what close needs
+            self.close()
+
+    def __repr__(self) -> str:
+        return f"<capsedge.Model {self.file} of {len(self.classes)} classes>"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"file": self.file, "settings": self.settings, "contract": self.contract}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._lock, self._opened = threading.Lock(), None
+
+    def _session(self) -> Session:
+        with self._lock:
+            if self._opened is None or self._opened[0] != os.getpid():
+                self._opened = os.getpid(), open_session(self.file, self.settings)
+            return self._opened[1]
+
+
+def _given(images: One | Array | Iterable[One | Array]) -> tuple[list[Source], bool]:
+    """The images as sources, and whether it is one that stands for itself."""
+    if isinstance(images, np.ndarray) and images.ndim == 4:
+        images = list(images)
+    if isinstance(images, str | os.PathLike | bytes | Image.Image | np.ndarray):
+        return [_source(images, "the image")], True
+    if not isinstance(images, Iterable):
+        raise WrongUse(f"an image, an array of images or an iterable of images is expected, {type(images)} was given")
+    return [_source(image, f"image {number}") for number, image in enumerate(images)], False
+
+
+def _source(image: One | Array, name: str) -> Source:
+    if isinstance(image, str | os.PathLike):
+        path = Path(image)
+        if path.is_dir():
+            raise WrongUse(f"'{path}' is a folder: Model.stream takes folders, globs and archives")
+        return Given(str(path), path)
+    if isinstance(image, bytes | Image.Image):
+        return Given(name, image)
+    if isinstance(image, np.ndarray):
+        if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3)):
+            raise WrongUse(
+                f"{name} is expected as uint8 [height, width] or [height, width, 1 or 3], {image.dtype} "
+                f"{list(image.shape)} was given"
+            )
+        return Given(name, Image.fromarray(image[..., 0] if image.shape[2:] == (1,) else image))
+    raise WrongUse(f"{name} is expected as a path, bytes, a Pillow image or an array, {type(image)} was given")

@@ -1,0 +1,130 @@
+"""A model in Python: every form of an image, threads, other processes."""
+
+import multiprocessing
+import pickle
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import capsedge
+from capsedge.errors import DataError, WrongUse
+from capsedge.runtime.model import Array, Model, One
+from tests.runtime.capsule_model import CLASSES, evaluate, images
+
+
+@pytest.fixture
+def model(good: Path) -> Iterable[Model]:
+    with capsedge.load(good) as opened:
+        yield opened
+
+
+def lengths(predictions: Iterable[capsedge.Prediction]) -> list[dict[str, float]]:
+    return [{guess.class_name: guess.length for guess in (*each.answer, *each.next_best)} for each in predictions]
+
+
+def test_an_image_is_the_same_in_every_form(model: Model, good: Path, tmp_path: Path) -> None:
+    pixels = images(1)[0, ..., 0]
+    file = tmp_path / "a.png"
+    Image.fromarray(pixels).save(file)
+    forms: list[One | Array] = [file, str(file), file.read_bytes(), Image.open(file), pixels, pixels[..., np.newaxis]]
+    found = [model.predict(form, top=len(CLASSES)) for form in forms]
+    wanted, _ = evaluate(good, pixels[np.newaxis, ..., np.newaxis])
+    for each in found:
+        assert isinstance(each, capsedge.Prediction)
+        (by_name,) = lengths([each])
+        np.testing.assert_allclose([by_name[name] for name in CLASSES], wanted[0], atol=2e-6)
+    assert found[0] == found[1]
+
+
+def test_many_images_give_a_list_in_their_order(model: Model) -> None:
+    batch = images(7, seed=2)
+    together = model.predict(batch, top=len(CLASSES))
+    assert isinstance(together, list)
+    apart = [model.predict(image, top=len(CLASSES)) for image in batch]
+    generated = model.predict((image for image in batch), top=len(CLASSES), batch=3)
+    for other in (apart, generated):
+        for one, two in zip(lengths(together), lengths(other), strict=True):
+            assert one == pytest.approx(two, abs=2e-6)
+    assert model.predict([]) == []
+
+
+def test_what_pillow_opened_is_read_as_its_file_is_and_stays_as_it_was(model: Model, tmp_path: Path) -> None:
+    turned = Image.fromarray(images(1, seed=4)[0, ..., 0])
+    exif = Image.Exif()
+    exif[274] = 6
+    turned.save(tmp_path / "turned.png", exif=exif)
+    deep = images(1, seed=5)[0, ..., 0].astype(np.uint16) * 257
+    Image.fromarray(deep).save(tmp_path / "deep.png")
+    for name in ("turned.png", "deep.png"):
+        opened = Image.open(tmp_path / name)
+        size, mode = opened.size, opened.mode
+        found = model.predict(opened, top=len(CLASSES))
+        (wanted,) = model.predict([tmp_path / name], top=len(CLASSES))
+        assert lengths([found]) == lengths([wanted])
+        assert (opened.size, opened.mode) == (size, mode)
+        assert "transparency" not in opened.info
+
+
+def test_what_is_no_image_is_refused_in_words(model: Model, tmp_path: Path) -> None:
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"broken.png' cannot be read as an image"):
+        model.predict(tmp_path / "broken.png")
+    with pytest.raises(DataError, match=r"^image 1 cannot be read as an image"):
+        model.predict([images(1)[0], b"no image"])
+    with pytest.raises(WrongUse, match=r"is a folder: Model.stream takes folders"):
+        model.predict(tmp_path)
+    with pytest.raises(WrongUse, match=r"the image is expected as uint8 .*, float64 \[28, 28\] was given"):
+        model.predict(images(1)[0, ..., 0] / 255)
+    with pytest.raises(WrongUse, match=r"image 0 is expected as uint8 .*, uint8 \[28, 28, 4\] was given"):
+        model.predict(np.zeros((1, 28, 28, 4), np.uint8))
+    with pytest.raises(WrongUse, match="an iterable of images is expected"):
+        model.predict(3)  # type: ignore[call-overload]
+    with pytest.raises(WrongUse, match="image 0 is expected as a path, bytes"):
+        model.predict([None])  # type: ignore[list-item]
+
+
+def test_a_stream_tells_of_broken_images_in_their_place(model: Model, tmp_path: Path) -> None:
+    for number, image in enumerate(images(3)):
+        Image.fromarray(image[..., 0]).save(tmp_path / f"{number}.png")
+    (tmp_path / "1.png").write_bytes(b"no image")
+    found = list(model.stream([tmp_path]))
+    assert [type(each) for each in found] == [capsedge.Prediction, capsedge.Broken, capsedge.Prediction]
+    with pytest.raises(WrongUse, match="there is no image file or folder"):
+        model.stream([tmp_path / "nowhere"])
+
+
+@pytest.mark.parametrize("bound", [False, True])
+def test_threads_share_it(good: Path, bound: bool) -> None:
+    batch = images(24, seed=8)
+    with capsedge.load(good, capsedge.Settings(io_binding=bound)) as model, ThreadPoolExecutor(8) as pool:
+        wanted = [model.predict(image) for image in batch]
+        assert list(pool.map(model.predict, batch)) == wanted
+
+
+def _answer(model: Model, image: Array) -> tuple[str, float]:
+    answer = model.predict(image)
+    assert isinstance(answer, capsedge.Prediction)
+    return str(answer.class_name), answer.length
+
+
+@pytest.mark.parametrize("way", ["spawn", "fork"])
+def test_other_processes_open_it_for_themselves(model: Model, way: str) -> None:
+    batch = images(6, seed=9)
+    wanted = [_answer(model, image) for image in batch]
+    with multiprocessing.get_context(way).Pool(2) as pool:
+        found = pool.starmap(_answer, [(model, image) for image in batch])
+    assert found == wanted
+    assert len(pickle.dumps(model)) < 1_000_000, "the file is named, not carried"
+
+
+def test_it_says_what_it_is(model: Model, good: Path) -> None:
+    assert (model.classes, model.provider, model.file) == (CLASSES, "CPUExecutionProvider", good.absolute())
+    assert model.contract.input.shape == (28, 28, 1)
+    assert model.verify().ok
+    assert repr(model) == f"<capsedge.Model {good.absolute()} of {len(CLASSES)} classes>"
+    model.close()
+    assert model.predict(images(1)[0]) == capsedge.load(good).predict(images(1)[0]), "opened again"
