@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_type_hints
+from typing import Annotated, Any, Literal, get_type_hints
 
 import msgspec
 from msgspec import Meta
@@ -97,9 +97,13 @@ class NetworkRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         blocks = self.stem != "table1"
         if blocks and not self.blocks:
-            raise ValueError(f"stem {self.stem} is made of blocks: set network.blocks, such as [[16, 2], [32, 2]]")
+            raise ValueError(
+                f"network.stem {self.stem} is made of blocks: set network.blocks, such as [[16, 2], [32, 2]]"
+            )
         if not blocks and (self.blocks or self.grid):
-            raise ValueError("blocks and grid are of the other stems: set network.stem, or leave them out")
+            raise ValueError(
+                "network.blocks and network.grid are of the other stems: set network.stem, or leave them out"
+            )
 
 
 class RoutingRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -145,7 +149,7 @@ class RoutingRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         if self.proximal and self.kind != "l1":
-            raise ValueError(f"proximal is a step of routing.kind l1, and the kind is {self.kind}")
+            raise ValueError(f"routing.proximal is a step of routing.kind l1, and the kind is {self.kind}")
 
 
 class DataRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -198,11 +202,12 @@ class DataRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         unused = [f"data.{key}={off}" for key, off in OFF_IN_OVERLAPS.items() if getattr(self, key)]
         if self.overlap and unused:
             raise ValueError(
-                f"overlap wants images that nothing else moves, mirrors or erases: set {', '.join(unused)}"
+                f"data.overlap wants images that nothing else moves, mirrors or erases: set {', '.join(unused)}"
             )
         if not self.overlap and (self.epoch_images or self.evaluation_images != EVALUATION_IMAGES):
             raise ValueError(
-                "epoch_images and evaluation_images are of overlapped ones: set overlap, or leave them out"
+                "data.epoch_images and data.evaluation_images are of overlapped images: set data.overlap, or leave "
+                "them out"
             )
 
 
@@ -266,7 +271,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         name: Names the run's folder, so it is one word: letters, digits, `_`, `-`, `.` and `+`.
     """
 
-    name: Annotated[str, Meta(pattern=r"^\w[\w.+-]*$")]
+    name: Annotated[str, Meta(pattern=r"^\w[\w.+-]*$", description="one word of letters, digits, _, -, . and +")]
     network: NetworkRecipe = NetworkRecipe()
     routing: RoutingRecipe = RoutingRecipe()
     data: DataRecipe = DataRecipe()
@@ -325,7 +330,9 @@ def from_values(values: Mapping[str, Any], *, source: str) -> Recipe:
     try:
         return msgspec.convert(values, Recipe)
     except msgspec.ValidationError as error:
-        raise WrongUse(f"recipe '{source}': {error}{_choices(str(error))}") from error
+        from capsedge.misfit import misfit
+
+        raise WrongUse(f"recipe '{source}': {misfit(values, Recipe)}") from error
 
 
 def to_values(recipe: Recipe) -> dict[str, Any]:
@@ -456,13 +463,3 @@ def _check_keys(values: Mapping[str, Any], kind: type[msgspec.Struct], source: s
             raise WrongUse(f"recipe '{source}' has no key '{prefix}{key}'; {nearest(prefix + key, known)}")
         if isinstance(value, dict) and isinstance(hints[key], type) and issubclass(hints[key], msgspec.Struct):
             _check_keys(value, hints[key], source, f"{prefix}{key}.")
-
-
-def _choices(complaint: str) -> str:
-    """What a key can be, where msgspec complains of a value that is none of the choices."""
-    if not complaint.startswith("Invalid enum value"):
-        return ""
-    kind: Any = Recipe
-    for key in complaint.rpartition("`$.")[2].rstrip("`").split("."):
-        kind = get_type_hints(kind)[key]
-    return f"; there are: {', '.join(get_args(kind))}"

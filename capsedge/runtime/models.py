@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 
 from capsedge.contract import METADATA_KEY, PRECISIONS, Contract, Precision, decode
-from capsedge.errors import ModelError, WrongUse, nearest
+from capsedge.errors import ModelError, WrongUse, damage, nearest
 from capsedge.files import sha256_of
 from capsedge.onnx_file import REINSTALL, read_metadata
 from capsedge.runtime.tensorrt.manifest import manifest_path
@@ -110,7 +110,7 @@ def zoo_index() -> tuple[ListedModel, ...]:
     except FileNotFoundError:
         return ()
     except msgspec.MsgspecError as error:
-        raise ModelError(f"'{file}' is damaged ({error}): {REINSTALL}") from error
+        raise ModelError(f"'{file}' is damaged ({damage(error)}): {REINSTALL}") from error
 
 
 def model_names(incomplete: str = "") -> list[str]:
