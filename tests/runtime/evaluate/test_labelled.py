@@ -16,7 +16,7 @@ from tests.tiny import tiny_recipe, train_tiny
 SHAPE = (4, 4, 1)
 
 
-def saved(path: Path, labels: list[int]) -> str:
+def saved(path: Path, labels: list[int] | list[str]) -> str:
     pixels = np.arange(len(labels), dtype=np.uint8)[:, None, None] * np.ones((1, 4, 4), np.uint8)
     np.savez(path / "some.npz", images=pixels, labels=np.array(labels))
     return str(path / "some.npz")
@@ -37,6 +37,16 @@ def test_numbers_that_it_does_not_know_are_taken_in_its_order_and_that_is_said(t
     assert "has numbers for classes, taken in the order of the model's: 0 ant, 1 bee, 2 cat" in said
     with pytest.raises(DataError, match=r"has 2 classes \('0', '1'\) that the model does not know"):
         labelled(saved(tmp_path, [1, 0, 0]), classes=("ant", "bee", "cat"), shape=SHAPE, fit=Fit())
+
+
+def test_names_as_labels_are_matched_by_name(tmp_path: Path) -> None:
+    found = labelled(saved(tmp_path, ["cat", "bee"]), classes=("ant", "bee", "cat"), shape=SHAPE, fit=Fit())
+    assert found.labels.tolist() == [2, 1]
+    assert found.remarks == ()
+    with pytest.raises(
+        DataError, match=r"has 1 class \('cow'\) that the model does not know; it knows: ant, bee, cat"
+    ):
+        labelled(saved(tmp_path, ["cat", "cow"]), classes=("ant", "bee", "cat"), shape=SHAPE, fit=Fit())
 
 
 def test_a_run_whose_images_are_others_now_or_gone_is_refused(tmp_path: Path) -> None:
