@@ -18,6 +18,8 @@ capsedge data photos/
 
 capsedge data photos/ --size 48 --sheet seen.png
 
+capsedge data mnist --download
+
 capsedge data scans.csv --group 'patient_[0-9]+' --json | jq .remarks
 """
 
@@ -40,17 +42,23 @@ def data(
         Path | None,
         typer.Option(metavar="FILE.png", help="Draw images of every class as the network would see them."),
     ] = None,
+    download: Annotated[bool, typer.Option("--download", help="Fetch a known data set that is not here.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Show how images would be divided, fitted and counted, and what is broken, passed over or doubtful."""
     from capsedge.cli.console import next_command, print_json, say
     from capsedge.data import load_dataset
+    from capsedge.data.known import SUBSET
     from capsedge.files import check_writable
 
     if sheet is not None and sheet.suffix.lower() != ".png":
         raise WrongUse(f"--sheet draws PNG, and was given '{sheet}': give '{sheet.with_suffix('.png')}'")
     if sheet is not None:
         check_writable(sheet)
+    if download:
+        from capsedge.data import download as fetch
+
+        fetch(place)
     found = load_dataset(place, size=size, group=group)
     if as_json:
         print_json(_record(found))
@@ -59,6 +67,8 @@ def data(
     if sheet is not None:
         _draw(found, sheet)
         say(f"drawn: {sheet}")
+    if found.source == SUBSET != place:
+        say(f"note: the full {place} is not on this machine; --download fetches it")
     if not as_json:
         options = [f"data.size={size}"] * bool(size) + [f"data.group={group}"] * bool(group)
         next_command("capsedge", "train", "--data", place, *(word for each in options for word in ("--set", each)))

@@ -89,10 +89,10 @@ def _load_known(name: str, size: int) -> Dataset:
     entry, cached = known(name), cache_folder() / name
     if folder is None:
         raise DataError(
-            f"data set '{name}' is not on this machine: add --download to fetch it, "
-            f"or put {entry.wanted} into '{cached}' (from {entry.home})"
+            f"data set '{name}' is not on this machine: {_fetching(name)} fetches it, or put {entry.wanted} "
+            f"into '{cached}' (from {entry.home})"
         )
-    with _told("add --download to fetch it again" if folder == cached else _advice(name, folder, entry)):
+    with _told(f"{_fetching(name)} fetches it again" if folder == cached else _advice(name, folder, entry)):
         classes, train, test = _read_known(folder, size, entry)
     return assemble(train, test, name=name, title=entry.title, classes=classes, location=str(folder), source=name)
 
@@ -140,7 +140,12 @@ def _advice(name: str, folder: Path, entry: Known) -> str:
     home = f"{entry.title}: see {entry.home}"
     if folder != own_folder(name):
         return home
-    return f"replace the files there, or remove '{folder}' or unset {DATA_VARIABLE} and add --download; {home}"
+    return f"replace the files there, or remove '{folder}' or unset {DATA_VARIABLE} and run {_fetching(name)}; {home}"
+
+
+def _fetching(name: str) -> str:
+    """The command that fetches a data set, whichever command or program wanted it."""
+    return f"capsedge data {name} --download"
 
 
 @contextmanager

@@ -50,7 +50,7 @@ def test_two_loads_have_the_same_validation_images() -> None:
 
 def test_an_absent_mnist_says_how_to_get_it_and_fetches_nothing(empty_machine: Path) -> None:
     with pytest.raises(
-        DataError, match=r"'mnist' is not on this machine: add --download to fetch it, or put"
+        DataError, match=r"'mnist' is not on this machine: capsedge data mnist --download fetches it, or put"
     ) as caught:
         load_dataset("mnist")
     assert str(empty_machine / "mnist") in str(caught.value)
@@ -183,20 +183,23 @@ def test_a_damaged_file_in_the_users_folder_says_what_makes_a_download_possible(
     with pytest.raises(DataError, match=r"is a damaged archive") as caught:
         load_dataset("cifar-10")
     told = (
-        f"(replace the files there, or remove '{own}' or unset CAPSEDGE_DATA and add --download; CIFAR-10: see http"
+        f"(replace the files there, or remove '{own}' or unset CAPSEDGE_DATA and run capsedge data cifar-10 "
+        "--download; CIFAR-10: see http"
     )
     assert told in str(caught.value)
     assert "\n" not in str(caught.value)
     # Both ways out lead to where a download would put it.
     own.rename(tmp_path / "own" / "elsewhere")
-    with pytest.raises(DataError, match="is not on this machine: add --download"):
+    with pytest.raises(DataError, match="is not on this machine: capsedge data cifar-10 --download fetches it"):
         load_dataset("cifar-10")
 
 
 def test_a_damaged_file_in_the_cache_can_be_fetched_again(empty_machine: Path, idx_folder: IdxFolder) -> None:
     idx_folder(empty_machine / "mnist", train_labels=[0, 1] * 3, test_labels=[1])
     (empty_machine / "mnist" / "t10k-labels-idx1-ubyte").write_bytes(b"")
-    with pytest.raises(DataError, match=r"ends within its header \(add --download to fetch it again\)"):
+    with pytest.raises(
+        DataError, match=r"ends within its header \(capsedge data mnist --download fetches it again\)"
+    ):
         load_dataset("mnist")
 
 
@@ -235,7 +238,9 @@ def test_a_cut_cifar_10_file_says_where_to_get_it(tmp_path: Path, cifar_folder: 
 
 
 def test_an_absent_cifar_10_says_how_to_get_it(empty_machine: Path) -> None:
-    with pytest.raises(DataError, match=r"add --download .* or put cifar-10-binary.tar.gz or .*kriz/cifar.html"):
+    with pytest.raises(
+        DataError, match=r"capsedge data cifar-10 --download .* or put cifar-10-binary.tar.gz or .*kriz/cifar.html"
+    ):
         load_dataset("cifar-10")
 
 
