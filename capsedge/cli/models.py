@@ -29,7 +29,7 @@ def models(as_json: JsonOption = False) -> None:
 
     found, zoo = list_models(), zoo_folder()
     if as_json:
-        print_json({"zoo": None if zoo is None else str(zoo), "models": found})
+        print_json({"zoo": None if zoo is None else str(zoo), "builtin": _default(found), "models": found})
     else:
         _print(found)
         if missing := [each.name for each in found if each.folder is None]:
@@ -45,6 +45,7 @@ def _print(found: "Sequence[Available]") -> None:
     from rich.table import Table
 
     from capsedge.cli.console import out
+    from capsedge.runtime.models import BUILTIN_NAME
 
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
     table.add_column(" model", no_wrap=True)
@@ -56,6 +57,8 @@ def _print(found: "Sequence[Available]") -> None:
         table.add_row(f" {model.name}", f"{model.parameters:,}", f"{model.macs / 1e6:.2f}", *cells, _where(model))
     out.print(table)
     out.print()
+    if default := _default(found):
+        out.print(f" {BUILTIN_NAME} is another name of {default}", markup=False)
     for line in _tested(found):
         out.print(f" {line}", markup=False)
 
@@ -75,6 +78,13 @@ def _where(model: "Available") -> str:
     if model.altered:
         return "altered"
     return model.origin if model.folder else "not here"
+
+
+def _default(found: "Iterable[Available]") -> str | None:
+    """The model that `builtin` names; None in an installation without it."""
+    from capsedge.runtime.models import DEFAULT_MODEL
+
+    return next((each.name for each in found if each.origin == "built in" and each.name == DEFAULT_MODEL), None)
 
 
 def _tested(found: "Iterable[Available]") -> Iterable[str]:

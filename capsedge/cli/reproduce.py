@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from capsedge.cli.options import model_names
 from capsedge.errors import Interrupted, WrongUse
 
 if TYPE_CHECKING:
@@ -98,7 +99,10 @@ def reproduce(
         typer.Option(metavar="KIND", help="fig3, fig4: kinds of routing; repeat. [dim]\\[default: all][/dim]"),
     ] = None,
     model: Annotated[
-        str | None, typer.Option("--model", "-m", help="fig1: a run, an exported model or a built-in name.")
+        str | None,
+        typer.Option(
+            "--model", "-m", help="fig1: a run, an exported model or a model's name.", autocompletion=model_names
+        ),
     ] = None,
     rounds: Annotated[
         int | None, typer.Option(min=1, help="fig4: timed steps of each kind. [dim]\\[default: 20][/dim]")

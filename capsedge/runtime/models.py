@@ -90,6 +90,12 @@ def builtin_models() -> dict[str, Path]:
     return {file.stem: file for file in sorted(BUILTIN.glob("*.onnx"))}
 
 
+def own_names() -> list[str]:
+    """The names of the models that came with capsedge: `builtin`, and that of each."""
+    names = list(builtin_models())
+    return [BUILTIN_NAME, *names] if DEFAULT_MODEL in names else names
+
+
 def zoo_folder() -> Path | None:
     """The zoo's folder, which need not exist; None where neither the variable nor a checkout names one."""
     if own := os.environ.get(ZOO_VARIABLE):
@@ -116,7 +122,7 @@ def zoo_index() -> tuple[ListedModel, ...]:
 def model_names(incomplete: str = "") -> list[str]:
     """Names for `--model` that begin so: built-in models, and those of the zoo that are here; for the completion."""
     here = [name for name, (model, file) in _zoo_files().items() if (path := _place(model, file)) and path.is_file()]
-    return [name for name in (BUILTIN_NAME, *builtin_models(), *here) if name.startswith(incomplete)]
+    return [name for name in (*own_names(), *here) if name.startswith(incomplete)]
 
 
 def list_models() -> list[Available]:
@@ -162,7 +168,7 @@ def find_model(model: str | Path | None = None) -> Path:
         return Path(model)
     if name in listed:
         raise ModelError(f"the model '{name}' is not on this machine: {GET_ZOO}")
-    known = [*builtin, *(each.name for each in zoo_index())]
+    known = [*own_names(), *(each.name for each in zoo_index())]
     raise WrongUse(f"there is no file and no built-in model '{model}'; {nearest(name, known)}")
 
 

@@ -97,8 +97,18 @@ def test_an_unknown_name_is_wrong_use_that_names_the_nearest(builtin: Path) -> N
         find_model("fashion-mnits")
 
 
+def test_the_name_of_the_default_model_is_told_where_that_is_here(builtin: Path) -> None:
+    with pytest.raises(WrongUse, match=r"did you mean 'builtin'\?"):
+        find_model("bultin")
+    assert model_names("b") == ["builtin"]
+    (builtin / "fashion-mnist.onnx").unlink()
+    assert model_names("b") == []
+    with pytest.raises(WrongUse, match=r"; there are: digits$"):
+        find_model("bultin")
+
+
 def test_a_name_near_to_nothing_lists_what_there_is(builtin: Path) -> None:
-    with pytest.raises(WrongUse, match=r"no built-in model 'runs/7'; there are: digits, fashion-mnist"):
+    with pytest.raises(WrongUse, match=r"no built-in model 'runs/7'; there are: builtin, digits, fashion-mnist"):
         find_model("runs/7")
 
 
