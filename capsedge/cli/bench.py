@@ -234,7 +234,7 @@ def _measure(
 ) -> "BenchReport":
     from msgspec.structs import replace
 
-    from capsedge.cli.console import say
+    from capsedge.cli.console import say, say_chosen
     from capsedge.cli.measuring import measuring
     from capsedge.runtime.bench.assembly import assemble
     from capsedge.runtime.bench.formats import save
@@ -249,6 +249,8 @@ def _measure(
         raise WrongUse("--runs and --seconds were both given: choose one")
     batches: tuple[int, ...] = axes.get("batch", (plan.images,))
     laid_out = lanes(models, settings, axes)
+    for file in dict.fromkeys(lane.file for lane in laid_out):
+        say_chosen(file, file)
     report = assemble((), plan, _command(models, settings, plan, sweeps))
     state = next((file for file in output if file.suffix.lower() == ".json"), None)
     done = () if state is None else measured_before(state, report, batches, laid_out)

@@ -109,7 +109,9 @@ def eval(  # the command's name
     if compare is not None:
         from msgspec.structs import replace
 
-        with open_session(find_model(compare), settings) as other:
+        beside = find_model(compare)
+        say_chosen(compare, beside)
+        with open_session(beside, settings) as other:
             _check_same(contract, contract_needed(other), compare)
             theirs = run_batches(other, images.images).lengths
             found = replace(found, comparison=compared(lengths, theirs, images.labels, model=other.name))

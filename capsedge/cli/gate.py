@@ -36,7 +36,7 @@ def gate(
     as_json: JsonOption = False,
 ) -> None:
     """Hold a file on the disk against the network of its run; a rejected file is set aside as MODEL.rejected."""
-    from capsedge.cli.console import print_json
+    from capsedge.cli.console import print_json, say_chosen
     from capsedge.runtime.open import model_file
 
     require("torch", extra="train")
@@ -47,6 +47,7 @@ def gate(
     from capsedge.training import Run
 
     file = model_file(model)
+    say_chosen(model, file)
     share = None if max_error_increase is None else max_error_increase / 100
     trained = Run(run if run is not None else file.parent)
     if file.suffix == ".engine":

@@ -36,11 +36,12 @@ def lint(
 
     Each comes with the reason and with what to do; nothing is built.
     """
-    from capsedge.cli.console import print_json
+    from capsedge.cli.console import print_json, say_chosen
     from capsedge.runtime.open import model_file
 
     require("onnx", extra="trt")
     file = model_file(model)
+    say_chosen(model, file)
     if file.suffix != ".onnx":
         raise WrongUse(f"lint reads ONNX files, and was given '{file}': give the .onnx file that it was built from")
     from capsedge.export.tensorrt import lint as look

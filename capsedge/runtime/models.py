@@ -20,6 +20,7 @@ from capsedge.runtime.tensorrt.manifest import manifest_path
 DEFAULT_MODEL = "fashion-mnist"
 BUILTIN_NAME = "builtin"  # for the default one, where exports lie about
 RUNS = Path("runs")
+PLAIN = "model.onnx"  # the export that a run's folder means
 BUILTIN = Path(__file__).parent.parent / "builtin"
 INDEX = "zoo.json"  # in the same folder
 ZOO_VARIABLE = "CAPSEDGE_ZOO"
@@ -172,16 +173,22 @@ def find_model(model: str | Path | None = None) -> Path:
     raise WrongUse(f"there is no file and no built-in model '{model}'; {nearest(name, known)}")
 
 
-def newest_export(root: Path = RUNS) -> Path | None:
-    """The file that an export wrote last into a run's folder; of one run, its `model.onnx` where it has one.
+def exports_in(folder: Path) -> list[Path]:
+    """The files that exports wrote into a folder, `model.onnx` before those in other precisions.
 
     A file that the gate rejected has another name, and so has one that is being written.
     """
-    files = [file for file in root.glob("*/model*.onnx") if (file.parent / "run.json").is_file()]
+    files = (file for file in folder.glob("model*.onnx") if file.is_file())
+    return sorted(files, key=lambda file: (file.name != PLAIN, file.name))
+
+
+def newest_export(root: Path = RUNS) -> Path | None:
+    """The file that an export wrote last into a run's folder; of one run, its `model.onnx` where it has one."""
+    files = [file for record in root.glob("*/run.json") for file in exports_in(record.parent)]
     newest = max(files, key=lambda file: file.stat().st_mtime_ns, default=None)
     if newest is None:
         return None
-    plain = newest.with_name("model.onnx")
+    plain = newest.with_name(PLAIN)
     return plain if plain.is_file() else newest
 
 

@@ -127,6 +127,35 @@ def test_the_built_in_model_gives_the_error_of_its_contract(capsedge: Capsedge) 
     assert builtin.DEFAULT_MODEL in found["model"]
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("eval", "{}", "--data", "{photos}"),
+        ("eval", "{good}", "--data", "{photos}", "--compare", "{}"),
+        ("infer", "{photos}", "--model", "{}"),
+        ("inspect", "{}"),
+        ("verify", "{}"),
+        ("lint", "{}"),
+        ("bench", "{}", "--runs", "1"),
+        ("profile", "{}", "--runs", "50", "--no-roofline"),
+    ],
+    ids=lambda words: " ".join(word for word in words if "{" not in word),
+)
+def test_a_run_without_a_plain_export_is_taken_by_its_only_one_and_that_is_said(
+    capsedge: Capsedge, good: Path, photos: Path, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    run = tmp_path / "a run"
+    run.mkdir()
+    shutil.copy(good, run / "model.int8.onnx")
+    done = capsedge(*(word.format(str(run), photos=photos, good=good) for word in words))
+    assert done.returncode == 0, done.stderr
+    assert f"note: '{run}' holds no model.onnx; its only export is taken, model.int8.onnx\n" in done.stderr
+    shutil.copy(good, run / "model.onnx")
+    done = capsedge(*(word.format(str(run), photos=photos, good=good) for word in words))
+    assert done.returncode == 0, done.stderr
+    assert "only export" not in done.stderr
+
+
 def test_a_class_may_be_called_as_markup_is(capsedge: Capsedge, good: Path, tmp_path: Path) -> None:
     for name in ("[bold]", "[old] cat"):
         (tmp_path / "odd" / name).mkdir(parents=True)

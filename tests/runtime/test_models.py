@@ -20,6 +20,7 @@ from capsedge.runtime.models import (
     ListedModel,
     ModelFile,
     builtin_models,
+    exports_in,
     find_model,
     in_precision,
     is_export,
@@ -65,6 +66,7 @@ def test_without_a_name_the_newest_export_comes_before_the_default_model(
     (tmp_path / "runs/old/.candidate-7-model.onnx").write_bytes(b"")
     assert find_model() == Path("runs/int8/model.int8.onnx")
     assert is_export(find_model())
+    assert [file.name for file in exports_in(tmp_path / "runs/new")] == ["model.onnx", "model.int8.onnx"]
     (tmp_path / "runs/int8/model.int8.onnx").unlink()
     assert find_model() == Path("runs/new/model.onnx"), "int8 is newer, and the plain file of a run comes first"
     assert find_model("builtin") == builtin / "fashion-mnist.onnx"
