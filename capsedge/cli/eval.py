@@ -62,7 +62,9 @@ def eval(  # the command's name
     compare: Annotated[
         str | None,
         typer.Option(
-            metavar="MODEL", help="Another model of the same classes, on the same images.", autocompletion=model_names
+            metavar="MODEL",
+            help="Another model of the same classes, on the same images fitted as it wants them.",
+            autocompletion=model_names,
         ),
     ] = None,
     html: Annotated[
@@ -78,7 +80,7 @@ def eval(  # the command's name
     from capsedge.cli.console import next_command, print_json, say, say_about, say_chosen
     from capsedge.files import check_writable, write_atomically
     from capsedge.runtime.batches import run_batches
-    from capsedge.runtime.evaluate.measure import compared, evaluated
+    from capsedge.runtime.evaluate.measure import evaluated
     from capsedge.runtime.models import find_model
     from capsedge.runtime.open import open_session
     from capsedge.runtime.session import contract_needed
@@ -107,14 +109,10 @@ def eval(  # the command's name
             remarks=images.remarks,
         )
     if compare is not None:
-        from msgspec.structs import replace
-
         beside = find_model(compare)
         say_chosen(compare, beside)
         with open_session(beside, settings) as other:
-            _check_same(contract, contract_needed(other), compare)
-            theirs = run_batches(other, images.images).lengths
-            found = replace(found, comparison=compared(lengths, theirs, images.labels, model=other.name))
+            found = _beside(other, compare, found, lengths, images, contract, session.file.parent, data, part)
     if html is not None:
         from capsedge.runtime.evaluate.page import page
 
@@ -133,6 +131,41 @@ def eval(  # the command's name
         next_command("capsedge", "eval", *again, "--html", "errors.html")
 
 
+def _beside(
+    other: "Session",
+    name: str,
+    found: "Evaluated",
+    lengths: "NDArray[np.float32]",
+    images: "Labelled",
+    contract: "Contract",
+    run: Path,
+    data: str | None,
+    part: "Part",
+) -> "Evaluated":
+    """The evaluation with another model's answers on the same images, each fitted as that model wants it."""
+    from msgspec.structs import replace
+
+    from capsedge.runtime.batches import run_batches
+    from capsedge.runtime.evaluate.beside import as_another_takes, order_of_classes
+    from capsedge.runtime.evaluate.labelled import source_of_run
+    from capsedge.runtime.evaluate.measure import compared
+    from capsedge.runtime.session import contract_needed
+
+    wants = contract_needed(other)
+    order = order_of_classes(contract, wants, name)
+    source = source_of_run(run)
+    seen = as_another_takes(
+        images, data or str(source), own=_is_own(data, source), part=part, first=contract, other=wants
+    )
+    remarks = found.remarks
+    if seen is not images.images:
+        height, width, _ = wants.input.shape
+        told = f"{other.name} takes the same images fitted to {width}x{height} pixels ({wants.fit.frame})"
+        remarks = (*remarks, told)
+    theirs = run_batches(other, seen).lengths[:, order]
+    return replace(found, comparison=compared(lengths, theirs, images.labels, model=other.name), remarks=remarks)
+
+
 def _images(session: "Session", contract: "Contract", data: str | None, part: "Part") -> "Labelled":
     from capsedge.runtime.evaluate.labelled import labelled, of_run, source_of_run, with_copies
 
@@ -140,7 +173,7 @@ def _images(session: "Session", contract: "Contract", data: str | None, part: "P
     run = session.file.parent
     source = source_of_run(run)
     # The run's own images are divided as they were: it has learned from the rest.
-    if source is not None and (data is None or _same_place(data, source)):
+    if _is_own(data, source):
         return of_run(run, classes=classes, shape=shape, fit=fit, part=part)
     if data is None:
         raise WrongUse(f"'{session.name}' lies in no run's folder, so say on which images: --data PLACE")
@@ -150,17 +183,12 @@ def _images(session: "Session", contract: "Contract", data: str | None, part: "P
     return with_copies(found, run, classes=classes, shape=shape, fit=fit)
 
 
-def _same_place(data: str, source: str) -> bool:
+def _is_own(data: str | None, source: str | None) -> bool:
+    """Whether what is asked for are the images of the model's run."""
+    if data is None or source is None:
+        return source is not None
     place = Path(data).expanduser()
     return data == source or (place.exists() and str(place.resolve()) == source)
-
-
-def _check_same(first: "Contract", other: "Contract", name: str) -> None:
-    if (first.classes, first.input.shape, first.fit) != (other.classes, other.input.shape, other.fit):
-        raise WrongUse(
-            f"--compare '{name}' has other classes, another image size or fits images in another way: evaluate each "
-            "on its own"
-        )
 
 
 def _table(images: "Labelled", lengths: "NDArray[np.float32]", classes: "Sequence[str]") -> str:

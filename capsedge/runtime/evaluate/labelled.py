@@ -209,7 +209,8 @@ def _of_dataset(
     if isinstance(dataset.train, Overlaid):
         raise WrongUse("images that show two classes have no confusion: capsedge export tells their error")
     splits = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
-    chosen = list(splits.values()) if part == "all" else [splits[part]]
+    wanted = {each: split for each, split in splits.items() if part in (each, "all")}
+    chosen = list(wanted.values())
     names = [name for each, own in zip(splits, dataset.names, strict=True) if part in (each, "all") for name in own]
     images = np.concatenate([split.images for split in chosen])
     labels = np.concatenate([split.labels for split in chosen])
@@ -219,7 +220,7 @@ def _of_dataset(
     return Labelled(
         images=images,
         labels=labels,
-        names=names or [f"{part} image {number}" for number in range(len(labels))],
+        names=names or [f"{each} image {number}" for each, split in wanted.items() for number in range(len(split))],
         data=f"{dataset.description}; the {part} part" if part != "all" else dataset.description,
         remarks=(*dataset.remarks, *assumed),
     )
