@@ -27,6 +27,7 @@ SAME_IMAGES = {"fashion-mnist-subset": "fashion-mnist"}  # data that is varied a
 EDGE_PARTS = SHIPPED / "edge"  # what the edge family does otherwise on some data, which it reads last
 OWN_IMAGES = EDGE_PARTS / "own.toml"  # of data that has no recipe
 EVALUATION_IMAGES = 10_000
+SMALLEST_SIDE, LARGEST_SIDE = 8, 4096  # in pixels, of what is asked for; below, digits and garments cannot be told
 # Of the images that overlap, which are placed by that alone: the keys that have to be off, and how they are.
 OFF_IN_OVERLAPS = {
     "balance": "false",
@@ -45,6 +46,7 @@ Finite = Annotated[float, Meta(ge=-3e38, le=3e38)]
 Positive = Annotated[float, Meta(gt=0, le=3e38)]
 NotNegative = Annotated[float, Meta(ge=0, le=3e38)]
 Share = Annotated[float, Meta(ge=0, lt=1)]
+Side = Annotated[int, Meta(ge=0, le=LARGEST_SIDE, description=f"0, or {SMALLEST_SIDE} to {LARGEST_SIDE:,} pixels")]
 Stride = Annotated[int, Meta(ge=1, le=64)]
 LARGEST_SEED = 2**32 - 1  # what torch, numpy and Python's random all take
 Seed = Annotated[int, Meta(ge=0, le=LARGEST_SEED)]
@@ -158,8 +160,8 @@ class DataRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         source: Name of a known data set, or a place: a folder (images by class, IDX files, CIFAR archives), a .csv
             that lists images, or an .npz of arrays.
-        size: Side in pixels that images are fitted to; 0 keeps a size that all have, up to 48 in a folder, where it
-            else is the median of the longer sides, and 48 at most.
+        size: Side in pixels that images are fitted to, 8 or more; 0 keeps a size that all have, up to 48 in a folder,
+            where it else is the median of the longer sides, and 48 at most.
         group: Of a folder or a list: a regular expression that finds in the images' names what belongs together,
             such as `patient_[0-9]+`, and so stays on one side when test or validation images are held out.
         overlap: 0 for the images as they are. Otherwise two images of different classes lie over each other, each
@@ -182,14 +184,14 @@ class DataRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     source: str = "fashion-mnist"
-    size: Annotated[int, Meta(ge=0, le=4096)] = 0
+    size: Side = 0
     group: str = ""
     overlap: Annotated[int, Meta(ge=0, le=64)] = 0
     epoch_images: Annotated[int, Meta(ge=0)] = 0
     evaluation_images: Count = EVALUATION_IMAGES
     balance: bool = False
     shift: Annotated[int, Meta(ge=0, le=64)] = 0
-    crop: Annotated[int, Meta(ge=0, le=4096)] = 0
+    crop: Side = 0
     flip: bool = False
     rotation: Annotated[float, Meta(ge=0, le=180)] = 0.0
     scale: Share = 0.0
@@ -199,6 +201,9 @@ class DataRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     standardize: bool = False
 
     def __post_init__(self) -> None:
+        for key, side in (("size", self.size), ("crop", self.crop)):
+            if 0 < side < SMALLEST_SIDE:
+                raise ValueError(f"data.{key}: expected 0, or {SMALLEST_SIDE} to {LARGEST_SIDE:,} pixels, got {side}")
         unused = [f"data.{key}={off}" for key, off in OFF_IN_OVERLAPS.items() if getattr(self, key)]
         if self.overlap and unused:
             raise ValueError(

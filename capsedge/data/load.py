@@ -22,6 +22,7 @@ from capsedge.data.known import (
 )
 from capsedge.data.split import Split
 from capsedge.errors import DataError, WrongUse
+from capsedge.recipe import LARGEST_SIDE, SMALLEST_SIDE
 
 Parts = tuple[tuple[str, ...], Split, Split]  # class names, all training images, test images
 
@@ -39,8 +40,8 @@ def load_dataset(
             files (and perhaps a `classes.txt`), with CIFAR-10's archive or what was in it, or with images
             (`capsedge.data.listing`); a .csv that lists images; an .npz of arrays. A folder with a known name is
             given as `./mnist`.
-        size: Side in pixels that the images are fitted to; 0 keeps the size of IDX, CIFAR and .npz images, and
-            chooses one for others (`capsedge.data.folder`).
+        size: Side in pixels that the images are fitted to, 8 or more; 0 keeps the size of IDX, CIFAR and .npz images,
+            and chooses one for others (`capsedge.data.folder`).
         overlap: 0 for the images as they are. Otherwise two of different classes lie over each other, each shifted
             by up to so many pixels on a canvas larger by twice that.
         evaluation_images: Most overlapped images to validate on, and to test on; at most as many as the part has
@@ -52,8 +53,11 @@ def load_dataset(
         WrongUse: There is no such name or folder, or a number is out of its range.
         DataError: The data is not on this machine, is damaged or is of another format, or cannot be overlapped.
     """
-    if size < 0:
-        raise WrongUse(f"data.size wants a number of pixels, or 0 for the images' own size, and was given {size}")
+    if size and not SMALLEST_SIDE <= size <= LARGEST_SIDE:
+        raise WrongUse(
+            f"data.size wants {SMALLEST_SIDE} to {LARGEST_SIDE:,} pixels, or 0 for the images' own size, and was "
+            f"given {size}"
+        )
     if overlap < 0:
         raise WrongUse(f"data.overlap wants a shift in pixels, or 0 for single images, and was given {overlap}")
     if evaluation_images < 1:

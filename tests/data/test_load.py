@@ -98,8 +98,8 @@ def test_the_size_reaches_both_formats(tmp_path: Path, idx_folder: IdxFolder, im
         tmp_path / "images",
         {f"{part}/{name}/{i}.png": ("L", (5, 4), i) for part in ("train", "test") for name in "ab" for i in range(2)},
     )
-    assert load_dataset(str(idx), size=7).shape == (7, 7, 1)
-    assert load_dataset(str(images), size=7).shape == (7, 7, 1)
+    assert load_dataset(str(idx), size=9).shape == (9, 9, 1)
+    assert load_dataset(str(images), size=9).shape == (9, 9, 1)
 
 
 def test_a_description_holds_no_path(tmp_path: Path, idx_folder: IdxFolder) -> None:
@@ -133,9 +133,14 @@ def test_neither_name_nor_folder_is_wrong_use() -> None:
         load_dataset("fashion_mnist")
 
 
-def test_a_negative_size_is_wrong_use() -> None:
-    with pytest.raises(WrongUse, match=r"data\.size wants a number of pixels, .* was given -1"):
-        load_dataset("fashion-mnist-subset", size=-1)
+@pytest.mark.parametrize("size", [-1, 1, 7, 4097])
+def test_a_size_at_which_nothing_can_be_told_is_wrong_use(size: int) -> None:
+    with pytest.raises(WrongUse, match=rf"data\.size wants 8 to 4,096 pixels, or 0 .* was given {size}$"):
+        load_dataset("fashion-mnist-subset", size=size)
+
+
+def test_digits_of_8_pixels_are_no_mistake() -> None:
+    assert load_dataset("fashion-mnist-subset", size=8).shape == (8, 8, 1)
 
 
 def test_a_file_is_no_data_set(tmp_path: Path) -> None:
