@@ -67,6 +67,8 @@ def _latencies(group: "Group") -> Table:
     cases = group.cases
     percents = _PERCENTILES if out.width >= _WIDE else _PERCENTILES[:-1]
     columns = {f"p{percent} ms": [_percentile(case, percent) for case in cases] for percent in percents}
+    if out.width < _WIDE:  # what no case has is told below the table
+        columns = {name: cells for name, cells in columns.items() if {*cells} != {words.maybe(None)}}
     if not group.interval_ms:  # the camera sets the pace then
         columns["images/s"] = [words.number(case.images_per_second) for case in cases]
     if len(cases) > 1:

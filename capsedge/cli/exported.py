@@ -16,6 +16,9 @@ from capsedge.statistics import Difference
 if TYPE_CHECKING:
     from capsedge.export import Exported
 
+_ON_ONE_LINE = 90  # columns of a terminal that has the interval of a change beside it, and not below
+_WITH_DIFFERENCES = 78  # and of one that has room for the differences of lengths
+
 
 @contextmanager
 def working() -> Iterator[Callable[[str], None]]:
@@ -69,12 +72,13 @@ def show_engine(engine: Path, manifest: EngineManifest) -> None:
 
 
 def show_table(contracts: Sequence[Contract], files: Sequence[str]) -> None:
-    """Several files of one network side by side, with the largest and the mean difference of a length."""
+    """Several files of one network side by side; a narrow terminal goes without the differences of lengths."""
+    wide = err.width >= _WITH_DIFFERENCES
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("precision", min_width=9, no_wrap=True)
-    for title in ("MB", "valid. %", "change, 95 %", "test %", "largest", "mean"):
-        table.add_column(title, justify="right", no_wrap=title != "change, 95 %", overflow="fold")
-    table.add_column("gate", overflow="fold")
+    table.add_column("precision", min_width=9)
+    for title in ("MB", "valid. %", "change, 95 %", "test %", *(("largest", "mean") if wide else ())):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("gate", min_width=8)
     for contract, file in zip(contracts, files, strict=True):
         verdict = contract.verdict
         assert verdict is not None
@@ -85,10 +89,9 @@ def show_table(contracts: Sequence[Contract], files: Sequence[str]) -> None:
             contract.precision if contract.batch is None else f"{contract.precision} x{contract.batch}",
             f"{Path(file).stat().st_size / 1e6:.2f}",
             f"{100 * (verdict.error or 0):.2f}",
-            _points(verdict.error_change),
+            _points(verdict.error_change, "\n" if err.width < _ON_ONE_LINE else " "),
             f"{100 * test:.2f}",
-            _small(verdict.largest_length_difference),
-            _small(verdict.mean_length_difference),
+            *([_small(verdict.largest_length_difference), _small(verdict.mean_length_difference)] if wide else []),
             verdict.status.removesuffix(" here"),
         )
     err.print(table)
@@ -125,10 +128,10 @@ def _differences(verdict: Verdict) -> str:
     )
 
 
-def _points(change: Difference | None) -> str:
+def _points(change: Difference | None, between: str = " ") -> str:
     if change is None:
         return ""
-    return f"{100 * change.mean:+.2f} ({100 * change.low:+.2f} to {100 * change.high:+.2f})"
+    return f"{100 * change.mean:+.2f}{between}({100 * change.low:+.2f} to {100 * change.high:+.2f})"
 
 
 def _small(value: float | None) -> str:

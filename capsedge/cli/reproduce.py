@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from capsedge.cli.options import model_names
+from capsedge.cli.tables import NARROW, widths
 from capsedge.errors import Interrupted, WrongUse
 
 if TYPE_CHECKING:
@@ -244,9 +245,10 @@ def _report(content: "Content", png: Path, *, as_json: bool) -> None:
         print_json(content)
     else:
         header, lines = rows(content)
-        table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0))
-        for number, column in enumerate(header):
-            table.add_column(column, justify="right" if number else "left", no_wrap=number > 0, overflow="fold")
+        table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
+        fitted = widths([*zip(header, *lines, strict=True)], out.width - 2 * len(header))
+        for number, (column, width) in enumerate(zip(header, fitted, strict=True)):
+            table.add_column(column, justify="right" if number else "left", width=width, overflow="fold")
         for line in lines:
             table.add_row(*(Text(each) for each in line))
         out.print(table)
@@ -262,24 +264,28 @@ def _print_table2(table: "Table2") -> None:
 
     from capsedge.cli.console import out, say
 
-    shown = Table(box=box.SIMPLE, padding=(0, 1, 0, 0))
-    for number, column in enumerate(("data", "method", "published %", "measured %", "seeds", "epochs")):
-        shown.add_column(column, justify="right" if number > 1 else "left", overflow="fold")
+    shown = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
+    wide = out.width >= NARROW  # a narrow terminal goes without the number of seeds
+    names = ("data", "method", "published %", "measured %", *(("seeds",) if wide else ()), "epochs")
+    rows = [(row.data, row.method, *_cells(row, seeds=wide)) for row in table.rows]
+    fitted = widths([*zip(names, *rows, strict=True)], out.width - 2 * len(names))
+    for number, (column, width) in enumerate(zip(names, fitted, strict=True)):
+        shown.add_column(column, justify="right" if number > 1 else "left", width=width, overflow="fold")
     last = ""
-    for row in table.rows:
-        shown.add_row(Text(row.data if row.data != last else ""), row.method, *_cells(row))
-        last = row.data
+    for data, *cells in rows:
+        shown.add_row(Text(data if data != last else ""), *cells)
+        last = data
     out.print(shown)
     for line in _footnotes(table):
         say(line)
 
 
-def _cells(row: "Row") -> list[str]:
+def _cells(row: "Row", *, seeds: bool) -> list[str]:
     published = "-" if row.published_percent is None else f"{row.published_percent:.2f}{'*' if row.note else ''}"
     if row.error is None:
-        return [published, row.status, "", ""]
+        return [published, row.status, *([""] if seeds else []), ""]
     epochs = f"{row.epochs} of {row.recipe_epochs}" if row.shortened else str(row.epochs)
-    return [published, _measured(row), str(len(row.errors)), epochs]
+    return [published, _measured(row), *([str(len(row.errors))] if seeds else []), epochs]
 
 
 def _measured(row: "Row") -> str:

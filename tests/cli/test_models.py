@@ -76,8 +76,13 @@ def test_every_model_is_listed_with_its_cost_its_errors_and_its_place(
 def test_in_60_columns_a_name_stays_whole(capsedge: Capsedge, zoo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(console.out, "_width", 60)
 
-    lines = capsedge("models").stdout.splitlines()
+    done = capsedge("models")
+    lines, words = done.stdout.splitlines(), done.stdout.split()
 
+    assert {"parameters", "98,520", "6,800,000", "7.12", "7.31", "6.54"} <= {*words}
+    assert "…" not in done.stdout
+    assert "not here" in done.stdout
+    assert "built in" in done.stdout
     assert {"fashion-mnist", "edge-tiny", "wide"} <= {line.split()[0] for line in lines if line.strip()}
     assert max(map(len, lines)) <= 60
 
