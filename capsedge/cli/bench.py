@@ -18,6 +18,7 @@ from capsedge.cli.options import (
     model_names,
 )
 from capsedge.errors import CapsedgeError, Interrupted, WrongUse
+from capsedge.plural import number_of, plural
 from capsedge.runtime.bench.plan import Plan, Scenario
 from capsedge.runtime.settings import DEFAULTS, Settings
 
@@ -257,7 +258,8 @@ def _measure(
     if done:
         whole = sum(not group.unfinished for group in done)
         begun = ", one in part" if whole < len(done) else ""
-        say(f"going on with '{state}': {whole} of {len(batches)} batches were measured before{begun}")
+        measured = f"{whole} of {number_of(len(batches), 'batch')} {plural(whole, 'was', 'were')} measured before"
+        say(f"going on with '{state}': {measured}{begun}")
     kept = 0
 
     def keep(so_far: tuple[Group, ...]) -> None:

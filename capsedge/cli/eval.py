@@ -10,6 +10,7 @@ import typer
 
 from capsedge.cli.options import AllowFallbackOption, JsonOption, ProviderOption, ThreadsOption, model_names
 from capsedge.errors import WrongUse
+from capsedge.plural import number_of, plural
 
 if TYPE_CHECKING:
     import numpy as np
@@ -216,7 +217,7 @@ def _print(found: "Evaluated") -> None:
 
     line(f"{found.model} on {found.data}")
     line(
-        f"error:    {percent(found.error)} of {found.images:,} images (95 %: {percent(found.low)} to "
+        f"error:    {percent(found.error)} of {number_of(found.images, 'image')} (95 %: {percent(found.low)} to "
         f"{percent(found.high)})"
     )
     line(f"balanced: {percent(found.balanced_error)}, every class counted alike")
@@ -238,8 +239,8 @@ def _print(found: "Evaluated") -> None:
         shares = ("-" if share is None else f"{100 * share:.1f} %" for share in (each.recall, each.precision))
         table.add_row(Text(f" {each.name}"), f"{each.images:,}", *shares, Text(taken))
     out.print(table)
-    if len(found.classes) > _CLASSES:
-        line(f"and {len(found.classes) - _CLASSES} classes that fare better")
+    if (others := len(found.classes) - _CLASSES) > 0:
+        line(f"and {number_of(others, 'class')} that {plural(others, 'fares', 'fare')} better")
     for one in found.mistakes[:_SHOWN]:
         line(f"wrong: {one.name}: {one.answer} {one.length:.2f}, is {one.label} {one.length_of_label:.2f}")
     if len(found.mistakes) > _SHOWN:

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from capsedge.cli.console import err, next_command, percent, say
 from capsedge.contract import Contract, EngineManifest, Verdict
+from capsedge.plural import number_of
 from capsedge.statistics import Difference
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def show_file(made: "Exported") -> None:
     if contract.calibration:
         say(f"  calibrated by {contract.calibration}")
     where = f" on {verdict.provider}" if verdict.provider else ""
-    say(f"gate: {verdict.status}{where}, {verdict.images:,} images, {_differences(verdict)}")
+    say(f"gate: {verdict.status}{where}, {number_of(verdict.images, 'image')}, {_differences(verdict)}")
     for remark in verdict.remarks:
         say(f"  {remark}")
     for score in contract.scores:
@@ -112,8 +113,9 @@ def show_next(files: Sequence[tuple[str, Contract]]) -> None:
 def in_types(contract: Contract) -> str:
     """The types that a file computes in, with their shares of its layers and FLOPs."""
     count = len(contract.layers)
+    layers = number_of(count, "layer")
     return ", ".join(
-        f"{kind} in {share.layers * count:.0f} of {count} layers ({100 * share.flops:.1f} % of the FLOPs)"
+        f"{kind} in {share.layers * count:.0f} of {layers} ({100 * share.flops:.1f} % of the FLOPs)"
         for kind, share in contract.shares.items()
     )
 

@@ -7,6 +7,7 @@ import typer
 
 from capsedge.cli.options import JsonOption, MaxErrorIncreaseOption
 from capsedge.errors import ProviderError, require
+from capsedge.plural import number_of
 
 if TYPE_CHECKING:
     from capsedge.contract import Contract
@@ -72,7 +73,7 @@ def _show(contract: "Contract") -> None:
     if verdict is None or not verdict.images:
         return
     where = f" on {verdict.provider}" if verdict.provider else ""
-    say(f"gate: {verdict.status}{where}, {verdict.images:,} validation images")
+    say(f"gate: {verdict.status}{where}, {number_of(verdict.images, 'validation image')}")
     for name, measured, limit in its_figures(verdict):
         say(f"  {name:<34} {measured}{f' ({limit})' if limit else ''}")
     for remark in verdict.remarks:

@@ -17,6 +17,7 @@ from capsedge.cli.options import (
 )
 from capsedge.cli.tables import NARROW, longest_word
 from capsedge.errors import WrongUse
+from capsedge.plural import number_of
 
 if TYPE_CHECKING:
     from capsedge.runtime.profile.report import LayerTime, Profile, StageTime
@@ -143,7 +144,7 @@ def _heading(found: "Profile") -> str:
 
 
 def _threads(count: int) -> str:
-    return f"{count} thread{'s' if count > 1 else ''}"
+    return number_of(count, "thread")
 
 
 def _print_stages(found: "Profile") -> None:

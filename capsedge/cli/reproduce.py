@@ -11,6 +11,7 @@ import typer
 from capsedge.cli.options import model_names
 from capsedge.cli.tables import NARROW, widths
 from capsedge.errors import Interrupted, WrongUse
+from capsedge.plural import number_of
 
 if TYPE_CHECKING:
     from capsedge.reproduce.figures import Content
@@ -203,7 +204,7 @@ def _table2(settings: "Settings", out: Path, only: list[str], *, as_json: bool) 
 
     def tell(row: "Row") -> None:
         if not as_json:
-            of = f"{len(row.errors)} of {len(settings.seeds)} seeds"
+            of = f"{len(row.errors)} of {number_of(len(settings.seeds), 'seed')}"
             say(f"{row.name}: test error {_measured(row)} %, {of}")
 
     table = table2(settings, out, only=only, tell=tell)

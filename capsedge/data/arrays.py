@@ -20,6 +20,7 @@ from capsedge.data.listing import PARTS, Part, few
 from capsedge.data.own import Own, divided
 from capsedge.data.split import Split
 from capsedge.errors import DataError, WrongUse
+from capsedge.plural import number_of
 
 _IMAGES, _LABELS = frozenset({"x", "images", "image", "data"}), frozenset({"y", "labels", "label", "targets"})
 _NAMES = ("classes", "class_names", "label_names")
@@ -94,7 +95,9 @@ def _check_two(path: Path, own: Own) -> None:
         label for label, part in zip(own.images.labels.tolist(), own.parts, strict=True) if part in (None, "train")
     }
     if len(trained) < 2:
-        raise DataError(f"'{path}' has training images of {len(trained)} class, and two or more are expected")
+        raise DataError(
+            f"'{path}' has training images of {number_of(len(trained), 'class')}, and two or more are expected"
+        )
 
 
 def _read(path: Path) -> tuple[dict[str, NDArray[np.generic]], list[str]]:
@@ -143,7 +146,7 @@ def _labels(path: Path, values: NDArray[np.generic], count: int) -> Labels:
     """The labels of a part: numbers as int64, or names as text."""
     if values.size != count or not (np.issubdtype(values.dtype, np.integer) or values.dtype.kind in "US"):
         raise DataError(
-            f"'{path}' wants a whole number or a name for each of {count:,} images as its label, and has "
+            f"'{path}' wants a whole number or a name for each of {number_of(count, 'image')} as its label, and has "
             f"{values.dtype} {list(values.shape)}"
         )
     if not count:
@@ -184,7 +187,9 @@ def _classes(
     if labels.dtype.kind == "U":
         return tuple(told), _named(path, labels.tolist(), told)
     if labels.min() < 0 or labels.max() >= len(names):
-        raise DataError(f"'{path}' names {len(names)} classes and has labels from {labels.min()} to {labels.max()}")
+        raise DataError(
+            f"'{path}' names {number_of(len(names), 'class')} and has labels from {labels.min()} to {labels.max()}"
+        )
     return tuple(told), labels.astype(np.int64)
 
 
@@ -192,7 +197,7 @@ def _named(path: Path, labels: list[str], classes: list[str]) -> NDArray[np.int6
     """Names as positions in the classes."""
     if unknown := sorted({*labels} - {*classes}):
         raise DataError(
-            f"'{path}' has labels of {few(unknown, 'class', 'classes')} that its list of classes lacks; there are: "
+            f"'{path}' has labels of {few(unknown, 'class')} that its list of classes lacks; there are: "
             f"{', '.join(classes)}"
         )
     position = {name: place for place, name in enumerate(classes)}

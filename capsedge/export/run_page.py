@@ -7,6 +7,7 @@ from typing import Any
 
 import tomli_w
 
+from capsedge.plural import number_of
 from capsedge.recipe import to_values
 from capsedge.runtime.batches import run_batches
 from capsedge.runtime.evaluate.labelled import of_run
@@ -80,7 +81,7 @@ def _curve(rows: Sequence[dict[str, Any]], validated: Sequence[dict[str, Any]]) 
     lowest = min(validated, key=lambda row: (row["error"], row["loss"]))
     return figure(
         line(trained, "#999999") + line(validated, "#0072b2"),
-        f"share of {steps:,} steps",
+        f"share of {number_of(steps, 'step')}",
         f"Errors over the training, as shares of the highest, {100 * highest:.1f} %: on training batches (grey) and "
         f"on the validation images (blue). The lowest validation error, {100 * lowest['error']:.2f} %, is of epoch "
         f"{lowest['epoch']}.",

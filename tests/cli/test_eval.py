@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 from html.parser import HTMLParser
 from pathlib import Path
@@ -154,6 +155,28 @@ def test_a_run_without_a_plain_export_is_taken_by_its_only_one_and_that_is_said(
     done = capsedge(*(word.format(str(run), photos=photos, good=good) for word in words))
     assert done.returncode == 0, done.stderr
     assert "only export" not in done.stderr
+
+
+def test_one_image_is_no_images(capsedge: Capsedge, good: Path, photos: Path, tmp_path: Path) -> None:
+    one = tmp_path / "one" / next(photos.rglob("c.png")).parent.name
+    one.mkdir(parents=True)
+    shutil.copy(next(photos.rglob("c.png")), one)
+    page = tmp_path / "one.html"
+    said = ""
+    for words in (
+        ("eval", str(good), "--data", str(one.parent), "--compare", str(good), "--html", str(page)),
+        ("infer", str(one.parent), "--model", str(good)),
+        ("inspect", str(good)),
+        ("bench", str(good), str(good), "--runs", "1", "--threads", "1"),
+        ("profile", str(good), "--runs", "50", "--threads", "1", "--no-roofline"),
+    ):
+        done = capsedge(*words)
+        assert done.returncode == 0, done.stderr
+        said += done.stdout + done.stderr
+    said += page.read_text(encoding="utf-8")
+    assert "1 image " in said
+    several = r"images|classes|layers|epochs|threads|cores|(timed )?runs|rounds|batches|nodes|weights|parameters"
+    assert [found[0] for found in re.finditer(rf"(?<![\d.,])1 ({several})\b.{{0,20}}", said)] == []
 
 
 def test_a_class_may_be_called_as_markup_is(capsedge: Capsedge, good: Path, tmp_path: Path) -> None:

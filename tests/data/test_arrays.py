@@ -64,7 +64,7 @@ def test_one_part_is_divided_and_classes_may_have_names(tmp_path: Path) -> None:
         ({"images": images(9), "labels": np.zeros(9)}, r"has float64 \[9\]"),
         (
             {"images": images(9), "labels": np.arange(9), "classes": ["a"]},
-            r"names 1 classes and has labels from 0 to 8",
+            r"names 1 class and has labels from 0 to 8",
         ),
         (
             {

@@ -65,7 +65,7 @@ def test_a_name_is_found_in_the_folder_that_the_user_names(
     monkeypatch.setenv("CAPSEDGE_DATA", str(tmp_path / "own"))
     dataset = load_dataset("mnist")
     assert dataset.classes == tuple("0123456789")
-    assert dataset.description == "MNIST: 10 training, 10 validation, 1 test images"
+    assert dataset.description == "MNIST: 10 training, 10 validation, 1 test image"
 
 
 def test_a_name_with_missing_files_in_the_users_folder_is_an_error_not_the_subset(
@@ -89,7 +89,7 @@ def test_a_folder_of_images_is_a_data_set(tmp_path: Path, image_folder: ImageFol
     folder = image_folder(tmp_path / "shoes", {**images, "test/right/0.png": ("RGB", (5, 4), (99, 0, 0))})
     dataset = load_dataset(str(folder))
     assert (dataset.name, dataset.classes, dataset.shape) == ("shoes", ("left", "right"), (4, 5, 3))
-    assert dataset.description == "shoes: 16 training, 4 validation, 1 test images"
+    assert dataset.description == "shoes: 16 training, 4 validation, 1 test image"
 
 
 def test_the_size_reaches_both_formats(tmp_path: Path, idx_folder: IdxFolder, image_folder: ImageFolder) -> None:

@@ -19,6 +19,7 @@ from capsedge.data.listing import Part as DataPart
 from capsedge.data.listing import few, list_labelled
 from capsedge.data.own import Own
 from capsedge.errors import DataError, WrongUse
+from capsedge.plural import number_of
 from capsedge.recipe import from_values
 
 Part = Literal["test", "validation", "train", "all"]
@@ -159,7 +160,7 @@ def _listed(path: Path, *, classes: Sequence[str], shape: tuple[int, int, int], 
         images=np.stack(images),
         labels=np.array([classes.index(item.label) for item in kept], np.int64),
         names=[item.name for item in kept],
-        data=f"{path}: {len(kept):,} images{which}",
+        data=f"{path}: {number_of(len(kept), 'image')}{which}",
         remarks=tuple(remarks),
     )
 
@@ -174,7 +175,7 @@ def _of_arrays(
         images=np.stack(images),
         labels=labels,
         names=[own.names[place] for place in places],
-        data=f"{path}: {len(places):,} images",
+        data=f"{path}: {number_of(len(places), 'image')}",
         remarks=tuple(remarks),
     )
 
@@ -241,6 +242,5 @@ def _of_images(folder: Path) -> bool:
 def _check_classes(place: Path, found: set[str], classes: Sequence[str]) -> None:
     if unknown := sorted(found - {*classes}):
         raise DataError(
-            f"'{place}' has {few(unknown, 'class', 'classes')} that the model does not know; it knows: "
-            f"{', '.join(classes)}"
+            f"'{place}' has {few(unknown, 'class')} that the model does not know; it knows: {', '.join(classes)}"
         )
