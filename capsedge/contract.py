@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from capsedge.errors import ModelError
+from capsedge.errors import ModelError, damage
 from capsedge.fit import Fit
 from capsedge.onnx_file import OnnxFile
 from capsedge.processor import Processor
@@ -359,7 +359,7 @@ def decode(text: str | bytes, kind: type[Record], *, source: str) -> Record:
             )
         return msgspec.json.decode(text, type=kind)
     except msgspec.MsgspecError as error:
-        raise ModelError(f"'{source}' has a damaged contract ({error}); export it again") from error
+        raise ModelError(f"'{source}' has a damaged contract ({damage(error)}); export it again") from error
 
 
 def sealed(contract: Contract) -> dict[str, str]:

@@ -72,6 +72,12 @@ def nearest(given: str, known: Iterable[str], *, otherwise: str | None = None) -
     return f"there are: {', '.join(names) or 'none'}" if otherwise is None else otherwise
 
 
+def damage(error: Exception) -> str:
+    """What msgspec found wrong in a file that capsedge wrote, by the field's name: `data.sha256: expected str`."""
+    text, _, place = str(error).replace("`", "").partition(" - at $")
+    return f"{place.removeprefix('.')}: {text[0].lower()}{text[1:]}" if place else text
+
+
 def require(module: str, *, extra: str) -> ModuleType:
     """Import an optional dependency, or say which extra installs it.
 

@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_type_hints
+from typing import Annotated, Any, Literal, get_type_hints
 
 import msgspec
 from msgspec import Meta
@@ -28,6 +28,7 @@ SAME_IMAGES = {"fashion-mnist-subset": "fashion-mnist"}  # data that is varied a
 EDGE_PARTS = SHIPPED / "edge"  # what the edge family does otherwise on some data, which it reads last
 OWN_IMAGES = EDGE_PARTS / "own.toml"  # of data that has no recipe
 EVALUATION_IMAGES = 10_000
+SMALLEST_SIDE, LARGEST_SIDE = 8, 4096  # in pixels, of what is asked for; below, digits and garments cannot be told
 # Of the images that overlap, which are placed by that alone: the keys that have to be off, and how they are.
 OFF_IN_OVERLAPS = {
     "balance": "false",
@@ -46,6 +47,7 @@ Finite = Annotated[float, Meta(ge=-3e38, le=3e38)]
 Positive = Annotated[float, Meta(gt=0, le=3e38)]
 NotNegative = Annotated[float, Meta(ge=0, le=3e38)]
 Share = Annotated[float, Meta(ge=0, lt=1)]
+Side = Annotated[int, Meta(ge=0, le=LARGEST_SIDE, description=f"0, or {SMALLEST_SIDE} to {LARGEST_SIDE:,} pixels")]
 Stride = Annotated[int, Meta(ge=1, le=64)]
 LARGEST_SEED = 2**32 - 1  # what torch, numpy and Python's random all take
 Seed = Annotated[int, Meta(ge=0, le=LARGEST_SEED)]
@@ -98,9 +100,13 @@ class NetworkRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         blocks = self.stem != "table1"
         if blocks and not self.blocks:
-            raise ValueError(f"stem {self.stem} is made of blocks: set network.blocks, such as [[16, 2], [32, 2]]")
+            raise ValueError(
+                f"network.stem {self.stem} is made of blocks: set network.blocks, such as [[16, 2], [32, 2]]"
+            )
         if not blocks and (self.blocks or self.grid):
-            raise ValueError("blocks and grid are of the other stems: set network.stem, or leave them out")
+            raise ValueError(
+                "network.blocks and network.grid are of the other stems: set network.stem, or leave them out"
+            )
 
 
 class RoutingRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -146,7 +152,7 @@ class RoutingRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         if self.proximal and self.kind != "l1":
-            raise ValueError(f"proximal is a step of routing.kind l1, and the kind is {self.kind}")
+            raise ValueError(f"routing.proximal is a step of routing.kind l1, and the kind is {self.kind}")
 
 
 class DataRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -155,8 +161,8 @@ class DataRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         source: Name of a known data set, or a place: a folder (images by class, IDX files, CIFAR archives), a .csv
             that lists images, or an .npz of arrays.
-        size: Side in pixels that images are fitted to; 0 keeps a size that all have, up to 48 in a folder, where it
-            else is the median of the longer sides, and 48 at most.
+        size: Side in pixels that images are fitted to, 8 or more; 0 keeps a size that all have, up to 48 in a folder,
+            where it else is the median of the longer sides, and 48 at most.
         frame: How they are fitted, by the exported model too: `pad` keeps the whole image and its aspect on a black
             ground, `crop` fills the frame and cuts what hangs over, `stretch` ignores the aspect, and `figure` shows
             what stands out from an even ground, always equally large and in the middle.
@@ -183,7 +189,7 @@ class DataRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     source: str = "fashion-mnist"
-    size: Annotated[int, Meta(ge=0, le=4096)] = 0
+    size: Side = 0
     frame: Frame = "pad"
     levels: Levels = "as-is"
     group: str = ""
@@ -192,7 +198,7 @@ class DataRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     evaluation_images: Count = EVALUATION_IMAGES
     balance: bool = False
     shift: Annotated[int, Meta(ge=0, le=64)] = 0
-    crop: Annotated[int, Meta(ge=0, le=4096)] = 0
+    crop: Side = 0
     flip: bool = False
     rotation: Annotated[float, Meta(ge=0, le=180)] = 0.0
     scale: Share = 0.0
@@ -207,14 +213,18 @@ class DataRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return Fit(frame=self.frame, levels=self.levels)
 
     def __post_init__(self) -> None:
+        for key, side in (("size", self.size), ("crop", self.crop)):
+            if 0 < side < SMALLEST_SIDE:
+                raise ValueError(f"data.{key}: expected 0, or {SMALLEST_SIDE} to {LARGEST_SIDE:,} pixels, got {side}")
         unused = [f"data.{key}={off}" for key, off in OFF_IN_OVERLAPS.items() if getattr(self, key)]
         if self.overlap and unused:
             raise ValueError(
-                f"overlap wants images that nothing else moves, mirrors or erases: set {', '.join(unused)}"
+                f"data.overlap wants images that nothing else moves, mirrors or erases: set {', '.join(unused)}"
             )
         if not self.overlap and (self.epoch_images or self.evaluation_images != EVALUATION_IMAGES):
             raise ValueError(
-                "epoch_images and evaluation_images are of overlapped ones: set overlap, or leave them out"
+                "data.epoch_images and data.evaluation_images are of overlapped images: set data.overlap, or leave "
+                "them out"
             )
 
 
@@ -278,7 +288,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         name: Names the run's folder, so it is one word: letters, digits, `_`, `-`, `.` and `+`.
     """
 
-    name: Annotated[str, Meta(pattern=r"^\w[\w.+-]*$")]
+    name: Annotated[str, Meta(pattern=r"^\w[\w.+-]*$", description="one word of letters, digits, _, -, . and +")]
     network: NetworkRecipe = NetworkRecipe()
     routing: RoutingRecipe = RoutingRecipe()
     data: DataRecipe = DataRecipe()
@@ -337,7 +347,9 @@ def from_values(values: Mapping[str, Any], *, source: str) -> Recipe:
     try:
         return msgspec.convert(values, Recipe)
     except msgspec.ValidationError as error:
-        raise WrongUse(f"recipe '{source}': {error}{_choices(str(error))}") from error
+        from capsedge.misfit import misfit
+
+        raise WrongUse(f"recipe '{source}': {misfit(values, Recipe)}") from error
 
 
 def to_values(recipe: Recipe) -> dict[str, Any]:
@@ -468,13 +480,3 @@ def _check_keys(values: Mapping[str, Any], kind: type[msgspec.Struct], source: s
             raise WrongUse(f"recipe '{source}' has no key '{prefix}{key}'; {nearest(prefix + key, known)}")
         if isinstance(value, dict) and isinstance(hints[key], type) and issubclass(hints[key], msgspec.Struct):
             _check_keys(value, hints[key], source, f"{prefix}{key}.")
-
-
-def _choices(complaint: str) -> str:
-    """What a key can be, where msgspec complains of a value that is none of the choices."""
-    if not complaint.startswith("Invalid enum value"):
-        return ""
-    kind: Any = Recipe
-    for key in complaint.rpartition("`$.")[2].rstrip("`").split("."):
-        kind = get_type_hints(kind)[key]
-    return f"; there are: {', '.join(get_args(kind))}"

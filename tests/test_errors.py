@@ -4,10 +4,11 @@ import re
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from capsedge import errors
-from capsedge.errors import CapsedgeError, MissingExtra, ProviderError, require
+from capsedge.errors import CapsedgeError, MissingExtra, ProviderError, damage, require
 from capsedge.runtime.loading import load
 
 
@@ -17,6 +18,27 @@ def test_every_error_has_the_exit_code_that_the_tree_in_the_docstring_draws() ->
 
     assert all(issubclass(kind, CapsedgeError) for kind in defined)
     assert drawn == {kind.__name__: str(kind.exit_code) for kind in defined if issubclass(kind, CapsedgeError)}
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('{"a": {"b": 1}}', "a.b: expected str, got int"),
+        ('{"c": [{"b": "x"}, {"b": 2}]}', "c[1].b: expected str, got int"),
+        ("[]", "Expected object, got array"),
+    ],
+)
+def test_damage_is_told_by_the_name_of_the_field(text: str, told: str) -> None:
+    class Inner(msgspec.Struct, frozen=True):
+        b: str = ""
+
+    class Outer(msgspec.Struct):
+        a: Inner = Inner()
+        c: list[Inner] = []
+
+    with pytest.raises(msgspec.ValidationError) as error:
+        msgspec.json.decode(text, type=Outer)
+    assert damage(error.value) == told
 
 
 def test_wrong_use_differs_from_failure_as_2_does_from_1() -> None:

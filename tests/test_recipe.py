@@ -232,26 +232,52 @@ def test_set_takes_lists() -> None:
         ("train.epoch=5", "has no key 'train.epoch'; did you mean 'train.epochs'?"),
         ("tran.epochs=5", "has no key 'tran'; did you mean 'train'?"),
         ("routing.lambda=1", "has no key 'routing.lambda'"),
-        ("train.epochs=-1", "Expected `int` >= 0 - at `$.train.epochs`"),
-        ("train.epochs=many", "Expected `int`, got `str` - at `$.train.epochs`"),
-        ("train.epochs=5.5", "Expected `int`, got `float` - at `$.train.epochs`"),
-        ("train.epochs=true", "Expected `int`, got `bool` - at `$.train.epochs`"),
-        ("train.seed=-1", "at `$.train.seed`"),
-        ("train.rate=nan", "at `$.train.rate`"),
-        ("train.rate=inf", "at `$.train.rate`"),
-        ("routing.b0=nan", "at `$.routing.b0`"),
-        ("routing.b0=-inf", "at `$.routing.b0`"),
-        ("train.decay=1.5", "at `$.train.decay`"),
-        ("routing.kind=l3", "Invalid enum value 'l3' - at `$.routing.kind`; there are: l2, l1, frozen, b"),
-        ("routing.proximal=true", "proximal is a step of routing.kind l1, and the kind is l2 - at `$.routing`"),
-        ("data.overlap=65", "at `$.data.overlap`"),
-        ("data.rotation=181", "at `$.data.rotation`"),
-        ("data.rotation=-5", "at `$.data.rotation`"),
-        ("data.scale=1", "at `$.data.scale`"),
-        ("data.erase=1.5", "at `$.data.erase`"),
-        ("train.precision=fp16", "there are: auto, fp32, bf16"),
-        ("network.decoder=[512, 0]", "at `$.network.decoder[1]`"),
-        ("network.decoder=512", "at `$.network.decoder`"),
+        ("train.epochs=-1", "train.epochs: expected an integer of 0 or more, got -1"),
+        ("train.epochs=many", "train.epochs: expected an integer of 0 or more, got 'many'"),
+        ("train.epochs=5.5", "train.epochs: expected an integer of 0 or more, got 5.5"),
+        ("train.epochs=true", "train.epochs: expected an integer of 0 or more, got true"),
+        ("train.seed=-1", "train.seed: expected an integer from 0 to 4,294,967,295, got -1"),
+        ("train.rate=nan", "train.rate: expected a finite number above 0, got nan"),
+        ("train.rate=inf", "train.rate: expected a finite number above 0, got inf"),
+        ("routing.b0=nan", "routing.b0: expected a finite number, got nan"),
+        ("routing.b0=-inf", "routing.b0: expected a finite number, got -inf"),
+        ("train.decay=1.5", "train.decay: expected a number above 0 to 1, got 1.5"),
+        ("routing.kind=l3", "routing.kind: expected one of l2, l1, frozen, backprop, dynamic, kl, em, got 'l3'"),
+        (
+            "routing.proximal=true",
+            "recipe 'fashion-mnist-l2': routing.proximal is a step of routing.kind l1, and the kind is l2",
+        ),
+        ("data.size=3", "data.size: expected 0, or 8 to 4,096 pixels, got 3"),
+        ("data.size=7", "data.size: expected 0, or 8 to 4,096 pixels, got 7"),
+        ("data.size=5000", "data.size: expected 0, or 8 to 4,096 pixels, got 5000"),
+        ("data.size=big", "data.size: expected 0, or 8 to 4,096 pixels, got 'big'"),
+        ("data.crop=7", "data.crop: expected 0, or 8 to 4,096 pixels, got 7"),
+        ("data.overlap=65", "data.overlap: expected an integer from 0 to 64, got 65"),
+        ("data.rotation=181", "data.rotation: expected a number from 0 to 180, got 181"),
+        ("data.rotation=-5", "data.rotation: expected a number from 0 to 180, got -5"),
+        ("data.scale=1", "data.scale: expected a number from 0 to below 1, got 1"),
+        ("data.erase=1.5", "data.erase: expected a number from 0 to 1, got 1.5"),
+        ("train.precision=fp16", "train.precision: expected one of auto, fp32, bf16, got 'fp16'"),
+        (
+            "network.decoder=[512, 0]",
+            "network.decoder: expected a list in which each is an integer from 1 to 65,536, got 0",
+        ),
+        (
+            "network.decoder=512",
+            "network.decoder: expected a list in which each is an integer from 1 to 65,536, got 512",
+        ),
+        (
+            "network.blocks=[[16, 2], [32, 'two']]",
+            "network.blocks: expected a list in which each is [an integer from 1 to 65,536, an integer from 1 to 64]"
+            ", got [32, 'two']",
+        ),
+        ("network.blocks=[[16, 2], [32]]", ", got [32]"),
+        ("network.hidden=[[8, 4], 5]", ", got 5"),
+        ("train.teachers=[1]", "train.teachers: expected a list in which each is a text, got 1"),
+        ("data.flip=yes", "data.flip: expected true or false, got 'yes'"),
+        ("train.epochs=", "train.epochs: expected an integer of 0 or more, got ''"),
+        ("train.epochs=2026-12-01", "train.epochs: expected an integer of 0 or more, got 2026-12-01"),
+        ("train.epochs={many = 1}", "train.epochs: expected an integer of 0 or more, got a section"),
         ("name.first=x", "'name' is a single value, not a section"),
         ("epochs=5", "wants section.key=value, such as train.epochs=5, and was given 'epochs=5'"),
         ("train.epochs", "wants section.key=value"),
@@ -260,15 +286,25 @@ def test_set_takes_lists() -> None:
     ],
 )
 def test_a_wrong_override_is_wrong_use_that_says_what_is_right(override: str, complaint: str) -> None:
-    with pytest.raises(WrongUse, match=re.escape(complaint)):
+    with pytest.raises(WrongUse, match=re.escape(complaint)) as error:
         load_recipe("fashion-mnist-l2", [override])
+    assert "$" not in str(error.value)
+    assert "`" not in str(error.value)
 
 
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
         ("[train\n", "is not valid TOML"),
-        ("train = 5\n", "Expected `object`, got `int` - at `$.train`"),
+        ("train = 5\n", "train: expected a section with keys such as epochs, best, patience, got 5"),
+        ("data = [1]\n", "data: expected a section with keys such as source, size, frame, got [1]"),
+        ("name = 5\n", "name: expected one word of letters, digits, _, -, . and +, got 5"),
+        ("[train]\nepochs = 'five'\n", "train.epochs: expected an integer of 0 or more, got 'five'"),
+        (
+            "[network]\nstem = 'plain'\nblocks = [[8, 2], 'x']\n",
+            "network.blocks: expected a list in which each is [an",
+        ),
+        ("[network]\nstem = 'plain'\n", "network.stem plain is made of blocks: set network.blocks"),
         ("[train]\nepocs = 5\n", "did you mean 'train.epochs'?"),
         ("[trian]\n", "did you mean 'train'?"),
     ],
@@ -302,7 +338,7 @@ def test_a_name_like_no_other_is_told_how_names_are_made() -> None:
 def test_overlapped_images_are_not_moved_or_erased(varied: str) -> None:
     key = varied.partition("=")[0]
     off = "false" if key == "flip" else "0"
-    complaint = f"overlap wants images that nothing else moves, mirrors or erases: set data.{key}={off} - at `$.data`"
+    complaint = f"data.overlap wants images that nothing else moves, mirrors or erases: set data.{key}={off}"
     with pytest.raises(WrongUse, match=re.escape(complaint)):
         load_recipe("multi-mnist-l2", [f"data.{varied}"])
     assert (
@@ -311,7 +347,7 @@ def test_overlapped_images_are_not_moved_or_erased(varied: str) -> None:
 
 
 def test_what_an_overlap_has_no_use_for_is_told_at_once_and_can_be_typed_as_it_is_told() -> None:
-    told = "set data.shift=0, data.flip=false, data.rotation=0 - at `$.data`"
+    told = "set data.shift=0, data.flip=false, data.rotation=0"
     overrides = ["data.rotation=15", "data.brightness=0.2", "data.overlap=2"]
     with pytest.raises(WrongUse, match=re.escape(told)) as error:
         load_recipe("fashion-mnist-l2-small", overrides)
@@ -321,9 +357,7 @@ def test_what_an_overlap_has_no_use_for_is_told_at_once_and_can_be_typed_as_it_i
 
 @pytest.mark.parametrize("override", ["data.epoch_images=128", "data.evaluation_images=500"])
 def test_numbers_of_overlapped_images_want_an_overlap(override: str) -> None:
-    complaint = (
-        "epoch_images and evaluation_images are of overlapped ones: set overlap, or leave them out - at `$.data`"
-    )
+    complaint = "data.epoch_images and data.evaluation_images are of overlapped images: set data.overlap, or leave"
     with pytest.raises(WrongUse, match=re.escape(complaint)):
         load_recipe("mnist-l2", [override])
     assert load_recipe("mnist-l2", ["data.shift=0", "data.overlap=2", override]).data.overlap == 2
@@ -336,7 +370,7 @@ def test_a_missing_recipe_file_is_wrong_use(tmp_path: Path) -> None:
 
 
 def test_plain_values_without_a_name_are_wrong_use() -> None:
-    with pytest.raises(WrongUse, match="missing required field `name`"):
+    with pytest.raises(WrongUse, match=r"recipe 'checkpoint': name: expected one word of letters, .* got nothing$"):
         from_values({}, source="checkpoint")
 
 

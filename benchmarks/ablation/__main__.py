@@ -56,7 +56,8 @@ def _study(options: argparse.Namespace) -> None:
     dataset = dataset_of(cases[0].recipe.data)
     if dataset.source == SUBSET != options.data:
         raise DataError(
-            f"the full data set '{options.data}' is not on this machine: capsedge train --download fetches it; "
+            f"the full data set '{options.data}' is not on this machine: "
+            f"capsedge data {options.data} --download fetches it; "
             f"--data {SUBSET} trains on the images that ship with capsedge"
         )
     parts: tuple[Part, ...] = ("validation",) if options.study == "parts" else ("validation", "test")

@@ -8,6 +8,7 @@ import msgspec
 from benchmarks.card.record import CARD, WEIGHTS, Card, Latency, Mistake
 from benchmarks.robustness.table import markdown as robustness_in_words
 from capsedge.files import write_atomically
+from capsedge.plural import number_of
 from capsedge.processor import Processor, in_words
 from capsedge.statistics import Difference, MeanSpread, standard_error
 
@@ -192,7 +193,7 @@ def _robustness(card: Card) -> Iterator[str]:
 def _training(card: Card) -> Iterator[str]:
     seeds, data = card.seeds, card.data
     own = seeds.runs[0]
-    epochs = "1 epoch" if card.epochs == 1 else f"{card.epochs} epochs"
+    epochs = number_of(card.epochs, "epoch")
     yield "## Training"
     yield ""
     yield (

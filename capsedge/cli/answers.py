@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from capsedge.runtime.infer.classify import Broken, Prediction
 
-_COLUMNS = ("file", "class", "length", "next best")
 _MOST_WIDTH = 60
 _SUMMARY_FROM = 20
 _MOST_NAMED = 10
@@ -15,6 +14,7 @@ _DOUBT_FROM = 2
 UNLIKE = "unlike the training's images"
 
 Row = tuple[str, str, str, str]
+_COLUMNS: Row = ("file", "class", "length", "next best")
 
 
 class Table:
@@ -43,17 +43,24 @@ class Table:
         for column, width in enumerate(self._widths):
             longest = max(len(row[column]) for row in self._rows)
             self._widths[column] = max(width, min(longest, _MOST_WIDTH))
+        width = sum(self._widths) + 2 * len(self._widths)
+        columns = _columns_of_terminal() or width
+        folded = width > columns
         lines: list[str] = []
         if not self._begun:
             self._begun = True
-            lines = [self._line(_COLUMNS), _rule(sum(self._widths) + 2 * len(self._widths))]
-        lines += map(self._line, self._rows)
+            lines = [self._line(_COLUMNS, folded=folded), _rule(min(width, columns))]
+        lines += (self._line(row, folded=folded) for row in self._rows)
         self._rows.clear()
         sys.stdout.write("\n".join(lines) + "\n")  # at once: a progress bar is drawn anew after each piece
         sys.stdout.flush()
 
-    def _line(self, row: tuple[str, ...]) -> str:
-        return "  ".join(["", *(cell.ljust(width) for cell, width in zip(row, self._widths, strict=True))]).rstrip()
+    def _line(self, row: Row, *, folded: bool) -> str:
+        """A row; folded it has the file on a line of its own, which a path in a narrow terminal needs."""
+        cells = [cell.ljust(width) for cell, width in zip(row, self._widths, strict=True)]
+        if folded:
+            return f"  {row[0]}\n" + "  ".join(["  ", *cells[1:]]).rstrip()
+        return "  ".join(["", *cells]).rstrip()
 
 
 class Tally:
@@ -121,12 +128,17 @@ def _printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
-def _rule(width: int) -> str:
-    """A line below the header, no longer than the terminal."""
-    if sys.stdout.isatty():
-        from shutil import get_terminal_size
+def _columns_of_terminal() -> int | None:
+    """How wide the terminal is; None for a file or a pipe, which takes any width."""
+    if not sys.stdout.isatty():
+        return None
+    from shutil import get_terminal_size
 
-        width = min(width, get_terminal_size().columns)
+    return get_terminal_size().columns
+
+
+def _rule(width: int) -> str:
+    """A line below the header."""
     try:
         "─".encode(sys.stdout.encoding or "utf-8")
     except UnicodeEncodeError:

@@ -232,10 +232,13 @@ def bench(
 def _measure(
     models: list[str], settings: Settings, plan: Plan, sweeps: list[str], output: list[Path]
 ) -> "BenchReport":
-    from capsedge.cli.console import say
+    from capsedge.cli.console import say, say_chosen
     from capsedge.cli.measuring import measuring
     from capsedge.runtime.bench import assembly
+    from capsedge.runtime.models import find_model
 
+    for model in dict.fromkeys(models):
+        say_chosen(model, find_model(model))
     state = next((file for file in output if file.suffix.lower() == ".json"), None)
     with measuring() as progress:
         return assembly.bench(

@@ -32,7 +32,7 @@ def show_report(report: "BenchReport") -> None:
     say(f"{words.hardware(report.machine)}; {words.versions(report)}")
     for group in report.groups:
         threads = " or ".join(dict.fromkeys(str(case.settings.threads or "all") for case in group.cases))
-        say(f"{words.title(group)}: {words.counted(group)}, {threads} threads")
+        say(f"{words.title(group)}: {words.counted(group)}, {threads} {'thread' if threads == '1' else 'threads'}")
     for note in (*words.slow_int8(report), *_notes(report)):
         say(f"note: {note}")
 
@@ -67,6 +67,8 @@ def _latencies(group: "Group") -> Table:
     cases = group.cases
     percents = _PERCENTILES if out.width >= _WIDE else _PERCENTILES[:-1]
     columns = {f"p{percent} ms": [_percentile(case, percent) for case in cases] for percent in percents}
+    if out.width < _WIDE:  # what no case has is told below the table
+        columns = {name: cells for name, cells in columns.items() if {*cells} != {words.maybe(None)}}
     if not group.interval_ms:  # the camera sets the pace then
         columns["images/s"] = [words.number(case.images_per_second) for case in cases]
     if len(cases) > 1:
@@ -132,9 +134,10 @@ def _notes(report: "BenchReport") -> list[str]:
 
 
 def _said_once(models: list[str], rest: str) -> str:
-    if len(models) < 3:
-        return f"{' and '.join(models)} {rest}".lstrip()
-    return f"{len(models)} models {rest.replace('lacks', 'lack', 1)}"
+    if len(models) == 1:
+        return f"{models[0]} {rest}".lstrip()
+    names = " and ".join(models) if len(models) == 2 else f"{len(models)} models"
+    return f"{names} {rest.replace('lacks', 'lack', 1)}"
 
 
 def _percentile(case: "Case", percent: float) -> str:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from capsedge.statistics import Difference
     from capsedge.training import Observer
 
+_ON_ONE_LINE = 84  # columns of a terminal that has the interval of a change beside it, and not below
 EXAMPLES = """
 [bold]Examples[/bold]
 
@@ -211,20 +212,23 @@ def _show(record: "Compression") -> None:
 
     before, after, ratio = record.before, record.after, record.latency_ratio
     interval = "" if ratio.low is None else f" ({ratio.low:.2f} to {ratio.high:.2f})"
-    table = Table(box=None, header_style="bold", pad_edge=False)
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
     for title in ("", "before", "after", "change (95 %)"):
-        table.add_column(title, justify="right" if title else "left")
+        table.add_column(title, justify="right" if title else "left", no_wrap=bool(title))
     for name, was, now in (
         ("parameters", before.parameters, after.parameters),
         ("MACs of one image", before.macs, after.macs),
     ):
         table.add_row(name, f"{was:,}", f"{now:,}", f"x {now / was:.2f}")
     latency = f"latency, {record.precision}, 1 thread"
+    between = " " if out.width >= _ON_ONE_LINE else "\n"
+    change = f"x {ratio.value:.2f}{interval}".replace(" (", f"{between}(")
+    table.add_row(latency, *(f"{each.latency_ms:.3f} ms" for each in (before, after)), change)
     table.add_row(
-        latency, *(f"{each.latency_ms:.3f} ms" for each in (before, after)), f"x {ratio.value:.2f}{interval}"
-    )
-    table.add_row(
-        "validation error", percent(before.validation_error), percent(after.validation_error), _points(record.change)
+        "validation error",
+        percent(before.validation_error),
+        percent(after.validation_error),
+        _points(record.change, between),
     )
     table.add_row("test error", percent(before.test_error), percent(after.test_error))
     for number, each in enumerate(record.rounds, 1):
@@ -241,6 +245,6 @@ def _notes(record: "Compression") -> "Iterator[str]":
     yield from record.doubts
 
 
-def _points(change: "Difference") -> str:
+def _points(change: "Difference", between: str = " ") -> str:
     """A change of an error in points of a percent, with its interval."""
-    return f"{100 * change.mean:+.2f} ({100 * change.low:+.2f} to {100 * change.high:+.2f}) points"
+    return f"{100 * change.mean:+.2f}{between}({100 * change.low:+.2f} to {100 * change.high:+.2f}) points"

@@ -2,14 +2,13 @@
 
 import shlex
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import typer
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from rich.console import Console
 
     from capsedge.runtime.session import Session
@@ -46,12 +45,26 @@ def next_command(*words: str) -> None:
     say(f"next: {typer.style(shlex.join(words), bold=True)}")
 
 
-def say_chosen(model: object, file: "Path") -> None:
-    """Say which model was taken where none was named and there is more than the built-in one."""
-    from capsedge.runtime.models import BUILTIN_NAME, is_export
+def say_chosen(model: object, file: Path) -> None:
+    """Say which file was taken where that is not what was named, and not the only thing that could be meant.
 
-    if model is None and is_export(file):
-        say(f"note: {file} is the newest export here; the model that came with capsedge is named {BUILTIN_NAME}")
+    Args:
+        model: What was named; None for nothing.
+        file: What was found: a file, or the folder of a run.
+    """
+    from capsedge.runtime.models import BUILTIN_NAME, PLAIN, is_export
+
+    if model is None:
+        if is_export(file):
+            say(f"note: {file} is the newest export here; the model that came with capsedge is named {BUILTIN_NAME}")
+        return
+    folder = Path(str(model))
+    if file == folder and folder.is_dir():
+        from capsedge.runtime.open import model_file
+
+        file = model_file(folder)
+    if file.parent == folder and file.name != PLAIN:
+        say(f"note: '{folder}' holds no {PLAIN}; its only export is taken, {file.name}")
 
 
 def say_about(session: "Session") -> None:

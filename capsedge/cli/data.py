@@ -21,6 +21,8 @@ capsedge data photos/ --size 48 --sheet seen.png
 
 capsedge data digits/ --frame figure --levels full --sheet seen.png
 
+capsedge data mnist --download
+
 capsedge data scans.csv --group 'patient_[0-9]+' --json | jq .remarks
 """
 
@@ -49,17 +51,23 @@ def data(
         Path | None,
         typer.Option(metavar="FILE.png", help="Draw images of every class as the network would see them."),
     ] = None,
+    download: Annotated[bool, typer.Option("--download", help="Fetch a known data set that is not here.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Show how images would be divided, fitted and counted, and what is broken, passed over or doubtful."""
     from capsedge.cli.console import next_command, print_json, say
     from capsedge.data import load_dataset
+    from capsedge.data.known import SUBSET
     from capsedge.files import check_writable
 
     if sheet is not None and sheet.suffix.lower() != ".png":
         raise WrongUse(f"--sheet draws PNG, and was given '{sheet}': give '{sheet.with_suffix('.png')}'")
     if sheet is not None:
         check_writable(sheet)
+    if download:
+        from capsedge.data import download as fetch
+
+        fetch(place)
     found = load_dataset(place, size=size, group=group, fit=Fit(frame=frame, levels=levels))
     if as_json:
         print_json(_record(found))
@@ -68,6 +76,8 @@ def data(
     if sheet is not None:
         _draw(found, sheet)
         say(f"drawn: {sheet}")
+    if found.source == SUBSET != place:
+        say(f"note: the full {place} is not on this machine; --download fetches it")
     if not as_json:
         given = {"size": (size, 0), "frame": (frame, "pad"), "levels": (levels, "as-is"), "group": (group, "")}
         options = [f"data.{key}={value}" for key, (value, default) in given.items() if value != default]

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from capsedge.cli.console import percent
 from capsedge.contract import PAIR_LIMIT, Contract, EngineManifest, Verdict
+from capsedge.plural import number_of
 from capsedge.processor import in_words
 from capsedge.runtime.inspection import Inspection
 from capsedge.statistics import Difference
@@ -73,7 +74,9 @@ def the_file(found: Inspection) -> Iterator[Row]:
     yield Row("precision", precision(contract))
     yield from its_int8(found)
     yield Row("cost", f"{rounded(contract.flops)}FLOPs for one image")
-    yield Row("parameters", f"{contract.parameters:,} in {len(contract.layers)} layers, without their biases")
+    yield Row(
+        "parameters", f"{contract.parameters:,} in {number_of(len(contract.layers), 'layer')}, without their biases"
+    )
 
 
 def its_int8(found: Inspection) -> Iterator[Row]:
@@ -136,7 +139,7 @@ def its_engine(manifest: EngineManifest) -> Iterator[Row]:
 def its_verdict(verdict: Verdict) -> Iterator[Row]:
     """What the gate says in words."""
     where = f" on {verdict.provider}" if verdict.provider else ""
-    images = f", {verdict.images:,} validation images" if verdict.images else ""
+    images = f", {number_of(verdict.images, 'validation image')}" if verdict.images else ""
     yield Row("verdict", f"{verdict.status}{where}{images}", _VERDICTS[verdict.status])
     if verdict.processor is not None:
         yield Row("processor", in_words(verdict.processor))
@@ -163,7 +166,7 @@ def its_origin(contract: Contract) -> Iterator[Row]:
     yield Row("run", contract.name)
     yield Row("recipe", contract.recipe)
     yield Row("trained on", contract.data)
-    yield Row("golden sample", f"{len(golden.labels)} images, lengths within {golden.tolerance:g}")
+    yield Row("golden sample", f"{number_of(len(golden.labels), 'image')}, lengths within {golden.tolerance:g}")
     yield Row("made with", ", ".join(f"{name} {version}" for name, version in contract.versions.items()))
 
 
@@ -181,7 +184,7 @@ def precision(contract: Contract) -> str:
     if not contract.layers:
         return "unknown: the contract names no layer"
     return "; ".join(
-        f"{kind}: {round(share.layers * count)} of {count} layers, {share_of(share.flops)} of the FLOPs"
+        f"{kind}: {round(share.layers * count)} of {number_of(count, 'layer')}, {share_of(share.flops)} of the FLOPs"
         for kind, share in contract.shares.items()
     )
 

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from capsedge.cli.options import JsonOption
 from capsedge.errors import ProviderError
+from capsedge.plural import number_of
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -54,7 +55,7 @@ def _print_table(diagnosis: "Diagnosis") -> None:
     from capsedge.cli.console import out
 
     machine = diagnosis.machine
-    about = (machine.cpu, f"{machine.cores} cores", machine.board, machine.system, f"Python {machine.python}")
+    about = (machine.cpu, number_of(machine.cores, "core"), machine.board, machine.system, f"Python {machine.python}")
     out.print(", ".join(filter(None, about)), markup=False)
     table = Table(box=box.SIMPLE)
     table.add_column("what", max_width=_SUBJECT_WIDTH)

@@ -10,6 +10,7 @@ import typer
 
 from capsedge.cli.options import AllowFallbackOption, JsonOption, ProviderOption, ThreadsOption, model_names
 from capsedge.errors import WrongUse
+from capsedge.plural import number_of, plural
 
 if TYPE_CHECKING:
     from contextlib import ExitStack
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from capsedge.runtime.evaluate.foreign import Pixels
     from capsedge.runtime.evaluate.labelled import Labelled, Part
-    from capsedge.runtime.evaluate.measure import Comparison, Evaluated
+    from capsedge.runtime.evaluate.measure import Evaluated
     from capsedge.runtime.evaluate.subject import Subject
     from capsedge.runtime.settings import Settings
 
@@ -69,7 +70,9 @@ def eval(  # the command's name
     compare: Annotated[
         str | None,
         typer.Option(
-            metavar="MODEL", help="Another model of the same classes, on the same images.", autocompletion=model_names
+            metavar="MODEL",
+            help="Another model of the same classes, on the same images fitted as it wants them.",
+            autocompletion=model_names,
         ),
     ] = None,
     classes: Annotated[
@@ -111,8 +114,6 @@ def eval(  # the command's name
     """Count a model's errors on labelled images: by class, what is taken for what, and what a length is worth."""
     from contextlib import ExitStack
 
-    from msgspec.structs import replace
-
     from capsedge.cli.console import next_command, print_json, say
     from capsedge.files import check_writable, write_atomically
     from capsedge.runtime.evaluate.measure import evaluated
@@ -140,7 +141,7 @@ def eval(  # the command's name
         )
         if compare is not None:
             other = _subject(compare, settings, foreign, stack)
-            found = replace(found, comparison=_comparison(subject, other, images, lengths, data))
+            found = _beside(subject, other, found, lengths, images, data, part)
     if html is not None:
         from capsedge.runtime.evaluate.page import page
 
@@ -220,30 +221,49 @@ def _images(subject: "Subject", data: str | None, part: "Part") -> "Labelled":
             raise WrongUse(f"'{subject.name}' lies in no run's folder, so say on which images: --data PLACE")
         return labelled(data, subject, part=part)
     # The run's own images are divided as they were: it has learned from the rest.
-    if data is None or _same_place(data, source):
+    if _is_own(data, source):
         return of_run(subject.run, classes=subject.classes, part=part)
-    return with_copies(labelled(data, subject, part=part), subject.run, classes=subject.classes)
+    return with_copies(labelled(data or source, subject, part=part), subject.run, classes=subject.classes)
 
 
-def _same_place(data: str, source: str) -> bool:
+def _is_own(data: str | None, source: str | None) -> bool:
+    """Whether what is asked for are the images of the model's run."""
+    if data is None or source is None:
+        return source is not None
     place = Path(data).expanduser()
     return data == source or (place.exists() and str(place.resolve()) == source)
 
 
-def _comparison(
-    first: "Subject", other: "Subject", images: "Labelled", lengths: "NDArray[np.float32]", data: str | None
-) -> "Comparison":
-    """The same images by another model, fitted as it wants them."""
-    from capsedge.runtime.evaluate.labelled import again_for, source_of_run
+def _beside(
+    first: "Subject",
+    other: "Subject",
+    found: "Evaluated",
+    lengths: "NDArray[np.float32]",
+    images: "Labelled",
+    data: str | None,
+    part: "Part",
+) -> "Evaluated":
+    """The evaluation with another model's answers on the same images, each fitted as that model wants it."""
+    from msgspec.structs import replace
+
+    from capsedge.runtime.evaluate.beside import as_another_takes, order_of_classes
+    from capsedge.runtime.evaluate.labelled import source_of_run
     from capsedge.runtime.evaluate.measure import compared
 
-    if first.classes != other.classes:
-        raise WrongUse(f"'{other.name}' has other classes than '{first.name}': evaluate each on its own")
-    theirs = images.images
-    if (first.shape, first.fit, first.dark_ground) != (other.shape, other.fit, other.dark_ground):
-        place = data or (source_of_run(first.run) if first.run else None)
-        theirs = again_for(other, images, place or "")
-    return compared(lengths, other.lengths(theirs), images.labels, model=other.name)
+    order = order_of_classes(first, other)
+    source = None if first.run is None else source_of_run(first.run)
+    seen = as_another_takes(
+        images, data or str(source), own=_is_own(data, source), part=part, first=first, other=other
+    )
+    remarks = (*found.remarks, *other.remarks)
+    if seen is not images.images:
+        height, width, _ = other.shape
+        remarks = (
+            *remarks,
+            f"{other.name} takes the same images fitted to {width}x{height} pixels ({other.fit.frame})",
+        )
+    theirs = other.lengths(seen)[:, order]
+    return replace(found, comparison=compared(lengths, theirs, images.labels, model=other.name), remarks=remarks)
 
 
 def _table(images: "Labelled", lengths: "NDArray[np.float32]", classes: "Sequence[str]") -> str:
@@ -271,7 +291,7 @@ def _print(found: "Evaluated") -> None:
 
     line(f"{found.model} on {found.data}")
     line(
-        f"error:    {percent(found.error)} of {found.images:,} images (95 %: {percent(found.low)} to "
+        f"error:    {percent(found.error)} of {number_of(found.images, 'image')} (95 %: {percent(found.low)} to "
         f"{percent(found.high)})"
     )
     line(f"balanced: {percent(found.balanced_error)}, every class counted alike")
@@ -293,8 +313,8 @@ def _print(found: "Evaluated") -> None:
         shares = ("-" if share is None else f"{100 * share:.1f} %" for share in (each.recall, each.precision))
         table.add_row(Text(f" {each.name}"), f"{each.images:,}", *shares, Text(taken))
     out.print(table)
-    if len(found.classes) > _CLASSES:
-        line(f"and {len(found.classes) - _CLASSES} classes that fare better")
+    if (others := len(found.classes) - _CLASSES) > 0:
+        line(f"and {number_of(others, 'class')} that {plural(others, 'fares', 'fare')} better")
     for one in found.mistakes[:_SHOWN]:
         line(f"wrong: {one.name}: {one.answer} {one.length:.2f}, is {one.label} {one.length_of_label:.2f}")
     if len(found.mistakes) > _SHOWN:

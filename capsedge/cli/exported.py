@@ -11,10 +11,14 @@ from rich.table import Table
 
 from capsedge.cli.console import err, next_command, percent, say
 from capsedge.contract import Contract, EngineManifest, Verdict
+from capsedge.plural import number_of
 from capsedge.statistics import Difference
 
 if TYPE_CHECKING:
     from capsedge.export import Exported
+
+_ON_ONE_LINE = 90  # columns of a terminal that has the interval of a change beside it, and not below
+_WITH_DIFFERENCES = 78  # and of one that has room for the differences of lengths
 
 
 @contextmanager
@@ -42,7 +46,7 @@ def show_file(made: "Exported") -> None:
     if contract.calibration:
         say(f"  calibrated by {contract.calibration}")
     where = f" on {verdict.provider}" if verdict.provider else ""
-    say(f"gate: {verdict.status}{where}, {verdict.images:,} images, {_differences(verdict)}")
+    say(f"gate: {verdict.status}{where}, {number_of(verdict.images, 'image')}, {_differences(verdict)}")
     for remark in verdict.remarks:
         say(f"  {remark}")
     for score in contract.scores:
@@ -69,12 +73,13 @@ def show_engine(engine: Path, manifest: EngineManifest) -> None:
 
 
 def show_table(contracts: Sequence[Contract], files: Sequence[str]) -> None:
-    """Several files of one network side by side, with the largest and the mean difference of a length."""
+    """Several files of one network side by side; a narrow terminal goes without the differences of lengths."""
+    wide = err.width >= _WITH_DIFFERENCES
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("precision", min_width=9, no_wrap=True)
-    for title in ("MB", "valid. %", "change, 95 %", "test %", "largest", "mean"):
-        table.add_column(title, justify="right", no_wrap=title != "change, 95 %", overflow="fold")
-    table.add_column("gate", overflow="fold")
+    table.add_column("precision", min_width=9)
+    for title in ("MB", "valid. %", "change, 95 %", "test %", *(("largest", "mean") if wide else ())):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("gate", min_width=8)
     for contract, file in zip(contracts, files, strict=True):
         verdict = contract.verdict
         assert verdict is not None
@@ -85,10 +90,9 @@ def show_table(contracts: Sequence[Contract], files: Sequence[str]) -> None:
             contract.precision if contract.batch is None else f"{contract.precision} x{contract.batch}",
             f"{Path(file).stat().st_size / 1e6:.2f}",
             f"{100 * (verdict.error or 0):.2f}",
-            _points(verdict.error_change),
+            _points(verdict.error_change, "\n" if err.width < _ON_ONE_LINE else " "),
             f"{100 * test:.2f}",
-            _small(verdict.largest_length_difference),
-            _small(verdict.mean_length_difference),
+            *([_small(verdict.largest_length_difference), _small(verdict.mean_length_difference)] if wide else []),
             verdict.status.removesuffix(" here"),
         )
     err.print(table)
@@ -109,8 +113,9 @@ def show_next(files: Sequence[tuple[str, Contract]]) -> None:
 def in_types(contract: Contract) -> str:
     """The types that a file computes in, with their shares of its layers and FLOPs."""
     count = len(contract.layers)
+    layers = number_of(count, "layer")
     return ", ".join(
-        f"{kind} in {share.layers * count:.0f} of {count} layers ({100 * share.flops:.1f} % of the FLOPs)"
+        f"{kind} in {share.layers * count:.0f} of {layers} ({100 * share.flops:.1f} % of the FLOPs)"
         for kind, share in contract.shares.items()
     )
 
@@ -125,10 +130,10 @@ def _differences(verdict: Verdict) -> str:
     )
 
 
-def _points(change: Difference | None) -> str:
+def _points(change: Difference | None, between: str = " ") -> str:
     if change is None:
         return ""
-    return f"{100 * change.mean:+.2f} ({100 * change.low:+.2f} to {100 * change.high:+.2f})"
+    return f"{100 * change.mean:+.2f}{between}({100 * change.low:+.2f} to {100 * change.high:+.2f})"
 
 
 def _small(value: float | None) -> str:

@@ -7,6 +7,7 @@ import typer
 
 from capsedge.cli.options import JsonOption, MaxErrorIncreaseOption
 from capsedge.errors import ProviderError, require
+from capsedge.plural import number_of
 
 if TYPE_CHECKING:
     from capsedge.contract import Contract
@@ -36,7 +37,7 @@ def gate(
     as_json: JsonOption = False,
 ) -> None:
     """Hold a file on the disk against the network of its run; a rejected file is set aside as MODEL.rejected."""
-    from capsedge.cli.console import print_json
+    from capsedge.cli.console import print_json, say_chosen
     from capsedge.runtime.open import model_file
 
     require("torch", extra="train")
@@ -47,6 +48,7 @@ def gate(
     from capsedge.training import Run
 
     file = model_file(model)
+    say_chosen(model, file)
     share = None if max_error_increase is None else max_error_increase / 100
     trained = Run(run if run is not None else file.parent)
     if file.suffix == ".engine":
@@ -71,7 +73,7 @@ def _show(contract: "Contract") -> None:
     if verdict is None or not verdict.images:
         return
     where = f" on {verdict.provider}" if verdict.provider else ""
-    say(f"gate: {verdict.status}{where}, {verdict.images:,} validation images")
+    say(f"gate: {verdict.status}{where}, {number_of(verdict.images, 'validation image')}")
     for name, measured, limit in its_figures(verdict):
         say(f"  {name:<34} {measured}{f' ({limit})' if limit else ''}")
     for remark in verdict.remarks:

@@ -10,6 +10,7 @@ import typer
 
 from capsedge.cli.options import AllowFallbackOption, JsonOption, ProviderOption, ThreadsOption, finite, model_names
 from capsedge.errors import DataError
+from capsedge.plural import number_of
 
 if TYPE_CHECKING:
     from capsedge.cli.answers import Tally
@@ -138,7 +139,7 @@ def infer(
         say(f"drawn: {visualize}")
     if tally.broken:
         done = "; the others are done" if tally.broken < tally.images else ""
-        raise DataError(f"{tally.broken} of {tally.images} images could not be read{done}")
+        raise DataError(f"{tally.broken} of {number_of(tally.images, 'image')} could not be read{done}")
     if not as_json:
         next_command("capsedge", "bench", *([model] if model is not None else []))
 

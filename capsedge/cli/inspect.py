@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from capsedge.cli.options import JsonOption, model_names
+from capsedge.cli.tables import NARROW
 from capsedge.errors import ModelError
 
 if TYPE_CHECKING:
@@ -80,16 +81,23 @@ def _print(found: "Inspection") -> None:
 
 
 def _print_layers(contract: "Contract") -> None:
+    from capsedge.cli.console import out
     from capsedge.cli.described import share_of
 
-    rows = [
-        (
-            *(_module(layer), layer.op, layer.type, layer.output, f"{layer.flops:,}"),
-            *(share_of(layer.flops / (contract.flops or 1)), f"{layer.parameters:,}"),
-        )
-        for layer in contract.layers
-    ]
-    _print_table("Layers", ("layer", "op", "type", "gives", "FLOPs", "share", "parameters"), rows, numbers=3)
+    columns: dict[str, list[str]] = {
+        "layer": [_module(layer) for layer in contract.layers],
+        "op": [layer.op for layer in contract.layers],
+        "type": [layer.type for layer in contract.layers],
+        "gives": [layer.output for layer in contract.layers],
+        "FLOPs": [f"{layer.flops:,}" for layer in contract.layers],
+        "share": [share_of(layer.flops / (contract.flops or 1)) for layer in contract.layers],
+        "parameters": [f"{layer.parameters:,}" for layer in contract.layers],
+    }
+    numbers = 3
+    if out.width < NARROW:  # the names of the layers need the room
+        numbers = 2
+        del columns["op"], columns["share"]
+    _print_table("Layers", [*columns], [*zip(*columns.values(), strict=True)], numbers=numbers)
 
 
 def _module(layer: "Layer") -> str:

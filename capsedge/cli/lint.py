@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from capsedge.cli.options import JsonOption
+from capsedge.cli.tables import NARROW
 from capsedge.errors import ModelError, WrongUse, require
 
 if TYPE_CHECKING:
@@ -36,11 +37,12 @@ def lint(
 
     Each comes with the reason and with what to do; nothing is built.
     """
-    from capsedge.cli.console import print_json
+    from capsedge.cli.console import print_json, say_chosen
     from capsedge.runtime.open import model_file
 
     require("onnx", extra="trt")
     file = model_file(model)
+    say_chosen(model, file)
     if file.suffix != ".onnx":
         raise WrongUse(f"lint reads ONNX files, and was given '{file}': give the .onnx file that it was built from")
     from capsedge.export.tensorrt import lint as look
@@ -56,6 +58,7 @@ def lint(
 
 def _print(found: "Lint") -> None:
     from rich import box
+    from rich.padding import Padding
     from rich.table import Column, Table
     from rich.text import Text
 
@@ -66,12 +69,17 @@ def _print(found: "Lint") -> None:
     if not found.findings:
         out.print("nothing found", markup=False)
         return
-    titles = ("node", "operator", "severity", "reason", "what to do")
-    table = Table(*(Column(title, overflow="fold") for title in titles), box=box.SIMPLE)
     nodes: dict[tuple[str, ...], list[str]] = {}  # whose row is the same otherwise
     for finding in found.findings:
         row = (finding.operator, finding.severity, finding.reason, finding.advice)
         nodes.setdefault(row, []).append(finding.node)
+    if out.width < NARROW:  # five columns would be a few letters wide
+        for (operator, severity, reason, advice), names in nodes.items():
+            out.print(Text(severity, _COLOURS[severity]).append(f" {operator}: {', '.join(names)}", "default"))
+            out.print(Padding(Text(f"{reason}\nto do: {advice}"), (0, 0, 0, 2)))
+        return
+    titles = ("node", "operator", "severity", "reason", "what to do")
+    table = Table(*(Column(title, overflow="fold") for title in titles), box=box.SIMPLE)
     for (operator, severity, reason, advice), names in nodes.items():
         coloured = Text(severity, _COLOURS[severity])
         table.add_row(Text("\n".join(names)), operator, coloured, Text(reason), Text(advice))

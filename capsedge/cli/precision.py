@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from capsedge.cli.console import say
+from capsedge.plural import number_of
 
 if TYPE_CHECKING:
     from capsedge.training import Trainer
@@ -24,7 +25,7 @@ def note_cost(trainer: "Trainer", advice: str = AVOIDS) -> None:
     cost = trainer.cost_of_bf16() if trainer.fabric.is_global_zero else None
     if cost is not None:
         times = f"{cost.times_fp32:.{0 if cost.times_fp32 >= 10 else 1}f}"
-        images = f"{cost.images} image{'s' * (cost.images != 1)}"
+        images = number_of(cost.images, "image")
         say(
             f"note: {_units(trainer.precision)}: a step takes about {times} times as long as in fp32 "
             f"(measured just now on {images}); {advice}"

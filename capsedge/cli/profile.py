@@ -15,7 +15,9 @@ from capsedge.cli.options import (
     ThreadsOption,
     model_names,
 )
+from capsedge.cli.tables import NARROW, longest_word
 from capsedge.errors import WrongUse
+from capsedge.plural import number_of
 
 if TYPE_CHECKING:
     from capsedge.runtime.profile.report import LayerTime, Profile, StageTime
@@ -142,24 +144,28 @@ def _heading(found: "Profile") -> str:
 
 
 def _threads(count: int) -> str:
-    return f"{count} thread{'s' if count > 1 else ''}"
+    return number_of(count, "thread")
 
 
 def _print_stages(found: "Profile") -> None:
-    columns: list[tuple[str, Callable[[StageTime], str]]] = [
-        ("stage", lambda stage: stage.stage),
-        ("layers", lambda stage: str(stage.layers)),
-        ("us", lambda stage: _us(stage.time_us)),
-        ("share", lambda stage: _percent(stage.share)),
-        ("MFLOP", lambda stage: _mega(stage.flops)),
-        ("MB", lambda stage: _mega(stage.size_bytes)),
-        ("GFLOP/s", lambda stage: _rate(stage.gflops)),
+    from capsedge.cli.console import out
+
+    wide = out.width >= NARROW
+    columns: list[tuple[str, bool, Callable[[StageTime], str]]] = [
+        ("stage", True, lambda stage: stage.stage),
+        ("layers", wide, lambda stage: str(stage.layers)),
+        ("us", True, lambda stage: _us(stage.time_us)),
+        ("share", True, lambda stage: _percent(stage.share)),
+        ("MFLOP", True, lambda stage: _mega(stage.flops)),
+        ("MB", wide, lambda stage: _mega(stage.size_bytes)),
+        ("GFLOP/s", True, lambda stage: _rate(stage.gflops)),
+        ("of roof", found.roofs is not None, lambda stage: _percent(stage.of_roof)),
     ]
-    if found.roofs is not None:
-        columns.append(("of roof", lambda stage: _percent(stage.of_roof)))
-    rows = [[cell(stage) for _, cell in columns] for stage in found.stages]
-    foot = [[name, "", _us(time_us), *[""] * (len(columns) - 3)] for name, time_us in _whole(found)]
-    _print_table([name for name, _ in columns], rows, foot)
+    shown = [(name, cell) for name, is_shown, cell in columns if is_shown]
+    names = [name for name, _ in shown]
+    rows = [[cell(stage) for _, cell in shown] for stage in found.stages]
+    told = ({"stage": name, "us": _us(time_us)} for name, time_us in _whole(found))
+    _print_table(names, rows, [[line.get(name, "") for name in names] for line in told])
 
 
 def _whole(found: "Profile") -> list[tuple[str, float]]:
@@ -180,6 +186,7 @@ def _print_layers(found: "Profile") -> None:
     from capsedge.cli.console import out
 
     wide, roofs = out.width >= _WIDE, found.roofs is not None
+    rates = not roofs or out.width >= NARROW  # of the two, the share of the roof says more
     columns: list[tuple[str, bool, Callable[[LayerTime], str]]] = [
         ("layer", True, _name),
         ("op", wide, lambda layer: layer.op),
@@ -190,7 +197,7 @@ def _print_layers(found: "Profile") -> None:
         ("share", True, lambda layer: _percent(layer.share)),
         ("MFLOP", wide, lambda layer: _mega(layer.flops)),
         ("FLOP/B", wide, lambda layer: "" if layer.intensity is None else f"{layer.intensity:.1f}"),
-        ("GFLOP/s", True, lambda layer: _rate(layer.gflops)),
+        ("GFLOP/s", rates, lambda layer: _rate(layer.gflops)),
         ("of roof", roofs, lambda layer: _percent(layer.of_roof)),
         ("bound by", wide and roofs, lambda layer: layer.bound or ""),
     ]
@@ -215,6 +222,10 @@ def _print_table(names: Sequence[str], rows: Sequence[Sequence[str]], foot: Sequ
     for name in names:
         right = name not in _TEXTS
         table.add_column(name, justify="right" if right else "left", no_wrap=right, overflow="fold")
+        if name == "stage":
+            table.columns[-1].min_width = longest_word(
+                [name, *(row[len(table.columns) - 1] for row in (*rows, *foot))]
+            )
     for place, row in enumerate(rows):
         table.add_row(*map(Text, row), end_section=bool(foot) and place == len(rows) - 1)
     for row in foot:

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from capsedge.cli.options import model_names
+from capsedge.cli.tables import NARROW, widths
 from capsedge.errors import Interrupted, WrongUse
+from capsedge.plural import number_of
 
 if TYPE_CHECKING:
     from capsedge.reproduce.figures import Content
@@ -98,7 +101,10 @@ def reproduce(
         typer.Option(metavar="KIND", help="fig3, fig4: kinds of routing; repeat. [dim]\\[default: all][/dim]"),
     ] = None,
     model: Annotated[
-        str | None, typer.Option("--model", "-m", help="fig1: a run, an exported model or a built-in name.")
+        str | None,
+        typer.Option(
+            "--model", "-m", help="fig1: a run, an exported model or a model's name.", autocompletion=model_names
+        ),
     ] = None,
     rounds: Annotated[
         int | None, typer.Option(min=1, help="fig4: timed steps of each kind. [dim]\\[default: 20][/dim]")
@@ -198,7 +204,7 @@ def _table2(settings: "Settings", out: Path, only: list[str], *, as_json: bool) 
 
     def tell(row: "Row") -> None:
         if not as_json:
-            of = f"{len(row.errors)} of {len(settings.seeds)} seeds"
+            of = f"{len(row.errors)} of {number_of(len(settings.seeds), 'seed')}"
             say(f"{row.name}: test error {_measured(row)} %, {of}")
 
     table = table2(settings, out, only=only, tell=tell)
@@ -240,9 +246,10 @@ def _report(content: "Content", png: Path, *, as_json: bool) -> None:
         print_json(content)
     else:
         header, lines = rows(content)
-        table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0))
-        for number, column in enumerate(header):
-            table.add_column(column, justify="right" if number else "left", no_wrap=number > 0, overflow="fold")
+        table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
+        fitted = widths([*zip(header, *lines, strict=True)], out.width - 2 * len(header))
+        for number, (column, width) in enumerate(zip(header, fitted, strict=True)):
+            table.add_column(column, justify="right" if number else "left", width=width, overflow="fold")
         for line in lines:
             table.add_row(*(Text(each) for each in line))
         out.print(table)
@@ -258,24 +265,28 @@ def _print_table2(table: "Table2") -> None:
 
     from capsedge.cli.console import out, say
 
-    shown = Table(box=box.SIMPLE, padding=(0, 1, 0, 0))
-    for number, column in enumerate(("data", "method", "published %", "measured %", "seeds", "epochs")):
-        shown.add_column(column, justify="right" if number > 1 else "left", overflow="fold")
+    shown = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
+    wide = out.width >= NARROW  # a narrow terminal goes without the number of seeds
+    names = ("data", "method", "published %", "measured %", *(("seeds",) if wide else ()), "epochs")
+    rows = [(row.data, row.method, *_cells(row, seeds=wide)) for row in table.rows]
+    fitted = widths([*zip(names, *rows, strict=True)], out.width - 2 * len(names))
+    for number, (column, width) in enumerate(zip(names, fitted, strict=True)):
+        shown.add_column(column, justify="right" if number > 1 else "left", width=width, overflow="fold")
     last = ""
-    for row in table.rows:
-        shown.add_row(Text(row.data if row.data != last else ""), row.method, *_cells(row))
-        last = row.data
+    for data, *cells in rows:
+        shown.add_row(Text(data if data != last else ""), *cells)
+        last = data
     out.print(shown)
     for line in _footnotes(table):
         say(line)
 
 
-def _cells(row: "Row") -> list[str]:
+def _cells(row: "Row", *, seeds: bool) -> list[str]:
     published = "-" if row.published_percent is None else f"{row.published_percent:.2f}{'*' if row.note else ''}"
     if row.error is None:
-        return [published, row.status, "", ""]
+        return [published, row.status, *([""] if seeds else []), ""]
     epochs = f"{row.epochs} of {row.recipe_epochs}" if row.shortened else str(row.epochs)
-    return [published, _measured(row), str(len(row.errors)), epochs]
+    return [published, _measured(row), *([str(len(row.errors))] if seeds else []), epochs]
 
 
 def _measured(row: "Row") -> str:

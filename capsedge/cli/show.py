@@ -8,6 +8,7 @@ import typer
 
 from capsedge.cli.options import JsonOption
 from capsedge.errors import WrongUse
+from capsedge.plural import number_of
 
 if TYPE_CHECKING:
     from capsedge.training import Run, RunRecord
@@ -76,14 +77,14 @@ def _print(run: "Run", record: "RunRecord") -> None:
 
     recipe = run.read_recipe()
     line(f"run:    {run.path}, {record.status}, on {record.device} in {recipe.train.precision}")
-    line(f"recipe: {recipe.name}, {recipe.train.epochs} epochs, batches of {recipe.train.batch_size}")
+    line(f"recipe: {recipe.name}, {number_of(recipe.train.epochs, 'epoch')}, batches of {recipe.train.batch_size}")
     line(f"data:   {record.data}")
     rows = read_metrics(run.metrics) if run.metrics.exists() else []
     validated = [row for row in rows if row["kind"] == "validation"]
     if validated:
         line(f"curve:  {_curve(validated)}")
     for score in record.scores:
-        line(f"{score.split} error: {percent(score.error)} on {score.images:,} images")
+        line(f"{score.split} error: {percent(score.error)} on {number_of(score.images, 'image')}")
     if record.balanced is not None:
         line(f"balanced test error: {percent(record.balanced)}, every class counted alike")
     if record.best_epoch:

@@ -11,6 +11,7 @@ from msgspec import to_builtins
 from msgspec.structs import replace
 
 from capsedge.errors import WrongUse
+from capsedge.plural import number_of
 from capsedge.recipe import DEFAULT_RECIPE, load_recipe, shipped_recipes
 
 if TYPE_CHECKING:
@@ -109,14 +110,12 @@ def train(
     if as_json and trainer.fabric.is_global_zero:
         print_json({"run": str(trainer.run.path), "precision": trainer.precision.precision, **to_builtins(record)})
     for score in record.scores:
-        say(f"{score.split} error: {_with_error(score.error, score.images)} on {score.images:,} images")
+        say(f"{score.split} error: {_with_error(score.error, score.images)} on {number_of(score.images, 'image')}")
     if record.balanced is not None:
         say(f"balanced test error: {percent(record.balanced)}, every class counted alike")
     if trainer.position.epoch < trainer.recipe.train.epochs:
-        say(
-            f"stopped after epoch {trainer.position.epoch}: {trainer.recipe.train.patience} epochs brought nothing "
-            "better (train.patience)"
-        )
+        patience = number_of(trainer.recipe.train.patience, "epoch")
+        say(f"stopped after epoch {trainer.position.epoch}: {patience} brought nothing better (train.patience)")
     for remark in record.remarks:
         say(f"advice: {remark}")
     say(f"best epoch {record.best_epoch} of {trainer.recipe.train.epochs}; the run is in {trainer.run.path}")
@@ -167,15 +166,16 @@ def _fresh(recipe: "Recipe", folder: Path | None, device: str, devices: int | No
         trainer.start()
     say(
         f"recipe: {recipe.name} ({recipe.routing.kind} routing, {_stem(trainer)}, "
-        f"{recipe.network.capsule_types} capsule types)"
+        f"{number_of(recipe.network.capsule_types, 'capsule type')})"
     )
     say(f"data:   {dataset.description}, from {dataset.location}")
     chosen = [key for key in ("epochs", "batch_size") if not getattr(recipe.train, key)]
     if chosen:
         train = trainer.recipe.train
+        epochs, steps = number_of(train.epochs, "epoch"), number_of(len(trainer.batches), "step")
         say(
-            f"plan:   {train.epochs} epochs of {len(trainer.batches)} steps, batches of {train.batch_size}, rate "
-            f"{train.rate:g}; by the number of images: {', '.join(f'train.{key}' for key in chosen)}"
+            f"plan:   {epochs} of {steps}, batches of {train.batch_size}, rate {train.rate:g}; by the number of "
+            f"images: {', '.join(f'train.{key}' for key in chosen)}"
         )
     for remark in dataset.remarks:
         say(f"note: {remark}")
@@ -225,9 +225,9 @@ def _taught(recipe: "Recipe", teachers: list[Path]) -> "Recipe":
 def _stem(trainer: "Trainer") -> str:
     network = trainer.recipe.network
     if network.stem == "table1":
-        return f"{network.filters} filters"
+        return number_of(network.filters, "filter")
     blocks = len(list(trainer.network.stem.children()))  # those that network.grid adds are not in the recipe
-    return f"{network.stem} stem of {blocks} block{'s' * (blocks != 1)}"
+    return f"{network.stem} stem of {number_of(blocks, 'block')}"
 
 
 def _is_first() -> bool:

@@ -1,6 +1,7 @@
 """Arrays in an .npz file: images and labels, in one part or in several, under the names that are in use.
 
 `x_train` and `y_train` are Keras's, `train_images` and `train_labels` MedMNIST's, `images` and `labels` anybody's.
+A label is a number, or its class's name; numbers may have names beside them. Other arrays are passed over unread.
 What is not there of test and validation images is held out, as of a folder.
 """
 
@@ -8,20 +9,23 @@ import zipfile
 import zlib
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from capsedge.data.dataset import Dataset
 from capsedge.data.images import fit_images
-from capsedge.data.listing import PARTS, Part
+from capsedge.data.listing import PARTS, Part, few
 from capsedge.data.own import Own, divided
 from capsedge.data.split import Split
 from capsedge.errors import DataError, WrongUse
 from capsedge.fit import Fit
+from capsedge.plural import number_of
 
 _IMAGES, _LABELS = frozenset({"x", "images", "image", "data"}), frozenset({"y", "labels", "label", "targets"})
 _NAMES = ("classes", "class_names", "label_names")
+Labels = NDArray[np.int64] | NDArray[np.str_]
 WANTED = "images and labels, or the same with train_, val_ and test_ before (or _train after) the name"
 
 
@@ -29,8 +33,9 @@ def load_arrays(path: Path, *, size: int = 0, fit: Fit | None = None, group: str
     """Load an .npz file.
 
     Args:
-        path: It holds uint8 images [N, height, width] or [N, height, width, 1 or 3], and whole numbers [N] or [N, 1]
-            as labels; perhaps the names of the classes, as `classes`.
+        path: It holds uint8 images [N, height, width] or [N, height, width, 1 or 3], and labels [N] or [N, 1]: whole
+            numbers, or names as text or as bytes in UTF-8; perhaps the names of the classes in order, as `classes`.
+            Without those, names are sorted.
         size: Side in pixels to fit the images to; 0 keeps theirs.
         fit: How to fit them; the default where nothing is said.
         group: Must be empty: such images have no names.
@@ -54,9 +59,9 @@ def read_arrays(path: Path) -> Own:
 
 
 def _own(path: Path, size: int, fit: Fit) -> tuple[Own, list[str]]:
-    arrays = _read(path)
+    arrays, others = _read(path)
     found: dict[tuple[Part | None, str], NDArray[np.generic]] = {}
-    remarks = []
+    remarks = [f"array '{name}' is passed over" for name in others]
     for name, values in arrays.items():
         kind = _kind(name)
         if kind in found:
@@ -65,11 +70,9 @@ def _own(path: Path, size: int, fit: Fit) -> tuple[Own, list[str]]:
             )
         if kind:
             found[kind] = values
-        elif name.lower() not in _NAMES:
-            remarks.append(f"array '{name}' is passed over")
     parts = [part for part, kind in found if kind == "images" and (part, "labels") in found]
     if not parts or not {None, "train"} & {*parts}:
-        raise DataError(f"'{path}' wants {WANTED}, and holds {', '.join(arrays) or 'nothing'}")
+        raise DataError(f"'{path}' wants {WANTED}, and holds {', '.join([*arrays, *others]) or 'nothing'}")
     remarks += [
         f"{kind} of part {part} without the other are passed over" for part, kind in found if part not in parts
     ]
@@ -78,13 +81,14 @@ def _own(path: Path, size: int, fit: Fit) -> tuple[Own, list[str]]:
     if len({each.shape[1:] for each in images}) > 1:
         raise DataError(f"the parts of '{path}' have images of different sizes")
     of_each = [part for part, each in zip(parts, labels, strict=True) for _ in each]
-    every = np.concatenate(labels)
-    classes, every = _classes(path, arrays, every)
+    if len({each.dtype.kind == "U" for each in labels}) > 1:
+        raise DataError(f"the parts of '{path}' have names as labels, and numbers: one of both is expected in all")
+    classes, numbers = _classes(path, arrays, cast(Labels, np.concatenate(labels)))
     own = Own(
-        images=Split(fit_images(np.concatenate(images), size, fit), every),
+        images=Split(fit_images(np.concatenate(images), size, fit), numbers),
         classes=classes,
         parts=of_each,
-        names=[f"image {number}" for number in range(len(every))],
+        names=[f"image {number}" for number in range(len(numbers))],
     )
     return own, remarks
 
@@ -94,16 +98,30 @@ def _check_two(path: Path, own: Own) -> None:
         label for label, part in zip(own.images.labels.tolist(), own.parts, strict=True) if part in (None, "train")
     }
     if len(trained) < 2:
-        raise DataError(f"'{path}' has training images of {len(trained)} class, and two or more are expected")
+        raise DataError(
+            f"'{path}' has training images of {number_of(len(trained), 'class')}, and two or more are expected"
+        )
 
 
-def _read(path: Path) -> dict[str, NDArray[np.generic]]:
+def _read(path: Path) -> tuple[dict[str, NDArray[np.generic]], list[str]]:
+    """The arrays whose names say what they are, and the names of the others."""
+    wanted = f"'{path}' cannot be read as an .npz file of plain arrays"
+    arrays: dict[str, NDArray[np.generic]] = {}
     try:
         with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
+            others = [name for name in file.files if not _kind(name) and name.lower() not in _NAMES]
+            for name in (each for each in file.files if each not in others):
+                try:
+                    arrays[name] = file[name]
+                except ValueError as error:
+                    raise DataError(
+                        f"{wanted}: '{name}' is damaged, or holds Python objects, which can run code when they are "
+                        f"read; save texts with {name}=np.array({name}, dtype=str)"
+                    ) from error
     except (ValueError, zipfile.BadZipFile, zlib.error, EOFError, KeyError, TypeError, AttributeError) as error:
-        told = "it is damaged, or holds Python objects" if isinstance(error, ValueError) else str(error)
-        raise DataError(f"'{path}' cannot be read as an .npz file of plain arrays: {told}") from error
+        told = "it is damaged, or of another format" if isinstance(error, ValueError) else str(error)
+        raise DataError(f"{wanted}: {told}") from error
+    return arrays, others
 
 
 def _kind(name: str) -> tuple[Part | None, str] | None:
@@ -127,32 +145,63 @@ def _images(path: Path, values: NDArray[np.generic]) -> NDArray[np.uint8]:
     return images.astype(np.uint8, copy=False)
 
 
-def _labels(path: Path, values: NDArray[np.generic], count: int) -> NDArray[np.int64]:
-    if values.size != count or not np.issubdtype(values.dtype, np.integer):
+def _labels(path: Path, values: NDArray[np.generic], count: int) -> Labels:
+    """The labels of a part: numbers as int64, or names as text."""
+    if values.size != count or not (np.issubdtype(values.dtype, np.integer) or values.dtype.kind in "US"):
         raise DataError(
-            f"'{path}' wants a whole number for each of {count:,} images as its label, and has {values.dtype} "
-            f"{list(values.shape)}"
+            f"'{path}' wants a whole number or a name for each of {number_of(count, 'image')} as its label, and has "
+            f"{values.dtype} {list(values.shape)}"
         )
     if not count:
         raise DataError(f"'{path}' has a part without images")
+    if values.dtype.kind in "US":
+        return _texts(path, values.reshape(count), "label")
     if values.max() > np.iinfo(np.int64).max:
         raise DataError(f"'{path}' has labels that are no numbers of classes, such as {values.max()}")
     return values.reshape(count).astype(np.int64)
 
 
+def _texts(path: Path, values: NDArray[np.generic], what: str) -> NDArray[np.str_]:
+    """Names without the spaces around them."""
+    try:
+        told = np.char.decode(values.astype(np.bytes_), "utf-8") if values.dtype.kind == "S" else values
+    except UnicodeDecodeError as error:
+        raise DataError(f"'{path}' has a {what} that is no text in UTF-8: save it as str") from error
+    texts: NDArray[np.str_] = np.char.strip(told.astype(np.str_))
+    for text in np.unique(texts).tolist():
+        if not text or not text.isprintable():
+            raise DataError(f"'{path}' has a {what} that is empty or cannot be shown, {text!r}: rename it")
+    return texts
+
+
 def _classes(
-    path: Path, arrays: dict[str, NDArray[np.generic]], labels: NDArray[np.int64]
+    path: Path, arrays: dict[str, NDArray[np.generic]], labels: Labels
 ) -> tuple[tuple[str, ...], NDArray[np.int64]]:
     """The names of the classes, and labels that count them from 0."""
     names = next((values for name, values in arrays.items() if name.lower() in _NAMES), None)
     if names is None:
-        numbers, positions = np.unique(labels, return_inverse=True)
-        return tuple(str(number) for number in numbers), positions.astype(np.int64)
+        found, positions = np.unique(labels, return_inverse=True)
+        return tuple(map(str, found.tolist())), positions.astype(np.int64)
     if names.ndim != 1 or names.dtype.kind not in "US" or len({*names.tolist()}) < len(names):
         raise DataError(
             f"'{path}' wants a list of different names as classes, and has {names.dtype} {list(names.shape)}"
         )
+    told = _texts(path, names, "class").tolist()
+    if labels.dtype.kind == "U":
+        return tuple(told), _named(path, labels.tolist(), told)
     if labels.min() < 0 or labels.max() >= len(names):
-        raise DataError(f"'{path}' names {len(names)} classes and has labels from {labels.min()} to {labels.max()}")
-    told = [name.decode("utf-8", "replace") if isinstance(name, bytes) else name for name in names.tolist()]
-    return tuple(told), labels
+        raise DataError(
+            f"'{path}' names {number_of(len(names), 'class')} and has labels from {labels.min()} to {labels.max()}"
+        )
+    return tuple(told), labels.astype(np.int64)
+
+
+def _named(path: Path, labels: list[str], classes: list[str]) -> NDArray[np.int64]:
+    """Names as positions in the classes."""
+    if unknown := sorted({*labels} - {*classes}):
+        raise DataError(
+            f"'{path}' has labels of {few(unknown, 'class')} that its list of classes lacks; there are: "
+            f"{', '.join(classes)}"
+        )
+    position = {name: place for place, name in enumerate(classes)}
+    return np.array([position[name] for name in labels], dtype=np.int64)

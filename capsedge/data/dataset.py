@@ -16,6 +16,7 @@ from capsedge.data.overlap import Overlaid
 from capsedge.data.split import Split
 from capsedge.errors import DataError
 from capsedge.fit import Fit
+from capsedge.plural import number_of
 
 VALIDATION_LIMIT = 5000
 VALIDATION_SEED = 20190527
@@ -67,13 +68,13 @@ class Dataset:
                 )
             if split.labels_per_image != self.labels_per_image:
                 raise DataError(
-                    f"data set '{self.name}' has {self.labels_per_image} labels for a training image "
+                    f"data set '{self.name}' has {number_of(self.labels_per_image, 'label')} for a training image "
                     f"and {split.labels_per_image} for a {part} image"
                 )
             labels = split.base.labels if isinstance(split, Overlaid) else split.labels
             if labels.min() < 0 or labels.max() >= len(self.classes):
                 raise DataError(
-                    f"data set '{self.name}' has {len(self.classes)} classes and {part} labels "
+                    f"data set '{self.name}' has {number_of(len(self.classes), 'class')} and {part} labels "
                     f"from {labels.min()} to {labels.max()}"
                 )
 
@@ -139,7 +140,7 @@ def assemble(
 
 def described(title: str, train: Split, validation: Split, test: Split) -> str:
     """A data set in words."""
-    return f"{title}: {len(train):,} training, {len(validation):,} validation, {len(test):,} test images"
+    return f"{title}: {len(train):,} training, {len(validation):,} validation, {number_of(len(test), 'test image')}"
 
 
 def overlapped(dataset: Dataset, reach: int, *, title: str, evaluation_images: int) -> Dataset:
@@ -215,7 +216,7 @@ def hold_out(
     for name, count in zip(classes, left, strict=True):
         if count < 2:
             raise DataError(
-                f"class '{name}' has {count} training images; at least 2 are needed, "
+                f"class '{name}' has {number_of(count, 'training image')}; at least 2 are needed, "
                 "because one of them is held out for validation"
             )
     for label, name in enumerate(classes):

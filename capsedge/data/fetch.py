@@ -35,8 +35,10 @@ def download(name: str) -> Path:
         DataError: No mirror gave a file with the published checksum, or the cache folder cannot be written.
         MissingExtra: The package pooch is not installed.
     """
-    if name not in KNOWN and Path(name).is_dir():
-        raise WrongUse(f"'{name}' is a folder; what can be downloaded is: {', '.join(KNOWN)}")
+    if name not in KNOWN and (place := Path(name).expanduser()).exists():
+        raise WrongUse(
+            f"'{name}' is a {'folder' if place.is_dir() else 'file'}; what can be downloaded is: {', '.join(KNOWN)}"
+        )
     entry = known(name)
     folder = cache_folder() / name
     present = find(name)

@@ -22,6 +22,7 @@ from capsedge.data.own import Own, divided
 from capsedge.data.split import Split
 from capsedge.errors import DataError
 from capsedge.fit import Fit
+from capsedge.plural import plural
 
 LARGEST_SIDE = 48  # of those that are chosen where nothing was said
 FEW_COLOURED = 0.05  # where no larger share is in colour, colour says nothing of the classes
@@ -126,14 +127,18 @@ def _shape(headers: Sequence[Header], size: int) -> tuple[tuple[int, int, int], 
         if smallest != largest:
             these += f" to {largest[1]}x{largest[0]}"
         told.append(f"images of {these} pixels are fitted to {width}x{height}, {fitted:,} of {len(sizes):,}{choice}")
-    coloured = sum(not each.grey for each in headers)
+    grey = sum(each.grey for each in headers)
+    coloured = len(headers) - grey
     channels = 3 if coloured > FEW_COLOURED * len(headers) else 1
     if channels == 1 and coloured:
-        told.append(f"{coloured:,} of {len(headers):,} images are in colour and are made grey, as the others are")
+        told.append(
+            f"{coloured:,} of {len(headers):,} images {plural(coloured, 'is', 'are')} in colour, and made grey as "
+            "the others are"
+        )
     elif coloured < len(headers) and channels == 3:
         told.append(
-            f"{len(headers) - coloured:,} of {len(headers):,} images are grey, and the others are in colour: where "
-            "colour differs by class, the network may learn that alone"
+            f"{grey:,} of {len(headers):,} images {plural(grey, 'is', 'are')} grey, and the others are in colour: "
+            "where colour differs by class, the network may learn that alone"
         )
     return (height, width, channels), told
 

@@ -15,6 +15,7 @@ from typing import Literal
 
 from capsedge.data.images import IMAGE_SUFFIXES, is_hidden
 from capsedge.errors import DataError, WrongUse
+from capsedge.plural import number_of, plural
 
 Part = Literal["train", "validation", "test"]
 
@@ -108,7 +109,7 @@ def _lacking(listing: Listing) -> Iterator[str]:
     for part in ("validation", "test"):
         there = {item.label for item in listing.of(part)}
         if lacking := sorted({*listing.classes} - there if there else ()):
-            yield f"the {part} part has no images of {few(lacking, 'class', 'classes')}"
+            yield f"the {part} part has no images of {few(lacking, 'class')}"
 
 
 def list_labelled(place: Path) -> Listing:
@@ -201,10 +202,10 @@ class _Search:
     def listing(self) -> Listing:
         """All that was found."""
         if self.outside:
-            self.remarks.append(f"{_images(self.outside)} in no class's folder passed over")
+            self.remarks.append(f"{number_of(self.outside, 'image')} in no class's folder passed over")
         if self.other:
             kinds = ", ".join(f"{count} {kind}" for kind, count in self.other.most_common(4))
-            self.remarks.append(f"{self.other.total()} other files passed over ({kinds})")
+            self.remarks.append(f"{number_of(self.other.total(), 'other file')} passed over ({kinds})")
         if self.dead:
             self.remarks.append(f"{few(self.dead, 'dead link')} passed over")
         if self.closed:
@@ -295,7 +296,7 @@ def _listed(path: Path, rows: "csv.DictReader[str]") -> Listing:
     if missing:
         remarks.append(f"{few(missing, 'listed file')} not there, passed over")
     if unlabelled:
-        remarks.append(f"{unlabelled:,} listed file{'s' * (unlabelled != 1)} without a label passed over")
+        remarks.append(f"{number_of(unlabelled, 'listed file')} without a label passed over")
     return Listing(path, sorted(items, key=lambda item: item.name), remarks)
 
 
@@ -314,7 +315,7 @@ def _check_classes(listing: Listing) -> None:
             )
     trained = {item.label for item in listing.items if item.part in ("train", None)}
     if len(trained) < 2:
-        count = f"training images of {len(trained)} class{'es' * (len(trained) != 1)}"
+        count = f"training images of {number_of(len(trained), 'class')}"
         raise DataError(f"'{listing.place}' has {count}{_after(listing)}: two or more are expected, in {LAYOUTS}")
     for item in listing.items:
         if item.label not in trained:
@@ -341,9 +342,8 @@ def _grouped(listing: Listing, pattern: str) -> Listing:
         raise DataError(f"data.group '{pattern}' finds nothing in {few(lost, 'name')}, of {len(listing.items):,}")
     members = Counter(item.group for item in items)
     (largest, count), *_ = members.most_common(1)
-    told = (
-        f"data.group finds {len(members):,} groups in {len(items):,} images, the largest '{largest}' with {count:,}"
-    )
+    groups, images = number_of(len(members), "group"), number_of(len(items), "image")
+    told = f"data.group finds {groups} in {images}, the largest '{largest}' with {count:,}"
     return replace(listing, items=items, remarks=[*listing.remarks, told])
 
 
@@ -363,10 +363,6 @@ def _visible(place: Path) -> Iterator[Path]:
     return (path for path in place.iterdir() if not is_hidden(path.relative_to(place)) and path.name != _OF_MACS)
 
 
-def _images(count: int) -> str:
-    return f"{count:,} image{'s' * (count != 1)}"
-
-
 def few(names: Sequence[str], what: str, several: str = "") -> str:
     """A count and the first names: `3 dead links ('a.png', 'b.png', ...)`.
 
@@ -376,4 +372,4 @@ def few(names: Sequence[str], what: str, several: str = "") -> str:
         several: Likewise, of several; "" for the same with an s.
     """
     shown = ", ".join(f"'{name}'" for name in names[:3]) + (", ..." if len(names) > 3 else "")
-    return f"{len(names):,} {what if len(names) == 1 else several or f'{what}s'} ({shown})"
+    return f"{len(names):,} {plural(len(names), what, several)} ({shown})"

@@ -23,7 +23,7 @@ from capsedge.data.known import (
 from capsedge.data.split import Split
 from capsedge.errors import DataError, WrongUse
 from capsedge.fit import Fit
-from capsedge.recipe import DataRecipe
+from capsedge.recipe import LARGEST_SIDE, SMALLEST_SIDE, DataRecipe
 
 Parts = tuple[tuple[str, ...], Split, Split]  # class names, all training images, test images
 
@@ -47,8 +47,8 @@ def load_dataset(
             files (and perhaps a `classes.txt`), with CIFAR-10's archive or what was in it, or with images
             (`capsedge.data.listing`); a .csv that lists images; an .npz of arrays. A folder with a known name is
             given as `./mnist`.
-        size: Side in pixels that the images are fitted to; 0 keeps the size of IDX, CIFAR and .npz images, and
-            chooses one for others (`capsedge.data.folder`).
+        size: Side in pixels that the images are fitted to, 8 or more; 0 keeps the size of IDX, CIFAR and .npz images,
+            and chooses one for others (`capsedge.data.folder`).
         fit: How they are fitted; the default where nothing is said.
         overlap: 0 for the images as they are. Otherwise two of different classes lie over each other, each shifted
             by up to so many pixels on a canvas larger by twice that.
@@ -61,8 +61,11 @@ def load_dataset(
         WrongUse: There is no such name or folder, or a number is out of its range.
         DataError: The data is not on this machine, is damaged or is of another format, or cannot be overlapped.
     """
-    if size < 0:
-        raise WrongUse(f"data.size wants a number of pixels, or 0 for the images' own size, and was given {size}")
+    if size and not SMALLEST_SIDE <= size <= LARGEST_SIDE:
+        raise WrongUse(
+            f"data.size wants {SMALLEST_SIDE} to {LARGEST_SIDE:,} pixels, or 0 for the images' own size, and was "
+            f"given {size}"
+        )
     if overlap < 0:
         raise WrongUse(f"data.overlap wants a shift in pixels, or 0 for single images, and was given {overlap}")
     if evaluation_images < 1:
@@ -119,10 +122,10 @@ def _load_known(name: str, size: int, fit: Fit) -> Dataset:
     entry, cached = known(name), cache_folder() / name
     if folder is None:
         raise DataError(
-            f"data set '{name}' is not on this machine: add --download to fetch it, "
-            f"or put {entry.wanted} into '{cached}' (from {entry.home})"
+            f"data set '{name}' is not on this machine: {_fetching(name)} fetches it, or put {entry.wanted} "
+            f"into '{cached}' (from {entry.home})"
         )
-    with _told("add --download to fetch it again" if folder == cached else _advice(name, folder, entry)):
+    with _told(f"{_fetching(name)} fetches it again" if folder == cached else _advice(name, folder, entry)):
         classes, train, test = _read_known(folder, size, fit, entry)
     return assemble(
         train, test, name=name, title=entry.title, classes=classes, location=str(folder), source=name, fit=fit
@@ -172,7 +175,12 @@ def _advice(name: str, folder: Path, entry: Known) -> str:
     home = f"{entry.title}: see {entry.home}"
     if folder != own_folder(name):
         return home
-    return f"replace the files there, or remove '{folder}' or unset {DATA_VARIABLE} and add --download; {home}"
+    return f"replace the files there, or remove '{folder}' or unset {DATA_VARIABLE} and run {_fetching(name)}; {home}"
+
+
+def _fetching(name: str) -> str:
+    """The command that fetches a data set, whichever command or program wanted it."""
+    return f"capsedge data {name} --download"
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from capsedge.data.listing import Part, few
 from capsedge.data.split import Split
 from capsedge.errors import DataError
 from capsedge.fit import Fit
+from capsedge.plural import number_of, plural
 
 TEST_LIMIT = 10_000
 TEST_SEED = 20261130
@@ -119,7 +120,7 @@ def _check_three(own: Own, among: NDArray[np.intp]) -> None:
     for name, count in zip(own.classes, counts, strict=True):
         if count < 3:
             raise DataError(
-                f"class '{name}' has {count} image{'s' * (count != 1)}, and at least 3 are needed: one to learn "
+                f"class '{name}' has {number_of(count, 'image')}, and at least 3 are needed: one to learn "
                 "from, one to choose by and one to test on"
             )
 
@@ -146,8 +147,8 @@ def _uneven(train: Split, classes: tuple[str, ...]) -> list[str]:
     if counts[many] <= UNEVEN * counts[few]:
         return []
     return [
-        f"class '{classes[many]}' has {counts[many]:,} training images and '{classes[few]}' {counts[few]:,}: look at "
-        "the balanced error, in which every class counts alike"
+        f"class '{classes[many]}' has {number_of(int(counts[many]), 'training image')} and '{classes[few]}' "
+        f"{counts[few]:,}: look at the balanced error, in which every class counts alike"
     ]
 
 
@@ -162,8 +163,8 @@ def _few_images(train: Split, classes: tuple[str, ...]) -> list[str]:
         return []
     shown = ", ".join(rare[:3]) + (", ..." if len(rare) > 3 else "")
     return [
-        f"{len(rare)} of {len(classes)} classes have fewer than {FEW_IMAGES} training images ({shown}): more images "
-        "of them help more than any setting"
+        f"{len(rare)} of {len(classes)} classes {plural(len(rare), 'has', 'have')} fewer than {FEW_IMAGES} training "
+        f"images ({shown}): more images of them help more than any setting"
     ]
 
 
@@ -172,8 +173,8 @@ def _small(validation: Split) -> list[str]:
     if count >= SMALL_VALIDATION:
         return []
     return [
-        f"there are {count} validation images, so one more wrong answer is {100 / count:.1f} points of the error "
-        "that the best epoch is chosen by"
+        f"there {plural(count, 'is', 'are')} {number_of(count, 'validation image')}, so one more wrong answer is "
+        f"{100 / count:.1f} points of the error that the best epoch is chosen by"
     ]
 
 

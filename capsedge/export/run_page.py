@@ -7,11 +7,13 @@ from typing import Any
 
 import tomli_w
 
+from capsedge.plural import number_of
 from capsedge.recipe import to_values
 from capsedge.runtime.batches import run_batches
 from capsedge.runtime.evaluate.labelled import of_run
 from capsedge.runtime.evaluate.measure import evaluated
 from capsedge.runtime.evaluate.page import document, figure, sections
+from capsedge.runtime.models import exports_in
 from capsedge.runtime.open import open_session
 from capsedge.runtime.session import contract_needed
 from capsedge.training import Run
@@ -42,9 +44,8 @@ def _body(run: Run, record: RunRecord, rows: Sequence[dict[str, Any]]) -> Iterat
     if validated := [row for row in rows if row["kind"] == "validation"]:
         yield f'<h2>Curve</h2><div class="plots">{_curve(rows, validated)}</div>'
     yield f"<h2>Recipe</h2><pre><code>{escape(tomli_w.dumps(to_values(run.read_recipe())))}</code></pre>"
-    model = run.path / "model.onnx"
-    if model.is_file():
-        yield from _answers(run, model)
+    if exports := exports_in(run.path):
+        yield from _answers(run, exports[0])
 
 
 def _scores(record: RunRecord) -> str:
@@ -80,7 +81,7 @@ def _curve(rows: Sequence[dict[str, Any]], validated: Sequence[dict[str, Any]]) 
     lowest = min(validated, key=lambda row: (row["error"], row["loss"]))
     return figure(
         line(trained, "#999999") + line(validated, "#0072b2"),
-        f"share of {steps:,} steps",
+        f"share of {number_of(steps, 'step')}",
         f"Errors over the training, as shares of the highest, {100 * highest:.1f} %: on training batches (grey) and "
         f"on the validation images (blue). The lowest validation error, {100 * lowest['error']:.2f} %, is of epoch "
         f"{lowest['epoch']}.",

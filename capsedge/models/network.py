@@ -113,11 +113,15 @@ def build_network(recipe: Recipe, *, classes: int, shape: tuple[int, int, int]) 
     # Sizes first: weights that would not fit into memory must be refused before they are made.
     features = stem_side(network, (height, width))
     capsules = positions(features, kernel, stride=network.primary_stride, padding=_primary_padding(network))
-    if min(features) < 1 or min(capsules) < 1:
-        smallest = network.kernel + kernel - 1
+    table1 = network.stem == "table1"
+    # Blocks pad, so they would take an image of any size: below the product of their strides most of what the only
+    # position sees is padding.
+    smallest = network.kernel + kernel - 1 if table1 else math.prod(stride for _, stride in network.blocks)
+    if min(features) < 1 or min(capsules) < 1 or (not table1 and max(height, width) < smallest):
+        way_out = "data.crop" if recipe.data.crop else f"network.{'kernel' if table1 else 'blocks'} or data.size"
         raise WrongUse(
             f"recipe '{recipe.name}' needs images of at least {smallest}x{smallest} pixels, and these have "
-            f"{width}x{height}: set {'data.crop' if recipe.data.crop else 'network.kernel or data.size'}"
+            f"{width}x{height}: set {way_out}"
         )
     layers = [
         (network.capsule_types * math.prod(capsules), network.primary_dim),
@@ -131,7 +135,6 @@ def build_network(recipe: Recipe, *, classes: int, shape: tuple[int, int, int]) 
             "set data.size to a smaller side, such as 32, or network.capsule_types to fewer"
         )
     stem, maps = build_stem(network, channels=channels, side=(height, width))
-    blocks = network.stem != "table1"
     primary = Convolution(
         maps,
         network.capsule_types * network.primary_dim,
@@ -139,7 +142,7 @@ def build_network(recipe: Recipe, *, classes: int, shape: tuple[int, int, int]) 
         side=features,
         stride=network.primary_stride,
         padding=_primary_padding(network),
-        bias=not blocks,  # the normalization behind it has one
+        bias=table1,  # else the normalization behind it has one
     )
     *hidden, last = (
         routing_layer(recipe.routing, below=below, above=above, depth=depth)
@@ -154,7 +157,7 @@ def build_network(recipe: Recipe, *, classes: int, shape: tuple[int, int, int]) 
             conv=primary,
             types=network.capsule_types,
             dim=network.primary_dim,
-            norm=BatchNorm(primary.out_channels) if blocks else None,
+            norm=BatchNorm(primary.out_channels) if not table1 else None,
         ),
         hidden=hidden,
         routing=last,

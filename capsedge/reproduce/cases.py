@@ -9,6 +9,7 @@ from typing import Literal
 from msgspec.structs import replace
 
 from capsedge.errors import WrongUse
+from capsedge.plural import number_of
 from capsedge.recipe import NetworkRecipe, Recipe, RoutingKind, load_recipe, shipped_recipes
 
 Width = Literal["table1", "small"]
@@ -190,7 +191,7 @@ def in_words(
     words = ["Table I width" if width == "table1" else "small width"]
     words += [] if decoder is None else ["with decoder" if decoder else "no decoder"]
     words += changes
-    words += [f"{epochs} epoch{'s' * (epochs != 1)}"] if epochs else []
+    words += [number_of(epochs, "epoch")] if epochs else []
     shortened = f" (shortened from {recipe_epochs})" if epochs < recipe_epochs else ""
     return ", ".join(words) + shortened
 

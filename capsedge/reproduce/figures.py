@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from capsedge.errors import DataError
+from capsedge.errors import DataError, damage
 from capsedge.files import write_atomically
 from capsedge.reproduce import capsule_lengths, convergence, reconstructions, step_times
 from capsedge.reproduce.drawing import save_png, styled
@@ -54,7 +54,7 @@ def read_figure(path: Path) -> Content:
     except FileNotFoundError as error:
         raise DataError(f"there is no '{path}' to draw from: run this without --redraw first") from error
     except msgspec.MsgspecError as error:
-        raise DataError(f"'{path}' holds no figure of capsedge: {error}") from error
+        raise DataError(f"'{path}' holds no figure of capsedge: {damage(error)}") from error
     return content
 
 

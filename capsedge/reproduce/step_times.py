@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import torch
 
+from capsedge.plural import number_of
 from capsedge.recipe import RoutingKind
 from capsedge.reproduce.cases import Width, checked_kinds, in_words
 from capsedge.reproduce.drawing import COLOURS, canvas, wrapped
@@ -201,7 +202,7 @@ def _base(content: Fig4) -> RoutingKind:
 
 def _title(content: Fig4) -> str:
     size = in_words(content.width, changes=content.changes, decoder=content.decoder)
-    threads = f"{content.threads} thread{'s' * (content.threads != 1)}"
+    threads = f"{number_of(content.threads, 'thread')}"
     place = content.device if content.device != "cpu" else f"{content.machine.cpu}, {threads}"
     return wrapped(
         f"Training steps in one interleaved run: {size}, batch {content.batch_size}, {content.precision}\n"

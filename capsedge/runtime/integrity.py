@@ -7,6 +7,7 @@ import msgspec
 
 from capsedge.contract import Contract, EngineManifest, seal_holds
 from capsedge.onnx_file import OnnxFile
+from capsedge.plural import number_of
 
 
 class Check(msgspec.Struct, frozen=True):
@@ -31,7 +32,9 @@ def check_onnx(file: OnnxFile, contract: Contract) -> tuple[Check, ...]:
         Check(
             "graph",
             same,
-            f"with its {len(contract.weights_sha256)} weights as exported" if same else _change(file, contract),
+            f"with its {number_of(len(contract.weights_sha256), 'weight')} as exported"
+            if same
+            else _change(file, contract),
         ),
     )
 

@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 
 from capsedge.contract import METADATA_KEY, PRECISIONS, Contract, Precision, decode
-from capsedge.errors import ModelError, WrongUse, nearest
+from capsedge.errors import ModelError, WrongUse, damage, nearest
 from capsedge.files import sha256_of
 from capsedge.onnx_file import REINSTALL, read_metadata
 from capsedge.runtime.tensorrt.manifest import manifest_path
@@ -20,6 +20,7 @@ from capsedge.runtime.tensorrt.manifest import manifest_path
 DEFAULT_MODEL = "fashion-mnist"
 BUILTIN_NAME = "builtin"  # for the default one, where exports lie about
 RUNS = Path("runs")
+PLAIN = "model.onnx"  # the export that a run's folder means
 BUILTIN = Path(__file__).parent.parent / "builtin"
 INDEX = "zoo.json"  # in the same folder
 ZOO_VARIABLE = "CAPSEDGE_ZOO"
@@ -90,6 +91,12 @@ def builtin_models() -> dict[str, Path]:
     return {file.stem: file for file in sorted(BUILTIN.glob("*.onnx"))}
 
 
+def own_names() -> list[str]:
+    """The names of the models that came with capsedge: `builtin`, and that of each."""
+    names = list(builtin_models())
+    return [BUILTIN_NAME, *names] if DEFAULT_MODEL in names else names
+
+
 def zoo_folder() -> Path | None:
     """The zoo's folder, which need not exist; None where neither the variable nor a checkout names one."""
     if own := os.environ.get(ZOO_VARIABLE):
@@ -110,13 +117,13 @@ def zoo_index() -> tuple[ListedModel, ...]:
     except FileNotFoundError:
         return ()
     except msgspec.MsgspecError as error:
-        raise ModelError(f"'{file}' is damaged ({error}): {REINSTALL}") from error
+        raise ModelError(f"'{file}' is damaged ({damage(error)}): {REINSTALL}") from error
 
 
 def model_names(incomplete: str = "") -> list[str]:
     """Names for `--model` that begin so: built-in models, and those of the zoo that are here; for the completion."""
     here = [name for name, (model, file) in _zoo_files().items() if (path := _place(model, file)) and path.is_file()]
-    return [name for name in (BUILTIN_NAME, *builtin_models(), *here) if name.startswith(incomplete)]
+    return [name for name in (*own_names(), *here) if name.startswith(incomplete)]
 
 
 def list_models() -> list[Available]:
@@ -162,20 +169,26 @@ def find_model(model: str | Path | None = None) -> Path:
         return Path(model)
     if name in listed:
         raise ModelError(f"the model '{name}' is not on this machine: {GET_ZOO}")
-    known = [*builtin, *(each.name for each in zoo_index())]
+    known = [*own_names(), *(each.name for each in zoo_index())]
     raise WrongUse(f"there is no file and no built-in model '{model}'; {nearest(name, known)}")
 
 
-def newest_export(root: Path = RUNS) -> Path | None:
-    """The file that an export wrote last into a run's folder; of one run, its `model.onnx` where it has one.
+def exports_in(folder: Path) -> list[Path]:
+    """The files that exports wrote into a folder, `model.onnx` before those in other precisions.
 
     A file that the gate rejected has another name, and so has one that is being written.
     """
-    files = [file for file in root.glob("*/model*.onnx") if (file.parent / "run.json").is_file()]
+    files = (file for file in folder.glob("model*.onnx") if file.is_file())
+    return sorted(files, key=lambda file: (file.name != PLAIN, file.name))
+
+
+def newest_export(root: Path = RUNS) -> Path | None:
+    """The file that an export wrote last into a run's folder; of one run, its `model.onnx` where it has one."""
+    files = [file for record in root.glob("*/run.json") for file in exports_in(record.parent)]
     newest = max(files, key=lambda file: file.stat().st_mtime_ns, default=None)
     if newest is None:
         return None
-    plain = newest.with_name("model.onnx")
+    plain = newest.with_name(PLAIN)
     return plain if plain.is_file() else newest
 
 

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from capsedge.errors import ModelError, ProviderError
+from capsedge.errors import ModelError, ProviderError, WrongUse
+from capsedge.runtime.models import PLAIN, exports_in
 from capsedge.runtime.ort.session import OrtSession
 from capsedge.runtime.session import Session
 from capsedge.runtime.settings import DEFAULTS, Settings
@@ -12,11 +13,12 @@ def open_session(path: str | Path, settings: Settings = DEFAULTS) -> Session:
     """Load a model with the runtime that its file name asks for.
 
     Args:
-        path: An `.onnx` file, a TensorRT `.engine`, or the folder of a run, which means its `model.onnx`.
+        path: An `.onnx` file, a TensorRT `.engine`, or the folder of a run (`model_file`).
         settings: Where it shall run and how. An engine runs on TensorRT only, and heeds `cuda_graph` alone.
 
     Raises:
         ModelError: The file is missing, damaged or of another kind.
+        WrongUse: The folder has several exports, and none is its `model.onnx`.
         ProviderError: The hardware or the library that was asked for is not there.
         MissingExtra: No ONNX Runtime is installed.
     """
@@ -32,15 +34,14 @@ def open_session(path: str | Path, settings: Settings = DEFAULTS) -> Session:
 
 
 def model_file(path: Path) -> Path:
-    """Find the file to load at `path`: itself, or `model.onnx` where it is the folder of a run.
+    """Find the file to load at `path`: itself, or of the folder of a run its `model.onnx`, or else its only export.
 
     Raises:
         ModelError: There is no such file, or it is not a model by its name.
+        WrongUse: The folder has several exports, and none is its `model.onnx`.
     """
-    file = path / "model.onnx" if path.is_dir() else path
+    file = _export_of(path) if path.is_dir() else path
     if not file.is_file():
-        if file is not path:
-            raise ModelError(f"the folder '{path}' holds no model.onnx: capsedge export {path}")
         if file.suffix == ".engine":
             from capsedge.runtime.tensorrt.manifest import cannot_run_here, manifest_path
 
@@ -50,3 +51,12 @@ def model_file(path: Path) -> Path:
     if file.suffix not in (".onnx", ".engine"):
         raise ModelError(f"'{path}' must be an .onnx file, an .engine file or the folder of a run")
     return file
+
+
+def _export_of(folder: Path) -> Path:
+    exports = exports_in(folder)
+    if not exports:
+        raise ModelError(f"the folder '{folder}' holds no {PLAIN}: capsedge export {folder}")
+    if len(exports) > 1 and exports[0].name != PLAIN:
+        raise WrongUse(f"the folder '{folder}' holds no {PLAIN}, so say which: {', '.join(map(str, exports))}")
+    return exports[0]

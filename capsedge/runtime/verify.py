@@ -8,6 +8,7 @@ from capsedge.contract import Contract, Golden
 from capsedge.errors import ModelError
 from capsedge.golden import unpack_images
 from capsedge.onnx_file import read_onnx_file
+from capsedge.plural import number_of
 from capsedge.runtime.batches import run_batches
 from capsedge.runtime.integrity import altered_weights, check_onnx
 from capsedge.runtime.session import Session, contract_needed
@@ -85,7 +86,7 @@ def _sample(contract: Contract) -> tuple[NDArray[np.uint8], NDArray[np.float64]]
     if not golden.labels or len(golden.lengths) != len(golden.labels) or rows != {len(contract.classes)}:
         raise ModelError(
             f"the golden sample must hold lengths of {len(contract.classes)} classes for each of its "
-            f"{len(golden.labels)} images, and does not; export the model again"
+            f"{number_of(len(golden.labels), 'image')}, and does not; export the model again"
         )
     return unpack_images(golden, contract.input.shape), np.array(golden.lengths)
 
@@ -97,7 +98,7 @@ def _sample_problems(golden: Golden, largest: float | None, same: NDArray[np.boo
     if largest > golden.tolerance:
         problems.append(f"a length is off by {largest:.2g}, {golden.tolerance:.2g} is accepted")
     if not same.all():
-        problems.append(f"{int((~same).sum())} of {len(same)} images get another answer")
+        problems.append(f"another answer for {int((~same).sum())} of {number_of(len(same), 'image')}")
     return problems
 
 

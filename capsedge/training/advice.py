@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from capsedge.plural import number_of, plural
 from capsedge.recipe import TrainRecipe
 from capsedge.scoring import never_answered
 from capsedge.training.plan import NEAR_NOTHING
@@ -54,7 +55,8 @@ def _near_chance(error: float, classes: int, steps: int) -> list[str]:
     if error < _NEAR_CHANCE * chance:
         return []
     remedy = (
-        f"{steps:,} steps are few: raise train.epochs, or leave it to capsedge with train.epochs=0"
+        f"{number_of(steps, 'step')} {plural(steps, 'is', 'are')} few: raise train.epochs, or leave it to capsedge "
+        "with train.epochs=0"
         if steps < NEAR_NOTHING
         else "look at the images as the network sees them (capsedge data FOLDER --sheet sheet.png); a larger "
         "data.size helps where small things tell the classes apart"
@@ -102,7 +104,7 @@ def _still_falling(rows: Sequence[dict[str, Any]], recipe: TrainRecipe, steps: i
         return []
     if errors[-1] > (1 - _FELL) * errors[-1 - last]:
         return []
-    return [f"the validation error was still falling after {steps:,} steps: raise train.epochs"]
+    return [f"the validation error was still falling after {number_of(steps, 'step')}: raise train.epochs"]
 
 
 def _named(names: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from capsedge.errors import ModelError
+from capsedge.errors import ModelError, damage
 from capsedge.files import write_atomically
 from capsedge.recipe import TrainRecipe
 
@@ -101,7 +101,7 @@ def load_checkpoint(
         position, sums = msgspec.json.decode(metadata["position"], type=Position), tensors["sums"]
         groups = msgspec.json.decode(metadata.get("groups", "null"), type=Groups | None)
     except (KeyError, msgspec.MsgspecError) as error:
-        raise ModelError(f"'{path}' is not a checkpoint to resume from: {error}") from error
+        raise ModelError(f"'{path}' is not a checkpoint to resume from: {damage(error)}") from error
     states = {name: _state(tensors, name) for name in optimizers}
     if misfit := _groups_misfit(_groups(optimizers), groups) or _state_misfit(optimizers, states):
         raise ModelError(

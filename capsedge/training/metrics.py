@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from capsedge.errors import ModelError
+from capsedge.errors import ModelError, damage
 from capsedge.files import write_atomically
 
 
@@ -43,7 +43,7 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
             rows.append(msgspec.json.decode(line, type=dict[str, Any]))
         except msgspec.MsgspecError as error:
             if number < len(lines):
-                raise ModelError(f"line {number} of '{path}' is damaged: {error}") from error
+                raise ModelError(f"line {number} of '{path}' is damaged: {damage(error)}") from error
     return rows
 
 

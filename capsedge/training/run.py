@@ -25,7 +25,7 @@ from filelock import FileLock, Timeout
 from capsedge.contract import Score
 from capsedge.data import Dataset
 from capsedge.data.load import dataset_of
-from capsedge.errors import DataError, ModelError, WrongUse
+from capsedge.errors import DataError, ModelError, WrongUse, damage
 from capsedge.files import write_atomically
 from capsedge.fit import Fit
 from capsedge.models import CapsNet, build_network
@@ -162,7 +162,7 @@ class Run:
                 f"'{self.path}' is not a run: it has no run.json; give a folder that train made"
             ) from error
         except msgspec.MsgspecError as error:
-            raise ModelError(f"'{path}' is damaged: {error}") from error
+            raise ModelError(f"'{path}' is damaged: {damage(error)}") from error
 
     def read_recipe(self) -> Recipe:
         """Read recipe.toml.

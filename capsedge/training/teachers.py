@@ -10,6 +10,7 @@ from torch import Tensor
 from capsedge.data import Dataset
 from capsedge.errors import ModelError, WrongUse
 from capsedge.files import sha256_of
+from capsedge.plural import number_of
 from capsedge.recipe import Recipe
 from capsedge.training.run import Run, Teacher
 
@@ -108,4 +109,4 @@ def _difference(wanted: tuple[str, ...], given: tuple[str, ...]) -> str:
 
 def _size(shape: tuple[int, int, int]) -> str:
     height, width, channels = shape
-    return f"{width}x{height} pixels in {channels} channel{'s' * (channels != 1)}"
+    return f"{width}x{height} pixels in {number_of(channels, 'channel')}"

@@ -74,7 +74,8 @@ def test_the_rule_is_no_longer_than_the_terminal(
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     Table(page=1).add(prediction("a-name-of-24-letters.png"))
 
-    assert len(capsys.readouterr().out.splitlines()[1]) == longest
+    (rule,) = (line for line in capsys.readouterr().out.splitlines() if set(line) == {"─"})
+    assert len(rule) == longest
 
 
 @pytest.mark.parametrize(
@@ -93,3 +94,25 @@ def test_a_network_that_is_no_judge_of_most_images_is_doubted(
         assert tally.doubt().startswith(
             "2 of 4 images are unlike the training's images, so these answers mean little"
         )
+
+
+def test_a_narrow_terminal_gets_the_file_on_a_line_of_its_own(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    table = Table(page=1)
+    table.add(prediction("a.png"))
+    table.add(prediction("photographs/of-the-summer/number-0123.png"))
+
+    first, second = "photographs/of-the-summer/number-0123.png", "Coat   0.500   Dress 0.250"
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2:] == ["  a.png  Coat   0.500   Dress 0.250", f"  {first}", f"    {second}"]
+    assert max(map(len, lines)) <= 60
+
+    Table(page=1).add(prediction(first))
+    assert capsys.readouterr().out.splitlines()[:2] == ["  file", "    class  length  next best"]
+
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: False)
+    Table(page=1).add(prediction(first))
+    assert capsys.readouterr().out.splitlines()[2] == f"  {first}  {second}"

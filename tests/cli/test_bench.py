@@ -153,7 +153,7 @@ def test_a_sweep_that_was_cut_off_goes_on_from_its_file(models: Path, capsedge: 
     done = capsedge(*words)
 
     again = json.loads(file.read_bytes())
-    assert f"going on with '{file}': 1 of 2 batches were measured before" in done.stderr
+    assert f"going on with '{file}': 1 of 2 batches was measured before" in done.stderr
     assert again["groups"][0] == whole["groups"][0]
     assert again["groups"][1]["batch"] == 2
     assert again["groups"][1] != whole["groups"][1]

@@ -1,6 +1,7 @@
 """`capsedge data`: what a training would see, before it begins."""
 
 import json
+import re
 import shlex
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from capsedge.cli.app import COMMANDS
 from tests.in_process import Capsedge, in_this_process
 
 capsedge = pytest.fixture(in_this_process)
@@ -62,6 +64,54 @@ def test_the_sheet_shows_every_class_as_it_is_fitted(capsedge: Capsedge, photos:
     # Of red 12 images, of blue all three; of each 32 rows of 48, since 60x40 lies in a square of 48.
     assert (red.sum(), blue.sum()) == (12 * 48 * 32, 3 * 48 * 32)
     assert np.flatnonzero(blue.any(1)).max() < np.flatnonzero(red.any(1)).min()
+
+
+@pytest.fixture
+def without_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A machine without data sets; gives the names of those that are fetched, of which nothing arrives."""
+    monkeypatch.delenv("CAPSEDGE_DATA", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("capsedge.data.known.SYSTEM_FOLDER", tmp_path / "system")
+    fetched: list[str] = []
+    monkeypatch.setattr("capsedge.data.fetch._fetch", lambda name, *_: fetched.append(name))
+    return fetched
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["data", "mnist"], ["train", "mnist-l2"], ["eval", "builtin", "--data", "mnist"]],
+    ids=lambda words: words[0],
+)
+def test_every_command_names_one_that_fetches_what_is_not_here(
+    capsedge: Capsedge, without_data: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = capsedge(*words).stderr
+    assert without_data == []
+    found = re.search(r"'mnist' is not on this machine: capsedge (.*) fetches it, or put", said)
+    assert found is not None, said
+    advised = shlex.split(found[1])
+    assert advised[0] in COMMANDS
+    assert capsedge(*advised).returncode == 1  # nothing has arrived
+    assert without_data == ["mnist"]
+
+
+def test_a_subset_that_stands_in_is_told(capsedge: Capsedge, without_data: list[str]) -> None:
+    said = capsedge("data", "fashion-mnist").stderr
+    assert said.startswith("note: the full fashion-mnist is not on this machine; --download fetches it\n")
+    assert "note" not in capsedge("data", "fashion-mnist-subset").stderr
+    capsedge("data", "fashion-mnist", "--download")
+    assert without_data == ["fashion-mnist"]
+
+
+def test_what_has_no_name_cannot_be_downloaded(capsedge: Capsedge, photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text("path,label\n")
+    for place, kind in ((photos, "folder"), (tmp_path / "list.csv", "file")):
+        done = capsedge("data", str(place), "--download")
+        assert done.returncode == 2
+        assert done.stderr.startswith(
+            f"capsedge: '{place}' is a {kind}; what can be downloaded is: fashion-mnist, mnist"
+        )
 
 
 def test_wrong_use_is_one_line(capsedge: Capsedge, photos: Path, tmp_path: Path) -> None:

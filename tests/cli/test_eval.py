@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 from html.parser import HTMLParser
 from pathlib import Path
@@ -128,6 +129,57 @@ def test_the_built_in_model_gives_the_error_of_its_contract(capsedge: Capsedge) 
     assert found["images"] == 1000
     assert found["error"] == pytest.approx(0.0645, abs=0.025)
     assert builtin.DEFAULT_MODEL in found["model"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("eval", "{}", "--data", "{photos}"),
+        ("eval", "{good}", "--data", "{photos}", "--compare", "{}"),
+        ("infer", "{photos}", "--model", "{}"),
+        ("inspect", "{}"),
+        ("verify", "{}"),
+        ("lint", "{}"),
+        ("bench", "{}", "--runs", "1"),
+        ("profile", "{}", "--runs", "50", "--no-roofline"),
+    ],
+    ids=lambda words: " ".join(word for word in words if "{" not in word),
+)
+def test_a_run_without_a_plain_export_is_taken_by_its_only_one_and_that_is_said(
+    capsedge: Capsedge, good: Path, photos: Path, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    run = tmp_path / "a run"
+    run.mkdir()
+    shutil.copy(good, run / "model.int8.onnx")
+    done = capsedge(*(word.format(str(run), photos=photos, good=good) for word in words))
+    assert done.returncode == 0, done.stderr
+    assert f"note: '{run}' holds no model.onnx; its only export is taken, model.int8.onnx\n" in done.stderr
+    shutil.copy(good, run / "model.onnx")
+    done = capsedge(*(word.format(str(run), photos=photos, good=good) for word in words))
+    assert done.returncode == 0, done.stderr
+    assert "only export" not in done.stderr
+
+
+def test_one_image_is_no_images(capsedge: Capsedge, good: Path, photos: Path, tmp_path: Path) -> None:
+    one = tmp_path / "one" / next(photos.rglob("c.png")).parent.name
+    one.mkdir(parents=True)
+    shutil.copy(next(photos.rglob("c.png")), one)
+    page = tmp_path / "one.html"
+    said = ""
+    for words in (
+        ("eval", str(good), "--data", str(one.parent), "--compare", str(good), "--html", str(page)),
+        ("infer", str(one.parent), "--model", str(good)),
+        ("inspect", str(good)),
+        ("bench", str(good), str(good), "--runs", "1", "--threads", "1"),
+        ("profile", str(good), "--runs", "50", "--threads", "1", "--no-roofline"),
+    ):
+        done = capsedge(*words)
+        assert done.returncode == 0, done.stderr
+        said += done.stdout + done.stderr
+    said += page.read_text(encoding="utf-8")
+    assert "1 image " in said
+    several = r"images|classes|layers|epochs|threads|cores|(timed )?runs|rounds|batches|nodes|weights|parameters"
+    assert [found[0] for found in re.finditer(rf"(?<![\d.,])1 ({several})\b.{{0,20}}", said)] == []
 
 
 def test_a_class_may_be_called_as_markup_is(capsedge: Capsedge, good: Path, tmp_path: Path) -> None:
@@ -286,4 +338,4 @@ def test_a_run_that_has_no_export_is_evaluated_as_it_was_trained(
     assert "has no export: its network is evaluated as it was trained" in done.stderr
     other = capsedge("eval", str(good), "--data", str(photos), "--compare", str(run.path))
     assert other.returncode == 2
-    assert "has other classes than" in other.stderr
+    assert "has other classes: evaluate each on its own" in other.stderr

@@ -65,6 +65,7 @@ def test_every_model_is_listed_with_its_cost_its_errors_and_its_place(
     assert rows["wide"] == ["6,800,000", "198.00", "-", size, "kB,", "6.54", "%", "not", "here"]
     assert rows["fashion-mnist"][-2:] == ["built", "in"]
     assert " Test error on Fashion-MNIST, 10,000 images: edge-tiny, wide\n" in done.stdout
+    assert " builtin is another name of fashion-mnist\n" in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= width
     assert done.stderr == (
         "not here: wide; clone capsedge's repository, and set CAPSEDGE_ZOO to its folder zoo\n"
@@ -75,8 +76,13 @@ def test_every_model_is_listed_with_its_cost_its_errors_and_its_place(
 def test_in_60_columns_a_name_stays_whole(capsedge: Capsedge, zoo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(console.out, "_width", 60)
 
-    lines = capsedge("models").stdout.splitlines()
+    done = capsedge("models")
+    lines, words = done.stdout.splitlines(), done.stdout.split()
 
+    assert {"parameters", "98,520", "6,800,000", "7.12", "7.31", "6.54"} <= {*words}
+    assert "…" not in done.stdout
+    assert "not here" in done.stdout
+    assert "built in" in done.stdout
     assert {"fashion-mnist", "edge-tiny", "wide"} <= {line.split()[0] for line in lines if line.strip()}
     assert max(map(len, lines)) <= 60
 
@@ -87,6 +93,7 @@ def test_json_holds_the_index_and_what_is_here(capsedge: Capsedge, zoo: Path) ->
     record = json.loads(done.stdout)
     assert (done.returncode, done.stderr) == (0, "")
     assert record["zoo"] == str(zoo)
+    assert record["builtin"] == "fashion-mnist"
     assert [(each["name"], each["origin"], each["folder"]) for each in record["models"]] == [
         ("fashion-mnist", "built in", str(finding.BUILTIN)),
         ("edge-tiny", "zoo", str(zoo / "edge-tiny")),
@@ -163,11 +170,14 @@ WORDS = {
     "inspect": ("capsedge inspect {}", 2),
     "bench": ("capsedge bench fashion-mnist {}", 3),
     "profile": ("capsedge profile {}", 2),
+    "eval": ("capsedge eval {}", 2),
+    "eval --compare": ("capsedge eval builtin --compare {}", 4),
+    "reproduce --model": ("capsedge reproduce fig1 --model {}", 4),
 }
 
 
 @pytest.mark.parametrize("command", WORDS)
-@pytest.mark.parametrize(("begun", "names"), [("fash", ["fashion-mnist"]), ("runs/", [])])
+@pytest.mark.parametrize(("begun", "names"), [("fash", ["fashion-mnist"]), ("buil", ["builtin"]), ("runs/", [])])
 def test_the_completion_knows_the_names_and_leaves_paths_to_the_shell(
     command: str, begun: str, names: list[str]
 ) -> None:

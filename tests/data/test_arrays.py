@@ -59,12 +59,12 @@ def test_one_part_is_divided_and_classes_may_have_names(tmp_path: Path) -> None:
         ({"images": images(9, 3, 6, 5), "labels": np.zeros(9, int)}, r"has uint8 \[9, 3, 6, 5\]: .*channels last"),
         (
             {"images": images(9), "labels": np.zeros(8, int)},
-            r"a whole number for each of 9 images .* has int64 \[8\]",
+            r"a whole number or a name for each of 9 images .* has int64 \[8\]",
         ),
         ({"images": images(9), "labels": np.zeros(9)}, r"has float64 \[9\]"),
         (
             {"images": images(9), "labels": np.arange(9), "classes": ["a"]},
-            r"names 1 classes and has labels from 0 to 8",
+            r"names 1 class and has labels from 0 to 8",
         ),
         (
             {
@@ -75,11 +75,67 @@ def test_one_part_is_divided_and_classes_may_have_names(tmp_path: Path) -> None:
             },
             r"have images of different sizes",
         ),
+        ({"images": images(2), "labels": ["cat", " "]}, r"has a label that is empty or cannot be shown, ''"),
+        ({"images": images(2), "labels": ["cat", "a\x07"]}, r"empty or cannot be shown, 'a\\x07'"),
+        ({"images": images(2), "labels": [b"cat", b"\xff"]}, r"has a label that is no text in UTF-8: save it as str"),
+        (
+            {"images": images(2), "labels": ["cat", "cow"], "classes": ["cat", "dog"]},
+            r"has labels of 1 class \('cow'\) that its list of classes lacks; there are: cat, dog",
+        ),
+        (
+            {"x_train": images(2), "y_train": ["cat", "dog"], "x_test": images(2), "y_test": [0, 1]},
+            r"have names as labels, and numbers: one of both is expected in all",
+        ),
     ],
 )
 def test_other_arrays_are_refused_in_one_line(tmp_path: Path, arrays: dict[str, Any], said: str) -> None:
     with pytest.raises(DataError, match=said):
         load_dataset(str(saved(tmp_path, **arrays)))
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        np.array(["dog", "cat", "cow "] * 20),
+        np.array(["dog", "cat", "cow"] * 20)[:, np.newaxis],
+        np.array([b"dog", b"cat", b"cow"] * 20),
+        np.array(["dög", "cat", "cow"] * 20),
+        np.array(["dög".encode(), b"cat", b"cow"] * 20),
+    ],
+    ids=["spaces", "column", "bytes", "unicode", "utf-8"],
+)
+def test_labels_may_be_names_which_are_the_classes_in_order(tmp_path: Path, labels: np.ndarray[Any, Any]) -> None:
+    pixels = images(60)
+    dataset = load_dataset(str(saved(tmp_path, x=pixels, y=labels)))
+    assert dataset.classes[:2] == ("cat", "cow")
+    assert dataset.classes[2] in ("dog", "dög")
+    of = {
+        image.tobytes(): label for image, label in zip(dataset.test.images[..., 0], dataset.test.labels, strict=True)
+    }
+    assert len(of) == 12
+    expected = {image.tobytes(): (2, 0, 1)[place % 3] for place, image in enumerate(pixels)}
+    assert of.items() <= expected.items()
+
+
+def test_a_list_of_classes_orders_labels_that_are_names(tmp_path: Path) -> None:
+    path = saved(
+        tmp_path, x=images(40), y=["dog", "cat"] * 20, x_test=images(2), y_test=["dog", "cat"], classes=["dog", "cat"]
+    )
+    dataset = load_dataset(str(path))
+    assert dataset.classes == ("dog", "cat")
+    assert dataset.test.labels.tolist() == [0, 1]
+
+
+def test_objects_that_nothing_needs_are_passed_over_unread(tmp_path: Path) -> None:
+    path = saved(tmp_path, images=images(50), labels=np.arange(50) % 2, author=np.array([object()]))
+    assert load_dataset(str(path)).remarks[0] == "array 'author' is passed over"
+
+
+def test_labels_that_need_a_pickle_are_refused_with_what_to_do(tmp_path: Path) -> None:
+    path = saved(tmp_path, x=images(2), y=np.array(["cat", "dog"], dtype=object))
+    wanted = r"'y' is damaged, or holds Python objects, .* save texts with y=np\.array\(y, dtype=str\)$"
+    with pytest.raises(DataError, match=wanted):
+        load_dataset(str(path))
 
 
 def test_a_damaged_file_and_one_of_objects_are_refused(tmp_path: Path) -> None:

@@ -82,9 +82,9 @@ def test_an_imbalanced_class_gives_at_most_a_fifth_and_at_least_one() -> None:
     assert np.bincount(train.labels).tolist() == [93, 8, 1]
 
 
-@pytest.mark.parametrize("count", [0, 1])
-def test_a_class_that_cannot_be_in_both_parts_is_refused(count: int) -> None:
-    with pytest.raises(DataError, match=f"class 'rare' has {count} training images; at least 2"):
+@pytest.mark.parametrize(("count", "told"), [(0, "0 training images"), (1, "1 training image")])
+def test_a_class_that_cannot_be_in_both_parts_is_refused(count: int, told: str) -> None:
+    with pytest.raises(DataError, match=f"class 'rare' has {told}; at least 2"):
         hold_out(numbered([0] * 10 + [1] * count), ("common", "rare"))
 
 
@@ -144,7 +144,7 @@ def test_a_label_without_a_class_is_refused(label: int) -> None:
 
 def test_splits_with_one_and_with_two_labels_an_image_do_not_mix() -> None:
     two = Split(np.zeros((1, *SHAPE), np.uint8), np.zeros((1, 2), np.int64))
-    with pytest.raises(DataError, match="has 1 labels for a training image and 2 for a test image"):
+    with pytest.raises(DataError, match="has 1 label for a training image and 2 for a test image"):
         made_of(numbered([0, 1]), two)
 
 

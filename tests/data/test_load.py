@@ -50,7 +50,7 @@ def test_two_loads_have_the_same_validation_images() -> None:
 
 def test_an_absent_mnist_says_how_to_get_it_and_fetches_nothing(empty_machine: Path) -> None:
     with pytest.raises(
-        DataError, match=r"'mnist' is not on this machine: add --download to fetch it, or put"
+        DataError, match=r"'mnist' is not on this machine: capsedge data mnist --download fetches it, or put"
     ) as caught:
         load_dataset("mnist")
     assert str(empty_machine / "mnist") in str(caught.value)
@@ -65,7 +65,7 @@ def test_a_name_is_found_in_the_folder_that_the_user_names(
     monkeypatch.setenv("CAPSEDGE_DATA", str(tmp_path / "own"))
     dataset = load_dataset("mnist")
     assert dataset.classes == tuple("0123456789")
-    assert dataset.description == "MNIST: 10 training, 10 validation, 1 test images"
+    assert dataset.description == "MNIST: 10 training, 10 validation, 1 test image"
 
 
 def test_a_name_with_missing_files_in_the_users_folder_is_an_error_not_the_subset(
@@ -89,7 +89,7 @@ def test_a_folder_of_images_is_a_data_set(tmp_path: Path, image_folder: ImageFol
     folder = image_folder(tmp_path / "shoes", {**images, "test/right/0.png": ("RGB", (5, 4), (99, 0, 0))})
     dataset = load_dataset(str(folder))
     assert (dataset.name, dataset.classes, dataset.shape) == ("shoes", ("left", "right"), (4, 5, 3))
-    assert dataset.description == "shoes: 16 training, 4 validation, 1 test images"
+    assert dataset.description == "shoes: 16 training, 4 validation, 1 test image"
 
 
 def test_the_size_reaches_both_formats(tmp_path: Path, idx_folder: IdxFolder, image_folder: ImageFolder) -> None:
@@ -98,8 +98,8 @@ def test_the_size_reaches_both_formats(tmp_path: Path, idx_folder: IdxFolder, im
         tmp_path / "images",
         {f"{part}/{name}/{i}.png": ("L", (5, 4), i) for part in ("train", "test") for name in "ab" for i in range(2)},
     )
-    assert load_dataset(str(idx), size=7).shape == (7, 7, 1)
-    assert load_dataset(str(images), size=7).shape == (7, 7, 1)
+    assert load_dataset(str(idx), size=9).shape == (9, 9, 1)
+    assert load_dataset(str(images), size=9).shape == (9, 9, 1)
 
 
 def test_a_description_holds_no_path(tmp_path: Path, idx_folder: IdxFolder) -> None:
@@ -133,9 +133,14 @@ def test_neither_name_nor_folder_is_wrong_use() -> None:
         load_dataset("fashion_mnist")
 
 
-def test_a_negative_size_is_wrong_use() -> None:
-    with pytest.raises(WrongUse, match=r"data\.size wants a number of pixels, .* was given -1"):
-        load_dataset("fashion-mnist-subset", size=-1)
+@pytest.mark.parametrize("size", [-1, 1, 7, 4097])
+def test_a_size_at_which_nothing_can_be_told_is_wrong_use(size: int) -> None:
+    with pytest.raises(WrongUse, match=rf"data\.size wants 8 to 4,096 pixels, or 0 .* was given {size}$"):
+        load_dataset("fashion-mnist-subset", size=size)
+
+
+def test_digits_of_8_pixels_are_no_mistake() -> None:
+    assert load_dataset("fashion-mnist-subset", size=8).shape == (8, 8, 1)
 
 
 def test_a_file_is_no_data_set(tmp_path: Path) -> None:
@@ -183,20 +188,23 @@ def test_a_damaged_file_in_the_users_folder_says_what_makes_a_download_possible(
     with pytest.raises(DataError, match=r"is a damaged archive") as caught:
         load_dataset("cifar-10")
     told = (
-        f"(replace the files there, or remove '{own}' or unset CAPSEDGE_DATA and add --download; CIFAR-10: see http"
+        f"(replace the files there, or remove '{own}' or unset CAPSEDGE_DATA and run capsedge data cifar-10 "
+        "--download; CIFAR-10: see http"
     )
     assert told in str(caught.value)
     assert "\n" not in str(caught.value)
     # Both ways out lead to where a download would put it.
     own.rename(tmp_path / "own" / "elsewhere")
-    with pytest.raises(DataError, match="is not on this machine: add --download"):
+    with pytest.raises(DataError, match="is not on this machine: capsedge data cifar-10 --download fetches it"):
         load_dataset("cifar-10")
 
 
 def test_a_damaged_file_in_the_cache_can_be_fetched_again(empty_machine: Path, idx_folder: IdxFolder) -> None:
     idx_folder(empty_machine / "mnist", train_labels=[0, 1] * 3, test_labels=[1])
     (empty_machine / "mnist" / "t10k-labels-idx1-ubyte").write_bytes(b"")
-    with pytest.raises(DataError, match=r"ends within its header \(add --download to fetch it again\)"):
+    with pytest.raises(
+        DataError, match=r"ends within its header \(capsedge data mnist --download fetches it again\)"
+    ):
         load_dataset("mnist")
 
 
@@ -235,7 +243,9 @@ def test_a_cut_cifar_10_file_says_where_to_get_it(tmp_path: Path, cifar_folder: 
 
 
 def test_an_absent_cifar_10_says_how_to_get_it(empty_machine: Path) -> None:
-    with pytest.raises(DataError, match=r"add --download .* or put cifar-10-binary.tar.gz or .*kriz/cifar.html"):
+    with pytest.raises(
+        DataError, match=r"capsedge data cifar-10 --download .* or put cifar-10-binary.tar.gz or .*kriz/cifar.html"
+    ):
         load_dataset("cifar-10")
 
 

@@ -112,7 +112,7 @@ def test_few_images_of_a_class_and_a_small_validation_part_are_told() -> None:
         each.startswith("class 'a' has 80 training images and 'b' 8: look at the balanced") for each in remarks
     )
     assert any(
-        each.startswith("1 of 2 classes have fewer than 20 training images (b 8): more images") for each in remarks
+        each.startswith("1 of 2 classes has fewer than 20 training images (b 8): more images") for each in remarks
     )
     assert any(
         each.startswith("there are 11 validation images, so one more wrong answer is 9.1 points") for each in remarks

@@ -116,13 +116,24 @@ def test_the_network_takes_colour_images_of_224_pixels() -> None:
     assert network(torch.rand(1, 3, 224, 224)).primary.shape == (1, 2 * 2 * 2, 4)
 
 
+def test_images_that_the_strides_leave_less_than_a_pixel_of_are_refused() -> None:
+    recipe = load_recipe("mnist-l2-edge-nano")  # three blocks halve
+    with pytest.raises(
+        WrongUse, match=r"at least 8x8 pixels, and these have 7x6: set network\.blocks or data\.size$"
+    ):
+        build_network(recipe, classes=10, shape=(6, 7, 1))
+    for shape in ((8, 8, 1), (5, 40, 1)):
+        network = build_network(recipe, classes=10, shape=shape).eval()
+        assert network(torch.rand(1, 1, *shape[:2])).lengths.shape == (1, 10)
+
+
 def test_a_stem_of_blocks_without_blocks_is_refused() -> None:
     with pytest.raises(WrongUse, match=r"stem plain is made of blocks: set network\.blocks, such as \[\[16, 2\]"):
         load_recipe("fashion-mnist-l2", ["network.stem=plain"])
 
 
 def test_blocks_beside_table_1_are_refused() -> None:
-    with pytest.raises(WrongUse, match="blocks and grid are of the other stems"):
+    with pytest.raises(WrongUse, match=r"network\.blocks and network.grid are of the other stems"):
         load_recipe("fashion-mnist-l2", [BLOCKS])
 
 

@@ -20,6 +20,7 @@ from capsedge.runtime.models import (
     ListedModel,
     ModelFile,
     builtin_models,
+    exports_in,
     find_model,
     in_precision,
     is_export,
@@ -65,6 +66,7 @@ def test_without_a_name_the_newest_export_comes_before_the_default_model(
     (tmp_path / "runs/old/.candidate-7-model.onnx").write_bytes(b"")
     assert find_model() == Path("runs/int8/model.int8.onnx")
     assert is_export(find_model())
+    assert [file.name for file in exports_in(tmp_path / "runs/new")] == ["model.onnx", "model.int8.onnx"]
     (tmp_path / "runs/int8/model.int8.onnx").unlink()
     assert find_model() == Path("runs/new/model.onnx"), "int8 is newer, and the plain file of a run comes first"
     assert find_model("builtin") == builtin / "fashion-mnist.onnx"
@@ -97,8 +99,18 @@ def test_an_unknown_name_is_wrong_use_that_names_the_nearest(builtin: Path) -> N
         find_model("fashion-mnits")
 
 
+def test_the_name_of_the_default_model_is_told_where_that_is_here(builtin: Path) -> None:
+    with pytest.raises(WrongUse, match=r"did you mean 'builtin'\?"):
+        find_model("bultin")
+    assert model_names("b") == ["builtin"]
+    (builtin / "fashion-mnist.onnx").unlink()
+    assert model_names("b") == []
+    with pytest.raises(WrongUse, match=r"; there are: digits$"):
+        find_model("bultin")
+
+
 def test_a_name_near_to_nothing_lists_what_there_is(builtin: Path) -> None:
-    with pytest.raises(WrongUse, match=r"no built-in model 'runs/7'; there are: digits, fashion-mnist"):
+    with pytest.raises(WrongUse, match=r"no built-in model 'runs/7'; there are: builtin, digits, fashion-mnist"):
         find_model("runs/7")
 
 

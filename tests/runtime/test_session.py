@@ -54,6 +54,30 @@ def test_the_folder_of_a_run_that_was_not_exported_says_how_to_export_it(tmp_pat
         open_session(tmp_path)
 
 
+def test_the_folder_of_a_run_without_that_means_its_only_export(good: Path, tmp_path: Path) -> None:
+    (tmp_path / "model.int8.onnx").write_bytes(good.read_bytes())
+    (tmp_path / "model.onnx.rejected").write_bytes(good.read_bytes())
+
+    with open_session(tmp_path) as session:
+        assert session.file == tmp_path / "model.int8.onnx"
+
+
+def test_of_several_exports_without_that_a_person_has_to_choose(good: Path, tmp_path: Path) -> None:
+    for name in ("model.int8.onnx", "model.fp16.onnx"):
+        (tmp_path / name).write_bytes(good.read_bytes())
+
+    with pytest.raises(WrongUse) as error:
+        open_session(tmp_path)
+
+    assert str(error.value) == (
+        f"the folder '{tmp_path}' holds no model.onnx, so say which: {tmp_path / 'model.fp16.onnx'}, "
+        f"{tmp_path / 'model.int8.onnx'}"
+    )
+    (tmp_path / "model.onnx").write_bytes(good.read_bytes())
+    with open_session(tmp_path) as session:
+        assert session.file == tmp_path / "model.onnx"
+
+
 def test_a_missing_model_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"there is no model at '.*gone\.onnx'"):
         open_session(tmp_path / "gone.onnx")

@@ -102,10 +102,10 @@ def test_another_class_within_the_tolerance_is_found(contract: Contract, tmp_pat
     golden = msgspec.structs.replace(contract.golden, lengths=tuple(map(tuple, lengths.tolist())), tolerance=1.0)
     save_with(graph(), msgspec.structs.replace(contract, golden=golden), tmp_path / "m.onnx")
 
-    assert verified(tmp_path / "m.onnx").problems == ("1 of 5 images get another answer",)
+    assert verified(tmp_path / "m.onnx").problems == ("another answer for 1 of 5 images",)
 
 
-@pytest.mark.parametrize(("labels", "problems"), [(1, ()), (2, ("1 of 5 images get another answer",))])
+@pytest.mark.parametrize(("labels", "problems"), [(1, ()), (2, ("another answer for 1 of 5 images",))])
 def test_another_second_class_is_found_where_images_show_two(
     labels: int, problems: tuple[str, ...], tmp_path: Path
 ) -> None:

@@ -11,6 +11,7 @@ from capsedge.data.own import UNEVEN
 from capsedge.export.gate.measure import Measured, measure
 from capsedge.export.gate.reference import Reference
 from capsedge.export.gate.tolerance import TIE, Tolerance
+from capsedge.plural import number_of, plural
 from capsedge.runtime.int8_pairs import in_words
 from capsedge.runtime.session import Session
 from capsedge.scoring import balanced_error, confusion, never_answered, wrong_answers
@@ -172,8 +173,9 @@ def _too_few(images: int, change: Difference, tolerance: Tolerance) -> str:
     if half_width <= tolerance.error_increase:
         return ""
     return (
-        f"{images} images tell a change of the error to {100 * half_width:.2f} points, which is wider than the limit "
-        f"of {100 * tolerance.error_increase:g}: the error was not proved to stay within it"
+        f"{number_of(images, 'image')} {plural(images, 'tells', 'tell')} a change of the error to "
+        f"{100 * half_width:.2f} points, which is wider than the limit of {100 * tolerance.error_increase:g}: the "
+        "error was not proved to stay within it"
     )
 
 

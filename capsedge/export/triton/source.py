@@ -55,7 +55,7 @@ def read_source(model: Path, *, allow_unexecuted: bool) -> Source:
     """Read a file's contract, and refuse it where it may not be served or where Triton could not load it.
 
     Args:
-        model: An `.onnx` file, an `.engine` with its manifest, or the folder of a run, which means its `model.onnx`.
+        model: An `.onnx` file, an `.engine` with its manifest, or the folder of a run (`model_file`).
         allow_unexecuted: Whether an engine is taken that the gate has not seen run; its remarks say so then.
 
     Raises:

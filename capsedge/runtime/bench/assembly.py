@@ -7,6 +7,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from capsedge.errors import Interrupted, WrongUse
+from capsedge.plural import number_of, plural
 from capsedge.runtime.bench.plan import Plan
 from capsedge.runtime.bench.report import BenchReport, Group
 from capsedge.runtime.machine import this_machine
@@ -60,7 +61,8 @@ def bench(
     if done:
         whole = sum(not group.unfinished for group in done)
         begun = ", one in part" if whole < len(done) else ""
-        tell(f"going on with '{state}': {whole} of {len(batches)} batches were measured before{begun}")
+        measured = f"{whole} of {number_of(len(batches), 'batch')} {plural(whole, 'was', 'were')} measured before"
+        tell(f"going on with '{state}': {measured}{begun}")
     kept = 0
 
     def keep(so_far: tuple[Group, ...]) -> None:

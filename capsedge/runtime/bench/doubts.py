@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from capsedge.plural import number_of, plural
 from capsedge.runtime.bench.limits import Limits
 from capsedge.runtime.bench.load import load_of_others
 from capsedge.runtime.bench.percentiles import FEWEST_SAMPLES
@@ -31,8 +32,8 @@ def about_load(load_average: Reading, cores: int) -> Iterator[str]:
     others = load_of_others(load_average)
     if others != "unavailable" and others > BUSY * cores:
         yield (
-            f"the machine was busy: other programs had a load average of {others:.2f} on {cores} cores before the "
-            "measurement; stop them and measure again"
+            f"the machine was busy: other programs had a load average of {others:.2f} on {number_of(cores, 'core')} "
+            "before the measurement; stop them and measure again"
         )
 
 
@@ -67,8 +68,8 @@ def about_case(case: Case, plan: Plan, limits: Limits, cores: int) -> Iterator[s
     yield from _about_settings(case, cores)
     if not case.warmup.settled:
         yield (
-            f"'{case.label}' never settled: after {case.warmup.runs} runs in {case.warmup.seconds:.1f} s of warm-up "
-            "its latency still moved by more than 5 %"
+            f"'{case.label}' never settled: after {number_of(case.warmup.runs, 'run')} in {case.warmup.seconds:.1f} "
+            "s of warm-up its latency still moved by more than 5 %"
         )
     yield from _about_percentiles(case, plan, limits)
 
@@ -85,14 +86,15 @@ def about_processes(processes: int) -> Iterator[str]:
 def about_rounds(cases: Sequence[Case], rounds: int) -> Iterator[str]:
     """Doubt ratios that have no interval."""
     if len(cases) > 1 and rounds < FEWEST_ROUNDS:
-        yield f"the ratios have no interval: that takes {FEWEST_ROUNDS} rounds, {rounds} were made"
+        made = f"{rounds} {plural(rounds, 'was', 'were')} made"
+        yield f"the ratios have no interval: that takes {FEWEST_ROUNDS} rounds, {made}"
 
 
 def _about_settings(case: Case, cores: int) -> Iterator[str]:
     if case.settings.threads > cores:
         yield (
-            f"'{case.label}' was given {case.settings.threads} threads on {cores} cores: they wait for each other, "
-            f"so give it {cores} or fewer"
+            f"'{case.label}' was given {case.settings.threads} threads on {number_of(cores, 'core')}: they wait for "
+            f"each other, so give it {cores} or fewer"
         )
     if case.fell_back:
         yield (
@@ -109,7 +111,8 @@ def _about_percentiles(case: Case, plan: Plan, limits: Limits) -> Iterator[str]:
     }
     if lacking:
         needs = ", ".join(f"p{percent:g} needs {fewest} runs" for percent, fewest in lacking.items())
-        yield f"'{case.label}' lacks percentiles: {needs}, {case.runs} were made{_why(plan, limits)}"
+        made = f"{case.runs} {plural(case.runs, 'was', 'were')} made"
+        yield f"'{case.label}' lacks percentiles: {needs}, {made}{_why(plan, limits)}"
 
 
 def _why(plan: Plan, limits: Limits) -> str:

@@ -15,7 +15,7 @@ from capsedge.errors import WrongUse, nearest
 from capsedge.runtime.bench.measure import measure
 from capsedge.runtime.bench.plan import Plan
 from capsedge.runtime.bench.report import Group
-from capsedge.runtime.models import find_model, in_precision, is_export
+from capsedge.runtime.models import PLAIN, find_model, in_precision, is_export
 from capsedge.runtime.open import model_file, open_session
 from capsedge.runtime.providers import Provider
 from capsedge.runtime.settings import GraphLevel, Settings
@@ -135,9 +135,10 @@ def _part_of(progress: Progress, index: int, count: int) -> Progress:
 def _lane(model: str | None, settings: Settings, chosen: Mapping[str, Any]) -> Lane:
     file = find_model(model)
     if "precision" in chosen:
-        path, file = file, in_precision(model_file(file), chosen["precision"])
+        path, base = file, file / PLAIN if file.is_dir() else model_file(file)
+        file = in_precision(base, chosen["precision"])
         if path == Path(model or ""):  # a name stays what it is
-            model = str(in_precision(model_file(path), "fp32", must_exist=False))
+            model = str(in_precision(base, "fp32", must_exist=False))
     _check_effect(file, settings, chosen)
     fields = {name.replace("-", "_"): value for name, value in chosen.items() if name != "precision"}
     label = " ".join([_short(model, file), *(_said(name, value) for name, value in chosen.items())])

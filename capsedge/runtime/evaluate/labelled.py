@@ -21,6 +21,7 @@ from capsedge.data.listing import Part as DataPart
 from capsedge.data.load import dataset_of
 from capsedge.data.own import Own
 from capsedge.errors import DataError, WrongUse
+from capsedge.plural import number_of
 from capsedge.recipe import from_values
 from capsedge.runtime.evaluate.subject import Subject
 
@@ -129,29 +130,6 @@ def with_copies(images: Labelled, run: Path, *, classes: Sequence[str]) -> Label
     return replace(images, remarks=(f"{told}: the error is too low", *images.remarks))
 
 
-def again_for(subject: Subject, images: Labelled, place: str) -> NDArray[np.uint8]:
-    """The same images, in the same order, fitted as another model wants them.
-
-    Args:
-        subject: That model.
-        images: What was loaded of the place for the first.
-        place: See `labelled`.
-
-    Raises:
-        WrongUse: The images cannot be found there again by their names.
-    """
-    for part in ("test", "all", "validation", "train"):
-        with suppress(WrongUse):  # the place may have no such part
-            found = labelled(place, subject, part=part)
-            position = {name: index for index, name in enumerate(found.names)}
-            if len(position) == len(found.names) and position.keys() >= {*images.names}:
-                return found.images[[position[name] for name in images.names]]
-    raise WrongUse(
-        f"'{subject.name}' fits images in another way, and '{place}' does not tell which are which: evaluate each on "
-        "its own"
-    )
-
-
 def source_of_run(folder: Path) -> str | None:
     """What loads the images of a run again; None where the folder is none."""
     try:
@@ -184,7 +162,7 @@ def _listed(path: Path, subject: Subject, part: Part) -> Labelled:
         images=np.stack(images),
         labels=np.array([subject.classes.index(item.label) for item in kept], np.int64),
         names=[item.name for item in kept],
-        data=f"{path}: {len(kept):,} images{which}",
+        data=f"{path}: {number_of(len(kept), 'image')}{which}",
         remarks=(*remarks, *fitting.remarks()),
     )
 
@@ -196,7 +174,7 @@ def _of_arrays(own: Own, path: Path, part: Part, classes: Sequence[str]) -> Labe
         images=own.images.images[places],
         labels=labels,
         names=[own.names[place] for place in places],
-        data=f"{path}: {len(places):,} images",
+        data=f"{path}: {number_of(len(places), 'image')}",
         remarks=tuple(remarks),
     )
 
@@ -229,7 +207,8 @@ def _of_dataset(dataset: Dataset, part: Part, classes: Sequence[str]) -> Labelle
     if isinstance(dataset.train, Overlaid):
         raise WrongUse("images that show two classes have no confusion: capsedge export tells their error")
     splits = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
-    chosen = list(splits.values()) if part == "all" else [splits[part]]
+    wanted = {each: split for each, split in splits.items() if part in (each, "all")}
+    chosen = list(wanted.values())
     names = [name for each, own in zip(splits, dataset.names, strict=True) if part in (each, "all") for name in own]
     images = np.concatenate([split.images for split in chosen])
     labels = np.concatenate([split.labels for split in chosen])
@@ -237,7 +216,7 @@ def _of_dataset(dataset: Dataset, part: Part, classes: Sequence[str]) -> Labelle
     return Labelled(
         images=images,
         labels=labels,
-        names=names or [f"{part} image {number}" for number in range(len(labels))],
+        names=names or [f"{each} image {number}" for each, split in wanted.items() for number in range(len(split))],
         data=f"{dataset.description}; the {part} part" if part != "all" else dataset.description,
         remarks=(*dataset.remarks, *assumed),
     )
@@ -284,6 +263,5 @@ def _of_images(folder: Path) -> bool:
 def _check_classes(place: Path, found: set[str], classes: Sequence[str]) -> None:
     if unknown := sorted(found - {*classes}):
         raise DataError(
-            f"'{place}' has {few(unknown, 'class', 'classes')} that the model does not know; it knows: "
-            f"{', '.join(classes)}"
+            f"'{place}' has {few(unknown, 'class')} that the model does not know; it knows: {', '.join(classes)}"
         )

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from capsedge.plural import number_of
 from capsedge.runtime.bench.formats.look import STYLE
 from capsedge.runtime.evaluate.measure import Comparison, Evaluated
 
@@ -81,8 +82,8 @@ def _comparison(other: Comparison) -> str:
     return (
         f"<h2>Beside another</h2><p><code>{escape(other.model)}</code> errs on {_percent(other.error)} of the same "
         f"images. The difference is {_points(change.mean)} points (95 %: {_points(change.low)} to "
-        f"{_points(change.high)}); only the first errs on {other.first_alone:,} images, only the other on "
-        f"{other.other_alone:,} (McNemar's exact test: p = {other.p_value:.3g}).</p>"
+        f"{_points(change.high)}); only the first errs on {number_of(other.first_alone, 'image')}, only the other "
+        f"on {other.other_alone:,} (McNemar's exact test: p = {other.p_value:.3g}).</p>"
     )
 
 
@@ -121,8 +122,9 @@ def _confusion(found: Evaluated) -> str:
 def _reliability(found: Evaluated) -> str:
     bars = "".join(
         f'<rect x="{40 + 50 * each.low * 10:.0f}" y="{210 - 200 * each.accuracy:.1f}" width="46" '
-        f'height="{200 * each.accuracy:.1f}" fill="#0072b2" fill-opacity="0.7"><title>{each.images:,} images of '
-        f"length {each.low:.1f} to {each.high:.1f}: {_percent(each.accuracy)} right</title></rect>"
+        f'height="{200 * each.accuracy:.1f}" fill="#0072b2" fill-opacity="0.7"><title>'
+        f"{number_of(each.images, 'image')} of length {each.low:.1f} to {each.high:.1f}: {_percent(each.accuracy)} "
+        "right</title></rect>"
         for each in found.reliability
     )
     return figure(

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from capsedge.plural import number_of, plural
 from capsedge.runtime.profile.recording import Recording
 from capsedge.runtime.profile.report import LayerTime, Whole
 from capsedge.runtime.session import Session
@@ -14,7 +15,7 @@ def about_session(session: Session, cores: int) -> Iterator[str]:
     """Doubt how the model was opened; to be asked when it has run."""
     threads = session.settings.threads
     if threads > cores:
-        yield f"{threads} threads on {cores} cores wait for each other: give it {cores} or fewer"
+        yield f"{threads} threads on {number_of(cores, 'core')} wait for each other: give it {cores} or fewer"
     if session.fell_back:
         yield f"{', '.join(session.fell_back)} did not run on {session.settings.provider}, but on the CPU"
     yield from session.doubts
@@ -30,9 +31,9 @@ def about_recording(recording: Recording, *, on_cpu: bool) -> Iterator[str]:
     holders = [node for node in recording.runs[0].nodes if node.inner]
     if holders:
         yield (
-            f"{sum(len(node.inner) for node in holders)} nodes ran in graphs within "
-            f"{', '.join(sorted({node.op for node in holders}))} and are no layers here: their times are part of the "
-            "layer that holds them, and so is what the profiler takes for each"
+            f"{number_of(sum(len(node.inner) for node in holders), 'node')} ran in graphs within "
+            f"{', '.join(sorted({node.op for node in holders}))} and count as no layers here: their times are part "
+            "of the layer that holds them, and so is what the profiler takes for each"
         )
 
 
@@ -66,8 +67,8 @@ def about_layers(layers: Sequence[LayerTime], whole: Whole) -> Iterator[str]:
     short = sum(layer.time_us < SHORT_US for layer in layers)
     if short:
         yield (
-            f"{short} of {len(layers)} layers take less than {SHORT_US:.0f} us, and ONNX Runtime counts whole "
-            "microseconds: theirs are rough"
+            f"{short} of {number_of(len(layers), 'layer')} {plural(short, 'takes', 'take')} less than {SHORT_US:.0f} "
+            "us, and ONNX Runtime counts whole microseconds: such times are rough"
         )
     if whole.probe_us:
         yield (

@@ -13,7 +13,7 @@ from sys import intern
 
 import msgspec
 
-from capsedge.errors import ModelError
+from capsedge.errors import ModelError, damage
 from capsedge.runtime.graph import Tensor
 
 _SUFFIX = "_kernel_time"
@@ -89,7 +89,7 @@ def read_profile(file: Path, *, keep: Sequence[bool]) -> list[RunTime]:
         return _kept(file, keep)
     except msgspec.MsgspecError as error:
         raise ModelError(
-            f"the profile that ONNX Runtime wrote cannot be read ({error}): its release is too new or too old"
+            f"the profile that ONNX Runtime wrote cannot be read ({damage(error)}): its release is too new or too old"
         ) from error
 
 

@@ -179,3 +179,13 @@ def test_a_batch_that_was_cut_off_goes_on_with_what_it_had(run: Path, measured: 
 
     assert [each.unfinished for each in groups] == [False, False]
     assert [(each.batch, each.earlier) for each in measured] == [(2, begun)]
+
+
+def test_a_precision_is_found_in_a_folder_without_a_plain_export(run: Path) -> None:
+    (run / "model.onnx").rename(run / "model.fp16.onnx")
+    laid_out = lanes([str(run)], Settings(), parse_axes(["precision=fp16,int8"]))
+
+    assert [(lane.label, lane.file.name) for lane in laid_out] == [
+        (f"{run} fp16", "model.fp16.onnx"),
+        (f"{run} int8", "model.int8.onnx"),
+    ]

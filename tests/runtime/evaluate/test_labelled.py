@@ -9,9 +9,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from capsedge.errors import DataError, WrongUse
+from capsedge.errors import DataError
 from capsedge.fit import Fit
-from capsedge.runtime.evaluate.labelled import Labelled, again_for, labelled, of_run, with_copies
+from capsedge.runtime.evaluate.labelled import Labelled, labelled, of_run, with_copies
 from capsedge.runtime.evaluate.subject import Subject
 from capsedge.training import dataset_of
 from tests.tiny import tiny_recipe, train_tiny
@@ -38,7 +38,7 @@ def subject(
     )
 
 
-def saved(path: Path, labels: list[int]) -> str:
+def saved(path: Path, labels: list[int] | list[str]) -> str:
     pixels = np.arange(len(labels), dtype=np.uint8)[:, None, None] * np.ones((1, 4, 4), np.uint8)
     np.savez(path / "some.npz", images=pixels, labels=np.array(labels))
     return str(path / "some.npz")
@@ -59,6 +59,16 @@ def test_numbers_that_it_does_not_know_are_taken_in_its_order_and_that_is_said(t
     assert "has numbers for classes, taken in the order of the model's: 0 ant, 1 bee, 2 cat" in said
     with pytest.raises(DataError, match=r"has 2 classes \('0', '1'\) that the model does not know"):
         labelled(saved(tmp_path, [1, 0, 0]), subject(("ant", "bee", "cat")))
+
+
+def test_names_as_labels_are_matched_by_name(tmp_path: Path) -> None:
+    found = labelled(saved(tmp_path, ["cat", "bee"]), subject(("ant", "bee", "cat")))
+    assert found.labels.tolist() == [2, 1]
+    assert found.remarks == ()
+    with pytest.raises(
+        DataError, match=r"has 1 class \('cow'\) that the model does not know; it knows: ant, bee, cat"
+    ):
+        labelled(saved(tmp_path, ["cat", "cow"]), subject(("ant", "bee", "cat")))
 
 
 def test_a_run_whose_images_are_others_now_or_gone_is_refused(tmp_path: Path) -> None:
@@ -119,23 +129,6 @@ def test_light_and_dark_are_exchanged_as_by_infer_and_that_is_said(tmp_path: Pat
     mixed = labelled(str(tmp_path / "some"), subject(["thing", "other"], shape=(20, 30, 1), dark_ground=True))
     assert mixed.images[-1, 0, 0, 0] == 10
     assert mixed.remarks[-1] == "light and dark were not exchanged in 1 of 5 images alone: thing/9.png"
-
-
-def test_the_same_images_are_found_again_for_a_model_that_fits_them_in_another_way(tmp_path: Path) -> None:
-    random = np.random.default_rng(0)
-    for number in range(12):
-        (tmp_path / "all" / "ab"[number % 2]).mkdir(parents=True, exist_ok=True)
-        pixels = random.integers(0, 256, (16, 16), np.uint8)
-        Image.fromarray(pixels).save(tmp_path / "all" / "ab"[number % 2] / f"{number}.png")
-    first = labelled(str(tmp_path / "all"), subject("ab", shape=(16, 16, 1)))
-    order = [5, 0, 11, 3]
-    some = Labelled(first.images[order], first.labels[order], [first.names[each] for each in order], "some")
-    again = again_for(subject("ab", shape=(8, 8, 1)), some, str(tmp_path / "all"))
-    wanted = [Image.fromarray(image[..., 0]).resize((8, 8), Image.Resampling.BILINEAR) for image in some.images]
-    np.testing.assert_array_equal(again[..., 0], np.stack([np.asarray(each) for each in wanted]))
-    lost = Labelled(first.images[:1], first.labels[:1], ["nowhere.png"], "one")
-    with pytest.raises(WrongUse, match="does not tell which are which: evaluate each on its own"):
-        again_for(subject("ab", shape=(8, 8, 1)), lost, str(tmp_path / "all"))
 
 
 def test_figures_are_framed_in_known_formats_too(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from capsedge.errors import DataError, WrongUse, require
+from capsedge.errors import DataError, WrongUse, damage, require
 from capsedge.files import check_writable, write_atomically
 from capsedge.runtime.bench.report import SCHEMA_VERSION, BenchReport
 
@@ -71,7 +71,9 @@ def load(file: Path) -> BenchReport:
     try:
         head = msgspec.json.decode(content, type=_Head)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise DataError(f"'{file}' is not the JSON of a report, or was cut off ({error}): {_WANTED}") from error
+        raise DataError(
+            f"'{file}' is not the JSON of a report, or was cut off ({damage(error)}): {_WANTED}"
+        ) from error
     if head.kind != KIND:
         raise DataError(f"'{file}' is JSON of something else than `{KIND}`: {_WANTED}")
     if not 1 <= head.schema <= SCHEMA_VERSION:
@@ -82,7 +84,7 @@ def load(file: Path) -> BenchReport:
     try:
         return msgspec.json.decode(content, type=BenchReport)
     except msgspec.MsgspecError as error:
-        raise DataError(f"'{file}' is a damaged report ({error}): {_WANTED}") from error
+        raise DataError(f"'{file}' is a damaged report ({damage(error)}): {_WANTED}") from error
 
 
 _WANTED = "give a file that `capsedge bench --output FILE.json` wrote"

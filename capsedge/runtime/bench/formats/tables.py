@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from capsedge.plural import number_of
 from capsedge.processor import Processor, in_words
 from capsedge.runtime.bench.formats import words
 from capsedge.runtime.bench.formats.marks import broken, chip, text
@@ -118,7 +119,8 @@ _HOW: dict[str, Callable[[Case], str]] = {
     "graph level": lambda case: case.settings.graph,
     "I/O binding": lambda case: {None: "off the CPU", True: "on", False: "off"}[case.settings.io_binding],
     "warm-up": lambda case: (
-        f"{case.warmup.runs:,} runs in {case.warmup.seconds:.1f} s, {'' if case.warmup.settled else 'never '}settled"
+        f"{number_of(case.warmup.runs, 'run')} in {case.warmup.seconds:.1f} s, "
+        f"{'' if case.warmup.settled else 'never '}settled"
     ),
     "timed runs": lambda case: f"{case.runs:,}",
     "loading, ms": lambda case: words.maybe(case.parts.load_ms),

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from capsedge.plural import number_of
 from capsedge.runtime.bench.ratio import ratio as ratio_of
 from capsedge.runtime.bench.report import BenchReport, Case, Group, Percentile, Ratio
 from capsedge.runtime.machine import Machine
@@ -54,15 +55,14 @@ def error(case: Case) -> str:
 def title(group: Group) -> str:
     """What a group measured, in a few words."""
     pause = f", {group.interval_ms:g} ms idle before each query" if group.interval_ms else ""
-    images = "1 image" if group.batch == 1 else f"{group.batch} images"
-    return f"{group.scenario}, {images} a query{pause}"
+    return f"{group.scenario}, {number_of(group.batch, 'image')} a query{pause}"
 
 
 def counted(group: Group) -> str:
     """How often each case of a group ran."""
     runs = sorted({case.runs for case in group.cases}) or [0]
-    times = f"{runs[0]:,}" if len(runs) == 1 else f"{runs[0]:,} to {runs[-1]:,}"
-    return f"{times} timed runs of each in {group.rounds:,} rounds"
+    fewest = "" if len(runs) == 1 else f"{runs[0]:,} to "
+    return f"{fewest}{number_of(runs[-1], 'timed run')} of each in {number_of(group.rounds, 'round')}"
 
 
 def doubts(report: BenchReport) -> list[str]:
@@ -89,7 +89,7 @@ def hardware(machine: Machine) -> str:
     """What it ran on, in a line."""
     sets = "" if machine.processor is None else f" ({' '.join(machine.processor.instruction_sets)})"
     gpu = None if machine.gpu is None else machine.gpu.name
-    parts = (f"{machine.cpu}{sets}", f"{machine.cores} cores", gpu, machine.system, machine.board)
+    parts = (f"{machine.cpu}{sets}", number_of(machine.cores, "core"), gpu, machine.system, machine.board)
     return ", ".join(filter(None, parts))
 
 
