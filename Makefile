@@ -74,7 +74,7 @@ schema: $(STAMP) ## Write docs/contract.schema.json anew, after a change of the 
 
 bounds: $(STAMP) ## As extras, with the lowest releases that pyproject.toml admits (not gpu; torch stays as pinned)
 	@PYTHON="$(abspath $(BIN))/python" CONSTRAINTS=lower-bounds.txt bash scripts/check_extras.sh \
-		cpu cpu,trt paper,cpu train,export,cpu train,export,cpu,trt
+		cpu cpu,trt train,tensorboard,cpu paper,cpu train,export,cpu train,export,cpu,trt
 
 platforms: $(STAMP) ## Resolve the extras for other systems, without installing
 	$(BIN)/python scripts/check_platforms.py

@@ -11,7 +11,7 @@ set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 python=${PYTHON:-python3}
 sets=("${@:-}")
-[[ -n ${sets[0]} ]] || sets=(cpu cpu,trt gpu train,cpu train,export,cpu train,export,cpu,trt paper,cpu)
+[[ -n ${sets[0]} ]] || sets=(cpu cpu,trt gpu train,cpu train,tensorboard,cpu train,export,cpu train,export,cpu,trt paper,cpu)
 
 export PIP_DISABLE_PIP_VERSION_CHECK=1
 export OMP_NUM_THREADS=1      # the lanes share the cores
@@ -77,7 +77,7 @@ runs_at_the_edge() { # cpu, gpu: no training, no export
 }
 
 trains() { # one epoch of a narrow network on the subset in the wheel
-    run capsedge train fashion-mnist-l2-small --data fashion-mnist-subset --set train.epochs=1 --set network.filters=16
+    run capsedge train fashion-mnist-l2-small --data fashion-mnist-subset --set train.epochs=1 --set network.filters=16 "$@"
 }
 
 has_run() {
@@ -109,8 +109,12 @@ prove() { # what a set of extras is for
             run capsedge lint "$root/capsedge/builtin/fashion-mnist.onnx"
             ;;
         train,cpu)
-            without onnx tensorrt_rtx matplotlib
+            without onnx tensorrt_rtx matplotlib tensorboard
             trains
+            ;;
+        train,tensorboard,cpu)
+            trains --log tensorboard
+            run tensorboard --version
             ;;
         paper,cpu)
             without onnx tensorrt_rtx

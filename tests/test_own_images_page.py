@@ -30,10 +30,10 @@ def test_the_page_leads_from_a_folder_to_a_page_of_results(tmp_path: Path) -> No
             pixels[5:15, 4 + 8 * label : 12 + 8 * label] += 150
             Image.fromarray(pixels).save(place / f"{number}.jpg", quality=95)
     told = commands()
-    assert [words[0] for words in told] == ["data", "data", "train", "export", "eval", "infer"]
+    assert [words[0] for words in told] == ["data", "data", "train", "export", "eval", "show", "infer"]
     for words in told:
         # The page's training takes a minute; here it is 40 steps.
-        short = ["--set", "train.epochs=20"] if words[0] == "train" else []
+        short = ["--set", "train.epochs=20", "--log", "tensorboard"] if words[0] == "train" else []
         done = subprocess.run(
             [sys.executable, "-m", "capsedge", *words, *short],
             cwd=tmp_path, capture_output=True, text=True, check=False,
@@ -41,5 +41,9 @@ def test_the_page_leads_from_a_folder_to_a_page_of_results(tmp_path: Path) -> No
         assert done.returncode == 0, (words, done.stderr)
     assert (tmp_path / "seen.png").is_file()
     assert "of the answers are wrong</h1>" in (tmp_path / "errors.html").read_text(encoding="utf-8")
+    whole = (tmp_path / "run.html").read_text(encoding="utf-8")
+    for heading in ("Curve", "Training images", "What is taken for what", "Recipe"):
+        assert f"<h2>{heading}</h2>" in whole
+    assert list((tmp_path / "runs" / "edge-small" / "tensorboard").glob("events.out.tfevents.*"))
     assert (tmp_path / "runs" / "edge-small" / "model.onnx").is_file()
     assert "the newest export here" in done.stderr

@@ -33,7 +33,10 @@ def show(
     ] = None,
     html: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.html", help="Write a page: curve, scores, recipe, and of an export its errors."),
+        typer.Option(
+            metavar="FILE.html",
+            help="Write a page: curve, scores, recipe, training images, and of an export its errors.",
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

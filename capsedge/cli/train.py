@@ -1,10 +1,11 @@
 """`capsedge train`: Algorithm 1 with progress, metrics and checkpoints, on one device or many."""
 
 import os
+import shlex
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from msgspec import to_builtins
@@ -30,6 +31,8 @@ capsedge train fashion-mnist-l1 --set train.epochs=5 --set train.precision=fp32
 capsedge train --data my-photos/
 
 capsedge train --teacher runs/seed-0 --teacher runs/seed-1
+
+capsedge train --log tensorboard
 
 capsedge train --devices 2
 
@@ -84,6 +87,13 @@ def train(
             show_default=False,
         ),
     ] = None,
+    log: Annotated[
+        Literal["tensorboard"] | None,
+        typer.Option(
+            help="Write the figures of metrics.jsonl as event files for TensorBoard, too, into RUN/tensorboard. "
+            "--resume goes on with a run's log without being told."
+        ),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the finished run's record as JSON; with --list, the names.")
     ] = False,
@@ -101,12 +111,12 @@ def train(
             raise WrongUse(
                 "--resume goes on with the run's own recipe: leave out RECIPE, --set, --data and --teacher"
             )
-        trainer = _resumed(run, device, devices)
+        trainer = _resumed(run, device, devices, logged=log is not None)
     else:
         chosen = load_recipe(DEFAULT_RECIPE if recipe is None else recipe, set_ or [], data=data)
         chosen = _taught(chosen, teacher or [])
-        trainer = _fresh(chosen, run, device, devices, download=download)
-    record = _train(trainer, silent=as_json)
+        trainer = _fresh(chosen, run, device, devices, download=download, logged=log is not None)
+    record = _train(trainer, silent=as_json, logged=log is not None or trainer.run.tensorboard.is_dir())
     if as_json and trainer.fabric.is_global_zero:
         print_json({"run": str(trainer.run.path), "precision": trainer.precision.precision, **to_builtins(record)})
     for score in record.scores:
@@ -143,13 +153,17 @@ def _list(*, as_json: bool) -> None:
     next_command("capsedge", "recipe", DEFAULT_RECIPE)
 
 
-def _fresh(recipe: "Recipe", folder: Path | None, device: str, devices: int | None, *, download: bool) -> "Trainer":
+def _fresh(
+    recipe: "Recipe", folder: Path | None, device: str, devices: int | None, *, download: bool, logged: bool
+) -> "Trainer":
     from capsedge.cli.console import say
     from capsedge.cli.precision import in_words, note_cost
     from capsedge.data.known import SUBSET
     from capsedge.errors import require
 
     require("torch", extra="train")
+    if logged:
+        _check_tensorboard()
     if download:
         from capsedge.data import download as fetch
 
@@ -194,7 +208,7 @@ def _fresh(recipe: "Recipe", folder: Path | None, device: str, devices: int | No
     return trainer
 
 
-def _resumed(folder: Path | None, device: str, devices: int | None) -> "Trainer":
+def _resumed(folder: Path | None, device: str, devices: int | None, *, logged: bool) -> "Trainer":
     from capsedge.cli.console import say
     from capsedge.cli.precision import GOES_ON, in_words, note_cost
     from capsedge.errors import require
@@ -207,6 +221,8 @@ def _resumed(folder: Path | None, device: str, devices: int | None) -> "Trainer"
     if record.status == "finished":
         run.check_best()
         raise WrongUse(f"run '{run.path}' is finished: export it, or start a new one")
+    if logged or run.tensorboard.is_dir():
+        _check_tensorboard(run)
     dataset = run.load_dataset()
     trainer = Trainer(recipe, dataset, run, fabric=_launched(device, devices))
     trainer.resume()
@@ -235,6 +251,27 @@ def _is_first() -> bool:
     return os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0"
 
 
+def _check_tensorboard(run: "Run | None" = None) -> None:
+    """Refuse a log that cannot be written, before anything is trained; the first device alone writes it.
+
+    Args:
+        run: A run to go on with.
+
+    Raises:
+        MissingExtra: TensorBoard is not installed.
+    """
+    from capsedge.errors import MissingExtra, require
+
+    if not _is_first():
+        return
+    try:
+        require("torch.utils.tensorboard", extra="tensorboard")
+    except MissingExtra as error:
+        if run is None or not run.tensorboard.is_dir():
+            raise
+        raise MissingExtra(f"{error}, or move '{run.tensorboard}' away to go on without that log") from error
+
+
 def _launched(device: str, devices: int | None) -> "Fabric":
     """Start the devices; all but the first keep silent from here on."""
     from capsedge.cli import console
@@ -259,13 +296,22 @@ def _devices(fabric: "Fabric") -> str:
     return f"{fabric.device}" if fabric.world_size == 1 else f"{fabric.world_size} x {fabric.device.type}"
 
 
-def _train(trainer: "Trainer", *, silent: bool) -> "RunRecord":
+def _train(trainer: "Trainer", *, silent: bool, logged: bool) -> "RunRecord":
+    from capsedge.cli.console import say
     from capsedge.cli.progress import TrainingProgress
     from capsedge.errors import Interrupted
+    from capsedge.training.log import Observer, Observers
+    from capsedge.training.tensorboard import TensorBoardLog
 
     try:
-        with TrainingProgress(silent=silent) as progress:
-            return trainer.train(progress)
+        with ExitStack() as stack:
+            observers: list[Observer] = []
+            if logged and trainer.fabric.is_global_zero:
+                shown_by = shlex.join(["tensorboard", "--logdir", str(trainer.run.tensorboard)])
+                say(f"log:    for TensorBoard; watch it with {shown_by}")
+                observers.append(stack.enter_context(TensorBoardLog(trainer.run)))
+            observers.append(stack.enter_context(TrainingProgress(silent=silent)))
+            return trainer.train(Observers(*observers))
     except Interrupted as stop:
         devices = f" --devices {trainer.fabric.world_size}" if trainer.fabric.world_size > 1 else ""
         raise Interrupted(f"{stop}; go on with: capsedge train --resume --run {trainer.run.path}{devices}") from stop

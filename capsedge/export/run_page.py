@@ -1,36 +1,47 @@
-"""A run as one HTML page: its curve, scores, recipe, and where it was exported, what it confuses and gets wrong."""
+"""A run as one HTML page: its curve, scores, training images and recipe, and of an export what it confuses."""
 
 from collections.abc import Iterator, Sequence
 from html import escape
-from pathlib import Path
+from itertools import islice
 from typing import Any
 
+import numpy as np
 import tomli_w
+import torch
+from numpy.typing import NDArray
 
+from capsedge.data import Dataset
+from capsedge.errors import DataError
 from capsedge.plural import number_of
-from capsedge.recipe import to_values
+from capsedge.recipe import DataRecipe, Recipe, to_values
 from capsedge.runtime.batches import run_batches
-from capsedge.runtime.evaluate.labelled import of_run
 from capsedge.runtime.evaluate.measure import evaluated
-from capsedge.runtime.evaluate.page import document, figure, sections
+from capsedge.runtime.evaluate.page import document, figure, pictures, sections
 from capsedge.runtime.models import exports_in
 from capsedge.runtime.open import open_session
-from capsedge.runtime.session import contract_needed
+from capsedge.runtime.session import Session
+from capsedge.scoring import longest, wrong_answers
 from capsedge.training import Run
+from capsedge.training.batches import Batches
 from capsedge.training.metrics import read_metrics
 from capsedge.training.run import RunRecord
+
+_TRAINING_IMAGES = 24
+_TEST_IMAGES = 12  # or one of each class
+_MOST_CLASSES = 24
+# Keys of the recipe that make a training image another than the one on disk.
+_VARIATIONS = ("overlap", "shift", "crop", "flip", "rotation", "scale", "erase", "brightness", "contrast")
 
 
 def run_page(run: Run) -> str:
     """Write a run as HTML.
 
     Args:
-        run: A run that has begun. What it confuses is on the page if it was exported and its images are here and
-            show one class each.
+        run: A run that has begun. Where its images are no longer here, the page says so in their place.
 
     Raises:
         ModelError: It is no run, or damaged.
-        DataError: It was exported, and its images are no longer here.
+        MissingExtra: It was exported, and nothing here can run the export.
     """
     record = run.read_record()
     rows = read_metrics(run.metrics) if run.metrics.exists() else []
@@ -38,14 +49,30 @@ def run_page(run: Run) -> str:
 
 
 def _body(run: Run, record: RunRecord, rows: Sequence[dict[str, Any]]) -> Iterator[str]:
+    recipe = run.read_recipe()
     yield f"<h1>{escape(run.path.resolve().name)}</h1>"
     yield f'<p class="soft">{escape(record.status)}; {escape(record.data)}; trained on {escape(record.device)}</p>'
     yield from (_scores(record), _remarks(record.remarks))
     if validated := [row for row in rows if row["kind"] == "validation"]:
         yield f'<h2>Curve</h2><div class="plots">{_curve(rows, validated)}</div>'
-    yield f"<h2>Recipe</h2><pre><code>{escape(tomli_w.dumps(to_values(run.read_recipe())))}</code></pre>"
-    if exports := exports_in(run.path):
-        yield from _answers(run, exports[0])
+    yield from _images(run, recipe)
+    yield _recipe(recipe)
+
+
+def _images(run: Run, recipe: Recipe) -> Iterator[str]:
+    """All that needs the run's images."""
+    try:
+        dataset = run.load_dataset()
+    except DataError as error:
+        yield f"<h2>Images</h2><p>They cannot be shown: {escape(str(error))}.</p>"
+        return
+    yield from _training_images(dataset, recipe)
+    for model in exports_in(run.path)[:1]:
+        with open_session(model) as session:
+            if dataset.labels_per_image == 1:
+                yield from _answers(session, dataset, str(model))
+            else:
+                yield from _answers_of_several(session, dataset)
 
 
 def _scores(record: RunRecord) -> str:
@@ -73,14 +100,15 @@ def _curve(rows: Sequence[dict[str, Any]], validated: Sequence[dict[str, Any]]) 
     highest = max(row["error"] for row in (*validated, *trained)) or 1.0
 
     def line(points: Sequence[dict[str, Any]], colour: str) -> str:
-        places = " ".join(
-            f"{40 + 500 * row['step'] / steps:.1f},{210 - 200 * row['error'] / highest:.1f}" for row in points
-        )
-        return f'<polyline points="{places}" fill="none" stroke="{colour}" stroke-width="1.8"/>'
+        places = [(40 + 500 * row["step"] / steps, 210 - 200 * row["error"] / highest) for row in points]
+        if len(places) == 1:
+            return f'<circle cx="{places[0][0]:.1f}" cy="{places[0][1]:.1f}" r="3" style="fill: {colour}"/>'
+        told = " ".join(f"{across:.1f},{down:.1f}" for across, down in places)
+        return f'<polyline points="{told}" fill="none" style="stroke: {colour}" stroke-width="1.8"/>'
 
     lowest = min(validated, key=lambda row: (row["error"], row["loss"]))
     return figure(
-        line(trained, "#999999") + line(validated, "#0072b2"),
+        line(trained, "var(--soft)") + line(validated, "var(--accent)"),
         f"share of {number_of(steps, 'step')}",
         f"Errors over the training, as shares of the highest, {100 * highest:.1f} %: on training batches (grey) and "
         f"on the validation images (blue). The lowest validation error, {100 * lowest['error']:.2f} %, is of epoch "
@@ -88,19 +116,80 @@ def _curve(rows: Sequence[dict[str, Any]], validated: Sequence[dict[str, Any]]) 
     )
 
 
-def _answers(run: Run, model: Path) -> Iterator[str]:
-    with open_session(model) as session:
-        contract = contract_needed(session)
-        if contract.labels > 1:
-            return
-        images = of_run(run.path, classes=contract.classes, part="test")
-        found = evaluated(
-            run_batches(session, images.images).lengths,
-            images.labels,
-            model=str(model),
-            data=images.data,
-            classes=contract.classes,
-            names=images.names,
-            remarks=images.remarks,
+def _training_images(dataset: Dataset, recipe: Recipe) -> Iterator[str]:
+    """The first of the first epoch, made anew: they depend on the recipe and its seed alone."""
+    batches = Batches(
+        dataset.train,
+        recipe=recipe.data,
+        batch_size=recipe.train.batch_size,
+        seed=recipe.train.seed,
+        device=torch.device("cpu"),
+    )
+    taken = list(islice(batches.epoch(0), -(-_TRAINING_IMAGES // recipe.train.batch_size)))
+    images = torch.cat([batch.images for batch in taken])[:_TRAINING_IMAGES]
+    labels = torch.cat([batch.labels for batch in taken])[:_TRAINING_IMAGES]
+    pixels = (255 * images).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+    yield (
+        f'<h2>Training images</h2><p class="soft">The first {len(images)} of the training, as the network got them: '
+        f"{_varied(recipe.data)}.</p>"
+    )
+    yield pictures(
+        (image, _and(those, dataset.classes)) for image, those in zip(pixels, labels.tolist(), strict=True)
+    )
+
+
+def _varied(recipe: DataRecipe) -> str:
+    """What was done to training images, by the keys of the recipe."""
+    names = [f"<code>data.{name}</code>" for name in _VARIATIONS if getattr(recipe, name)]
+    varied = f"varied by {', '.join(names)}" if names else "not varied"
+    return f"{varied}; it standardizes them itself" if recipe.standardize else varied
+
+
+def _answers(session: Session, dataset: Dataset, model: str) -> Iterator[str]:
+    """An evaluation on the test images, which shows wrong answers, and after it some that are right."""
+    images, labels, classes = dataset.test.images, dataset.test.labels, dataset.classes
+    names = dataset.names[2] or [f"test image {number}" for number in range(len(labels))]
+    lengths = run_batches(session, images).lengths
+    data = f"{dataset.description}; the test part"
+    yield from sections(evaluated(lengths, labels, model=model, data=data, classes=classes, names=names), images)
+    right = ~wrong_answers(lengths, labels)
+    each = max(1, _TEST_IMAGES // len(classes))
+    places = [
+        place
+        for label in range(min(len(classes), _MOST_CLASSES))
+        for place in np.flatnonzero(right & (labels == label))[:each]
+    ]
+    if places:
+        yield f'<h2>Right answers</h2><p class="soft">{right.sum():,}; here {len(places)}, as the model saw them.</p>'
+        yield pictures(
+            (images[place], f"{escape(names[place])}: {_lengths(lengths[place], classes)}") for place in places
         )
-    yield from sections(found, images.images)
+
+
+def _answers_of_several(session: Session, dataset: Dataset) -> Iterator[str]:
+    """Images that show several classes each have no confusion: some of the test part, evenly spread."""
+    some = dataset.test.spread(_TEST_IMAGES)
+    lengths = run_batches(session, some.images).lengths
+    yield f'<h2>Answers</h2><p class="soft">{len(some)} test images, right or wrong, as the model saw them.</p>'
+    yield pictures(
+        (image, f"{_lengths(row, dataset.classes, len(labels))}; is {_and(labels, dataset.classes)}")
+        for image, row, labels in zip(some.images, lengths, some.labels, strict=True)
+    )
+
+
+def _lengths(row: NDArray[np.float32], classes: Sequence[str], count: int = 1) -> str:
+    """The classes of the answer with their lengths, and the class that comes next."""
+    places = longest(row[None], count + 1)[0]
+    said = ", ".join(f"<b>{escape(classes[place])}</b> {row[place]:.2f}" for place in places[:count])
+    return said + "".join(f", then {escape(classes[place])} {row[place]:.2f}" for place in places[count:])
+
+
+def _and(labels: Sequence[int], classes: Sequence[str]) -> str:
+    return escape(" and ".join(classes[label] for label in labels))
+
+
+def _recipe(recipe: Recipe) -> str:
+    """Each section of the file by itself, so that they can stand side by side."""
+    parts = tomli_w.dumps(to_values(recipe)).strip().split("\n\n")
+    written = "".join(f"<pre><code>{escape(part)}</code></pre>" for part in parts)
+    return f'<h2>Recipe</h2><div class="columns">{written}</div>'

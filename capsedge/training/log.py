@@ -20,6 +20,32 @@ class Observer(Protocol):
         """A row was added to the metrics file."""
 
 
+class Observers:
+    """Several observers as one; each is told in their order.
+
+    Args:
+        observers: Who they are.
+    """
+
+    def __init__(self, *observers: Observer) -> None:
+        self.observers = observers
+
+    def started(self, position: Position, epochs: int, batches: int) -> None:
+        """Training starts or resumes at `position`."""
+        for each in self.observers:
+            each.started(position, epochs, batches)
+
+    def stepped(self, images: int) -> None:
+        """One iteration is done."""
+        for each in self.observers:
+            each.stepped(images)
+
+    def measured(self, row: dict[str, Any]) -> None:
+        """A row was added to the metrics file."""
+        for each in self.observers:
+            each.measured(row)
+
+
 class Log:
     """Where rows go: to the observer, and on rank 0 into the metrics file.
 

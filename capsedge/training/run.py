@@ -3,6 +3,7 @@
 recipe.toml         what was trained: what was asked for, with the precision that `auto` became
 run.json            what it was trained on, how it stands, its scores
 metrics.jsonl       loss, error and coefficients over time
+tensorboard/        the same for TensorBoard, where `--log tensorboard` asked for it
 last.safetensors    everything that `--resume` needs
 best.safetensors    the network with the lowest validation error, or loss (train.best)
 
@@ -111,6 +112,11 @@ class Run:
     def metrics(self) -> Path:
         """Metrics, one JSON object a line."""
         return self.path / "metrics.jsonl"
+
+    @property
+    def tensorboard(self) -> Path:
+        """The folder of event files, of a run that has a log for TensorBoard."""
+        return self.path / "tensorboard"
 
     @contextmanager
     def locked(self) -> Iterator[None]:

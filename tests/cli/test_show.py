@@ -1,14 +1,23 @@
 """`capsedge show`: a run at a glance, and as a page."""
 
 import json
+import re
 import shutil
+from base64 import b64decode
+from collections import defaultdict
 from html.parser import HTMLParser
+from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
+from PIL import Image
 
+from capsedge.data import load_dataset
 from capsedge.export import export_run
-from capsedge.training import Run
+from capsedge.runtime.open import open_session
+from capsedge.training import Run, Trainer
 from capsedge.training.metrics import read_metrics
 from tests.in_process import Capsedge, in_this_process
 from tests.tiny import tiny_recipe, train_tiny
@@ -16,10 +25,37 @@ from tests.tiny import tiny_recipe, train_tiny
 capsedge = pytest.fixture(in_this_process)
 
 
+class Pictures(HTMLParser):
+    """Reads a page's images and their captions by the heading that they stand under."""
+
+    def __init__(self, page: Path) -> None:
+        super().__init__()
+        self.under: dict[str, list[tuple[NDArray[np.uint8], str]]] = defaultdict(list)
+        self.text, self.heading, self.drawn = "", "", b""
+        self.feed(page.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        source = dict(attrs).get("src")
+        if tag == "img" and source:
+            self.drawn = b64decode(source.removeprefix("data:image/png;base64,"))
+        if tag in ("h2", "figcaption"):
+            self.text = ""
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "h2":
+            self.heading = self.text
+        elif tag == "figcaption" and self.drawn:
+            self.under[self.heading].append((np.array(Image.open(BytesIO(self.drawn))), self.text))
+
+
 @pytest.fixture(scope="module")
 def exported_once(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A finished run of two epochs, with its export."""
-    run = train_tiny(tmp_path_factory.mktemp("runs") / "tiny", tiny_recipe("train.epochs=2"))
+    recipe = tiny_recipe("train.epochs=2", "train.batch_size=16", "data.erase=0.5", "data.standardize=true")
+    run = train_tiny(tmp_path_factory.mktemp("runs") / "tiny", recipe)
     export_run(run)
     return run
 
@@ -48,6 +84,102 @@ def test_the_page_has_the_curve_the_recipe_and_the_errors_of_the_export(
     test = exported_once.read_record().scores[1]
     for said in ("<polyline", "[routing]", f"{100 * test.error:.2f} % of the answers are wrong", "data:image/png"):
         assert said in text
+
+
+def test_the_page_shows_training_images_as_the_network_got_them(
+    capsedge: Capsedge, exported_once: Run, tmp_path: Path
+) -> None:
+    page = tmp_path / "run.html"
+    assert capsedge("show", str(exported_once.path), "--html", str(page)).returncode == 0
+    shown = Pictures(page).under["Training images"]
+    data = load_dataset("fashion-mnist-subset")
+    trainer = Trainer(exported_once.read_recipe(), data, Run(tmp_path / "again"), device="cpu")
+    first, second, *_ = trainer.batches.epoch(0)  # what the training took first, 16 images each
+    assert len(shown) == 24
+    for (pixels, caption), image, label in zip(
+        shown, [*first.images, *second.images[:8]], [*first.labels, *second.labels[:8]], strict=True
+    ):
+        np.testing.assert_array_equal(pixels, np.rint(255 * image[0].numpy()))
+        assert caption == data.classes[label]
+    assert "varied by <code>data.shift</code>, <code>data.flip</code>, <code>data.erase</code>; it standardizes" in (
+        page.read_text(encoding="utf-8")
+    )
+
+
+def test_the_page_shows_right_answers_beside_the_wrong_ones(
+    capsedge: Capsedge, exported_once: Run, tmp_path: Path
+) -> None:
+    page = tmp_path / "run.html"
+    assert capsedge("show", str(exported_once.path), "--html", str(page)).returncode == 0
+    pictures = Pictures(page).under
+    test = load_dataset("fashion-mnist-subset").test
+    with open_session(exported_once.path / "model.onnx") as session:
+        lengths = session.run(test.images).lengths
+    classes = exported_once.read_record().classes
+    right = np.flatnonzero(lengths.argmax(1) == test.labels)
+    first = {label: next(each for each in right if test.labels[each] == label) for label in test.labels[right]}
+    assert len(pictures["Right answers"]) == len(first)
+    for (label, place), (pixels, caption) in zip(sorted(first.items()), pictures["Right answers"], strict=True):
+        np.testing.assert_array_equal(pixels, test.images[place, ..., 0])
+        second, largest = np.sort(lengths[place])[-2:]
+        other = classes[int(np.flatnonzero(lengths[place] == second)[0])]
+        assert caption == f"test image {place}: {classes[label]} {largest:.2f}, then {other} {second:.2f}"
+    wrong = {caption.partition(":")[0] for _, caption in pictures["Wrong answers"]}
+    assert wrong.isdisjoint(caption.partition(":")[0] for _, caption in pictures["Right answers"])
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"data_source": "/gone/photos"}, "its data '/gone/photos' cannot be loaded"),
+        ({"data_sha256": "0" * 64}, "'fashion-mnist-subset' now holds other images"),
+    ],
+    ids=["gone", "others"],
+)
+def test_without_its_images_the_page_says_so_and_has_the_rest(
+    changed: dict[str, str], said: str, capsedge: Capsedge, exported_once: Run, tmp_path: Path
+) -> None:
+    folder, page = tmp_path / "run", tmp_path / "run.html"
+    shutil.copytree(exported_once.path, folder)
+    (folder / "run.json").write_text(json.dumps(json.loads((folder / "run.json").read_text()) | changed))
+    done = capsedge("show", str(folder), "--html", str(page))
+    assert done.returncode == 0, done.stderr
+    text = page.read_text(encoding="utf-8")
+    (line,) = re.findall(r"<h2>Images</h2><p>They cannot be shown: (.*?)</p>", text)
+    assert said in line.replace("&#x27;", "'")
+    assert "<img" not in text
+    for rest in ("<polyline", "[routing]", "Best epoch"):
+        assert rest in text
+
+
+def test_images_that_show_two_classes_are_shown_with_both(capsedge: Capsedge, tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    classes = ("a & <b>", "rose", "sky")
+    for label, name in enumerate(classes):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for number in range(30):
+            pixels = random.integers(0, 60, (20, 20), np.uint8)
+            pixels[5 * label : 5 * label + 8, 4:14] += 150
+            Image.fromarray(pixels).save(tmp_path / "photos" / name / f"{number}.png")
+    two = ("data.overlap=2", "data.shift=0", "data.flip=false", "data.epoch_images=256", "train.epochs=1")
+    run = train_tiny(tmp_path / "run", tiny_recipe(*two, f"data.source={tmp_path / 'photos'}"))
+    export_run(run)
+    done = capsedge("show", str(run.path), "--html", str(tmp_path / "run.html"))
+    assert done.returncode == 0, done.stderr
+    pictures = Pictures(tmp_path / "run.html").under
+    assert 'r="3"' in (tmp_path / "run.html").read_text(encoding="utf-8"), "one validation is a point"
+    pairs = {f"{one} and {other}" for one in classes for other in classes if one != other}
+    assert {caption for _, caption in pictures["Training images"]} <= pairs
+    test = run.load_dataset().test
+    with open_session(run.path / "model.onnx") as session:
+        lengths = session.run(test.images).lengths
+    assert len(pictures["Answers"]) == 12
+    for number, (pixels, caption) in enumerate(pictures["Answers"]):
+        place = number * len(test) // 12
+        np.testing.assert_array_equal(pixels, test.images[place, ..., 0])
+        first, second, third = (f"{classes[at]} {lengths[place, at]:.2f}" for at in np.argsort(-lengths[place]))
+        shown = " and ".join(classes[label] for label in test.labels[place])
+        assert caption == f"{first}, {second}, then {third}; is {shown}"
 
 
 def test_an_unfinished_run_has_no_scores_and_goes_on(capsedge: Capsedge, exported_once: Run, tmp_path: Path) -> None:

@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from capsedge.training import Trainer
+from capsedge.training import Run, Trainer
 from capsedge.training.precision import Bf16Cost
 from tests.in_process import Capsedge, Said, in_this_process
+from tests.training.event_files import curves_of_events, curves_of_metrics
 
 ROOT = Path(__file__).parents[2]
 TINY = [
@@ -162,6 +163,46 @@ def test_ctrl_c_leaves_a_run_that_resume_finishes(tmp_path: Path, capsedge: Caps
     assert "resumes runs/fashion-mnist-l2-small (fashion-mnist-l2-small) at epoch" in resumed.stderr
 
 
+def test_a_run_that_is_logged_for_tensorboard_stays_logged(
+    tmp_path: Path, capsedge: Capsedge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained = capsedge("train", *TINY, "--set", "train.epochs=1", "--log", "tensorboard")
+    assert trained.returncode == 0, trained.stderr
+    run = Run(tmp_path / "runs" / "fashion-mnist-l2-small")
+    watch = "log:    for TensorBoard; watch it with tensorboard --logdir runs/fashion-mnist-l2-small/tensorboard\n"
+    assert watch in trained.stderr
+    assert "epoch   1  validation error" in trained.stderr
+    assert curves_of_events(run) == curves_of_metrics(run)
+    for name, begun, left in (("run.json", '"finished"', '"training"'), ("recipe.toml", "epochs = 1", "epochs = 2")):
+        path = run.path / name
+        path.write_text(path.read_text().replace(begun, left))
+
+    with monkeypatch.context() as without:  # as on a machine without the package
+        without.setitem(sys.modules, "tensorboard", None)
+        without.delitem(sys.modules, "torch.utils.tensorboard")
+        line = one_line(capsedge("train", "--resume"), 1)
+    assert "pip install 'capsedge[tensorboard]', or move 'runs/fashion-mnist-l2-small/tensorboard' away" in line
+
+    time.sleep(1)  # event files are read in the order of their names, which tell the second
+    resumed = capsedge("train", "--resume")
+    assert resumed.returncode == 0, resumed.stderr
+    assert watch in resumed.stderr
+    assert [step for step, _ in curves_of_events(run)["validation/error"]] == [13, 26]
+    assert curves_of_events(run) == curves_of_metrics(run)
+
+
+def test_tensorboard_that_is_not_installed_is_told_before_the_training(
+    tmp_path: Path, capsedge: Capsedge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    monkeypatch.delitem(sys.modules, "torch.utils.tensorboard", raising=False)
+    line = one_line(capsedge("train", *TINY, "--log", "tensorboard"), 1)
+    assert line.endswith(
+        "this needs the Python package 'tensorboard', which is not installed: pip install 'capsedge[tensorboard]'"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_network_learns_from_runs_and_goes_on_with_the_same_ones_only(tmp_path: Path, capsedge: Capsedge) -> None:
     once = ["--set", "train.epochs=1"]
     for seed in ("0", "1"):
@@ -227,6 +268,7 @@ def test_the_blocks_that_are_built_are_counted(grid: int, said: str, capsedge: C
         (["fashion-mnist-l3"], 2, "unknown recipe 'fashion-mnist-l3'; did you mean 'fashion-mnist-l2'?"),
         (["--set", "train.epoch=3"], 2, "no key 'train.epoch'; did you mean 'train.epochs'?"),
         (["--set", "epochs"], 2, "wants section.key=value"),
+        (["--log", "csv"], 2, "'csv' is not one of 'tensorboard'"),
         (["--device", "tpu"], 2, "wants auto, cpu or cuda, and was given 'tpu'"),
         (["--resume"], 1, "there is no training run in 'runs/'"),
         (["--resume", "mnist-l2"], 2, "leave out RECIPE"),

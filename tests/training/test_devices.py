@@ -17,6 +17,7 @@ from capsedge.recipe import Recipe, to_values
 from capsedge.training import Run, Trainer, dataset_of, launch
 from capsedge.training.metrics import read_metrics
 from tests.tiny import Silent, tiny_recipe
+from tests.training.event_files import curves_of_events, curves_of_metrics
 from tests.training.residual import residual_recipe
 
 RECIPE = ("train.batch_size=83", "train.epochs=1", "network.decoder=[16]", "data.shift=1", "train.validations=4")
@@ -34,7 +35,7 @@ def command(folder: Path, *, recipe: Recipe, torchrun: bool = False) -> list[str
         path = folder.with_suffix(".toml")
         path.write_text(tomli_w.dumps(to_values(recipe)))
         options += [str(path), "--data", "fashion-mnist-subset"]
-    train = ["capsedge", "train", *options, "--device", "cpu"]
+    train = ["capsedge", "train", *options, "--device", "cpu", "--log", "tensorboard"]
     if torchrun:  # it would take --run for an option of its own, but for the two dashes
         return [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "-m", "--", *train]
     return [sys.executable, "-m", *train, "--devices", "2"]
@@ -108,6 +109,8 @@ def test_two_processes_reach_the_state_of_one(
     one, both = alone(tmp_path / "one", recipe), Run(tmp_path / "both")
     start(both.path, recipe=recipe, torchrun=torchrun)
     assert read_metrics(both.metrics)[-1]["step"] == steps
+    assert len(list(both.tensorboard.iterdir())) == 1, "one of the processes writes the log, and only one"
+    assert curves_of_events(both) == curves_of_metrics(both)
     # Sums in another order: some float32 digits differ, and Adam's second moments square that.
     assert {key: value for key, value in differences(one, both).items() if value > 2e-3} == {}
     b = {run: load_file(run.last)["network.routing.b"] for run in (one, both)}

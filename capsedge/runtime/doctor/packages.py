@@ -30,6 +30,7 @@ OPTIONAL = (
     Optional("PyTorch", "torch", "trains and exports", "train"),
     Optional("ONNX", "onnx", "exports", "export"),
     Optional("Matplotlib", "matplotlib", "plots", "plots"),
+    Optional("TensorBoard", "tensorboard", "shows a training's curves while it runs", "tensorboard"),
 )
 
 

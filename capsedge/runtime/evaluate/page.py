@@ -21,12 +21,17 @@ _OWN_STYLE = """
 .confusion td.hit { font-weight: 600; }
 .confusion th { font-weight: 500; }
 .confusion thead th { writing-mode: vertical-rl; text-align: left; }
-.wrong { display: grid; grid-template-columns: repeat(auto-fill, minmax(9rem, 1fr)); gap: 0.8rem; margin: 0.8rem 0; }
-.wrong figure { margin: 0; }
-.wrong img { width: 96px; height: auto; image-rendering: pixelated; display: block; }
-.wrong figcaption { overflow-wrap: anywhere; }
+.pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(7rem, 1fr)); gap: 0.8rem;
+  margin: 0.8rem 0; }
+.pictures figure { margin: 0; }
+.pictures img { width: 96px; height: auto; image-rendering: pixelated; display: block; }
+.pictures figcaption { overflow-wrap: anywhere; margin-top: 0.2rem; line-height: 1.35; }
+* + h1 { margin-top: 2.5rem; }
+.columns { columns: 17rem; column-gap: 1.5rem; margin-top: 0.6rem; }
+.columns pre { break-inside: avoid; margin: 0 0 1rem; white-space: pre-wrap; }
 .bars { width: 100%; max-width: 36rem; height: auto; display: block; }
 .bars text { font-size: 11px; fill: var(--soft); }
+@media (max-width: 40rem) { .bars text { font-size: 15px; } }
 """
 
 
@@ -172,13 +177,23 @@ def _wrong(found: Evaluated, images: NDArray[np.uint8]) -> Iterator[str]:
     shown = found.mistakes[:MOST_PICTURES]
     which = "all" if len(shown) == len(found.mistakes) else f"the {len(shown)} with the longest capsules"
     yield f'<h2>Wrong answers</h2><p class="soft">{len(found.mistakes):,}; here {which}, as the model saw them.</p>'
-    figures = "".join(
-        f'<figure><img alt="" src="data:image/png;base64,{_png(images[each.image])}"><figcaption>'
-        f"{escape(each.name)}: <b>{escape(each.answer)}</b> {each.length:.2f}, is {escape(each.label)} "
-        f"{each.length_of_label:.2f}</figcaption></figure>"
+    yield pictures(
+        (
+            images[each.image],
+            f"{escape(each.name)}: <b>{escape(each.answer)}</b> {each.length:.2f}, is {escape(each.label)} "
+            f"{each.length_of_label:.2f}",
+        )
         for each in shown
     )
-    yield f'<div class="wrong">{figures}</div>'
+
+
+def pictures(shown: Iterable[tuple[NDArray[np.uint8], str]]) -> str:
+    """Images [height, width, channels] in a grid, each with its caption, which is HTML."""
+    figures = "".join(
+        f'<figure><img alt="" src="data:image/png;base64,{_png(pixels)}"><figcaption>{caption}</figcaption></figure>'
+        for pixels, caption in shown
+    )
+    return f'<div class="pictures">{figures}</div>'
 
 
 def _png(pixels: NDArray[np.uint8]) -> str:

@@ -48,4 +48,4 @@ def test_what_only_a_gpu_needs_is_not_advised_without_one(monkeypatch: pytest.Mo
     monkeypatch.setattr(packages, "version_of", lambda _: "")
     advised = {package.subject for package in OPTIONAL if find_package(package, gpu=False).advice}
 
-    assert advised == {"PyTorch", "ONNX", "Matplotlib"}
+    assert advised == {"PyTorch", "ONNX", "Matplotlib", "TensorBoard"}
