@@ -47,7 +47,10 @@ def fit_images(images: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
         return images
     channels = images.shape[3]
     planes = images[..., 0] if channels == 1 else images
-    return np.stack([fit_image(Image.fromarray(plane), (size, size, channels), Fit()) for plane in planes])
+    fitted = np.empty((len(images), size, size, channels), dtype=np.uint8)
+    for place, plane in enumerate(planes):
+        fitted[place] = fit_image(Image.fromarray(plane), (size, size, channels), Fit())
+    return fitted
 
 
 def _stretch(image: Image.Image, size: tuple[int, int], resize: Image.Resampling) -> Image.Image:

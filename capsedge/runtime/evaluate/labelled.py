@@ -15,8 +15,8 @@ from capsedge.contract import Fit
 from capsedge.data import Dataset, Overlaid, decode_image, fit_image, load_dataset
 from capsedge.data.arrays import read_arrays
 from capsedge.data.known import KNOWN
+from capsedge.data.listing import Item, few, list_labelled
 from capsedge.data.listing import Part as DataPart
-from capsedge.data.listing import few, list_labelled
 from capsedge.data.own import Own
 from capsedge.errors import DataError, WrongUse
 from capsedge.plural import number_of
@@ -143,10 +143,12 @@ def _listed(path: Path, *, classes: Sequence[str], shape: tuple[int, int, int], 
     places = _chosen(path, [item.part for item in listing.items], part)
     items = [listing.items[place] for place in places]
     _check_classes(path, {item.label for item in items}, classes)
-    images, kept, broken = [], [], []
+    images = np.empty((len(items), *shape), np.uint8)  # at once: a list of them would be a second copy
+    kept: list[Item] = []
+    broken = []
     for item in items:
         try:
-            images.append(fit_image(decode_image(item.path), shape, fit))
+            images[len(kept)] = fit_image(decode_image(item.path), shape, fit)
             kept.append(item)
         except DataError as error:
             broken.append((item.name, str(error)))
@@ -157,7 +159,7 @@ def _listed(path: Path, *, classes: Sequence[str], shape: tuple[int, int, int], 
         remarks.append(f"{few([name for name, _ in broken], 'broken image')} left out; the first: {broken[0][1]}")
     which = "" if {item.part for item in kept} == {None} else f" of part {part}"
     return Labelled(
-        images=np.stack(images),
+        images=images[: len(kept)],
         labels=np.array([classes.index(item.label) for item in kept], np.int64),
         names=[item.name for item in kept],
         data=f"{path}: {number_of(len(kept), 'image')}{which}",
@@ -170,9 +172,11 @@ def _of_arrays(
 ) -> Labelled:
     places = _chosen(path, own.parts, part)
     labels, remarks = _as_the_model_counts(path, own.images.labels[places], own.classes, classes)
-    images = [_fitted(image, shape, fit) for image in own.images.images[places]]
+    images = np.empty((len(places), *shape), np.uint8)
+    for row, place in enumerate(places):
+        images[row] = _fitted(own.images.images[place], shape, fit)
     return Labelled(
-        images=np.stack(images),
+        images=images,
         labels=labels,
         names=[own.names[place] for place in places],
         data=f"{path}: {number_of(len(places), 'image')}",
