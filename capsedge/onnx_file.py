@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from capsedge.errors import ModelError
-from capsedge.plural import number_of
 
 REINSTALL = "pip install --force-reinstall --no-deps capsedge"
 """What brings back a file of ours that was damaged."""
@@ -170,7 +169,7 @@ def fields_of(message: memoryview) -> Iterator[tuple[int, memoryview, memoryview
         if number == 0:
             raise ValueError(f"field number 0 at byte {start}")
         if position > len(message):
-            raise ValueError(f"it ends {number_of(position - len(message), 'byte')} too early")
+            raise ValueError(f"it ends {position - len(message)} bytes too early")
         yield number, message[start:position], message[begin:position]
 
 

@@ -10,7 +10,6 @@ import typer
 
 from capsedge.cli.options import AllowFallbackOption, JsonOption, ProviderOption, ThreadsOption, finite, model_names
 from capsedge.errors import DataError
-from capsedge.plural import number_of
 
 if TYPE_CHECKING:
     from capsedge.cli.answers import Tally
@@ -138,6 +137,8 @@ def infer(
     if tally.images > tally.broken and visualize is not None:
         say(f"drawn: {visualize}")
     if tally.broken:
+        from capsedge.plural import number_of
+
         done = "; the others are done" if tally.broken < tally.images else ""
         raise DataError(f"{tally.broken} of {number_of(tally.images, 'image')} could not be read{done}")
     if not as_json:

@@ -60,16 +60,8 @@ def read_arrays(path: Path) -> Own:
 
 def _own(path: Path, size: int, fit: Fit) -> tuple[Own, list[str]]:
     arrays, others = _read(path)
-    found: dict[tuple[Part | None, str], NDArray[np.generic]] = {}
     remarks = [f"array '{name}' is passed over" for name in others]
-    for name, values in arrays.items():
-        kind = _kind(name)
-        if kind in found:
-            raise DataError(
-                f"'{path}' has two arrays of {kind[1]} for the same part, one of them '{name}': leave one out"
-            )
-        if kind:
-            found[kind] = values
+    found = _by_part(path, arrays)
     parts = [part for part, kind in found if kind == "images" and (part, "labels") in found]
     if not parts or not {None, "train"} & {*parts}:
         raise DataError(f"'{path}' wants {WANTED}, and holds {', '.join([*arrays, *others]) or 'nothing'}")
@@ -84,13 +76,44 @@ def _own(path: Path, size: int, fit: Fit) -> tuple[Own, list[str]]:
     if len({each.dtype.kind == "U" for each in labels}) > 1:
         raise DataError(f"the parts of '{path}' have names as labels, and numbers: one of both is expected in all")
     classes, numbers = _classes(path, arrays, cast(Labels, np.concatenate(labels)))
+    arrays.clear()
+    found.clear()  # of the images only what is joined stays
     own = Own(
-        images=Split(fit_images(np.concatenate(images), size, fit), numbers),
+        images=Split(fit_images(_joined(images), size, fit), numbers),
         classes=classes,
         parts=of_each,
         names=[f"image {number}" for number in range(len(numbers))],
     )
     return own, remarks
+
+
+def _by_part(
+    path: Path, arrays: dict[str, NDArray[np.generic]]
+) -> dict[tuple[Part | None, str], NDArray[np.generic]]:
+    """The images and the labels of each part."""
+    found: dict[tuple[Part | None, str], NDArray[np.generic]] = {}
+    for name, values in arrays.items():
+        kind = _kind(name)
+        if kind in found:
+            raise DataError(
+                f"'{path}' has two arrays of {kind[1]} for the same part, one of them '{name}': leave one out"
+            )
+        if kind:
+            found[kind] = values
+    return found
+
+
+def _joined(parts: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """All images in one array; each part is let go of as soon as it is copied."""
+    if len(parts) == 1:
+        return parts.pop()
+    every = np.empty((sum(map(len, parts)), *parts[0].shape[1:]), dtype=np.uint8)
+    end = len(every)
+    while parts:
+        part = parts.pop()
+        every[end - len(part) : end] = part
+        end -= len(part)
+    return every
 
 
 def _check_two(path: Path, own: Own) -> None:
@@ -142,7 +165,7 @@ def _images(path: Path, values: NDArray[np.generic]) -> NDArray[np.uint8]:
             f"'{path}' wants images of uint8 [N, height, width] or [N, height, width, 1 or 3], and has "
             f"{values.dtype} {list(values.shape)}: multiply 0 to 1 by 255, and put the channels last"
         )
-    return images.astype(np.uint8, copy=False)
+    return np.ascontiguousarray(images, dtype=np.uint8)
 
 
 def _labels(path: Path, values: NDArray[np.generic], count: int) -> Labels:

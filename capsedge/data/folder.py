@@ -65,10 +65,12 @@ def load_folder(place: Path, *, size: int = 0, group: str = "", fit: Fit | None 
     items, positions, unread = _asked(items, fill)
     broken |= unread
     _check_classes(listing, items, broken)
+    for row, position in enumerate(positions):
+        if row != position:  # some before it are broken; to choose the others at once would copy all
+            room[row] = room[position]
+    position_of = {name: label for label, name in enumerate(listing.classes)}
     own = Own(
-        images=Split(
-            room[positions], np.array([listing.classes.index(item.label) for item in items], dtype=np.int64)
-        ),
+        images=Split(room[: len(positions)], np.array([position_of[item.label] for item in items], dtype=np.int64)),
         classes=listing.classes,
         parts=[item.part for item in items],
         names=[item.name for item in items],

@@ -35,7 +35,7 @@ class Own:
     """Images as a person gave them, fitted to one size.
 
     Attributes:
-        images: All, with their labels.
+        images: All, with their labels; `divided` puts the pixels into another order.
         classes: Class names in the order of the labels.
         parts: Of each image, the part that it was put into; None where that is left to capsedge.
         names: Of each image, for remarks.
@@ -50,10 +50,10 @@ class Own:
 
 
 def divided(own: Own, *, name: str, location: str, source: str, fit: Fit | None = None) -> Dataset:
-    """Make a data set of a person's images.
+    """Make a data set of a person's images, in the memory that they lie in: there may be no room for a second copy.
 
     Args:
-        own: The images.
+        own: The images. Their pixels are then those of the data set, part after part.
         name: Short name.
         location: Where they lay.
         source: What loads them again.
@@ -77,7 +77,7 @@ def divided(own: Own, *, name: str, location: str, source: str, fit: Fit | None 
         _, held = _held_out(own, whole, together)
         part_of[held] = "validation"
     places = [np.flatnonzero(part_of == part) for part in ("train", "validation", "test")]
-    train, validation, test = (_taken(own.images, each) for each in places)
+    train, validation, test = _parts(own.images, places)
     remarks += _uneven(train, own.classes)
     remarks += _few_images(train, own.classes)
     remarks += _small(validation)
@@ -133,8 +133,33 @@ def _held_out(
     return among[~held], among[held]
 
 
-def _taken(split: Split, positions: NDArray[np.intp]) -> Split:
-    return Split(split.images[positions], split.labels[positions])
+def _parts(whole: Split, places: Sequence[NDArray[np.intp]]) -> list[Split]:
+    """The images at some places, which together are all, as slices of the array that they lie in."""
+    put_in_order(whole.images, np.concatenate(places))
+    ends = np.cumsum([len(each) for each in places])
+    return [
+        Split(whole.images[end - len(each) : end], whole.labels[each])
+        for each, end in zip(places, ends.tolist(), strict=True)
+    ]
+
+
+def put_in_order(images: NDArray[np.uint8], order: NDArray[np.intp]) -> None:
+    """Do what `images[:] = images[order]` does, with one image more in memory and not all of them.
+
+    Args:
+        images: [N, ...], which are changed.
+        order: Every position once.
+    """
+    waiting = order != np.arange(len(order))
+    for start in np.flatnonzero(waiting).tolist():
+        if not waiting[start]:
+            continue
+        first, place = images[start].copy(), start
+        while (source := int(order[place])) != start:
+            images[place] = images[source]
+            waiting[place], place = False, source
+        images[place] = first
+        waiting[place] = False
 
 
 def _pixels(split: Split) -> list[bytes]:
@@ -182,13 +207,13 @@ def _on_even_ground(train: Split, fit: Fit) -> list[str]:
     if not is_plain(fit):
         return []
     chosen = np.linspace(0, len(train) - 1, min(_LOOKED_AT, len(train)), dtype=int)
-    images = train.images[chosen]
+    images = (train.images[place] for place in chosen)
     pictures = (Image.fromarray(each[..., 0] if each.shape[2] == 1 else each) for each in images)
     found = sum(map(is_on_even_ground, pictures))
-    if found < _MOST * len(images):
+    if found < _MOST * len(chosen):
         return []
     return [
-        f"{100 * found // len(images)} % of the images show one thing on an even ground: --set data.frame=figure "
+        f"{100 * found // len(chosen)} % of the images show one thing on an even ground: --set data.frame=figure "
         "--set data.levels=full finds it wherever it lies, at any size and contrast, in later images too; leave them "
         "out where place, size or shade tell classes apart"
     ]

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from capsedge.cli import console
 from capsedge.compress import Compression
 from capsedge.compress.latency import Compared, Stopwatch
 from capsedge.models import CapsNet
@@ -27,7 +28,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Run:
 def capsedge(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Capsedge:
     """The command in this process, in an empty folder; latencies are given, not measured."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setattr(console.out, "_width", 100)
 
     def compared(self: Stopwatch, before: CapsNet, after: CapsNet) -> Compared:
         return Compared(0.2, 0.123, Ratio(value=0.615, low=0.6, high=0.63), ("the load is 9",))

@@ -8,7 +8,7 @@ import pytest
 
 from capsedge.data import Dataset, Split
 from capsedge.data.listing import Part
-from capsedge.data.own import Own, divided
+from capsedge.data.own import Own, divided, put_in_order
 from capsedge.errors import DataError
 
 
@@ -118,3 +118,13 @@ def test_few_images_of_a_class_and_a_small_validation_part_are_told() -> None:
         each.startswith("there are 11 validation images, so one more wrong answer is 9.1 points") for each in remarks
     )
     assert not any("fewer than" in each or "there are" in each for each in dataset_of(own([0, 1] * 400)).remarks)
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 100])
+def test_images_are_put_in_order_where_they_lie(count: int) -> None:
+    random = np.random.default_rng(count)
+    given = random.integers(0, 256, (count, 3, 2, 1), np.uint8)
+    for order in (np.arange(count), np.arange(count)[::-1], random.permutation(count), np.roll(np.arange(count), 1)):
+        images = given.copy()
+        put_in_order(images, order)
+        assert np.array_equal(images, given[order])

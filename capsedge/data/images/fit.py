@@ -57,7 +57,10 @@ def fit_images(images: NDArray[np.uint8], size: int, fit: Fit) -> NDArray[np.uin
     if shape == images.shape[1:] and is_plain(fit):
         return images
     planes = images[..., 0] if channels == 1 else images
-    return np.stack([fit_image(Image.fromarray(plane), shape, fit) for plane in planes])
+    fitted = np.empty((len(images), *shape), dtype=np.uint8)
+    for place, plane in enumerate(planes):
+        fitted[place] = fit_image(Image.fromarray(plane), shape, fit)
+    return fitted
 
 
 def is_plain(fit: Fit) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,8 +27,6 @@ from capsedge.runtime.evaluate.subject import Subject
 
 Part = Literal["test", "validation", "train", "all"]
 PARTS: tuple[Part, ...] = get_args(Part)
-
-Each = TypeVar("Each")
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,9 +74,10 @@ def labelled(place: str, subject: Subject, *, part: Part = "test") -> Labelled:
         found = _of_arrays(read_arrays(path), path, part, subject.classes)
     else:
         found = _of_dataset(load_dataset(place), part, subject.classes)
-    pictures = [Image.fromarray(image[..., 0] if image.shape[2] == 1 else image) for image in found.images]
-    fitting = _Fitting(subject, _spread(pictures))
-    images = np.stack([fitting.fitted(*each) for each in zip(pictures, found.names, strict=True)])
+    fitting = _Fitting(subject, (_picture(found.images[place]) for place in _spread(len(found.images))))
+    images = np.empty((len(found.images), *subject.shape), np.uint8)
+    for row, (image, name) in enumerate(zip(found.images, found.names, strict=True)):
+        images[row] = fitting.fitted(_picture(image), name)
     return replace(found, images=images, remarks=(*found.remarks, *fitting.remarks()))
 
 
@@ -144,11 +143,13 @@ def _listed(path: Path, subject: Subject, part: Part) -> Labelled:
     places = _chosen(path, [item.part for item in listing.items], part)
     items = [listing.items[place] for place in places]
     _check_classes(path, {item.label for item in items}, subject.classes)
-    fitting = _Fitting(subject, _readable(_spread(items)))
-    images, kept, broken = [], [], []
+    fitting = _Fitting(subject, _readable(items[place] for place in _spread(len(items))))
+    images = np.empty((len(items), *subject.shape), np.uint8)  # at once: a list of them would be a second copy
+    kept: list[Item] = []
+    broken = []
     for item in items:
         try:
-            images.append(fitting.fitted(read_image(item.path), item.name))
+            images[len(kept)] = fitting.fitted(read_image(item.path), item.name)
             kept.append(item)
         except DataError as error:
             broken.append((item.name, str(error)))
@@ -159,7 +160,7 @@ def _listed(path: Path, subject: Subject, part: Part) -> Labelled:
         remarks.append(f"{few([name for name, _ in broken], 'broken image')} left out; the first: {broken[0][1]}")
     which = "" if {item.part for item in kept} == {None} else f" of part {part}"
     return Labelled(
-        images=np.stack(images),
+        images=images[: len(kept)],
         labels=np.array([subject.classes.index(item.label) for item in kept], np.int64),
         names=[item.name for item in kept],
         data=f"{path}: {number_of(len(kept), 'image')}{which}",
@@ -241,9 +242,13 @@ class _Fitting:
         return [self._exchanges.remark() or "light and dark were exchanged: the network was trained on a dark ground"]
 
 
-def _spread(items: Sequence[Each]) -> list[Each]:
-    """Some of them, from the first to the last."""
-    return [items[place] for place in np.linspace(0, len(items) - 1, min(JUDGED, len(items)), dtype=int)]
+def _spread(count: int) -> list[int]:
+    """Some places among so many, from the first to the last."""
+    return [int(place) for place in np.linspace(0, count - 1, min(JUDGED, count))]
+
+
+def _picture(image: NDArray[np.uint8]) -> Image.Image:
+    return Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)
 
 
 def _readable(items: Iterable[Item]) -> Iterator[Image.Image]:

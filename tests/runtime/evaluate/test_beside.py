@@ -20,7 +20,7 @@ from capsedge.runtime.evaluate.labelled import labelled
 from capsedge.runtime.evaluate.subject import Subject
 from tests.in_process import Capsedge, in_this_process
 from tests.runtime.capsule_model import CLASSES, evaluate, images, save_with
-from tests.runtime.evaluate.test_labelled import subject
+from tests.runtime.evaluate.made import subject
 from tests.tiny import tiny_recipe, train_tiny
 
 capsedge = pytest.fixture(in_this_process)

@@ -1,41 +1,18 @@
 """Which images an evaluation takes, and how their labels become the model's."""
 
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 
 from capsedge.errors import DataError
 from capsedge.fit import Fit
 from capsedge.runtime.evaluate.labelled import Labelled, labelled, of_run, with_copies
-from capsedge.runtime.evaluate.subject import Subject
 from capsedge.training import dataset_of
+from tests.runtime.evaluate.made import subject
 from tests.tiny import tiny_recipe, train_tiny
-
-SHAPE = (4, 4, 1)
-
-
-def subject(
-    classes: Sequence[str], *, shape: tuple[int, int, int] = SHAPE, fit: Fit | None = None, dark_ground: bool = False
-) -> Subject:
-    """A network that is never asked."""
-
-    def lengths(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        raise AssertionError(len(images))
-
-    return Subject(
-        name="tiny",
-        classes=tuple(classes),
-        shape=shape,
-        fit=fit or Fit(),
-        dark_ground=dark_ground,
-        run=None,
-        lengths=lengths,
-    )
 
 
 def saved(path: Path, labels: list[int] | list[str]) -> str:
