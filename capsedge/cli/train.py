@@ -169,11 +169,11 @@ def _fresh(
 
         fetch(recipe.data.source)
     from capsedge.training import Trainer, dataset_of
+    from capsedge.training.start import check_empty
 
     dataset = dataset_of(recipe.data)
-    taken = folder is not None and folder.exists() and not (folder.is_dir() and not any(folder.iterdir()))
-    if taken and _is_first():
-        raise WrongUse(f"--run '{folder}' is not an empty folder: give a new one, or --resume to go on in it")
+    if _is_first():
+        check_empty(folder)
     fabric = _launched(device, devices)
     with _claimed(recipe.name, folder, fabric) as run:
         trainer = Trainer(recipe, dataset, run, fabric=fabric)

@@ -75,4 +75,4 @@ def check_empty(folder: Path | None) -> None:
         WrongUse: It is there and not empty, or it is a file.
     """
     if folder is not None and folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise WrongUse(f"--run '{folder}' is not an empty folder: give a new one, or --resume to go on in it")
+        raise WrongUse(f"'{folder}' is not an empty folder: give a new one to --run, or --resume to go on in it")
