@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from msgspec import structs
 
@@ -15,8 +14,8 @@ from capsedge.errors import DataError, WrongUse
 from capsedge.recipe import Recipe, RoutingKind, to_flat_values
 from capsedge.reproduce.cases import PaperSet, Width, paper_set, recipe_of, run_name
 from capsedge.training import Observer, Run, Trainer
-from capsedge.training.checkpoint import Position
 from capsedge.training.run import RUNS
+from capsedge.training.start import Quiet
 
 # Of every training here, so that figure 3 shows the first epochs too and table 2, figure 2 and 3 share their runs.
 VALIDATIONS = "train.validations=4"
@@ -25,21 +24,10 @@ Watch = Callable[[str], AbstractContextManager[Observer]]
 OnStart = Callable[[Trainer], None]
 
 
-class _Blind:
-    def started(self, position: Position, epochs: int, batches: int) -> None:
-        pass
-
-    def stepped(self, images: int) -> None:
-        pass
-
-    def measured(self, row: dict[str, Any]) -> None:
-        pass
-
-
 @contextmanager
 def unwatched(_: str) -> Iterator[Observer]:
     """Let a training go unseen."""
-    yield _Blind()
+    yield Quiet()
 
 
 def unreported(_: Trainer) -> None:
