@@ -39,6 +39,7 @@ OFF_IN_OVERLAPS = {
     "scale": "0",
     "erase": "0",
 }
+FIT_OF_OVERLAPS = {"frame": "pad", "levels": "as-is"}
 
 Count = Annotated[int, Meta(ge=1)]
 Width = Annotated[int, Meta(ge=1, le=65536)]
@@ -217,6 +218,8 @@ class DataRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             if 0 < side < SMALLEST_SIDE:
                 raise ValueError(f"data.{key}: expected 0, or {SMALLEST_SIDE} to {LARGEST_SIDE:,} pixels, got {side}")
         unused = [f"data.{key}={off}" for key, off in OFF_IN_OVERLAPS.items() if getattr(self, key)]
+        # Single images would be fitted so, and later what shows two of them.
+        unused += [f"data.{key}={off}" for key, off in FIT_OF_OVERLAPS.items() if getattr(self, key) != off]
         if self.overlap and unused:
             raise ValueError(
                 f"data.overlap wants images that nothing else moves, mirrors or erases: set {', '.join(unused)}"

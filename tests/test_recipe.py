@@ -334,10 +334,21 @@ def test_a_name_like_no_other_is_told_how_names_are_made() -> None:
         load_recipe("?")
 
 
-@pytest.mark.parametrize("varied", ["shift=2", "crop=20", "flip=true", "rotation=15", "scale=0.1", "erase=0.5"])
-def test_overlapped_images_are_not_moved_or_erased(varied: str) -> None:
+@pytest.mark.parametrize(
+    ("varied", "off"),
+    [
+        ("shift=2", "0"),
+        ("crop=20", "0"),
+        ("flip=true", "false"),
+        ("rotation=15", "0"),
+        ("scale=0.1", "0"),
+        ("erase=0.5", "0"),
+        ("frame=figure", "pad"),
+        ("levels=full", "as-is"),
+    ],
+)
+def test_overlapped_images_are_not_moved_or_erased_or_framed(varied: str, off: str) -> None:
     key = varied.partition("=")[0]
-    off = "false" if key == "flip" else "0"
     complaint = f"data.overlap wants images that nothing else moves, mirrors or erases: set data.{key}={off}"
     with pytest.raises(WrongUse, match=re.escape(complaint)):
         load_recipe("multi-mnist-l2", [f"data.{varied}"])
