@@ -5,13 +5,14 @@ import torch
 from numpy.typing import NDArray
 
 from capsedge.data import Split
-from capsedge.data.images import wants_dark_ground
-from capsedge.errors import DataError
 from capsedge.runtime.evaluate.subject import Subject
 from capsedge.training import Run
 from capsedge.training.evaluate import lengths_of
 
-_SAMPLE = 200  # images of which the outermost pixels are looked at
+_NOT_KNOWN = (
+    "the run is of an earlier capsedge and does not say whether its images have a dark ground: light and dark stay "
+    "as they are, unless it is exported"
+)
 
 
 def subject_of_run(run: Run) -> Subject:
@@ -32,14 +33,8 @@ def subject_of_run(run: Run) -> Subject:
         classes=record.classes,
         shape=record.shape,
         fit=record.fit,
-        dark_ground=_on_dark_ground(run),
+        dark_ground=bool(record.dark_ground),
         run=run.path,
         lengths=lengths,
+        remarks=(_NOT_KNOWN,) if record.dark_ground is None else (),
     )
-
-
-def _on_dark_ground(run: Run) -> bool:
-    try:
-        return wants_dark_ground(run.load_dataset().validation.images[:_SAMPLE])
-    except DataError:  # they are no longer here
-        return False

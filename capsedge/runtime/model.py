@@ -1,11 +1,12 @@
 """A model in Python: loaded once, asked for predictions, from any thread, and sent to other processes."""
 
+import ctypes
 import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeAlias, overload
+from typing import Any, TypeAlias, get_args, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,12 +56,17 @@ class Model:
         contract: Its promises: input, classes, scores, the gate's verdict.
     """
 
+    _process: int
+    _lock: threading.Lock
+    _held: "_Held | None"
+
     def __init__(self, file: Path, settings: Settings = DEFAULTS) -> None:
         """Open the file; see `load`, which takes names too."""
         self.file, self.settings = file.absolute(), settings
-        self._lock = threading.Lock()
-        self._opened: tuple[int, Session] | None = None
-        self.contract: Contract = contract_needed(self._session())
+        self._clear()
+        with self._using() as session:
+            self.contract: Contract = contract_needed(session)
+            self._provider = session.provider
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -70,7 +76,7 @@ class Model:
     @property
     def provider(self) -> str:
         """Where it runs, as the runtime says."""
-        return self._session().provider
+        return self._provider
 
     @overload
     def predict(  # type: ignore[overload-overlap]  # a str is an iterable of str, too
@@ -121,8 +127,10 @@ class Model:
             DataError: An image cannot be read.
             WrongUse: There is nothing that could be an image, or a folder; `stream` takes those.
         """
+        check(batch, invert)
         given, alone = _given(images)
-        answers = list(classify(self._session(), given, batch=batch, top=top, threshold=threshold, invert=invert))
+        with self._using() as session:
+            answers = list(classify(session, given, batch=batch, top=top, threshold=threshold, invert=invert))
         for answer in answers:
             if isinstance(answer, Broken):
                 raise DataError(answer.error)
@@ -131,7 +139,7 @@ class Model:
 
     def stream(
         self,
-        paths: Sequence[str | os.PathLike[str]],
+        paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
         *,
         top: int | None = None,
         threshold: float | None = None,
@@ -141,7 +149,7 @@ class Model:
         """Say what is on any number of images, in bounded memory; a broken one is reported in its place.
 
         Args:
-            paths: Files, folders at any depth, globs and zip archives.
+            paths: A file, a folder (at any depth), a glob or a zip archive, or several of them.
             top: See `predict`.
             threshold: See `predict`.
             invert: See `predict`.
@@ -150,19 +158,32 @@ class Model:
         Raises:
             WrongUse: There is nothing at a path.
         """
-        found = Images([Path(path) for path in paths])
-        return classify(self._session(), found, batch=batch, top=top, threshold=threshold, invert=invert)
+        check(batch, invert)
+        named = [paths] if isinstance(paths, str | os.PathLike) else paths
+        found = Images([Path(path) for path in named])
+        return self._streamed(found, batch=batch, top=top, threshold=threshold, invert=invert)
+
+    def _streamed(self, found: Images, **asked: Any) -> Iterator[Prediction | Broken]:
+        with self._using() as session:
+            yield from classify(session, found, **asked)
 
     def verify(self) -> Verification:
         """Replay the golden sample on this machine and compare the hashes; no data set is needed."""
-        return verify(self._session())
+        with self._using() as session:
+            return verify(session)
 
     def close(self) -> None:
-        """Free the model's memory; it is opened again when it is next asked."""
+        """Free the model's memory, once calls that are under way have ended; the next call opens it again."""
+        if self._process != os.getpid():
+            self._leave_behind()
         with self._lock:
-            opened, self._opened = self._opened, None
-        if opened is not None and opened[0] == os.getpid():
-            opened[1].close()
+            held, self._held = self._held, None
+            if held is None:
+                return
+            held.dropped = True
+            idle = not held.users
+        if idle:
+            held.session.close()
 
     def __enter__(self) -> "Model":
         return self
@@ -178,17 +199,60 @@ class Model:
         return f"<capsedge.Model {self.file} of {len(self.classes)} classes>"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"file": self.file, "settings": self.settings, "contract": self.contract}
+        return {"file": self.file, "settings": self.settings, "contract": self.contract, "_provider": self._provider}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._lock, self._opened = threading.Lock(), None
+        self._clear()
 
-    def _session(self) -> Session:
+    def _clear(self) -> None:
+        self._process, self._lock, self._held = os.getpid(), threading.Lock(), None
+
+    def _leave_behind(self) -> None:
+        """Keep the session of the process that this one was forked from: freeing it would wait for threads there."""
+        if self._held is not None:
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._held))
+        self._clear()
+
+    @contextmanager
+    def _using(self) -> Iterator[Session]:
+        """The session, open for as long as this lasts."""
+        if self._process != os.getpid():
+            self._leave_behind()
         with self._lock:
-            if self._opened is None or self._opened[0] != os.getpid():
-                self._opened = os.getpid(), open_session(self.file, self.settings)
-            return self._opened[1]
+            if self._held is None:
+                self._held = _Held(open_session(self.file, self.settings))
+            held = self._held
+            held.users += 1
+        try:
+            yield held.session
+        finally:
+            with self._lock:
+                held.users -= 1
+                last = held.dropped and not held.users
+            if last:
+                held.session.close()
+
+
+class _Held:
+    """An open session, how many calls use it, and whether the last of them shall close it."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.users = 0
+        self.dropped = False
+
+
+def check(batch: int, invert: str) -> None:
+    """Refuse what no image could be asked with.
+
+    Raises:
+        WrongUse: The batch is below 1, or there is no such way to invert.
+    """
+    if batch < 1:
+        raise WrongUse(f"batch: expected 1 or more images, got {batch}")
+    if invert not in get_args(Invert):
+        raise WrongUse(f"invert: expected {', '.join(get_args(Invert))}, got {invert!r}")
 
 
 def _given(images: One | Array | Iterable[One | Array]) -> tuple[list[Source], bool]:
@@ -211,7 +275,8 @@ def _source(image: One | Array, name: str) -> Source:
     if isinstance(image, bytes | Image.Image):
         return Given(name, image)
     if isinstance(image, np.ndarray):
-        if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3)):
+        known = image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (1, 3))
+        if image.dtype != np.uint8 or not known or not image.size:
             raise WrongUse(
                 f"{name} is expected as uint8 [height, width] or [height, width, 1 or 3], {image.dtype} "
                 f"{list(image.shape)} was given"

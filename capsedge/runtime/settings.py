@@ -1,6 +1,6 @@
 """How a model is opened: where it runs, and what of the runtime can be set. docs/settings.md has the measurements."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
@@ -41,8 +41,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """Refuse what cannot be.
 
         Raises:
-            WrongUse: The number of threads is negative, or the batch is below 1.
+            WrongUse: There is no such provider, the number of threads is negative, or the batch is below 1.
         """
+        if self.provider not in (None, *get_args(Provider)):
+            raise WrongUse(f"provider: expected {', '.join(get_args(Provider))}, got {self.provider!r}")
         if self.threads < 0:
             raise WrongUse(f"threads must be 0 (capsedge's choice) or more, {self.threads} was given")
         if self.batch < 1:

@@ -57,6 +57,8 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
         classes: Class names in the order of the outputs.
         shape: Height, width and channels of an image.
         fit: How other images are brought to that shape.
+        dark_ground: Whether its images show light things on a dark ground (`wants_dark_ground`); None in a run of an
+            earlier capsedge.
         data: The data set, in words.
         data_source: The known name, or the absolute path, that loads the images again.
         data_sha256: Hash of all images and labels (`Dataset.sha256`).
@@ -80,6 +82,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     data_sha256: str
     scores: tuple[Score, ...] = ()
     best_epoch: int = 0
+    dark_ground: bool | None = None
     balanced: float | None = None
     remarks: tuple[str, ...] = ()
     seconds: float = 0.0

@@ -90,6 +90,12 @@ def _finished(folder: Path, recipe: Recipe, dataset: Dataset) -> Run:
             f"teacher '{folder}' must take images of {_size(dataset.shape)}, and takes {_size(record.shape)}: "
             "name a run that was trained on images of that size, or set data.size"
         )
+    if record.fit != dataset.fit:  # it would be shown images as it never saw them
+        raise WrongUse(
+            f"teacher '{folder}' must fit images with data.frame={dataset.fit.frame} and "
+            f"data.levels={dataset.fit.levels}, and has {record.fit.frame} and {record.fit.levels}: name a run that "
+            "fits them so, or set them"
+        )
     if recipe.data.crop not in (0, crop):  # it would be given cropped images
         raise WrongUse(
             f"teacher '{folder}' must have data.crop = {recipe.data.crop}, as recipe '{recipe.name}' has, and has "

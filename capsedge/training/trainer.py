@@ -18,6 +18,7 @@ from torch import Tensor
 
 from capsedge.contract import Score
 from capsedge.data import Dataset, Split
+from capsedge.data.images import wants_dark_ground
 from capsedge.errors import Interrupted, ModelError, WrongUse
 from capsedge.models import CapsNet, Capsules, build_network, margin_loss, reconstruction_loss
 from capsedge.models.loss import distillation_loss
@@ -43,6 +44,8 @@ from capsedge.training.weights import Average, weights_optimizer
 from capsedge.version import __version__
 
 ROW_EVERY = 20  # iterations summed into one metrics row; reading the sums is the only wait for the device
+
+_LOOKED_AT = 200  # validation images whose ground is looked at
 
 
 class Trainer:
@@ -407,6 +410,7 @@ class Trainer:
             classes=self.dataset.classes,
             shape=self.dataset.shape,
             fit=self.dataset.fit,
+            dark_ground=wants_dark_ground(self.dataset.validation.images[:_LOOKED_AT]),
             data=self.dataset.description,
             data_source=self.dataset.source,
             data_sha256=self.dataset.sha256(),

@@ -1,6 +1,7 @@
 """A model in Python: every form of an image, threads, other processes."""
 
 import multiprocessing
+import os
 import pickle
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -119,6 +120,68 @@ def test_other_processes_open_it_for_themselves(model: Model, way: str) -> None:
         found = pool.starmap(_answer, [(model, image) for image in batch])
     assert found == wanted
     assert len(pickle.dumps(model)) < 1_000_000, "the file is named, not carried"
+
+
+def _inherited(image: Array) -> tuple[str, float]:
+    return _answer(SHARED[0], image)
+
+
+SHARED: list[Model] = []
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_forked_process_opens_the_model_that_it_inherited_for_itself(good: Path, threads: int) -> None:
+    """ONNX Runtime's threads do not follow a fork: to use, or to free, the other's session would wait for ever."""
+    batch = images(6, seed=9)
+    with capsedge.load(good, capsedge.Settings(threads=threads)) as model:
+        wanted = [_answer(model, image) for image in batch]
+        SHARED[:] = [model]
+        with multiprocessing.get_context("fork").Pool(2) as pool:
+            assert pool.map(_inherited, batch) == wanted
+        child = os.fork()
+        if not child:
+            model.close()
+            SHARED.clear()
+            del model
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        SHARED.clear()
+
+
+def test_a_stream_keeps_its_model_open(good: Path, tmp_path: Path) -> None:
+    for number, image in enumerate(images(40)):
+        Image.fromarray(image[..., 0]).save(tmp_path / f"{number:02}.png")
+    assert len(list(capsedge.load(good).stream(tmp_path, batch=4))) == 40
+    model = capsedge.load(good)
+    answers = model.stream(str(tmp_path), batch=4)
+    next(answers)
+    model.close()
+    assert len(list(answers)) == 39
+
+
+def test_it_may_be_closed_while_others_ask(good: Path) -> None:
+    image = images(1)[0]
+    with capsedge.load(good) as model, ThreadPoolExecutor(4) as pool:
+        wanted = model.predict(image)
+        asked = [pool.submit(model.predict, image) for _ in range(200)]
+        for _ in range(50):
+            model.close()
+        assert all(each.result() == wanted for each in asked)
+
+
+def test_what_cannot_be_asked_is_refused_in_words(model: Model) -> None:
+    image = images(1)[0]
+    with pytest.raises(WrongUse, match="batch: expected 1 or more images, got 0"):
+        model.predict([image], batch=0)
+    with pytest.raises(WrongUse, match="batch: expected 1 or more images, got -1"):
+        model.stream("samples", batch=-1)
+    with pytest.raises(WrongUse, match="invert: expected auto, yes, no, got 'maybe'"):
+        model.predict(image, invert="maybe")  # type: ignore[call-overload]
+    with pytest.raises(WrongUse, match=r"uint8 \[0, 0\] was given"):
+        model.predict(np.zeros((0, 0), np.uint8))
+    with pytest.raises(WrongUse, match="provider: expected cpu, "):
+        capsedge.Settings(provider="tpu")  # type: ignore[arg-type]
 
 
 def test_it_says_what_it_is(model: Model, good: Path) -> None:

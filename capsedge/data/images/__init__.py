@@ -6,7 +6,18 @@ Training and inference share these functions, so that a network sees at the edge
 from capsedge.data.images.decode import FORMATS, IMAGE_SUFFIXES, decode_image, header, is_hidden, read_image
 from capsedge.data.images.figure import is_on_even_ground
 from capsedge.data.images.fit import fit_image, fit_images, is_plain
-from capsedge.data.images.ground import JUDGED, Exchanges, Invert, Turning, ground_of, turning, wants_dark_ground
+from capsedge.data.images.ground import (
+    JUDGED,
+    Exchanges,
+    Ground,
+    Invert,
+    Sheet,
+    Turning,
+    fitted_both_ways,
+    ground_of,
+    turning,
+    wants_dark_ground,
+)
 from capsedge.data.images.modes import BLACK, WHITE, lay_on
 
 __all__ = [
@@ -16,11 +27,14 @@ __all__ = [
     "JUDGED",
     "WHITE",
     "Exchanges",
+    "Ground",
     "Invert",
+    "Sheet",
     "Turning",
     "decode_image",
     "fit_image",
     "fit_images",
+    "fitted_both_ways",
     "ground_of",
     "header",
     "is_hidden",

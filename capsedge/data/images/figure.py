@@ -4,24 +4,24 @@ A digit in the corner of a sheet and one that fills its frame become the same in
 black. Both are parts of the fit (`capsedge.fit.Fit`), so that training and inference see alike.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+Number = TypeVar("Number", np.uint8, np.int64)
 Box = tuple[float, float, float, float]  # left, top, right, bottom, in pixels of the image; may hang over its edges
 
 _SIDE = 128  # pixels of the longer side that are looked at; the mean of what falls into one takes most noise away
 _SHARE = 0.7  # of the frame that a figure fills: 20 of 28 pixels, as in MNIST
-_LEAST = 24  # of 255 that a figure must stand out by
-_PEAK = 99.5
+_LEAST, _OF_NOISE = 24, 5  # of 255, and of the ground's deviation: what a figure must stand out by
+_PEAK = 8  # so many pixels must be so far from the ground: a thin stroke an eighth of the sheet high
 _NEIGHBOURS = 3  # of nine pixels that stand out together; a speck alone is none
 _TAILS = 2, 98
-_FLAT = 16  # of 255 between the tails; what has less is even, and its noise is not to be blown up
-
-
+_FLAT = 32  # of 255 between the tails; what has less is even, and its noise is not to be blown up
 _EVEN, _ALIKE = 0.9, 32  # share of the outermost pixels, and how far these may be from their median
+_NORMAL = 1.4826  # a normal distribution's deviation, in its median absolute ones
 
 
 class Figure(NamedTuple):
@@ -30,19 +30,22 @@ class Figure(NamedTuple):
     Attributes:
         box: The part of the image to show, of the frame's aspect, with the figure in its middle.
         ground: Median of the image's outermost pixels, a channel each.
+        distance: What stands out is at least so far from the ground.
     """
 
     box: Box
     ground: tuple[int, ...]
+    distance: float
 
 
 def find_figure(image: Image.Image, height: int, width: int) -> Figure | None:
     """Find what stands out from the ground, or None where nothing does.
 
     The image is made smaller (128 pixels on its longer side, each the mean of what falls into it). A pixel stands
-    out if a channel of it is at least half as far from the ground as the farthest (the 99.5th percentile, 24 or
-    more), and two of its neighbours are so too. The box around all that do fills 0.7 of the frame in the direction
-    that it fills most.
+    out if a channel of it is at least half as far from the ground as the eighth farthest, and two of its neighbours
+    are so too. That eighth must be off by 24, and by five deviations of the ground. The box around all that stand out
+    fills 0.7 of the frame in the direction that it fills most. A figure that is lower than a tenth of the image's
+    longer side may have fewer than eight pixels then, and is not found.
 
     Args:
         image: Grey or RGB.
@@ -50,12 +53,14 @@ def find_figure(image: Image.Image, height: int, width: int) -> Figure | None:
         width: Likewise.
     """
     small = _planes(_smaller(image, (0, 0, *image.size)))
-    ground = np.median(_border(small), axis=0)
+    border = outermost(small)
+    ground = np.median(border, axis=0)
     distance = np.abs(small - ground).max(axis=2)
-    peak = float(np.percentile(distance, _PEAK))
-    if peak < _LEAST:
+    farthest = np.sort(distance, axis=None)[-min(_PEAK, distance.size)]
+    noise = _NORMAL * float(np.median(np.abs(border - ground).max(axis=1)))
+    if farthest < max(_LEAST, _OF_NOISE * noise):
         return None
-    stands_out = _without_specks(distance >= peak / 2)
+    stands_out = _without_specks(distance >= farthest / 2)
     rows, columns = np.flatnonzero(stands_out.any(axis=1)), np.flatnonzero(stands_out.any(axis=0))
     if not len(rows):
         return None
@@ -66,12 +71,12 @@ def find_figure(image: Image.Image, height: int, width: int) -> Figure | None:
     middle_x, middle_y = (left + right) / 2, (top + bottom) / 2
     half_x, half_y = scale * width / 2, scale * height / 2
     box = middle_x - half_x, middle_y - half_y, middle_x + half_x, middle_y + half_y
-    return Figure(box, tuple(ground.astype(int).tolist()))
+    return Figure(box, tuple(ground.astype(int).tolist()), float(farthest) / 2)
 
 
 def is_on_even_ground(image: Image.Image) -> bool:
     """Whether something stands out from a ground that is nearly all of one colour."""
-    border = _border(_planes(_smaller(image, (0, 0, *image.size))))
+    border = outermost(_planes(_smaller(image, (0, 0, *image.size))))
     even = (np.abs(border - np.median(border, axis=0)) <= _ALIKE).all(axis=1).mean() >= _EVEN
     return bool(even) and find_figure(image, 1, 1) is not None
 
@@ -79,34 +84,41 @@ def is_on_even_ground(image: Image.Image) -> bool:
 def full_levels(image: Image.Image, figure: Figure | None) -> list[int] | None:
     """The new value of each of 256 shades, so that they reach from black to white; None for an image of one shade.
 
-    The darkest and the lightest 2 % become 0 and 255, and what lies between is spread evenly. Where there is a
-    figure, only what its box shows counts, and the ground itself becomes 0 or 255: that of the two which it is nearer
-    to.
+    The darkest and the lightest 2 % become 0 and 255, and what lies between is spread evenly; of colour all channels
+    together, and each is changed alike, so that colours stay apart. Where a grey image has a figure, only what its
+    box shows counts: the ground becomes 0 or 255, and what stands out reaches from it to the other end.
 
     Args:
-        image: Grey or RGB; of RGB the luma counts, and all channels are changed alike.
+        image: Grey or RGB.
         figure: What stands out, if anything does.
     """
-    grey = image.convert("L")
-    shades = np.asarray(_smaller(grey, within(figure.box, image.size) if figure else (0, 0, *image.size)))
+    shades = np.asarray(_smaller(image, within(figure.box, image.size) if figure else (0, 0, *image.size)))
     low, high = (float(tail) for tail in np.percentile(shades, _TAILS))
-    if figure:
-        ground = float(np.asarray(Image.new(image.mode, (1, 1), _colour(figure.ground)).convert("L"))[0, 0])
-        low, high = (ground, high) if ground - low < high - ground else (low, ground)
-    if high - low < _FLAT:
+    if figure and len(figure.ground) == 1:
+        low, high = _from_ground(shades.astype(np.float64), float(figure.ground[0]), figure.distance)
+    if high - low < (_LEAST if figure else _FLAT):
         return None
     spread = np.clip(np.round((np.arange(256) - low) * (255 / (high - low))), 0, 255)
     return [int(shade) for shade in spread]
+
+
+def _from_ground(shades: NDArray[np.float64], ground: float, distance: float) -> tuple[float, float]:
+    """The shades that become black and white: the ground, and the far end of what stands out, all but 2 % of it."""
+    lighter, darker = shades[shades >= ground + distance], shades[shades <= ground - distance]
+    if len(lighter) >= len(darker):
+        return ground, float(np.percentile(lighter, _TAILS[1])) if len(lighter) else ground
+    return float(np.percentile(darker, _TAILS[0])), ground
+
+
+def outermost(pixels: NDArray[Number]) -> NDArray[Number]:
+    """The outermost pixels of [height, width] or [height, width, channels]."""
+    return np.concatenate([pixels[0], pixels[-1], pixels[1:-1, 0], pixels[1:-1, -1]])
 
 
 def within(box: Box, size: tuple[int, int]) -> Box:
     """The part of a box that lies in an image of width and height `size`."""
     left, top, right, bottom = box
     return max(0.0, left), max(0.0, top), min(float(size[0]), right), min(float(size[1]), bottom)
-
-
-def _colour(ground: tuple[int, ...]) -> int | tuple[int, ...]:
-    return ground if len(ground) > 1 else ground[0]
 
 
 def _smaller(image: Image.Image, box: Box) -> Image.Image:
@@ -120,11 +132,6 @@ def _smaller(image: Image.Image, box: Box) -> Image.Image:
 def _planes(image: Image.Image) -> NDArray[np.int64]:
     pixels = np.asarray(image).astype(np.int64)
     return pixels if pixels.ndim == 3 else pixels[..., np.newaxis]
-
-
-def _border(planes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The outermost pixels, [pixels, channels]."""
-    return np.concatenate([planes[0], planes[-1], planes[1:-1, 0], planes[1:-1, -1]])
 
 
 def _without_specks(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -2,17 +2,17 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from capsedge.data.images.figure import outermost
 from capsedge.data.images.fit import fit_image
 from capsedge.data.images.modes import WHITE, lay_on
 from capsedge.fit import Fit
 
-Number = TypeVar("Number", np.uint8, np.int64)
 Invert = Literal["auto", "yes", "no"]
 JUDGED = 24  # images that are looked at for those that are alone unclear
 
@@ -27,8 +27,20 @@ _ENOUGH = 3
 _NAMED = 3
 
 
-def ground_of(image: Image.Image) -> Literal["light", "dark"] | None:
-    """Whether something dark is on an even, light ground, or the ground is dark; None where neither is clear.
+class Ground(NamedTuple):
+    """What an image shows its things on.
+
+    Attributes:
+        kind: `light` where something dark is on an even, light ground; `dark`; None where neither is clear.
+        holds_dark: Whether something darker than the ground is on it.
+    """
+
+    kind: Literal["light", "dark"] | None
+    holds_dark: bool
+
+
+def ground_of(image: Image.Image) -> Ground:
+    """Look at an image's ground.
 
     The image is made grey and 32 x 32 (the mean of what falls into a pixel). Its outermost pixels are the border. The
     ground is light if their median is 170 or more, and even if 60 % of them lie within 32 of that median. Something
@@ -38,12 +50,37 @@ def ground_of(image: Image.Image) -> Literal["light", "dark"] | None:
     Args:
         image: As `lay_on` gives it, on white where parts of it are transparent.
     """
-    border, inner = _seen(image)
+    pixels = np.asarray(image.convert("L").resize((_SIDE, _SIDE), Image.Resampling.BOX)).astype(np.int64)
+    border, inner = outermost(pixels), pixels[1:-1, 1:-1]
     ground = float(np.median(border))
+    stroke = np.count_nonzero(inner <= ground - _STROKE_CONTRAST) >= _STROKE
+    holds_dark = bool(stroke or inner.mean() <= ground - _CONTRAST)
     if ground <= _DARK:
-        return "dark"
+        return Ground("dark", holds_dark)
     even = float(np.mean(np.abs(border - ground) <= _ALIKE)) >= _MOST
-    return "light" if ground >= _LIGHT and even and _has_dark(inner, ground) else None
+    return Ground("light" if ground >= _LIGHT and even and holds_dark else None, holds_dark)
+
+
+class Sheet(NamedTuple):
+    """An image that is fitted both ways, until it is decided whether light and dark change places.
+
+    Attributes:
+        ground: Of the image.
+        as_is: Fitted as it is, what is transparent on black.
+        turned: Fitted with light and dark exchanged, what was transparent on white.
+    """
+
+    ground: Ground
+    as_is: NDArray[np.uint8]
+    turned: NDArray[np.uint8]
+
+
+def fitted_both_ways(image: Image.Image, shape: tuple[int, int, int], fit: Fit) -> Sheet:
+    """Fit an image that `read_image` gave, for `Turning.choose`."""
+    on_white = lay_on(image, WHITE)
+    return Sheet(
+        ground_of(on_white), fit_image(lay_on(image), shape, fit), fit_image(on_white, shape, fit, invert=True)
+    )
 
 
 @dataclass(frozen=True)
@@ -59,37 +96,40 @@ class Turning:
     how: Invert
     unclear: bool = False
 
-    def turns(self, image: Image.Image) -> bool:
-        """Whether to turn an image, given on white where parts of it are transparent."""
+    def turns(self, ground: Ground) -> bool:
+        """Whether to turn an image."""
         if self.how != "auto":
             return self.how == "yes"
-        ground = ground_of(image)
-        if ground is not None or not self.unclear:
-            return ground == "light"
-        border, inner = _seen(image)
-        return _has_dark(inner, float(np.median(border)))
+        return ground.kind == "light" or (self.unclear and ground.kind is None and ground.holds_dark)
+
+    def choose(self, sheet: Sheet) -> tuple[NDArray[np.uint8], bool]:
+        """The pixels, and whether light and dark changed places."""
+        turned = self.turns(sheet.ground)
+        return sheet.turned if turned else sheet.as_is, turned
 
     def fitted(self, image: Image.Image, shape: tuple[int, int, int], fit: Fit) -> tuple[NDArray[np.uint8], bool]:
         """Turn an image that `read_image` gave into an input, and say whether light and dark changed places."""
+        if self.how == "no":
+            return fit_image(lay_on(image), shape, fit), False
         on_white = lay_on(image, WHITE)
-        turned = self.turns(on_white)
+        turned = self.turns(ground_of(on_white))
         return fit_image(on_white if turned else lay_on(image), shape, fit, invert=turned), turned
 
 
-def turning(how: Invert, *, dark_ground: bool, sample: Iterable[Image.Image] = ()) -> Turning:
+def turning(how: Invert, *, dark_ground: bool, sample: Iterable[Ground] = ()) -> Turning:
     """Decide of which images light and dark change places.
 
     Args:
         how: What was asked for.
         dark_ground: Whether the network wants a dark ground (`wants_dark_ground`); `auto` turns nothing otherwise.
-        sample: Some of the images. Where most of those that are clear show something dark on light, and three do, the
-            unclear ones are taken for such too.
+        sample: Of some of the images. Where three or more are clearly dark on light, and more than twice as many as
+            are on dark, the unclear ones are taken for such too.
     """
     if how != "auto" or not dark_ground:
         return Turning("yes" if how == "yes" else "no")
-    grounds = [ground_of(lay_on(image, WHITE)) for image in sample]
-    light = grounds.count("light")
-    return Turning("auto", unclear=light >= _ENOUGH and light > 2 * grounds.count("dark"))
+    kinds = [ground.kind for ground in sample]
+    light = kinds.count("light")
+    return Turning("auto", unclear=light >= _ENOUGH and light > 2 * kinds.count("dark"))
 
 
 class Exchanges:
@@ -135,21 +175,5 @@ def wants_dark_ground(images: NDArray[np.uint8]) -> bool:
     """
     if images.shape[3] != 1 or min(images.shape[:3]) < 1:
         return False
-    borders = np.concatenate([_border(image[..., 0]) for image in images])
+    borders = np.concatenate([outermost(image[..., 0]) for image in images])
     return float(np.median(borders)) < _DARK
-
-
-def _seen(image: Image.Image) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The outermost pixels of an image made grey and small, and those within."""
-    pixels = np.asarray(image.convert("L").resize((_SIDE, _SIDE), Image.Resampling.BOX)).astype(np.int64)
-    return _border(pixels), pixels[1:-1, 1:-1]
-
-
-def _has_dark(inner: NDArray[np.int64], ground: float) -> bool:
-    stroke = np.count_nonzero(inner <= ground - _STROKE_CONTRAST) >= _STROKE
-    return bool(stroke or inner.mean() <= ground - _CONTRAST)
-
-
-def _border(pixels: NDArray[Number]) -> NDArray[Number]:
-    """The outermost pixels of [height, width]."""
-    return np.concatenate([pixels[0], pixels[-1], pixels[1:-1, 0], pixels[1:-1, -1]])

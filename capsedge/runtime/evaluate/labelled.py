@@ -14,7 +14,7 @@ from PIL import Image
 
 from capsedge.data import Dataset, Overlaid, load_dataset
 from capsedge.data.arrays import read_arrays
-from capsedge.data.images import JUDGED, Exchanges, read_image, turning
+from capsedge.data.images import JUDGED, WHITE, Exchanges, ground_of, lay_on, read_image, turning
 from capsedge.data.known import KNOWN
 from capsedge.data.listing import Item, few, list_labelled
 from capsedge.data.listing import Part as DataPart
@@ -74,7 +74,7 @@ def labelled(place: str, subject: Subject, *, part: Part = "test") -> Labelled:
         found = _of_arrays(read_arrays(path), path, part, subject.classes)
     else:
         found = _of_dataset(load_dataset(place), part, subject.classes)
-    fitting = _Fitting(subject, (_picture(found.images[place]) for place in _spread(len(found.images))))
+    fitting = _Fitting(subject, map(_picture, found.images[:JUDGED]))
     images = np.empty((len(found.images), *subject.shape), np.uint8)
     for row, (image, name) in enumerate(zip(found.images, found.names, strict=True)):
         images[row] = fitting.fitted(_picture(image), name)
@@ -143,7 +143,7 @@ def _listed(path: Path, subject: Subject, part: Part) -> Labelled:
     places = _chosen(path, [item.part for item in listing.items], part)
     items = [listing.items[place] for place in places]
     _check_classes(path, {item.label for item in items}, subject.classes)
-    fitting = _Fitting(subject, _readable(items[place] for place in _spread(len(items))))
+    fitting = _Fitting(subject, _readable(items[:JUDGED]))
     images = np.empty((len(items), *subject.shape), np.uint8)  # at once: a list of them would be a second copy
     kept: list[Item] = []
     broken = []
@@ -228,7 +228,8 @@ class _Fitting:
 
     def __init__(self, subject: Subject, sample: Iterable[Image.Image]) -> None:
         self._subject = subject
-        self._turning = turning("auto", dark_ground=subject.dark_ground, sample=sample)
+        grounds = (ground_of(lay_on(image, WHITE)) for image in sample)
+        self._turning = turning("auto", dark_ground=subject.dark_ground, sample=grounds)
         self._exchanges = Exchanges()
 
     def fitted(self, image: Image.Image, name: str) -> NDArray[np.uint8]:
@@ -240,11 +241,6 @@ class _Fitting:
         if not self._exchanges.made:
             return []
         return [self._exchanges.remark() or "light and dark were exchanged: the network was trained on a dark ground"]
-
-
-def _spread(count: int) -> list[int]:
-    """Some places among so many, from the first to the last."""
-    return [int(place) for place in np.linspace(0, count - 1, min(JUDGED, count))]
 
 
 def _picture(image: NDArray[np.uint8]) -> Image.Image:

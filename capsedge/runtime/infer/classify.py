@@ -1,7 +1,6 @@
 """Images in, predictions out."""
 
-from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Generator, Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
 
@@ -11,7 +10,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from capsedge.contract import Contract
-from capsedge.data.images import JUDGED, Invert, Turning, read_image, turning, wants_dark_ground
+from capsedge.data.images import (
+    JUDGED,
+    Invert,
+    Sheet,
+    Turning,
+    fitted_both_ways,
+    read_image,
+    turning,
+    wants_dark_ground,
+)
 from capsedge.errors import DataError, WrongUse
 from capsedge.golden import unpack_images
 from capsedge.runtime.batches import run_batches
@@ -121,7 +129,7 @@ def look(
             longest as an image shows (`Contract.labels`).
         invert: Whether dark things on a light ground become light ones on a dark ground: always, never, or where the
             image is so and the network was trained on the opposite (`wants_dark_ground`). An image of which that is
-            not clear follows the first 24, if they are (`turning`).
+            not clear follows the first 24 (or those of the first batch), if they are (`turning`).
         read_ahead: Decode the images of the next batches in threads while one runs. Without it no image is asked for
             before the batch before it was answered, and each is judged alone.
 
@@ -135,10 +143,13 @@ def look(
     if threshold is not None and not 0 <= threshold <= 1:
         raise WrongUse(f"the threshold is a length of 0 to 1, {threshold} was given")
     contract = contract_needed(session)
+    reader = _Reader(contract, invert)
     sources = (_source(image) for image in images)
-    first = list(islice(sources, JUDGED if read_ahead else 0))
-    reader = _Reader(contract, invert, first if len(first) > 1 else ())
-    read = ahead(reader.read, chain(first, sources), most=2 * batch if read_ahead else 0)
+    most = 2 * batch if read_ahead else 0
+    first: list[tuple[Source, _Fitted | str]] = []
+    if reader.turning.how == "auto" and read_ahead:
+        first = reader.judged_together(ahead(reader.read_both_ways, islice(sources, min(JUDGED, batch)), most=most))
+    read = chain(first, ahead(reader.read, sources, most=most))
     while part := list(islice(read, batch)):
         given = [fitted for _, fitted in part if isinstance(fitted, _Fitted)]
         sights = iter(_run(session, contract, given, batch) if given else ())
@@ -162,22 +173,38 @@ _Seen = tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32] | None
 class _Reader:
     """Decodes and fits images for one model; used by several threads."""
 
-    def __init__(self, contract: Contract, invert: Invert, sample: Sequence[Source]) -> None:
+    def __init__(self, contract: Contract, invert: Invert) -> None:
         self.contract = contract
         dark = invert == "auto" and wants_dark_ground(unpack_images(contract.golden, contract.input.shape))
-        self.turning: Turning = turning(invert, dark_ground=dark, sample=self._readable(sample) if dark else ())
+        self.turning: Turning = turning(invert, dark_ground=dark)
 
     def read(self, source: Source) -> _Fitted | str:
         """Give the pixels, or say why there are none."""
         try:
             return _Fitted(*self.turning.fitted(_image(source), self.contract.input.shape, self.contract.fit))
         except DataError as error:
-            return str(error).encode("utf-8", errors="replace").decode()
+            return _printable(error)
 
-    def _readable(self, sample: Sequence[Source]) -> Iterator[Image.Image]:
-        for source in sample:
-            with suppress(DataError):  # which is told in its place
-                yield _image(source)
+    def read_both_ways(self, source: Source) -> Sheet | str:
+        """Give the pixels as they are and turned, until more images are seen; or say why there are none."""
+        try:
+            return fitted_both_ways(_image(source), self.contract.input.shape, self.contract.fit)
+        except DataError as error:
+            return _printable(error)
+
+    def judged_together(self, sheets: Iterable[tuple[Source, Sheet | str]]) -> list[tuple[Source, _Fitted | str]]:
+        """Decide of the first images, and by them of those to come that are unclear alone."""
+        seen = list(sheets)
+        sample = [sheet.ground for _, sheet in seen if not isinstance(sheet, str)]
+        self.turning = turning("auto", dark_ground=True, sample=sample)
+        return [
+            (source, sheet if isinstance(sheet, str) else _Fitted(*self.turning.choose(sheet)))
+            for source, sheet in seen
+        ]
+
+
+def _printable(error: DataError) -> str:
+    return str(error).encode("utf-8", errors="replace").decode()
 
 
 def _image(source: Source) -> Image.Image:

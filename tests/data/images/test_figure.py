@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from capsedge.data.images import fit_image, fit_images, is_on_even_ground
+from capsedge.data.images.figure import find_figure, full_levels
 from capsedge.fit import Fit
 
 FIGURE = Fit(frame="figure", levels="full")
@@ -118,3 +119,39 @@ def test_drawings_are_on_even_ground_and_photographs_are_not() -> None:
     assert is_on_even_ground(sheet(70, 30, 100, paper=200, ink=40, noise=6))
     assert not is_on_even_ground(scene)
     assert not is_on_even_ground(Image.new("L", (50, 50), 200))
+
+
+@pytest.mark.parametrize("share", [0.25, 0.2, 0.15])
+def test_a_small_thin_figure_is_found(share: float) -> None:
+    """A stroke of a hundredth of the sheet, as a pen makes it, covers far less than a percentile shows."""
+    side = 400
+    pixels = np.full((side, side), 230.0)
+    height = int(share * side)
+    pixels[40 : 40 + height, 300:304] = 40
+    noise = np.random.default_rng(0).normal(0, 4, pixels.shape)
+    image = Image.fromarray((pixels + noise).clip(0, 255).astype(np.uint8))
+    fitted = fit_image(image, FRAME, FIGURE)[..., 0].astype(int)
+    inked = np.flatnonzero((fitted < 150).any(axis=1))
+    assert inked[0] in (3, 4, 5)
+    assert inked[-1] in (22, 23, 24)
+    assert fitted.min() < 140, "a stroke of less than a pixel is still dark"
+    assert (fitted[:, :10] > 240).all()
+
+
+def test_noise_on_blank_paper_is_neither_framed_nor_blown_up() -> None:
+    for sigma in (4, 8, 12):
+        noise = np.random.default_rng(0).normal(0, sigma, (48, 48))
+        blank = Image.fromarray((200 + noise).clip(0, 255).astype(np.uint8))
+        assert find_figure(blank, 28, 28) is None
+    assert full_levels(Image.fromarray((200 + noise / 3).astype(np.uint8)), None) is None
+
+
+def test_colours_stay_apart_where_levels_are_full() -> None:
+    pixels = np.full((60, 60, 3), 128, np.uint8)
+    pixels[10:30, 10:30] = (230, 120, 40)
+    pixels[30:50, 30:50] = (250, 90, 110)
+    fitted = fit_image(Image.fromarray(pixels), (60, 60, 3), Fit(levels="full")).astype(int)
+    orange, rose = fitted[20, 20], fitted[40, 40]
+    assert np.abs(orange - rose).max() > 60
+    assert orange.argmin() == 2
+    assert rose.argmin() == 1

@@ -9,7 +9,8 @@ from PIL import Image
 
 import capsedge
 from capsedge.data.idx import read_idx
-from capsedge.data.images import Exchanges, ground_of, turning, wants_dark_ground
+from capsedge.data.images import Exchanges, Turning, fitted_both_ways, ground_of, turning, wants_dark_ground
+from capsedge.fit import Fit
 
 SUBSET = Path(capsedge.__file__).parent / "data" / "fashion-mnist-subset"
 
@@ -30,11 +31,11 @@ def drawing(ground: int, ink: int, size: tuple[int, int] = (100, 80)) -> Image.I
 
 def test_no_shipped_image_is_taken_for_dark_on_light(shipped: NDArray[np.uint8]) -> None:
     assert len(shipped) == 3000
-    assert sum(ground_of(Image.fromarray(image)) == "light" for image in shipped) == 0
+    assert sum(ground_of(Image.fromarray(image)).kind == "light" for image in shipped) == 0
 
 
 def test_nearly_all_shipped_images_are_found_when_they_are_inverted(shipped: NDArray[np.uint8]) -> None:
-    assert sum(ground_of(Image.fromarray(255 - image)) == "light" for image in shipped) >= 0.998 * 3000
+    assert sum(ground_of(Image.fromarray(255 - image)).kind == "light" for image in shipped) >= 0.998 * 3000
 
 
 @pytest.mark.parametrize(
@@ -44,17 +45,17 @@ def test_nearly_all_shipped_images_are_found_when_they_are_inverted(shipped: NDA
 def test_a_drawing_is_dark_on_light_if_its_ground_is_light_and_its_ink_is_not(
     ground: int, ink: int, expected: bool
 ) -> None:
-    assert (ground_of(drawing(ground, ink)) == "light") is expected
-    assert (ground_of(drawing(ground, ink, (28, 28)).convert("RGB")) == "light") is expected
+    assert (ground_of(drawing(ground, ink)).kind == "light") is expected
+    assert (ground_of(drawing(ground, ink, (28, 28)).convert("RGB")).kind == "light") is expected
 
 
 def test_a_light_ground_that_is_not_even_is_a_photographs() -> None:
     noise = np.random.default_rng(0).integers(0, 2, (32, 32)) * 130 + 120
     noise[8:24, 8:24] = 0
-    assert ground_of(Image.fromarray(noise.astype(np.uint8))) != "light"
+    assert ground_of(Image.fromarray(noise.astype(np.uint8))).kind != "light"
     even = np.full((32, 32), 250, np.uint8)
     even[8:24, 8:24] = 0
-    assert ground_of(Image.fromarray(even)) == "light"
+    assert ground_of(Image.fromarray(even)).kind == "light"
 
 
 def test_a_network_wants_a_dark_ground_if_its_grey_sample_has_one(shipped: NDArray[np.uint8]) -> None:
@@ -72,9 +73,11 @@ def test_a_thin_stroke_that_hardly_moves_the_mean_is_dark_on_light(paper: int, i
     pixels = paper + noise
     pixels[33:66, 49:51] = ink + noise[33:66, 49:51]
     image = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
-    assert ground_of(image) == "light"
-    assert ground_of(Image.fromarray((paper + noise).clip(0, 255).astype(np.uint8))) != "light", "nothing is on it"
-    assert ground_of(Image.fromarray(255 - np.asarray(image))) != "light"
+    assert ground_of(image).kind == "light"
+    assert ground_of(Image.fromarray((paper + noise).clip(0, 255).astype(np.uint8))).kind != "light", (
+        "nothing is on it"
+    )
+    assert ground_of(Image.fromarray(255 - np.asarray(image))).kind != "light"
 
 
 def shadowed() -> Image.Image:
@@ -85,16 +88,27 @@ def shadowed() -> Image.Image:
 
 def test_an_image_that_is_unclear_alone_follows_those_that_are_clear() -> None:
     sheets, objects = [drawing(230, 30)] * 4, [drawing(10, 200)] * 4
-    assert [ground_of(each) for each in (sheets[0], shadowed(), objects[0])] == ["light", None, "dark"]
-    unclear = shadowed()
-    for sample, expected in (((), False), (sheets, True), (objects, False), (sheets + objects, False)):
-        assert turning("auto", dark_ground=True, sample=sample).turns(unclear) is expected
-    among_sheets = turning("auto", dark_ground=True, sample=sheets)
-    assert among_sheets.turns(sheets[0])
-    assert not among_sheets.turns(objects[0]), "a clear one speaks for itself"
-    assert not among_sheets.turns(Image.new("L", (80, 60), 120)), "nothing dark is on it"
-    assert not turning("auto", dark_ground=False, sample=sheets).turns(sheets[0])
-    assert turning("yes", dark_ground=False).turns(objects[0])
+    assert [ground_of(each).kind for each in (sheets[0], shadowed(), objects[0])] == ["light", None, "dark"]
+    unclear = ground_of(shadowed())
+    for sample, expected in (((), False), (sheets, True), (objects, False), (sheets + objects[:2], False)):
+        assert turning("auto", dark_ground=True, sample=map(ground_of, sample)).turns(unclear) is expected
+    among_sheets = turning("auto", dark_ground=True, sample=map(ground_of, sheets))
+    assert among_sheets.turns(ground_of(sheets[0]))
+    assert not among_sheets.turns(ground_of(objects[0])), "a clear one speaks for itself"
+    assert not among_sheets.turns(ground_of(Image.new("L", (80, 60), 120))), "nothing dark is on it"
+    assert not turning("auto", dark_ground=False, sample=map(ground_of, sheets)).turns(ground_of(sheets[0]))
+    assert turning("yes", dark_ground=False).turns(ground_of(objects[0]))
+
+
+def test_an_image_that_waits_for_others_becomes_what_it_would_have_become_at_once() -> None:
+    clear = Image.new("LA", (28, 28), (0, 0))
+    clear.paste((0, 255), (8, 8, 20, 20))
+    for image in (drawing(230, 30), drawing(10, 200), shadowed(), clear):
+        waited = fitted_both_ways(image, (28, 28, 1), Fit())
+        for decided in (Turning("auto"), Turning("auto", unclear=True), Turning("yes"), Turning("no")):
+            (later, turned), (at_once, same) = decided.choose(waited), decided.fitted(image, (28, 28, 1), Fit())
+            assert turned is same
+            np.testing.assert_array_equal(later, at_once)
 
 
 def test_images_that_disagree_are_named() -> None:
