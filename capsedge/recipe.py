@@ -340,6 +340,13 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = (), *, data: str |
     return recipe
 
 
+def taught(recipe: Recipe, teachers: Sequence[Path] = ()) -> Recipe:
+    """The recipe with more teachers; all by absolute paths, so that the run finds them from any folder."""
+    folders = [*map(Path, recipe.train.teachers), *teachers]
+    train = msgspec.structs.replace(recipe.train, teachers=tuple(str(each.resolve()) for each in folders))
+    return msgspec.structs.replace(recipe, train=train)
+
+
 def from_values(values: Mapping[str, Any], *, source: str) -> Recipe:
     """Check plain values, such as a parsed TOML file's, and make the typed recipe.
 

@@ -99,7 +99,9 @@ def bench(
     quick: Annotated[
         bool,
         typer.Option(
-            "--quick", help="A look of a second a model; the result is marked.", rich_help_panel="Measurement"
+            "--quick",
+            help="Measure each model for about one second; the result is marked as quick.",
+            rich_help_panel="Measurement",
         ),
     ] = False,
     sweep: Annotated[
@@ -179,7 +181,7 @@ def bench(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Time models in turns, in one run, so that the machine's moods hit all of them alike."""
+    """Time models in turns in one run, so that noise of the machine affects all of them equally."""
     from capsedge.cli.benched import show_comparison, show_report, slower_than_first
     from capsedge.cli.console import print_json, say
     from capsedge.runtime.bench.baseline import check_machine, compare, parse_regression

@@ -10,6 +10,7 @@ import typer
 
 from capsedge.cli.options import AllowFallbackOption, JsonOption, ProviderOption, ThreadsOption, model_names
 from capsedge.errors import WrongUse
+from capsedge.fit import Frame
 from capsedge.plural import number_of, plural
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from capsedge.runtime.evaluate.foreign import Pixels
+    from capsedge.runtime.evaluate.foreign import Layout, Pixels
     from capsedge.runtime.evaluate.labelled import Labelled, Part
     from capsedge.runtime.evaluate.measure import Evaluated
     from capsedge.runtime.evaluate.subject import Subject
@@ -102,6 +103,15 @@ def eval(  # the command's name
             rich_help_panel=FOREIGN_PANEL,
         ),
     ] = 0,
+    layout: Annotated[
+        Literal["nchw", "nhwc"] | None,
+        typer.Option(
+            help="Order of its input's axes, where the file leaves it open.",
+            show_default=False,
+            rich_help_panel=FOREIGN_PANEL,
+        ),
+    ] = None,
+    frame: Annotated[Frame, typer.Option(help="How images fill its frame.", rich_help_panel=FOREIGN_PANEL)] = "pad",
     html: Annotated[
         Path | None, typer.Option(metavar="FILE.html", help="Write a page with plots and the wrong images.")
     ] = None,
@@ -125,7 +135,7 @@ def eval(  # the command's name
         if place is not None:
             check_writable(place)
     settings = Settings(provider=provider, threads=threads, allow_fallback=allow_fallback)
-    foreign = _Foreign(classes, pixels, size)
+    foreign = _Foreign(classes, pixels, size, layout, frame)
     with ExitStack() as stack:
         subject = _subject(model, settings, foreign, stack)
         images = _images(subject, data, part)
@@ -157,6 +167,9 @@ def eval(  # the command's name
     if not as_json and html is None:
         again = [*([model] if model else []), *(["--data", data] if data else [])]
         again += ["--part", part] if part != "test" else []
+        given = {"classes": classes, "pixels": pixels, "size": size, "layout": layout, "compare": compare}
+        again += [word for name, value in given.items() if value for word in (f"--{name}", str(value))]
+        again += ["--frame", frame] if frame != "pad" else []
         next_command("capsedge", "eval", *again, "--html", "errors.html")
 
 
@@ -166,6 +179,8 @@ class _Foreign(NamedTuple):
     classes: str | None
     pixels: "Pixels | None"
     size: int
+    layout: "Layout | None"
+    frame: "Frame"
 
 
 def _subject(model: str | None, settings: "Settings", foreign: _Foreign, stack: "ExitStack") -> "Subject":
@@ -173,23 +188,24 @@ def _subject(model: str | None, settings: "Settings", foreign: _Foreign, stack: 
     from capsedge.cli.console import say, say_about, say_chosen
     from capsedge.runtime.evaluate.foreign import class_names, foreign_subject
     from capsedge.runtime.evaluate.subject import subject_of
-    from capsedge.runtime.models import find_model
+    from capsedge.runtime.models import exports_in, find_model
     from capsedge.runtime.open import open_session
+    from capsedge.runtime.settings import Settings
 
     file = find_model(model)
-    if (file / "run.json").is_file() and not any(file.glob("model*.onnx")):
-        return _of_run(file)
+    named = class_names(foreign.classes) if foreign.classes is not None else None
+    if (file / "run.json").is_file() and not exports_in(file) and not any(file.glob("*.engine")):
+        if settings != Settings():
+            raise WrongUse(
+                f"run '{file}' has no export, so torch evaluates it on the CPU: leave out the options of a runtime, "
+                f"or export it first: capsedge export {file}"
+            )
+        return _as_named(_of_run(file), named)
     say_chosen(model, file)
     session = stack.enter_context(open_session(file, settings))
     say_about(session)
-    named = class_names(foreign.classes) if foreign.classes is not None else None
     if session.contract is not None:
-        if named is not None and named != session.contract.classes:
-            raise WrongUse(
-                f"'{session.name}' carries the names of its classes ({', '.join(session.contract.classes)}): "
-                "--classes is of models that do not"
-            )
-        return subject_of(session)
+        return _as_named(subject_of(session), named)
     if named is None:
         raise WrongUse(
             f"'{session.name}' carries no capsedge contract: name its classes by --classes, in the order of its "
@@ -197,7 +213,19 @@ def _subject(model: str | None, settings: "Settings", foreign: _Foreign, stack: 
         )
     for doubt in session.doubts:
         say(f"note: {doubt}")
-    return foreign_subject(session, classes=named, pixels=foreign.pixels, size=foreign.size)
+    return foreign_subject(
+        session, classes=named, pixels=foreign.pixels, size=foreign.size, layout=foreign.layout, frame=foreign.frame
+    )
+
+
+def _as_named(subject: "Subject", named: tuple[str, ...] | None) -> "Subject":
+    """The subject itself, whose classes have names of their own: those that were given may be no others."""
+    if named is not None and {*named} != {*subject.classes}:
+        raise WrongUse(
+            f"'{subject.name}' carries the names of its classes ({', '.join(subject.classes)}): --classes is of "
+            "models that do not"
+        )
+    return subject
 
 
 def _of_run(folder: Path) -> "Subject":
@@ -244,10 +272,12 @@ def _beside(
     part: "Part",
 ) -> "Evaluated":
     """The evaluation with another model's answers on the same images, each fitted as that model wants it."""
+    import dataclasses
+
     from msgspec.structs import replace
 
     from capsedge.runtime.evaluate.beside import as_another_takes, order_of_classes
-    from capsedge.runtime.evaluate.labelled import source_of_run
+    from capsedge.runtime.evaluate.labelled import source_of_run, with_copies
     from capsedge.runtime.evaluate.measure import compared
 
     order = order_of_classes(first, other)
@@ -255,7 +285,11 @@ def _beside(
     seen = as_another_takes(
         images, data or str(source), own=_is_own(data, source), part=part, first=first, other=other
     )
-    remarks = (*found.remarks, *other.remarks)
+    remarks = (*found.remarks, *(f"{other.name}: {remark}" for remark in other.remarks))
+    if other.run is not None and other.run != first.run:
+        its = dataclasses.replace(images, images=seen, remarks=())
+        learned = with_copies(its, other.run, classes=first.classes).remarks
+        remarks = (*remarks, *(f"{other.name}: {remark}" for remark in learned))
     if seen is not images.images:
         height, width, _ = other.shape
         remarks = (

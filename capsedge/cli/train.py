@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from msgspec import to_builtins
-from msgspec.structs import replace
 
 from capsedge.errors import WrongUse
 from capsedge.plural import number_of
-from capsedge.recipe import DEFAULT_RECIPE, load_recipe, shipped_recipes
+from capsedge.recipe import DEFAULT_RECIPE, load_recipe, shipped_recipes, taught
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -114,7 +113,7 @@ def train(
         trainer = _resumed(run, device, devices, logged=log is not None)
     else:
         chosen = load_recipe(DEFAULT_RECIPE if recipe is None else recipe, set_ or [], data=data)
-        chosen = _taught(chosen, teacher or [])
+        chosen = taught(chosen, teacher or [])
         trainer = _fresh(chosen, run, device, devices, download=download, logged=log is not None)
     record = _train(trainer, silent=as_json, logged=log is not None or trainer.run.tensorboard.is_dir())
     if as_json and trainer.fabric.is_global_zero:
@@ -230,12 +229,6 @@ def _resumed(folder: Path | None, device: str, devices: int | None, *, logged: b
     say(f"resumes {run.path} ({recipe.name}) at epoch {epoch}, step {step}, in {in_words(trainer.precision)}")
     note_cost(trainer, GOES_ON)
     return trainer
-
-
-def _taught(recipe: "Recipe", teachers: list[Path]) -> "Recipe":
-    """The recipe with more teachers; all by absolute paths, so that the run finds them from any folder."""
-    folders = [*map(Path, recipe.train.teachers), *teachers]
-    return replace(recipe, train=replace(recipe.train, teachers=tuple(str(each.resolve()) for each in folders)))
 
 
 def _stem(trainer: "Trainer") -> str:

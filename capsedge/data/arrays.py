@@ -13,11 +13,12 @@ from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from capsedge.data.dataset import Dataset
-from capsedge.data.images import fit_images
+from capsedge.data.images import fit_images, is_on_even_ground
 from capsedge.data.listing import PARTS, Part, few
-from capsedge.data.own import Own, divided
+from capsedge.data.own import Own, divided, looked_at
 from capsedge.data.split import Split
 from capsedge.errors import DataError, WrongUse
 from capsedge.fit import Fit
@@ -78,11 +79,14 @@ def _own(path: Path, size: int, fit: Fit) -> tuple[Own, list[str]]:
     classes, numbers = _classes(path, arrays, cast(Labels, np.concatenate(labels)))
     arrays.clear()
     found.clear()  # of the images only what is joined stays
+    joined = _joined(images)
+    pictures = (Image.fromarray(joined[place].squeeze()) for place in looked_at(len(joined)))
     own = Own(
-        images=Split(fit_images(_joined(images), size, fit), numbers),
+        images=Split(fit_images(joined, size, fit), numbers),
         classes=classes,
         parts=of_each,
         names=[f"image {number}" for number in range(len(numbers))],
+        on_even_ground=[*map(is_on_even_ground, pictures)],
     )
     return own, remarks
 

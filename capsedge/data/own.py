@@ -12,10 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from capsedge.data.dataset import Dataset, described, hold_out
-from capsedge.data.images import is_on_even_ground, is_plain
+from capsedge.data.images import is_plain
 from capsedge.data.listing import Part, few
 from capsedge.data.split import Split
 from capsedge.errors import DataError
@@ -26,7 +25,7 @@ TEST_LIMIT = 10_000
 TEST_SEED = 20261130
 UNEVEN = 3  # times the images of the smallest class, above which an error says little of that class
 FEW_IMAGES = 20  # of a class to train on
-_LOOKED_AT, _MOST = 200, 0.9  # training images, and the share that has to be on an even ground
+_LOOKED_AT, _MOST = 200, 0.9  # images, and the share that has to be on an even ground
 SMALL_VALIDATION = 100  # images of which one is a point of the error, or more
 
 
@@ -40,6 +39,8 @@ class Own:
         parts: Of each image, the part that it was put into; None where that is left to capsedge.
         names: Of each image, for remarks.
         groups: Of each image, what it must stay together with; empty for no groups.
+        on_even_ground: Of some of the images as they were given, whether something stands out from an even ground
+            (`is_on_even_ground`).
     """
 
     images: Split
@@ -47,6 +48,7 @@ class Own:
     parts: Sequence[Part | None]
     names: Sequence[str]
     groups: Sequence[Hashable] = ()
+    on_even_ground: Sequence[bool] = ()
 
 
 def divided(own: Own, *, name: str, location: str, source: str, fit: Fit | None = None) -> Dataset:
@@ -81,7 +83,7 @@ def divided(own: Own, *, name: str, location: str, source: str, fit: Fit | None 
     remarks += _uneven(train, own.classes)
     remarks += _few_images(train, own.classes)
     remarks += _small(validation)
-    remarks += _on_even_ground(train, fit or Fit())
+    remarks += _on_even_ground(own.on_even_ground, fit or Fit())
     remarks += _doubles(pixels, part_of, own)
     return Dataset(
         name=name,
@@ -203,18 +205,18 @@ def _small(validation: Split) -> list[str]:
     ]
 
 
-def _on_even_ground(train: Split, fit: Fit) -> list[str]:
-    if not is_plain(fit):
-        return []
-    chosen = np.linspace(0, len(train) - 1, min(_LOOKED_AT, len(train)), dtype=int)
-    images = (train.images[place] for place in chosen)
-    pictures = (Image.fromarray(each[..., 0] if each.shape[2] == 1 else each) for each in images)
-    found = sum(map(is_on_even_ground, pictures))
-    if found < _MOST * len(chosen):
+def looked_at(count: int) -> set[int]:
+    """Places of the images whose ground is looked at, among so many."""
+    return {int(place) for place in np.linspace(0, count - 1, min(_LOOKED_AT, count))}
+
+
+def _on_even_ground(seen: Sequence[bool], fit: Fit) -> list[str]:
+    found = sum(seen)
+    if not is_plain(fit) or not seen or found < _MOST * len(seen):
         return []
     return [
-        f"{100 * found // len(chosen)} % of the images show one thing on an even ground: --set data.frame=figure "
-        "--set data.levels=full finds it wherever it lies, at any size and contrast, in later images too; leave them "
+        f"{100 * found // len(seen)} % of the images show one thing on an even ground: --set data.frame=figure "
+        "--set data.levels=full finds it wherever it lies and however faint it is, in later images too; leave them "
         "out where place, size or shade tell classes apart"
     ]
 

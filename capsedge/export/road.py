@@ -217,9 +217,16 @@ class RunExport:
         return float(wrong_answers(lengths, split.labels).mean()), difference
 
 
-def export_run(run: Run, output: Path | None = None, precision: Precision = "fp32") -> Exported:
-    """Export a run's best network in one precision, and gate the file; see `RunExport.export`."""
-    return RunExport(run).export(precision, output)
+def export_run(run: Run | str | Path, output: Path | None = None, precision: Precision = "fp32") -> Exported:
+    """Export a run's best network in one precision, and gate the file; see `RunExport.export`.
+
+    Args:
+        run: The run, or its folder.
+        output: Where the file goes; None for its name in the run's folder.
+        precision: The types that the file computes in.
+    """
+    chosen = run if isinstance(run, Run) else Run(Path(run))
+    return RunExport(chosen).export(precision, output)
 
 
 def gate_model(model: Path, run: Run, *, max_error_increase: float | None = None) -> Contract:

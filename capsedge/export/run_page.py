@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from capsedge.data import Dataset
-from capsedge.errors import DataError
+from capsedge.errors import DataError, MissingExtra, ModelError
 from capsedge.plural import number_of
 from capsedge.recipe import DataRecipe, Recipe, to_values
 from capsedge.runtime.batches import run_batches
@@ -68,7 +68,12 @@ def _images(run: Run, recipe: Recipe) -> Iterator[str]:
         return
     yield from _training_images(dataset, recipe)
     for model in exports_in(run.path)[:1]:
-        with open_session(model) as session:
+        try:
+            opened = open_session(model)
+        except (ModelError, MissingExtra) as error:
+            yield f"<h2>Answers</h2><p>The export cannot be asked: {escape(str(error))}.</p>"
+            return
+        with opened as session:
             if dataset.labels_per_image == 1:
                 yield from _answers(session, dataset, str(model))
             else:

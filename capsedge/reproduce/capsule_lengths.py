@@ -172,6 +172,8 @@ def _model(model: str | None, data: str | None, stack: ExitStack) -> tuple[Subje
     if model is not None and (Path(model) / "run.json").is_file():
         run = Run(Path(model))
         subject = subject_of_run(run)
-        return subject, (run.load_dataset if data is None else partial(load_dataset, data, size=subject.shape[0]))
+        return subject, (
+            run.load_dataset if data is None else partial(load_dataset, data, size=subject.shape[0], fit=subject.fit)
+        )
     subject = subject_of(stack.enter_context(open_session(find_model(model or BUILTIN_NAME))))
-    return subject, partial(load_dataset, data or "fashion-mnist", size=subject.shape[0])
+    return subject, partial(load_dataset, data or "fashion-mnist", size=subject.shape[0], fit=subject.fit)

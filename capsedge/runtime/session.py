@@ -91,6 +91,12 @@ class Session(Protocol):
             ModelError: The model does not take this batch, or takes something that is not a tensor of numbers.
         """
 
+    def axes(self) -> dict[str, tuple[int | None, ...]]:
+        """The axes of each input as the model declares them, by its name; None where any number goes."""
+        smallest, largest = self.batch_limits or (1, 0)
+        fixed = smallest if smallest == largest else None
+        return {name: (fixed, *array.shape[1:]) for name, array in self.feeds(smallest).items()}
+
     @abstractmethod
     def run_raw(self, feeds: Arrays) -> Arrays:
         """Run the model on named inputs and give its outputs by name; needs no contract.

@@ -7,7 +7,7 @@ from typing import Any
 
 from capsedge.data.load import dataset_of
 from capsedge.errors import WrongUse
-from capsedge.recipe import DEFAULT_RECIPE, load_recipe
+from capsedge.recipe import DEFAULT_RECIPE, load_recipe, taught
 from capsedge.training.checkpoint import Position
 from capsedge.training.devices import launch
 from capsedge.training.log import Observer
@@ -56,9 +56,11 @@ def train(
         Interrupted: Ctrl-C; the state was saved.
         ModelError: The loss is no longer a number.
     """
-    chosen = load_recipe(str(recipe), settings, data=None if data is None else str(data))
+    chosen = taught(load_recipe(str(recipe), settings, data=None if data is None else str(data)))
     dataset = dataset_of(chosen.data)
     place = None if folder is None else Path(folder)
+    if device not in ("auto", "cpu", "cuda"):
+        raise WrongUse(f"device: expected auto, cpu or cuda, got {device!r}")
     check_empty(place)
     fabric = launch(device)
     with new_run(chosen.name) if place is None else nullcontext(Run(place)) as run:

@@ -266,12 +266,16 @@ def test_what_is_not_said_of_somebody_elses_network_is_assumed_aloud(
         words = ["--data", str(folder), "--classes", str(tmp_path / "names.txt")]
         done = capsedge("eval", str(file), *words, "--json")
         (found[name],) = (each for each in json.loads(done.stdout)["remarks"] if "--pixels" in each)
-    assert found["float"] == "no --pixels was given: taken as 0 to 1"
-    assert found["bytes"] == "no --pixels was given: taken as bytes of 0 to 255"
+    assert found["float"] == "no --pixels was given: they are handed over as 0 to 1"
+    assert found["bytes"] == "no --pixels was given: they are handed over as bytes of 0 to 255"
 
-    open_ = classifier(tmp_path / "open.onnx", shape=("n", 3, "height", "width"))
-    sized = capsedge("eval", str(open_), "--data", str(folder), "--classes", ",".join(KINDS), "--size", "8", "--json")
-    assert json.loads(sized.stdout)["images"] == 12
+    shapes: list[tuple[int | str, ...]] = [("n", 3, "height", "width"), ("n", "h", "w", 3), ("n", 3, 8, "width")]
+    for number, shape in enumerate(shapes):
+        open_ = classifier(tmp_path / f"open{number}.onnx", shape=shape)
+        words = ["--data", str(folder), "--classes", ",".join(KINDS), "--size", "8"]
+        assert json.loads(capsedge("eval", str(open_), *words, "--json").stdout)["images"] == 12
+        (told,) = (line for line in capsedge("eval", str(open_), *words).stderr.splitlines() if "next:" in line)
+        assert told.endswith("--classes ant,bee,cat,dog --size 8 --html errors.html")
 
 
 @pytest.mark.parametrize(
@@ -288,6 +292,13 @@ def test_what_is_not_said_of_somebody_elses_network_is_assumed_aloud(
         ),
         (("n", 3, 8, 8), ("--classes", "ant,bee,cat,dog", "--size", "9"), "takes images of 8x8, and --size 9 was"),
         (("n", 3, "h", "w"), ("--classes", "ant,bee,cat,dog"), "takes images of any size"),
+        (("n", 3, "h", 3), ("--classes", "ant,bee,cat,dog"), "say which by --layout nchw or nhwc"),
+        (
+            ("n", 3, 8, 8),
+            ("--classes", "ant,bee,cat,dog", "--layout", "nhwc"),
+            "which is not nhwc: leave out --layout",
+        ),
+        (("n", "c", 8, 8), ("--classes", "ant,bee,cat,dog"), "one input of images is expected"),
         (("n", 192), ("--classes", "ant,bee,cat,dog"), "one input of images is expected"),
     ],
 )
@@ -303,6 +314,33 @@ def test_what_does_not_fit_somebody_elses_network_is_one_line(
     done = capsedge("eval", str(file), "--data", str(pets[0]), *words)
     assert (done.returncode in (1, 2), done.stdout) == (True, "")
     assert said in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("kind", "pixels", "said"),
+    [
+        (TensorProto.UINT8, "unit", "takes uint8, and --pixels unit are fractions: leave it out"),
+        (TensorProto.INT32, "imagenet", "takes int32, and --pixels imagenet are fractions: leave it out"),
+        (TensorProto.INT8, None, "takes int8, which does not hold pixels of 0 to 255"),
+    ],
+)
+def test_integers_hold_neither_fractions_nor_pixels_beyond_their_range(
+    capsedge: Capsedge, tmp_path: Path, pets: tuple[Path, NDArray[np.uint8]], kind: int, pixels: str | None, said: str
+) -> None:
+    file = classifier(tmp_path / "foreign.onnx", kind=kind)
+    words = ["--classes", ",".join(KINDS), *(["--pixels", pixels] if pixels else [])]
+    done = capsedge("eval", str(file), "--data", str(pets[0]), *words)
+    assert done.stdout == ""
+    assert said in done.stderr.splitlines()[-1]
+
+
+def test_classes_of_somebody_elses_network_may_stand_in_another_order(
+    capsedge: Capsedge, tmp_path: Path, pets: tuple[Path, NDArray[np.uint8]]
+) -> None:
+    one, other = (classifier(tmp_path / name) for name in ("one.onnx", "other.onnx"))
+    words = ["--data", str(pets[0]), "--classes", ",".join(KINDS), "--compare", str(other), "--json"]
+    found = json.loads(capsedge("eval", str(one), *words).stdout)
+    assert found["comparison"]["error"] == found["error"]
 
 
 def test_names_that_a_contract_carries_are_not_taken_from_the_command_line(
@@ -336,6 +374,13 @@ def test_a_run_that_has_no_export_is_evaluated_as_it_was_trained(
     found = json.loads(done.stdout)
     assert (found["images"], found["error"]) == (trained.images, pytest.approx(trained.error))
     assert "has no export: its network is evaluated as it was trained" in done.stderr
+    for words, said in (
+        (("--threads", "1"), "leave out the options of a runtime"),
+        (("--classes", "a,b"), "carries"),
+    ):
+        refused = capsedge("eval", str(run.path), *words)
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert said in refused.stderr
     other = capsedge("eval", str(good), "--data", str(photos), "--compare", str(run.path))
     assert other.returncode == 2
     assert "has other classes: evaluate each on its own" in other.stderr

@@ -21,7 +21,7 @@ _NEIGHBOURS = 3  # of nine pixels that stand out together; a speck alone is none
 _TAILS = 2, 98
 _FLAT = 32  # of 255 between the tails; what has less is even, and its noise is not to be blown up
 _EVEN, _ALIKE = 0.9, 32  # share of the outermost pixels, and how far these may be from their median
-_NORMAL = 1.4826  # a normal distribution's deviation, in its median absolute ones
+_WITHIN, _NORMAL = 95, 1.96  # percent of a normal distribution, and within how many deviations they are
 
 
 class Figure(NamedTuple):
@@ -31,11 +31,13 @@ class Figure(NamedTuple):
         box: The part of the image to show, of the frame's aspect, with the figure in its middle.
         ground: Median of the image's outermost pixels, a channel each.
         distance: What stands out is at least so far from the ground.
+        darker: Whether most of it is darker than the ground.
     """
 
     box: Box
     ground: tuple[int, ...]
     distance: float
+    darker: bool
 
 
 def find_figure(image: Image.Image, height: int, width: int) -> Figure | None:
@@ -56,8 +58,8 @@ def find_figure(image: Image.Image, height: int, width: int) -> Figure | None:
     border = outermost(small)
     ground = np.median(border, axis=0)
     distance = np.abs(small - ground).max(axis=2)
-    farthest = np.sort(distance, axis=None)[-min(_PEAK, distance.size)]
-    noise = _NORMAL * float(np.median(np.abs(border - ground).max(axis=1)))
+    farthest = np.partition(distance, -min(_PEAK, distance.size), axis=None)[-min(_PEAK, distance.size)]
+    noise = float(np.percentile(np.abs(border - ground).max(axis=1), _WITHIN)) / _NORMAL
     if farthest < max(_LEAST, _OF_NOISE * noise):
         return None
     stands_out = _without_specks(distance >= farthest / 2)
@@ -71,7 +73,8 @@ def find_figure(image: Image.Image, height: int, width: int) -> Figure | None:
     middle_x, middle_y = (left + right) / 2, (top + bottom) / 2
     half_x, half_y = scale * width / 2, scale * height / 2
     box = middle_x - half_x, middle_y - half_y, middle_x + half_x, middle_y + half_y
-    return Figure(box, tuple(ground.astype(int).tolist()), float(farthest) / 2)
+    darker = bool(np.median((small - ground).mean(axis=2)[stands_out]) < 0)
+    return Figure(box, tuple(ground.astype(int).tolist()), float(farthest) / 2, darker)
 
 
 def is_on_even_ground(image: Image.Image) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from capsedge.data.images.figure import outermost
+from capsedge.data.images.figure import find_figure, outermost
 from capsedge.data.images.fit import fit_image
 from capsedge.data.images.modes import WHITE, lay_on
 from capsedge.fit import Fit
@@ -44,8 +44,9 @@ def ground_of(image: Image.Image) -> Ground:
 
     The image is made grey and 32 x 32 (the mean of what falls into a pixel). Its outermost pixels are the border. The
     ground is light if their median is 170 or more, and even if 60 % of them lie within 32 of that median. Something
-    dark is on it if the mean of the other pixels is lower by 8 or more, or if five of them are lower by 32 or more:
-    a thin stroke hardly moves the mean. The ground is dark if the median is 85 or less.
+    dark is on it if the mean of the other pixels is lower by 8 or more, or if five of them are lower by 32 or more (a
+    thin stroke hardly moves the mean), or if something darker stands out from it in more detail (`find_figure`: a
+    small thing is no five of these pixels). The ground is dark if the median is 85 or less.
 
     Args:
         image: As `lay_on` gives it, on white where parts of it are transparent.
@@ -58,6 +59,9 @@ def ground_of(image: Image.Image) -> Ground:
     if ground <= _DARK:
         return Ground("dark", holds_dark)
     even = float(np.mean(np.abs(border - ground) <= _ALIKE)) >= _MOST
+    if not holds_dark:
+        figure = find_figure(image, 1, 1)
+        holds_dark = figure is not None and figure.darker
     return Ground("light" if ground >= _LIGHT and even and holds_dark else None, holds_dark)
 
 

@@ -18,12 +18,12 @@ DEFAULT_PLAN = Plan()
 
 
 def bench(
-    models: Sequence[str | Path],
+    models: str | Path | Sequence[str | Path] | None = None,
     plan: Plan = DEFAULT_PLAN,
     *,
     settings: Settings = DEFAULTS,
     sweeps: Sequence[str] = (),
-    state: Path | None = None,
+    state: str | Path | None = None,
     tell: Callable[[str], object] = lambda _: None,
     progress: Callable[[float], None] = lambda _: None,
 ) -> BenchReport:
@@ -31,11 +31,11 @@ def bench(
 
     Args:
         models: ONNX files, with a contract or without, engines, runs, or names; the first is what the others are
-            compared with. None means the newest export, or the built-in model.
+            compared with. None means the newest export, or the built-in model where there is none.
         plan: What a query is, and for how long.
         settings: How each model is opened.
         sweeps: Values to measure with, such as `threads=1,2` (`capsedge.runtime.bench.sweep`).
-        state: A .json that keeps what was measured; a measurement that was cut off goes on from it.
+        state: A .json that gets the report; a measurement that was cut off goes on from it.
         tell: Is told what is taken from `state`.
         progress: Is called between the rounds with the share done, 0 to 1.
 
@@ -48,7 +48,8 @@ def bench(
     from capsedge.runtime.bench.resume import measured_before
     from capsedge.runtime.bench.sweep import lanes, parse_axes, sweep
 
-    named = [str(model) for model in models]
+    given = [] if models is None else [models] if isinstance(models, str | Path) else models
+    named, state = [str(model) for model in given], None if state is None else Path(state)
     axes = parse_axes(sweeps)
     if "batch" in axes and plan.batch is not None:
         raise WrongUse("--batch and --sweep batch=... were both given: choose one")
@@ -77,7 +78,10 @@ def bench(
         if not kept:
             raise
         raise Interrupted(f"stopped; '{state}' keeps what was measured, and the same command goes on") from None
-    return replace(report, groups=groups)
+    finished = replace(report, groups=groups)
+    if state is not None:
+        save(finished, state)
+    return finished
 
 
 def assemble(groups: Sequence[Group], plan: Plan, command: Sequence[str]) -> BenchReport:

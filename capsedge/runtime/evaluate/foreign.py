@@ -1,17 +1,18 @@
 """Somebody else's classifier, which carries no contract: what it takes is read from its input, the rest is told."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from capsedge.errors import ModelError, WrongUse
-from capsedge.fit import Fit
+from capsedge.fit import Fit, Frame
 from capsedge.runtime.evaluate.subject import Subject
 from capsedge.runtime.session import Session
 
 Pixels = Literal["unit", "signed", "imagenet", "bytes"]
+Layout = Literal["nchw", "nhwc"]
 
 _BATCH = 32
 # Of torchvision's networks for ImageNet, in R, G, B: https://docs.pytorch.org/vision/stable/models.html
@@ -19,7 +20,15 @@ _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _TOLERANCE = 1e-3
 
 
-def foreign_subject(session: Session, *, classes: tuple[str, ...], pixels: Pixels | None, size: int) -> Subject:
+def foreign_subject(
+    session: Session,
+    *,
+    classes: tuple[str, ...],
+    pixels: Pixels | None = None,
+    size: int = 0,
+    layout: Layout | None = None,
+    frame: Frame = "pad",
+) -> Subject:
     """A classifier without a contract, open in its session.
 
     Its one input is images, [batch, channels, height, width] or [batch, height, width, channels]; one of its outputs
@@ -31,14 +40,19 @@ def foreign_subject(session: Session, *, classes: tuple[str, ...], pixels: Pixel
         pixels: How it wants 0 to 255: `unit` as 0 to 1, `signed` as -1 to 1, `imagenet` as torchvision's networks,
             `bytes` as they are; None for bytes where it takes integers, and else for 0 to 1, which is said.
         size: Height and width of its input in pixels where the file leaves them open, 0 where it does not.
+        layout: Order of its axes; None to read it from the file.
+        frame: How images of another size fill it.
 
     Raises:
-        WrongUse: The size or the classes do not fit the file.
+        WrongUse: The size, the layout, the pixels or the classes do not fit the file.
         ModelError: It does not look like a classifier of images.
     """
-    name, shape, channels_first, dtype = _input(session, size)
-    chosen: Pixels = pixels or ("unit" if dtype.kind == "f" else "bytes")
-    assumed = f"no --pixels was given: taken as {'0 to 1' if chosen == 'unit' else 'bytes of 0 to 255'}"
+    name, shape, channels_first = _input(session, size, layout)
+    dtype = next(iter(session.feeds(session.batch_limits[0] if session.batch_limits else 1).values())).dtype
+    chosen = _pixels(session, dtype, pixels)
+    meant = "0 to 1" if chosen == "unit" else "bytes of 0 to 255"
+    assumed = [f"no --pixels was given: they are handed over as {meant}"] if pixels is None else []
+    assumed.append(f"images are fitted to {shape[1]}x{shape[0]} by --frame {frame}, and none is inverted")
 
     def lengths(images: NDArray[np.uint8]) -> NDArray[np.float32]:
         smallest, largest = session.batch_limits or (1, _BATCH)
@@ -56,11 +70,11 @@ def foreign_subject(session: Session, *, classes: tuple[str, ...], pixels: Pixel
         name=session.name,
         classes=classes,
         shape=shape,
-        fit=Fit(),
+        fit=Fit(frame=frame),
         dark_ground=False,
         run=None,
         lengths=lengths,
-        remarks=(assumed,) if pixels is None else (),
+        remarks=tuple(assumed),
     )
 
 
@@ -90,29 +104,51 @@ def _lines(file: Path) -> list[str]:
         raise WrongUse(f"--classes '{file}' cannot be read as text ({error})") from error
 
 
-def _input(session: Session, size: int) -> tuple[str, tuple[int, int, int], bool, np.dtype[np.generic]]:
-    """Name, [height, width, channels], whether the channels come first in the file, and type of the only input."""
-    feeds = session.feeds(session.batch_limits[0] if session.batch_limits else 1)
-    told = ", ".join(f"{name} {list(array.shape)}" for name, array in feeds.items())
-    array = next(iter(feeds.values()))
-    if len(feeds) != 1 or array.ndim != 4 or not {array.shape[1], array.shape[3]} & {1, 3}:
+def _input(session: Session, size: int, layout: Layout | None) -> tuple[str, tuple[int, int, int], bool]:
+    """Name, [height, width, channels] and whether the channels come first, of the only input."""
+    declared = session.axes()
+    told = ", ".join(f"{name} [{', '.join(_axis(axis) for axis in axes)}]" for name, axes in declared.items())
+    name, axes = next(iter(declared.items()))
+    ways: dict[Layout, int | None] = {"nchw": axes[1], "nhwc": axes[3]} if len(axes) == 4 else {}
+    if len(declared) != 1 or not {*ways.values()} & {1, 3}:
         raise ModelError(
             f"'{session.name}' takes {told}, and one input of images is expected: [batch, channels, height, width] "
             "or [batch, height, width, channels] with 1 or 3 channels"
         )
-    name = next(iter(feeds))
-    channels_first = array.shape[1] in (1, 3) and not (array.shape[3] in (1, 3) and array.shape[1] == array.shape[2])
-    height, width, channels = (
-        (*array.shape[2:], array.shape[1]) if channels_first else (*array.shape[1:3], array.shape[3])
-    )
-    open_ = (height, width) == (1, 1)  # what the file leaves open is fed as 1
-    if open_ and not size:
+    likely: list[Layout] = [way for way, channels in ways.items() if channels in (1, 3)]
+    if layout is None and len(likely) > 1:
+        raise WrongUse(
+            f"'{session.name}' takes {told}, which may be either order: say which by --layout nchw or nhwc"
+        )
+    chosen = layout or likely[0]
+    if chosen not in likely:
+        raise WrongUse(f"'{session.name}' takes {told}, which is not {chosen}: leave out --layout")
+    channels = ways[chosen]
+    sides = axes[2:] if chosen == "nchw" else axes[1:3]
+    if None in sides and not size:
         raise WrongUse(f"'{session.name}' takes images of any size ({told}): say which by --size")
-    if size and not open_ and (height, width) != (size, size):
+    height, width = (side or size for side in sides)
+    if size and (height, width) != (size, size):
         raise WrongUse(
             f"'{session.name}' takes images of {width}x{height}, and --size {size} was given: leave it out"
         )
-    return name, (size or height, size or width, channels), channels_first, array.dtype
+    assert channels is not None
+    return name, (height, width, channels), chosen == "nchw"
+
+
+def _axis(axis: int | None) -> str:
+    return "any" if axis is None else str(axis)
+
+
+def _pixels(session: Session, dtype: np.dtype[Any], pixels: Pixels | None) -> Pixels:
+    """How pixels are handed over: only floating-point numbers hold fractions and signs."""
+    if dtype.kind == "f":
+        return pixels or "unit"
+    if dtype.kind not in "ui" or np.iinfo(dtype).max < 255:
+        raise ModelError(f"'{session.name}' takes {dtype}, which does not hold pixels of 0 to 255")
+    if pixels not in (None, "bytes"):
+        raise WrongUse(f"'{session.name}' takes {dtype}, and --pixels {pixels} are fractions: leave it out")
+    return "bytes"
 
 
 def _numbers(images: NDArray[np.uint8], pixels: Pixels) -> NDArray[np.generic]:

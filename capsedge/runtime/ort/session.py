@@ -72,6 +72,15 @@ class OrtSession(Session):
             raise closed(self)
         return {node.name: _random_feed(self.name, node, batch) for node in self._ort.get_inputs()}
 
+    def axes(self) -> dict[str, tuple[int | None, ...]]:
+        """See `Session.axes`."""
+        if self._ort is None:
+            raise closed(self)
+        return {
+            node.name: tuple(axis if isinstance(axis, int) else None for axis in node.shape)
+            for node in self._ort.get_inputs()
+        }
+
     def run_raw(self, feeds: Arrays) -> Arrays:
         """See `Session.run_raw`."""
         with self._told():

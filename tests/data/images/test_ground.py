@@ -86,6 +86,15 @@ def shadowed() -> Image.Image:
     return Image.fromarray((pixels * np.linspace(0.45, 1, pixels.shape[1])).astype(np.uint8))
 
 
+@pytest.mark.parametrize("share", [8, 10])
+def test_a_small_thing_on_a_large_sheet_is_dark_on_light(share: int) -> None:
+    pixels = 235 + np.random.default_rng(0).normal(0, 4, (400, 400))
+    pixels[60 : 60 + 400 // share, 300:305] = 40
+    assert ground_of(Image.fromarray(pixels.clip(0, 255).astype(np.uint8))).kind == "light"
+    pixels[60 : 60 + 400 // share, 300:305] = 255
+    assert ground_of(Image.fromarray(pixels.clip(0, 255).astype(np.uint8))).kind is None, "it is lighter"
+
+
 def test_an_image_that_is_unclear_alone_follows_those_that_are_clear() -> None:
     sheets, objects = [drawing(230, 30)] * 4, [drawing(10, 200)] * 4
     assert [ground_of(each).kind for each in (sheets[0], shadowed(), objects[0])] == ["light", None, "dark"]
