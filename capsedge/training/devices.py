@@ -3,6 +3,7 @@
 import atexit
 import logging
 import os
+import time
 import warnings
 from typing import Any, Literal
 
@@ -16,6 +17,8 @@ from torch import Tensor
 from capsedge.errors import ProviderError, WrongUse
 from capsedge.models import CapsNet
 from capsedge.models.stem import BatchNorm
+
+_LAST_WORDS = 0.2  # seconds
 
 
 def launch(device: str = "auto", *, devices: int | None = None) -> Fabric:
@@ -103,6 +106,7 @@ def _leave() -> None:
     """End the connection to the other processes before the interpreter does: gloo's threads abort it otherwise."""
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
+        time.sleep(_LAST_WORDS)  # a thread of gloo may still want the interpreter's lock; asleep, this one gives it
 
 
 def _accelerator(device: str) -> str:
