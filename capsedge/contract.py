@@ -207,6 +207,8 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
         input: What the model takes.
         batch: Images that each run must have; None where any number runs. An engine's manifest has its own limits.
         fit: How other images become that.
+        dark_ground: Whether it was trained on light things on a dark ground, so that `infer` exchanges light and
+            dark where an image shows the opposite; None in a file of an earlier capsedge: the golden sample tells.
         recipe: Name of the recipe that trained it.
         routing: Routing kind it was trained with.
         collapsed: Whether the routing is folded into constant weights.
@@ -233,6 +235,7 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
     input: Input
     batch: int | None = None
     fit: Fit
+    dark_ground: bool | None = None
     recipe: str
     routing: str
     collapsed: bool

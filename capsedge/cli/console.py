@@ -69,6 +69,10 @@ def say_chosen(model: object, file: Path) -> None:
 
 def say_about(session: "Session") -> None:
     """Say what fell back to the CPU, and what was assumed or chosen for a model that was opened."""
+    best = session.file.parent / "best.safetensors"
+    if best.is_file() and best.stat().st_mtime_ns > session.file.stat().st_mtime_ns:  # it was trained on since
+        again = shlex.join(["capsedge", "export", str(session.file.parent)])
+        say(f"note: {session.file} is older than the best network of its run: {again}")
     if session.fell_back:
         say(f"on the CPU, because '{session.settings.provider}' cannot run them: {', '.join(session.fell_back)}")
     for doubt in session.doubts if session.contract else ():  # without one the model is refused, for that alone

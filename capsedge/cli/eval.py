@@ -343,7 +343,7 @@ def _print(found: "Evaluated") -> None:
         table.add_column(column, justify="right")
     table.add_column("taken for", overflow="fold")
     for each in sorted(found.classes, key=lambda one: one.recall if one.recall is not None else 2)[:_CLASSES]:
-        taken = ", ".join(f"{name} {count:,}" for name, count in each.taken_for)
+        taken = ", ".join(f"{name} ({count:,})" for name, count in each.taken_for)
         shares = ("-" if share is None else f"{100 * share:.1f} %" for share in (each.recall, each.precision))
         table.add_row(Text(f" {each.name}"), f"{each.images:,}", *shares, Text(taken))
     out.print(table)

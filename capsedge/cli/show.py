@@ -96,6 +96,8 @@ def _print(run: "Run", record: "RunRecord") -> None:
         line(f"advice: {remark}")
     if exports := sorted(each.name for each in run.path.glob("model*.onnx")):
         line(f"exported: {', '.join(exports)}")
+        if older := [name for name in exports if (run.path / name).stat().st_mtime_ns < run.best.stat().st_mtime_ns]:
+            line(f"note: older than the run's best network, so export it anew: {', '.join(older)}")
 
 
 def _curve(validated: Sequence[dict[str, Any]]) -> str:

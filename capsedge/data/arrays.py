@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from capsedge.data.dataset import Dataset
-from capsedge.data.images import fit_images, is_on_even_ground
+from capsedge.data.images import fit_images, glance
 from capsedge.data.listing import PARTS, Part, few
 from capsedge.data.own import Own, divided, looked_at
 from capsedge.data.split import Split
@@ -86,7 +86,7 @@ def _own(path: Path, size: int, fit: Fit) -> tuple[Own, list[str]]:
         classes=classes,
         parts=of_each,
         names=[f"image {number}" for number in range(len(numbers))],
-        on_even_ground=[*map(is_on_even_ground, pictures)],
+        glances=[*map(glance, pictures)],
     )
     return own, remarks
 

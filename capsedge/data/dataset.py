@@ -35,6 +35,8 @@ class Dataset:
         validation: Images that every choice, threshold and verdict rests on.
         test: Images that are reported on and never used to choose.
         fit: How images were fitted to `shape`, and how later ones must be.
+        dark_ground: Whether the images, as they were given, show light things on a dark ground; None where they need
+            no padding, so that what is fitted tells (`wants_dark_ground`).
         description: What it is in words, with the number of images; it travels in contracts, so it holds no path.
         location: Where it lay on this machine, for the screen only.
         source: What loads it again from anywhere on this machine: the known name, or the folder's absolute path.
@@ -56,6 +58,7 @@ class Dataset:
     source: str
     remarks: tuple[str, ...] = ()
     names: tuple[Sequence[str], ...] = ((), (), ())
+    dark_ground: bool | None = None
 
     def __post_init__(self) -> None:
         for part, split in (("training", self.train), ("validation", self.validation), ("test", self.test)):

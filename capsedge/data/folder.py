@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from capsedge.data.dataset import Dataset
-from capsedge.data.images import decode_image, fit_image, header, is_on_even_ground
+from capsedge.data.images import decode_image, fit_image, glance, header
 from capsedge.data.images.decode import Header
 from capsedge.data.listing import Item, Listing, few, list_images
 from capsedge.data.own import Own, divided, looked_at
@@ -56,13 +56,13 @@ def load_folder(place: Path, *, size: int = 0, group: str = "", fit: Fit | None 
     shape, told = _shape(headers, size)
     room = _room(len(items), shape)
     places = {item.name: position for position, item in enumerate(items)}
-    sample, on_even_ground = looked_at(len(items)), []
+    sample, glances = looked_at(len(items)), []
 
     def fill(item: Item) -> int:
         position, image = places[item.name], decode_image(item.path)
         room[position] = fit_image(image, shape, fit)
         if position in sample:  # as it was given: what pads it is no ground
-            on_even_ground.append(is_on_even_ground(image))
+            glances.append(glance(image))
         return position
 
     items, positions, unread = _asked(items, fill)
@@ -78,7 +78,7 @@ def load_folder(place: Path, *, size: int = 0, group: str = "", fit: Fit | None 
         parts=[item.part for item in items],
         names=[item.name for item in items],
         groups=[item.group for item in items] if group else (),
-        on_even_ground=on_even_ground,
+        glances=glances,
     )
     found = divided(own, name=place.stem or "data", location=str(named), source=str(place), fit=fit)
     return replace(found, remarks=(*listing.remarks, *_told(broken), *told, *found.remarks))

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from capsedge.data.dataset import Dataset, described, hold_out
-from capsedge.data.images import is_plain
+from capsedge.data.images import Glance, are_on_dark, is_plain
 from capsedge.data.listing import Part, few
 from capsedge.data.split import Split
 from capsedge.errors import DataError
@@ -39,8 +39,7 @@ class Own:
         parts: Of each image, the part that it was put into; None where that is left to capsedge.
         names: Of each image, for remarks.
         groups: Of each image, what it must stay together with; empty for no groups.
-        on_even_ground: Of some of the images as they were given, whether something stands out from an even ground
-            (`is_on_even_ground`).
+        glances: At some of the images, as they were given.
     """
 
     images: Split
@@ -48,7 +47,7 @@ class Own:
     parts: Sequence[Part | None]
     names: Sequence[str]
     groups: Sequence[Hashable] = ()
-    on_even_ground: Sequence[bool] = ()
+    glances: Sequence[Glance] = ()
 
 
 def divided(own: Own, *, name: str, location: str, source: str, fit: Fit | None = None) -> Dataset:
@@ -83,7 +82,7 @@ def divided(own: Own, *, name: str, location: str, source: str, fit: Fit | None 
     remarks += _uneven(train, own.classes)
     remarks += _few_images(train, own.classes)
     remarks += _small(validation)
-    remarks += _on_even_ground(own.on_even_ground, fit or Fit())
+    remarks += _on_even_ground([each.even for each in own.glances], fit or Fit())
     remarks += _doubles(pixels, part_of, own)
     return Dataset(
         name=name,
@@ -92,6 +91,7 @@ def divided(own: Own, *, name: str, location: str, source: str, fit: Fit | None 
         validation=validation,
         test=test,
         fit=fit or Fit(),
+        dark_ground=own.images.shape[2] == 1 and are_on_dark(own.glances),
         description=described(name, train, validation, test),
         location=location,
         source=source,
@@ -201,7 +201,7 @@ def _small(validation: Split) -> list[str]:
         return []
     return [
         f"there {plural(count, 'is', 'are')} {number_of(count, 'validation image')}, so one more wrong answer is "
-        f"{100 / count:.1f} points of the error that the best epoch is chosen by"
+        f"{100 / count:.1f} points of the validation error"
     ]
 
 

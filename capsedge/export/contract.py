@@ -64,6 +64,7 @@ def build_contract(
         input=Input(height=height, width=width, channels=3 if channels == 3 else 1),
         batch=model.graph.input[0].type.tensor_type.shape.dim[0].dim_value or None,
         fit=record.fit,
+        dark_ground=record.dark_ground,
         recipe=recipe.name,
         routing=recipe.routing.kind,
         collapsed=collapsible(network),

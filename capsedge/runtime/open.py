@@ -1,5 +1,6 @@
 """From a file to a session: the file's name says which runtime loads it."""
 
+import shlex
 from pathlib import Path
 
 from capsedge.errors import ModelError, ProviderError, WrongUse
@@ -56,7 +57,7 @@ def model_file(path: Path) -> Path:
 def _export_of(folder: Path) -> Path:
     exports = exports_in(folder)
     if not exports:
-        raise ModelError(f"the folder '{folder}' holds no {PLAIN}: capsedge export {folder}")
+        raise ModelError(f"the folder '{folder}' holds no {PLAIN}: {shlex.join(['capsedge', 'export', str(folder)])}")
     if len(exports) > 1 and exports[0].name != PLAIN:
         raise WrongUse(f"the folder '{folder}' holds no {PLAIN}, so say which: {', '.join(map(str, exports))}")
     return exports[0]

@@ -100,7 +100,7 @@ def _still_falling(rows: Sequence[dict[str, Any]], recipe: TrainRecipe, steps: i
     errors = [row["error"] for row in rows if row["kind"] == "validation"]
     last = max(1, len(errors) // 5)
     ends = recipe.schedule in ("cosine", "one-cycle") and steps >= NEAR_NOTHING  # such errors fall to the very end
-    if ends or len(errors) <= last or errors[-1] > min(errors):
+    if ends or len(errors) <= last or errors[-1] > min(errors) or not errors[-1]:  # at nothing it cannot fall
         return []
     if errors[-1] > (1 - _FELL) * errors[-1 - last]:
         return []

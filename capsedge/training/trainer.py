@@ -410,7 +410,7 @@ class Trainer:
             classes=self.dataset.classes,
             shape=self.dataset.shape,
             fit=self.dataset.fit,
-            dark_ground=wants_dark_ground(self.dataset.validation.images[:_LOOKED_AT]),
+            dark_ground=_on_dark_ground(self.dataset),
             data=self.dataset.description,
             data_source=self.dataset.source,
             data_sha256=self.dataset.sha256(),
@@ -447,3 +447,9 @@ def _wrong(lengths: Tensor, targets: Tensor, *, labels: int) -> Tensor:
     """Which images get a wrong answer (`capsedge.scoring`, on the device)."""
     longest = multi_hot(lengths.topk(labels, 1).indices, targets.shape[1])
     return (longest != targets).any(1)
+
+
+def _on_dark_ground(dataset: Dataset) -> bool:
+    if dataset.dark_ground is not None:
+        return dataset.dark_ground
+    return wants_dark_ground(dataset.validation.images[:_LOOKED_AT])

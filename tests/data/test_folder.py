@@ -5,9 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from capsedge.data import Split
 from capsedge.data.folder import load_folder
+from capsedge.data.images import wants_dark_ground
 from capsedge.errors import DataError
 from capsedge.fit import Fit
 
@@ -122,3 +124,18 @@ def test_images_that_no_memory_holds_say_which_setting_helps(
     monkeypatch.setattr(np, "empty", refuse)
     with pytest.raises(DataError, match=r"8 images of 3 x 4 x 1 need 0\.0 GB of memory; set data\.size"):
         load_folder(folder)
+
+
+@pytest.mark.parametrize(("paper", "ink", "dark"), [(230, 30, False), (10, 220, True)])
+def test_what_pads_an_image_is_no_ground_of_it(tmp_path: Path, paper: int, ink: int, dark: bool) -> None:
+    """Sheets that are higher than wide get black bars; they are on light ground all the same."""
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        for number in range(12):
+            image = Image.new("L", (60, 100), paper)
+            image.paste(ink, (20 + number % 3, 40, 40, 60 + number))
+            image.save(tmp_path / name / f"{number}.png")
+    dataset = load_folder(tmp_path, size=28)
+    assert dataset.dark_ground is dark
+    assert wants_dark_ground(dataset.train.images), "as the bars have it"  # type: ignore[union-attr]
+    assert any("show one thing on an even ground" in remark for remark in dataset.remarks)

@@ -1,6 +1,6 @@
 """Light and dark: whether an image shows something dark on a light ground, and a network wants the opposite."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from capsedge.data.images.figure import find_figure, outermost
+from capsedge.data.images.figure import find_figure, is_on_even_ground, outermost
 from capsedge.data.images.fit import fit_image
 from capsedge.data.images.modes import WHITE, lay_on
 from capsedge.fit import Fit
@@ -51,7 +51,7 @@ def ground_of(image: Image.Image) -> Ground:
     Args:
         image: As `lay_on` gives it, on white where parts of it are transparent.
     """
-    pixels = np.asarray(image.convert("L").resize((_SIDE, _SIDE), Image.Resampling.BOX)).astype(np.int64)
+    pixels = _small(image)
     border, inner = outermost(pixels), pixels[1:-1, 1:-1]
     ground = float(np.median(border))
     stroke = np.count_nonzero(inner <= ground - _STROKE_CONTRAST) >= _STROKE
@@ -168,6 +168,28 @@ class Exchanges:
         )
 
 
+class Glance(NamedTuple):
+    """What a look at an image, as it was given, says of its ground.
+
+    Attributes:
+        even: Whether something stands out from a ground that is nearly all of one colour.
+        border: Its outermost pixels, of 32 x 32, in grey.
+    """
+
+    even: bool
+    border: NDArray[np.int64]
+
+
+def glance(image: Image.Image) -> Glance:
+    """Look at an image before it is fitted: what pads it is no ground."""
+    return Glance(is_on_even_ground(image), outermost(_small(image)))
+
+
+def are_on_dark(glances: Sequence[Glance]) -> bool:
+    """Whether images lie on a dark ground: the median of all their outermost pixels is below a third of white."""
+    return bool(glances) and float(np.median(np.concatenate([each.border for each in glances]))) < _DARK
+
+
 def wants_dark_ground(images: NDArray[np.uint8]) -> bool:
     """Whether a network was trained on light things on a dark ground, as the images of its golden sample show.
 
@@ -181,3 +203,7 @@ def wants_dark_ground(images: NDArray[np.uint8]) -> bool:
         return False
     borders = np.concatenate([outermost(image[..., 0]) for image in images])
     return float(np.median(borders)) < _DARK
+
+
+def _small(image: Image.Image) -> NDArray[np.int64]:
+    return np.asarray(image.convert("L").resize((_SIDE, _SIDE), Image.Resampling.BOX)).astype(np.int64)

@@ -96,7 +96,7 @@ def _classes(found: Evaluated) -> str:
     rows = "".join(
         f"<tr><th>{escape(each.name)}</th><td>{each.images:,}</td><td>{_share(each.recall)}</td>"
         f"<td>{_share(each.precision)}</td><td>"
-        + escape(", ".join(f"{name} {count:,}" for name, count in each.taken_for))
+        + escape(", ".join(f"{name} ({count:,})" for name, count in each.taken_for))
         + "</td></tr>"
         for each in found.classes
     )

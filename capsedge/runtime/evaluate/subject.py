@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from capsedge.data.images import wants_dark_ground
 from capsedge.fit import Fit
-from capsedge.golden import unpack_images
 from capsedge.runtime.batches import run_batches
+from capsedge.runtime.infer.classify import on_dark_ground
 from capsedge.runtime.session import Session, contract_needed
 
 
@@ -52,7 +51,7 @@ def subject_of(session: Session) -> Subject:
         classes=contract.classes,
         shape=contract.input.shape,
         fit=contract.fit,
-        dark_ground=wants_dark_ground(unpack_images(contract.golden, contract.input.shape)),
+        dark_ground=on_dark_ground(contract),
         run=session.file.parent if (session.file.parent / "run.json").is_file() else None,
         lengths=lambda images: run_batches(session, images).lengths,
     )

@@ -175,7 +175,7 @@ class _Reader:
 
     def __init__(self, contract: Contract, invert: Invert) -> None:
         self.contract = contract
-        dark = invert == "auto" and wants_dark_ground(unpack_images(contract.golden, contract.input.shape))
+        dark = invert == "auto" and on_dark_ground(contract)
         self.turning: Turning = turning(invert, dark_ground=dark)
 
     def read(self, source: Source) -> _Fitted | str:
@@ -201,6 +201,13 @@ class _Reader:
             (source, sheet if isinstance(sheet, str) else _Fitted(*self.turning.choose(sheet)))
             for source, sheet in seen
         ]
+
+
+def on_dark_ground(contract: Contract) -> bool:
+    """Whether a model was trained on light things on a dark ground."""
+    if contract.dark_ground is not None:
+        return contract.dark_ground
+    return wants_dark_ground(unpack_images(contract.golden, contract.input.shape))
 
 
 def _printable(error: DataError) -> str:

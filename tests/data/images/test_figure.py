@@ -5,8 +5,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from capsedge.data.images import fit_image, fit_images, is_on_even_ground
-from capsedge.data.images.figure import find_figure, full_levels
+from capsedge.data.images import fit_image, fit_images
+from capsedge.data.images.figure import find_figure, full_levels, is_on_even_ground
 from capsedge.fit import Fit
 
 FIGURE = Fit(frame="figure", levels="full")

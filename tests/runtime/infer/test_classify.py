@@ -318,6 +318,23 @@ def test_an_image_that_is_unclear_alone_is_judged_by_its_folder(dark_ground: Pat
     assert not alone.inverted
 
 
+def test_what_the_contract_says_of_the_ground_counts_more_than_the_golden_sample(
+    dark_ground: Path, tmp_path: Path
+) -> None:
+    """Images that were padded have black bars in the sample, whatever they lay on."""
+    model = graph()
+    contract = msgspec.structs.replace(save(model, tmp_path / "plain.onnx", count=2), dark_ground=False)
+    pixels = np.zeros((2, 28, 28, 1), np.uint8)
+    golden: Golden = msgspec.structs.replace(contract.golden, images=pack_images(pixels))
+    save_with(graph(), msgspec.structs.replace(contract, golden=golden), tmp_path / "light.onnx")
+    product(255, 30).save(tmp_path / "a.png")
+    for file, expected in ((dark_ground, True), (tmp_path / "light.onnx", False)):
+        with open_session(file) as session:
+            (answer,) = classify(session, [tmp_path / "a.png"])
+        assert isinstance(answer, Prediction)
+        assert answer.inverted is expected
+
+
 def test_nothing_is_inverted_for_a_network_whose_sample_has_no_dark_ground(good: Path, tmp_path: Path) -> None:
     product(255, 30).save(tmp_path / "a.png")
     with open_session(good) as session:
