@@ -41,7 +41,7 @@ def test_the_request_on_the_page_fits_the_configuration(
 def test_the_page_fits_images_as_the_contract_of_its_model_does() -> None:
     fit = Fit()
 
-    assert f'Fit(resize="{fit.resize}", frame="{fit.frame}")' in PAGE
+    assert f'Fit(resize="{fit.resize}", frame="{fit.frame}", levels="{fit.levels}")' in PAGE
 
 
 def test_the_page_names_the_fields_as_the_configuration_has_them(accepted: Path, tmp_path: Path) -> None:
