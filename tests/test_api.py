@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import capsedge
+from capsedge.runtime.bench.formats import load
 from tests.cli.conftest import ROOT
 
 
@@ -32,6 +33,15 @@ def test_importing_it_loads_nothing_and_a_model_needs_neither_torch_nor_onnx() -
     asked = loaded("import capsedge; capsedge.load('builtin').verify()")
     assert {"numpy", "onnxruntime"} <= asked
     assert not {"torch", "onnx", "typer", "rich"} & asked
+
+
+def test_a_benchmark_that_is_kept_in_a_file_is_finished_there_and_measured_anew(tmp_path: Path) -> None:
+    plan = capsedge.Plan(runs=2, split=False)
+    first, second = (capsedge.bench("builtin", plan, state=tmp_path / "kept.json") for _ in range(2))
+    assert not first.unfinished
+    assert not load(tmp_path / "kept.json").unfinished
+    one, two = (report.groups[0].cases[0].samples_ms for report in (first, second))
+    assert one != two
 
 
 def test_the_page_runs_from_top_to_bottom(tmp_path: Path) -> None:

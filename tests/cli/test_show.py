@@ -1,6 +1,7 @@
 """`capsedge show`: a run at a glance, and as a page."""
 
 import json
+import os
 import re
 import shutil
 from base64 import b64decode
@@ -19,6 +20,7 @@ from capsedge.export import export_run
 from capsedge.runtime.open import open_session
 from capsedge.training import Run, Trainer
 from capsedge.training.metrics import read_metrics
+from tests.cli.conftest import ROOT
 from tests.in_process import Capsedge, in_this_process
 from tests.tiny import tiny_recipe, train_tiny
 
@@ -150,6 +152,24 @@ def test_without_its_images_the_page_says_so_and_has_the_rest(
     assert "<img" not in text
     for rest in ("<polyline", "[routing]", "Best epoch"):
         assert rest in text
+
+
+def test_an_export_that_is_damaged_or_older_than_its_network_is_told(
+    capsedge: Capsedge, exported_once: Run, tmp_path: Path
+) -> None:
+    folder = tmp_path / "a run"
+    shutil.copytree(exported_once.path, folder)
+    os.utime(folder / "best.safetensors")
+    assert "older than the run's best network, so export it anew: model.onnx" in capsedge("show", str(folder)).stdout
+    said = capsedge("infer", str(ROOT / "samples"), "--model", str(folder)).stderr
+    assert f"is older than the best network of its run: capsedge export '{folder}'" in said
+
+    (folder / "model.onnx").write_bytes(b"no model")
+    done = capsedge("show", str(folder), "--html", str(tmp_path / "page.html"))
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "The export cannot be asked: " in page
+    assert "Curve" in page
 
 
 def test_images_that_show_two_classes_are_shown_with_both(capsedge: Capsedge, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 
 from capsedge.data import Dataset, Split
 from capsedge.errors import Interrupted, ModelError, WrongUse
+from capsedge.fit import Fit
 from capsedge.recipe import Recipe
 from capsedge.training import Run, RunRecord, Trainer
 from capsedge.training.teachers import Teachers
@@ -156,6 +157,14 @@ def test_who_cannot_be_a_teacher_is_told_why_in_one_line(teacher: Run, little: D
 def cut(split: object) -> Split:
     assert isinstance(split, Split)
     return Split(split.images[:, 4:24, 4:24], split.labels)
+
+
+def test_a_teacher_is_not_shown_images_that_are_fitted_in_another_way(teacher: Run, little: Dataset) -> None:
+    framed = dataclasses.replace(little, fit=Fit(frame="figure", levels="full"))
+    with pytest.raises(
+        WrongUse, match=r"must fit images with data.frame=figure and data.levels=full, and has pad and"
+    ):
+        Teachers(taught(teacher), framed, CPU)
 
 
 def test_a_teacher_crops_images_of_the_whole_size_itself(little: Dataset, tmp_path: Path) -> None:
