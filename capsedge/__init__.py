@@ -17,9 +17,9 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 if TYPE_CHECKING:
     from capsedge.errors import CapsedgeError
     from capsedge.export.road import Exported, export_run
-    from capsedge.runtime.bench.assembly import bench
-    from capsedge.runtime.bench.plan import Plan
-    from capsedge.runtime.bench.report import BenchReport
+    from capsedge.measure.bench.assembly import bench
+    from capsedge.measure.bench.plan import Plan
+    from capsedge.measure.bench.report import BenchReport
     from capsedge.runtime.infer.classify import Broken, Guess, Prediction
     from capsedge.runtime.model import Model, load
     from capsedge.runtime.settings import Settings
@@ -49,18 +49,18 @@ __all__ = [
 __getattr__ = looked_up(
     __name__,
     {
-        "BenchReport": "runtime.bench.report",
+        "BenchReport": "measure.bench.report",
         "Broken": "runtime.infer.classify",
         "CapsedgeError": "errors",
         "Exported": "export.road",
         "Guess": "runtime.infer.classify",
         "Model": "runtime.model",
-        "Plan": "runtime.bench.plan",
+        "Plan": "measure.bench.plan",
         "Prediction": "runtime.infer.classify",
         "Run": "training.run",
         "Settings": "runtime.settings",
         "Verification": "runtime.verify",
-        "bench": "runtime.bench.assembly",
+        "bench": "measure.bench.assembly",
         "export_run": "export.road",
         "load": "runtime.model",
         "train": "training.start",

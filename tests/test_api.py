@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import capsedge
-from capsedge.runtime.bench.formats import load
+from capsedge.measure.bench.formats import load
 from tests.cli.conftest import ROOT
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from capsedge import cores as module
 from capsedge.cores import cgroup_quota, usable_cores
+from capsedge.measure.machine import here
 from capsedge.runtime.infer import ahead
-from capsedge.runtime.machine import here
 from capsedge.runtime.ort import session
 
 

@@ -4,7 +4,7 @@ from msgspec.structs import replace
 
 from benchmarks.card.record import Card, Latency
 from capsedge.errors import WrongUse
-from capsedge.runtime.bench.report import BenchReport, Case, Group
+from capsedge.measure.bench.report import BenchReport, Case, Group
 
 
 def with_latency(card: Card, report: BenchReport) -> Card:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from benchmarks.card.record import ClassError, FileFacts, Measured, Mistake
 from capsedge.export.trial import lengths_of_all
 from capsedge.files import sha256_of
-from capsedge.runtime.evaluate.measure import calibration_error, reliability
+from capsedge.measure.evaluate.measure import calibration_error, reliability
 from capsedge.runtime.open import open_session
 from capsedge.scoring import confusion, wrong_answers
 

@@ -8,8 +8,8 @@ import msgspec
 from benchmarks.robustness.record import Report
 from capsedge.contract import Precision
 from capsedge.errors import ModelError
+from capsedge.measure.evaluate.measure import Bin
 from capsedge.processor import Processor
-from capsedge.runtime.evaluate.measure import Bin
 from capsedge.statistics import Difference, MeanSpread
 from capsedge.training.run import ZOO_WEIGHTS
 

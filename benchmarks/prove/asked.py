@@ -2,7 +2,7 @@
 
 import msgspec
 
-from capsedge.runtime.bench.plan import Plan
+from capsedge.measure.bench.plan import Plan
 from capsedge.runtime.providers import Provider
 
 
@@ -91,7 +91,7 @@ class BuildWanted(msgspec.Struct, frozen=True):
 
 
 class BenchWanted(msgspec.Struct, frozen=True):
-    """Latencies side by side; answered by a `capsedge.runtime.bench.Group` for each plan, without the samples.
+    """Latencies side by side; answered by a `capsedge.measure.bench.Group` for each plan, without the samples.
 
     Attributes:
         models: What is timed; the first is what the others are compared with.

@@ -8,8 +8,8 @@ import msgspec
 from benchmarks.prove.asked import BenchWanted, Opened
 from benchmarks.prove.place import DYNAMIC, Place
 from benchmarks.prove.record import Found, NotPossible
-from capsedge.runtime.bench.plan import Plan, Scenario
-from capsedge.runtime.bench.report import Case, Group
+from capsedge.measure.bench.plan import Plan, Scenario
+from capsedge.measure.bench.report import Case, Group
 
 FIRST, SECOND = "fp32 on cpu", f"{DYNAMIC} on cpu"
 """What the others are compared with: the collapsed network in fp32, and dynamic routing, both on the CPU."""

@@ -11,7 +11,7 @@ import msgspec
 from benchmarks.prove import process
 from benchmarks.prove.asked import Torch
 from benchmarks.prove.record import Found, NotPossible
-from capsedge.runtime.doctor import Diagnosis, Finding
+from capsedge.measure.doctor import Diagnosis, Finding
 
 if TYPE_CHECKING:
     from benchmarks.prove.place import Place

@@ -41,7 +41,7 @@ def all_steps(plan: Plan) -> list[Step]:
 
 def _machine() -> list[Step]:
     return [
-        Step("machine", "what runs here", "capsedge.runtime.doctor.diagnose", machine.doctor),
+        Step("machine", "what runs here", "capsedge.measure.doctor.diagnose", machine.doctor),
         Step("machine", "the GPU", "capsedge.runtime.tensorrt.cuda.first_device", machine.gpu),
         Step("machine", "CUDA in torch", "capsedge.training.devices.launch", machine.torch_devices),
     ]
@@ -129,7 +129,7 @@ def _engine(label: str, package: Package, kind: str, build: Callable[[Place], It
 
 def _rest() -> list[Step]:
     return [
-        Step("latency", "side by side", "capsedge.runtime.bench.measure.measure", latency.bench),
+        Step("latency", "side by side", "capsedge.measure.bench.measure.measure", latency.bench),
         Step("Triton", "repository", "capsedge.export.triton.repository.write_repository", serving.repository),
         Step("Triton", "served", "capsedge.export.triton.config.model_config", serving.serve),
     ]

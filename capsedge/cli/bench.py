@@ -18,11 +18,11 @@ from capsedge.cli.options import (
     model_names,
 )
 from capsedge.errors import CapsedgeError, WrongUse
-from capsedge.runtime.bench.plan import Plan, Scenario
+from capsedge.measure.bench.plan import Plan, Scenario
 from capsedge.runtime.settings import DEFAULTS, Settings
 
 if TYPE_CHECKING:
-    from capsedge.runtime.bench.report import BenchReport
+    from capsedge.measure.bench.report import BenchReport
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -184,9 +184,9 @@ def bench(
     """Time models in turns in one run, so that noise of the machine affects all of them equally."""
     from capsedge.cli.benched import show_comparison, show_report, slower_than_first
     from capsedge.cli.console import print_json, say
-    from capsedge.runtime.bench.baseline import check_machine, compare, parse_regression
-    from capsedge.runtime.bench.formats import check_output, load, save
-    from capsedge.runtime.machine import this_machine
+    from capsedge.measure.bench.baseline import check_machine, compare, parse_regression
+    from capsedge.measure.bench.formats import check_output, load, save
+    from capsedge.measure.machine import this_machine
 
     limit = parse_regression(max_regression or "5%")
     outputs = output or []
@@ -236,7 +236,7 @@ def _measure(
 ) -> "BenchReport":
     from capsedge.cli.console import say, say_chosen
     from capsedge.cli.measuring import measuring
-    from capsedge.runtime.bench import assembly
+    from capsedge.measure.bench import assembly
     from capsedge.runtime.models import find_model
 
     for model in dict.fromkeys(models):

@@ -10,11 +10,11 @@ from rich.table import Table
 from rich.text import Text
 
 from capsedge.cli.console import out, say
-from capsedge.runtime.bench.formats import words
+from capsedge.measure.bench.formats import words
 
 if TYPE_CHECKING:
-    from capsedge.runtime.bench.baseline import Change, Comparison
-    from capsedge.runtime.bench.report import BenchReport, Case, Group
+    from capsedge.measure.bench.baseline import Change, Comparison
+    from capsedge.measure.bench.report import BenchReport, Case, Group
 
 _PERCENTILES = (50, 90, 99)
 _WIDE = 72  # columns of a terminal; on a narrower one p99 is left out, and the interval of a ratio folded

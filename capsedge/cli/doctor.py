@@ -9,7 +9,7 @@ from capsedge.plural import number_of
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from capsedge.runtime.doctor import Diagnosis, Finding
+    from capsedge.measure.doctor import Diagnosis, Finding
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -39,7 +39,7 @@ def doctor(as_json: JsonOption = False) -> None:
 def _diagnosed(*, silent: bool) -> "Diagnosis":
     """Diagnose, with a spinner on a terminal: a GPU takes some seconds to start."""
     from capsedge.cli.console import err
-    from capsedge.runtime.doctor import diagnose
+    from capsedge.measure.doctor import diagnose
 
     if silent or not err.is_terminal:
         return diagnose()

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from capsedge.runtime.evaluate.foreign import Layout, Pixels
-    from capsedge.runtime.evaluate.labelled import Labelled, Part
-    from capsedge.runtime.evaluate.measure import Evaluated
-    from capsedge.runtime.evaluate.subject import Subject
+    from capsedge.measure.evaluate.foreign import Layout, Pixels
+    from capsedge.measure.evaluate.labelled import Labelled, Part
+    from capsedge.measure.evaluate.measure import Evaluated
+    from capsedge.measure.evaluate.subject import Subject
     from capsedge.runtime.settings import Settings
 
 EXAMPLES = """
@@ -126,7 +126,7 @@ def eval(  # the command's name
 
     from capsedge.cli.console import next_command, print_json, say
     from capsedge.files import check_writable, write_atomically
-    from capsedge.runtime.evaluate.measure import evaluated
+    from capsedge.measure.evaluate.measure import evaluated
     from capsedge.runtime.settings import Settings
 
     for place, suffix in ((html, ".html"), (csv, ".csv")):
@@ -153,7 +153,7 @@ def eval(  # the command's name
             other = _subject(compare, settings, foreign, stack)
             found = _beside(subject, other, found, lengths, images, data, part)
     if html is not None:
-        from capsedge.runtime.evaluate.page import page
+        from capsedge.measure.evaluate.page import page
 
         write_atomically(html, page(found, images.images))
     if csv is not None:
@@ -186,8 +186,8 @@ class _Foreign(NamedTuple):
 def _subject(model: str | None, settings: "Settings", foreign: _Foreign, stack: "ExitStack") -> "Subject":
     """What is evaluated: an exported model, somebody else's, or a run that has not been exported."""
     from capsedge.cli.console import say, say_about, say_chosen
-    from capsedge.runtime.evaluate.foreign import class_names, foreign_subject
-    from capsedge.runtime.evaluate.subject import subject_of
+    from capsedge.measure.evaluate.foreign import class_names, foreign_subject
+    from capsedge.measure.evaluate.subject import subject_of
     from capsedge.runtime.models import exports_in, find_model
     from capsedge.runtime.open import open_session
     from capsedge.runtime.settings import Settings
@@ -241,7 +241,7 @@ def _of_run(folder: Path) -> "Subject":
 
 
 def _images(subject: "Subject", data: str | None, part: "Part") -> "Labelled":
-    from capsedge.runtime.evaluate.labelled import labelled, of_run, source_of_run, with_copies
+    from capsedge.measure.evaluate.labelled import labelled, of_run, source_of_run, with_copies
 
     source = None if subject.run is None else source_of_run(subject.run)
     if subject.run is None or source is None:
@@ -276,9 +276,9 @@ def _beside(
 
     from msgspec.structs import replace
 
-    from capsedge.runtime.evaluate.beside import as_another_takes, order_of_classes
-    from capsedge.runtime.evaluate.labelled import source_of_run, with_copies
-    from capsedge.runtime.evaluate.measure import compared
+    from capsedge.measure.evaluate.beside import as_another_takes, order_of_classes
+    from capsedge.measure.evaluate.labelled import source_of_run, with_copies
+    from capsedge.measure.evaluate.measure import compared
 
     order = order_of_classes(first, other)
     source = None if first.run is None else source_of_run(first.run)

@@ -20,7 +20,7 @@ from capsedge.errors import WrongUse
 from capsedge.plural import number_of
 
 if TYPE_CHECKING:
-    from capsedge.runtime.profile.report import LayerTime, Profile, StageTime
+    from capsedge.measure.profile.report import LayerTime, Profile, StageTime
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -80,15 +80,15 @@ def profile(
     from capsedge.cli.console import next_command, print_json, say, say_chosen
     from capsedge.cli.measuring import measuring
     from capsedge.files import check_writable, write_atomically
+    from capsedge.measure.profile.measure import profile_model
+    from capsedge.measure.profile.trace import check_trace, trace_of
     from capsedge.runtime.models import find_model
-    from capsedge.runtime.profile.measure import profile_model
-    from capsedge.runtime.profile.trace import check_trace, trace_of
     from capsedge.runtime.settings import Settings
 
     if trace is not None:
         check_trace(trace)
     if plot is not None:
-        from capsedge.runtime.profile.plot import check_plot, save_plot
+        from capsedge.measure.profile.plot import check_plot, save_plot
 
         check_plot(plot)
     settings = Settings(
@@ -125,7 +125,7 @@ def _print(found: "Profile", *, layers: bool) -> None:
     from rich.text import Text
 
     from capsedge.cli.console import out, say
-    from capsedge.runtime.bench.formats import words
+    from capsedge.measure.bench.formats import words
 
     out.print(Text(f"{found.model}", "bold").append(f"  {_heading(found)}", "not bold"), soft_wrap=True)
     if layers:

@@ -12,10 +12,10 @@ from capsedge.export.collapse import deployable
 from capsedge.export.onnx import to_onnx
 from capsedge.export.precision import METHODS, TypedGraphs, calibration_images
 from capsedge.export.precision.quantize import FEWEST_IMAGES, Images
+from capsedge.measure.bench.measure import measure
+from capsedge.measure.bench.plan import Plan
+from capsedge.measure.bench.report import Case, Group, Ratio
 from capsedge.models import CapsNet
-from capsedge.runtime.bench.measure import measure
-from capsedge.runtime.bench.plan import Plan
-from capsedge.runtime.bench.report import Case, Group, Ratio
 from capsedge.runtime.open import open_session
 from capsedge.runtime.settings import Settings
 

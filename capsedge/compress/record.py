@@ -4,7 +4,7 @@ import msgspec
 
 from capsedge.compress.latency import FilePrecision
 from capsedge.compress.scores import Rule
-from capsedge.runtime.bench.report import Ratio
+from capsedge.measure.bench.report import Ratio
 from capsedge.statistics import Difference
 
 FILE = "compression.json"

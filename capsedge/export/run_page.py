@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from capsedge.data import Dataset
 from capsedge.errors import DataError, MissingExtra, ModelError
+from capsedge.measure.evaluate.measure import evaluated
+from capsedge.measure.evaluate.page import document, figure, pictures, sections
 from capsedge.plural import number_of
 from capsedge.recipe import DataRecipe, Recipe, to_values
 from capsedge.runtime.batches import run_batches
-from capsedge.runtime.evaluate.measure import evaluated
-from capsedge.runtime.evaluate.page import document, figure, pictures, sections
 from capsedge.runtime.models import exports_in
 from capsedge.runtime.open import open_session
 from capsedge.runtime.session import Session

@@ -5,7 +5,7 @@ import torch
 from numpy.typing import NDArray
 
 from capsedge.data import Split
-from capsedge.runtime.evaluate.subject import Subject
+from capsedge.measure.evaluate.subject import Subject
 from capsedge.training import Run
 from capsedge.training.evaluate import lengths_of
 

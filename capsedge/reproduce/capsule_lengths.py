@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from capsedge.data import Dataset, decode_image, fit_image, load_dataset
 from capsedge.errors import WrongUse
 from capsedge.export.subject import subject_of_run
+from capsedge.measure.evaluate.subject import Subject, subject_of
 from capsedge.models.loss import M_MINUS, M_PLUS
 from capsedge.reproduce.drawing import COLOURS, GREY, Pixels, canvas, show_pixels
-from capsedge.runtime.evaluate.subject import Subject, subject_of
 from capsedge.runtime.infer.sources import find_images
 from capsedge.runtime.models import BUILTIN_NAME, find_model
 from capsedge.runtime.open import open_session

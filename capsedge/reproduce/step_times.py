@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 import msgspec
 import torch
 
+from capsedge.measure.bench.doubts import about_load
+from capsedge.measure.machine import Machine, conditions, this_machine
 from capsedge.plural import number_of
 from capsedge.recipe import RoutingKind
 from capsedge.reproduce.cases import Width, checked_kinds, in_words
 from capsedge.reproduce.drawing import COLOURS, canvas, wrapped
 from capsedge.reproduce.steps import PeakMemory, Quartiles, measure, peak_memory, quartiles, ratios
 from capsedge.reproduce.trainings import Settings, load_for_figure
-from capsedge.runtime.bench.doubts import about_load
-from capsedge.runtime.machine import Machine, conditions, this_machine
 from capsedge.training import Run, Trainer
 
 if TYPE_CHECKING:

@@ -1,1 +1,1 @@
-"""Running and measuring exported models at the edge; neither torch nor onnx is needed here."""
+"""Running exported models at the edge; neither torch nor onnx is needed here."""

@@ -10,8 +10,8 @@ from msgspec.structs import replace
 from capsedge.cli import console
 from capsedge.compress import Compression
 from capsedge.compress.latency import Compared, Stopwatch
+from capsedge.measure.bench.report import Ratio
 from capsedge.models import CapsNet
-from capsedge.runtime.bench.report import Ratio
 from capsedge.training import Run
 from tests.in_process import Capsedge, Said, in_this_process
 from tests.tiny import tiny_recipe, train_tiny

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from capsedge.runtime import doctor
-from capsedge.runtime.doctor import Diagnosis, Finding
-from capsedge.runtime.machine import this_machine
+from capsedge.measure import doctor
+from capsedge.measure.doctor import Diagnosis, Finding
+from capsedge.measure.machine import this_machine
 from tests.cli.conftest import Edge
 from tests.in_process import Capsedge, in_this_process
 

@@ -9,8 +9,8 @@ import pytest
 
 from capsedge.cli import app
 from capsedge.cli.profile import _whole
-from capsedge.runtime.profile import roofline
-from capsedge.runtime.profile.report import Profile, Whole
+from capsedge.measure.profile import roofline
+from capsedge.measure.profile.report import Profile, Whole
 from tests.in_process import Capsedge, in_this_process
 
 

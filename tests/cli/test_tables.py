@@ -13,14 +13,14 @@ from capsedge.compress.record import Compression, Figures
 from capsedge.contract import METADATA_KEY, Contract, Layer, Score, Verdict, decode
 from capsedge.export.tensorrt.lint import Lint
 from capsedge.export.tensorrt.rules import Finding
+from capsedge.measure.bench.report import Ratio
+from capsedge.measure.profile.measure import profile_model
+from capsedge.measure.profile.roofline import Level, Roofs
 from capsedge.onnx_file import read_metadata
 from capsedge.reproduce.cases import METHODS, PAPER_SETS
 from capsedge.reproduce.results import Row, Table2
-from capsedge.runtime.bench.report import Ratio
-from capsedge.runtime.profile.measure import profile_model
-from capsedge.runtime.profile.roofline import Level, Roofs
 from capsedge.statistics import Difference, MeanSpread
-from tests.runtime.bench import reports
+from tests.measure.bench import reports
 
 WIDTH = 60
 CHANGE = Difference(-0.0012, -0.0038, 0.0114)

@@ -8,8 +8,8 @@ import pytest
 
 from benchmarks import compression
 from capsedge.compress.latency import Compared, Stopwatch
+from capsedge.measure.bench.report import Ratio
 from capsedge.models import CapsNet
-from capsedge.runtime.bench.report import Ratio
 from capsedge.training import Run, Trainer
 from tests.tiny import tiny_recipe, train_tiny
 

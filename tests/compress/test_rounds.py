@@ -15,8 +15,8 @@ from capsedge.compress.wiring import wiring_of
 from capsedge.data import Dataset
 from capsedge.errors import Interrupted, ModelError, WrongUse
 from capsedge.export import export_run
+from capsedge.measure.bench.report import Ratio
 from capsedge.models import CapsNet
-from capsedge.runtime.bench.report import Ratio
 from capsedge.runtime.open import open_session
 from capsedge.runtime.session import Session
 from capsedge.runtime.settings import Settings

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from capsedge.data import load_dataset
-from capsedge.runtime.evaluate.labelled import labelled
-from tests.runtime.evaluate.made import subject
+from capsedge.measure.evaluate.labelled import labelled
+from tests.measure.evaluate.made import subject
 
 COUNT, SHAPE = 300, (96, 96, 3)
 SIZE = COUNT * 96 * 96 * 3

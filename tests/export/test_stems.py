@@ -29,7 +29,7 @@ from tests.export.exact import exact_lengths, patchwork
 from tests.export.graphs import graph_of
 from tests.export.stems import BLOCKS, WIDTHS, stem_network
 from tests.export.typed_files import typed_file
-from tests.runtime.profile.recorded import optimized
+from tests.measure.profile.recorded import optimized
 from tests.tiny import train_tiny
 
 Images = NDArray[np.uint8]

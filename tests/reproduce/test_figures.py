@@ -10,6 +10,7 @@ from PIL import Image
 
 from capsedge.data import decode_image, load_dataset
 from capsedge.errors import DataError, WrongUse
+from capsedge.measure.machine import Conditions
 from capsedge.recipe import Recipe, RoutingKind
 from capsedge.reproduce import fig1, fig2, fig3, fig4, redraw, save_figure
 from capsedge.reproduce.capsule_lengths import MOST_IMAGES, Fig1
@@ -18,7 +19,6 @@ from capsedge.reproduce.drawing import COLOURS, Pixels, mosaic
 from capsedge.reproduce.figures import Content, rows
 from capsedge.reproduce.reconstructions import class_means, reconstruct, rightly_classified, squared_error
 from capsedge.reproduce.steps import PeakMemory
-from capsedge.runtime.machine import Conditions
 from capsedge.training import Run, lengths_of
 from tests.reproduce.conftest import TINY, MakeSettings, Watched
 from tests.tiny import tiny_recipe, train_tiny

@@ -5,8 +5,8 @@ from contextlib import ExitStack
 from msgspec.structs import replace
 
 from benchmarks.prove.asked import BenchWanted
-from capsedge.runtime.bench.measure import measure
-from capsedge.runtime.bench.report import Group
+from capsedge.measure.bench.measure import measure
+from capsedge.measure.bench.report import Group
 from capsedge.runtime.open import open_session
 from capsedge.runtime.settings import Settings
 

@@ -9,7 +9,7 @@ from benchmarks.card.__main__ import main
 from benchmarks.card.latency import with_latency
 from benchmarks.card.record import Card, read_card
 from capsedge.errors import WrongUse
-from capsedge.runtime.bench.formats import load
+from capsedge.measure.bench.formats import load
 from tests.in_process import Capsedge, in_this_process
 
 capsedge = pytest.fixture(in_this_process)

@@ -5,7 +5,7 @@ import pytest
 
 from benchmarks.card.measure import class_errors, error, mistakes
 from benchmarks.card.record import ClassError
-from capsedge.runtime.evaluate.measure import Bin, reliability
+from capsedge.measure.evaluate.measure import Bin, reliability
 from capsedge.scoring import confusion
 
 # Three classes, six images. The fourth and the fifth are wrong, the fifth with the longest capsule of all.

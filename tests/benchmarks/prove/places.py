@@ -12,8 +12,8 @@ from benchmarks.prove.process import Said
 from benchmarks.prove.record import Found
 from benchmarks.prove.steps import Step
 from capsedge.contract import Verdict
-from capsedge.runtime.doctor import Diagnosis, Finding
-from capsedge.runtime.machine import Machine
+from capsedge.measure.doctor import Diagnosis, Finding
+from capsedge.measure.machine import Machine
 from capsedge.runtime.verify import Verification
 from capsedge.statistics import Difference
 

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.prove.place import FULL, QUICK, Plan
 from benchmarks.prove.steps import all_steps
-from capsedge.runtime.doctor import Diagnosis
+from capsedge.measure.doctor import Diagnosis
 from tests.benchmarks.prove.conftest import Run
 
 without_gpu = pytest.mark.skipif(Path("/proc/driver/nvidia").exists(), reason="there is a GPU here")

@@ -15,8 +15,8 @@ from benchmarks.prove.process import Said
 from benchmarks.prove.record import Failed, NotPossible
 from capsedge.contract import EngineManifest, Verdict, contract_of
 from capsedge.errors import ModelError
+from capsedge.measure.doctor import Finding
 from capsedge.onnx_file import read_onnx_file
-from capsedge.runtime.doctor import Finding
 from capsedge.runtime.tensorrt.manifest import read_manifest
 from tests.benchmarks.prove.places import ACCEPTED, Stage, gpu_machine, printed, refused, replayed
 from tests.runtime.conftest import good, models

@@ -11,9 +11,9 @@ from benchmarks.prove.asked import BenchWanted, Opened
 from benchmarks.prove.jobs import latencies
 from benchmarks.prove.place import FULL
 from benchmarks.prove.record import NotPossible
-from capsedge.runtime.bench.plan import Plan
-from capsedge.runtime.bench.report import Case, Group, Parts, Ratio, Warmup
-from capsedge.runtime.machine import Conditions
+from capsedge.measure.bench.plan import Plan
+from capsedge.measure.bench.report import Case, Group, Parts, Ratio, Warmup
+from capsedge.measure.machine import Conditions
 from capsedge.runtime.settings import Settings
 from tests.benchmarks.prove.places import Stage, printed
 from tests.runtime.conftest import good, models

@@ -11,7 +11,7 @@ from benchmarks.prove import machine
 from benchmarks.prove.machine import LEFT_ON_THE_CPU, SUBJECTS, Here, here_of
 from benchmarks.prove.record import NotPossible
 from capsedge.errors import ProviderError
-from capsedge.runtime.doctor import Diagnosis, Finding
+from capsedge.measure.doctor import Diagnosis, Finding
 from capsedge.runtime.open import open_session
 from capsedge.runtime.ort import placement
 from capsedge.runtime.settings import Settings

@@ -1,0 +1,223 @@
+"""A grid of measurements: each model in each precision and with each setting, at each batch."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any, get_args
+
+from msgspec.structs import replace
+
+from capsedge.contract import PRECISIONS
+from capsedge.errors import WrongUse, nearest
+from capsedge.measure.bench.measure import measure
+from capsedge.measure.bench.plan import Plan
+from capsedge.measure.bench.report import Group
+from capsedge.runtime.models import PLAIN, find_model, in_precision, is_export
+from capsedge.runtime.open import model_file, open_session
+from capsedge.runtime.providers import Provider
+from capsedge.runtime.settings import GraphLevel, Settings
+
+Axes = Mapping[str, tuple[Any, ...]]
+Progress = Callable[[float], None]
+
+
+@dataclass(frozen=True)
+class Lane:
+    """One model as it is to be measured.
+
+    Attributes:
+        label: What to call it, unique among the lanes.
+        file: The file to load.
+        settings: How to open it, apart from the batch.
+    """
+
+    label: str
+    file: Path
+    settings: Settings
+
+
+def parse_axes(texts: Sequence[str]) -> Axes:
+    """Read axes such as `batch=1,8` or `precision=fp32,int8`: the values of each, in the order given.
+
+    Raises:
+        WrongUse: A text is no axis, an axis does not exist or comes twice, or a value does not fit it.
+    """
+    axes: dict[str, tuple[Any, ...]] = {}
+    for text in texts:
+        name, equals, values = text.partition("=")
+        if not equals or not values:
+            raise WrongUse(f"a sweep is written as name=value,value such as batch=1,8, '{text}' was given")
+        if name not in _READERS:
+            raise WrongUse(f"there is no sweep over '{name}'; {nearest(name, _READERS)}")
+        if name in axes:
+            raise WrongUse(f"the sweep over '{name}' was given twice: put all its values into one")
+        axes[name] = tuple(dict.fromkeys(_read(name, value) for value in values.split(",")))
+    return axes
+
+
+def lanes(models: Sequence[str], settings: Settings, axes: Axes) -> list[Lane]:
+    """Lay out what is measured side by side: every model with every combination of the axes, the batch apart.
+
+    Args:
+        models: As a person names them; none is the default model.
+        settings: What the axes do not set.
+        axes: See `parse_axes`.
+
+    Raises:
+        WrongUse: There is no such model.
+        ModelError: A file, or a precision of it, is missing.
+    """
+    names = [name for name in axes if name != "batch"]
+    found = [
+        _lane(model, settings, dict(zip(names, values, strict=True)))
+        for model in models or (None,)
+        for values in product(*(axes[name] for name in names))
+    ]
+    return _told_apart(found)
+
+
+def sweep(
+    laid_out: Sequence[Lane],
+    plan: Plan,
+    batches: Sequence[int],
+    *,
+    done: Sequence[Group] = (),
+    keep: Callable[[tuple[Group, ...]], None] = lambda _: None,
+    progress: Progress = lambda _: None,
+) -> tuple[Group, ...]:
+    """Measure the lanes side by side, at one batch after the other.
+
+    Args:
+        laid_out: See `lanes`.
+        plan: The measurement, whose batch is set here.
+        batches: Images in a query.
+        done: Groups of an earlier run that was cut off: their batches are not measured again, and an unfinished one
+            goes on where it was.
+        keep: Called with all groups so far after each new one, and every ten seconds or so within one, which is
+            unfinished then.
+        progress: Called with the share done, 0 to 1.
+
+    Raises:
+        CapsedgeError: A model does not open, does not take a batch, or fails.
+    """
+    groups = {group.batch: group for group in done if group.batch in batches}
+    todo = [batch for batch in batches if batch not in groups or groups[batch].unfinished]
+
+    def kept(group: Group) -> None:
+        groups[group.batch] = group
+        keep(tuple(groups[each] for each in batches if each in groups))
+
+    for index, batch in enumerate(todo):
+        part = _part_of(progress, index, len(todo))
+        kept(_group(laid_out, replace(plan, batch=batch), groups.get(batch), kept, part))
+    return tuple(groups[batch] for batch in batches)
+
+
+def _group(
+    laid_out: Sequence[Lane], plan: Plan, earlier: Group | None, keep: Callable[[Group], None], progress: Progress
+) -> Group:
+    with ExitStack() as stack:
+        sessions = [
+            stack.enter_context(open_session(lane.file, replace(lane.settings, batch=plan.images)))
+            for lane in laid_out
+        ]
+        labels = [lane.label for lane in laid_out]
+        return measure(sessions, plan, labels=labels, earlier=earlier, keep=keep, progress=progress)
+
+
+def _part_of(progress: Progress, index: int, count: int) -> Progress:
+    return lambda share: progress((index + share) / count)
+
+
+def _lane(model: str | None, settings: Settings, chosen: Mapping[str, Any]) -> Lane:
+    file = find_model(model)
+    if "precision" in chosen:
+        path, base = file, file / PLAIN if file.is_dir() else model_file(file)
+        file = in_precision(base, chosen["precision"])
+        if path == Path(model or ""):  # a name stays what it is
+            model = str(in_precision(base, "fp32", must_exist=False))
+    _check_effect(file, settings, chosen)
+    fields = {name.replace("-", "_"): value for name, value in chosen.items() if name != "precision"}
+    label = " ".join([_short(model, file), *(_said(name, value) for name, value in chosen.items())])
+    return Lane(label, file, replace(settings, **fields))
+
+
+def _short(model: str | None, file: Path) -> str:
+    """A model as a person names it; a run's folder stands for its model.onnx."""
+    if not model and not is_export(file):
+        return file.stem
+    named = str(Path(model or file))  # without a leading ./ and a / at the end
+    return named.removesuffix("/model.onnx")
+
+
+def _check_effect(file: Path, settings: Settings, chosen: Mapping[str, Any]) -> None:
+    """Refuse an axis that changes nothing for this model, or more than it says: its ratio would be no such thing."""
+    engine = file.suffix == ".engine"
+    idle = chosen.keys() & (_OF_ONNX if engine else _OF_ENGINES)
+    if idle:
+        kind = "an engine" if engine else "no engine"
+        raise WrongUse(f"a sweep over '{min(idle)}' changes nothing for '{file}', which is {kind}: leave one out")
+    if "spinning" in chosen and not chosen.get("threads", settings.threads):
+        raise WrongUse(
+            "a sweep over 'spinning' needs --threads N or a sweep over threads from 1: the number that capsedge "
+            "chooses is another without spinning"
+        )
+
+
+def _said(name: str, value: Any) -> str:
+    if (name, value) == ("threads", 0):
+        return "threads as chosen"
+    if isinstance(value, bool):
+        return name if value else f"no {name}"
+    return str(value) if name in ("precision", "provider") else f"{name} {value}"
+
+
+def _told_apart(found: Sequence[Lane]) -> list[Lane]:
+    """Number the lanes that would share a label: a model that was named twice, to see what noise alone does."""
+    seen: dict[str, int] = {}
+
+    def numbered() -> Iterator[Lane]:
+        for lane in found:
+            seen[lane.label] = count = seen.get(lane.label, 0) + 1
+            yield lane if count == 1 else Lane(f"{lane.label} ({count})", lane.file, lane.settings)
+
+    return list(numbered())
+
+
+def _read(name: str, text: str) -> Any:
+    read, wanted = _READERS[name]
+    value = read(text)
+    if value is None:
+        raise WrongUse(f"a sweep over '{name}' takes {wanted}, '{text}' was given")
+    return value
+
+
+def _whole(least: int, most: int = 1_000_000) -> Callable[[str], int | None]:
+    return lambda text: int(text) if re.fullmatch("[0-9]{1,7}", text) and least <= int(text) <= most else None
+
+
+def _among(known: Sequence[str]) -> tuple[Callable[[str], str | None], str]:
+    return (lambda text: text if text in known else None), ", ".join(known)
+
+
+def _yes_or_no(text: str) -> bool | None:
+    return {"yes": True, "no": False}.get(text)
+
+
+_OF_ENGINES = {"cuda-graph"}
+_OF_ONNX = {"threads", "spinning", "graph", "io-binding", "provider"}
+
+# How a value of each axis is read (None where it does not fit), and what the values are, for the error.
+_READERS: dict[str, tuple[Callable[[str], Any], str]] = {
+    "batch": (_whole(1), "whole numbers from 1"),
+    "threads": (_whole(0, 256), "whole numbers from 0 (capsedge's choice) to 256"),
+    "precision": _among(PRECISIONS),
+    "provider": _among(get_args(Provider)),
+    "graph": _among(get_args(GraphLevel)),
+    "spinning": (_yes_or_no, "yes and no"),
+    "io-binding": (_yes_or_no, "yes and no"),
+    "cuda-graph": (_yes_or_no, "yes and no"),
+}

@@ -1,0 +1,103 @@
+"""What is found about TensorRT and TensorRT-RTX, by building an engine in a process of its own."""
+
+import re
+import subprocess
+import sys
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from capsedge.measure.doctor import trial
+from capsedge.measure.doctor.findings import Finding
+from capsedge.measure.doctor.presence import Presence
+
+Package = Literal["tensorrt_rtx", "tensorrt"]
+
+TITLES: dict[Package, str] = {"tensorrt_rtx": "TensorRT-RTX", "tensorrt": "TensorRT"}
+
+_TIMEOUT_S = 120  # classic TensorRT measures kernels; a minute on a small Jetson is much for one node
+
+
+class Tried(msgspec.Struct, frozen=True):
+    """What `trial.attempt` tells."""
+
+    version: str
+    built: int
+    ran: bool
+    error: str
+
+
+def find_engine(package: Package, presence: Presence, target: str) -> Finding:
+    """Prove a package.
+
+    Args:
+        package: Which.
+        presence: What the kernel shows of a GPU.
+        target: The GPU that CUDA found, such as `sm86`; "" for none.
+    """
+    subject = TITLES[package]
+    if flavours := _flavours(package):
+        wanted = "pip install 'capsedge[trt]'" if package == "tensorrt_rtx" else "install one of them again"
+        names = " ".join(flavours)
+        return Finding(
+            subject,
+            "broken",
+            f"{' and '.join(flavours)} are both installed and overwrite each other's files",
+            f"pip uninstall -y {names}, then {wanted}",
+        )
+    if find_spec(package) is None:
+        return Finding(subject, "missing", "not installed", _where_from(package, presence))
+    return _judged(package, presence, target, _tried(package, target))
+
+
+def _judged(package: Package, presence: Presence, target: str, tried: Tried) -> Finding:
+    subject = TITLES[package]
+    name = f"{package} {tried.version}"
+    if not tried.version:
+        advice = "pip install --force-reinstall 'capsedge[trt]'" if package == "tensorrt_rtx" else ""
+        return Finding(subject, "broken", f"'{package}' does not load: {tried.error}", advice)
+    if tried.ran:
+        return Finding(subject, "works", f"{name} builds an engine and runs it")
+    if tried.built and not tried.error:
+        lacking = f"another GPU than this one ({target})" if target else "an NVIDIA GPU"
+        return Finding(subject, "works", f"{name} builds an engine; to run one it needs {lacking}")
+    if package == "tensorrt" and not presence.usable:
+        return Finding(subject, "installed", f"{name} loads; to build and run engines it needs an NVIDIA GPU")
+    done = "builds an engine, which does not run" if tried.built else "builds no engine"
+    return Finding(subject, "broken", f"{name} {done}: {tried.error}")
+
+
+def _tried(package: Package, target: str) -> Tried:
+    """Let a fresh process try it; -P: the files beside it are no top-level modules."""
+    command = [sys.executable, "-P", trial.__file__, package, target]
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=_TIMEOUT_S, check=False)
+        return msgspec.json.decode(done.stdout, type=Tried)
+    except subprocess.TimeoutExpired:
+        return Tried("its build", 0, ran=False, error=f"it took more than {_TIMEOUT_S} s")
+    except msgspec.DecodeError:  # it crashed, which a package with half its libraries does
+        said = " ".join(done.stderr.decode(errors="replace").split())[-200:]
+        return Tried("", 0, ran=False, error=f"its process ended with {done.returncode}: {said}")
+
+
+def _flavours(package: Package) -> list[str]:
+    """The wheels of a package for several releases of CUDA, which share a folder; none where there is but one."""
+    form = re.compile(rf"{package.replace('_', '[-_.]')}[-_.]cu\d+[-_.]libs")
+    names = {str(found.metadata["Name"]) for found in metadata.distributions() if form.fullmatch(found.name)}
+    return sorted(names) if len(names) > 1 else []
+
+
+def _where_from(package: Package, presence: Presence) -> str:
+    """What to do for a package that is not installed; "" where it is of no use."""
+    if package == "tensorrt_rtx":
+        rtx = "pip install 'capsedge[trt]' builds engines, also without a GPU"
+        return "" if presence.place == "jetson" else rtx
+    if presence.place != "jetson":
+        return "pip install tensorrt, where the GPU is none for TensorRT-RTX" if presence.hardware else ""
+    system = any(Path("/usr/lib").glob("python3*/dist-packages/tensorrt"))
+    if system:
+        return "JetPack's is outside of this environment: make it with python3 -m venv --system-site-packages"
+    return "sudo apt install python3-libnvinfer"

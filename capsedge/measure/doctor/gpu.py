@@ -1,0 +1,82 @@
+"""What is found about the NVIDIA GPU and its driver."""
+
+import ctypes
+from typing import Any
+
+from capsedge.errors import MissingExtra, ProviderError
+from capsedge.measure.doctor.findings import Finding
+from capsedge.measure.doctor.presence import OLDEST_DRIVERS, Presence, obstacle
+from capsedge.measure.machine import Gpu
+from capsedge.runtime.tensorrt.cuda import first_device, load_cuda
+
+_TOO_OLD = "cudaErrorInsufficientDriver"
+
+
+def find_gpu(presence: Presence, gpu: Gpu | None) -> Finding:
+    """Ask CUDA for the GPU, else its driver. The detail ends with the compute capability where one is known."""
+    subject = "NVIDIA GPU"
+    try:
+        cuda = load_cuda()
+        device = first_device(cuda)
+    except (MissingExtra, ProviderError) as error:
+        detail, advice = obstacle(presence)
+        if detail:
+            return Finding(subject, "missing", detail, advice)
+        if isinstance(error, MissingExtra) and gpu is not None:
+            return Finding(subject, "installed", f"{gpu.name} ({gpu.target})")
+        if isinstance(error, MissingExtra):
+            return Finding(subject, "installed", "one is here; without cuda-python and NVML nothing is known of it")
+        return Finding(subject, "broken", *_refused(error, presence, gpu))
+    return Finding(subject, "works", f"{device.name} ({device.target})")
+
+
+def find_driver(presence: Presence, gpu: Gpu | None, wanted: dict[str, int]) -> Finding:
+    """Compare the CUDA that the driver supports with that which each library was built for.
+
+    Args:
+        presence: What the kernel shows.
+        gpu: What NVML tells.
+        wanted: CUDA's major release by the name of each library that needs it.
+    """
+    subject = "NVIDIA driver"
+    version = gpu.driver if gpu is not None and gpu.driver != "unavailable" else presence.driver
+    supported = gpu.cuda if gpu is not None else "unavailable"
+    if not version and presence.usable:  # a part of the system on a Jetson, and of Windows in WSL
+        return Finding(subject, "installed", "here, of a release that nothing tells")
+    if not version:
+        return Finding(subject, "missing", "none loaded")
+    if supported == "unavailable":
+        return Finding(subject, "installed", f"{version}; without NVML its CUDA is not known")
+    behind = {name: major for name, major in wanted.items() if major > int(supported.partition(".")[0])}
+    detail = f"{version}, for CUDA up to {supported}"
+    if not behind:
+        return Finding(subject, "installed", detail)
+    needs = ", ".join(f"{name} needs CUDA {major}" for name, major in behind.items())
+    return Finding(subject, "broken", f"{detail}; {needs}", _newer(presence, max(behind.values())))
+
+
+def _refused(error: Exception, presence: Presence, gpu: Gpu | None) -> tuple[str, str]:
+    """Why CUDA finds no device where one should be, and what to do."""
+    if _TOO_OLD not in str(error):
+        return f"{gpu.name if gpu else 'one is here'}, and CUDA does not start: {error}", "nvidia-smi must work first"
+    if not _driver_library():
+        inside = (
+            "; in a container NVIDIA_DRIVER_CAPABILITIES must hold compute" if presence.place == "container" else ""
+        )
+        return f"one is here, and the driver's library libcuda.so.1 is not{inside}", "install NVIDIA's driver"
+    return f"the driver {presence.driver} is too old for the CUDA of cuda-python", _newer(presence, 13)
+
+
+def _newer(presence: Presence, major: int) -> str:
+    """How to get a driver for a CUDA."""
+    if presence.place == "jetson":
+        return "upgrade JetPack (its driver is a part of it; CUDA 13 came with JetPack 7)"
+    where = " on Windows" if presence.place == "wsl" else " on the host" if presence.place == "container" else ""
+    return f"update NVIDIA's driver{where} to {OLDEST_DRIVERS.get(major, max(OLDEST_DRIVERS.values()))} or later"
+
+
+def _driver_library() -> Any:
+    try:
+        return ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return None

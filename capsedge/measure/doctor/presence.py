@@ -1,0 +1,111 @@
+"""Whether an NVIDIA GPU is in this machine, by what its kernel shows, and what keeps CUDA from it.
+
+No library is loaded: the question is what should work here, and the libraries may be what is missing.
+"""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from capsedge.measure.machine import jetson
+from capsedge.measure.machine.kernel import ROOT, text
+
+OLDEST_DRIVERS = {13: 580, 12: 525, 11: 450}
+"""The oldest driver for each CUDA (docs.nvidia.com/deploy/cuda-compatibility/minor-version-compatibility.html)."""
+
+_NVIDIA = "0x10de"  # the vendor on the PCI bus
+_DISPLAY = "0x03"  # the class of graphics and 3D controllers; the GPU's sound output is another device
+
+Place = Literal["machine", "container", "wsl", "jetson"]
+
+
+@dataclass(frozen=True)
+class Presence:
+    """What the kernel shows of an NVIDIA GPU.
+
+    Attributes:
+        place: What kind of place this is.
+        hardware: Whether there is a GPU.
+        driver: Version of the loaded driver, or "".
+        reachable: Whether this process may talk to the driver.
+    """
+
+    place: Place
+    hardware: bool
+    driver: str
+    reachable: bool
+
+    @property
+    def usable(self) -> bool:
+        """Whether CUDA should find a GPU here."""
+        return self.hardware and self.reachable and not hidden()
+
+
+def look(root: Path = ROOT) -> Presence:
+    """Look at what the kernel shows."""
+    place = _place(root)
+    found = re.search(r"\b\d{3}\.\d+(\.\d+)?\b", text(root / "proc/driver/nvidia/version"))
+    driver = found.group() if found else ""
+    if place == "wsl":
+        windows = (root / "usr/lib/wsl/lib/libcuda.so.1").exists()  # what the driver for Windows puts there
+        return Presence(place, hardware=windows, driver=driver, reachable=windows)
+    if place == "jetson":
+        return Presence(place, hardware=True, driver=driver, reachable=any(root.glob("dev/nv*gpu")))
+    hardware = bool(driver) or _on_the_bus(root) or jetson.is_jetson(root)
+    return Presence(place, hardware, driver, reachable=any(root.glob("dev/nvidia[0-9]*")))
+
+
+def hidden() -> bool:
+    """Whether CUDA_VISIBLE_DEVICES hides every GPU."""
+    return os.environ.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0].strip() in ("", "-1")
+
+
+def obstacle(presence: Presence) -> tuple[str, str]:
+    """What keeps CUDA from a GPU, and what to do; both "" where nothing does, and no advice where there is no GPU."""
+    if not presence.hardware and presence.place == "wsl":
+        return "none that Windows lends to WSL", "install NVIDIA's driver on Windows, and none in WSL"
+    if not presence.hardware:
+        return "none here", ""
+    if hidden():
+        return "hidden by CUDA_VISIBLE_DEVICES", "unset CUDA_VISIBLE_DEVICES"
+    return ("", "") if presence.reachable else _unreachable(presence)
+
+
+def _unreachable(presence: Presence) -> tuple[str, str]:
+    """Why there is no device of a GPU that is here, and what to do."""
+    if presence.place == "container":
+        return (
+            "the host has one, and this container was not given it",
+            "start the container with --gpus all, or --runtime nvidia on a Jetson (NVIDIA's container toolkit)",
+        )
+    if presence.driver:
+        return f"driver {presence.driver} is loaded and shows no device", "run nvidia-smi once, as root"
+    return (
+        "one is here, and its driver is not loaded",
+        f"install NVIDIA's driver, {OLDEST_DRIVERS[13]} or later for CUDA 13",
+    )
+
+
+def _place(root: Path) -> Place:
+    if (root / "dev/dxg").exists() or "microsoft" in text(root / "proc/sys/kernel/osrelease").lower():
+        return "wsl"
+    reachable = any(root.glob("dev/nv*gpu"))
+    if jetson.is_jetson(root) and (reachable or not _in_container(root)):
+        return "jetson"
+    return "container" if _in_container(root) else "machine"
+
+
+def _in_container(root: Path) -> bool:
+    marks = any((root / mark).exists() for mark in (".dockerenv", "run/.containerenv"))
+    return marks or any(
+        word in text(root / "proc/1/cgroup") for word in ("docker", "kubepods", "containerd", "libpod")
+    )
+
+
+def _on_the_bus(root: Path) -> bool:
+    devices = root.glob("sys/bus/pci/devices/*")
+    return any(
+        text(device / "vendor") == _NVIDIA and text(device / "class").startswith(_DISPLAY) for device in devices
+    )

@@ -1,0 +1,137 @@
+"""What is found about ONNX Runtime: its wheel, and each provider, by running a node and then a network on it."""
+
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from capsedge.errors import CapsedgeError, MissingExtra, ProviderError
+from capsedge.measure.doctor import libraries
+from capsedge.measure.doctor.findings import SUBJECTS, Finding
+from capsedge.measure.doctor.one_node import one_node, prove
+from capsedge.measure.doctor.presence import Presence
+from capsedge.onnx_file import REINSTALL
+from capsedge.runtime.inspection import inspect_model
+from capsedge.runtime.models import BUILTIN_NAME, find_model
+from capsedge.runtime.open import open_session
+from capsedge.runtime.ort import plugin
+from capsedge.runtime.ort.options import kernels_in
+from capsedge.runtime.ort.placement import absent
+from capsedge.runtime.ort.wheels import load_onnxruntime, wheels_text
+from capsedge.runtime.providers import Provider
+from capsedge.runtime.settings import Settings
+from capsedge.runtime.verify import verify
+
+_OTHER_GPUS = "finds no GPU that it supports"  # how capsedge.runtime.ort.plugin says that the GPU is of another kind
+
+_ON_JETSON = "install NVIDIA's onnxruntime-gpu for this JetPack (pypi.jetson-ai-lab.io)"
+
+
+def find_onnxruntime() -> Finding:
+    """Load ONNX Runtime."""
+    subject = "ONNX Runtime"
+    try:
+        load_onnxruntime()
+    except MissingExtra as error:
+        return Finding(subject, "missing", *_with_advice(error))
+    except ProviderError as error:
+        return Finding(subject, "broken", *_with_advice(error))
+    cuda = cuda_of_onnxruntime()
+    return Finding(subject, "installed", f"{wheels_text()}{f', for CUDA {cuda}' if cuda else ''}")
+
+
+def find_provider(provider: Provider, presence: Presence) -> Finding:
+    """Prove a provider: first one node, then the built-in model's golden sample."""
+    subject = SUBJECTS[provider]
+    try:
+        ort = load_onnxruntime()
+    except CapsedgeError:
+        return Finding(subject, "missing", "needs a working ONNX Runtime")
+    if advice := absent(ort, provider):
+        wheel = _wheel_for(provider, presence, advice)
+        return Finding(subject, "missing", "not in the installed ONNX Runtime", wheel)
+    try:
+        _run_one_node(provider)
+    except (MissingExtra, ProviderError) as error:
+        return _does_not_start(ort, provider, presence, error)
+    except CapsedgeError as error:
+        return Finding(subject, "broken", str(error))
+    try:
+        return Finding(subject, "works", f"runs a node; {_golden_sample(provider)}")
+    except CapsedgeError as error:
+        wrong, advice = _with_advice(error)
+        return Finding(subject, "broken", f"runs a node, and not our network: {wrong}", advice or _about_our_model())
+
+
+def cuda_of_onnxruntime() -> str:
+    """The CUDA that the installed ONNX Runtime was built for, such as `13.0`; "" where it tells none."""
+    try:
+        load_onnxruntime()
+        from onnxruntime.capi import build_and_package_info
+    except (CapsedgeError, ImportError):
+        return ""
+    return str(getattr(build_and_package_info, "cuda_version", ""))
+
+
+def _with_advice(error: Exception) -> tuple[str, str]:
+    """Part an error's line into what is wrong and the pip command that mends it."""
+    wrong, colon, command = str(error).partition(": pip ")
+    return wrong, f"pip {command}" if colon else ""
+
+
+def _wheel_for(provider: Provider, presence: Presence, advice: str) -> str:
+    """What to install for a provider: nothing where there is no GPU for it."""
+    if presence.place == "jetson":
+        return "" if provider == "tensorrt-rtx" else _ON_JETSON
+    return advice if presence.hardware else ""
+
+
+def _run_one_node(provider: Provider) -> None:
+    with tempfile.TemporaryDirectory(prefix="capsedge-", ignore_cleanup_errors=True) as folder:
+        file = Path(folder, "one-node.onnx")
+        file.write_bytes(one_node())
+        with kernels_in(Path(folder)), open_session(file, Settings(provider=provider)) as session:
+            prove(session)
+
+
+def _golden_sample(provider: Provider) -> str:
+    with (
+        tempfile.TemporaryDirectory(prefix="capsedge-", ignore_cleanup_errors=True) as folder,
+        kernels_in(Path(folder)),
+        open_session(find_model(BUILTIN_NAME), Settings(provider=provider)) as session,
+    ):
+        found = verify(session)
+    if not found.ok:
+        raise CapsedgeError(f"{found.model} on {found.provider}: {'; '.join(found.problems)}")
+    return f"{found.model} gives the golden lengths of {found.images} images, to {found.largest_difference:.1g}"
+
+
+def _about_our_model() -> str:
+    """What brings the built-in model back where its file is damaged, or ""."""
+    try:
+        damaged = inspect_model().problems
+    except CapsedgeError:
+        return REINSTALL
+    return REINSTALL if damaged else ""
+
+
+def _library(ort: Any, provider: Provider) -> Path:
+    """The shared library of a provider, which a plugin brings itself."""
+    spec = find_spec(plugin.MODULE) if provider == "tensorrt-rtx" else None
+    origin = ort.__file__ if spec is None or spec.origin is None else spec.origin
+    folder = Path(origin).parent / ("capi" if origin == ort.__file__ else "")
+    name = "nv_tensorrt_rtx" if provider == "tensorrt-rtx" else provider
+    return folder / f"libonnxruntime_providers_{name}.so"
+
+
+def _does_not_start(ort: Any, provider: Provider, presence: Presence, error: Exception) -> Finding:
+    """Tell a provider that lacks a GPU from one that has a GPU and lacks a library."""
+    subject = SUBJECTS[provider]
+    if not presence.usable:
+        return Finding(subject, "missing", "installed, and there is no GPU for it here")
+    if _OTHER_GPUS in str(error):
+        return Finding(subject, "missing", str(error))
+    lacking = libraries.absent(_library(ort, provider))
+    if lacking:
+        return Finding(subject, "broken", f"not found: {', '.join(lacking)}", libraries.advice(lacking))
+    return Finding(subject, "broken", str(error))

@@ -1,0 +1,189 @@
+"""Somebody else's classifier, which carries no contract: what it takes is read from its input, the rest is told."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from capsedge.errors import ModelError, WrongUse
+from capsedge.fit import Fit, Frame
+from capsedge.measure.evaluate.subject import Subject
+from capsedge.runtime.session import Session
+
+Pixels = Literal["unit", "signed", "imagenet", "bytes"]
+Layout = Literal["nchw", "nhwc"]
+
+_BATCH = 32
+# Of torchvision's networks for ImageNet, in R, G, B: https://docs.pytorch.org/vision/stable/models.html
+_IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_TOLERANCE = 1e-3
+
+
+def foreign_subject(
+    session: Session,
+    *,
+    classes: tuple[str, ...],
+    pixels: Pixels | None = None,
+    size: int = 0,
+    layout: Layout | None = None,
+    frame: Frame = "pad",
+) -> Subject:
+    """A classifier without a contract, open in its session.
+
+    Its one input is images, [batch, channels, height, width] or [batch, height, width, channels]; one of its outputs
+    has a score for each class. Scores that are not within 0 and 1 are made so by a softmax, which changes no answer.
+
+    Args:
+        session: The model.
+        classes: Class names in the order of its scores.
+        pixels: How it wants 0 to 255: `unit` as 0 to 1, `signed` as -1 to 1, `imagenet` as torchvision's networks,
+            `bytes` as they are; None for bytes where it takes integers, and else for 0 to 1, which is said.
+        size: Height and width of its input in pixels where the file leaves them open, 0 where it does not.
+        layout: Order of its axes; None to read it from the file.
+        frame: How images of another size fill it.
+
+    Raises:
+        WrongUse: The size, the layout, the pixels or the classes do not fit the file.
+        ModelError: It does not look like a classifier of images.
+    """
+    name, shape, channels_first = _input(session, size, layout)
+    dtype = next(iter(session.feeds(session.batch_limits[0] if session.batch_limits else 1).values())).dtype
+    chosen = _pixels(session, dtype, pixels)
+    meant = "0 to 1" if chosen == "unit" else "bytes of 0 to 255"
+    assumed = [f"no --pixels was given: they are handed over as {meant}"] if pixels is None else []
+    assumed.append(f"images are fitted to {shape[1]}x{shape[0]} by --frame {frame}, and none is inverted")
+
+    def lengths(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        smallest, largest = session.batch_limits or (1, _BATCH)
+        batch = min(max(_BATCH, smallest), largest)
+        parts = []
+        for start in range(0, len(images), batch):
+            part = images[start : start + batch]
+            filled = np.concatenate([part, np.zeros((max(0, smallest - len(part)), *shape), np.uint8)])
+            values = _numbers(filled, chosen).astype(dtype)
+            given = session.run_raw({name: values.transpose(0, 3, 1, 2) if channels_first else values})
+            parts.append(_scores(session, given, len(filled), classes)[: len(part)])
+        return _within_one(np.concatenate(parts))
+
+    return Subject(
+        name=session.name,
+        classes=classes,
+        shape=shape,
+        fit=Fit(frame=frame),
+        dark_ground=False,
+        run=None,
+        lengths=lengths,
+        remarks=tuple(assumed),
+    )
+
+
+def class_names(given: str) -> tuple[str, ...]:
+    """Names between commas, or those of a file with a name on each line.
+
+    Raises:
+        WrongUse: There are fewer than two, or one is there twice.
+    """
+    file = Path(given).expanduser()
+    names = _lines(file) if file.is_file() else [name.strip() for name in given.split(",")]
+    named = tuple(name for name in names if name)
+    if len(named) < 2:
+        raise WrongUse(
+            "--classes wants the names of two classes or more, in the order of the model's outputs: a,b,c or a file "
+            f"with a name on each line; '{given}' was given"
+        )
+    if twice := next((name for name in named if named.count(name) > 1), None):
+        raise WrongUse(f"--classes names '{twice}' twice")
+    return named
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        return [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise WrongUse(f"--classes '{file}' cannot be read as text ({error})") from error
+
+
+def _input(session: Session, size: int, layout: Layout | None) -> tuple[str, tuple[int, int, int], bool]:
+    """Name, [height, width, channels] and whether the channels come first, of the only input."""
+    declared = session.axes()
+    told = ", ".join(f"{name} [{', '.join(_axis(axis) for axis in axes)}]" for name, axes in declared.items())
+    name, axes = next(iter(declared.items()))
+    ways: dict[Layout, int | None] = {"nchw": axes[1], "nhwc": axes[3]} if len(axes) == 4 else {}
+    if len(declared) != 1 or not {*ways.values()} & {1, 3}:
+        raise ModelError(
+            f"'{session.name}' takes {told}, and one input of images is expected: [batch, channels, height, width] "
+            "or [batch, height, width, channels] with 1 or 3 channels"
+        )
+    likely: list[Layout] = [way for way, channels in ways.items() if channels in (1, 3)]
+    if layout is None and len(likely) > 1:
+        raise WrongUse(
+            f"'{session.name}' takes {told}, which may be either order: say which by --layout nchw or nhwc"
+        )
+    chosen = layout or likely[0]
+    if chosen not in likely:
+        raise WrongUse(f"'{session.name}' takes {told}, which is not {chosen}: leave out --layout")
+    channels = ways[chosen]
+    sides = axes[2:] if chosen == "nchw" else axes[1:3]
+    if None in sides and not size:
+        raise WrongUse(f"'{session.name}' takes images of any size ({told}): say which by --size")
+    height, width = (side or size for side in sides)
+    if size and (height, width) != (size, size):
+        raise WrongUse(
+            f"'{session.name}' takes images of {width}x{height}, and --size {size} was given: leave it out"
+        )
+    assert channels is not None
+    return name, (height, width, channels), chosen == "nchw"
+
+
+def _axis(axis: int | None) -> str:
+    return "any" if axis is None else str(axis)
+
+
+def _pixels(session: Session, dtype: np.dtype[Any], pixels: Pixels | None) -> Pixels:
+    """How pixels are handed over: only floating-point numbers hold fractions and signs."""
+    if dtype.kind == "f":
+        return pixels or "unit"
+    if dtype.kind not in "ui" or np.iinfo(dtype).max < 255:
+        raise ModelError(f"'{session.name}' takes {dtype}, which does not hold pixels of 0 to 255")
+    if pixels not in (None, "bytes"):
+        raise WrongUse(f"'{session.name}' takes {dtype}, and --pixels {pixels} are fractions: leave it out")
+    return "bytes"
+
+
+def _numbers(images: NDArray[np.uint8], pixels: Pixels) -> NDArray[np.generic]:
+    if pixels == "bytes":
+        return images
+    unit = images.astype(np.float32) / 255
+    if pixels == "signed":
+        return 2 * unit - 1
+    if pixels == "imagenet":
+        channels = images.shape[3]
+        mean, std = (np.array(each, np.float32) for each in (_IMAGENET_MEAN, _IMAGENET_STD))
+        return (unit - mean) / std if channels == 3 else (unit - mean.mean()) / std.mean()
+    return unit
+
+
+def _scores(
+    session: Session, given: dict[str, NDArray[np.generic]], images: int, classes: tuple[str, ...]
+) -> NDArray[np.float32]:
+    wanted = images, len(classes)
+    for array in given.values():
+        flat = array.reshape(len(array), -1) if array.ndim else array
+        if array.dtype.kind == "f" and flat.shape == wanted:
+            return flat.astype(np.float32)
+    told = ", ".join(f"{name} {list(array.shape)}" for name, array in given.items())
+    raise WrongUse(
+        f"--classes names {len(classes)} classes, and for {images} images '{session.name}' gives {told}: none has a "
+        "score for each"
+    )
+
+
+def _within_one(scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    if not np.isfinite(scores).all():
+        return scores
+    if scores.min() >= -_TOLERANCE and scores.max() <= 1 + _TOLERANCE:
+        return scores
+    powers: NDArray[np.float32] = np.exp(scores - scores.max(axis=1, keepdims=True))
+    shares: NDArray[np.float32] = powers / powers.sum(axis=1, keepdims=True)
+    return shares

@@ -1,0 +1,180 @@
+"""From a model to its profile: what ran, grouped by stage, with its cost and its distance from the roof."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from capsedge.errors import WrongUse
+from capsedge.measure.bench.doubts import about_load
+from capsedge.measure.machine import conditions, this_machine
+from capsedge.measure.profile import doubts
+from capsedge.measure.profile.engine_layers import engine_layers, engine_times
+from capsedge.measure.profile.grouping import stage_times, typical, under, with_shares
+from capsedge.measure.profile.layers import layers_of, probe_of
+from capsedge.measure.profile.ort_events import RunTime
+from capsedge.measure.profile.recording import FEWEST_RUNS, Recording, record
+from capsedge.measure.profile.report import LayerTime, Profile, Whole
+from capsedge.measure.profile.roofline import Roofs, measure_roofs
+from capsedge.runtime.open import open_session
+from capsedge.runtime.ort.session import OrtSession
+from capsedge.runtime.session import Session
+from capsedge.runtime.settings import DEFAULTS, Settings
+from capsedge.runtime.tensorrt.session import EngineSession
+from capsedge.version import __version__
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A profile, and the runs that it was made of.
+
+    Attributes:
+        profile: For people and for JSON.
+        runs: Every timed run, for a trace; empty of an engine.
+    """
+
+    profile: Profile
+    runs: list[RunTime]
+
+
+def profile_model(
+    model: str | Path,
+    settings: Settings = DEFAULTS,
+    *,
+    batch: int = 1,
+    runs: int | None = None,
+    roofline: bool = True,
+    progress: Callable[[float], None] = lambda _: None,
+) -> Measured:
+    """Measure where the time of a model goes.
+
+    Args:
+        model: An `.onnx` file, an `.engine` file, or the folder of a run.
+        settings: Where it shall run and how.
+        batch: Images in a run.
+        runs: Timed runs; None is at least 50 and 1 s.
+        roofline: Whether to measure the machine's roofs too, on the CPU.
+        progress: Called with the share done, 0 to 1.
+
+    Raises:
+        WrongUse: Fewer runs than a profile needs.
+        ModelError: The model cannot be opened, does not take the batch, or fails.
+        ProviderError: The hardware or the library that was asked for is not there.
+        MissingExtra: No ONNX Runtime is installed.
+    """
+    if runs is not None and runs < FEWEST_RUNS:
+        raise WrongUse(
+            f"a profile needs {FEWEST_RUNS} runs or more, {runs} were asked for: choose --runs {FEWEST_RUNS}"
+        )
+    settings = msgspec.structs.replace(settings, batch=batch)
+    cores = this_machine().cores
+    busy = tuple(about_load(conditions().load_average, cores))
+    with open_session(model, settings) as session:
+        if isinstance(session, OrtSession):
+            measured = _of_onnx(session, batch, runs, roofline=roofline, progress=progress)
+        else:
+            assert isinstance(session, EngineSession)
+            measured = _of_engine(session, batch, runs or FEWEST_RUNS)
+        known = (*busy, *doubts.about_session(session, cores))
+    profile = msgspec.structs.replace(measured.profile, doubts=known + measured.profile.doubts)
+    return Measured(profile, measured.runs)
+
+
+def _of_onnx(
+    session: OrtSession,
+    batch: int,
+    runs: int | None,
+    *,
+    roofline: bool,
+    progress: Callable[[float], None],
+) -> Measured:
+    recording = record(session, batch=batch, runs=runs, progress=progress)
+    layers = with_shares(layers_of(recording, session.contract, session.file))
+    whole = _whole(recording, layers)
+    on_cpu = session.settings.provider in (None, "cpu")
+    roofs = None
+    if roofline and on_cpu:
+        roofs = measure_roofs({layer.kind for layer in layers if layer.kind}, session.settings)
+        layers = under(roofs, layers)
+    return Measured(
+        _profile(
+            session,
+            batch=batch,
+            runs=len(recording.runs),
+            warmup_runs=recording.warmup_runs,
+            whole=whole,
+            roofs=roofs,
+            layers=layers,
+            found=(
+                *doubts.about_recording(recording, on_cpu=on_cpu),
+                *doubts.about_whole(whole),
+                *doubts.about_layers(layers, whole),
+            ),
+        ),
+        recording.runs,
+    )
+
+
+def _of_engine(session: EngineSession, batch: int, runs: int) -> Measured:
+    """Not run on a GPU yet."""
+    times = engine_times(session, batch, runs)
+    layers = with_shares(engine_layers(session.file, session.contract, times.layers, batch=batch))
+    return Measured(
+        _profile(
+            session,
+            batch=batch,
+            runs=runs,
+            warmup_runs=times.warmup_runs,
+            whole=times.whole,
+            roofs=None,
+            layers=layers,
+            found=(*doubts.about_engine(), *doubts.about_whole(times.whole)),
+        ),
+        [],
+    )
+
+
+def _profile(
+    session: Session,
+    *,
+    batch: int,
+    runs: int,
+    warmup_runs: int,
+    whole: Whole,
+    roofs: Roofs | None,
+    layers: Sequence[LayerTime],
+    found: tuple[str, ...],
+) -> Profile:
+    contract = session.contract
+    return Profile(
+        capsedge=__version__,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        model=session.name,
+        precision=contract.precision if contract and contract.layers else None,
+        provider=session.provider,
+        settings=session.settings,
+        batch=batch,
+        runs=runs,
+        warmup_runs=warmup_runs,
+        machine=this_machine(),
+        whole=whole,
+        roofs=roofs,
+        stages=tuple(stage_times(layers)),
+        layers=tuple(layers),
+        doubts=found,
+    )
+
+
+def _whole(recording: Recording, layers: Sequence[LayerTime]) -> Whole:
+    layers_us = sum(layer.time_us for layer in layers)
+    profiled_us, plain_us = typical(recording.profiled_us), typical(recording.plain_us)
+    return Whole(
+        layers_us=layers_us,
+        between_us=plain_us - layers_us,
+        plain_us=plain_us,
+        profiled_us=profiled_us,
+        profiler_us=profiled_us - plain_us,
+        probe_us=probe_of(recording),
+    )

@@ -1,0 +1,313 @@
+"""A whole measurement, on a clock that only the models move, and on real models."""
+
+import gc
+import hashlib
+from importlib import import_module
+from itertools import pairwise
+from pathlib import Path
+
+import msgspec
+import pytest
+from msgspec.structs import replace
+
+from capsedge.errors import ModelError, WrongUse
+from capsedge.measure.bench import doubts, watch
+from capsedge.measure.bench.assembly import assemble
+from capsedge.measure.bench.measure import measure
+from capsedge.measure.bench.plan import Plan
+from capsedge.measure.bench.report import BenchReport, Group, Parts
+from capsedge.measure.machine import Conditions
+from capsedge.runtime.feeds import Arrays
+from capsedge.runtime.open import open_session
+from capsedge.runtime.settings import Settings
+from tests.measure.bench.clocked import Clock, Timed
+
+# The package exports the function by the name of its module.
+measuring = import_module("capsedge.measure.bench.measure")
+
+
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No other program runs."""
+    monkeypatch.setattr(doubts, "load_of_others", lambda _: 0.0)
+
+
+def test_latency_throughput_ratio_and_parts_are_those_of_the_clock(clock: Clock) -> None:
+    slow, fast = Timed("slow", clock, [40.0, 4.0]), Timed("fast", clock, [30.0, 1.0])
+
+    group = measure([slow, fast], Plan(scenario="multi-stream"))
+
+    first, second = group.cases
+    assert (first.label, first.model, first.provider, group.batch) == ("slow", "slow", "CPUExecutionProvider", 8)
+    assert [(each.percent, each.value_ms, each.bound_ms) for each in first.percentiles] == [
+        (percent, 4.0, 4.0) for percent in (50, 90, 95, 99)
+    ]
+    assert (first.images_per_second, second.images_per_second) == (2000.0, 8000.0)
+    assert first.ratio is None
+    assert second.ratio is not None
+    assert (second.ratio.value, second.ratio.low, second.ratio.high) == (0.25, 0.25, 0.25)
+    assert (first.parts.load_ms, first.parts.first_run_ms, first.parts.compute_ms) == (12.0, 40.0, 1.5)
+    assert second.parts.first_run_ms == 30.0
+    assert group.doubts == ()
+
+
+def test_every_case_has_10_seconds_and_662_runs_after_a_warm_up_of_a_second_and_50(clock: Clock) -> None:
+    group = measure([Timed("a", clock, [0.5]), Timed("b", clock, [30.0])], Plan())
+
+    for case in group.cases:
+        assert case.runs >= 662
+        assert case.runs * case.mean_ms >= 10_000
+        assert case.warmup.runs >= 50
+        assert case.warmup.seconds >= 1.0
+        assert case.warmup.settled
+        assert len(case.samples_ms) == group.rounds
+
+
+def test_a_quick_look_is_marked(clock: Clock) -> None:
+    group = measure([Timed("a", clock, [1.0])], Plan(quick=True))
+
+    assert group.quick
+    assert "quick look" in group.doubts[0]
+    assert clock.nanoseconds < 3e9
+
+
+def test_the_first_runs_come_before_any_warm_up(clock: Clock) -> None:
+    measure([Timed("a", clock, [1.0]), Timed("b", clock, [1.0])], Plan(runs=20))
+
+    assert clock.ran[:3] == ["a", "b", "a"]
+
+
+def test_without_the_split_nothing_is_run_for_it(clock: Clock) -> None:
+    with_split, without = Timed("a", clock, [1.0]), Timed("a", clock, [1.0])
+
+    measure([with_split], Plan(runs=20))
+    (case,) = measure([without], Plan(runs=20, split=False)).cases
+
+    assert with_split.runs - without.runs == 31
+    assert case.parts.load_ms is None
+    assert case.parts.first_run_ms is None
+
+
+def test_no_garbage_is_collected_while_a_model_is_timed(clock: Clock) -> None:
+    states: list[bool] = []
+
+    class Watching(Timed):
+        def run_raw(self, feeds: Arrays) -> Arrays:
+            states.append(gc.isenabled())
+            return super().run_raw(feeds)
+
+    measure([Watching("a", clock, [1.0])], Plan(runs=20, split=False))
+
+    assert states[-20:] == [False] * 20
+    assert gc.isenabled()
+
+
+def test_a_disturbance_of_the_machine_leaves_the_ratio_as_it_is(clock: Clock) -> None:
+    """The machine is five times slower from some moment on, as when another program starts."""
+    start_ns = 4_000_000_000
+
+    def on_machine(latency_ms: float) -> Timed:
+        return Timed("a", clock, lambda _: latency_ms * (5 if clock.nanoseconds > start_ns else 1))
+
+    group = measure([on_machine(2.0), on_machine(1.0)], Plan(runs=800, split=False))
+
+    first, second = group.cases
+    assert first.max_ms == 10.0
+    assert first.min_ms == 2.0
+    assert second.ratio is not None
+    assert (second.ratio.value, second.ratio.low, second.ratio.high) == (0.5, 0.5, 0.5)
+
+
+def test_the_state_of_the_machine_is_read_after_the_warm_up_and_its_load_before(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clock rises with the warm-up and falls with the heat, and the load grows with our own threads."""
+
+    def state() -> Conditions:
+        seconds = clock.nanoseconds / 1e9
+        throttling = ("thermal",) if 4 < seconds < 9 else ()
+        return Conditions(
+            load_average=seconds, gpu_mhz=210 if seconds < 1 else 1500 - seconds, gpu_throttling=throttling
+        )
+
+    monkeypatch.setattr(measuring, "conditions", state)
+    monkeypatch.setattr(watch, "conditions", state)
+
+    group = measure([Timed("a", clock, [1.0])], Plan(split=False))
+
+    warm, end = group.cases[0].warmup.seconds + 0.001, group.cases[0].runs / 1000
+    assert group.before == Conditions(load_average=0.0, gpu_mhz=1500 - warm, gpu_throttling=())
+    assert group.after.load_average == pytest.approx(warm + end)
+    assert group.doubts == ("the GPU slowed itself down during the measurement (thermal): cool it or feed it better",)
+
+
+def test_what_a_session_assumed_is_a_doubt_of_its_figures(clock: Clock) -> None:
+    plain, foreign = Timed("plain", clock, [1.0]), Timed("foreign", clock, [1.0])
+    foreign.doubts = ("'foreign': of its input 'x', H can be any size, taken as 1",)
+
+    assert foreign.doubts[0] in measure([plain, foreign], Plan(runs=20, split=False)).doubts
+
+
+def test_ratios_of_too_few_rounds_are_told(clock: Clock) -> None:
+    group = measure([Timed("a", clock, [1.0]), Timed("b", clock, [1.0])], Plan(runs=11))
+
+    assert "the ratios have no interval: that takes 12 rounds, 11 were made" in group.doubts
+
+
+def test_a_model_that_never_settles_is_told(clock: Clock) -> None:
+    group = measure([Timed("a", clock, lambda run: 1.02**run)], Plan(quick=True))
+
+    assert any(doubt.startswith("'a' never settled") for doubt in group.doubts)
+
+
+def test_a_model_that_is_too_slow_for_its_percentiles_ends_and_is_told(clock: Clock) -> None:
+    group = measure([Timed("a", clock, [1000.0])], Plan(split=False))
+
+    assert group.cases[0].runs == 182  # a round ends as it was laid out
+    assert [each.percent for each in group.cases[0].percentiles] == [50, 90, 95]
+    assert "'a' lacks percentiles: p99 needs 662 runs, 182 were made in the 180 s that it may take" in group.doubts
+
+
+def test_the_same_model_beside_itself_is_numbered(clock: Clock) -> None:
+    group = measure([Timed("a", clock, [1.0]) for _ in range(3)], Plan(runs=20))
+
+    assert [case.label for case in group.cases] == ["a", "a (2)", "a (3)"]
+
+
+def test_labels_are_what_the_report_calls_the_sessions(clock: Clock) -> None:
+    group = measure([Timed("a", clock, [1.0]) for _ in range(2)], Plan(runs=20), labels=["one", "two"])
+
+    assert [(case.label, case.model) for case in group.cases] == [("one", "a"), ("two", "a")]
+
+
+@pytest.mark.parametrize("labels", [["one"], ["one", "one"]])
+def test_labels_that_do_not_tell_the_sessions_apart_are_wrong_use(clock: Clock, labels: list[str]) -> None:
+    with pytest.raises(WrongUse, match="a label of its own for each of 2 models"):
+        measure([Timed("a", clock, [1.0]) for _ in range(2)], Plan(), labels=labels)
+
+
+def test_no_session_is_wrong_use() -> None:
+    with pytest.raises(WrongUse, match="bench wants one model or more"):
+        measure([], Plan())
+
+
+def test_a_batch_that_a_later_model_does_not_take_stops_before_anything_runs(clock: Clock) -> None:
+    free, fixed = Timed("free", clock, [1.0]), Timed("fixed", clock, [1.0])
+    fixed.batch_limits = (1, 4)
+
+    with pytest.raises(ModelError, match="'fixed' takes batches of 1 to 4, 8 was given"):
+        measure([free, fixed], Plan(batch=8))
+    assert clock.ran == []
+
+
+def sessions(clock: Clock, folder: Path, **latencies_ms: float) -> list[Timed]:
+    """Models whose files are there."""
+    found = [Timed(name, clock, [latency]) for name, latency in latencies_ms.items()]
+    for each in found:
+        each.file = folder / each.name
+        each.file.write_text(each.name)
+    return found
+
+
+def test_what_there_is_so_far_is_kept_every_ten_seconds_and_after_the_rounds(clock: Clock, tmp_path: Path) -> None:
+    kept: list[tuple[float, Group]] = []
+
+    group = measure(
+        sessions(clock, tmp_path, a=2.0, b=1.0),
+        Plan(seconds=20.0),
+        keep=lambda so_far: kept.append((clock.nanoseconds / 1e9, so_far)),
+    )
+
+    times = [seconds for seconds, _ in kept]
+    assert all(10.0 <= later - sooner < 11.0 for sooner, later in pairwise(times[:-1]))
+    assert len(kept) == 5
+    for _, so_far in kept:
+        assert (so_far.unfinished, so_far.processes, so_far.doubts) == (True, 1, (doubts.UNFINISHED,))
+        assert all(len(case.samples_ms) == so_far.rounds > 0 for case in so_far.cases)
+        assert so_far.cases[1].ratio is not None
+        assert so_far.cases[1].parts == Parts()
+    assert kept[-1][1].cases[0].samples_ms == group.cases[0].samples_ms
+    assert (group.unfinished, group.processes, group.doubts) == (False, 1, ())
+
+
+def test_a_group_that_was_cut_off_goes_on_where_it_was(clock: Clock, tmp_path: Path) -> None:
+    kept: list[Group] = []
+    plan = Plan(seconds=20.0)
+    measure(sessions(clock, tmp_path, a=2.0, b=1.0), plan, keep=kept.append)
+    begun = kept[1]
+
+    again = sessions(clock, tmp_path, a=3.0, b=1.5)
+    group = measure(again, plan, earlier=begun, keep=kept.append)
+
+    for was, is_ in zip(begun.cases, group.cases, strict=True):
+        assert is_.samples_ms[: begun.rounds] == was.samples_ms
+        assert is_.max_ms == 1.5 * was.max_ms  # the new process is slower, and its rounds come after
+        assert 20.0 <= is_.runs * is_.mean_ms / 1000 < 21.0
+        assert is_.warmup.settled
+    assert group.processes == kept[-1].processes == 2
+    assert not group.unfinished
+    assert group.doubts == (
+        "it was cut off and went on: 2 processes measured it one after the other, and two processes differ by more "
+        "than the intervals say",
+    )
+
+
+def test_doubts_of_before_the_cut_are_kept(clock: Clock, tmp_path: Path) -> None:
+    kept: list[Group] = []
+    measure(sessions(clock, tmp_path, a=1.0), Plan(runs=20), keep=kept.append)
+    begun = replace(kept[-1], doubts=("it was busy", *kept[-1].doubts))
+
+    group = measure(sessions(clock, tmp_path, a=1.0), Plan(runs=20), earlier=begun)
+
+    assert "it was busy" in group.doubts
+    assert doubts.UNFINISHED not in group.doubts
+    assert group.cases[0].samples_ms == begun.cases[0].samples_ms
+
+
+@pytest.mark.parametrize("other", ["content", "label", "settings", "provider", "whole"])
+def test_rounds_of_another_session_do_not_count(clock: Clock, tmp_path: Path, other: str) -> None:
+    kept: list[Group] = []
+    measure(sessions(clock, tmp_path, a=2.0), Plan(runs=100), keep=kept.append)
+    begun = kept[-1] if other != "whole" else replace(kept[-1], unfinished=False)
+    (again,) = sessions(clock, tmp_path, a=3.0)
+    if other == "content":
+        again.file.write_text("trained again")
+    if other == "settings":
+        again.settings = Settings(threads=3)
+    if other == "provider":
+        again.provider = "CUDAExecutionProvider"
+
+    group = measure([again], Plan(runs=100), labels=["b" if other == "label" else "a"], earlier=begun)
+
+    assert (group.processes, group.cases[0].min_ms) == (1, 3.0)
+
+
+def test_a_case_has_the_hash_of_its_file_as_it_was_before_the_measurement(clock: Clock, tmp_path: Path) -> None:
+    (one,) = sessions(clock, tmp_path, a=1.0)
+
+    def replaced(_: Group) -> None:
+        one.file.write_text("trained again")
+
+    group = measure([one], Plan(runs=20), keep=replaced)
+
+    assert group.cases[0].sha256 == hashlib.sha256(b"a").hexdigest()
+    one.file.unlink()
+    assert measure([one], Plan(runs=20)).cases[0].sha256 is None
+
+
+def test_real_models_are_timed_and_the_report_survives_its_json(models: Path) -> None:
+    plan = Plan(runs=24, quick=True, batch=2)
+    with open_session(models / "good.onnx") as ours, open_session(models / "foreign.onnx") as foreign:
+        group = measure([ours, foreign], plan)
+
+    report = assemble([group], plan, ["capsedge", "bench", "good.onnx"])
+
+    ours_case, foreign_case = report.groups[0].cases
+    assert ours_case.parts.decode_ms is not None
+    assert ours_case.parts.decode_ms > 0
+    assert foreign_case.parts.decode_ms is None
+    assert all(case.runs == 24 and case.min_ms > 0 for case in (ours_case, foreign_case))
+    assert foreign_case.ratio is not None
+    assert foreign_case.ratio.low is not None
+    assert report.created.endswith("+00:00")
+    assert msgspec.json.decode(msgspec.json.encode(report), type=BenchReport) == report

@@ -1,0 +1,191 @@
+"""The grid of a sweep: what is measured side by side, in which order, and what is not measured again."""
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from capsedge.errors import ModelError, WrongUse
+from capsedge.measure.bench import sweep as module
+from capsedge.measure.bench.plan import Plan
+from capsedge.measure.bench.report import Group
+from capsedge.measure.bench.sweep import Lane, lanes, parse_axes, sweep
+from capsedge.runtime.session import Session
+from capsedge.runtime.settings import Settings
+from tests.measure.bench import reports
+
+
+@pytest.fixture
+def run(good: Path, tmp_path: Path) -> Path:
+    """A run's folder with its model in two precisions, by their names."""
+    for name in ("model.onnx", "model.int8.onnx"):
+        shutil.copy(good, tmp_path / name)
+    return tmp_path
+
+
+def group(batch: int, **fields: bool) -> Group:
+    return reports.group(reports.case(), batch=batch, **fields)
+
+
+@dataclass
+class Asked:
+    """What one measurement was asked for."""
+
+    batch: int
+    labels: list[str]
+    settings: list[Settings]
+    earlier: Group | None
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> list[Asked]:
+    """Put a recorder in the measurement's place, which keeps an unfinished group on its way."""
+    asked: list[Asked] = []
+
+    def recorded(
+        sessions: Sequence[Session],
+        plan: Plan,
+        *,
+        labels: Sequence[str],
+        earlier: Group | None,
+        keep: Callable[[Group], None],
+        progress: Callable[[float], None],
+    ) -> Group:
+        asked.append(Asked(plan.images, list(labels), [session.settings for session in sessions], earlier))
+        keep(group(plan.images, unfinished=True))
+        progress(1.0)
+        return group(plan.images)
+
+    monkeypatch.setattr(module, "measure", recorded)
+    return asked
+
+
+def test_axes_keep_the_order_and_the_types_of_their_values() -> None:
+    axes = parse_axes(["batch=8,1", "precision=int8+fp16,fp32", "spinning=no,yes", "threads=0,2"])
+
+    assert list(axes) == ["batch", "precision", "spinning", "threads"]
+    assert axes == {
+        "batch": (8, 1),
+        "precision": ("int8+fp16", "fp32"),
+        "spinning": (False, True),
+        "threads": (0, 2),
+    }
+
+
+@pytest.mark.parametrize(
+    ("texts", "line"),
+    [
+        (["batch"], "a sweep is written as name=value,value such as batch=1,8, 'batch' was given"),
+        (["batch="], "a sweep is written as .* 'batch=' was given"),
+        (["batches=1"], r"there is no sweep over 'batches'; did you mean 'batch'\?"),
+        (["batch=1", "batch=2"], "over 'batch' was given twice"),
+        (["batch=0"], "'batch' takes whole numbers from 1, '0' was given"),
+        (["batch=1,,2"], "'batch' takes whole numbers from 1, '' was given"),
+        (["threads=-1"], "'threads' takes whole numbers from 0 .*, '-1' was given"),
+        (["threads=257"], "'threads' takes whole numbers from 0 .* to 256, '257' was given"),
+        (["precision=fp64"], "'precision' takes fp32, fp16, bf16, int8, .* 'fp64' was given"),
+        (["spinning=maybe"], "'spinning' takes yes and no, 'maybe' was given"),
+    ],
+)
+def test_an_axis_that_cannot_be_is_wrong_use(texts: list[str], line: str) -> None:
+    with pytest.raises(WrongUse, match=line):
+        parse_axes(texts)
+
+
+def test_every_model_comes_with_every_combination(run: Path) -> None:
+    laid_out = lanes(
+        [str(run)], Settings(graph="basic"), parse_axes(["precision=fp32,int8", "threads=1,2", "batch=1"])
+    )
+
+    assert laid_out == [
+        Lane(f"{run} {precision} threads {threads}", run / file, Settings(graph="basic", threads=threads))
+        for precision, file in (("fp32", "model.onnx"), ("int8", "model.int8.onnx"))
+        for threads in (1, 2)
+    ]
+
+
+def test_a_precision_is_found_from_the_file_of_another(run: Path) -> None:
+    (lane,) = lanes([str(run / "model.int8.onnx")], Settings(), parse_axes(["precision=fp32"]))
+
+    assert lane.file == run / "model.onnx"
+
+
+def test_a_precision_is_called_by_what_it_is(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(run)
+    axes = parse_axes(["precision=fp32,int8"])
+
+    assert [lane.label for lane in lanes([f"{run}/model.int8.onnx"], Settings(), axes)] == [
+        f"{run} fp32",
+        f"{run} int8",
+    ]
+    assert [lane.label for lane in lanes(["./model.onnx"], Settings(), {})] == ["model.onnx"]
+
+
+def test_an_axis_that_changes_nothing_or_more_than_it_says_is_wrong_use(run: Path) -> None:
+    with pytest.raises(WrongUse, match=r"'cuda-graph' changes nothing for '.*', which is no engine"):
+        lanes([str(run)], Settings(), parse_axes(["cuda-graph=yes,no"]))
+    (run / "model.engine").write_bytes(b"")
+    with pytest.raises(WrongUse, match=r"'graph' changes nothing for '.*model.engine', which is an engine"):
+        lanes([str(run / "model.engine")], Settings(), parse_axes(["graph=all,none"]))
+    with pytest.raises(WrongUse, match="'spinning' needs --threads N"):
+        lanes([str(run)], Settings(), parse_axes(["spinning=yes,no"]))
+    assert len(lanes([str(run)], Settings(threads=1), parse_axes(["spinning=yes,no"]))) == 2
+
+
+def test_a_precision_that_was_not_exported_says_how_to_export_it(run: Path) -> None:
+    with pytest.raises(ModelError, match=r"there is no '.*model\.fp16\.onnx': capsedge export RUN --precision fp16"):
+        lanes([str(run)], Settings(), parse_axes(["precision=fp32,fp16"]))
+    with pytest.raises(ModelError, match="the built-in model comes in int8 only"):
+        lanes([], Settings(), parse_axes(["precision=fp16"]))
+
+
+def test_a_model_that_is_named_twice_gets_two_labels(run: Path) -> None:
+    assert [lane.label for lane in lanes([str(run)] * 2, Settings(), {})] == [str(run), f"{run} (2)"]
+
+
+def test_lanes_are_measured_side_by_side_at_each_batch(run: Path, measured: list[Asked]) -> None:
+    kept: list[list[tuple[int, bool]]] = []
+    shares: list[float] = []
+    laid_out = lanes([str(run)], Settings(), parse_axes(["precision=fp32,int8", "threads=1"]))
+
+    groups = sweep(
+        laid_out,
+        Plan(),
+        [8, 1],
+        keep=lambda so_far: kept.append([(each.batch, each.unfinished) for each in so_far]),
+        progress=shares.append,
+    )
+
+    assert [each.batch for each in groups] == [8, 1]
+    assert [(each.batch, len(each.labels)) for each in measured] == [(8, 2), (1, 2)]
+    assert [settings.batch for settings in measured[0].settings] == [8, 8]
+    assert kept == [[(8, True)], [(8, False)], [(8, False), (1, True)], [(8, False), (1, False)]]
+    assert shares == [0.5, 1.0]
+
+
+def test_a_batch_that_was_measured_before_is_not_measured_again(run: Path, measured: list[Asked]) -> None:
+    groups = sweep(lanes([str(run)], Settings(), {}), Plan(), [1, 2, 4], done=(group(4), group(1), group(99)))
+
+    assert [each.batch for each in groups] == [1, 2, 4]
+    assert [(each.batch, each.earlier) for each in measured] == [(2, None)]
+
+
+def test_a_batch_that_was_cut_off_goes_on_with_what_it_had(run: Path, measured: list[Asked]) -> None:
+    begun = group(2, unfinished=True)
+
+    groups = sweep(lanes([str(run)], Settings(), {}), Plan(), [1, 2], done=(group(1), begun))
+
+    assert [each.unfinished for each in groups] == [False, False]
+    assert [(each.batch, each.earlier) for each in measured] == [(2, begun)]
+
+
+def test_a_precision_is_found_in_a_folder_without_a_plain_export(run: Path) -> None:
+    (run / "model.onnx").rename(run / "model.fp16.onnx")
+    laid_out = lanes([str(run)], Settings(), parse_axes(["precision=fp16,int8"]))
+
+    assert [(lane.label, lane.file.name) for lane in laid_out] == [
+        (f"{run} fp16", "model.fp16.onnx"),
+        (f"{run} int8", "model.int8.onnx"),
+    ]

@@ -1,0 +1,168 @@
+"""A profile of a real file: its sums, its names and its refusals."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import onnx
+import pytest
+
+from capsedge.errors import ModelError, WrongUse
+from capsedge.measure.machine import Conditions, this_machine
+from capsedge.measure.profile import measure
+from capsedge.measure.profile.grouping import typical, under, with_shares
+from capsedge.measure.profile.measure import Measured, profile_model
+from capsedge.measure.profile.report import LayerTime, Profile
+from capsedge.measure.profile.roofline import Level, Roofs
+from capsedge.runtime.open import open_session
+from capsedge.runtime.session import Session
+from capsedge.runtime.settings import Settings
+from tests.measure.profile.recorded import loop
+
+ONE = Settings(threads=1)
+
+
+@pytest.fixture(scope="module")
+def measured(good: Path) -> Measured:
+    return profile_model(good, ONE, batch=2, runs=50, roofline=False)
+
+
+def test_shares_add_up_and_stages_hold_every_layer(measured: Measured) -> None:
+    profile = measured.profile
+
+    assert sum(layer.share for layer in profile.layers) == pytest.approx(1.0)
+    assert sum(stage.share for stage in profile.stages) == pytest.approx(1.0)
+    assert sum(stage.layers for stage in profile.stages) == len(profile.layers)
+    assert profile.stages[0].stage == "preprocess"
+    assert {"stem", "primary capsules", "squash", "class capsules", "head"} <= {
+        stage.stage for stage in profile.stages
+    }
+
+
+def test_what_the_layers_do_not_explain_is_told(measured: Measured) -> None:
+    whole = measured.profile.whole
+    assert whole.profiled_us is not None
+    assert whole.profiler_us is not None
+
+    assert whole.layers_us == pytest.approx(sum(layer.time_us for layer in measured.profile.layers))
+    assert whole.layers_us + whole.between_us == pytest.approx(whole.plain_us)
+    assert whole.plain_us + whole.profiler_us == pytest.approx(whole.profiled_us)
+    recorded = sum(layer.recorded_us for layer in measured.profile.layers)
+    assert recorded < whole.profiled_us
+    assert all(
+        layer.time_us == pytest.approx(max(layer.recorded_us - whole.probe_us, 0))
+        for layer in measured.profile.layers
+    )
+
+
+def test_the_timed_runs_are_kept_and_the_warm_up_is_not(measured: Measured) -> None:
+    assert len(measured.runs) == measured.profile.runs == 50
+    assert measured.profile.warmup_runs >= 10 + 5  # ten before, and one at least before each turn of ten
+    assert {run.nodes[0].inputs[0].shape for run in measured.runs} == {(2, 28, 28, 1)}
+
+
+def test_it_is_json_that_can_be_read_back(measured: Measured) -> None:
+    read = msgspec.json.decode(msgspec.json.encode(measured.profile), type=Profile)
+
+    assert read == measured.profile
+    assert read.kind == "capsedge profile"
+
+
+def test_a_busy_machine_is_doubted_by_what_others_do(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[float | str, int]] = []
+
+    def about_load(load: float | str, cores: int) -> list[str]:
+        """In place of the one that takes our own work out of the average, to be asked before there is any."""
+        assert opened == []
+        asked.append((load, cores))
+        return ["busy"]
+
+    opened: list[object] = []
+
+    def opening(*given: Any) -> Session:
+        opened.append(given)
+        return open_session(*given)
+
+    monkeypatch.setattr(measure, "conditions", lambda: Conditions(load_average=10_000.0))
+    monkeypatch.setattr(measure, "about_load", about_load)
+    monkeypatch.setattr(measure, "open_session", opening)
+    doubts = profile_model(good, ONE, runs=50, roofline=False).profile.doubts
+
+    assert asked == [(10_000.0, this_machine().cores)]
+    assert doubts[0] == "busy"
+    assert len(opened) == 1
+    assert len(doubts) > 1
+
+
+def test_nothing_is_left_behind(good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    profile_model(good, ONE, runs=50, roofline=False)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_somebody_elses_model_is_grouped_by_operator(models: Path) -> None:
+    profile = profile_model(models / "foreign.onnx", ONE, runs=50, roofline=False).profile
+
+    assert {stage.stage for stage in profile.stages} == {layer.op for layer in profile.layers}
+    assert "Where" in {stage.stage for stage in profile.stages}
+    assert profile.precision is None
+
+
+def test_what_a_session_assumed_is_a_doubt_of_its_profile(models: Path) -> None:
+    profile = profile_model(models / "foreign.onnx", ONE, runs=50, roofline=False).profile
+
+    assert any("of its input 'tokens', words can be any size, taken as 1" in doubt for doubt in profile.doubts)
+
+
+def test_what_runs_within_a_loop_is_counted_once(tmp_path: Path) -> None:
+    onnx.save(loop(3), tmp_path / "loop.onnx")
+    profile = profile_model(tmp_path / "loop.onnx", ONE, runs=50, roofline=False).profile
+
+    assert [layer.op for layer in profile.layers] == ["Loop", "Neg"]
+    assert profile.whole.layers_us <= (profile.whole.profiled_us or 0.0)
+    assert any(doubt.startswith("6 nodes ran in graphs within Loop") for doubt in profile.doubts)
+
+
+def test_too_few_runs_are_refused(good: Path) -> None:
+    with pytest.raises(WrongUse, match="needs 50 runs or more, 49 were asked for"):
+        profile_model(good, runs=49)
+
+
+def test_a_batch_that_the_model_does_not_take_is_refused(models: Path) -> None:
+    with pytest.raises(ModelError, match="takes batches of 2, 1 was given"):
+        profile_model(models / "batch-of-2.onnx", ONE, runs=50)
+
+
+def test_slow_runs_are_no_part_of_the_mean() -> None:
+    assert typical([1.0, 2.0, 3.0, 1000.0]) == 2.5
+    assert typical([5.0]) == 5.0
+
+
+def test_the_distance_from_the_roof_is_the_least_time_over_the_measured_one() -> None:
+    level = Level(name="memory", capacity_bytes=None, copied_bytes=1, gb_per_s=10.0)
+    roofs = Roofs(threads=1, product_sides=(8,), gflops={"fp32": 100.0}, levels=(level,))
+
+    def layer(time_us: float) -> LayerTime:
+        return LayerTime(
+            name="gemm",
+            stage="class capsules",
+            time_us=time_us,
+            recorded_us=time_us,
+            median_us=time_us,
+            share=0.0,
+            kind="fp32",
+            flops=1_000_000,
+            weight_bytes=10_000,
+            activation_bytes=10_000,
+        )
+
+    slow, short = under(roofs, with_shares([layer(40.0), layer(0.5)]))
+
+    assert slow.attainable_us == pytest.approx(10.0)  # 1e6 / 100e9 s, longer than 2e4 / 10e9 s
+    assert slow.of_roof == pytest.approx(0.25)
+    assert slow.bound == "compute"
+    assert slow.share == pytest.approx(40 / 40.5)
+    assert short.of_roof is None  # shorter than a tick of the clock

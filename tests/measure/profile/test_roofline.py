@@ -1,0 +1,107 @@
+"""The arithmetic of the roofline on given numbers, and the measurement as such."""
+
+import pytest
+
+from capsedge.measure.profile import roofline
+from capsedge.measure.profile.caches import Caches
+from capsedge.measure.profile.costs import Cost
+from capsedge.measure.profile.roofline import Level, Roofs, bound_of, measure_roofs
+from capsedge.runtime.settings import Settings
+
+LEVELS = (
+    Level(name="L2 cache", capacity_bytes=1_000, copied_bytes=500, gb_per_s=100.0),
+    Level(name="memory", capacity_bytes=None, copied_bytes=10**8, gb_per_s=10.0),
+)
+ROOFS = Roofs(threads=1, product_sides=(8,), gflops={"fp32": 200.0, "int8": 800.0}, levels=LEVELS)
+
+
+def check(cost: Cost, *, model_bytes: int, time_us: float, bound: str) -> None:
+    found = bound_of(cost, ROOFS, model_bytes=model_bytes)
+    assert found is not None
+    assert found.attainable_us == pytest.approx(time_us)
+    assert found.bound == bound
+
+
+def test_many_operations_on_few_bytes_are_bound_by_computing() -> None:
+    check(Cost("fp32", 400_000, 100, 100), model_bytes=100, time_us=2.0, bound="compute")  # 4e5 / 200e9 s
+
+
+def test_the_type_has_its_own_roof() -> None:
+    check(Cost("int8", 400_000, 100, 100), model_bytes=100, time_us=0.5, bound="compute")
+
+
+def test_weights_come_from_where_the_whole_model_fits_and_activations_from_where_they_fit() -> None:
+    layer = Cost("fp32", 100, 800, 400)
+
+    # 800 bytes at 100 GB/s and 400 at 100 GB/s; then the model does not fit into the cache: 800 bytes at 10 GB/s
+    check(layer, model_bytes=900, time_us=0.012, bound="L2 cache")
+    check(layer, model_bytes=1_100, time_us=0.084, bound="memory")
+
+
+def test_a_type_without_a_roof_is_bound_by_its_bytes() -> None:
+    check(Cost("fp64", 10**9, 0, 1_000), model_bytes=0, time_us=0.01, bound="L2 cache")
+
+
+def test_nothing_bounds_what_touches_nothing() -> None:
+    assert bound_of(Cost(None, 0, 0, 0), ROOFS, model_bytes=0) is None
+
+
+def test_the_roofs_of_this_machine_are_ordered_as_memories_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(roofline, "SIDES", (64,))
+    monkeypatch.setattr(roofline, "_LARGEST_COPY", 1 << 20)
+    found = measure_roofs({"fp32", "int8", "fp64"}, Settings(threads=1), seconds=0.0)
+
+    assert set(found.gflops) == {"fp32", "int8"}
+    assert min(found.gflops.values()) > 0
+    assert found.threads == 1
+    assert found.levels[-1].name == "memory"
+    assert found.levels[-1].capacity_bytes is None
+    capacities = [level.capacity_bytes or 10**18 for level in found.levels]
+    assert capacities == sorted(capacities)
+    assert all(level.gb_per_s > 0 for level in found.levels)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_copy_counts_what_is_read_and_what_is_written(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(roofline, "_shortest", lambda work, seconds: (work(), 0.5)[1])
+
+    rate = roofline._copy_rate(2 * 3 * 8 << 20, threads, 0.0)
+
+    assert rate == pytest.approx(2 * (2 * 3 * 8 << 20) / 0.5 / 1e9)
+
+
+def test_a_product_of_two_squares_takes_twice_its_side_cubed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(roofline, "SIDES", (32, 64))
+    monkeypatch.setattr(roofline, "_shortest", lambda work, seconds: (work(), 1e-3)[1])
+
+    assert measure_roofs({"fp32"}, Settings(threads=1)).gflops == {"fp32": pytest.approx(2 * 64**3 / 1e-3 / 1e9)}
+
+
+def test_a_roof_is_the_fastest_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([0.0, 3.0, 10.0, 11.0, 20.0, 28.0])
+    monkeypatch.setattr(roofline, "perf_counter", lambda: next(clock))
+
+    assert roofline._shortest(lambda: None, 5.0) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("number", "threads", "used", "sharing"),
+    [(8, 1, 1, 1), (8, 4, 4, 1), (1, 4, 1, 4), (2, 4, 2, 2), (2, 1, 1, 1)],
+)
+def test_the_second_caches_count_once_each_however_many_threads_share_them(
+    number: int, threads: int, used: int, sharing: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(roofline, "caches", lambda level: Caches(1 << 20, number) if level == 2 else Caches())
+    copied: list[tuple[int, int]] = []
+
+    def copy_rate(size_bytes: int, threads: int, seconds: float) -> float:
+        copied.append((size_bytes, threads))
+        return 7.0
+
+    monkeypatch.setattr(roofline, "_copy_rate", copy_rate)
+    near, memory = roofline._levels(threads, 0.0)
+
+    assert (near.name, near.capacity_bytes, near.copied_bytes) == ("L2 cache", used << 20, used << 19)
+    assert copied[0] == (1 << 18, sharing)  # source and target take half of one cache
+    assert near.gb_per_s == 7.0 * used
+    assert (memory.capacity_bytes, memory.gb_per_s) == (None, 7.0)
