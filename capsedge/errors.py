@@ -9,7 +9,7 @@
     ├── GateRejected     exit 1   an exported file that does not compute what the network computes
     └── Interrupted      exit 130 Ctrl-C or a termination signal, after the state was saved
 
-The text of each is one line: what was wanted, what was given, what to do.
+`str()` of each is one line: what was expected, what was found, what to do. Code reads the fields, not that line.
 """
 
 from collections.abc import Iterable
@@ -18,41 +18,81 @@ from types import ModuleType
 
 
 class CapsedgeError(Exception):
-    """Any failure that is not a bug in capsedge."""
+    """Any failure that is not a bug in capsedge.
+
+    Attributes:
+        text: What was expected and what was found.
+        advice: What to do, such as a command; "" where the text says it or nothing helps.
+        code: What happened, in a form that stays when the words change: `missing-extra`.
+    """
 
     exit_code = 1
+    code = "failed"
+
+    def __init__(self, text: str, advice: str = "", *, code: str = "") -> None:
+        """Make the error.
+
+        Args:
+            text: See the class.
+            advice: See the class.
+            code: A code of its own, where other code must tell this error from others of its class.
+        """
+        super().__init__(text, advice)
+        self.text, self.advice = text, advice
+        self.code = code or self.code
+
+    @property
+    def record(self) -> dict[str, str]:
+        """The fields, for JSON."""
+        return {"code": self.code, "text": self.text, "advice": self.advice}
+
+    def __str__(self) -> str:
+        """The line for a person."""
+        return f"{self.text}: {self.advice}" if self.advice else self.text
 
 
 class WrongUse(CapsedgeError):
     """The command or the recipe asks for something that does not exist or cannot be."""
 
     exit_code = 2
+    code = "wrong-use"
 
 
 class DataError(CapsedgeError):
     """A data set or an image is missing, damaged or of another format."""
 
+    code = "data"
+
 
 class ModelError(CapsedgeError):
     """A model file, engine or run is missing, damaged or does not fit its use."""
+
+    code = "model"
 
 
 class ProviderError(CapsedgeError):
     """The execution provider that was asked for cannot run here."""
 
+    code = "provider"
+
 
 class MissingExtra(CapsedgeError):
     """An optional dependency is not installed."""
 
+    code = "missing-extra"
+
 
 class GateRejected(CapsedgeError):
     """The gate measured that an exported file differs from the trained network."""
+
+    code = "gate-rejected"
 
 
 class Interrupted(CapsedgeError):
     """The user stopped the work; what can be resumed was saved."""
 
     exit_code = 130
+    code = "interrupted"
 
 
 def nearest(given: str, known: Iterable[str], *, otherwise: str | None = None) -> str:
@@ -97,5 +137,5 @@ def require(module: str, *, extra: str) -> ModuleType:
         if missing == module.partition(".")[0] and not f"{module}.".startswith(f"{lacking}."):
             raise  # a part of the package itself: it is installed and damaged
         raise MissingExtra(
-            f"this needs the Python package '{missing}', which is not installed: pip install 'capsedge[{extra}]'"
+            f"this needs the Python package '{missing}', which is not installed", f"pip install 'capsedge[{extra}]'"
         ) from error

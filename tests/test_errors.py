@@ -1,5 +1,6 @@
 """The tree of errors: what a user reads, and the exit code that a script reads."""
 
+import pickle
 import re
 import sys
 from pathlib import Path
@@ -39,6 +40,22 @@ def test_damage_is_told_by_the_name_of_the_field(text: str, told: str) -> None:
     with pytest.raises(msgspec.ValidationError) as error:
         msgspec.json.decode(text, type=Outer)
     assert damage(error.value) == told
+
+
+def test_an_error_is_text_and_advice_in_one_line_and_survives_a_process_boundary() -> None:
+    error = ProviderError("there is no GPU", "use the CPU", code="no-gpu")
+    copy = pickle.loads(pickle.dumps(error))
+
+    assert str(error) == "there is no GPU: use the CPU"
+    assert str(ProviderError("there is no GPU")) == "there is no GPU"
+    assert (copy.text, copy.advice, copy.code, str(copy)) == (error.text, error.advice, "no-gpu", str(error))
+
+
+def test_every_kind_of_error_has_a_code_of_its_own() -> None:
+    kinds: list[type[CapsedgeError]] = [CapsedgeError, *CapsedgeError.__subclasses__()]
+
+    assert len({kind.code for kind in kinds}) == len(kinds)
+    assert all(re.fullmatch(r"[a-z]+(-[a-z]+)*", kind.code) for kind in kinds)
 
 
 def test_wrong_use_differs_from_failure_as_2_does_from_1() -> None:

@@ -20,7 +20,7 @@ class _Exported(msgspec.Struct, frozen=True):
     """What `capsedge export --json` prints, as far as it is needed here."""
 
     exported: tuple[_File, ...]
-    failed: tuple[str, ...]
+    failed: tuple[dict[str, str], ...]
 
 
 def collapsed(place: Place, precisions: tuple[Precision, ...]) -> Iterator[Found]:
@@ -28,7 +28,7 @@ def collapsed(place: Place, precisions: tuple[Precision, ...]) -> Iterator[Found
     said = place.capsedge("export", place.run_of("fp32"), "--precision", ",".join(precisions), "--json")
     given = said.printed(_Exported)
     files = {file.contract.precision: file for file in given.exported}  # as each was read back
-    failures = iter(given.failed)  # in the order of the precisions that were asked for
+    failures = (each["text"] for each in given.failed)  # in the order of the precisions that were asked for
     for precision in precisions:
         if precision in files:
             yield _found(place, files[precision], precision, what=precision)

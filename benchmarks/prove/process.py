@@ -114,4 +114,9 @@ def _reason(code: int, errors: str) -> str:
     if code < 0:
         return f"the process was ended by signal {-code} ({signal.strsignal(-code)})"
     lines = errors.strip().splitlines()
-    return lines[-1].removeprefix("capsedge: ") if lines else f"it ended with exit code {code} and said nothing"
+    if not lines:
+        return f"it ended with exit code {code} and said nothing"
+    with suppress(msgspec.MsgspecError):  # of a command that was asked for JSON
+        told: dict[str, str] = msgspec.json.decode(lines[-1], type=dict[str, dict[str, str]])["error"]
+        return ": ".join(filter(None, (told["text"], told["advice"])))
+    return lines[-1].removeprefix("capsedge: ")

@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 import typer
 from typer.exceptions import TyperException
 
-from capsedge.errors import CapsedgeError
+from capsedge.errors import CapsedgeError, MissingExtra, WrongUse
 from capsedge.version import __version__
 
 app = typer.Typer(
@@ -95,15 +95,15 @@ def main() -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     except OSError as error:  # a full disk, a folder without permission: the machine's refusal, not our bug
-        code = _fail(error, 1)
+        code = _fail(error, 1, kind="system")
     except ModuleNotFoundError as error:
-        code = _fail(error, 1, prefix=_about_missing((error.name or "").split(".")[0]))
+        about = _about_missing((error.name or "").split(".")[0])
+        code = _fail(error, 1, prefix=about, kind=MissingExtra.code)
     except MemoryError as error:
-        code = _fail(error, 1, prefix="there is not enough memory for this; ")
+        code = _fail(error, 1, prefix="there is not enough memory for this; ", kind="memory")
     except Exception as error:
-        code = _fail(
-            error, 1, prefix=f"this is a bug in capsedge ({type(error).__name__}; see it with capsedge --debug ...): "
-        )
+        about = f"this is a bug in capsedge ({type(error).__name__}; see it with capsedge --debug ...): "
+        code = _fail(error, 1, prefix=about, kind="bug")
     sys.exit(code)
 
 
@@ -128,16 +128,32 @@ def _about_missing(package: str) -> str:
     return f"a part of this command is not installed ({package}): pip install 'capsedge[train,export]'; "
 
 
-def _fail(error: Exception, code: int, prefix: str = "") -> int:
+def _fail(error: Exception, code: int, prefix: str = "", kind: str = WrongUse.code) -> int:
+    """Say what happened in one line on stderr, and give the exit code.
+
+    Args:
+        error: What happened.
+        code: The exit code.
+        prefix: What stands before the error's own words.
+        kind: `CapsedgeError.code` of what is none.
+    """
     if os.environ.get("CAPSEDGE_DEBUG"):
         raise error
-    text = error.format_message() if isinstance(error, TyperException) else str(error)
-    line = prefix + " ".join(text.split())
     if _repeats(error):
         return code
-    if line:  # `capsedge` alone has printed its help and has nothing to add
-        sys.stderr.write(f"capsedge: {line}\n")
+    if not isinstance(error, CapsedgeError):
+        error = CapsedgeError(error.format_message() if isinstance(error, TyperException) else str(error), code=kind)
+    if line := prefix + " ".join(str(error).split()):  # `capsedge` alone has printed its help and has nothing to add
+        sys.stderr.write(f"{_as_json(error, prefix)}\n" if "--json" in sys.argv else f"capsedge: {line}\n")
     return code
+
+
+def _as_json(error: CapsedgeError, prefix: str) -> str:
+    """The line for a program that has asked for JSON."""
+    import json  # only on the way to an error
+
+    told = {key: " ".join(words.split()) for key, words in error.record.items()}
+    return json.dumps({"error": told | {"text": prefix + told["text"]}}, ensure_ascii=False)
 
 
 def _repeats(error: Exception) -> bool:

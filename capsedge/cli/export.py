@@ -174,7 +174,7 @@ def export(
     if len(done) > 1:
         exported.show_table([each["contract"] for each in done], [each["model"] for each in done])
     if as_json:
-        print_json({"exported": done, "failed": [str(error) for error in failed]})
+        print_json({"exported": done, "failed": [error.record for error in failed]})
     if failed:
         raise type(failed[0])("; ".join(map(str, failed)))
     exported.show_next([(each["model"], each["contract"]) for each in done])

@@ -262,7 +262,8 @@ def _check_tensorboard(run: "Run | None" = None) -> None:
     except MissingExtra as error:
         if run is None or not run.tensorboard.is_dir():
             raise
-        raise MissingExtra(f"{error}, or move '{run.tensorboard}' away to go on without that log") from error
+        advice = f"{error.advice}, or move '{run.tensorboard}' away to go on without that log"
+        raise MissingExtra(error.text, advice) from error
 
 
 def _launched(device: str, devices: int | None) -> "Fabric":

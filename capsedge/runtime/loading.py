@@ -4,6 +4,9 @@ from types import ModuleType
 
 from capsedge.errors import ProviderError, require
 
+DOES_NOT_LOAD = "does-not-load"
+OVERLAPPING = "overlapping-packages"  # two packages that write the same files
+
 
 def load(module: str, *, extra: str) -> ModuleType:
     """Import a runtime's library.
@@ -16,6 +19,7 @@ def load(module: str, *, extra: str) -> ModuleType:
         return require(module, extra=extra)
     except ImportError as error:
         raise ProviderError(
-            f"the Python package '{module}' is installed but does not load ({error}): "
-            f"pip install --force-reinstall 'capsedge[{extra}]'"
+            f"the Python package '{module}' is installed but does not load ({error})",
+            f"pip install --force-reinstall 'capsedge[{extra}]'",
+            code=DOES_NOT_LOAD,
         ) from error

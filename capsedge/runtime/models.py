@@ -117,7 +117,7 @@ def zoo_index() -> tuple[ListedModel, ...]:
     except FileNotFoundError:
         return ()
     except msgspec.MsgspecError as error:
-        raise ModelError(f"'{file}' is damaged ({damage(error)}): {REINSTALL}") from error
+        raise ModelError(f"'{file}' is damaged ({damage(error)})", REINSTALL) from error
 
 
 def model_names(incomplete: str = "") -> list[str]:

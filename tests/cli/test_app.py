@@ -1,20 +1,22 @@
 """The frame of the command line: exit codes, one-line errors, and a start that loads little."""
 
 import importlib
+import json
 import logging
 import os
 import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import ModuleType
 
 import pytest
 import typer
 
 from capsedge.cli.console import print_json
-from capsedge.errors import DataError, GateRejected, Interrupted, WrongUse
+from capsedge.cli.options import JsonOption
+from capsedge.errors import DataError, GateRejected, Interrupted, MissingExtra, ProviderError, WrongUse
 from capsedge.version import __version__
 
 app = importlib.import_module("capsedge.cli.app")
@@ -37,13 +39,13 @@ def capsedge(*arguments: str, **environment: str) -> subprocess.CompletedProcess
 def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     """Run `capsedge work` in this process, with a `work` of the test's own, and give the exit code."""
 
-    def run_work(work: Callable[[], None], *options: str) -> int:
+    def run_work(work: Callable[..., None], *options: str, after: Sequence[str] = ()) -> int:
         module = ModuleType("capsedge.cli.work")
         vars(module).update(EXAMPLES="capsedge work", work=work)
         monkeypatch.setitem(sys.modules, "capsedge.cli.work", module)
         monkeypatch.setattr(app, "COMMANDS", ("work",))
         monkeypatch.setattr(app.app, "registered_commands", [])
-        monkeypatch.setattr(sys, "argv", ["capsedge", *options, "work"])
+        monkeypatch.setattr(sys, "argv", ["capsedge", *options, "work", *after])
         monkeypatch.setenv("CAPSEDGE_DEBUG", "")  # so that what --debug sets is undone
         with pytest.raises(SystemExit) as stop:
             app.main()
@@ -95,6 +97,44 @@ def test_an_error_of_several_lines_is_told_in_one(
     run(failing(DataError("first\n  second\n")))
 
     assert capsys.readouterr().err == "capsedge: first second\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "record"),
+    [
+        (WrongUse("--batch\nwants"), 2, {"code": "wrong-use", "text": "--batch wants", "advice": ""}),
+        (
+            MissingExtra("no x", "pip install x"),
+            1,
+            {"code": "missing-extra", "text": "no x", "advice": "pip install x"},
+        ),
+        (ProviderError("old", code="driver-too-old"), 1, {"code": "driver-too-old", "text": "old", "advice": ""}),
+        (OSError(28, "full"), 1, {"code": "system", "text": "[Errno 28] full", "advice": ""}),
+    ],
+)
+def test_with_json_the_error_s_line_is_a_record(
+    run: Callable[..., int], capsys: pytest.CaptureFixture[str], error: Exception, code: int, record: dict[str, str]
+) -> None:
+    def work(as_json: JsonOption = False) -> None:
+        del as_json
+        raise error
+
+    assert run(work, after=["--json"]) == code
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert json.loads(said.err) == {"error": record}
+    assert said.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(("after", "code"), [(["--json"], "bug"), (["--json", "--no-such"], "wrong-use")])
+def test_with_json_a_bug_and_an_unknown_option_are_records_too(
+    run: Callable[..., int], capsys: pytest.CaptureFixture[str], after: Sequence[str], code: str
+) -> None:
+    def work(as_json: JsonOption = False) -> None:
+        raise KeyError(as_json)
+
+    run(work, after=after)
+    assert json.loads(capsys.readouterr().err)["error"]["code"] == code
 
 
 @pytest.mark.parametrize("error", [WrongUse("--batch wants a number"), KeyError("b")], ids=["ours", "a bug"])

@@ -17,7 +17,7 @@ FINDINGS = (
     Finding(
         "TensorRT-RTX in ONNX Runtime", "missing", "not in the installed ONNX Runtime", "pip install 'some[extra]'"
     ),
-    Finding("NVIDIA GPU", "missing", "none here"),
+    Finding("NVIDIA GPU", "missing", "none here", code="no-gpu"),
 )
 
 
@@ -45,6 +45,7 @@ def test_json_carries_every_finding(capsedge: Capsedge, found: list[Finding]) ->
 
     assert [finding["subject"] for finding in record["findings"]] == [finding.subject for finding in found]
     assert record["findings"][1]["advice"] == "pip install 'some[extra]'"
+    assert [finding["code"] for finding in record["findings"]] == [finding.code for finding in found]
     assert record["machine"]["cores"] >= 1
     assert record["machine"]["versions"]["numpy"]
 

@@ -118,8 +118,9 @@ def test_one_rejected_file_leaves_the_others_and_the_exit_code_says_so(
     assert result.returncode == 1
     answer = msgspec.json.decode(result.stdout)
     assert [each["model"] for each in answer["exported"]] == [str(tmp_path / "small.fp16.onnx")]
-    assert "a length differs by" in answer["failed"][0]
-    assert result.stderr.splitlines()[-1].startswith(f"capsedge: the gate rejected '{tmp_path / 'small.int8.onnx'}'")
+    assert [each["code"] for each in answer["failed"]] == ["gate-rejected"]
+    assert "a length differs by" in answer["failed"][0]["text"]
+    assert msgspec.json.decode(result.stderr.splitlines()[-1])["error"] == answer["failed"][0]
     left = sorted(path.name for path in tmp_path.iterdir())
     assert left == ["small.fp16.onnx", "small.int8.onnx.rejected", "small.int8.onnx.rejected.json"]
 

@@ -201,9 +201,7 @@ def test_an_altered_file_is_shown_and_fails(edge: Edge, models: Path, options: t
 
     assert done.returncode == 1
     assert "its weights classes.weight were altered" in done.stdout
-    assert done.stderr == (
-        f"capsedge: '{file}' is not what its contract describes: its weights classes.weight were altered"
-    )
+    assert f"'{file}' is not what its contract describes: its weights classes.weight were altered" in done.stderr
 
 
 @pytest.mark.parametrize(("width", "colours"), [(80, False), (60, False), (120, True)])

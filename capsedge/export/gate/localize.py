@@ -4,6 +4,8 @@ What is compared has the same name in both graphs: the passes behind capsedge ex
 put casts, QuantizeLinear and DequantizeLinear after them.
 """
 
+from typing import Literal
+
 import msgspec
 import numpy as np
 import onnx
@@ -14,9 +16,6 @@ from capsedge.export.gate.intermediate import STAND_INS, Difference, Graph, diff
 from capsedge.export.gate.tolerance import TOLERANCES, Tolerance
 from capsedge.export.layers import LAYER_OPS
 from capsedge.export.precision import emulated, emulated_types
-
-UNTRACEABLE = "cannot be traced"
-NOWHERE = "no node: "
 
 # A square doubles a relative difference, and what is rounded adds to it; a fault multiplies it.
 JUMP = 3
@@ -38,15 +37,21 @@ class NodeDifference(msgspec.Struct, frozen=True, kw_only=True):
     read: float | None
 
 
+Outcome = Literal["node", "no-node", "untraceable", "not-traced"]
+
+
 class Trace(msgspec.Struct, frozen=True, kw_only=True):
     """Where a difference starts.
 
     Attributes:
+        outcome: `node` where one was found, `no-node` where every result is the network's, `untraceable` where the
+            graphs cannot be compared, `not-traced` where nothing was asked.
         starts_at: The node, in words; or that there is none; or that it cannot be traced, and why.
         images: How many images were traced.
         nodes: Every output that both graphs have, in the order of the network's graph.
     """
 
+    outcome: Outcome
     starts_at: str
     images: int
     nodes: tuple[NodeDifference, ...] = ()
@@ -77,9 +82,11 @@ def localize(
             stands_for |= dict.fromkeys(given.stand_ins(name, until=shared), name)
         found = differences(wanted, given, stands_for, images)
     except ModelError as error:
-        return Trace(starts_at=f"{UNTRACEABLE}: {error}", images=len(images))
+        return Trace(outcome="untraceable", starts_at=f"cannot be traced: {error}", images=len(images))
     tracer = _Tracer(wanted, given, stands_for, found, tolerance.node)
-    return Trace(starts_at=tracer.start(), images=len(images), nodes=tuple(map(tracer.row, tracer.shared)))
+    outcome, start = tracer.start()
+    nodes = tuple(map(tracer.row, tracer.shared))
+    return Trace(outcome=outcome, starts_at=start, images=len(images), nodes=nodes)
 
 
 def _as_it_would_run(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -117,17 +124,20 @@ class _Tracer:
             read=_finite(max(read)),
         )
 
-    def start(self) -> str:
+    def start(self) -> tuple[Outcome, str]:
         """Where the difference starts, in words."""
         if not set(self.shared) - set(self.given.outputs):
-            return f"{UNTRACEABLE}: none of its inner results has the name of one of the network's"
+            return "untraceable", "cannot be traced: none of its inner results has the name of one of the network's"
         if max(map(self._difference, self.found)) <= TOLERANCES["fp32"].node:
-            return f"{NOWHERE}every result is the network's, on the images that were traced and two at a time"
+            return (
+                "no-node",
+                "no node: every result is the network's, on the images that were traced and two at a time",
+            )
         first = next((name for name in self.shared if self._jumps(name)), None)
         if first is not None:
-            return self._words(self._wrongly_read(first) or first)
+            return "node", self._words(self._wrongly_read(first) or first)
         most = max(self.shared, key=lambda name: self._difference(name) - self._before(name))
-        return f"{self._words(most)}; no node stands out, this one adds most"
+        return "node", f"{self._words(most)}; no node stands out, this one adds most"
 
     def _difference(self, name: str) -> float:
         return self.found[name].relative

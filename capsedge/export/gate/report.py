@@ -7,7 +7,7 @@ import onnx
 
 from capsedge.contract import EngineManifest, Verdict
 from capsedge.export.gate.judge import Judgement
-from capsedge.export.gate.localize import NOWHERE, UNTRACEABLE, Trace, localize
+from capsedge.export.gate.localize import Trace, localize
 from capsedge.export.gate.tolerance import TOLERANCES, Tolerance
 
 
@@ -27,12 +27,10 @@ class Rejection(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def text(self) -> str:
         """The reasons and where the difference starts, as one clause of an error's line."""
-        start = self.verdict.starts_at
-        if start.startswith(UNTRACEABLE):
-            start = f"where the difference starts {start}"
-        elif start:
-            start = f"the difference starts at {start}"
-        return "; ".join((*self.verdict.reasons, start) if start else self.verdict.reasons)
+        if self.trace is None or not self.trace.starts_at:
+            return "; ".join(self.verdict.reasons)
+        start = "where the difference starts" if self.trace.outcome == "untraceable" else "the difference starts at"
+        return "; ".join((*self.verdict.reasons, f"{start} {self.trace.starts_at}"))
 
     def to_json(self) -> bytes:
         """The report's text."""
@@ -51,12 +49,14 @@ def explained(
         file_model: The file.
         tolerance: The limits of its precision.
     """
-    trace = Trace(starts_at="", images=0)  # a promise of its contract, or what another processor would compute
+    trace = Trace(
+        outcome="not-traced", starts_at="", images=0
+    )  # a promise of its contract, or what another processor would compute
     for graph in own_graphs if judgement.computes_wrong else ():
         same_types = len(own_graphs) > 1 and graph is own_graphs[0]
         limit = TOLERANCES["fp32"] if same_types else tolerance
         trace = localize(graph, file_model, judgement.telling, limit)
-        if not trace.starts_at.startswith((NOWHERE, UNTRACEABLE)):
+        if trace.outcome == "node":
             break
     verdict = msgspec.structs.replace(judgement.verdict, starts_at=trace.starts_at)
     return Rejection(verdict=verdict, trace=trace)

@@ -116,11 +116,8 @@ def choose_package(options: BuildOptions) -> Package:
         return "tensorrt_rtx"
     if options.allow_deferred and not options.targets:
         return "tensorrt"  # which is on the target machine
-    raise MissingExtra(
-        "building an engine for given targets needs TensorRT-RTX, which is not installed: pip install 'capsedge[trt]'"
-        if options.targets
-        else "building an engine needs TensorRT, which is not installed: pip install 'capsedge[trt]'"
-    )
+    needs = "for given targets needs TensorRT-RTX" if options.targets else "needs TensorRT"
+    raise MissingExtra(f"building an engine {needs}, which is not installed", "pip install 'capsedge[trt]'")
 
 
 def _check_named(options: BuildOptions, *, installed: bool) -> None:
@@ -128,11 +125,11 @@ def _check_named(options: BuildOptions, *, installed: bool) -> None:
     if options.package == "tensorrt" and options.targets:
         raise WrongUse("targets are an option of TensorRT-RTX: classic TensorRT builds for the GPU that it finds")
     if options.package == "tensorrt_rtx" and not installed:
-        raise MissingExtra("TensorRT-RTX was asked for and is not installed: pip install 'capsedge[trt]'")
+        raise MissingExtra("TensorRT-RTX was asked for and is not installed", "pip install 'capsedge[trt]'")
     if not installed and not options.allow_deferred:
         raise MissingExtra(
-            "classic TensorRT was asked for and is not installed: install it from NVIDIA, or let --allow-deferred "
-            "write down how the target machine builds the engine"
+            "classic TensorRT was asked for and is not installed",
+            "install it from NVIDIA, or let --allow-deferred write down how the target machine builds the engine",
         )
 
 

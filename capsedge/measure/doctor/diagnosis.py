@@ -21,7 +21,7 @@ def diagnose() -> Diagnosis:
     if machine.gpu is not None and not presence.hardware:  # Windows, whose driver has no files to look for
         presence = replace(presence, hardware=True, reachable=True)
     graphics = find_gpu(presence, machine.gpu)
-    target = graphics.detail.rpartition("(")[2].removesuffix(")") if graphics.state == "works" else ""
+    target = graphics.target if graphics.state == "works" else ""
     cpu, *gpus = get_args(Provider)
     findings = (
         find_onnxruntime(),

@@ -13,6 +13,7 @@ import msgspec
 from capsedge.measure.doctor import trial
 from capsedge.measure.doctor.findings import Finding
 from capsedge.measure.doctor.presence import Presence
+from capsedge.runtime.loading import DOES_NOT_LOAD, OVERLAPPING
 
 Package = Literal["tensorrt_rtx", "tensorrt"]
 
@@ -47,9 +48,10 @@ def find_engine(package: Package, presence: Presence, target: str) -> Finding:
             "broken",
             f"{' and '.join(flavours)} are both installed and overwrite each other's files",
             f"pip uninstall -y {names}, then {wanted}",
+            code=OVERLAPPING,
         )
     if find_spec(package) is None:
-        return Finding(subject, "missing", "not installed", _where_from(package, presence))
+        return Finding(subject, "missing", "not installed", _where_from(package, presence), code="not-installed")
     return _judged(package, presence, target, _tried(package, target))
 
 
@@ -58,16 +60,20 @@ def _judged(package: Package, presence: Presence, target: str, tried: Tried) -> 
     name = f"{package} {tried.version}"
     if not tried.version:
         advice = "pip install --force-reinstall 'capsedge[trt]'" if package == "tensorrt_rtx" else ""
-        return Finding(subject, "broken", f"'{package}' does not load: {tried.error}", advice)
+        return Finding(subject, "broken", f"'{package}' does not load: {tried.error}", advice, code=DOES_NOT_LOAD)
     if tried.ran:
         return Finding(subject, "works", f"{name} builds an engine and runs it")
     if tried.built and not tried.error:
         lacking = f"another GPU than this one ({target})" if target else "an NVIDIA GPU"
-        return Finding(subject, "works", f"{name} builds an engine; to run one it needs {lacking}")
+        return Finding(subject, "works", f"{name} builds an engine; to run one it needs {lacking}", code="not-run")
     if package == "tensorrt" and not presence.usable:
-        return Finding(subject, "installed", f"{name} loads; to build and run engines it needs an NVIDIA GPU")
-    done = "builds an engine, which does not run" if tried.built else "builds no engine"
-    return Finding(subject, "broken", f"{name} {done}: {tried.error}")
+        needs = "to build and run engines it needs an NVIDIA GPU"
+        return Finding(subject, "installed", f"{name} loads; {needs}", code="no-gpu")
+    if tried.built:
+        done, code = "builds an engine, which does not run", "engine-does-not-run"
+    else:
+        done, code = "builds no engine", "no-engine"
+    return Finding(subject, "broken", f"{name} {done}: {tried.error}", code=code)
 
 
 def _tried(package: Package, target: str) -> Tried:

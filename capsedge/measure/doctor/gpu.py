@@ -3,31 +3,30 @@
 import ctypes
 from typing import Any
 
-from capsedge.errors import MissingExtra, ProviderError
+from capsedge.errors import CapsedgeError, MissingExtra, ProviderError
 from capsedge.measure.doctor.findings import Finding
-from capsedge.measure.doctor.presence import OLDEST_DRIVERS, Presence, obstacle
+from capsedge.measure.doctor.presence import OLDEST_DRIVERS, Obstacle, Presence, obstacle
 from capsedge.measure.machine import Gpu
-from capsedge.runtime.tensorrt.cuda import first_device, load_cuda
-
-_TOO_OLD = "cudaErrorInsufficientDriver"
+from capsedge.runtime.tensorrt.cuda import DRIVER_TOO_OLD, first_device, load_cuda
 
 
 def find_gpu(presence: Presence, gpu: Gpu | None) -> Finding:
-    """Ask CUDA for the GPU, else its driver. The detail ends with the compute capability where one is known."""
+    """Ask CUDA for the GPU, else its driver."""
     subject = "NVIDIA GPU"
     try:
         cuda = load_cuda()
         device = first_device(cuda)
     except (MissingExtra, ProviderError) as error:
-        detail, advice = obstacle(presence)
-        if detail:
-            return Finding(subject, "missing", detail, advice)
+        if stands := obstacle(presence):
+            return Finding(subject, "missing", stands.detail, stands.advice, code=stands.code)
         if isinstance(error, MissingExtra) and gpu is not None:
-            return Finding(subject, "installed", f"{gpu.name} ({gpu.target})")
+            return Finding(subject, "installed", f"{gpu.name} ({gpu.target})", code=error.code, target=gpu.target)
         if isinstance(error, MissingExtra):
-            return Finding(subject, "installed", "one is here; without cuda-python and NVML nothing is known of it")
-        return Finding(subject, "broken", *_refused(error, presence, gpu))
-    return Finding(subject, "works", f"{device.name} ({device.target})")
+            detail = "one is here; without cuda-python and NVML nothing is known of it"
+            return Finding(subject, "installed", detail, code=error.code)
+        refused = _refused(error, presence, gpu)
+        return Finding(subject, "broken", refused.detail, refused.advice, code=refused.code)
+    return Finding(subject, "works", f"{device.name} ({device.target})", target=device.target)
 
 
 def find_driver(presence: Presence, gpu: Gpu | None, wanted: dict[str, int]) -> Finding:
@@ -42,29 +41,33 @@ def find_driver(presence: Presence, gpu: Gpu | None, wanted: dict[str, int]) -> 
     version = gpu.driver if gpu is not None and gpu.driver != "unavailable" else presence.driver
     supported = gpu.cuda if gpu is not None else "unavailable"
     if not version and presence.usable:  # a part of the system on a Jetson, and of Windows in WSL
-        return Finding(subject, "installed", "here, of a release that nothing tells")
+        return Finding(subject, "installed", "here, of a release that nothing tells", code="version-unknown")
     if not version:
-        return Finding(subject, "missing", "none loaded")
+        return Finding(subject, "missing", "none loaded", code="driver-not-loaded")
     if supported == "unavailable":
-        return Finding(subject, "installed", f"{version}; without NVML its CUDA is not known")
+        return Finding(subject, "installed", f"{version}; without NVML its CUDA is not known", code="cuda-unknown")
     behind = {name: major for name, major in wanted.items() if major > int(supported.partition(".")[0])}
     detail = f"{version}, for CUDA up to {supported}"
     if not behind:
         return Finding(subject, "installed", detail)
     needs = ", ".join(f"{name} needs CUDA {major}" for name, major in behind.items())
-    return Finding(subject, "broken", f"{detail}; {needs}", _newer(presence, max(behind.values())))
+    advice = _newer(presence, max(behind.values()))
+    return Finding(subject, "broken", f"{detail}; {needs}", advice, code=DRIVER_TOO_OLD)
 
 
-def _refused(error: Exception, presence: Presence, gpu: Gpu | None) -> tuple[str, str]:
+def _refused(error: CapsedgeError, presence: Presence, gpu: Gpu | None) -> Obstacle:
     """Why CUDA finds no device where one should be, and what to do."""
-    if _TOO_OLD not in str(error):
-        return f"{gpu.name if gpu else 'one is here'}, and CUDA does not start: {error}", "nvidia-smi must work first"
+    if error.code != DRIVER_TOO_OLD:
+        detail = f"{gpu.name if gpu else 'one is here'}, and CUDA does not start: {error}"
+        return Obstacle(error.code, detail, "nvidia-smi must work first")
     if not _driver_library():
         inside = (
             "; in a container NVIDIA_DRIVER_CAPABILITIES must hold compute" if presence.place == "container" else ""
         )
-        return f"one is here, and the driver's library libcuda.so.1 is not{inside}", "install NVIDIA's driver"
-    return f"the driver {presence.driver} is too old for the CUDA of cuda-python", _newer(presence, 13)
+        detail = f"one is here, and the driver's library libcuda.so.1 is not{inside}"
+        return Obstacle("driver-library-missing", detail, "install NVIDIA's driver")
+    detail = f"the driver {presence.driver} is too old for the CUDA of cuda-python"
+    return Obstacle(DRIVER_TOO_OLD, detail, _newer(presence, 13))
 
 
 def _newer(presence: Presence, major: int) -> str:

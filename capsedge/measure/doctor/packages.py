@@ -46,7 +46,7 @@ def find_package(package: Optional, *, gpu: bool) -> Finding:
         return Finding(package.subject, "installed", f"{package.wheel} {version}")
     what = f"'capsedge[{package.extra}]'" if package.extra else package.wheel
     advice = f"pip install {what}" if gpu or not package.for_gpu else ""
-    return Finding(package.subject, "missing", f"not installed: it {package.use}", advice)
+    return Finding(package.subject, "missing", f"not installed: it {package.use}", advice, code="not-installed")
 
 
 def version_of(wheel: str) -> str:

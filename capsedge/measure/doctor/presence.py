@@ -7,7 +7,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from capsedge.measure.machine import jetson
 from capsedge.measure.machine.kernel import ROOT, text
@@ -43,6 +43,20 @@ class Presence:
         return self.hardware and self.reachable and not hidden()
 
 
+class Obstacle(NamedTuple):
+    """What keeps CUDA from a GPU.
+
+    Attributes:
+        code: Such as `no-gpu`; it stays when the words change.
+        detail: In words.
+        advice: What to do; "" where there is no GPU.
+    """
+
+    code: str
+    detail: str
+    advice: str = ""
+
+
 def look(root: Path = ROOT) -> Presence:
     """Look at what the kernel shows."""
     place = _place(root)
@@ -62,27 +76,31 @@ def hidden() -> bool:
     return os.environ.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0].strip() in ("", "-1")
 
 
-def obstacle(presence: Presence) -> tuple[str, str]:
-    """What keeps CUDA from a GPU, and what to do; both "" where nothing does, and no advice where there is no GPU."""
+def obstacle(presence: Presence) -> Obstacle | None:
+    """What keeps CUDA from a GPU; None where nothing does."""
     if not presence.hardware and presence.place == "wsl":
-        return "none that Windows lends to WSL", "install NVIDIA's driver on Windows, and none in WSL"
+        advice = "install NVIDIA's driver on Windows, and none in WSL"
+        return Obstacle("no-gpu", "none that Windows lends to WSL", advice)
     if not presence.hardware:
-        return "none here", ""
+        return Obstacle("no-gpu", "none here")
     if hidden():
-        return "hidden by CUDA_VISIBLE_DEVICES", "unset CUDA_VISIBLE_DEVICES"
-    return ("", "") if presence.reachable else _unreachable(presence)
+        return Obstacle("hidden", "hidden by CUDA_VISIBLE_DEVICES", "unset CUDA_VISIBLE_DEVICES")
+    return None if presence.reachable else _unreachable(presence)
 
 
-def _unreachable(presence: Presence) -> tuple[str, str]:
+def _unreachable(presence: Presence) -> Obstacle:
     """Why there is no device of a GPU that is here, and what to do."""
     if presence.place == "container":
-        return (
+        return Obstacle(
+            "not-in-container",
             "the host has one, and this container was not given it",
             "start the container with --gpus all, or --runtime nvidia on a Jetson (NVIDIA's container toolkit)",
         )
     if presence.driver:
-        return f"driver {presence.driver} is loaded and shows no device", "run nvidia-smi once, as root"
-    return (
+        detail = f"driver {presence.driver} is loaded and shows no device"
+        return Obstacle("no-device", detail, "run nvidia-smi once, as root")
+    return Obstacle(
+        "driver-not-loaded",
         "one is here, and its driver is not loaded",
         f"install NVIDIA's driver, {OLDEST_DRIVERS[13]} or later for CUDA 13",
     )

@@ -20,12 +20,13 @@ def find_processor(processor: Processor | None) -> Finding:
     try:
         saturates = int8_saturates(load_onnxruntime())
     except CapsedgeError:
-        return Finding(SUBJECT, "installed", told)
+        return Finding(SUBJECT, "installed", told, code="no-onnxruntime")
     if saturates:
+        code = "int8-saturates"
         proved = (
             "tried here, the largest int8 sums saturate: files with weights of 7 bits, as capsedge exports them, are "
             "exact all the same; others run with exact kernels where ONNX Runtime has them, which take longer"
         )
     else:
-        proved = "tried here, the largest int8 sums are exact"
-    return Finding(SUBJECT, "works", f"{told}; {proved}")
+        proved, code = "tried here, the largest int8 sums are exact", ""
+    return Finding(SUBJECT, "works", f"{told}; {proved}", code=code)

@@ -1,6 +1,7 @@
 """What is found about ONNX Runtime: its wheel, and each provider, by running a node and then a network on it."""
 
 import tempfile
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,6 @@ from capsedge.runtime.providers import Provider
 from capsedge.runtime.settings import Settings
 from capsedge.runtime.verify import verify
 
-_OTHER_GPUS = "finds no GPU that it supports"  # how capsedge.runtime.ort.plugin says that the GPU is of another kind
-
 _ON_JETSON = "install NVIDIA's onnxruntime-gpu for this JetPack (pypi.jetson-ai-lab.io)"
 
 
@@ -33,34 +32,34 @@ def find_onnxruntime() -> Finding:
     try:
         load_onnxruntime()
     except MissingExtra as error:
-        return Finding(subject, "missing", *_with_advice(error))
+        return Finding(subject, "missing", error.text, error.advice, code=error.code)
     except ProviderError as error:
-        return Finding(subject, "broken", *_with_advice(error))
+        return Finding(subject, "broken", error.text, error.advice, code=error.code)
     cuda = cuda_of_onnxruntime()
     return Finding(subject, "installed", f"{wheels_text()}{f', for CUDA {cuda}' if cuda else ''}")
 
 
 def find_provider(provider: Provider, presence: Presence) -> Finding:
     """Prove a provider: first one node, then the built-in model's golden sample."""
-    subject = SUBJECTS[provider]
+    found = partial(Finding, SUBJECTS[provider], provider=provider)
     try:
         ort = load_onnxruntime()
     except CapsedgeError:
-        return Finding(subject, "missing", "needs a working ONNX Runtime")
+        return found("missing", "needs a working ONNX Runtime", code="no-onnxruntime")
     if advice := absent(ort, provider):
         wheel = _wheel_for(provider, presence, advice)
-        return Finding(subject, "missing", "not in the installed ONNX Runtime", wheel)
+        return found("missing", "not in the installed ONNX Runtime", wheel, code="not-in-onnxruntime")
     try:
         _run_one_node(provider)
     except (MissingExtra, ProviderError) as error:
         return _does_not_start(ort, provider, presence, error)
     except CapsedgeError as error:
-        return Finding(subject, "broken", str(error))
+        return found("broken", str(error), code=error.code)
     try:
-        return Finding(subject, "works", f"runs a node; {_golden_sample(provider)}")
+        return found("works", f"runs a node; {_golden_sample(provider)}")
     except CapsedgeError as error:
-        wrong, advice = _with_advice(error)
-        return Finding(subject, "broken", f"runs a node, and not our network: {wrong}", advice or _about_our_model())
+        wrong = f"runs a node, and not our network: {error.text}"
+        return found("broken", wrong, error.advice or _about_our_model(), code=error.code)
 
 
 def cuda_of_onnxruntime() -> str:
@@ -71,12 +70,6 @@ def cuda_of_onnxruntime() -> str:
     except (CapsedgeError, ImportError):
         return ""
     return str(getattr(build_and_package_info, "cuda_version", ""))
-
-
-def _with_advice(error: Exception) -> tuple[str, str]:
-    """Part an error's line into what is wrong and the pip command that mends it."""
-    wrong, colon, command = str(error).partition(": pip ")
-    return wrong, f"pip {command}" if colon else ""
 
 
 def _wheel_for(provider: Provider, presence: Presence, advice: str) -> str:
@@ -102,7 +95,8 @@ def _golden_sample(provider: Provider) -> str:
     ):
         found = verify(session)
     if not found.ok:
-        raise CapsedgeError(f"{found.model} on {found.provider}: {'; '.join(found.problems)}")
+        problems = "; ".join(found.problems)
+        raise CapsedgeError(f"{found.model} on {found.provider}: {problems}", code="golden-sample")
     return f"{found.model} gives the golden lengths of {found.images} images, to {found.largest_difference:.1g}"
 
 
@@ -124,14 +118,15 @@ def _library(ort: Any, provider: Provider) -> Path:
     return folder / f"libonnxruntime_providers_{name}.so"
 
 
-def _does_not_start(ort: Any, provider: Provider, presence: Presence, error: Exception) -> Finding:
+def _does_not_start(ort: Any, provider: Provider, presence: Presence, error: CapsedgeError) -> Finding:
     """Tell a provider that lacks a GPU from one that has a GPU and lacks a library."""
-    subject = SUBJECTS[provider]
+    found = partial(Finding, SUBJECTS[provider], provider=provider)
     if not presence.usable:
-        return Finding(subject, "missing", "installed, and there is no GPU for it here")
-    if _OTHER_GPUS in str(error):
-        return Finding(subject, "missing", str(error))
+        return found("missing", "installed, and there is no GPU for it here", code="no-gpu")
+    if error.code == plugin.GPU_NOT_SUPPORTED:
+        return found("missing", str(error), code=error.code)
     lacking = libraries.absent(_library(ort, provider))
     if lacking:
-        return Finding(subject, "broken", f"not found: {', '.join(lacking)}", libraries.advice(lacking))
-    return Finding(subject, "broken", str(error))
+        detail = f"not found: {', '.join(lacking)}"
+        return found("broken", detail, libraries.advice(lacking), code="missing-libraries")
+    return found("broken", str(error), code=error.code)

@@ -32,7 +32,7 @@ def find_sensors(now: Conditions, *, gpu: bool, jetson: bool) -> Finding:
     lacking = [_NAMES[field] for field, reading in told.items() if reading == "unavailable"]
     unread = f"unavailable: {', '.join(lacking)}" if lacking else ""
     if not read:
-        return Finding("Sensors", "missing", unread)
+        return Finding("Sensors", "missing", unread, code="no-readings")
     return Finding("Sensors", "works", "; ".join(filter(None, (", ".join(read), unread))))
 
 

@@ -21,6 +21,9 @@ INSTALL = (
 )
 
 
+GPU_NOT_SUPPORTED = "gpu-not-supported"
+
+
 def is_installed() -> bool:
     """Whether the plugin's wheel is here; nothing of it is loaded."""
     return find_spec(MODULE) is not None
@@ -41,9 +44,9 @@ def devices_of_plugin(ort: Any) -> list[Any]:
     try:
         plugin = import_module(MODULE)
     except ModuleNotFoundError as error:
-        raise ProviderError(f"'tensorrt-rtx' needs NVIDIA's plugin for ONNX Runtime: {INSTALL}") from error
+        raise ProviderError("'tensorrt-rtx' needs NVIDIA's plugin for ONNX Runtime", INSTALL) from error
     if not hasattr(ort, "register_execution_provider_library"):
-        raise ProviderError(f"'tensorrt-rtx' is a plugin, and ONNX Runtime {ort.__version__} takes none: {INSTALL}")
+        raise ProviderError(f"'tensorrt-rtx' is a plugin, and ONNX Runtime {ort.__version__} takes none", INSTALL)
     try:
         ort.register_execution_provider_library(plugin.get_ep_name(), plugin.get_library_path())
     except Exception as error:  # ONNX Runtime's errors have no common class
@@ -56,7 +59,8 @@ def devices_of_plugin(ort: Any) -> list[Any]:
     if not devices:
         raise ProviderError(
             "'tensorrt-rtx' was asked for, but its plugin finds no GPU that it supports: it needs an NVIDIA RTX GPU "
-            "of compute capability 8.6, 8.9, or 12.0 and later"
+            "of compute capability 8.6, 8.9, or 12.0 and later",
+            code=GPU_NOT_SUPPORTED,
         )
     return devices
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from capsedge.errors import ProviderError
-from capsedge.runtime.loading import load
+from capsedge.runtime.loading import OVERLAPPING, load
 
 
 def installed_wheels() -> dict[str, str]:
@@ -52,8 +52,9 @@ def load_onnxruntime(extra: Literal["cpu", "gpu"] = "cpu") -> Any:
     wheels = installed_wheels()
     if len(wheels) > 1:
         raise ProviderError(
-            f"{' and '.join(wheels)} are both installed and overwrite each other's files: "
-            f"pip uninstall -y {' '.join(wheels)}, then pip install 'capsedge[cpu]' or 'capsedge[gpu]'"
+            f"{' and '.join(wheels)} are both installed and overwrite each other's files",
+            f"pip uninstall -y {' '.join(wheels)}, then pip install 'capsedge[cpu]' or 'capsedge[gpu]'",
+            code=OVERLAPPING,
         )
     bringers = {"onnxruntime": "cpu", "onnxruntime-gpu": "gpu"}  # of a wheel that is here, no other one is advised
     return load("onnxruntime", extra=next((bringers[wheel] for wheel in wheels if wheel in bringers), extra))

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 from capsedge.errors import ProviderError
 from capsedge.runtime.loading import load
 
+DRIVER_TOO_OLD = "driver-too-old"
+
 
 class Device(NamedTuple):
     """A CUDA device, such as ("Orin", "sm87"): its name, and its compute capability as engines name their targets."""
@@ -34,7 +36,7 @@ def checked(answer: tuple[Any, ...]) -> Any:
     """
     status, *values = answer
     if int(status) != 0:
-        raise ProviderError(f"CUDA failed with {status.name}: capsedge doctor shows what works here")
+        raise ProviderError(f"CUDA failed with {status.name}", "capsedge doctor shows what works here", code="cuda")
     return values[0] if values else None
 
 
@@ -48,8 +50,9 @@ def first_device(cuda: Any) -> Device:
     if int(status) != 0 or not count:
         said = status.name if int(status) else "no device"
         raise ProviderError(
-            f"an NVIDIA GPU with its driver is needed, and CUDA says '{said}': install the driver "
-            "(nvidia-smi must work), or run the .onnx file with --provider cpu"
+            f"an NVIDIA GPU with its driver is needed, and CUDA says '{said}'",
+            "install the driver (nvidia-smi must work), or run the .onnx file with --provider cpu",
+            code=DRIVER_TOO_OLD if said == "cudaErrorInsufficientDriver" else "no-gpu",
         )
     properties = checked(cuda.cudaGetDeviceProperties(0))
     return Device(properties.name.decode(), f"sm{properties.major}{properties.minor}")

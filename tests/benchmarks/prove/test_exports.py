@@ -23,7 +23,11 @@ def stage(folder: Path, *files: dict[str, Any], rejected: tuple[str, ...] = ()) 
     (folder / "network").mkdir(exist_ok=True)
     for file in files:
         (folder / file["model"]).write_bytes(bytes(1000))
-    said = printed({"exported": files, "failed": rejected}, 1 if rejected else 0, "; ".join(rejected))
+    said = printed(
+        {"exported": files, "failed": [{"text": each} for each in rejected]},
+        1 if rejected else 0,
+        "; ".join(rejected),
+    )
     place = Stage(folder, lambda *_: said)
     place.files = {}
     return place

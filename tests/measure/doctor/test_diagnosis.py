@@ -64,7 +64,7 @@ def test_a_gpu_that_only_nvml_tells_counts(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setitem(sys.modules, "cuda.bindings.runtime", None)
     states = {finding.subject: finding for finding in diagnose().findings}
 
-    assert states["NVIDIA GPU"] == Finding("NVIDIA GPU", "installed", "NVIDIA GeForce RTX 4070 (sm89)")
+    assert (states["NVIDIA GPU"].state, states["NVIDIA GPU"].target) == ("installed", "sm89")
     assert states["NVIDIA driver"].detail == "580.65.06, for CUDA up to 13.0"
     assert "GPU clock" in states["Sensors"].detail
 
@@ -96,7 +96,8 @@ def test_no_socket_is_opened() -> None:
 
 
 def test_what_is_broken_is_a_problem_and_what_is_missing_is_none() -> None:
-    works, missing = Finding("CPU", "works", "yes"), Finding("CUDA", "missing", "no GPU")
+    works = Finding("CPU", "works", "yes", provider="cpu")
+    missing = Finding("CUDA", "missing", "no GPU", provider="cuda")
 
     assert diagnosis(works, missing).problems == ()
     assert diagnosis(works, Finding("CUDA", "broken", "libcudnn.so.9 is missing")).problems == ("CUDA",)
@@ -105,7 +106,7 @@ def test_what_is_broken_is_a_problem_and_what_is_missing_is_none() -> None:
 
 
 def test_a_diagnosis_survives_json() -> None:
-    found = diagnosis(Finding("CPU", "works", "yes"))
+    found = diagnosis(Finding("CPU", "works", "yes", provider="cpu"))
 
     assert msgspec.json.decode(msgspec.json.encode(found), type=Diagnosis) == found
 

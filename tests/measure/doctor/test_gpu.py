@@ -32,16 +32,17 @@ def cuda_is(module: ModuleType | None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cuda.bindings.runtime", module)
 
 
-def test_a_gpu_that_cuda_finds_works_and_ends_with_its_target(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_that_cuda_finds_works_and_names_its_target(monkeypatch: pytest.MonkeyPatch) -> None:
     cuda_is(HostCuda(), monkeypatch)
 
-    assert find_gpu(WORKSTATION, gpu()) == Finding("NVIDIA GPU", "works", "Stand-in (sm87)")
+    assert find_gpu(WORKSTATION, gpu()) == Finding("NVIDIA GPU", "works", "Stand-in (sm87)", target="sm87")
 
 
 def test_without_cuda_python_the_gpu_is_known_by_its_driver(monkeypatch: pytest.MonkeyPatch) -> None:
     cuda_is(None, monkeypatch)
 
-    assert find_gpu(WORKSTATION, gpu()) == Finding("NVIDIA GPU", "installed", "NVIDIA GeForce RTX 4070 (sm89)")
+    found = find_gpu(WORKSTATION, gpu())
+    assert (found.state, found.detail, found.target) == ("installed", "NVIDIA GeForce RTX 4070 (sm89)", "sm89")
     assert find_gpu(WORKSTATION, None).state == "installed"
 
 
@@ -49,7 +50,7 @@ def test_without_cuda_python_the_gpu_is_known_by_its_driver(monkeypatch: pytest.
 def test_no_gpu_is_a_fact_and_no_alarm(monkeypatch: pytest.MonkeyPatch, cuda: ModuleType | None) -> None:
     cuda_is(cuda, monkeypatch)
 
-    assert find_gpu(NOTHING, None) == Finding("NVIDIA GPU", "missing", "none here")
+    assert find_gpu(NOTHING, None) == Finding("NVIDIA GPU", "missing", "none here", code="no-gpu")
     assert find_driver(NOTHING, None, {"cuda-python": 13}).state == "missing"
 
 
@@ -85,8 +86,7 @@ def test_an_old_driver_is_updated_where_it_lives(
     monkeypatch.setattr(doctor_gpu, "_driver_library", object)
     found = find_gpu(presence, gpu("535.183.01", "12.2"))
 
-    assert found.state == "broken"
-    assert "too old" in found.detail
+    assert (found.state, found.code) == ("broken", "driver-too-old")
     assert found.advice.startswith(advice)
 
 

@@ -21,24 +21,24 @@ def test_a_machine_without_a_gpu_gets_no_advice(tmp_path: Path) -> None:
     found = look(tmp_path)
 
     assert (found.place, found.hardware, found.usable) == ("machine", False, False)
-    assert obstacle(found) == ("none here", "")
+    assert obstacle(found) == ("no-gpu", "none here", "")
 
 
 def test_a_workstation_with_its_driver_has_no_obstacle(tmp_path: Path) -> None:
     found = look(root(tmp_path, WORKSTATION))
 
     assert (found.place, found.driver, found.usable) == ("machine", "580.65.06", True)
-    assert obstacle(found) == ("", "")
+    assert obstacle(found) is None
 
 
 def test_a_gpu_on_the_bus_without_a_driver_needs_one(tmp_path: Path) -> None:
     found = look(root(tmp_path, BUS))
 
     assert (found.hardware, found.usable) == (True, False)
-    assert obstacle(found) == (
-        "one is here, and its driver is not loaded",
-        "install NVIDIA's driver, 580 or later for CUDA 13",
-    )
+    stands = obstacle(found)
+    assert stands is not None
+    assert stands.code == "driver-not-loaded"
+    assert stands.advice == "install NVIDIA's driver, 580 or later for CUDA 13"
 
 
 def test_nvidia_s_sound_output_or_another_s_graphics_is_no_gpu(tmp_path: Path) -> None:
@@ -55,11 +55,12 @@ def test_nvidia_s_sound_output_or_another_s_graphics_is_no_gpu(tmp_path: Path) -
 )
 def test_a_container_that_was_not_given_the_host_s_gpu_says_how_to(tmp_path: Path, mark: dict[str, str]) -> None:
     found = look(root(tmp_path, DRIVER | BUS | mark))
-    detail, advice = obstacle(found)
+    stands = obstacle(found)
 
     assert (found.place, found.usable) == ("container", False)
-    assert detail == "the host has one, and this container was not given it"
-    assert "--gpus all" in advice
+    assert stands is not None
+    assert stands.code == "not-in-container"
+    assert "--gpus all" in stands.advice
 
 
 def test_a_container_that_was_given_it_has_no_obstacle(tmp_path: Path) -> None:
@@ -67,10 +68,12 @@ def test_a_container_that_was_given_it_has_no_obstacle(tmp_path: Path) -> None:
 
 
 def test_a_driver_without_a_device_needs_one_start_as_root(tmp_path: Path) -> None:
-    detail, advice = obstacle(look(root(tmp_path, DRIVER | BUS)))
+    stands = obstacle(look(root(tmp_path, DRIVER | BUS)))
 
-    assert detail == "driver 580.65.06 is loaded and shows no device"
-    assert "nvidia-smi" in advice
+    assert stands is not None
+    assert stands.code == "no-device"
+    assert "580.65.06" in stands.detail
+    assert "nvidia-smi" in stands.advice
 
 
 def test_wsl_has_the_gpu_that_windows_lends_it(tmp_path: Path) -> None:
@@ -79,7 +82,11 @@ def test_wsl_has_the_gpu_that_windows_lends_it(tmp_path: Path) -> None:
     lent = look(root(tmp_path / "lent", wsl | {"usr/lib/wsl/lib/libcuda.so.1": ""}))
 
     assert (without.place, without.usable) == ("wsl", False)
-    assert obstacle(without)[1] == "install NVIDIA's driver on Windows, and none in WSL"
+    assert obstacle(without) == (
+        "no-gpu",
+        "none that Windows lends to WSL",
+        "install NVIDIA's driver on Windows, and none in WSL",
+    )
     assert (lent.place, lent.usable) == ("wsl", True)
 
 
@@ -94,7 +101,9 @@ def test_a_container_on_a_jetson_must_be_given_the_gpu_too(tmp_path: Path) -> No
     found = look(root(tmp_path, files | {".dockerenv": ""}))
 
     assert (found.place, found.hardware, found.usable) == ("container", True, False)
-    assert "--runtime nvidia on a Jetson" in obstacle(found)[1]
+    stands = obstacle(found)
+    assert stands is not None
+    assert "--runtime nvidia on a Jetson" in stands.advice
 
 
 @pytest.mark.parametrize("value", ["", "-1"])
@@ -103,4 +112,4 @@ def test_a_variable_may_hide_the_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyP
     found = look(root(tmp_path, WORKSTATION))
 
     assert not found.usable
-    assert obstacle(found) == ("hidden by CUDA_VISIBLE_DEVICES", "unset CUDA_VISIBLE_DEVICES")
+    assert obstacle(found) == ("hidden", "hidden by CUDA_VISIBLE_DEVICES", "unset CUDA_VISIBLE_DEVICES")

@@ -82,7 +82,7 @@ def test_a_library_that_computes_otherwise_is_not_mended_by_another_copy_of_the_
     monkeypatch.setattr(doctor_providers, "verify", wrong)
     found = find_provider("cpu", NOTHING)
 
-    assert (found.state, found.advice) == ("broken", "")
+    assert (found.state, found.code, found.advice) == ("broken", "golden-sample", "")
 
 
 def test_a_node_that_computes_wrongly_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,7 +134,8 @@ def test_the_libraries_that_are_absent_are_all_named(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(libraries, "absent", lambda file: lacking[file.name])
     found = find_provider("tensorrt", WORKSTATION)
 
-    assert (found.state, found.detail) == ("broken", "not found: libcudnn.so.9, libcuda.so.1")
+    assert (found.state, found.code) == ("broken", "missing-libraries")
+    assert found.detail == "not found: libcudnn.so.9, libcuda.so.1"
     assert found.advice == "pip install 'onnxruntime-gpu[cuda,cudnn]', then install NVIDIA's driver"
 
 
@@ -166,7 +167,7 @@ def test_a_gpu_that_is_none_for_the_plugin_is_no_fault(tmp_path: Path, monkeypat
     monkeypatch.setattr(doctor_providers, "_run_one_node", lambda provider: plugin.devices_of_plugin(Ort()))
     found = find_provider("tensorrt-rtx", WORKSTATION)
 
-    assert found.state == "missing"
+    assert (found.state, found.code) == ("missing", "gpu-not-supported")
     assert "RTX GPU" in found.detail
 
 
@@ -183,7 +184,7 @@ def test_no_onnxruntime_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     found = find_onnxruntime()
 
-    assert found.state == "missing"
+    assert (found.state, found.code) == ("missing", "missing-extra")
     assert found.advice == "pip install 'capsedge[cpu]'"
     assert find_provider("cpu", NOTHING).detail == "needs a working ONNX Runtime"
 
