@@ -141,7 +141,7 @@ def _quantized(model: Path, dataset: Dataset, folder: Path, kind: str, right: Le
     made = quantized(onnx.load(model), calibration_images(dataset), score, weight_bits=bits, nearest=nearest)
     file = folder / f"{model.stem}.{kind.replace(', ', '-').replace(' ', '-')}.onnx"
     file.write_bytes(made.model.SerializeToString(deterministic=True))
-    return file, made.calibration.partition(" of ")[0]
+    return file, made.calibration.method
 
 
 def _lengths(file: Path, split: Split, exact: bool | None = None) -> Lengths:

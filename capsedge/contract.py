@@ -18,7 +18,7 @@ from capsedge.processor import Processor
 from capsedge.scoring import longest
 from capsedge.statistics import Difference
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 PAIR_LIMIT = 2**15 - 1
 METADATA_KEY = "capsedge.contract"
 SEAL_KEY = "capsedge.contract.sha256"
@@ -179,6 +179,23 @@ class Golden(msgspec.Struct, frozen=True):
     tolerance: float
 
 
+class Calibration(msgspec.Struct, frozen=True):
+    """How the ranges of a quantized file were found.
+
+    Attributes:
+        method: `min-max`, `percentile 99.9` or another of `capsedge.export.precision.METHODS`.
+        images: How many training images they were found on.
+    """
+
+    method: str
+    images: int
+
+    @property
+    def text(self) -> str:
+        """The record in words."""
+        return f"{self.method} of {self.images:,} training images"
+
+
 class Usual(msgspec.Struct, frozen=True, kw_only=True):
     """What is usual of the images that the network was trained on (`capsedge.runtime.infer.usual`).
 
@@ -207,15 +224,16 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
         input: What the model takes.
         batch: Images that each run must have; None where any number runs. An engine's manifest has its own limits.
         fit: How other images become that.
-        dark_ground: Whether it was trained on light things on a dark ground, so that `infer` exchanges light and
-            dark where an image shows the opposite; None in a file of an earlier capsedge: the golden sample tells.
+        dark_background: Whether it was trained on light things on a dark background, so that `infer` exchanges light
+            and dark where an image shows the opposite; None in a file of an earlier capsedge: the golden sample
+            tells.
         recipe: Name of the recipe that trained it.
         routing: Routing kind it was trained with.
         collapsed: Whether the routing is folded into constant weights.
         layers: Type and size of each layer, read back from the file.
         outputs: Names of the outputs: `lengths`, `poses`, and `reconstruction` where the decoder is in the file.
         shapes: The axes of each output after the batch, by its name, read back from the file.
-        calibration: How the ranges of a quantized file were found, in words; "" where nothing is quantized.
+        calibration: How the ranges of a quantized file were found; None where nothing is quantized.
         int8_pairs: Proof that its int8 layers give the same on every processor; None where it has none, or was
             exported by an earlier capsedge.
         scores: Error rates before and after each step.
@@ -225,7 +243,8 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
         graph_sha256: Hash of the file without its metadata (`OnnxFile.graph_sha256`).
         weights_sha256: Hash of each weight (`OnnxFile.weights_sha256`).
         versions: Versions of the tools that made it.
-        data: What it was trained on, in words, with the number of images.
+        dataset: Title of the data set that it was trained on, such as `Fashion-MNIST`.
+        data: The data set in words, with its number of images.
     """
 
     schema: int = SCHEMA_VERSION
@@ -235,14 +254,14 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
     input: Input
     batch: int | None = None
     fit: Fit
-    dark_ground: bool | None = None
+    dark_background: bool | None = None
     recipe: str
     routing: str
     collapsed: bool
     layers: tuple[Layer, ...]
     outputs: tuple[str, ...] = ("lengths", "poses")
     shapes: dict[str, tuple[int, ...]] = {}
-    calibration: str = ""
+    calibration: Calibration | None = None
     int8_pairs: Int8Pairs | None = None
     scores: tuple[Score, ...] = ()
     verdict: Verdict | None = None
@@ -251,6 +270,7 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
     graph_sha256: str
     weights_sha256: dict[str, str]
     versions: dict[str, str]
+    dataset: str
     data: str
 
     @property

@@ -13,8 +13,8 @@ class Fit(msgspec.Struct, frozen=True):
 
     Attributes:
         resize: Filter of Pillow, used only where the size differs.
-        frame: `pad` keeps the whole image and its aspect on a black ground; `crop` fills the frame and cuts what
-            hangs over; `stretch` ignores the aspect; `figure` shows what stands out from an even ground, always
+        frame: `pad` keeps the whole image and its aspect on a black background; `crop` fills the frame and cuts what
+            hangs over; `stretch` ignores the aspect; `figure` shows what stands out from an even background, always
             equally large and in the middle, and pads where nothing does (`capsedge.data.images.figure`).
         levels: `as-is` leaves the shades; `full` spreads those of each image from black to white.
     """

@@ -165,8 +165,8 @@ class DataRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         size: Side in pixels that images are fitted to, 8 or more; 0 keeps a size that all have, up to 48 in a folder,
             where it else is the median of the longer sides, and 48 at most.
         frame: How they are fitted, by the exported model too: `pad` keeps the whole image and its aspect on a black
-            ground, `crop` fills the frame and cuts what hangs over, `stretch` ignores the aspect, and `figure` shows
-            what stands out from an even ground, always equally large and in the middle.
+            background, `crop` fills the frame and cuts what hangs over, `stretch` ignores the aspect, and `figure`
+            shows what stands out from an even background, always equally large and in the middle.
         levels: `as-is`, or `full` to spread the shades of each image from black to white.
         group: Of a folder or a list: a regular expression that finds in the images' names what belongs together,
             such as `patient_[0-9]+`, and so stays on one side when test or validation images are held out.

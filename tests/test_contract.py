@@ -53,6 +53,7 @@ def a_contract() -> Contract:
         graph_sha256="ab" * 32,
         weights_sha256={"conv1.weight": "cd" * 32},
         versions={"torch": "2.13.0"},
+        dataset="Fashion-MNIST",
         data="Fashion-MNIST, 55,000 images",
     )
 
@@ -148,7 +149,7 @@ def test_the_precision_is_the_type_of_most_of_the_work_as_it_was_read_back() -> 
         ("[]", "Expected object, got array"),
         ("{}", "missing required field schema"),
         ('{"schema": "1"}', r"\(schema: expected int, got str\)"),
-        ('{"schema": 2}', "missing required field name"),
+        ('{"schema": 3}', "missing required field name"),
         (changed(golden=None), "missing required field golden"),
         (changed(classes="T-shirt"), r"\(classes: expected array, got str\)"),
         (changed(input={"height": 5, "width": 4, "channels": 2}), r"\(input\.channels: invalid enum value 2\)"),

@@ -56,7 +56,7 @@ def test_the_published_schema_is_that_of_the_code(script: ModuleType) -> None:
 def test_it_is_a_json_schema_of_2020_12(schema: Json) -> None:
     Draft202012Validator.check_schema(schema)
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
-    assert schema["$id"] == "urn:capsedge:contract:2"
+    assert schema["$id"] == "urn:capsedge:contract:3"
 
 
 def test_every_field_says_what_it_is(schema: Json) -> None:
@@ -73,9 +73,9 @@ def test_every_field_says_what_it_is(schema: Json) -> None:
 def test_the_descriptions_are_the_docstrings(schema: Json) -> None:
     fields = schema["$defs"]["Fit"]["properties"]
     assert fields["frame"]["description"] == (
-        "`pad` keeps the whole image and its aspect on a black ground; `crop` fills the frame and cuts what hangs "
-        "over; `stretch` ignores the aspect; `figure` shows what stands out from an even ground, always equally "
-        "large and in the middle, and pads where nothing does (`capsedge.data.images.figure`)."
+        "`pad` keeps the whole image and its aspect on a black background; `crop` fills the frame and cuts what "
+        "hangs over; `stretch` ignores the aspect; `figure` shows what stands out from an even background, always "
+        "equally large and in the middle, and pads where nothing does (`capsedge.data.images.figure`)."
     )
     assert schema["$defs"]["Fit"]["description"] == "How an image of any size and colour becomes an input."
 
@@ -115,8 +115,8 @@ def other(*path: str | int, value: Any) -> Callable[[Json], None]:
     [
         (without("schema"), "$"),
         (without("golden"), "$"),
-        (other("schema", value=1), "$.schema"),
-        (other("schema", value=3), "$.schema"),
+        (other("schema", value=2), "$.schema"),
+        (other("schema", value=4), "$.schema"),
         (other("classes", value="shoe"), "$.classes"),
         (other("labels", value=0), "$.labels"),
         (other("input", "channels", value=2), "$.input.channels"),

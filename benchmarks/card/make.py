@@ -119,7 +119,7 @@ def make(
         shown=shown,
         classes=class_errors(found[shown].confusion),
         int8_change=_change(given, dataset),
-        calibration=contracts["int8"].calibration if "int8" in contracts else "",
+        calibration=contracts["int8"].calibration if "int8" in contracts else None,
         trained_with=record.versions,
         exported_with={key: value for contract in contracts.values() for key, value in contract.versions.items()},
         measured_with=versions_of(load_onnxruntime(), np),

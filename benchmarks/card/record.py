@@ -6,7 +6,7 @@ from typing import Literal
 import msgspec
 
 from benchmarks.robustness.record import Report
-from capsedge.contract import Precision
+from capsedge.contract import Calibration, Precision
 from capsedge.errors import ModelError
 from capsedge.measure.evaluate.measure import Bin
 from capsedge.processor import Processor
@@ -216,7 +216,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
         shown: The precision whose answers the sections on classes, lengths and mistakes describe.
         classes: Each class, by the answers of `shown`.
         int8_change: Error of int8 less that of fp32 by split, with its 95 % interval; empty without both.
-        calibration: How int8's ranges were found, in words.
+        calibration: How int8's ranges were found; None without int8.
         latency: By `capsedge bench`.
         robustness: What `benchmarks.robustness` found of this network; None where it was not measured.
         trained_with: Versions of what trained it.
@@ -225,7 +225,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
         processor: The instruction sets of the processor that measured it; None where they are not known.
     """
 
-    schema: Literal[1] = 1
+    schema: Literal[2] = 2
     name: str
     recipe: str
     routing: str
@@ -244,7 +244,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     shown: Precision
     classes: tuple[ClassError, ...]
     int8_change: dict[Literal["validation", "test"], Difference]
-    calibration: str
+    calibration: Calibration | None
     latency: tuple[Latency, ...] = ()
     robustness: Report | None = None
     trained_with: dict[str, str]

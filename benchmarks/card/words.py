@@ -270,7 +270,7 @@ def _made_with(card: Card) -> Iterator[str]:
     )
     if card.calibration:
         yield ""
-        yield f"int8 was calibrated by {card.calibration}."
+        yield f"int8 was calibrated by {card.calibration.text}."
     yield ""
     yield f"The errors were measured with {_processor(card.processor)}."
 

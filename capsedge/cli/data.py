@@ -42,7 +42,8 @@ def data(
         str, typer.Option(metavar="REGEX", help="data.group: what in the images' names belongs together.")
     ] = "",
     frame: Annotated[
-        Frame, typer.Option(help="data.frame: how an image fills its frame; figure finds what is on an even ground.")
+        Frame,
+        typer.Option(help="data.frame: how an image fills its frame; figure finds what is on an even background."),
     ] = "pad",
     levels: Annotated[
         Levels, typer.Option(help="data.levels: full spreads the shades of each image from black to white.")

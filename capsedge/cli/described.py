@@ -21,7 +21,7 @@ _FRAMES = {
     "pad": "scaled ({}) as a whole, undistorted, on black",
     "crop": "scaled ({}) to fill the frame, undistorted; what hangs over is cut",
     "stretch": "stretched ({}) to the frame",
-    "figure": "cut to what stands out from the ground and scaled ({})",
+    "figure": "cut to what stands out from the background and scaled ({})",
 }
 _VERDICTS = {"accepted": "green", "rejected": "bold red", "not executed here": "yellow"}
 _CHECKS = {True: "green", False: "bold red", None: "yellow"}
@@ -111,7 +111,7 @@ def its_use(contract: Contract) -> Iterator[Row]:
     way = "collapsed into constant weights" if contract.collapsed else "done anew for each image"
     yield Row("routing", f"{contract.routing}, {way}")
     if contract.calibration:
-        yield Row("calibration", contract.calibration)
+        yield Row("calibration", contract.calibration.text)
 
 
 def its_engine(manifest: EngineManifest) -> Iterator[Row]:

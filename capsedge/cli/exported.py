@@ -44,7 +44,7 @@ def show_file(made: "Exported") -> None:
     assert verdict is not None  # only gated files are shown
     say(f"model: {made.path} ({made.path.stat().st_size / 1e6:.2f} MB): {in_types(contract)}")
     if contract.calibration:
-        say(f"  calibrated by {contract.calibration}")
+        say(f"  calibrated by {contract.calibration.text}")
     where = f" on {verdict.provider}" if verdict.provider else ""
     say(f"gate: {verdict.status}{where}, {number_of(verdict.images, 'image')}, {_differences(verdict)}")
     for remark in verdict.remarks:

@@ -30,13 +30,14 @@ class Dataset:
 
     Attributes:
         name: Name of the known data set, or of the folder.
+        title: Its name for people, such as `Fashion-MNIST`.
         classes: Class names in the order of the labels.
         train: Images to train on; of overlapped ones a virtual set.
         validation: Images that every choice, threshold and verdict rests on.
         test: Images that are reported on and never used to choose.
         fit: How images were fitted to `shape`, and how later ones must be.
-        dark_ground: Whether the images, as they were given, show light things on a dark ground; None where they need
-            no padding, so that what is fitted tells (`wants_dark_ground`).
+        dark_background: Whether the images, as they were given, show light things on a dark background; None where
+            they need no padding, so that what is fitted tells (`wants_dark_background`).
         description: What it is in words, with the number of images; it travels in contracts, so it holds no path.
         location: Where it lay on this machine, for the screen only.
         source: What loads it again from anywhere on this machine: the known name, or the folder's absolute path.
@@ -48,6 +49,7 @@ class Dataset:
     """
 
     name: str
+    title: str
     classes: tuple[str, ...]
     train: Split | Overlaid
     validation: Split
@@ -58,7 +60,7 @@ class Dataset:
     source: str
     remarks: tuple[str, ...] = ()
     names: tuple[Sequence[str], ...] = ((), (), ())
-    dark_ground: bool | None = None
+    dark_background: bool | None = None
 
     def __post_init__(self) -> None:
         for part, split in (("training", self.train), ("validation", self.validation), ("test", self.test)):
@@ -130,6 +132,7 @@ def assemble(
     kept, held_out = _part(train, ~held), _part(train, held)
     return Dataset(
         name=name,
+        title=title,
         classes=classes,
         train=kept,
         validation=held_out,
@@ -175,15 +178,16 @@ def overlapped(dataset: Dataset, reach: int, *, title: str, evaluation_images: i
         f"{len(held):,} validation images of {len(validation.base):,}, "
         f"{len(tested):,} test images of {len(test.base):,}"
     )
+    overlapped_title = "MultiMNIST (overlapped MNIST)" if multi else f"overlapped {title}"
     return replace(
         dataset,
+        title=overlapped_title,
         name="multi-mnist" if multi else f"overlapped-{dataset.name}",
         names=((), (), ()),  # each shows two
         train=train,
         validation=held,
         test=tested,
-        description=f"{'MultiMNIST (overlapped MNIST)' if multi else f'overlapped {title}'}, "
-        f"two images each shifted by up to {reach} pixels: {counts}",
+        description=f"{overlapped_title}, two images each shifted by up to {reach} pixels: {counts}",
     )
 
 

@@ -61,7 +61,7 @@ def load_folder(place: Path, *, size: int = 0, group: str = "", fit: Fit | None 
     def fill(item: Item) -> int:
         position, image = places[item.name], decode_image(item.path)
         room[position] = fit_image(image, shape, fit)
-        if position in sample:  # as it was given: what pads it is no ground
+        if position in sample:  # as it was given: what pads it is no background
             glances.append(glance(image))
         return position
 

@@ -25,7 +25,7 @@ TEST_LIMIT = 10_000
 TEST_SEED = 20261130
 UNEVEN = 3  # times the images of the smallest class, above which an error says little of that class
 FEW_IMAGES = 20  # of a class to train on
-_LOOKED_AT, _MOST = 200, 0.9  # images, and the share that has to be on an even ground
+_LOOKED_AT, _MOST = 200, 0.9  # images, and the share that has to be on an even background
 SMALL_VALIDATION = 100  # images of which one is a point of the error, or more
 
 
@@ -82,16 +82,17 @@ def divided(own: Own, *, name: str, location: str, source: str, fit: Fit | None 
     remarks += _uneven(train, own.classes)
     remarks += _few_images(train, own.classes)
     remarks += _small(validation)
-    remarks += _on_even_ground([each.even for each in own.glances], fit or Fit())
+    remarks += _on_even_background([each.even for each in own.glances], fit or Fit())
     remarks += _doubles(pixels, part_of, own)
     return Dataset(
         name=name,
+        title=name,
         classes=own.classes,
         train=train,
         validation=validation,
         test=test,
         fit=fit or Fit(),
-        dark_ground=own.images.shape[2] == 1 and are_on_dark(own.glances),
+        dark_background=own.images.shape[2] == 1 and are_on_dark(own.glances),
         description=described(name, train, validation, test),
         location=location,
         source=source,
@@ -206,16 +207,16 @@ def _small(validation: Split) -> list[str]:
 
 
 def looked_at(count: int) -> set[int]:
-    """Places of the images whose ground is looked at, among so many."""
+    """Places of the images whose background is looked at, among so many."""
     return {int(place) for place in np.linspace(0, count - 1, min(_LOOKED_AT, count))}
 
 
-def _on_even_ground(seen: Sequence[bool], fit: Fit) -> list[str]:
+def _on_even_background(seen: Sequence[bool], fit: Fit) -> list[str]:
     found = sum(seen)
     if not is_plain(fit) or not seen or found < _MOST * len(seen):
         return []
     return [
-        f"{100 * found // len(seen)} % of the images show one thing on an even ground: --set data.frame=figure "
+        f"{100 * found // len(seen)} % of the images show one thing on an even background: --set data.frame=figure "
         "--set data.levels=full finds it wherever it lies and however faint it is, in later images too; leave them "
         "out where place, size or shade tell classes apart"
     ]

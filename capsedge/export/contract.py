@@ -11,7 +11,7 @@ import onnx
 import torch
 from numpy.typing import NDArray
 
-from capsedge.contract import Contract, Golden, Input, Usual
+from capsedge.contract import Calibration, Contract, Golden, Input, Usual
 from capsedge.data import Dataset, Overlaid, Split
 from capsedge.export.collapse import collapsible
 from capsedge.export.gate import answers_of, tolerance_of
@@ -38,7 +38,14 @@ class Pool:
 
 
 def build_contract(
-    run: Run, graph: Path, network: CapsNet, pool: Pool, usual: Usual, *, calibration: str = ""
+    run: Run,
+    graph: Path,
+    network: CapsNet,
+    pool: Pool,
+    usual: Usual,
+    *,
+    dataset: str,
+    calibration: Calibration | None = None,
 ) -> Contract:
     """The contract of a graph, from nothing but its run and its own bytes, before the gate saw it.
 
@@ -48,7 +55,8 @@ def build_contract(
         network: The trained network.
         pool: Images for the golden sample.
         usual: What the images of the training are like.
-        calibration: How a quantized graph's ranges were found, in words.
+        dataset: Title of the data set.
+        calibration: How a quantized graph's ranges were found.
 
     Raises:
         ModelError: The graph is not sound, or computes in a type that has no limits in the gate.
@@ -64,7 +72,7 @@ def build_contract(
         input=Input(height=height, width=width, channels=3 if channels == 3 else 1),
         batch=model.graph.input[0].type.tensor_type.shape.dim[0].dim_value or None,
         fit=record.fit,
-        dark_ground=record.dark_ground,
+        dark_background=record.dark_background,
         recipe=recipe.name,
         routing=recipe.routing.kind,
         collapsed=collapsible(network),
@@ -86,6 +94,7 @@ def build_contract(
             "python": platform.python_version(),
             **({"onnxruntime": load_onnxruntime().__version__} if calibration else {}),  # which quantized it
         },
+        dataset=dataset,
         data=record.data,
     )
     tolerance = tolerance_of(contract.precision).replay

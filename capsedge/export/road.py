@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from capsedge.contract import PRECISIONS, Contract, Golden, Precision, Score, Usual, Verdict, contract_of
+from capsedge.contract import PRECISIONS, Calibration, Contract, Golden, Precision, Score, Usual, Verdict, contract_of
 from capsedge.errors import GateRejected, ModelError, WrongUse
 from capsedge.export.collapse import deployable
 from capsedge.export.contract import Pool, build_contract, golden_pool, golden_with
@@ -127,8 +127,16 @@ class RunExport:
         altered = tuple(f"since its export {check.said}" for check in check_onnx(file, old) if not check.holds)
         return self._gate(model, model, msgspec.structs.replace(contract, versions=old.versions), altered)
 
-    def _contract(self, file: Path, calibration: str) -> Contract:
-        return build_contract(self.run, file, self.network, self._pool, self._usual, calibration=calibration)
+    def _contract(self, file: Path, calibration: Calibration | None) -> Contract:
+        return build_contract(
+            self.run,
+            file,
+            self.network,
+            self._pool,
+            self._usual,
+            dataset=self.dataset.title,
+            calibration=calibration,
+        )
 
     def _check_origin(self, model: Path, contract: Contract) -> None:
         """Refuse a file of another run, which would fail for no fault of its own."""
@@ -166,15 +174,15 @@ class RunExport:
     def _own_graphs(self, contract: Contract, altered: tuple[str, ...]) -> list[onnx.ModelProto]:
         """What to trace a rejected file against; for one that was altered that is first what it was before."""
         precision = {str(each): each for each in PRECISIONS}[contract.precision]
-        if not altered or precision == "fp32" or (precision in QUANTIZED and not contract.calibration):
+        calibration = contract.calibration
+        if not altered or precision == "fp32" or (precision in QUANTIZED and calibration is None):
             return [self.model]  # of a file that others quantized, how is not known
         self.tell(f"{precision}: made anew, to find the fault")
-        name, _, images = contract.calibration.partition(" of ")  # "min-max of 512 training images"
         graphs = TypedGraphs(
             self.model,
-            lambda: calibration_images(self.dataset, int(images.split()[0])),
+            lambda: calibration_images(self.dataset, calibration.images if calibration else self.calibrate_on),
             lambda *_: (0.0, 0.0),
-            [method for method in METHODS if method.name == name],
+            [method for method in METHODS if calibration is not None and method.name == calibration.method],
         )
         return [graphs.make(precision).model, self.model]
 

@@ -10,8 +10,8 @@ from capsedge.training import Run
 from capsedge.training.evaluate import lengths_of
 
 _NOT_KNOWN = (
-    "the run is of an earlier capsedge and does not say whether its images have a dark ground: light and dark stay "
-    "as they are, unless it is exported"
+    "the run is of an earlier capsedge and does not say whether its images have a dark background: light and dark "
+    "stay as they are, unless it is exported"
 )
 
 
@@ -33,8 +33,8 @@ def subject_of_run(run: Run) -> Subject:
         classes=record.classes,
         shape=record.shape,
         fit=record.fit,
-        dark_ground=bool(record.dark_ground),
+        dark_background=bool(record.dark_background),
         run=run.path,
         lengths=lengths,
-        remarks=(_NOT_KNOWN,) if record.dark_ground is None else (),
+        remarks=(_NOT_KNOWN,) if record.dark_background is None else (),
     )

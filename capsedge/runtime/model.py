@@ -116,7 +116,7 @@ class Model:
                 channels].
             top: Classes to name, the answer included; None names the answer and the next best.
             threshold: The answer is every class whose capsule is at least so long, 0 to 1, and may be none.
-            invert: Whether dark things on light ground become light ones on dark: `auto` where the network was
+            invert: Whether dark things on light background become light ones on dark: `auto` where the network was
                 trained on that.
             batch: Images that run at once.
 

@@ -273,7 +273,7 @@ def _builtin(name: str, file: Path) -> Available:
     tested = [score for score in contract.scores if (score.stage, score.split) == (contract.precision, "test")]
     return Available(
         name=name,
-        data=contract.data.partition(":")[0],
+        data=contract.dataset,
         test_images=tested[0].images if tested else 0,
         parameters=contract.parameters,
         macs=contract.flops // 2,

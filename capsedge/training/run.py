@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 import tomli_w
@@ -57,8 +57,8 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
         classes: Class names in the order of the outputs.
         shape: Height, width and channels of an image.
         fit: How other images are brought to that shape.
-        dark_ground: Whether its images show light things on a dark ground (`wants_dark_ground`); None in a run of an
-            earlier capsedge.
+        dark_background: Whether its images show light things on a dark background (`wants_dark_background`); None in
+            a run of an earlier capsedge.
         data: The data set, in words.
         data_source: The known name, or the absolute path, that loads the images again.
         data_sha256: Hash of all images and labels (`Dataset.sha256`).
@@ -82,7 +82,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     data_sha256: str
     scores: tuple[Score, ...] = ()
     best_epoch: int = 0
-    dark_ground: bool | None = None
+    dark_background: bool | None = None
     balanced: float | None = None
     remarks: tuple[str, ...] = ()
     seconds: float = 0.0
@@ -165,7 +165,7 @@ class Run:
         """
         path = self.path / "run.json"
         try:
-            return msgspec.json.decode(path.read_bytes(), type=RunRecord)
+            return msgspec.convert(_in_present_keys(msgspec.json.decode(path.read_bytes())), RunRecord)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise ModelError(
                 f"'{self.path}' is not a run: it has no run.json; give a folder that train made"
@@ -238,6 +238,21 @@ class Run:
         network = build_network(self.read_recipe(), classes=len(record.classes), shape=record.shape)
         load_network(self.best, network)
         return network.eval()
+
+
+# What an earlier capsedge called keys of run.json ("") and of recipe.toml's sections.
+_FORMER_KEYS = {"": {"dark_ground": "dark_background"}}
+
+
+def _in_present_keys(values: Any) -> Any:
+    """The content of a run's file that an earlier capsedge may have written, with the keys of this one."""
+    if not isinstance(values, dict):
+        return values
+    renamed = {_FORMER_KEYS[""].get(key, key): value for key, value in values.items()}
+    for section, keys in _FORMER_KEYS.items():
+        if isinstance(part := renamed.get(section), dict):
+            renamed[section] = {keys.get(key, key): value for key, value in part.items()}
+    return renamed
 
 
 @contextmanager

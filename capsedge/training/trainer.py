@@ -18,7 +18,7 @@ from torch import Tensor
 
 from capsedge.contract import Score
 from capsedge.data import Dataset, Split
-from capsedge.data.images import wants_dark_ground
+from capsedge.data.images import wants_dark_background
 from capsedge.errors import Interrupted, ModelError, WrongUse
 from capsedge.models import CapsNet, Capsules, build_network, margin_loss, reconstruction_loss
 from capsedge.models.loss import distillation_loss
@@ -45,7 +45,7 @@ from capsedge.version import __version__
 
 ROW_EVERY = 20  # iterations summed into one metrics row; reading the sums is the only wait for the device
 
-_LOOKED_AT = 200  # validation images whose ground is looked at
+_LOOKED_AT = 200  # validation images whose background is looked at
 
 
 class Trainer:
@@ -410,7 +410,7 @@ class Trainer:
             classes=self.dataset.classes,
             shape=self.dataset.shape,
             fit=self.dataset.fit,
-            dark_ground=_on_dark_ground(self.dataset),
+            dark_background=_on_dark_background(self.dataset),
             data=self.dataset.description,
             data_source=self.dataset.source,
             data_sha256=self.dataset.sha256(),
@@ -449,7 +449,7 @@ def _wrong(lengths: Tensor, targets: Tensor, *, labels: int) -> Tensor:
     return (longest != targets).any(1)
 
 
-def _on_dark_ground(dataset: Dataset) -> bool:
-    if dataset.dark_ground is not None:
-        return dataset.dark_ground
-    return wants_dark_ground(dataset.validation.images[:_LOOKED_AT])
+def _on_dark_background(dataset: Dataset) -> bool:
+    if dataset.dark_background is not None:
+        return dataset.dark_background
+    return wants_dark_background(dataset.validation.images[:_LOOKED_AT])

@@ -12,6 +12,8 @@ from rich.console import Console
 
 from capsedge.cli.inspect import inspect
 from capsedge.contract import (
+    SCHEMA_VERSION,
+    Calibration,
     Contract,
     EngineManifest,
     Layer,
@@ -67,7 +69,7 @@ def contract(good: Path) -> Contract:
         ),
         outputs=("lengths", "poses", "reconstruction"),
         shapes={"lengths": (10,), "poses": (10, 16), "reconstruction": (2, 28, 28, 1)},
-        calibration="entropy, of 512 training images",
+        calibration=Calibration("entropy", 512),
         scores=(Score("trained", "test", 10_000, 0.0993), Score("int8", "validation", 5000, 0.12)),
         verdict=verdict,
     )
@@ -123,7 +125,7 @@ def test_a_person_reads_every_part_of_the_contract(edge: Edge, file: Path, contr
         f"10 classes {', '.join(contract.classes)}",
         "answer the classes of the 2 longest capsules",
         "routing l2, collapsed into constant weights",
-        "calibration entropy, of 512 training images",
+        "calibration entropy of 512 training images",
         "classes Gemm int8 fp32 12,441,600 75.0 % 368,640",
         "trained 9.93 % of 10,000",
         "int8 12.00 % of 5,000",
@@ -257,7 +259,7 @@ def test_a_contract_of_another_schema_is_refused_in_one_line(
 
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
-        f"capsedge: '{source}' has a contract of schema {schema}, this capsedge reads 2: {way_out}"
+        f"capsedge: '{source}' has a contract of schema {schema}, this capsedge reads {SCHEMA_VERSION}: {way_out}"
     )
 
 

@@ -39,7 +39,7 @@ def test_json_carries_the_whole_record(edge: Edge, models: Path) -> None:
         ("truncated.onnx", "' is not a whole ONNX file (it ends"),
         ("text.onnx", "' is not a whole ONNX file"),
         ("foreign.onnx", "' carries no capsedge contract"),
-        ("newer.onnx", "' has a contract of schema 99, this capsedge reads 2: upgrade capsedge"),
+        ("newer.onnx", "' has a contract of schema 99, this capsedge reads 3: upgrade capsedge"),
     ],
 )
 def test_a_model_that_is_not_as_exported_fails_in_one_line(edge: Edge, models: Path, file: str, line: str) -> None:

@@ -122,7 +122,7 @@ def test_the_hash_tells_any_other_pixel_or_label() -> None:
 
 
 def made_of(train: Split, test: Split) -> Dataset:
-    return Dataset("n", ("a", "b"), train, train, test, Fit(), "", "", "")
+    return Dataset("n", "n", ("a", "b"), train, train, test, Fit(), "", "", "")
 
 
 def test_a_data_set_without_test_images_is_refused() -> None:
@@ -192,7 +192,7 @@ def test_a_part_that_cannot_be_overlapped_is_named() -> None:
     whole, of_two = Split(images, labels), Split(images[labels < 2], labels[labels < 2])
     for at, part in enumerate(("training", "validation", "test")):
         train, validation, test = (of_two if at == position else whole for position in range(3))
-        single = Dataset("n", ("a", "b", "c"), train, validation, test, Fit(), "", "", "")
+        single = Dataset("n", "n", ("a", "b", "c"), train, validation, test, Fit(), "", "", "")
         with pytest.raises(
             DataError, match=rf"data set 'n', {part} images: overlapping wants .* 40 of 2; set data\.overlap=0, or"
         ):
@@ -202,7 +202,7 @@ def test_a_part_that_cannot_be_overlapped_is_named() -> None:
 def test_overlapped_parts_are_drawn_differently() -> None:
     labels = np.arange(20, dtype=np.int64) % 3
     same = Split(np.full((20, 2, 2, 1), 9, np.uint8), labels)
-    single = Dataset("n", ("a", "b", "c"), same, same, same, Fit(), "", "", "")
+    single = Dataset("n", "n", ("a", "b", "c"), same, same, same, Fit(), "", "", "")
     double = overlapped(single, 2, title="", evaluation_images=50)
     assert (double.validation.images != double.test.images).any()
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from capsedge.data import Split
 from capsedge.data.folder import load_folder
-from capsedge.data.images import wants_dark_ground
+from capsedge.data.images import wants_dark_background
 from capsedge.errors import DataError
 from capsedge.fit import Fit
 
@@ -127,8 +127,8 @@ def test_images_that_no_memory_holds_say_which_setting_helps(
 
 
 @pytest.mark.parametrize(("paper", "ink", "dark"), [(230, 30, False), (10, 220, True)])
-def test_what_pads_an_image_is_no_ground_of_it(tmp_path: Path, paper: int, ink: int, dark: bool) -> None:
-    """Sheets that are higher than wide get black bars; they are on light ground all the same."""
+def test_what_pads_an_image_is_no_background_of_it(tmp_path: Path, paper: int, ink: int, dark: bool) -> None:
+    """Sheets that are higher than wide get black bars; they are on light background all the same."""
     for name in ("cat", "dog"):
         (tmp_path / name).mkdir()
         for number in range(12):
@@ -136,6 +136,6 @@ def test_what_pads_an_image_is_no_ground_of_it(tmp_path: Path, paper: int, ink: 
             image.paste(ink, (20 + number % 3, 40, 40, 60 + number))
             image.save(tmp_path / name / f"{number}.png")
     dataset = load_folder(tmp_path, size=28)
-    assert dataset.dark_ground is dark
-    assert wants_dark_ground(dataset.train.images), "as the bars have it"  # type: ignore[union-attr]
-    assert any("show one thing on an even ground" in remark for remark in dataset.remarks)
+    assert dataset.dark_background is dark
+    assert wants_dark_background(dataset.train.images), "as the bars have it"  # type: ignore[union-attr]
+    assert any("show one thing on an even background" in remark for remark in dataset.remarks)

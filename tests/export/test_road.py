@@ -51,7 +51,9 @@ def test_a_quantized_file_tells_its_types_its_calibration_and_its_scores(contrac
     int8 = contracts["model.int8.onnx"]
     assert int8.precision == "int8"
     assert int8.shares == {"int8": (1.0, 1.0)}
-    assert "of 512 training images" in int8.calibration
+    assert int8.calibration is not None
+    assert int8.calibration.images == 512
+    assert int8.dataset == "Fashion-MNIST subset"
     assert [(score.stage, score.split) for score in int8.scores] == [
         ("trained", "validation"), ("trained", "test"), ("int8", "validation"), ("int8", "test"),
     ]  # fmt: skip

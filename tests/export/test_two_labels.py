@@ -106,7 +106,7 @@ def test_every_class_is_in_the_golden_sample_where_there_is_one_validation_image
     exported = contract_of(read_onnx_file(tmp_path / "model.onnx"), source="test")
     assert exported is not None
     assert exported.usual is not None
-    golden = build_contract(run, tmp_path / "model.onnx", network, pool, exported.usual).golden
+    golden = build_contract(run, tmp_path / "model.onnx", network, pool, exported.usual, dataset=dataset.title).golden
     assert min(np.bincount(np.array(golden.labels).ravel(), minlength=10)) >= 2
 
 

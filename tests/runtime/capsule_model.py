@@ -117,6 +117,7 @@ def save(model: onnx.ModelProto, file: Path, *, count: int = 5, labels: int = 1)
         graph_sha256=read.graph_sha256,
         weights_sha256=read.weights_sha256,
         versions={"onnx": onnx.__version__},
+        dataset="random pixels",
         data="random pixels",
     )
     save_with(model, contract, file)

@@ -25,7 +25,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     _flip_a_weight(folder / "good.onnx", folder / "altered-weight.onnx")
     _replace_an_operator(folder / "good.onnx", folder / "altered-graph.onnx")
     _replace_contract(folder / "good.onnx", folder / "newer.onnx", b'{"schema":99}')
-    _replace_contract(folder / "good.onnx", folder / "damaged-contract.onnx", b'{"schema":2,"name":3}')
+    _replace_contract(folder / "good.onnx", folder / "damaged-contract.onnx", b'{"schema":3,"name":3}')
     onnx.save(_foreign(), folder / "foreign.onnx")
     return folder
 

@@ -299,9 +299,7 @@ def test_a_built_in_model_is_listed_by_its_contract(builtin: Path, good: Path, p
         Score(precision, "test", 10_000, 0.08),
     )
     file = builtin / "mine.onnx"
-    described = msgspec.structs.replace(
-        contract, layers=layers, scores=scores, data="Fashion-MNIST: 50,000 training images"
-    )
+    described = msgspec.structs.replace(contract, layers=layers, scores=scores, dataset="Fashion-MNIST")
     save_with(graph(), described, file)
 
     (found,) = list_models()

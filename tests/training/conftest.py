@@ -18,6 +18,7 @@ def little() -> Dataset:
 
     return Dataset(
         name=whole.name,
+        title=whole.title,
         classes=whole.classes,
         train=some(whole.train, 230),
         validation=some(whole.validation, 100),

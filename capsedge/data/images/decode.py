@@ -23,7 +23,7 @@ _OPENING = threading.Lock()
 
 
 def decode_image(source: Path | bytes, *, name: str = "") -> Image.Image:
-    """Read an image as a person would see it, in grey or in colour, on a black ground.
+    """Read an image as a person would see it, in grey or in colour, on a black background.
 
     The EXIF orientation is applied. Transparent parts lie on black. 16-bit grey is scaled to 8 bits (65535 becomes
     255). Palettes, CMYK and the like become RGB. Of an animation the first frame is taken. docs/images.md has the

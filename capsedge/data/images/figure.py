@@ -1,4 +1,4 @@
-"""Finding what an image shows: where it stands out from an even ground, and how far its shades reach.
+"""Finding what an image shows: where it stands out from an even background, and how far its shades reach.
 
 A digit in the corner of a sheet and one that fills its frame become the same input by this, and so do faint ink and
 black. Both are parts of the fit (`capsedge.fit.Fit`), so that training and inference see alike.
@@ -15,8 +15,8 @@ Box = tuple[float, float, float, float]  # left, top, right, bottom, in pixels o
 
 _SIDE = 128  # pixels of the longer side that are looked at; the mean of what falls into one takes most noise away
 _SHARE = 0.7  # of the frame that a figure fills: 20 of 28 pixels, as in MNIST
-_LEAST, _OF_NOISE = 24, 5  # of 255, and of the ground's deviation: what a figure must stand out by
-_PEAK = 8  # so many pixels must be so far from the ground: a thin stroke an eighth of the sheet high
+_LEAST, _OF_NOISE = 24, 5  # of 255, and of the background's deviation: what a figure must stand out by
+_PEAK = 8  # so many pixels must be so far from the background: a thin stroke an eighth of the sheet high
 _NEIGHBOURS = 3  # of nine pixels that stand out together; a speck alone is none
 _TAILS = 2, 98
 _FLAT = 32  # of 255 between the tails; what has less is even, and its noise is not to be blown up
@@ -25,28 +25,28 @@ _WITHIN, _NORMAL = 95, 1.96  # percent of a normal distribution, and within how 
 
 
 class Figure(NamedTuple):
-    """What stands out from the ground.
+    """What stands out from the background.
 
     Attributes:
         box: The part of the image to show, of the frame's aspect, with the figure in its middle.
-        ground: Median of the image's outermost pixels, a channel each.
-        distance: What stands out is at least so far from the ground.
-        darker: Whether most of it is darker than the ground.
+        background: Median of the image's outermost pixels, a channel each.
+        distance: What stands out is at least so far from the background.
+        darker: Whether most of it is darker than the background.
     """
 
     box: Box
-    ground: tuple[int, ...]
+    background: tuple[int, ...]
     distance: float
     darker: bool
 
 
 def find_figure(image: Image.Image, height: int, width: int) -> Figure | None:
-    """Find what stands out from the ground, or None where nothing does.
+    """Find what stands out from the background, or None where nothing does.
 
-    The image is made smaller (128 pixels on its longer side, each the mean of what falls into it). A pixel stands
-    out if a channel of it is at least half as far from the ground as the eighth farthest, and two of its neighbours
-    are so too. That eighth must be off by 24, and by five deviations of the ground. The box around all that stand out
-    fills 0.7 of the frame in the direction that it fills most. A figure that is lower than a tenth of the image's
+    The image is made smaller (128 pixels on its longer side, each the mean of what falls into it). A pixel stands out
+    if a channel of it is at least half as far from the background as the eighth farthest, and two of its neighbours
+    are so too. That eighth must be off by 24, and by five deviations of the background. The box around all that stand
+    out fills 0.7 of the frame in the direction that it fills most. A figure that is lower than a tenth of the image's
     longer side may have fewer than eight pixels then, and is not found.
 
     Args:
@@ -56,10 +56,10 @@ def find_figure(image: Image.Image, height: int, width: int) -> Figure | None:
     """
     small = _planes(_smaller(image, (0, 0, *image.size)))
     border = outermost(small)
-    ground = np.median(border, axis=0)
-    distance = np.abs(small - ground).max(axis=2)
+    background = np.median(border, axis=0)
+    distance = np.abs(small - background).max(axis=2)
     farthest = np.partition(distance, -min(_PEAK, distance.size), axis=None)[-min(_PEAK, distance.size)]
-    noise = float(np.percentile(np.abs(border - ground).max(axis=1), _WITHIN)) / _NORMAL
+    noise = float(np.percentile(np.abs(border - background).max(axis=1), _WITHIN)) / _NORMAL
     if farthest < max(_LEAST, _OF_NOISE * noise):
         return None
     stands_out = _without_specks(distance >= farthest / 2)
@@ -73,12 +73,12 @@ def find_figure(image: Image.Image, height: int, width: int) -> Figure | None:
     middle_x, middle_y = (left + right) / 2, (top + bottom) / 2
     half_x, half_y = scale * width / 2, scale * height / 2
     box = middle_x - half_x, middle_y - half_y, middle_x + half_x, middle_y + half_y
-    darker = bool(np.median((small - ground).mean(axis=2)[stands_out]) < 0)
-    return Figure(box, tuple(ground.astype(int).tolist()), float(farthest) / 2, darker)
+    darker = bool(np.median((small - background).mean(axis=2)[stands_out]) < 0)
+    return Figure(box, tuple(background.astype(int).tolist()), float(farthest) / 2, darker)
 
 
-def is_on_even_ground(image: Image.Image) -> bool:
-    """Whether something stands out from a ground that is nearly all of one colour."""
+def is_on_even_background(image: Image.Image) -> bool:
+    """Whether something stands out from a background that is nearly all of one colour."""
     border = outermost(_planes(_smaller(image, (0, 0, *image.size))))
     even = (np.abs(border - np.median(border, axis=0)) <= _ALIKE).all(axis=1).mean() >= _EVEN
     return bool(even) and find_figure(image, 1, 1) is not None
@@ -89,7 +89,7 @@ def full_levels(image: Image.Image, figure: Figure | None) -> list[int] | None:
 
     The darkest and the lightest 2 % become 0 and 255, and what lies between is spread evenly; of colour all channels
     together, and each is changed alike, so that colours stay apart. Where a grey image has a figure, only what its
-    box shows counts: the ground becomes 0 or 255, and what stands out reaches from it to the other end.
+    box shows counts: the background becomes 0 or 255, and what stands out reaches from it to the other end.
 
     Args:
         image: Grey or RGB.
@@ -97,20 +97,20 @@ def full_levels(image: Image.Image, figure: Figure | None) -> list[int] | None:
     """
     shades = np.asarray(_smaller(image, within(figure.box, image.size) if figure else (0, 0, *image.size)))
     low, high = (float(tail) for tail in np.percentile(shades, _TAILS))
-    if figure and len(figure.ground) == 1:
-        low, high = _from_ground(shades.astype(np.float64), float(figure.ground[0]), figure.distance)
+    if figure and len(figure.background) == 1:
+        low, high = _from_background(shades.astype(np.float64), float(figure.background[0]), figure.distance)
     if high - low < (_LEAST if figure else _FLAT):
         return None
     spread = np.clip(np.round((np.arange(256) - low) * (255 / (high - low))), 0, 255)
     return [int(shade) for shade in spread]
 
 
-def _from_ground(shades: NDArray[np.float64], ground: float, distance: float) -> tuple[float, float]:
-    """The shades that become black and white: the ground, and the far end of what stands out, all but 2 % of it."""
-    lighter, darker = shades[shades >= ground + distance], shades[shades <= ground - distance]
+def _from_background(shades: NDArray[np.float64], background: float, distance: float) -> tuple[float, float]:
+    """The shades that become black and white: the background, and the far end of 98 % of what stands out."""
+    lighter, darker = shades[shades >= background + distance], shades[shades <= background - distance]
     if len(lighter) >= len(darker):
-        return ground, float(np.percentile(lighter, _TAILS[1])) if len(lighter) else ground
-    return float(np.percentile(darker, _TAILS[0])), ground
+        return background, float(np.percentile(lighter, _TAILS[1])) if len(lighter) else background
+    return float(np.percentile(darker, _TAILS[0])), background
 
 
 def outermost(pixels: NDArray[Number]) -> NDArray[Number]:

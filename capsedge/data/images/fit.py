@@ -23,8 +23,8 @@ def fit_image(
         image: An image as `decode_image` gives it.
         shape: Height, width and channels (1 or 3) of the input.
         fit: The filter, and what happens where the aspects differ.
-        invert: Whether light and dark change places, 255 - pixel, before the image is padded: the ground beside it
-            stays black.
+        invert: Whether light and dark change places, 255 - pixel, before the image is padded: the background beside
+            it stays black.
 
     Returns:
         uint8 [height, width, channels], in memory of its own.
@@ -43,8 +43,8 @@ def fit_image(
         coloured = coloured.point(levels * channels)
     resize = Image.Resampling[fit.resize.upper()]
     if figure:
-        ground = tuple(levels[shade] for shade in figure.ground) if levels else figure.ground
-        coloured = _show(coloured, (width, height), resize, figure.box, ground)
+        background = tuple(levels[shade] for shade in figure.background) if levels else figure.background
+        coloured = _show(coloured, (width, height), resize, figure.box, background)
     elif coloured.size != (width, height):
         coloured = _FRAMES[fit.frame](coloured, (width, height), resize)
     return np.array(coloured, dtype=np.uint8).reshape(shape)
@@ -75,9 +75,9 @@ def _stretch(image: Image.Image, size: tuple[int, int], resize: Image.Resampling
 def _pad(image: Image.Image, size: tuple[int, int], resize: Image.Resampling) -> Image.Image:
     scale = min(size[0] / image.width, size[1] / image.height)
     inner = max(1, round(image.width * scale)), max(1, round(image.height * scale))
-    ground = Image.new(image.mode, size)
-    ground.paste(image.resize(inner, resize), ((size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2))
-    return ground
+    background = Image.new(image.mode, size)
+    background.paste(image.resize(inner, resize), ((size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2))
+    return background
 
 
 def _crop(image: Image.Image, size: tuple[int, int], resize: Image.Resampling) -> Image.Image:
@@ -88,9 +88,9 @@ def _crop(image: Image.Image, size: tuple[int, int], resize: Image.Resampling) -
 
 
 def _show(
-    image: Image.Image, size: tuple[int, int], resize: Image.Resampling, box: Box, ground: tuple[int, ...]
+    image: Image.Image, size: tuple[int, int], resize: Image.Resampling, box: Box, background: tuple[int, ...]
 ) -> Image.Image:
-    """A part of the image; where it hangs over the edges there is ground."""
+    """A part of the image; where it hangs over the edges there is background."""
     across, down = size[0] / (box[2] - box[0]), size[1] / (box[3] - box[1])
     part = within(box, image.size)
     left, top = round((part[0] - box[0]) * across), round((part[1] - box[1]) * down)
@@ -98,7 +98,7 @@ def _show(
         max(1, min(size[0] - left, round((part[2] - part[0]) * across))),
         max(1, min(size[1] - top, round((part[3] - part[1]) * down))),
     )
-    shown = Image.new(image.mode, size, ground if len(ground) > 1 else ground[0])
+    shown = Image.new(image.mode, size, background if len(background) > 1 else background[0])
     shown.paste(image.resize(inner, resize, box=part), (left, top))
     return shown
 

@@ -66,12 +66,12 @@ def plain(image: Image.Image, said: Stored) -> Image.Image:
     return _converted(image, mode + "A" if image.has_transparency_data else mode)
 
 
-def lay_on(image: Image.Image, ground: int = BLACK) -> Image.Image:
-    """Lay what is transparent on black or on white: c a / 255 + ground (1 - a / 255), rounded.
+def lay_on(image: Image.Image, background: int = BLACK) -> Image.Image:
+    """Lay what is transparent on black or on white: c a / 255 + background (1 - a / 255), rounded.
 
     Args:
         image: As `read_image` gives it.
-        ground: 0 to 255.
+        background: 0 to 255.
 
     Returns:
         An image of mode L or RGB.
@@ -79,7 +79,7 @@ def lay_on(image: Image.Image, ground: int = BLACK) -> Image.Image:
     if image.mode not in ("LA", "RGBA"):
         return image
     mode = image.mode.removesuffix("A")
-    below = Image.new(mode, image.size, ground if mode == "L" else (ground,) * 3)
+    below = Image.new(mode, image.size, background if mode == "L" else (background,) * 3)
     below.paste(image.convert(mode), mask=image.getchannel("A"))
     return below
 

@@ -23,6 +23,7 @@ from onnxruntime.quantization import (
     create_calibrator,
 )
 
+from capsedge.contract import Calibration
 from capsedge.data import Dataset
 from capsedge.errors import WrongUse
 from capsedge.export.layers import LAYER_OPS
@@ -61,10 +62,10 @@ METHODS = (
 
 @dataclass(frozen=True)
 class Quantized:
-    """An int8 graph, and in words how its ranges were found."""
+    """An int8 graph, and how its ranges were found."""
 
     model: onnx.ModelProto
-    calibration: str
+    calibration: Calibration
 
 
 def calibration_images(dataset: Dataset, count: int = CALIBRATION_IMAGES) -> Images:
@@ -116,7 +117,7 @@ def quantized(
     candidates = [with_pairs(model, _ranges(model, images, method), weights) for method in methods]
     scores = [score(candidate, method.name) for candidate, method in zip(candidates, methods, strict=True)]
     best = min(range(len(methods)), key=scores.__getitem__)
-    return Quantized(candidates[best], f"{methods[best].name} of {len(images)} training images")
+    return Quantized(candidates[best], Calibration(methods[best].name, len(images)))
 
 
 def _ranges(model: onnx.ModelProto, images: Images, method: Method) -> dict[str, float]:

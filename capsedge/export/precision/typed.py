@@ -6,7 +6,7 @@ from functools import cached_property
 
 import onnx
 
-from capsedge.contract import Precision
+from capsedge.contract import Calibration, Precision
 from capsedge.export.precision.fp8 import in_fp8
 from capsedge.export.precision.half import in_half
 from capsedge.export.precision.quantize import METHODS, Images, Method, Quantized, Score, quantized
@@ -14,10 +14,10 @@ from capsedge.export.precision.quantize import METHODS, Images, Method, Quantize
 
 @dataclass(frozen=True)
 class Typed:
-    """A graph of one precision, and in words how it was calibrated; "" where it was not."""
+    """A graph of one precision, and how it was calibrated; None where it was not."""
 
     model: onnx.ModelProto
-    calibration: str = ""
+    calibration: Calibration | None = None
 
 
 class TypedGraphs:

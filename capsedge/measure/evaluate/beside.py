@@ -42,7 +42,7 @@ def as_another_takes(
     Raises:
         DataError: They are no longer there.
     """
-    if (other.shape, other.fit, other.dark_ground) == (first.shape, first.fit, first.dark_ground):
+    if (other.shape, other.fit, other.dark_background) == (first.shape, first.fit, first.dark_background):
         return images.images
     found = labelled(place, other, part="all" if own else part)
     places = {name: position for position, name in enumerate(found.names)}

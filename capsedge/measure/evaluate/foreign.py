@@ -71,7 +71,7 @@ def foreign_subject(
         classes=classes,
         shape=shape,
         fit=Fit(frame=frame),
-        dark_ground=False,
+        dark_background=False,
         run=None,
         lengths=lengths,
         remarks=tuple(assumed),

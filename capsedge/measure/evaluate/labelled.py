@@ -14,7 +14,7 @@ from PIL import Image
 
 from capsedge.data import Dataset, Overlaid, load_dataset
 from capsedge.data.arrays import read_arrays
-from capsedge.data.images import JUDGED, WHITE, Exchanges, ground_of, lay_on, read_image, turning
+from capsedge.data.images import JUDGED, WHITE, Exchanges, background_of, lay_on, read_image, turning
 from capsedge.data.known import KNOWN
 from capsedge.data.listing import Item, few, list_labelled
 from capsedge.data.listing import Part as DataPart
@@ -228,8 +228,8 @@ class _Fitting:
 
     def __init__(self, subject: Subject, sample: Iterable[Image.Image]) -> None:
         self._subject = subject
-        grounds = (ground_of(lay_on(image, WHITE)) for image in sample)
-        self._turning = turning("auto", dark_ground=subject.dark_ground, sample=grounds)
+        backgrounds = (background_of(lay_on(image, WHITE)) for image in sample)
+        self._turning = turning("auto", dark_background=subject.dark_background, sample=backgrounds)
         self._exchanges = Exchanges()
 
     def fitted(self, image: Image.Image, name: str) -> NDArray[np.uint8]:
@@ -240,7 +240,9 @@ class _Fitting:
     def remarks(self) -> list[str]:
         if not self._exchanges.made:
             return []
-        return [self._exchanges.remark() or "light and dark were exchanged: the network was trained on a dark ground"]
+        return [
+            self._exchanges.remark() or "light and dark were exchanged: the network was trained on a dark background"
+        ]
 
 
 def _picture(image: NDArray[np.uint8]) -> Image.Image:

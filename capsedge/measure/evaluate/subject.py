@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from capsedge.fit import Fit
 from capsedge.runtime.batches import run_batches
-from capsedge.runtime.infer.classify import on_dark_ground
+from capsedge.runtime.infer.classify import on_dark_background
 from capsedge.runtime.session import Session, contract_needed
 
 
@@ -22,7 +22,7 @@ class Subject:
         classes: Class names in the order of the lengths.
         shape: Height, width and channels of its input.
         fit: How it wants images fitted.
-        dark_ground: Whether it was trained on light things on a dark ground (`wants_dark_ground`).
+        dark_background: Whether it was trained on light things on a dark background (`wants_dark_background`).
         run: The folder of its run, if it lies in one: what it has learned from is known there.
         lengths: From images, uint8 [N, height, width, channels], to capsule lengths, [N, classes]; of somebody else's
             network its scores.
@@ -33,7 +33,7 @@ class Subject:
     classes: tuple[str, ...]
     shape: tuple[int, int, int]
     fit: Fit
-    dark_ground: bool
+    dark_background: bool
     run: Path | None
     lengths: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
     remarks: tuple[str, ...] = ()
@@ -51,7 +51,7 @@ def subject_of(session: Session) -> Subject:
         classes=contract.classes,
         shape=contract.input.shape,
         fit=contract.fit,
-        dark_ground=on_dark_ground(contract),
+        dark_background=on_dark_background(contract),
         run=session.file.parent if (session.file.parent / "run.json").is_file() else None,
         lengths=lambda images: run_batches(session, images).lengths,
     )

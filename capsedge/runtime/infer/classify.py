@@ -18,7 +18,7 @@ from capsedge.data.images import (
     fitted_both_ways,
     read_image,
     turning,
-    wants_dark_ground,
+    wants_dark_background,
 )
 from capsedge.errors import DataError, WrongUse
 from capsedge.golden import unpack_images
@@ -127,9 +127,9 @@ def look(
         top: Classes to name for each image, the answer included, which is always whole; None names one more.
         threshold: The answer is every class whose capsule is at least so long, 0 to 1; None for as many of the
             longest as an image shows (`Contract.labels`).
-        invert: Whether dark things on a light ground become light ones on a dark ground: always, never, or where the
-            image is so and the network was trained on the opposite (`wants_dark_ground`). An image of which that is
-            not clear follows the first 24 (or those of the first batch), if they are (`turning`).
+        invert: Whether dark things on a light background become light ones on a dark background: always, never, or
+            where the image is so and the network was trained on the opposite (`wants_dark_background`). An image of
+            which that is not clear follows the first 24 (or those of the first batch), if they are (`turning`).
         read_ahead: Decode the images of the next batches in threads while one runs. Without it no image is asked for
             before the batch before it was answered, and each is judged alone.
 
@@ -175,8 +175,8 @@ class _Reader:
 
     def __init__(self, contract: Contract, invert: Invert) -> None:
         self.contract = contract
-        dark = invert == "auto" and on_dark_ground(contract)
-        self.turning: Turning = turning(invert, dark_ground=dark)
+        dark = invert == "auto" and on_dark_background(contract)
+        self.turning: Turning = turning(invert, dark_background=dark)
 
     def read(self, source: Source) -> _Fitted | str:
         """Give the pixels, or say why there are none."""
@@ -195,19 +195,19 @@ class _Reader:
     def judged_together(self, sheets: Iterable[tuple[Source, Sheet | str]]) -> list[tuple[Source, _Fitted | str]]:
         """Decide of the first images, and by them of those to come that are unclear alone."""
         seen = list(sheets)
-        sample = [sheet.ground for _, sheet in seen if not isinstance(sheet, str)]
-        self.turning = turning("auto", dark_ground=True, sample=sample)
+        sample = [sheet.background for _, sheet in seen if not isinstance(sheet, str)]
+        self.turning = turning("auto", dark_background=True, sample=sample)
         return [
             (source, sheet if isinstance(sheet, str) else _Fitted(*self.turning.choose(sheet)))
             for source, sheet in seen
         ]
 
 
-def on_dark_ground(contract: Contract) -> bool:
-    """Whether a model was trained on light things on a dark ground."""
-    if contract.dark_ground is not None:
-        return contract.dark_ground
-    return wants_dark_ground(unpack_images(contract.golden, contract.input.shape))
+def on_dark_background(contract: Contract) -> bool:
+    """Whether a model was trained on light things on a dark background."""
+    if contract.dark_background is not None:
+        return contract.dark_background
+    return wants_dark_background(unpack_images(contract.golden, contract.input.shape))
 
 
 def _printable(error: DataError) -> str:

@@ -1,4 +1,4 @@
-"""What stands out from an even ground: found wherever it lies, however large and however faint."""
+"""What stands out from an even background: found wherever it lies, however large and however faint."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from capsedge.data.images import fit_image, fit_images
-from capsedge.data.images.figure import find_figure, full_levels, is_on_even_ground
+from capsedge.data.images.figure import find_figure, full_levels, is_on_even_background
 from capsedge.fit import Fit
 
 FIGURE = Fit(frame="figure", levels="full")
@@ -62,7 +62,7 @@ def test_a_figure_becomes_the_same_input_wherever_it_lies(image: Image.Image) ->
     assert np.corrcoef(fitted.ravel(), expected().ravel())[0, 1] > 0.95
 
 
-def test_dark_figures_on_light_ground_stay_so_and_their_ground_becomes_white() -> None:
+def test_dark_figures_on_light_background_stay_so_and_their_background_becomes_white() -> None:
     fitted = fit_image(sheet(10, 100, 50, paper=230, ink=30, noise=3), FRAME, FIGURE)[..., 0].astype(float)
     assert np.abs(fitted - expected(dark_ink=True)).mean() < 10
     assert np.median(fitted[0]) > 245
@@ -72,7 +72,7 @@ def test_dark_figures_on_light_ground_stay_so_and_their_ground_becomes_white() -
 
 def test_shades_stay_where_levels_are_as_they_are() -> None:
     fitted = fit_image(sheet(10, 100, 50, paper=60, ink=160), FRAME, Fit(frame="figure"))[..., 0]
-    assert (fitted[0] == 60).all(), "beyond the image there is ground, not black"
+    assert (fitted[0] == 60).all(), "beyond the image there is background, not black"
     assert fitted.max() == 160
     assert np.abs(fitted.astype(float) - (60 + expected() * 100 / 255)).mean() < 3
 
@@ -113,12 +113,12 @@ def test_images_of_the_right_size_are_framed_too() -> None:
     assert fit_images(image, 28, Fit()) is image
 
 
-def test_drawings_are_on_even_ground_and_photographs_are_not() -> None:
+def test_drawings_are_on_even_background_and_photographs_are_not() -> None:
     random = np.random.default_rng(0)
     scene = Image.fromarray(random.integers(0, 256, (12, 12, 3), np.uint8)).resize((96, 96), Image.Resampling.BICUBIC)
-    assert is_on_even_ground(sheet(70, 30, 100, paper=200, ink=40, noise=6))
-    assert not is_on_even_ground(scene)
-    assert not is_on_even_ground(Image.new("L", (50, 50), 200))
+    assert is_on_even_background(sheet(70, 30, 100, paper=200, ink=40, noise=6))
+    assert not is_on_even_background(scene)
+    assert not is_on_even_background(Image.new("L", (50, 50), 200))
 
 
 @pytest.mark.parametrize("share", [0.25, 0.2, 0.15])

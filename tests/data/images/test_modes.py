@@ -41,9 +41,9 @@ def some_values(depth: int, kind: int) -> NDArray[np.int64]:
     return values
 
 
-def over(colour: NDArray[np.float64], alpha: NDArray[np.float64], ground: float = 0.0) -> NDArray[np.float64]:
-    """The formula: c a + ground (1 - a), all of 0 to 255 and a of 0 to 1."""
-    return colour * alpha + ground * (1 - alpha)
+def over(colour: NDArray[np.float64], alpha: NDArray[np.float64], background: float = 0.0) -> NDArray[np.float64]:
+    """The formula: c a + background (1 - a), all of 0 to 255 and a of 0 to 1."""
+    return colour * alpha + background * (1 - alpha)
 
 
 def pixels_of(image: Image.Image) -> NDArray[np.float64]:
@@ -113,14 +113,14 @@ def test_a_transparent_colour_is_found_at_every_depth(depth: int) -> None:
     assert np.count_nonzero(decoded.sum(axis=2) == 0) == 2  # that one, and the black one in the corner
 
 
-@pytest.mark.parametrize("ground", [0, 255])
-def test_alpha_in_webp_follows_the_formula(ground: int) -> None:
+@pytest.mark.parametrize("background", [0, 255])
+def test_alpha_in_webp_follows_the_formula(background: int) -> None:
     values = np.random.default_rng(1).integers(0, 256, (8, 8, 4)).astype(np.uint8)
     values[..., 3] = np.maximum(values[..., 3], 1)  # WebP forgets the colour of what cannot be seen
     image = read_image(encoded(Image.fromarray(values), "WEBP", lossless=True, exact=True))
 
-    expected = over(values[..., :3].astype(float), values[..., 3:] / 255, ground)
-    np.testing.assert_allclose(pixels_of(lay_on(image, ground)), expected, atol=0.51)
+    expected = over(values[..., :3].astype(float), values[..., 3:] / 255, background)
+    np.testing.assert_allclose(pixels_of(lay_on(image, background)), expected, atol=0.51)
 
 
 @pytest.mark.parametrize(("kind", "tolerance"), [("TIFF", 1.0), ("JPEG", 3.0)])

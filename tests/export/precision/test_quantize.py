@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
+from capsedge.contract import Calibration
 from capsedge.data import Dataset, Split, load_dataset
 from capsedge.errors import WrongUse
 from capsedge.export.collapse import collapse
@@ -75,7 +76,7 @@ def test_weights_have_a_scale_for_each_channel_and_codes_that_use_it_up(
 def test_min_max_scales_are_the_largest_activations_that_the_network_itself_has(
     int8: Quantized, images: Images
 ) -> None:
-    assert int8.calibration == "min-max of 40 training images"
+    assert int8.calibration == Calibration("min-max", 40)
     static = collapse(random_network())
     seen: dict[str, float] = {}
 
@@ -104,7 +105,7 @@ def test_the_method_with_the_lowest_error_is_taken_and_the_closer_of_two_that_er
 ) -> None:
     errors = iter([(0.2, 0.1), (0.1, 0.3), (0.1, 0.2), (0.3, 0.0), (0.1, 0.25)])
     chosen = quantized(graph, images, lambda *_: next(errors))
-    assert chosen.calibration == f"{METHODS[2].name} of 40 training images"
+    assert chosen.calibration == Calibration(METHODS[2].name, 40)
     assert next(errors, None) is None
 
 

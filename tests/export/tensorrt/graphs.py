@@ -114,6 +114,7 @@ def gated(model: onnx.ModelProto, file: Path, status: VerdictStatus | None = "ac
         graph_sha256=read.graph_sha256,
         weights_sha256=read.weights_sha256,
         versions={},
+        dataset="none",
         data="none",
     )
     helper.set_model_props(model, sealed(contract))

@@ -12,7 +12,11 @@ SHAPE = (4, 4, 1)
 
 
 def subject(
-    classes: Sequence[str], *, shape: tuple[int, int, int] = SHAPE, fit: Fit | None = None, dark_ground: bool = False
+    classes: Sequence[str],
+    *,
+    shape: tuple[int, int, int] = SHAPE,
+    fit: Fit | None = None,
+    dark_background: bool = False,
 ) -> Subject:
     """A network that is never asked."""
 
@@ -24,7 +28,7 @@ def subject(
         classes=tuple(classes),
         shape=shape,
         fit=fit or Fit(),
-        dark_ground=dark_ground,
+        dark_background=dark_background,
         run=None,
         lengths=lengths,
     )

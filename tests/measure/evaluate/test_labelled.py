@@ -84,8 +84,8 @@ def test_a_run_whose_images_are_others_now_or_gone_is_refused(tmp_path: Path) ->
         again()
 
 
-def drawn(folder: Path, name: str, *, ground: int, ink: int) -> Path:
-    image = Image.new("L", (60, 40), ground)
+def drawn(folder: Path, name: str, *, background: int, ink: int) -> Path:
+    image = Image.new("L", (60, 40), background)
     image.paste(ink, (20, 10, 40, 30))
     (folder / "thing").mkdir(parents=True, exist_ok=True)
     image.save(folder / "thing" / name)
@@ -94,16 +94,16 @@ def drawn(folder: Path, name: str, *, ground: int, ink: int) -> Path:
 
 def test_light_and_dark_are_exchanged_as_by_infer_and_that_is_said(tmp_path: Path) -> None:
     for number in range(4):
-        drawn(tmp_path / "some", f"{number}.png", ground=230, ink=30)
-    found = labelled(str(tmp_path / "some"), subject(["thing", "other"], shape=(20, 30, 1), dark_ground=True))
+        drawn(tmp_path / "some", f"{number}.png", background=230, ink=30)
+    found = labelled(str(tmp_path / "some"), subject(["thing", "other"], shape=(20, 30, 1), dark_background=True))
     assert (found.images[:, 0] == 25).all()
     assert (found.images[:, 10, 15] == 225).all()
-    assert found.remarks[-1] == "light and dark were exchanged: the network was trained on a dark ground"
+    assert found.remarks[-1] == "light and dark were exchanged: the network was trained on a dark background"
     as_they_are = labelled(str(tmp_path / "some"), subject(["thing", "other"], shape=(20, 30, 1)))
     assert (as_they_are.images[:, 0] == 230).all()
 
-    drawn(tmp_path / "some", "9.png", ground=10, ink=200)
-    mixed = labelled(str(tmp_path / "some"), subject(["thing", "other"], shape=(20, 30, 1), dark_ground=True))
+    drawn(tmp_path / "some", "9.png", background=10, ink=200)
+    mixed = labelled(str(tmp_path / "some"), subject(["thing", "other"], shape=(20, 30, 1), dark_background=True))
     assert mixed.images[-1, 0, 0, 0] == 10
     assert mixed.remarks[-1] == "light and dark were not exchanged in 1 of 5 images alone: thing/9.png"
 

@@ -265,7 +265,7 @@ def test_a_threshold_is_a_length(good: Path, folder: Path, threshold: float) -> 
 
 
 @pytest.fixture(scope="module")
-def dark_ground(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def dark_background(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model whose golden images are light things on black."""
     file = tmp_path_factory.mktemp("dark") / "dark.onnx"
     contract = save(graph(), file, count=2)
@@ -276,19 +276,21 @@ def dark_ground(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-def product(ground: int, thing: int) -> Image.Image:
+def product(background: int, thing: int) -> Image.Image:
     """A shoe box, 56 x 28."""
-    image = Image.new("L", (56, 28), ground)
+    image = Image.new("L", (56, 28), background)
     image.paste(thing, (14, 7, 42, 21))
     return image
 
 
-def test_dark_on_light_is_inverted_for_a_network_of_light_on_dark_and_said(dark_ground: Path, tmp_path: Path) -> None:
+def test_dark_on_light_is_inverted_for_a_network_of_light_on_dark_and_said(
+    dark_background: Path, tmp_path: Path
+) -> None:
     product(255, 30).save(tmp_path / "dark-on-light.png")
     product(0, 225).save(tmp_path / "light-on-dark.png")
     files = [tmp_path / "dark-on-light.png", tmp_path / "light-on-dark.png"]
 
-    with open_session(dark_ground) as session:
+    with open_session(dark_background) as session:
         turned, plain = look(session, files)
         (never,) = look(session, files[:1], invert="no")
         (always,) = look(session, files[1:], invert="yes")
@@ -304,13 +306,13 @@ def test_dark_on_light_is_inverted_for_a_network_of_light_on_dark_and_said(dark_
     assert (never.prediction.inverted, always.prediction.inverted) == (False, True)  # type: ignore[union-attr]
 
 
-def test_an_image_that_is_unclear_alone_is_judged_by_its_folder(dark_ground: Path, tmp_path: Path) -> None:
+def test_an_image_that_is_unclear_alone_is_judged_by_its_folder(dark_background: Path, tmp_path: Path) -> None:
     for number in range(4):
         product(255, 30).save(tmp_path / f"{number}.png")
     shadow = np.asarray(product(255, 30)).astype(float) * np.linspace(0.4, 1, 56)
     Image.fromarray(shadow.astype(np.uint8)).save(tmp_path / "9.png")
     files = sorted(tmp_path.glob("*.png"))
-    with open_session(dark_ground) as session:
+    with open_session(dark_background) as session:
         together = [each.inverted for each in classify(session, files) if isinstance(each, Prediction)]
         (alone,) = classify(session, files[-1:])
     assert together == [True] * 5
@@ -318,24 +320,24 @@ def test_an_image_that_is_unclear_alone_is_judged_by_its_folder(dark_ground: Pat
     assert not alone.inverted
 
 
-def test_what_the_contract_says_of_the_ground_counts_more_than_the_golden_sample(
-    dark_ground: Path, tmp_path: Path
+def test_what_the_contract_says_of_the_background_counts_more_than_the_golden_sample(
+    dark_background: Path, tmp_path: Path
 ) -> None:
     """Images that were padded have black bars in the sample, whatever they lay on."""
     model = graph()
-    contract = msgspec.structs.replace(save(model, tmp_path / "plain.onnx", count=2), dark_ground=False)
+    contract = msgspec.structs.replace(save(model, tmp_path / "plain.onnx", count=2), dark_background=False)
     pixels = np.zeros((2, 28, 28, 1), np.uint8)
     golden: Golden = msgspec.structs.replace(contract.golden, images=pack_images(pixels))
     save_with(graph(), msgspec.structs.replace(contract, golden=golden), tmp_path / "light.onnx")
     product(255, 30).save(tmp_path / "a.png")
-    for file, expected in ((dark_ground, True), (tmp_path / "light.onnx", False)):
+    for file, expected in ((dark_background, True), (tmp_path / "light.onnx", False)):
         with open_session(file) as session:
             (answer,) = classify(session, [tmp_path / "a.png"])
         assert isinstance(answer, Prediction)
         assert answer.inverted is expected
 
 
-def test_nothing_is_inverted_for_a_network_whose_sample_has_no_dark_ground(good: Path, tmp_path: Path) -> None:
+def test_nothing_is_inverted_for_a_network_whose_sample_has_no_dark_background(good: Path, tmp_path: Path) -> None:
     product(255, 30).save(tmp_path / "a.png")
     with open_session(good) as session:
         (answer,) = classify(session, [tmp_path / "a.png"])
@@ -343,11 +345,11 @@ def test_nothing_is_inverted_for_a_network_whose_sample_has_no_dark_ground(good:
     assert not answer.inverted
 
 
-def test_a_dark_drawing_on_nothing_becomes_light_on_black(dark_ground: Path, tmp_path: Path) -> None:
+def test_a_dark_drawing_on_nothing_becomes_light_on_black(dark_background: Path, tmp_path: Path) -> None:
     image = Image.new("LA", (28, 28), (0, 0))
     image.paste((0, 255), (8, 8, 20, 20))
     image.save(tmp_path / "icon.png")
-    with open_session(dark_ground) as session:
+    with open_session(dark_background) as session:
         (sight,) = look(session, [tmp_path / "icon.png"])
     assert not isinstance(sight, Broken)
     assert sight.prediction.inverted

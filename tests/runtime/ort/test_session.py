@@ -238,7 +238,7 @@ def test_loading_is_timed_without_the_import(good: Path) -> None:
         ("truncated.onnx", r"'.*truncated\.onnx' is not a whole ONNX file \(it ends \d+ bytes too early\)"),
         ("text.onnx", r"'.*text\.onnx' is not a whole ONNX file"),
         ("empty.onnx", r"'.*empty\.onnx' is not an ONNX file: it holds no graph"),
-        ("newer.onnx", r"has a contract of schema 99, this capsedge reads 2: upgrade capsedge"),
+        ("newer.onnx", r"has a contract of schema 99, this capsedge reads 3: upgrade capsedge"),
         ("damaged-contract.onnx", r"'.*damaged-contract\.onnx' has a damaged contract"),
     ],
 )

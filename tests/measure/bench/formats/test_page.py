@@ -167,7 +167,7 @@ def test_plots_take_their_ink_from_the_page_so_that_dark_and_light_both_show_it(
     for name in used:
         assert f"--{name}:" in light
         assert f"--{name}:" in dark
-    # Okabe and Ito's six, and no black or grey that one of the two grounds would swallow.
+    # Okabe and Ito's six, and no black or grey that one of the two backgrounds would swallow.
     colours = set(re.findall(r"#[0-9a-fA-F]{6}", " ".join(styles)))
     assert {colour.lower() for colour in colours} == {
         "#0072b2",

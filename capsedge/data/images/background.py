@@ -1,4 +1,4 @@
-"""Light and dark: whether an image shows something dark on a light ground, and a network wants the opposite."""
+"""Light and dark: whether an image shows something dark on a light background, and a network wants the opposite."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from capsedge.data.images.figure import find_figure, is_on_even_ground, outermost
+from capsedge.data.images.figure import find_figure, is_on_even_background, outermost
 from capsedge.data.images.fit import fit_image
 from capsedge.data.images.modes import WHITE, lay_on
 from capsedge.fit import Fit
@@ -27,54 +27,54 @@ _ENOUGH = 3
 _NAMED = 3
 
 
-class Ground(NamedTuple):
+class Background(NamedTuple):
     """What an image shows its things on.
 
     Attributes:
-        kind: `light` where something dark is on an even, light ground; `dark`; None where neither is clear.
-        holds_dark: Whether something darker than the ground is on it.
+        kind: `light` where something dark is on an even, light background; `dark`; None where neither is clear.
+        holds_dark: Whether something darker than the background is on it.
     """
 
     kind: Literal["light", "dark"] | None
     holds_dark: bool
 
 
-def ground_of(image: Image.Image) -> Ground:
-    """Look at an image's ground.
+def background_of(image: Image.Image) -> Background:
+    """Look at an image's background.
 
     The image is made grey and 32 x 32 (the mean of what falls into a pixel). Its outermost pixels are the border. The
-    ground is light if their median is 170 or more, and even if 60 % of them lie within 32 of that median. Something
-    dark is on it if the mean of the other pixels is lower by 8 or more, or if five of them are lower by 32 or more (a
-    thin stroke hardly moves the mean), or if something darker stands out from it in more detail (`find_figure`: a
-    small thing is no five of these pixels). The ground is dark if the median is 85 or less.
+    background is light if their median is 170 or more, and even if 60 % of them lie within 32 of that median.
+    Something dark is on it if the mean of the other pixels is lower by 8 or more, or if five of them are lower by 32
+    or more (a thin stroke hardly moves the mean), or if something darker stands out from it in more detail
+    (`find_figure`: a small thing is no five of these pixels). The background is dark if the median is 85 or less.
 
     Args:
         image: As `lay_on` gives it, on white where parts of it are transparent.
     """
     pixels = _small(image)
     border, inner = outermost(pixels), pixels[1:-1, 1:-1]
-    ground = float(np.median(border))
-    stroke = np.count_nonzero(inner <= ground - _STROKE_CONTRAST) >= _STROKE
-    holds_dark = bool(stroke or inner.mean() <= ground - _CONTRAST)
-    if ground <= _DARK:
-        return Ground("dark", holds_dark)
-    even = float(np.mean(np.abs(border - ground) <= _ALIKE)) >= _MOST
+    background = float(np.median(border))
+    stroke = np.count_nonzero(inner <= background - _STROKE_CONTRAST) >= _STROKE
+    holds_dark = bool(stroke or inner.mean() <= background - _CONTRAST)
+    if background <= _DARK:
+        return Background("dark", holds_dark)
+    even = float(np.mean(np.abs(border - background) <= _ALIKE)) >= _MOST
     if not holds_dark:
         figure = find_figure(image, 1, 1)
         holds_dark = figure is not None and figure.darker
-    return Ground("light" if ground >= _LIGHT and even and holds_dark else None, holds_dark)
+    return Background("light" if background >= _LIGHT and even and holds_dark else None, holds_dark)
 
 
 class Sheet(NamedTuple):
     """An image that is fitted both ways, until it is decided whether light and dark change places.
 
     Attributes:
-        ground: Of the image.
+        background: Of the image.
         as_is: Fitted as it is, what is transparent on black.
         turned: Fitted with light and dark exchanged, what was transparent on white.
     """
 
-    ground: Ground
+    background: Background
     as_is: NDArray[np.uint8]
     turned: NDArray[np.uint8]
 
@@ -83,7 +83,7 @@ def fitted_both_ways(image: Image.Image, shape: tuple[int, int, int], fit: Fit) 
     """Fit an image that `read_image` gave, for `Turning.choose`."""
     on_white = lay_on(image, WHITE)
     return Sheet(
-        ground_of(on_white), fit_image(lay_on(image), shape, fit), fit_image(on_white, shape, fit, invert=True)
+        background_of(on_white), fit_image(lay_on(image), shape, fit), fit_image(on_white, shape, fit, invert=True)
     )
 
 
@@ -92,23 +92,23 @@ class Turning:
     """Of which images light and dark change places before the network sees them.
 
     Attributes:
-        how: Of all, of none, or of those that show something dark on a light ground.
-        unclear: With `auto`, whether an image whose ground is neither clearly light nor dark follows others that are:
-            a sheet in the shadow among sheets.
+        how: Of all, of none, or of those that show something dark on a light background.
+        unclear: With `auto`, whether an image whose background is neither clearly light nor dark follows others that
+            are: a sheet in the shadow among sheets.
     """
 
     how: Invert
     unclear: bool = False
 
-    def turns(self, ground: Ground) -> bool:
+    def turns(self, background: Background) -> bool:
         """Whether to turn an image."""
         if self.how != "auto":
             return self.how == "yes"
-        return ground.kind == "light" or (self.unclear and ground.kind is None and ground.holds_dark)
+        return background.kind == "light" or (self.unclear and background.kind is None and background.holds_dark)
 
     def choose(self, sheet: Sheet) -> tuple[NDArray[np.uint8], bool]:
         """The pixels, and whether light and dark changed places."""
-        turned = self.turns(sheet.ground)
+        turned = self.turns(sheet.background)
         return sheet.turned if turned else sheet.as_is, turned
 
     def fitted(self, image: Image.Image, shape: tuple[int, int, int], fit: Fit) -> tuple[NDArray[np.uint8], bool]:
@@ -116,22 +116,23 @@ class Turning:
         if self.how == "no":
             return fit_image(lay_on(image), shape, fit), False
         on_white = lay_on(image, WHITE)
-        turned = self.turns(ground_of(on_white))
+        turned = self.turns(background_of(on_white))
         return fit_image(on_white if turned else lay_on(image), shape, fit, invert=turned), turned
 
 
-def turning(how: Invert, *, dark_ground: bool, sample: Iterable[Ground] = ()) -> Turning:
+def turning(how: Invert, *, dark_background: bool, sample: Iterable[Background] = ()) -> Turning:
     """Decide of which images light and dark change places.
 
     Args:
         how: What was asked for.
-        dark_ground: Whether the network wants a dark ground (`wants_dark_ground`); `auto` turns nothing otherwise.
+        dark_background: Whether the network wants a dark background (`wants_dark_background`); `auto` turns nothing
+            otherwise.
         sample: Of some of the images. Where three or more are clearly dark on light, and more than twice as many as
             are on dark, the unclear ones are taken for such too.
     """
-    if how != "auto" or not dark_ground:
+    if how != "auto" or not dark_background:
         return Turning("yes" if how == "yes" else "no")
-    kinds = [ground.kind for ground in sample]
+    kinds = [background.kind for background in sample]
     light = kinds.count("light")
     return Turning("auto", unclear=light >= _ENOUGH and light > 2 * kinds.count("dark"))
 
@@ -169,10 +170,10 @@ class Exchanges:
 
 
 class Glance(NamedTuple):
-    """What a look at an image, as it was given, says of its ground.
+    """What a look at an image, as it was given, says of its background.
 
     Attributes:
-        even: Whether something stands out from a ground that is nearly all of one colour.
+        even: Whether something stands out from a background that is nearly all of one colour.
         border: Its outermost pixels, of 32 x 32, in grey.
     """
 
@@ -181,17 +182,17 @@ class Glance(NamedTuple):
 
 
 def glance(image: Image.Image) -> Glance:
-    """Look at an image before it is fitted: what pads it is no ground."""
-    return Glance(is_on_even_ground(image), outermost(_small(image)))
+    """Look at an image before it is fitted: what pads it is no background."""
+    return Glance(is_on_even_background(image), outermost(_small(image)))
 
 
 def are_on_dark(glances: Sequence[Glance]) -> bool:
-    """Whether images lie on a dark ground: the median of all their outermost pixels is below a third of white."""
+    """Whether images lie on a dark background: the median of all their outermost pixels is below a third of white."""
     return bool(glances) and float(np.median(np.concatenate([each.border for each in glances]))) < _DARK
 
 
-def wants_dark_ground(images: NDArray[np.uint8]) -> bool:
-    """Whether a network was trained on light things on a dark ground, as the images of its golden sample show.
+def wants_dark_background(images: NDArray[np.uint8]) -> bool:
+    """Whether a network was trained on light things on a dark background, as the images of its golden sample show.
 
     That is so if they are grey, and the median of all their outermost pixels is below 85, a third of white. Images in
     colour are taken as photographs.

@@ -9,7 +9,7 @@ from PIL import Image
 
 import capsedge
 from capsedge.data.idx import read_idx
-from capsedge.data.images import Exchanges, Turning, fitted_both_ways, ground_of, turning, wants_dark_ground
+from capsedge.data.images import Exchanges, Turning, background_of, fitted_both_ways, turning, wants_dark_background
 from capsedge.fit import Fit
 
 SUBSET = Path(capsedge.__file__).parent / "data" / "fashion-mnist-subset"
@@ -22,48 +22,48 @@ def shipped() -> NDArray[np.uint8]:
     return np.concatenate(parts)
 
 
-def drawing(ground: int, ink: int, size: tuple[int, int] = (100, 80)) -> Image.Image:
+def drawing(background: int, ink: int, size: tuple[int, int] = (100, 80)) -> Image.Image:
     """A disc in the middle."""
     width, height = size
     x, y = np.meshgrid(np.arange(width) - width / 2, np.arange(height) - height / 2)
-    return Image.fromarray(np.where(np.hypot(x, y) < min(size) / 4, ink, ground).astype(np.uint8))
+    return Image.fromarray(np.where(np.hypot(x, y) < min(size) / 4, ink, background).astype(np.uint8))
 
 
 def test_no_shipped_image_is_taken_for_dark_on_light(shipped: NDArray[np.uint8]) -> None:
     assert len(shipped) == 3000
-    assert sum(ground_of(Image.fromarray(image)).kind == "light" for image in shipped) == 0
+    assert sum(background_of(Image.fromarray(image)).kind == "light" for image in shipped) == 0
 
 
 def test_nearly_all_shipped_images_are_found_when_they_are_inverted(shipped: NDArray[np.uint8]) -> None:
-    assert sum(ground_of(Image.fromarray(255 - image)).kind == "light" for image in shipped) >= 0.998 * 3000
+    assert sum(background_of(Image.fromarray(255 - image)).kind == "light" for image in shipped) >= 0.998 * 3000
 
 
 @pytest.mark.parametrize(
-    ("ground", "ink", "expected"),
+    ("background", "ink", "expected"),
     [(255, 0, True), (190, 60, True), (0, 255, False), (120, 20, False), (255, 255, False), (160, 40, False)],
 )
-def test_a_drawing_is_dark_on_light_if_its_ground_is_light_and_its_ink_is_not(
-    ground: int, ink: int, expected: bool
+def test_a_drawing_is_dark_on_light_if_its_background_is_light_and_its_ink_is_not(
+    background: int, ink: int, expected: bool
 ) -> None:
-    assert (ground_of(drawing(ground, ink)).kind == "light") is expected
-    assert (ground_of(drawing(ground, ink, (28, 28)).convert("RGB")).kind == "light") is expected
+    assert (background_of(drawing(background, ink)).kind == "light") is expected
+    assert (background_of(drawing(background, ink, (28, 28)).convert("RGB")).kind == "light") is expected
 
 
-def test_a_light_ground_that_is_not_even_is_a_photographs() -> None:
+def test_a_light_background_that_is_not_even_is_a_photographs() -> None:
     noise = np.random.default_rng(0).integers(0, 2, (32, 32)) * 130 + 120
     noise[8:24, 8:24] = 0
-    assert ground_of(Image.fromarray(noise.astype(np.uint8))).kind != "light"
+    assert background_of(Image.fromarray(noise.astype(np.uint8))).kind != "light"
     even = np.full((32, 32), 250, np.uint8)
     even[8:24, 8:24] = 0
-    assert ground_of(Image.fromarray(even)).kind == "light"
+    assert background_of(Image.fromarray(even)).kind == "light"
 
 
-def test_a_network_wants_a_dark_ground_if_its_grey_sample_has_one(shipped: NDArray[np.uint8]) -> None:
+def test_a_network_wants_a_dark_background_if_its_grey_sample_has_one(shipped: NDArray[np.uint8]) -> None:
     sample = shipped[::150, ..., np.newaxis]
-    assert wants_dark_ground(sample)
-    assert not wants_dark_ground(255 - sample)
-    assert not wants_dark_ground(np.repeat(sample, 3, axis=3))
-    assert not wants_dark_ground(sample[:0])
+    assert wants_dark_background(sample)
+    assert not wants_dark_background(255 - sample)
+    assert not wants_dark_background(np.repeat(sample, 3, axis=3))
+    assert not wants_dark_background(sample[:0])
 
 
 @pytest.mark.parametrize(("paper", "ink"), [(190, 40), (215, 60), (237, 20), (255, 0)])
@@ -73,11 +73,11 @@ def test_a_thin_stroke_that_hardly_moves_the_mean_is_dark_on_light(paper: int, i
     pixels = paper + noise
     pixels[33:66, 49:51] = ink + noise[33:66, 49:51]
     image = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
-    assert ground_of(image).kind == "light"
-    assert ground_of(Image.fromarray((paper + noise).clip(0, 255).astype(np.uint8))).kind != "light", (
+    assert background_of(image).kind == "light"
+    assert background_of(Image.fromarray((paper + noise).clip(0, 255).astype(np.uint8))).kind != "light", (
         "nothing is on it"
     )
-    assert ground_of(Image.fromarray(255 - np.asarray(image))).kind != "light"
+    assert background_of(Image.fromarray(255 - np.asarray(image))).kind != "light"
 
 
 def shadowed() -> Image.Image:
@@ -90,23 +90,25 @@ def shadowed() -> Image.Image:
 def test_a_small_thing_on_a_large_sheet_is_dark_on_light(share: int) -> None:
     pixels = 235 + np.random.default_rng(0).normal(0, 4, (400, 400))
     pixels[60 : 60 + 400 // share, 300:305] = 40
-    assert ground_of(Image.fromarray(pixels.clip(0, 255).astype(np.uint8))).kind == "light"
+    assert background_of(Image.fromarray(pixels.clip(0, 255).astype(np.uint8))).kind == "light"
     pixels[60 : 60 + 400 // share, 300:305] = 255
-    assert ground_of(Image.fromarray(pixels.clip(0, 255).astype(np.uint8))).kind is None, "it is lighter"
+    assert background_of(Image.fromarray(pixels.clip(0, 255).astype(np.uint8))).kind is None, "it is lighter"
 
 
 def test_an_image_that_is_unclear_alone_follows_those_that_are_clear() -> None:
     sheets, objects = [drawing(230, 30)] * 4, [drawing(10, 200)] * 4
-    assert [ground_of(each).kind for each in (sheets[0], shadowed(), objects[0])] == ["light", None, "dark"]
-    unclear = ground_of(shadowed())
+    assert [background_of(each).kind for each in (sheets[0], shadowed(), objects[0])] == ["light", None, "dark"]
+    unclear = background_of(shadowed())
     for sample, expected in (((), False), (sheets, True), (objects, False), (sheets + objects[:2], False)):
-        assert turning("auto", dark_ground=True, sample=map(ground_of, sample)).turns(unclear) is expected
-    among_sheets = turning("auto", dark_ground=True, sample=map(ground_of, sheets))
-    assert among_sheets.turns(ground_of(sheets[0]))
-    assert not among_sheets.turns(ground_of(objects[0])), "a clear one speaks for itself"
-    assert not among_sheets.turns(ground_of(Image.new("L", (80, 60), 120))), "nothing dark is on it"
-    assert not turning("auto", dark_ground=False, sample=map(ground_of, sheets)).turns(ground_of(sheets[0]))
-    assert turning("yes", dark_ground=False).turns(ground_of(objects[0]))
+        assert turning("auto", dark_background=True, sample=map(background_of, sample)).turns(unclear) is expected
+    among_sheets = turning("auto", dark_background=True, sample=map(background_of, sheets))
+    assert among_sheets.turns(background_of(sheets[0]))
+    assert not among_sheets.turns(background_of(objects[0])), "a clear one speaks for itself"
+    assert not among_sheets.turns(background_of(Image.new("L", (80, 60), 120))), "nothing dark is on it"
+    assert not turning("auto", dark_background=False, sample=map(background_of, sheets)).turns(
+        background_of(sheets[0])
+    )
+    assert turning("yes", dark_background=False).turns(background_of(objects[0]))
 
 
 def test_an_image_that_waits_for_others_becomes_what_it_would_have_become_at_once() -> None:
