@@ -102,7 +102,7 @@ def _made(source: Run, rule: str, keep: float, seed: int, options: argparse.Name
             by=rule,  # type: ignore[arg-type]  # it is one of the three
             rounds=options.rounds,
             epochs=options.epochs,
-            rate=options.rate,
+            learning_rate=options.rate,
             overrides=(f"train.seed={seed}", *options.overrides),
             seconds=options.seconds,
         )

@@ -51,7 +51,7 @@ SIEVE_EPOCHS, FINAL_EPOCHS, FINAL_SEEDS = 3, 20, (0, 1, 2)
 Case = tuple[str, tuple[str, ...]]  # routing kind, changes of its recipe
 Curves = Mapping[str, Sequence[Sequence[dict[str, Any]]]]  # of each finalist and seed, the rows of all validations
 Errors = Mapping[str, NDArray[np.float64]]  # of each finalist, an error for every epoch
-FAST = "routing.rate=0.001"
+FAST = "routing.learning_rate=0.001"
 ASCENT, SQUASHED, PROXIMAL = "routing.step=ascent", "routing.objective=squashed", "routing.proximal=true"
 
 # Shown in this order and these groups; `l2` and `l1` are the shipped recipes.
@@ -68,21 +68,21 @@ SIEVE: Mapping[str, Mapping[str, Case]] = {
     "scales of dynamic routing, and the weights' rate": {
         "dynamic-sigma-0.02": ("dynamic", ("routing.sigma=0.02",)),
         "dynamic-sigma-0.3": ("dynamic", ("routing.sigma=0.3",)),
-        "dynamic-rate-3e-3": ("dynamic", ("train.rate=0.003",)),
-        "frozen-rate-3e-3": ("frozen", ("train.rate=0.003",)),
+        "dynamic-rate-3e-3": ("dynamic", ("train.learning_rate=0.003",)),
+        "frozen-rate-3e-3": ("frozen", ("train.learning_rate=0.003",)),
     },
     "L2, step length of Adam": {
-        "l2-adam-2e-5": ("l2", ("routing.rate=2e-5",)),
+        "l2-adam-2e-5": ("l2", ("routing.learning_rate=2e-5",)),
         "l2-adam-1e-3": ("l2", (FAST,)),
-        "l2-adam-2e-3": ("l2", ("routing.rate=0.002",)),
-        "l2-adam-5e-3": ("l2", ("routing.rate=0.005",)),
+        "l2-adam-2e-3": ("l2", ("routing.learning_rate=0.002",)),
+        "l2-adam-5e-3": ("l2", ("routing.learning_rate=0.005",)),
     },
     "L2, plain ascent (eq 13), step length gamma": {
-        "l2-ascent-1e-3": ("l2", (ASCENT, "routing.rate=0.001")),
-        "l2-ascent-1e-2": ("l2", (ASCENT, "routing.rate=0.01")),
-        "l2-ascent-1e-1": ("l2", (ASCENT, "routing.rate=0.1")),
-        "l2-ascent-1": ("l2", (ASCENT, "routing.rate=1.0")),
-        "l2-ascent-sum-1e-3": ("l2", (ASCENT, "routing.rate=0.001", "routing.reduction=sum")),
+        "l2-ascent-1e-3": ("l2", (ASCENT, "routing.learning_rate=0.001")),
+        "l2-ascent-1e-2": ("l2", (ASCENT, "routing.learning_rate=0.01")),
+        "l2-ascent-1e-1": ("l2", (ASCENT, "routing.learning_rate=0.1")),
+        "l2-ascent-1": ("l2", (ASCENT, "routing.learning_rate=1.0")),
+        "l2-ascent-sum-1e-3": ("l2", (ASCENT, "routing.learning_rate=0.001", "routing.reduction=sum")),
     },
     "L2, lambda, at Adam's 1e-3": {
         "l2-lambda-0": ("l2", (FAST, "routing.penalty=0.0")),
@@ -93,7 +93,7 @@ SIEVE: Mapping[str, Mapping[str, Case]] = {
     "L2, objective after squash": {
         "l2-squashed-2e-4": ("l2", (SQUASHED,)),
         "l2-squashed-1e-3": ("l2", (SQUASHED, FAST)),
-        "l2-squashed-5e-3": ("l2", (SQUASHED, "routing.rate=0.005")),
+        "l2-squashed-5e-3": ("l2", (SQUASHED, "routing.learning_rate=0.005")),
     },
     "steps in an iteration, at Adam's 1e-3": {
         "l2-fresh": ("l2", ("routing.reuse_primary=false", FAST)),
@@ -120,7 +120,7 @@ SIEVE: Mapping[str, Mapping[str, Case]] = {
         "l1-prox-1e-2": ("l1", (PROXIMAL, FAST, "routing.penalty=0.01")),
         "l1-prox-1e-1": ("l1", (PROXIMAL, FAST, "routing.penalty=0.1")),
         "l1-prox-1": ("l1", (PROXIMAL, FAST, "routing.penalty=1.0")),
-        "l1-prox-ascent": ("l1", (PROXIMAL, ASCENT, "routing.rate=0.1", "routing.penalty=0.001")),
+        "l1-prox-ascent": ("l1", (PROXIMAL, ASCENT, "routing.learning_rate=0.1", "routing.penalty=0.001")),
     },
 }
 FINALS: Mapping[str, Case] = {
@@ -131,7 +131,7 @@ FINALS: Mapping[str, Case] = {
     "backprop": ("backprop", ()),
     "l2-1e-3": ("l2", (FAST,)),
     "l1-prox": ("l1", (PROXIMAL, FAST, "routing.penalty=0.2")),
-    "dynamic-3e-3": ("dynamic", ("train.rate=0.003",)),
+    "dynamic-3e-3": ("dynamic", ("train.learning_rate=0.003",)),
 }
 NOISE_SEEDS = (0, 1, 2)  # of frozen in the sieve: how far a seed alone moves the error
 

@@ -106,7 +106,9 @@ def nearest(given: str, known: Iterable[str], *, otherwise: str | None = None) -
     from difflib import get_close_matches  # only on the way to an error
 
     names = list(known)
-    close = get_close_matches(given, names, n=1, cutoff=0.5)
+    word = given.rpartition(".")[2]
+    longer = [name for name in names if name.endswith((f"_{word}", f"-{word}"))]  # learning_rate, of rate
+    close = longer if len(longer) == 1 else get_close_matches(given, names, n=1, cutoff=0.5)
     if close:
         return f"did you mean '{close[0]}'?"
     return f"there are: {', '.join(names) or 'none'}" if otherwise is None else otherwise

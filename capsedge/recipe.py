@@ -123,10 +123,11 @@ class RoutingRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         step: `ascent` is eqs 13 and 15; `adam` is Adam on the same gradient, as in the authors' early code.
         proximal: For `l1`: the penalty as a soft threshold after the data term's step, which makes exact zeros,
             instead of eq 15's sub-gradient, which makes none.
-        rate: Step length gamma of the routing step, scaled by the same schedule as the weights' rate.
+        learning_rate: Step length gamma of the routing step, scaled by the same schedule as that of the weights.
         penalty: lambda of eqs 10 and 14.
         reduction: Data term as the `mean` over the batch, or as the `sum` that eqs 10 and 14 write. With p
-            observations, (sum, rate, penalty) takes the same plain step as (mean, rate * p, penalty / p).
+            observations, (sum, learning_rate, penalty) takes the same plain step as (mean, learning_rate * p, penalty
+            / p).
         b0: Initial value of every b.
         sigma: Standard deviation of the initial W of the first routing layer. Above it (`network.hidden`) it is five
             times that, times the number of capsules above for dynamic routing; KL and EM need no more.
@@ -142,7 +143,7 @@ class RoutingRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     objective: Literal["raw", "squashed"] = "raw"
     step: Literal["adam", "ascent"] = "adam"
     proximal: bool = False
-    rate: Positive = 2e-4
+    learning_rate: Positive = 2e-4
     penalty: NotNegative = 1e-5
     reduction: Literal["mean", "sum"] = "mean"
     b0: Finite = 1.0
@@ -239,20 +240,20 @@ class TrainRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         best: By what the network that is kept is chosen: the validation `error`, and of equal ones the loss; or the
             `loss`, which tells networks apart where validation images are too few for the error to.
         patience: Epochs without a better network, after which the training ends; 0 for none. While `one-cycle` still
-            has a high rate, a network can wait long for a better one.
+            has a high learning rate, a network can wait long for a better one.
         validations: Validations in an epoch, evenly spread; the last is at its end.
         batch_size: Observations p in a minibatch, on all devices together; 0 for the largest power of two from 16 to
-            128 of which an epoch has 40, and for a rate that follows its square root from that at 128.
-        rate: Adam's initial step length for the weights.
-        schedule: `step` multiplies the rate by `decay` every `decay_steps` steps; `cosine` falls to `floor` over
-            the whole training; `one-cycle` rises from a tenth of the rate to it, and then falls as cosine does;
+            128 of which an epoch has 40, and for a learning rate that follows its square root from that at 128.
+        learning_rate: Adam's initial step length for the weights.
+        schedule: `step` multiplies the learning rate by `decay` every `decay_steps` steps; `cosine` falls to `floor`
+            over the whole training; `one-cycle` rises from a tenth of the rate to it, and then falls as cosine does;
             `constant` does nothing.
         warmup: Of `one-cycle`: share of the steps that it rises in; 0 for the same as `cosine`.
         decay: Of `step`.
         decay_steps: Of `step`.
-        floor: Smallest rate.
-        weight_decay: Share of each weight that a step takes away, times the rate (AdamW); biases, normalization and
-            the coefficients b keep theirs.
+        floor: Smallest learning rate.
+        weight_decay: Share of each weight that a step takes away, times the learning rate (AdamW); biases,
+            normalization and the coefficients b keep theirs.
         averaging: The network that is validated and kept is a moving average of the weights, in which each step's
             weights count for 1 less this; 0 for the last weights.
         teachers: Folders of finished runs, whose capsule lengths on the same images the network learns from, too.
@@ -269,7 +270,7 @@ class TrainRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     patience: Annotated[int, Meta(ge=0)] = 0
     validations: Count = 1
     batch_size: Annotated[int, Meta(ge=0)] = 128
-    rate: Positive = 1e-3
+    learning_rate: Positive = 1e-3
     schedule: Literal["step", "cosine", "one-cycle", "constant"] = "step"
     warmup: Share = 0.2
     decay: Annotated[float, Meta(gt=0, le=1)] = 0.96

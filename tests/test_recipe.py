@@ -129,7 +129,7 @@ def test_multi_mnist_is_trained_as_section_iv_b_2_of_the_paper_says(kind: str) -
     recipe = load_recipe(f"multi-mnist-{kind}")
     train = recipe.train
 
-    assert (train.rate, train.decay, train.decay_steps, recipe.routing.penalty) == (1e-3, 0.96, 20_000, 1e-3)
+    assert (train.learning_rate, train.decay, train.decay_steps, recipe.routing.penalty) == (1e-3, 0.96, 20_000, 1e-3)
     assert train.epochs * recipe.data.epoch_images / train.batch_size == 200_000
     assert recipe.data.overlap == 4
 
@@ -137,7 +137,7 @@ def test_multi_mnist_is_trained_as_section_iv_b_2_of_the_paper_says(kind: str) -
 def test_fashion_mnist_has_the_batches_and_the_rate_of_section_iv_of_the_paper() -> None:
     train = load_recipe("fashion-mnist-l2").train
 
-    assert (train.batch_size, train.rate, train.reconstruction) == (128, 1e-3, 0.0005)
+    assert (train.batch_size, train.learning_rate, train.reconstruction) == (128, 1e-3, 0.0005)
 
 
 @pytest.mark.parametrize("kind", get_args(RoutingKind))
@@ -170,7 +170,7 @@ def test_extends_takes_the_other_recipes_values_and_keeps_its_own(tmp_path: Path
     theirs = load_recipe("mnist-l2")
 
     assert mine.train.epochs == 3
-    assert mine.train.rate == theirs.train.rate
+    assert mine.train.learning_rate == theirs.train.learning_rate
     assert (mine.network, mine.routing, mine.data) == (theirs.network, theirs.routing, theirs.data)
 
 
@@ -203,9 +203,9 @@ def test_a_recipe_that_extends_nothing_known_is_wrong_use(tmp_path: Path, base: 
 
 
 def test_set_overrides_the_file_and_the_last_one_wins() -> None:
-    recipe = load_recipe("mnist-l2", ["train.epochs=5", "train.epochs=6", "routing.kind=l1", "train.rate=1"])
+    recipe = load_recipe("mnist-l2", ["train.epochs=5", "train.epochs=6", "routing.kind=l1", "train.learning_rate=1"])
 
-    assert (recipe.train.epochs, recipe.routing.kind, recipe.train.rate) == (6, "l1", 1.0)
+    assert (recipe.train.epochs, recipe.routing.kind, recipe.train.learning_rate) == (6, "l1", 1.0)
 
 
 @pytest.mark.parametrize(
@@ -230,6 +230,7 @@ def test_set_takes_lists() -> None:
     ("override", "complaint"),
     [
         ("train.epoch=5", "has no key 'train.epoch'; did you mean 'train.epochs'?"),
+        ("train.rate=1", "has no key 'train.rate'; did you mean 'train.learning_rate'?"),
         ("tran.epochs=5", "has no key 'tran'; did you mean 'train'?"),
         ("routing.lambda=1", "has no key 'routing.lambda'"),
         ("train.epochs=-1", "train.epochs: expected an integer of 0 or more, got -1"),
@@ -237,8 +238,8 @@ def test_set_takes_lists() -> None:
         ("train.epochs=5.5", "train.epochs: expected an integer of 0 or more, got 5.5"),
         ("train.epochs=true", "train.epochs: expected an integer of 0 or more, got true"),
         ("train.seed=-1", "train.seed: expected an integer from 0 to 4,294,967,295, got -1"),
-        ("train.rate=nan", "train.rate: expected a finite number above 0, got nan"),
-        ("train.rate=inf", "train.rate: expected a finite number above 0, got inf"),
+        ("train.learning_rate=nan", "train.learning_rate: expected a finite number above 0, got nan"),
+        ("train.learning_rate=inf", "train.learning_rate: expected a finite number above 0, got inf"),
         ("routing.b0=nan", "routing.b0: expected a finite number, got nan"),
         ("routing.b0=-inf", "routing.b0: expected a finite number, got -inf"),
         ("train.decay=1.5", "train.decay: expected a number above 0 to 1, got 1.5"),

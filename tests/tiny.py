@@ -23,7 +23,7 @@ def tiny_recipe(*overrides: str, base: str = "fashion-mnist-l2-small") -> Recipe
             "train.precision=fp32",  # the numbers of a test are the same on every machine
             "train.batch_size=64",
             "train.epochs=3",
-            *(["routing.rate=0.01"] if learns_b else []),
+            *(["routing.learning_rate=0.01"] if learns_b else []),
             *overrides,
         ],
     )

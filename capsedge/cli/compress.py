@@ -137,7 +137,7 @@ def compress(
         by=by,
         rounds=rounds,
         epochs=epochs,
-        rate=rate,
+        learning_rate=rate,
         precision=precision,
         multiple=multiple,
         overrides=set_ or (),

@@ -187,8 +187,8 @@ def _fresh(
         train = trainer.recipe.train
         epochs, steps = number_of(train.epochs, "epoch"), number_of(len(trainer.batches), "step")
         say(
-            f"plan:   {epochs} of {steps}, batches of {train.batch_size}, rate {train.rate:g}; by the number of "
-            f"images: {', '.join(f'train.{key}' for key in chosen)}"
+            f"plan:   {epochs} of {steps}, batches of {train.batch_size}, "
+            f"learning rate {train.learning_rate:g}; by the number of images: {', '.join(f'train.{key}' for key in chosen)}"
         )
     for remark in dataset.remarks:
         say(f"note: {remark}")

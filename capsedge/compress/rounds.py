@@ -87,7 +87,7 @@ class Options:
         rounds: Fine-tunings: steps to the target (None for 2), or most networks that the search for the smallest
             tries (None for 6).
         epochs: Of each fine-tuning.
-        rate: Its highest rate; None for half of the run's. That of the routing step keeps its ratio to it.
+        learning_rate: Its highest; None for half of the run's. That of the routing step keeps its ratio to it.
         precision: Of the file whose latency is measured.
         multiple: Of channels, that layers keep.
         overrides: `train.key=value` and `routing.key=value` for the fine-tuning.
@@ -98,7 +98,7 @@ class Options:
     by: Rule = "routing"
     rounds: int | None = None
     epochs: int = 3
-    rate: float | None = None
+    learning_rate: float | None = None
     precision: FilePrecision = "fp32"
     multiple: int = 8
     overrides: Sequence[str] = ()
@@ -361,12 +361,16 @@ class _Work:
     def _fine_tuning(self) -> Recipe:
         """The source's recipe, with the source as the teacher, at a lower rate."""
         options, source = self.options, self.source
-        factor = FINE_TUNING_RATE if options.rate is None else options.rate / source.recipe.train.rate
+        factor = (
+            FINE_TUNING_RATE
+            if options.learning_rate is None
+            else options.learning_rate / source.recipe.train.learning_rate
+        )
         settings = [
             f"train.epochs={options.epochs}",
             "train.schedule=one-cycle",
-            f"train.rate={source.recipe.train.rate * factor}",
-            f"routing.rate={source.recipe.routing.rate * factor}",
+            f"train.learning_rate={source.recipe.train.learning_rate * factor}",
+            f"routing.learning_rate={source.recipe.routing.learning_rate * factor}",
             "train.precision=auto",
         ]
         recipe = load_recipe(str(source.run.path / "recipe.toml"), [*settings, *options.overrides])

@@ -31,8 +31,8 @@ def planned(recipe: Recipe, images: int) -> Recipe:
     if not train.batch_size:
         fitting = max(1, images // BATCHES)
         size = min(LARGEST_BATCH, max(SMALLEST_BATCH, 1 << (fitting.bit_length() - 1)))
-        rate = train.rate * math.sqrt(size / LARGEST_BATCH)
-        train = replace(train, batch_size=size, rate=float(f"{rate:.3g}"))
+        rate = train.learning_rate * math.sqrt(size / LARGEST_BATCH)
+        train = replace(train, batch_size=size, learning_rate=float(f"{rate:.3g}"))
     if not train.epochs:
         epochs = max(FEWEST_EPOCHS, math.ceil(FEWEST_STEPS / math.ceil(images / train.batch_size)))
         train = replace(train, epochs=epochs)

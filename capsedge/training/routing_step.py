@@ -29,7 +29,7 @@ class RoutingStep:
     ) -> None:
         self.network = network
         self.layers = [layer for layer in network.routing_layers if isinstance(layer, StaticRouting)]
-        self.rate = recipe.rate
+        self.rate = recipe.learning_rate
         self.proximal = recipe.proximal
         self.objective = RoutingObjective(
             "l1" if recipe.kind == "l1" else "l2", recipe.penalty, recipe.reduction, recipe.objective
@@ -37,7 +37,7 @@ class RoutingStep:
         self.summed = summed
         kind = torch.optim.Adam if recipe.step == "adam" else torch.optim.SGD
         self.optimizer: torch.optim.Optimizer = kind(
-            [layer.b for layer in self.layers], lr=recipe.rate, maximize=True
+            [layer.b for layer in self.layers], lr=recipe.learning_rate, maximize=True
         )
 
     def __call__(

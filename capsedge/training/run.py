@@ -181,7 +181,7 @@ class Run:
         """
         path = self.path / "recipe.toml"
         try:
-            return from_values(tomllib.loads(path.read_text(encoding="utf-8")), source=str(path))
+            return from_values(_in_present_keys(tomllib.loads(path.read_text(encoding="utf-8"))), source=str(path))
         except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError, WrongUse) as error:
             raise ModelError(f"'{path}' cannot be read: {error}") from error
 
@@ -241,7 +241,11 @@ class Run:
 
 
 # What an earlier capsedge called keys of run.json ("") and of recipe.toml's sections.
-_FORMER_KEYS = {"": {"dark_ground": "dark_background"}}
+_FORMER_KEYS = {
+    "": {"dark_ground": "dark_background"},
+    "routing": {"rate": "learning_rate"},
+    "train": {"rate": "learning_rate"},
+}
 
 
 def _in_present_keys(values: Any) -> Any:

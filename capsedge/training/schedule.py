@@ -31,7 +31,7 @@ def rate_factor(step: int, steps: int, recipe: TrainRecipe) -> float:
                 factor = 1 - (1 - START) * _half_cosine(step, peak)
             else:
                 factor = _half_cosine(step - peak, steps - peak)
-    return max(factor, min(1.0, recipe.floor / recipe.rate))
+    return max(factor, min(1.0, recipe.floor / recipe.learning_rate))
 
 
 def _half_cosine(done: float, whole: float) -> float:

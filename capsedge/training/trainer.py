@@ -236,7 +236,7 @@ class Trainer:
     def _weight_step(self, batch: Batch, targets: Tensor, taught: Tensor | None, factor: float) -> Tensor:
         """Descend the loss in W; gives the primary capsules that it saw."""
         for group in self.optimizer.param_groups:
-            group["lr"] = self.recipe.train.rate * factor
+            group["lr"] = self.recipe.train.learning_rate * factor
         capsules = self.module(batch.images)
         lengths = capsules.lengths
         loss = self._lengths_loss(lengths, targets, taught) + self._reconstruction_loss(capsules, batch)
@@ -301,7 +301,7 @@ class Trainer:
         if not math.isfinite(loss):
             raise ModelError(
                 f"training diverged: the loss is {loss} at step {self.position.step}; "
-                "lower train.rate or routing.rate"
+                "lower train.learning_rate or routing.learning_rate"
             )
 
     def _validate(self, log: Log) -> None:

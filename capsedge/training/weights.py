@@ -33,7 +33,7 @@ def weights_optimizer(network: CapsNet, recipe: TrainRecipe) -> torch.optim.Adam
     groups: list[dict[str, Any]] = [{"params": kept, "weight_decay": 0.0}]
     if decaying:
         groups.append({"params": decaying, "weight_decay": recipe.weight_decay})
-    return torch.optim.AdamW(groups, lr=recipe.rate)
+    return torch.optim.AdamW(groups, lr=recipe.learning_rate)
 
 
 class Average:

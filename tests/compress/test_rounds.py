@@ -98,8 +98,8 @@ def test_the_result_is_a_finished_run_that_says_what_it_is(source: Run, made: Ma
     assert recipe.data == whole.data
     assert recipe.train.teachers == (str(source.path.resolve()),)
     assert (recipe.train.epochs, recipe.train.schedule) == (1, "one-cycle")
-    assert recipe.train.rate == pytest.approx(whole.train.rate / 2)
-    assert recipe.routing.rate == pytest.approx(whole.routing.rate / 2)
+    assert recipe.train.learning_rate == pytest.approx(whole.train.learning_rate / 2)
+    assert recipe.routing.learning_rate == pytest.approx(whole.routing.learning_rate / 2)
     names = {file.name for file in run.path.iterdir()}
     wanted = {"recipe.toml", "run.json", "metrics.jsonl", "best.safetensors", "last.safetensors", "compression.json"}
     assert names == wanted
@@ -276,15 +276,17 @@ def test_a_folder_with_files_is_refused(made: Made, tmp_path: Path) -> None:
 
 
 def test_settings_of_the_fine_tuning_are_taken(made: Made) -> None:
-    options = replace(OPTIONS, rounds=1, rate=1e-4, overrides=("train.distillation=0.25", "train.batch_size=200"))
+    options = replace(
+        OPTIONS, rounds=1, learning_rate=1e-4, overrides=("train.distillation=0.25", "train.batch_size=200")
+    )
     run, _ = made(Keep(0.5), options)
     train = run.read_recipe().train
-    assert (train.rate, train.distillation, train.batch_size) == (1e-4, 0.25, 200)
+    assert (train.learning_rate, train.distillation, train.batch_size) == (1e-4, 0.25, 200)
 
 
 def test_a_fine_tuning_starts_from_the_weights_that_were_kept(source: Run, made: Made) -> None:
     """At a rate of nearly nothing it ends there, too."""
-    run, record = made(Keep(0.4), replace(OPTIONS, rounds=1, rate=1e-12))
+    run, record = made(Keep(0.4), replace(OPTIONS, rounds=1, learning_rate=1e-12))
     whole, small = source.load_best(), run.load_best()
     filters = whole.get_submodule("stem.conv").get_parameter("weight")
     for kernel in small.get_submodule("stem.conv").get_parameter("weight"):
@@ -296,7 +298,7 @@ def test_by_random_the_seed_of_the_fine_tuning_chooses_what_is_dropped(source: R
     filters = source.load_best().get_submodule("stem.conv").get_parameter("weight")
     kept = []
     for seed in (1, 2):
-        options = replace(OPTIONS, by="random", rounds=1, rate=1e-12, overrides=(f"train.seed={seed}",))
+        options = replace(OPTIONS, by="random", rounds=1, learning_rate=1e-12, overrides=(f"train.seed={seed}",))
         small = made(Keep(0.4), options, f"seed-{seed}")[0].load_best()
         kernels = small.get_submodule("stem.conv").get_parameter("weight")
         kept.append([int((filters - kernel).abs().amax((1, 2, 3)).argmin()) for kernel in kernels])

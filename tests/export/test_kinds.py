@@ -13,9 +13,9 @@ from tests.tiny import tiny_recipe, train_tiny
 
 COLLAPSED = {"l2", "l1", "l1 proximal", "frozen", "backprop"}
 KINDS = {
-    "l2": ("routing.kind=l2", "routing.rate=0.05", "routing.b0=0.5"),
-    "l1": ("routing.kind=l1", "routing.rate=0.05", "routing.b0=0.5"),
-    "l1 proximal": ("routing.kind=l1", "routing.rate=0.05", "routing.b0=0.5", "routing.proximal=true"),
+    "l2": ("routing.kind=l2", "routing.learning_rate=0.05", "routing.b0=0.5"),
+    "l1": ("routing.kind=l1", "routing.learning_rate=0.05", "routing.b0=0.5"),
+    "l1 proximal": ("routing.kind=l1", "routing.learning_rate=0.05", "routing.b0=0.5", "routing.proximal=true"),
     "frozen": ("routing.kind=frozen", "routing.b0=0.5"),
     "backprop": ("routing.kind=backprop", "routing.b0=0.5"),
     "dynamic": ("routing.kind=dynamic",),

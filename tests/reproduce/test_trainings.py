@@ -81,8 +81,8 @@ def test_a_run_of_another_recipe_is_refused_by_the_keys_that_differ(
     tmp_path: Path, subset: Dataset, recipe: Recipe
 ) -> None:
     trained(recipe, tmp_path / "run", subset, Silent(), "cpu")
-    other = tiny_recipe("train.epochs=2", "train.batch_size=200", "routing.rate=0.5")
-    wanted = r"made by another recipe \(routing\.rate is 0\.01, wanted 0\.5\): give another folder by --runs"
+    other = tiny_recipe("train.epochs=2", "train.batch_size=200", "routing.learning_rate=0.5")
+    wanted = r"made by another recipe \(routing\.learning_rate is 0\.01, wanted 0\.5\): give another folder by --runs"
     with pytest.raises(WrongUse, match=wanted):
         trained(other, tmp_path / "run", subset, Untouched(), "cpu")
 

@@ -52,8 +52,8 @@ def by_hand(recipe: Recipe, data: Dataset) -> tuple[dict[str, Tensor], float]:
             with torch.no_grad():  # Loshchilov and Hutter 2019, algorithm 2: apart from the gradient
                 for name, each in weights.items():
                     if name.endswith(".weight"):
-                        each.mul_(1 - recipe.train.rate * factor * recipe.train.weight_decay)
-            adam.param_groups[0]["lr"] = recipe.train.rate * factor
+                        each.mul_(1 - recipe.train.learning_rate * factor * recipe.train.weight_decay)
+            adam.param_groups[0]["lr"] = recipe.train.learning_rate * factor
             adam.step()
             losses.append(loss.item())
         if recipe.routing.kind == "backprop":
@@ -68,9 +68,9 @@ def by_hand(recipe: Recipe, data: Dataset) -> tuple[dict[str, Tensor], float]:
                 steps += 1
                 m, s = BETA_1 * m + (1 - BETA_1) * g, BETA_2 * s + (1 - BETA_2) * g**2
                 g = m / (1 - BETA_1**steps) / ((s / (1 - BETA_2**steps)).sqrt() + EPSILON)
-            b = b.detach() + recipe.routing.rate * factor * g
+            b = b.detach() + recipe.routing.learning_rate * factor * g
             if recipe.routing.proximal:
-                shrunk = b.abs() - recipe.routing.rate * factor * recipe.routing.penalty
+                shrunk = b.abs() - recipe.routing.learning_rate * factor * recipe.routing.penalty
                 b = torch.where(shrunk > 0, b.sign() * shrunk, torch.zeros_like(b))
     state = {name: each.detach() for name, each in weights.items()} | {"routing.b": b.detach()}
     return state, sum(losses) / len(losses)
@@ -151,7 +151,7 @@ def objective(v: Tensor, b: Tensor, labels: Tensor, recipe: Recipe) -> Tensor:
     return data - recipe.routing.penalty * size
 
 
-ASCENT = ("routing.step=ascent", "routing.rate=0.05")
+ASCENT = ("routing.step=ascent", "routing.learning_rate=0.05")
 TWO_BATCHES = "train.batch_size=115"
 PAIRS = ("data.overlap=1", "data.epoch_images=230", "data.shift=0", "data.flip=false")
 
@@ -179,7 +179,7 @@ CASES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("routing.kind=l2", "routing.penalty=0"),
     ),
     "the objective after squash": (
-        (*ASCENT, "routing.rate=0.5", "routing.objective=squashed"),
+        (*ASCENT, "routing.learning_rate=0.5", "routing.objective=squashed"),
         ("routing.objective=raw",),
     ),
     "proximal ascent": (
@@ -264,6 +264,6 @@ def differing(some: dict[str, Tensor], others: dict[str, Tensor], recipe: Recipe
     Float32 leaves a small gradient few digits, and Adam makes it as long as any other; a plain step has them all.
     """
     assert some.keys() == others.keys()
-    allowed = dict.fromkeys(some, recipe.train.rate / 100)
-    allowed["routing.b"] = recipe.routing.rate / 100 if recipe.routing.step == "adam" else 1e-6
+    allowed = dict.fromkeys(some, recipe.train.learning_rate / 100)
+    allowed["routing.b"] = recipe.routing.learning_rate / 100 if recipe.routing.step == "adam" else 1e-6
     return [name for name in some if (some[name] - others[name]).abs().max() > factor * allowed[name]]

@@ -21,18 +21,18 @@ from capsedge.training.plan import planned
     ],
 )
 def test_small_sets_get_small_batches_and_many_epochs(images: int, batch: int, epochs: int) -> None:
-    recipe = load_recipe("edge-small", ["train.epochs=0", "train.batch_size=0", "train.rate=4e-3"])
+    recipe = load_recipe("edge-small", ["train.epochs=0", "train.batch_size=0", "train.learning_rate=4e-3"])
     train = planned(recipe, images).train
     assert (train.batch_size, train.epochs) == (batch, epochs)
     assert train.epochs * math.ceil(images / batch) >= 3000
-    assert train.rate == pytest.approx(4e-3 * math.sqrt(batch / 128), rel=1e-2)
+    assert train.learning_rate == pytest.approx(4e-3 * math.sqrt(batch / 128), rel=1e-2)
 
 
 def test_what_the_recipe_says_stays() -> None:
     said = load_recipe("edge-small", ["train.epochs=7", "train.batch_size=50"])
     assert planned(said, 100) == said
     epochs_left = planned(load_recipe("edge-small", ["train.epochs=0", "train.batch_size=50"]), 100)
-    assert (epochs_left.train.epochs, epochs_left.train.rate) == (1500, said.train.rate)
+    assert (epochs_left.train.epochs, epochs_left.train.learning_rate) == (1500, said.train.learning_rate)
 
 
 def test_own_images_are_planned_standardized_and_balanced_and_known_data_is_not() -> None:

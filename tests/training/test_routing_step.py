@@ -53,7 +53,7 @@ def slow_objective(network: CapsNet, u: Tensor, targets: Tensor, recipe: Recipe)
 @pytest.mark.parametrize("kind", ["l2", "l1"])
 def test_hidden_coefficients_ascend_the_objective_by_the_chain_rule(kind: str, on: str) -> None:
     recipe = tiny_recipe(
-        DEEP, f"routing.kind={kind}", f"routing.objective={on}", "routing.step=ascent", "routing.rate=1.0",
+        DEEP, f"routing.kind={kind}", f"routing.objective={on}", "routing.step=ascent", "routing.learning_rate=1.0",
         "routing.penalty=0.05",
     )  # fmt: skip
     network = network_of(recipe)
@@ -80,7 +80,7 @@ def test_hidden_coefficients_ascend_the_objective_by_the_chain_rule(kind: str, o
 
 
 def test_the_proximal_step_solves_its_problem_and_makes_exact_zeros() -> None:
-    options = ("routing.kind=l1", "routing.step=ascent", "routing.rate=0.1", "routing.penalty=2.0")
+    options = ("routing.kind=l1", "routing.step=ascent", "routing.learning_rate=0.1", "routing.penalty=2.0")
     recipe = tiny_recipe(*options, "routing.proximal=true")
     network = network_of(recipe)
     u, targets = batch()

@@ -113,11 +113,14 @@ def test_a_damaged_record_is_one_error(finished: Run, tmp_path: Path) -> None:
 def test_a_run_of_an_earlier_capsedge_is_read_with_the_present_names(finished: Run, tmp_path: Path) -> None:
     run = Run(tmp_path / "run")
     shutil.copytree(finished.path, run.path)
-    for name, present, former in (("run.json", "dark_background", "dark_ground"),):
+    for name, present, former in (
+        ("run.json", "dark_background", "dark_ground"), ("recipe.toml", "learning_rate", "rate"),
+    ):  # fmt: skip
         text = (run.path / name).read_text()
         assert present in text
         (run.path / name).write_text(text.replace(present, former))
     assert run.read_record() == finished.read_record()
+    assert run.read_recipe() == finished.read_recipe()
 
 
 def test_a_run_without_a_finished_epoch_has_no_best(finished: Run, tmp_path: Path) -> None:

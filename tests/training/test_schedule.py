@@ -36,7 +36,7 @@ def test_constant_is_constant() -> None:
 def test_one_cycle_is_pytorchs_with_a_half_cosine_up_and_one_down(steps: int, warmup: float) -> None:
     """PyTorch's cycle is at its peak at pct_start * total_steps - 1, and at its end at total_steps - 1."""
     rate = 2e-3
-    one_cycle = ["train.schedule=one-cycle", f"train.warmup={warmup}", f"train.rate={rate}", "train.floor=0"]
+    one_cycle = ["train.schedule=one-cycle", f"train.warmup={warmup}", f"train.learning_rate={rate}", "train.floor=0"]
     recipe = load_recipe("fashion-mnist-l2", one_cycle).train
     adam = torch.optim.Adam([torch.zeros(1, requires_grad=True)])
     witness = torch.optim.lr_scheduler.OneCycleLR(

@@ -77,7 +77,7 @@ def train(
     [f"fashion-mnist-{kind}-small" for kind in get_args(RoutingKind)],
 )
 def test_every_routing_kind_learns_and_leaves_a_finished_run(base: str, little: Dataset, tmp_path: Path) -> None:
-    run = train(tiny_recipe("train.epochs=20", "train.rate=0.005", base=base), little, tmp_path / "run")
+    run = train(tiny_recipe("train.epochs=20", "train.learning_rate=0.005", base=base), little, tmp_path / "run")
     record = run.read_record()
     assert record.status == "finished"
     rows = read_metrics(run.metrics)
@@ -95,7 +95,7 @@ def test_a_network_of_two_hidden_layers_learns_with_the_recipes_scales(
     kind: str, little: Dataset, tmp_path: Path
 ) -> None:
     hidden = ("network.hidden=[[16, 16], [16, 16]]", "network.primary_dim=8", "network.class_dim=16")
-    longer = ("train.epochs=25", "train.rate=0.003", "train.batch_size=32", "routing.rate=2e-4")
+    longer = ("train.epochs=25", "train.learning_rate=0.003", "train.batch_size=32", "routing.learning_rate=2e-4")
     plain = ("data.shift=0", "data.flip=false")
     run = train(tiny_recipe(*hidden, *longer, *plain, base=f"fashion-mnist-{kind}-small"), little, tmp_path / "run")
     assert min(row["error"] for row in read_metrics(run.metrics) if row["kind"] == "validation") < 0.7
@@ -113,7 +113,7 @@ def test_the_seed_alone_decides_the_weights(little: Dataset, tmp_path: Path) -> 
 
 def test_the_best_network_is_the_one_that_the_validation_images_choose(little: Dataset, tmp_path: Path) -> None:
     """The labels are what the network says after one epoch (validation) and after three (test)."""
-    constant = ("train.schedule=constant", "train.rate=0.005")
+    constant = ("train.schedule=constant", "train.learning_rate=0.005")
     after_1 = train(tiny_recipe(*constant, "train.epochs=1"), little, tmp_path / "1")
     after_3 = train(tiny_recipe(*constant, "train.epochs=3"), little, tmp_path / "3")
     first, third = (answers(run, little.test) for run in (after_1, after_3))
@@ -173,7 +173,7 @@ def test_what_went_wrong_is_in_the_record_with_the_balanced_error_where_classes_
     little: Dataset, tmp_path: Path
 ) -> None:
     uneven = dataclasses.replace(little, test=Split(little.test.images[:37], little.test.labels[:37]))
-    run = train_tiny(tmp_path / "run", tiny_recipe("train.epochs=1", "train.rate=1e-7"), uneven)
+    run = train_tiny(tmp_path / "run", tiny_recipe("train.epochs=1", "train.learning_rate=1e-7"), uneven)
     record = run.read_record()
     assert record.remarks[0].startswith("a validation error of ")
     assert "is near chance (90 %): 4 steps are few: raise train.epochs" in record.remarks[0]
@@ -246,7 +246,7 @@ class Watching(Silent):
 
 
 def test_an_averaging_training_validates_keeps_and_tests_the_average(little: Dataset, tmp_path: Path) -> None:
-    recipe = residual_recipe("train.averaging=0.6", "train.rate=0.02", "train.epochs=2")
+    recipe = residual_recipe("train.averaging=0.6", "train.learning_rate=0.02", "train.epochs=2")
     trainer = Trainer(recipe, little, Run(tmp_path / "run"), device="cpu")
     average = {name: each.double() for name, each in trainer.network.state_dict().items()}
     trainer.start()
@@ -329,7 +329,7 @@ def test_the_routing_steps_own_pass_sees_new_weights_old_masks_and_leaves_no_sta
 def test_a_training_starts_from_given_weights_also_after_it_was_killed(
     averaging: float, little: Dataset, tmp_path: Path
 ) -> None:
-    source = train_tiny(tmp_path / "source", tiny_recipe("train.epochs=2", "train.rate=0.005"), little)
+    source = train_tiny(tmp_path / "source", tiny_recipe("train.epochs=2", "train.learning_rate=0.005"), little)
     recipe = tiny_recipe("train.seed=5", f"train.averaging={averaging}")
     run = Run(tmp_path / "run")
     trainer = Trainer(recipe, little, run, device="cpu")
@@ -419,8 +419,8 @@ def test_frozen_coefficients_stay_and_the_others_move(little: Dataset, tmp_path:
 
 
 def test_a_diverging_training_says_so(little: Dataset, tmp_path: Path) -> None:
-    recipe = tiny_recipe("routing.step=ascent", "routing.rate=1e30")
-    with pytest.raises(ModelError, match=r"training diverged.*lower train\.rate or routing\.rate"):
+    recipe = tiny_recipe("routing.step=ascent", "routing.learning_rate=1e30")
+    with pytest.raises(ModelError, match=r"training diverged.*lower train\.learning_rate or routing\.learning_rate"):
         train(recipe, little, tmp_path / "run")
 
 
@@ -443,7 +443,7 @@ def test_the_metrics_file_holds_the_statistics_of_b(little: Dataset, tmp_path: P
 
 
 def test_validations_are_spread_over_the_epoch_and_the_best_of_all_is_kept(little: Dataset, tmp_path: Path) -> None:
-    run = train(tiny_recipe("train.validations=2", "train.rate=0.005"), little, tmp_path / "run")
+    run = train(tiny_recipe("train.validations=2", "train.learning_rate=0.005"), little, tmp_path / "run")
     rows = [row for row in read_metrics(run.metrics) if row["kind"] == "validation"]
     assert [(row["epoch"], row["step"]) for row in rows] == [(1, 2), (1, 4), (2, 6), (2, 8), (3, 10), (3, 12)]
     best = min(rows, key=lambda row: float(row["error"]))
@@ -454,7 +454,7 @@ def test_validations_are_spread_over_the_epoch_and_the_best_of_all_is_kept(littl
 def test_two_overlapped_garments_are_learned_and_scored_by_exact_match(little: Dataset, tmp_path: Path) -> None:
     pairs = overlapped(little, 1, title="overlapped", evaluation_images=60)
     overlap = ("data.overlap=1", "data.epoch_images=230", "data.shift=0", "data.flip=false")
-    recipe = tiny_recipe(*overlap, "train.epochs=12", "train.rate=0.005")
+    recipe = tiny_recipe(*overlap, "train.epochs=12", "train.learning_rate=0.005")
     run = train(recipe, pairs, tmp_path / "run")
     network, split = run.load_best(), pairs.test
     images = torch.from_numpy(split.images).permute(0, 3, 1, 2) / 255

@@ -31,7 +31,7 @@ def gradients(network: CapsNet, steps: int) -> Iterator[None]:
 
 def test_without_decay_every_step_is_adams_to_the_bit() -> None:
     one, other = (network_of(tiny_recipe("network.decoder=[16]")) for _ in range(2))
-    ours = weights_optimizer(one, TrainRecipe(rate=2e-3))
+    ours = weights_optimizer(one, TrainRecipe(learning_rate=2e-3))
     adam = torch.optim.Adam(other.parameters(), lr=2e-3)
     for _ in zip(gradients(one, 20), gradients(other, 20), strict=True):
         ours.step()
@@ -57,7 +57,7 @@ def test_kernels_and_matrices_decay_and_nothing_else(recipe: Recipe, keep: set[s
     network = network_of(recipe)
     before = {name: each.clone() for name, each in network.state_dict().items()}
     assert keep <= before.keys()
-    optimizer = weights_optimizer(network, TrainRecipe(rate=0.1, weight_decay=0.5))
+    optimizer = weights_optimizer(network, TrainRecipe(learning_rate=0.1, weight_decay=0.5))
     for each in network.parameters():
         each.grad = torch.zeros_like(each)
     optimizer.step()

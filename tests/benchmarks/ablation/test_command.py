@@ -148,7 +148,7 @@ def test_each_head_has_its_errors_on_both_sets(heads: Path, subset: Dataset, cap
     ("words", "message"),
     [
         (["--only", "no-flap"], "--only wants names of this study, and was given 'no-flap'"),
-        (["--set", "train.rate=-1"], "train.rate"),
+        (["--set", "train.learning_rate=-1"], "train.learning_rate"),
         (["--redraw", "--json", "gone.json"], "'gone.json' cannot be read as a report of parts"),
     ],
 )

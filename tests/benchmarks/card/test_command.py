@@ -24,7 +24,7 @@ def read_back(command: str) -> tuple[Recipe, list[str]]:
     "changes",
     [
         [],
-        ["train.precision=bf16", "train.seed=3", "train.rate=1e-5", "data.flip=false", "data.shift=1"],
+        ["train.precision=bf16", "train.seed=3", "train.learning_rate=1e-5", "data.flip=false", "data.shift=1"],
         ["network.blocks=[[8, 2], [16, 2]]", "network.decoder=[32, 64]"],
         ['data.source="/some where/it\'s"'],
     ],

@@ -238,7 +238,7 @@ def teach_by_one_name(run: Run) -> None:
 
 def break_seed(run: Run) -> None:
     recipe = run.read_recipe()
-    run.write_recipe(replace(recipe, train=replace(recipe.train, rate=0.5)))
+    run.write_recipe(replace(recipe, train=replace(recipe.train, learning_rate=0.5)))
 
 
 def break_status(run: Run) -> None:

@@ -67,7 +67,7 @@ def test_the_losses_of_another_seed_are_not_accepted(cpu: Steps, precision: str)
 
 def test_a_rate_that_is_a_tenth_higher_is_not_accepted(cpu: Steps) -> None:
     with pytest.raises(Failed, match="are accepted"):
-        training.compared(cpu, losses.work(few_steps("train.rate=0.0011")), "fp32")
+        training.compared(cpu, losses.work(few_steps("train.learning_rate=0.0011")), "fp32")
 
 
 def test_bf16_is_not_fp32_and_both_limits_tell(cpu: Steps) -> None:

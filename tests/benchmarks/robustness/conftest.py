@@ -17,7 +17,7 @@ from tests.tiny import tiny_recipe, train_tiny
 @pytest.fixture(scope="session")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A finished run that has learned something, with its accepted file in fp32."""
-    recipe = tiny_recipe("train.rate=0.005", "train.epochs=8")
+    recipe = tiny_recipe("train.learning_rate=0.005", "train.epochs=8")
     run = train_tiny(tmp_path_factory.mktemp("runs") / "tiny", recipe)
     RunExport(run).export("fp32")
     return run
