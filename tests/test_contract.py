@@ -28,7 +28,7 @@ from capsedge.contract import (
 from capsedge.errors import ModelError
 from capsedge.fit import Fit
 from capsedge.golden import pack_images, unpack_images
-from capsedge.onnx_file import read_onnx_file
+from capsedge.onnx_lite.file import read_onnx_file
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (2, 5, 4, 1), np.uint8)
 

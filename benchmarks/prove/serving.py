@@ -17,7 +17,7 @@ from benchmarks.prove.place import DECODER, Place
 from benchmarks.prove.record import Failed, Found, NotPossible
 from capsedge.contract import Contract, EngineManifest, contract_of
 from capsedge.golden import unpack_images
-from capsedge.onnx_file import read_onnx_file
+from capsedge.onnx_lite.file import read_onnx_file
 from capsedge.runtime.tensorrt.manifest import read_manifest
 
 REPOSITORY = "models"

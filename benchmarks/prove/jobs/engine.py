@@ -12,7 +12,7 @@ from capsedge.contract import Contract, EngineManifest, Verdict, contract_of
 from capsedge.errors import ModelError, WrongUse
 from capsedge.export import BuildOptions, build_engine, check_options
 from capsedge.export.tensorrt import save_manifest, trtexec_line
-from capsedge.onnx_file import read_onnx_file
+from capsedge.onnx_lite.file import read_onnx_file
 
 
 def work(wanted: BuildWanted) -> EngineManifest:

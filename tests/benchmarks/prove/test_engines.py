@@ -16,13 +16,10 @@ from benchmarks.prove.record import Failed, NotPossible
 from capsedge.contract import EngineManifest, Verdict, contract_of
 from capsedge.errors import ModelError
 from capsedge.measure.doctor import Finding
-from capsedge.onnx_file import read_onnx_file
+from capsedge.onnx_lite.file import read_onnx_file
 from capsedge.runtime.tensorrt.manifest import read_manifest
 from tests.benchmarks.prove.places import ACCEPTED, Stage, gpu_machine, printed, refused, replayed
-from tests.runtime.conftest import good, models
 from tests.test_contract import a_manifest
-
-__all__ = ["good", "models"]
 
 CLASSIC = Finding("TensorRT", "installed", "tensorrt 10.13.3.9 loads")
 

@@ -16,9 +16,6 @@ from capsedge.measure.bench.report import Case, Group, Parts, Ratio, Warmup
 from capsedge.measure.machine import Conditions
 from capsedge.runtime.settings import Settings
 from tests.benchmarks.prove.places import Stage, printed
-from tests.runtime.conftest import good, models
-
-__all__ = ["good", "models"]
 
 INT8, FP32, DYNAMIC = (
     Opened("int8 on cuda", "b", "cuda"),

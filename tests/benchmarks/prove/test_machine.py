@@ -17,9 +17,6 @@ from capsedge.runtime.ort import placement
 from capsedge.runtime.settings import Settings
 from tests.benchmarks.prove.conftest import Run
 from tests.benchmarks.prove.places import GPU_MACHINE, Stage, gpu_machine, printed
-from tests.runtime.conftest import good, models
-
-__all__ = ["good", "models"]
 
 
 def test_the_gpu_and_its_target_are_the_doctor_s() -> None:

@@ -11,7 +11,7 @@ from benchmarks.prove.process import Said
 from benchmarks.prove.providers import on_provider
 from benchmarks.prove.record import Failed, NotPossible
 from capsedge.contract import contract_of
-from capsedge.onnx_file import read_onnx_file
+from capsedge.onnx_lite.file import read_onnx_file
 from tests.benchmarks.prove.conftest import Run
 from tests.benchmarks.prove.places import ACCEPTED, REJECTED, Stage, printed, refused, replayed
 

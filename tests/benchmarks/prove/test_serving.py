@@ -10,9 +10,6 @@ from benchmarks.prove import serving
 from benchmarks.prove.record import Failed, NotPossible
 from capsedge.export.triton import write_repository
 from tests.benchmarks.prove.places import Stage, printed
-from tests.runtime.conftest import good, models
-
-__all__ = ["good", "models"]
 
 # Speaks as much of KServe's protocol as the step asks for; ONNX Runtime computes, and `ADDED` is added.
 # sh starts Python, since the path of this environment may hold a space, which no #! line can.

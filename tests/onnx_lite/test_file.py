@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from capsedge.errors import ModelError
-from capsedge.onnx_file import OnnxFile, read_metadata, read_onnx_file
+from capsedge.onnx_lite.file import OnnxFile, read_metadata, read_onnx_file
 
 METADATA = {"capsedge.contract": '{"schema": 1}', "author": "Zoë", "empty": "", "long": "x" * 300}
 
