@@ -44,7 +44,7 @@ class _ForbiddenName(Exception):
 
 
 _MOST_BUILT = 1000
-"""Tuples, lists, dictionaries and calls in one file, where CIFAR-10's have some 20: so nothing is nested deeper either."""
+"""Tuples, lists, dictionaries and calls in one file, where CIFAR-10's have some 20. So nothing is nested deeper."""
 
 _VALUES = "PROTO STOP MARK NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 SHORT_BINSTRING BINSTRING"
 _BUILT = "GLOBAL TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_LIST EMPTY_DICT REDUCE BUILD"

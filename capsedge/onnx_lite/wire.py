@@ -2,6 +2,9 @@
 
 from collections.abc import Iterator
 
+MOST_FIELDS = 1_000_000
+"""Fields of one message, far more than a graph at the edge has. A file of empty fields would take minutes."""
+
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # wire types
 
 
@@ -9,11 +12,14 @@ def fields_of(message: memoryview) -> Iterator[tuple[int, memoryview, memoryview
     """Yield (field number, the whole encoded field, its value) for each field of a protobuf message.
 
     Raises:
-        ValueError: The bytes are not a protobuf message, or end too early.
+        ValueError: The bytes are not a protobuf message, end too early, or hold more fields than `MOST_FIELDS`.
     """
-    position = 0
-    while position < len(message):
+    position, end, count = 0, len(message), 0
+    while position < end:
         start = position
+        if count == MOST_FIELDS:
+            raise ValueError(f"more than {MOST_FIELDS:,} fields in one message")
+        count += 1
         key, position = read_varint(message, position)
         number, wire_type = key >> 3, key & 7
         if wire_type == _VARINT:
@@ -29,8 +35,8 @@ def fields_of(message: memoryview) -> Iterator[tuple[int, memoryview, memoryview
             raise ValueError(f"unknown wire type {wire_type} at byte {start}")
         if number == 0:
             raise ValueError(f"field number 0 at byte {start}")
-        if position > len(message):
-            raise ValueError(f"it ends {position - len(message)} bytes too early")
+        if position > end:
+            raise ValueError(f"it ends {position - end} bytes too early")
         yield number, message[start:position], message[begin:position]
 
 
@@ -40,6 +46,8 @@ def read_varint(message: memoryview, position: int) -> tuple[int, int]:
     Raises:
         ValueError: The message ends within it, or it has more than 64 bits.
     """
+    if position < len(message) and message[position] < 0x80:  # nearly all are that short
+        return message[position], position + 1
     value = 0
     for shift in range(0, 70, 7):
         if position >= len(message):

@@ -219,3 +219,9 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_a_folder_is_not_a_model(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="cannot be read as a model: Is a directory"):
         read_onnx_file(tmp_path)
+
+
+def test_a_file_of_empty_fields_is_refused(tmp_path: Path) -> None:
+    """A megabyte of them would take a second, and more of them minutes."""
+    with pytest.raises(ModelError, match="more than 1,000,000 fields"):
+        read(tmp_path, b"\x0a\x00" * 1_000_001)
