@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from capsedge.contract import PRECISIONS, Contract, Verdict, contract_of
-from capsedge.onnx_file import read_onnx_file
+from capsedge.onnx_lite.file import read_onnx_file
 from capsedge.runtime.providers import Provider
 from tests.gpu.process import capsedge
 

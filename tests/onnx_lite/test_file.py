@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from capsedge.errors import ModelError
-from capsedge.onnx_file import OnnxFile, read_metadata, read_onnx_file
+from capsedge.onnx_lite.file import OnnxFile, read_metadata, read_onnx_file
 
 METADATA = {"capsedge.contract": '{"schema": 1}', "author": "Zoë", "empty": "", "long": "x" * 300}
 
@@ -219,3 +219,9 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_a_folder_is_not_a_model(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="cannot be read as a model: Is a directory"):
         read_onnx_file(tmp_path)
+
+
+def test_a_file_of_empty_fields_is_refused(tmp_path: Path) -> None:
+    """A megabyte of them would take a second, and more of them minutes."""
+    with pytest.raises(ModelError, match="more than 1,000,000 fields"):
+        read(tmp_path, b"\x0a\x00" * 1_000_001)

@@ -1,67 +1,28 @@
-"""The nodes of an ONNX file, read without the onnx package: who makes which tensor, and how large the weights are.
+"""The nodes of an ONNX file: which of them makes which tensor, and how large the weights are."""
 
-The same walk over protobuf's wire format as in `capsedge.onnx_file`, two levels deeper (onnx/onnx.proto).
-"""
-
-import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from capsedge.errors import ModelError
-from capsedge.onnx_file import fields_of, read_varint
+from capsedge.onnx_lite.schema import (
+    FUNCTION_NODE,
+    AttributeField,
+    GraphField,
+    ModelField,
+    NodeField,
+    TensorField,
+    ValueField,
+)
+from capsedge.onnx_lite.tensor import Tensor, read_tensor
+from capsedge.onnx_lite.wire import fields_of, read_integer, read_integers, read_text
 
-# Field numbers of onnx.proto: ModelProto, GraphProto, FunctionProto, NodeProto, AttributeProto, TensorProto,
-# ValueInfoProto.
-_GRAPH, _FUNCTION = 7, 25
-_NODE, _INITIALIZER, _INPUT, _OUTPUT = 1, 5, 11, 12
-_FUNCTION_NODE = 7
-_NODE_INPUT, _NODE_OUTPUT, _NODE_NAME, _OP, _ATTRIBUTE, _DOMAIN = 1, 2, 3, 4, 5, 7
-_ATTRIBUTE_NAME, _ATTRIBUTE_INTEGER, _ATTRIBUTE_TENSOR, _ATTRIBUTE_GRAPHS = 1, 3, 5, (6, 11)
-_DIMS, _DATA_TYPE, _INT32_DATA, _TENSOR_NAME, _RAW_DATA = 1, 2, 5, 8, 9
-_VALUE_NAME = 1
-
-# TensorProto.DataType, by the names that ONNX Runtime's profiler uses, with bytes for one number.
-_KINDS = {
-    1: "float",
-    2: "uint8",
-    3: "int8",
-    4: "uint16",
-    5: "int16",
-    6: "int32",
-    7: "int64",
-    9: "bool",
-    10: "float16",
-    11: "double",
-    12: "uint32",
-    13: "uint64",
-    16: "bfloat16",
-}
-_BYTES = {"uint16": 2, "int16": 2, "float16": 2, "bfloat16": 2, "float": 4, "int32": 4, "uint32": 4}
-_BYTES |= {"double": 8, "int64": 8, "uint64": 8}
-
-
-class Tensor(NamedTuple):
-    """What is known of a tensor: the name of its type, and its axes."""
-
-    kind: str
-    shape: tuple[int, ...]
-
-    @property
-    def numbers(self) -> int:
-        """How many numbers it holds."""
-        return math.prod(self.shape)
-
-    @property
-    def size_bytes(self) -> int:
-        """Bytes it takes; types that are not listed take one for each number, as the 8-bit ones do."""
-        return self.numbers * _BYTES.get(self.kind, 1)
+_WITHIN = (AttributeField.GRAPH, AttributeField.GRAPHS)
 
 
 @dataclass(frozen=True)
@@ -127,10 +88,10 @@ class Graph:
         """
         codes = b""
         for number, encoded, value in fields_of(memoryview(self.encoded[name])):
-            if number == _RAW_DATA:
+            if number == TensorField.RAW_DATA:
                 codes = bytes(value)
-            elif number == _INT32_DATA:
-                codes += bytes(each & 0xFF for each in _numbers(encoded, value))
+            elif number == TensorField.INT32_DATA:
+                codes += bytes(each & 0xFF for each in read_integers(encoded, value))
         tensor = self.weights[name]
         if min(tensor.shape, default=0) < 0:
             raise ValueError(f"the axes of '{name}' are {list(tensor.shape)}")
@@ -150,14 +111,14 @@ def read_graph(path: Path) -> Graph:
         ModelError: The file is missing, or is not a whole ONNX file.
     """
     try:
-        parts: dict[int, list[memoryview]] = {_GRAPH: [], _FUNCTION: []}
+        parts: dict[int, list[memoryview]] = {ModelField.GRAPH: [], ModelField.FUNCTION: []}
         for number, _, value in fields_of(memoryview(path.read_bytes())):
             if number in parts:
                 parts[number].append(value)
-        if not parts[_GRAPH]:
+        if not parts[ModelField.GRAPH]:
             raise ModelError(f"'{path}' is not an ONNX file: it holds no graph")
-        functions = {op for function in parts[_FUNCTION] for op in _operators(function, _FUNCTION_NODE)}
-        return _graph(parts[_GRAPH][0], functions)
+        functions = {op for function in parts[ModelField.FUNCTION] for op in _operators(function, FUNCTION_NODE)}
+        return _graph(parts[ModelField.GRAPH][0], functions)
     except OSError as error:
         raise ModelError(f"'{path}' cannot be read as a model: {error.strerror}") from error
     except (ValueError, KeyError, RecursionError) as error:  # KeyError: an attribute without a name
@@ -168,33 +129,34 @@ def _graph(message: memoryview, functions: set[str]) -> Graph:
     nodes: list[Node] = []
     tensors: list[tuple[str, memoryview]] = []
     inner = set(functions)
-    ends: dict[int, list[str]] = {_INPUT: [], _OUTPUT: []}
+    ends: dict[int, list[str]] = {GraphField.INPUT: [], GraphField.OUTPUT: []}
     for number, _, value in fields_of(message):
-        if number == _NODE:
+        if number == GraphField.NODE:
             nodes.append(_node(value))
-            inner.update(op for graph in _attributes(value, *_ATTRIBUTE_GRAPHS) for op in _operators(graph, _NODE))
+            inner.update(op for graph in _attributes(value, *_WITHIN) for op in _operators(graph, GraphField.NODE))
             if nodes[-1].op == "Constant":
-                tensors += product(nodes[-1].outputs, _attributes(value, _ATTRIBUTE_TENSOR))
-        elif number == _INITIALIZER:
+                tensors += product(nodes[-1].outputs, _attributes(value, AttributeField.TENSOR))
+        elif number == GraphField.INITIALIZER:
             tensors.append(("", value))
         elif number in ends:
-            ends[number].extend(_text(text) for part, _, text in fields_of(value) if part == _VALUE_NAME)
+            ends[number].extend(read_text(text) for part, _, text in fields_of(value) if part == ValueField.NAME)
     weights: dict[str, Tensor] = {}
     encoded: dict[str, bytes] = {}
     for output, value in tensors:
-        own, tensor = _weight(value)
+        own, tensor, _ = read_tensor(value)
         name = output or own
         weights[name] = tensor
         if tensor.kind == "int8":
             encoded[name] = bytes(value)
-    inputs = tuple(name for name in ends[_INPUT] if name not in weights)  # old files list their weights as inputs
-    return Graph(tuple(nodes), weights, inputs, tuple(ends[_OUTPUT]), encoded, frozenset(inner))
+    # Old files list their weights as inputs.
+    inputs = tuple(name for name in ends[GraphField.INPUT] if name not in weights)
+    return Graph(tuple(nodes), weights, inputs, tuple(ends[GraphField.OUTPUT]), encoded, frozenset(inner))
 
 
 def _attributes(node: memoryview, *kinds: int) -> Iterator[memoryview]:
     """The values of such fields in all attributes of a node."""
     for number, _, attribute in fields_of(node):
-        if number == _ATTRIBUTE:
+        if number == NodeField.ATTRIBUTE:
             yield from (value for kind, _, value in fields_of(attribute) if kind in kinds)
 
 
@@ -202,66 +164,33 @@ def _operators(holder: memoryview, field: int) -> Iterator[str]:
     """The operators of a graph's or a function's nodes, which it holds in such a field, at any depth."""
     for number, _, node in fields_of(holder):
         if number == field:
-            yield from (_text(op) for kind, _, op in fields_of(node) if kind == _OP)
-            for graph in _attributes(node, *_ATTRIBUTE_GRAPHS):
-                yield from _operators(graph, _NODE)
+            yield from (read_text(op) for kind, _, op in fields_of(node) if kind == NodeField.OP_TYPE)
+            for graph in _attributes(node, *_WITHIN):
+                yield from _operators(graph, GraphField.NODE)
 
 
 def _node(message: memoryview) -> Node:
     texts: dict[int, list[str]] = {}
     integers: dict[str, int] = {}
     for number, _, value in fields_of(message):
-        if number == _ATTRIBUTE:
+        if number == NodeField.ATTRIBUTE:
             integers.update(_integer(value))
-        elif number in (_NODE_INPUT, _NODE_OUTPUT, _NODE_NAME, _OP, _DOMAIN):
-            texts.setdefault(number, []).append(_text(value))
-    name, op, domain = ("".join(texts.get(number, [])) for number in (_NODE_NAME, _OP, _DOMAIN))
+        elif number in (NodeField.INPUT, NodeField.OUTPUT, NodeField.NAME, NodeField.OP_TYPE, NodeField.DOMAIN):
+            texts.setdefault(number, []).append(read_text(value))
+    name, op, domain = (
+        "".join(texts.get(number, [])) for number in (NodeField.NAME, NodeField.OP_TYPE, NodeField.DOMAIN)
+    )
     return Node(
         op=op,
         name=name,
         domain=domain,
-        inputs=tuple(texts.get(_NODE_INPUT, ())),
-        outputs=tuple(texts.get(_NODE_OUTPUT, ())),
+        inputs=tuple(texts.get(NodeField.INPUT, ())),
+        outputs=tuple(texts.get(NodeField.OUTPUT, ())),
         integers=integers,
     )
 
 
 def _integer(attribute: memoryview) -> Iterator[tuple[str, int]]:
     fields = {number: value for number, _, value in fields_of(attribute)}
-    if _ATTRIBUTE_INTEGER in fields:
-        yield _text(fields[_ATTRIBUTE_NAME]), _number(fields[_ATTRIBUTE_INTEGER])
-
-
-def _weight(message: memoryview) -> tuple[str, Tensor]:
-    name, kind = "", 0
-    shape: list[int] = []
-    for number, encoded, value in fields_of(message):
-        if number == _DIMS:
-            shape.extend(_numbers(encoded, value))
-        elif number == _DATA_TYPE:
-            kind = _number(value)
-        elif number == _TENSOR_NAME:
-            name = _text(value)
-    return name, Tensor(_KINDS.get(kind, f"type {kind}"), tuple(shape))
-
-
-def _numbers(encoded: memoryview, value: memoryview) -> Iterable[int]:
-    """One number of a repeated field, or several where they are packed (wire type 2)."""
-    if encoded[0] & 7 == 0:
-        return [_number(value)]
-    numbers = []
-    position = 0
-    while position < len(value):
-        number, position = read_varint(value, position)
-        numbers.append(number)
-    return numbers
-
-
-def _number(value: memoryview) -> int:
-    """A signed 64-bit integer: two's complement in a varint."""
-    number, _ = read_varint(value, 0)
-    return number - (1 << 64) if number >> 63 else number
-
-
-def _text(value: memoryview) -> str:
-    return bytes(value).decode()
+    if AttributeField.INTEGER in fields:
+        yield read_text(fields[AttributeField.NAME]), read_integer(fields[AttributeField.INTEGER])

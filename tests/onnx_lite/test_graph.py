@@ -7,7 +7,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from capsedge.errors import ModelError
-from capsedge.runtime.graph import Tensor, read_graph
+from capsedge.onnx_lite.graph import read_graph
+from capsedge.onnx_lite.tensor import Tensor
 from tests.runtime.capsule_model import graph
 
 

@@ -1,4 +1,4 @@
-"""Models that all tests of the runtime share; read only."""
+"""Models that many tests share, good, broken and strange; read only."""
 
 from pathlib import Path
 

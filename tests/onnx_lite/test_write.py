@@ -6,7 +6,8 @@ import pytest
 from numpy.typing import DTypeLike
 from onnx import TensorProto, helper, numpy_helper
 
-from capsedge.runtime.tiny_onnx import FLOAT, INT32, UINT8, Value, one_node_file
+from capsedge.onnx_lite.schema import BY_CODE, FLOAT, INT32, UINT8
+from capsedge.onnx_lite.write import Value, one_node_file
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16, np.uint8, np.int8, np.int32])
@@ -31,3 +32,11 @@ def test_without_a_weight_there_is_none() -> None:
     told = one_node_file("Neg", "minus", ("x",), takes=Value("x", FLOAT, (2,)), makes=Value("y", FLOAT, (2,)))
 
     assert list(onnx.load_from_string(told).graph.initializer) == []
+
+
+def test_the_types_have_the_numbers_of_onnx_and_the_sizes_of_numpy() -> None:
+    for code, kind in BY_CODE.items():
+        assert TensorProto.DataType.Value(kind.name.upper()) == code
+        if kind.dtype is not None:
+            assert helper.tensor_dtype_to_np_dtype(code) == kind.dtype
+            assert np.dtype(kind.dtype).itemsize * 8 == kind.bits
