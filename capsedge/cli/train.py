@@ -188,7 +188,8 @@ def _fresh(
         epochs, steps = number_of(train.epochs, "epoch"), number_of(len(trainer.batches), "step")
         say(
             f"plan:   {epochs} of {steps}, batches of {train.batch_size}, "
-            f"learning rate {train.learning_rate:g}; by the number of images: {', '.join(f'train.{key}' for key in chosen)}"
+            f"learning rate {train.learning_rate:g}; by the number of images: "
+            f"{', '.join(f'train.{key}' for key in chosen)}"
         )
     for remark in dataset.remarks:
         say(f"note: {remark}")
@@ -224,7 +225,9 @@ def _resumed(folder: Path | None, device: str, devices: int | None, *, logged: b
         _check_tensorboard(run)
     dataset = run.load_dataset()
     trainer = Trainer(recipe, dataset, run, fabric=_launched(device, devices))
-    trainer.resume()
+    damaged = trainer.resume()
+    if damaged:
+        say(f"note: {damaged}; the checkpoint before it is taken up instead, which gives the same result")
     epoch, step = trainer.position.epoch + 1, trainer.position.step
     say(f"resumes {run.path} ({recipe.name}) at epoch {epoch}, step {step}, in {in_words(trainer.precision)}")
     note_cost(trainer, GOES_ON)
