@@ -12,8 +12,8 @@ import torch
 
 from benchmarks.ablation.heads import heads
 from benchmarks.ablation.parts import SEED_OFFSET, variants
-from benchmarks.ablation.record import Report, Row, read_report, write_report
-from benchmarks.ablation.study import Case, Part, Settings, rows_of
+from benchmarks.ablation.record import AblationReport, VariantResult, read_report, write_report
+from benchmarks.ablation.study import Part, StudySettings, Variant, rows_of
 from benchmarks.ablation.table import markdown
 from benchmarks.versions import versions_of
 from capsedge.cli.precision import precision_reporter
@@ -61,7 +61,7 @@ def _study(options: argparse.Namespace) -> None:
             f"--data {SUBSET} trains on the images that ship with capsedge"
         )
     parts: tuple[Part, ...] = ("validation",) if options.study == "parts" else ("validation", "test")
-    settings = Settings(
+    settings = StudySettings(
         output=options.output,
         seeds=options.seeds,
         only=options.only,
@@ -74,7 +74,7 @@ def _study(options: argparse.Namespace) -> None:
         write_report(_report(options, dataset, rows, parts), options.json)
 
 
-def _cases(options: argparse.Namespace) -> list[Case]:
+def _cases(options: argparse.Namespace) -> list[Variant]:
     settings = [*options.overrides, f"train.epochs={options.epochs}"]
     if options.study == "parts":
         cases = variants(options.network, settings, options.teachers, data=options.data)
@@ -90,8 +90,10 @@ def _cases(options: argparse.Namespace) -> list[Case]:
     return cases
 
 
-def _report(options: argparse.Namespace, dataset: Dataset, rows: tuple[Row, ...], parts: tuple[Part, ...]) -> Report:
-    return Report(
+def _report(
+    options: argparse.Namespace, dataset: Dataset, rows: tuple[VariantResult, ...], parts: tuple[Part, ...]
+) -> AblationReport:
+    return AblationReport(
         study=options.study,
         command=_command(options),
         network=options.network,

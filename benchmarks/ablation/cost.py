@@ -12,7 +12,7 @@ from capsedge.models.routing import DynamicRouting, StaticRouting
 from capsedge.recipe import Recipe, RoutingRecipe
 
 
-class Cost(msgspec.Struct, frozen=True, kw_only=True):
+class NetworkCost(msgspec.Struct, frozen=True, kw_only=True):
     """What a network costs once it is folded, as docs/edge.md counts it.
 
     Attributes:
@@ -31,7 +31,7 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
     head_shapes: tuple[tuple[int, ...], ...]
 
 
-def cost_of(network: CapsNet, recipe: Recipe, shape: tuple[int, int, int], *, classes: int) -> Cost:
+def cost_of(network: CapsNet, recipe: Recipe, shape: tuple[int, int, int], *, classes: int) -> NetworkCost:
     """Count a network's weights and products.
 
     Args:
@@ -50,7 +50,7 @@ def cost_of(network: CapsNet, recipe: Recipe, shape: tuple[int, int, int], *, cl
     weights = _head_weights(network)
     parameters = sum(each.numel() for each in weights)
     macs = parameters + _routed(network)
-    return Cost(
+    return NetworkCost(
         parameters=wiring.parameters(wiring.sizes) - routing + parameters,
         macs=wiring.macs(wiring.sizes) - routing + macs,
         head_parameters=parameters,

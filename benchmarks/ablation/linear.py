@@ -28,7 +28,7 @@ from capsedge.training.checkpoint import load_network
 from capsedge.training.weights import Average, weights_optimizer
 
 
-class Answers(Capsules):
+class HeadOutputs(Capsules):
     """What a linear head computes, in the place of capsules.
 
     `primary` are the features, [batch, inputs], and `classes` the logits, [batch, classes].
@@ -72,14 +72,14 @@ class LinearNet(CapsNet):
         """None."""
         return []
 
-    def forward(self, images: Float[Tensor, "batch channels height width"]) -> Answers:
+    def forward(self, images: Float[Tensor, "batch channels height width"]) -> HeadOutputs:
         """Features and logits of images with values 0 to 1."""
         maps = self.primary.conv(self.dropout(self.stem(self.prepare(images)))).float()
         if self.primary.norm is not None:
             maps = self.primary.norm(maps)
         features = torch.relu(maps).flatten(1)
         with torch.autocast(features.device.type, enabled=False):  # as the routing
-            return Answers(features, self.head(features))
+            return HeadOutputs(features, self.head(features))
 
 
 class LinearRun(Run):

@@ -5,7 +5,7 @@ from typing import Literal
 
 import msgspec
 
-from benchmarks.ablation.cost import Cost
+from benchmarks.ablation.cost import NetworkCost
 from capsedge.errors import ModelError
 from capsedge.files import write_atomically
 from capsedge.processor import Processor
@@ -38,7 +38,7 @@ class Training(msgspec.Struct, frozen=True, kw_only=True):
     versions: dict[str, str]
 
 
-class Row(msgspec.Struct, frozen=True, kw_only=True):
+class VariantResult(msgspec.Struct, frozen=True, kw_only=True):
     """One variant, with all seeds that are finished.
 
     Attributes:
@@ -56,7 +56,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     changes: tuple[str, ...]
-    cost: Cost
+    cost: NetworkCost
     trainings: tuple[Training, ...]
     validation_error: MeanSpread
     test_error: MeanSpread | None
@@ -64,7 +64,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     test_change: Difference | None
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True):
+class AblationReport(msgspec.Struct, frozen=True, kw_only=True):
     """The content of the JSON file.
 
     Attributes:
@@ -94,24 +94,24 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     data_sha256: str
     validation_images: int
     test_images: int
-    rows: tuple[Row, ...]
+    rows: tuple[VariantResult, ...]
     versions: dict[str, str]
     processor: Processor | None
 
 
-def write_report(report: Report, file: Path) -> None:
+def write_report(report: AblationReport, file: Path) -> None:
     """Write a report as JSON."""
     write_atomically(file, msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n")
 
 
-def read_report(file: Path, study: Study) -> Report:
+def read_report(file: Path, study: Study) -> AblationReport:
     """Read what `write_report` wrote.
 
     Raises:
         ModelError: It is missing or damaged, or of the other study.
     """
     try:
-        report = msgspec.json.decode(file.read_bytes(), type=Report)
+        report = msgspec.json.decode(file.read_bytes(), type=AblationReport)
     except (OSError, msgspec.MsgspecError) as error:
         raise ModelError(f"'{file}' cannot be read as a report of {study}: {error}") from error
     if report.study != study:

@@ -11,8 +11,8 @@ import torch
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from benchmarks.ablation.cost import Cost, cost_of
-from benchmarks.ablation.record import Row, Training
+from benchmarks.ablation.cost import NetworkCost, cost_of
+from benchmarks.ablation.record import Training, VariantResult
 from capsedge.contract import Score
 from capsedge.data import Dataset, Split
 from capsedge.recipe import Recipe
@@ -20,7 +20,7 @@ from capsedge.reproduce.trainings import OnStart, finished, unreported
 from capsedge.scoring import wrong_answers
 from capsedge.statistics import Difference, mean_and_spread, paired_difference
 from capsedge.training import Observer, Run, RunRecord, Trainer, lengths_of
-from capsedge.training.log import Log
+from capsedge.training.log import TrainingLog
 
 Part = Literal["validation", "test"]
 Watch = Callable[[str], AbstractContextManager[Observer]]
@@ -29,7 +29,7 @@ Watch = Callable[[str], AbstractContextManager[Observer]]
 class UntestedTrainer(Trainer):
     """A training that ends without a look at the test images."""
 
-    def _finish(self, log: Log) -> RunRecord:
+    def _finish(self, log: TrainingLog) -> RunRecord:
         """Record the validation error alone."""
         del log
         assert self.position.best_error is not None
@@ -45,7 +45,7 @@ class UntestedTrainer(Trainer):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Case:
+class Variant:
     """A variant: a recipe, and what trains and opens its runs.
 
     Attributes:
@@ -70,7 +70,7 @@ class Case:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class StudySettings:
     """What all trainings of a study have in common.
 
     Attributes:
@@ -97,11 +97,13 @@ class _Found:
     """What the table needs of a finished run."""
 
     training: Training
-    cost: Cost
+    cost: NetworkCost
     wrong: Mapping[Part, NDArray[np.bool_]]  # by part of the data, which images get a wrong answer
 
 
-def rows_of(cases: Sequence[Case], dataset: Dataset, settings: Settings) -> Iterator[tuple[Row, ...]]:
+def rows_of(
+    cases: Sequence[Variant], dataset: Dataset, settings: StudySettings
+) -> Iterator[tuple[VariantResult, ...]]:
     """Find what is trained, and train what is missing: of every seed first the base, then the others.
 
     Args:
@@ -118,7 +120,7 @@ def rows_of(cases: Sequence[Case], dataset: Dataset, settings: Settings) -> Iter
         Interrupted: Ctrl-C or a termination signal came; the same call goes on.
     """
     found: dict[tuple[str, int], _Found] = {}
-    missing: list[tuple[Case, int, Run]] = []
+    missing: list[tuple[Variant, int, Run]] = []
     # All folders first: one that must be refused is refused before hours are spent on the others.
     for seed in settings.seeds:
         for case in cases:
@@ -136,7 +138,7 @@ def rows_of(cases: Sequence[Case], dataset: Dataset, settings: Settings) -> Iter
         yield _rows(cases, settings, found)
 
 
-def _train(case: Case, seed: int, run: Run, dataset: Dataset, settings: Settings, observer: Observer) -> None:
+def _train(case: Variant, seed: int, run: Run, dataset: Dataset, settings: StudySettings, observer: Observer) -> None:
     """Train a run from its start, or from where it was stopped."""
     begun = (run.path / "run.json").exists()
     recipe = run.read_recipe() if begun else case.seeded(seed)
@@ -170,7 +172,9 @@ def _measured(run: Run, dataset: Dataset, parts: Sequence[Part]) -> _Found:
     return _Found(training, cost_of(network, recipe, record.shape, classes=len(record.classes)), wrong)
 
 
-def _rows(cases: Sequence[Case], settings: Settings, found: Mapping[tuple[str, int], _Found]) -> tuple[Row, ...]:
+def _rows(
+    cases: Sequence[Variant], settings: StudySettings, found: Mapping[tuple[str, int], _Found]
+) -> tuple[VariantResult, ...]:
     base = cases[0].name
     rows = []
     for case in cases:
@@ -189,7 +193,7 @@ def _rows(cases: Sequence[Case], settings: Settings, found: Mapping[tuple[str, i
             if common
         }
         rows.append(
-            Row(
+            VariantResult(
                 name=case.name,
                 changes=case.changes,
                 cost=found[case.name, seeds[0]].cost,

@@ -2,18 +2,18 @@
 
 from collections.abc import Iterator, Sequence
 
-from benchmarks.ablation.record import Report, Row
+from benchmarks.ablation.record import AblationReport, VariantResult
 from capsedge.processor import in_words
 from capsedge.statistics import Difference, MeanSpread
 
 
-def markdown(report: Report) -> str:
+def markdown(report: AblationReport) -> str:
     """The table, with what must be known to read it."""
     lines = _parts(report) if report.study == "parts" else _heads(report)
     return "\n".join([*_heading(report), "", *lines, "", *_notes(report)]) + "\n"
 
 
-def _heading(report: Report) -> Iterator[str]:
+def _heading(report: AblationReport) -> Iterator[str]:
     processor = "an unknown processor" if report.processor is None else in_words(report.processor)
     versions = ", ".join(f"{name} {number}" for name, number in report.versions.items())
     seeds = f"seed{'s' * (len(report.seeds) > 1)} {', '.join(map(str, report.seeds))}"
@@ -23,7 +23,7 @@ def _heading(report: Report) -> Iterator[str]:
     yield f"`{report.network}`{changed}, {report.epochs} epochs, {seeds}. {report.data}. {processor}; {versions}."
 
 
-def _parts(report: Report) -> Iterator[str]:
+def _parts(report: AblationReport) -> Iterator[str]:
     yield from _head("variant", "changes", "parameters", "MMAC", "epoch", "validation error, %", "less base", "s")
     for row in report.rows:
         yield _line(
@@ -38,7 +38,7 @@ def _parts(report: Report) -> Iterator[str]:
         )
 
 
-def _heads(report: Report) -> Iterator[str]:
+def _heads(report: AblationReport) -> Iterator[str]:
     yield from _head(
         *("head", "its weights", "parameters", "of the head", "MMAC", "of the head", "epoch"),
         *("validation error, %", "less capsules", "test error, %", "less capsules", "s"),
@@ -60,7 +60,7 @@ def _heads(report: Report) -> Iterator[str]:
         )
 
 
-def _notes(report: Report) -> Iterator[str]:
+def _notes(report: AblationReport) -> Iterator[str]:
     tested = f"; the {report.test_images:,} test images chose nothing." if report.test_images else "."
     yield (
         f"Epochs were chosen by the {report.validation_images:,} validation images{tested} Errors are means over "
@@ -84,11 +84,11 @@ def _line(*cells: str) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _epochs(row: Row) -> str:
+def _epochs(row: VariantResult) -> str:
     return ", ".join(str(each.best_epoch) for each in row.trainings)
 
 
-def _seconds(row: Row) -> str:
+def _seconds(row: VariantResult) -> str:
     seconds: Sequence[float] = [each.seconds for each in row.trainings]
     return f"{sum(seconds) / len(seconds):,.0f}"
 

@@ -13,7 +13,7 @@ from benchmarks.card.latency import with_latency
 from benchmarks.card.make import Kept, make
 from benchmarks.card.record import read_card
 from benchmarks.card.words import write_card
-from benchmarks.robustness.record import Report, read_report
+from benchmarks.robustness.record import RobustnessReport, read_report
 from capsedge.errors import CapsedgeError, DataError
 from capsedge.measure.bench.formats import load
 from capsedge.training import Run
@@ -85,7 +85,7 @@ def _kept(text: str) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _of_this(report: Report, name: str, file: Path) -> Report:
+def _of_this(report: RobustnessReport, name: str, file: Path) -> RobustnessReport:
     """The report of this network alone: others may have been measured beside it."""
     if name not in report.networks:
         raise DataError(f"'{file}' is of {', '.join(report.networks)}, and the card is of {name}")

@@ -19,7 +19,7 @@ from benchmarks.card.record import (
     Card,
     Data,
     FileFacts,
-    Measured,
+    FileResult,
     Seeds,
     SeedScore,
     TeacherCard,
@@ -203,7 +203,7 @@ def _splits(dataset: Dataset) -> dict[str, Split]:
 
 def _measured(
     run: Run, precision: Precision, given: dict[str, Lengths], dataset: Dataset, subset: NDArray[np.intp] | None
-) -> Measured:
+) -> FileResult:
     validation, test = ((given[name], split.labels) for name, split in _splits(dataset).items())
     return measured(run.path / file_name(precision), validation, test, subset)
 

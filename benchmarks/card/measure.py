@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.card.record import ClassError, FileFacts, Measured, Mistake
+from benchmarks.card.record import ClassError, FileFacts, FileResult, WrongAnswer
 from capsedge.export.trial import lengths_of_all
 from capsedge.files import sha256_of
 from capsedge.measure.evaluate.measure import calibration_error, reliability
@@ -32,7 +32,7 @@ def error(lengths: Lengths, labels: Labels) -> float:
 
 def measured(
     file: Path, validation: tuple[Lengths, Labels], test: tuple[Lengths, Labels], subset: NDArray[np.intp] | None
-) -> Measured:
+) -> FileResult:
     """All that is said of one file.
 
     Args:
@@ -43,7 +43,7 @@ def measured(
     """
     lengths, labels = test
     facts, bins = facts_of(file), reliability(lengths, labels)
-    return Measured(
+    return FileResult(
         file=file.name,
         size_bytes=facts.size_bytes,
         sha256=facts.sha256,
@@ -62,13 +62,13 @@ def facts_of(file: Path) -> FileFacts:
     return FileFacts(size_bytes=file.stat().st_size, sha256=sha256_of(file))
 
 
-def mistakes(lengths: Lengths, labels: Labels) -> tuple[Mistake, ...]:
+def mistakes(lengths: Lengths, labels: Labels) -> tuple[WrongAnswer, ...]:
     """The wrong answers with the longest capsules, longest first."""
     given = lengths.argmax(1)
     wrong = np.flatnonzero(given != labels)
     first = wrong[np.argsort(-lengths[wrong].max(1), kind="stable")][:MISTAKES]
     return tuple(
-        Mistake(
+        WrongAnswer(
             image=image,
             label=int(labels[image]),
             answer=int(given[image]),

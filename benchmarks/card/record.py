@@ -5,7 +5,7 @@ from typing import Literal
 
 import msgspec
 
-from benchmarks.robustness.record import Report
+from benchmarks.robustness.record import RobustnessReport
 from capsedge.contract import Calibration, Precision
 from capsedge.errors import ModelError
 from capsedge.measure.evaluate.measure import Bin
@@ -85,7 +85,7 @@ class TeacherCard(msgspec.Struct, frozen=True, kw_only=True):
     recipe: str
 
 
-class Mistake(msgspec.Struct, frozen=True, kw_only=True):
+class WrongAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """A test image with a wrong answer.
 
     Attributes:
@@ -103,7 +103,7 @@ class Mistake(msgspec.Struct, frozen=True, kw_only=True):
     length_of_label: float
 
 
-class Measured(msgspec.Struct, frozen=True, kw_only=True):
+class FileResult(msgspec.Struct, frozen=True, kw_only=True):
     """What one exported file answered, in ONNX Runtime; on the test images where nothing else is said.
 
     Attributes:
@@ -129,7 +129,7 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     confusion: tuple[tuple[int, ...], ...]
     reliability: tuple[Bin, ...]
     calibration_error: float
-    mistakes: tuple[Mistake, ...]
+    mistakes: tuple[WrongAnswer, ...]
 
 
 class ClassError(msgspec.Struct, frozen=True, kw_only=True):
@@ -240,13 +240,13 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     parameters: int
     macs: int
     files: dict[str, FileFacts]
-    measured: dict[Precision, Measured]
+    measured: dict[Precision, FileResult]
     shown: Precision
     classes: tuple[ClassError, ...]
     int8_change: dict[Literal["validation", "test"], Difference]
     calibration: Calibration | None
     latency: tuple[Latency, ...] = ()
-    robustness: Report | None = None
+    robustness: RobustnessReport | None = None
     trained_with: dict[str, str]
     exported_with: dict[str, str]
     measured_with: dict[str, str]

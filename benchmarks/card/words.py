@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks.card.record import CARD, WEIGHTS, Card, Latency, Mistake
+from benchmarks.card.record import CARD, WEIGHTS, Card, Latency, WrongAnswer
 from benchmarks.robustness.table import markdown as robustness_in_words
 from capsedge.files import write_atomically
 from capsedge.plural import number_of
@@ -143,7 +143,7 @@ def _weak(card: Card) -> Iterator[str]:
     )
 
 
-def _mistake(each: Mistake, names: Sequence[str]) -> list[str]:
+def _mistake(each: WrongAnswer, names: Sequence[str]) -> list[str]:
     return [
         f"{each.image}",
         names[each.label],

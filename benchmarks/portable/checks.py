@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.portable.emulators import HOST, ROOT, EmulatedProcessor, NotPossible, Python, python_on
-from benchmarks.portable.files import COMPARED, Files, Kind
+from benchmarks.portable.files import COMPARED, JudgedFiles, Kind
 from benchmarks.portable.worker import LIMIT_S, EmulatedSession, reason
 from capsedge.contract import Precision
 from capsedge.errors import ModelError
@@ -31,7 +31,7 @@ Status = Literal["passed", "failed", "skipped"]
 FEWEST = 2  # images that may turn wrong: of 100 images one is a point, which is twice what int8 may lose
 
 
-class Found(msgspec.Struct, frozen=True, kw_only=True):
+class CheckMeasurement(msgspec.Struct, frozen=True, kw_only=True):
     """What a check measured.
 
     Attributes:
@@ -73,18 +73,18 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
     check: str
     status: Status
     reason: str = ""
-    found: Found | None = None
+    found: CheckMeasurement | None = None
     emulator: str = ""
     seconds: float = 0.0
 
 
-Check = Callable[[Python, Files], Found]
+Check = Callable[[Python, JudgedFiles], CheckMeasurement]
 
 
-def verify(python: Python, files: Files) -> Found:
+def verify(python: Python, files: JudgedFiles) -> CheckMeasurement:
     """`capsedge verify`: the golden sample, replayed there."""
     replayed = msgspec.json.decode(_capsedge(python, "verify", str(files.fp32)), type=Verification)
-    return Found(
+    return CheckMeasurement(
         passed=replayed.ok,
         said="; ".join(replayed.problems),
         images=replayed.images,
@@ -93,13 +93,13 @@ def verify(python: Python, files: Files) -> Found:
     )
 
 
-def infer(python: Python, files: Files) -> Found:
+def infer(python: Python, files: JudgedFiles) -> CheckMeasurement:
     """`capsedge infer` on the samples, beside what this machine's own processor says of them."""
     words = ("infer", str(ROOT / "samples"), "--model", str(files.fp32), "--top", "10")
     ours, theirs = (_predictions(_capsedge(each, *words)) for each in (python, HOST))
     same = [our.class_name == their.class_name for our, their in zip(ours, theirs, strict=True)]
     largest = float(np.abs(_by_class(ours) - _by_class(theirs)).max())
-    return Found(
+    return CheckMeasurement(
         passed=all(same) and largest <= tolerance_of("fp32").length,
         said="",
         images=len(same),
@@ -136,7 +136,7 @@ def _by_class(predictions: Sequence[Prediction]) -> NDArray[np.float64]:
     )
 
 
-def gate(python: Python, files: Files, *, kind: Kind, exact: bool = False) -> Found:
+def gate(python: Python, files: JudgedFiles, *, kind: Kind, exact: bool = False) -> CheckMeasurement:
     """The gate, on what the processor computes.
 
     Args:
@@ -164,7 +164,7 @@ def gate(python: Python, files: Files, *, kind: Kind, exact: bool = False) -> Fo
         reasons.append(f"a length differs by {to_here:.2g} from here, more than {tolerance.replay:g}")
     saturates = ready.processor is not None and ready.processor.int8_saturates
     must_fail = kind == "wide" and not exact and saturates
-    return Found(
+    return CheckMeasurement(
         passed=bool(reasons) is must_fail,
         said=_in_words(verdict.error, reasons, must_fail=must_fail),
         images=verdict.images,
@@ -194,7 +194,7 @@ CHECKS: dict[str, Check] = {
 
 
 def check_all(
-    processors: Sequence[EmulatedProcessor], files: Files, tell: Callable[[Checked], None], jobs: int
+    processors: Sequence[EmulatedProcessor], files: JudgedFiles, tell: Callable[[Checked], None], jobs: int
 ) -> list[Checked]:
     """Check everything on every processor; each check has emulators of its own, and some run at once.
 
@@ -226,7 +226,7 @@ def check_all(
     return found
 
 
-def check_one(name: str, processor: EmulatedProcessor, python: Python, files: Files) -> Checked:
+def check_one(name: str, processor: EmulatedProcessor, python: Python, files: JudgedFiles) -> Checked:
     """One check on one processor."""
     start = perf_counter()
     result, why = None, ""

@@ -32,11 +32,11 @@ COMPARED = LARGEST_BATCH
 CALIBRATION = next(method for method in METHODS if method.name == "percentile 99.99")
 
 MODEL = Path(__file__).parents[2] / "zoo" / "edge-small" / "model.onnx"
-Kind = Literal["fp32", "int8", "wide"]  # the files, by their attributes in `Files`
+Kind = Literal["fp32", "int8", "wide"]  # the files, by their attributes in `JudgedFiles`
 
 
 @dataclass(frozen=True)
-class Files:
+class JudgedFiles:
     """What is judged, and what it is held against.
 
     Attributes:
@@ -55,7 +55,7 @@ class Files:
     here: dict[Kind, NDArray[np.float32]]
 
 
-def make_files(folder: Path, images: int) -> Files:
+def make_files(folder: Path, images: int) -> JudgedFiles:
     """Make the files, and ask the real processor for its answers.
 
     Args:
@@ -72,7 +72,7 @@ def make_files(folder: Path, images: int) -> Files:
         expected = _reference(session, dataset.test.spread(images))
     few = expected.validation.images[:COMPARED]
     here = {kind: _lengths_here(file, few) for kind, file in files.items()}
-    return Files(**files, expected=expected, here=here)
+    return JudgedFiles(**files, expected=expected, here=here)
 
 
 def _int8(model: onnx.ModelProto, images: Images, weight_bits: WeightBits = 7) -> onnx.ModelProto:

@@ -49,7 +49,7 @@ class Open(msgspec.Struct, frozen=True, tag=True):
     settings: Settings
 
 
-class Run(msgspec.Struct, frozen=True, tag=True):
+class RunRequest(msgspec.Struct, frozen=True, tag=True):
     """Every later message to it: the model's inputs by name."""
 
     inputs: dict[str, Array]
@@ -132,7 +132,7 @@ class EmulatedSession(Session):
 
     def run_raw(self, feeds: Arrays) -> Arrays:
         """See `Session.run_raw`."""
-        return unpacked(self._asked(Run(packed(feeds)), Ran).outputs)
+        return unpacked(self._asked(RunRequest(packed(feeds)), Ran).outputs)
 
     def close(self) -> None:
         """See `Session.close`."""
@@ -141,7 +141,7 @@ class EmulatedSession(Session):
         self._process.communicate()
         self._errors.close()
 
-    def _asked(self, question: Open | Run, kind: type[Message]) -> Message:
+    def _asked(self, question: Open | RunRequest, kind: type[Message]) -> Message:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         try:
@@ -214,7 +214,7 @@ def serve(questions: IO[bytes], answers: IO[bytes]) -> None:
             versions = {"python": platform.python_version(), "onnxruntime": load_onnxruntime().__version__}
             send(answers, Ready(session.provider, session.processor, versions))
             while True:
-                inputs = unpacked(receive(questions, Run).inputs)
+                inputs = unpacked(receive(questions, RunRequest).inputs)
                 send(answers, Ran(packed(session.run_raw(inputs))))
     except EOFError:
         return

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from benchmarks.robustness.foreign import NOISE, foreign_images
 from benchmarks.robustness.measure import measure
-from benchmarks.robustness.record import Report, write_report
-from benchmarks.robustness.subjects import Subject, opened
+from benchmarks.robustness.record import RobustnessReport, write_report
+from benchmarks.robustness.subjects import TestedNetwork, opened
 from benchmarks.robustness.table import markdown
 from capsedge.data import Split, load_dataset
 from capsedge.errors import CapsedgeError, WrongUse
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _measured(options: argparse.Namespace) -> Report:
+def _measured(options: argparse.Namespace) -> RobustnessReport:
     with ExitStack() as stack:
         subjects = _named(options.models, [stack.enter_context(opened(path)) for path in options.models])
         height, width, _ = shape = subjects[0].shape
@@ -54,7 +54,7 @@ def _measured(options: argparse.Namespace) -> Report:
         )
 
 
-def _named(paths: Sequence[Path], subjects: list[Subject]) -> list[Subject]:
+def _named(paths: Sequence[Path], subjects: list[TestedNetwork]) -> list[TestedNetwork]:
     """Subjects with different names."""
     names = _different([subject.name for subject in subjects], [str(path) for path in paths])
     return [replace(subject, name=name) for name, subject in zip(names, subjects, strict=True)]

@@ -14,15 +14,15 @@ from benchmarks.robustness.foreign import BLANKS, NOISE, auroc, blank_images, no
 from benchmarks.robustness.record import (
     AttackKind,
     Blank,
-    Comparison,
+    ErrorDifference,
     ErrorRow,
-    Finding,
     ForeignRow,
     NetworkRecord,
-    Report,
+    RobustnessReport,
     Threshold,
+    WeakAttack,
 )
-from benchmarks.robustness.subjects import Subject
+from benchmarks.robustness.subjects import TestedNetwork
 from benchmarks.versions import versions_of
 from capsedge.data import Dataset, Split
 from capsedge.errors import ModelError
@@ -47,7 +47,7 @@ SURE = 2.0  # standard errors from which on a difference is told
 
 
 def measure(
-    subjects: Sequence[Subject],
+    subjects: Sequence[TestedNetwork],
     dataset: Dataset,
     foreign: Mapping[str, Split],
     *,
@@ -57,7 +57,7 @@ def measure(
     tell: Tell = lambda _: None,
     conditions: Sequence[Condition] = CONDITIONS,
     epsilons: Sequence[float] = (*EPSILONS, CHECK_EPSILON),
-) -> Report:
+) -> RobustnessReport:
     """Measure networks.
 
     Args:
@@ -110,7 +110,7 @@ def measure(
             attack_changes=comparisons(turned, first[1]),
         )
         first = first if first[0] else (wrong, turned)
-    return Report(
+    return RobustnessReport(
         data=dataset.description,
         data_sha256=dataset.sha256(),
         test_images=len(test),
@@ -124,7 +124,7 @@ def measure(
 
 
 def under_conditions(
-    subjects: Sequence[Subject], test: Split, conditions: Sequence[Condition], *, seed: int, tell: Tell
+    subjects: Sequence[TestedNetwork], test: Split, conditions: Sequence[Condition], *, seed: int, tell: Tell
 ) -> list[Mistakes]:
     """Each subject's mistakes under each condition, which is made once for all of them."""
     wrong: list[Mistakes] = [{} for _ in subjects]
@@ -178,7 +178,7 @@ def _attacked(
 
 
 def against_foreign(
-    subject: Subject, validation: Split, test: Split, strangers: Mapping[str, NDArray[np.uint8]]
+    subject: TestedNetwork, validation: Split, test: Split, strangers: Mapping[str, NDArray[np.uint8]]
 ) -> tuple[Threshold, tuple[Blank, ...], tuple[ForeignRow, ...]]:
     """The threshold on the longest length, and what it rejects."""
     chosen, reported = (subject.lengths(split.images).max(1) for split in (validation, test))
@@ -244,38 +244,38 @@ def _error_row(key: Key, wrong: NDArray[np.bool_], clean: NDArray[np.bool_]) -> 
     )
 
 
-def comparisons(wrong: Mistakes, first: Mistakes) -> tuple[Comparison, ...]:
+def comparisons(wrong: Mistakes, first: Mistakes) -> tuple[ErrorDifference, ...]:
     """The errors less those of the first network, where both have them."""
     return tuple(_comparison(key, each, first[key]) for key, each in wrong.items() if key in first)
 
 
-def _comparison(key: Key, wrong: NDArray[np.bool_], first: NDArray[np.bool_]) -> Comparison:
+def _comparison(key: Key, wrong: NDArray[np.bool_], first: NDArray[np.bool_]) -> ErrorDifference:
     found = paired_difference([wrong], [first])
-    return Comparison(kind=key[0], amount=key[1], mean=found.mean, low=found.low, high=found.high)
+    return ErrorDifference(kind=key[0], amount=key[1], mean=found.mean, low=found.low, high=found.high)
 
 
-def findings(attacks: Sequence[ErrorRow]) -> tuple[Finding, ...]:
+def findings(attacks: Sequence[ErrorRow]) -> tuple[WeakAttack, ...]:
     """Signs that the attacks did not find what there is to find."""
     return tuple(_findings({(row.kind, row.amount): row for row in attacks}))
 
 
-def _findings(rows: Mapping[Key, ErrorRow]) -> Iterator[Finding]:
+def _findings(rows: Mapping[Key, ErrorRow]) -> Iterator[WeakAttack]:
     for kind, epsilon in rows:
         if kind != "pgd" or epsilon is None:
             continue
         row = rows["pgd", epsilon]
         one, strongest = rows["fgsm", epsilon].error, rows["strongest", epsilon].error
         if row.error < one:
-            yield Finding(code="pgd-below-fgsm", epsilon=epsilon, error=row.error, beside=one)
+            yield WeakAttack(code="pgd-below-fgsm", epsilon=epsilon, error=row.error, beside=one)
         if epsilon >= CHECK_EPSILON and row.error < CHECK_ERROR:
-            yield Finding(code="pgd-withstood", epsilon=epsilon, error=row.error, beside=CHECK_ERROR)
+            yield WeakAttack(code="pgd-withstood", epsilon=epsilon, error=row.error, beside=CHECK_ERROR)
         if epsilon >= CHECK_EPSILON and strongest < CHECK_ERROR:
-            yield Finding(code="all-withstood", epsilon=epsilon, error=strongest, beside=CHECK_ERROR)
+            yield WeakAttack(code="all-withstood", epsilon=epsilon, error=strongest, beside=CHECK_ERROR)
         if strongest - row.error > SURE * row.standard_error:
-            yield Finding(code="margin-loss-misses", epsilon=epsilon, error=row.error, beside=strongest)
+            yield WeakAttack(code="margin-loss-misses", epsilon=epsilon, error=row.error, beside=strongest)
 
 
-def _check(subject: Subject, dataset: Dataset) -> None:
+def _check(subject: TestedNetwork, dataset: Dataset) -> None:
     if subject.shape != dataset.shape:
         wanted, given = (" x ".join(map(str, shape)) for shape in (subject.shape, dataset.shape))
         raise ModelError(
@@ -288,12 +288,12 @@ def _check(subject: Subject, dataset: Dataset) -> None:
         )
 
 
-def _trained_on(subject: Subject, dataset: Dataset) -> bool:
+def _trained_on(subject: TestedNetwork, dataset: Dataset) -> bool:
     """By the hash of the images where it is known, else by what is said of them."""
     if subject.data_sha256 is None:
         return subject.data == dataset.description
     return subject.data_sha256 == dataset.sha256()
 
 
-def _of(subject: Subject, tell: Tell) -> Tell:
+def _of(subject: TestedNetwork, tell: Tell) -> Tell:
     return lambda text: tell(f"{subject.name}: {text}")

@@ -38,7 +38,7 @@ class ErrorRow(msgspec.Struct, frozen=True, kw_only=True):
     change_high: float
 
 
-class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+class ErrorDifference(msgspec.Struct, frozen=True, kw_only=True):
     """The error of a network less that of the first one, on the same images.
 
     Attributes:
@@ -116,7 +116,7 @@ class Threshold(msgspec.Struct, frozen=True, kw_only=True):
     test_kept_standard_error: float
 
 
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
+class WeakAttack(msgspec.Struct, frozen=True, kw_only=True):
     """A sign that an attack did not find what there is to find.
 
     Attributes:
@@ -167,15 +167,15 @@ class NetworkRecord(msgspec.Struct, frozen=True, kw_only=True):
     conditions: tuple[ErrorRow, ...]
     attacks: tuple[ErrorRow, ...]
     flat: float | None
-    findings: tuple[Finding, ...]
+    findings: tuple[WeakAttack, ...]
     threshold: Threshold
     blanks: tuple[Blank, ...]
     foreign: tuple[ForeignRow, ...]
-    condition_changes: tuple[Comparison, ...]
-    attack_changes: tuple[Comparison, ...]
+    condition_changes: tuple[ErrorDifference, ...]
+    attack_changes: tuple[ErrorDifference, ...]
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True):
+class RobustnessReport(msgspec.Struct, frozen=True, kw_only=True):
     """The content of the JSON file.
 
     Attributes:
@@ -202,18 +202,18 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     processor: Processor | None
 
 
-def write_report(report: Report, file: Path) -> None:
+def write_report(report: RobustnessReport, file: Path) -> None:
     """Write a report as JSON."""
     write_atomically(file, msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n")
 
 
-def read_report(file: Path) -> Report:
+def read_report(file: Path) -> RobustnessReport:
     """Read what `write_report` wrote.
 
     Raises:
         ModelError: It is missing or damaged.
     """
     try:
-        return msgspec.json.decode(file.read_bytes(), type=Report)
+        return msgspec.json.decode(file.read_bytes(), type=RobustnessReport)
     except (OSError, msgspec.MsgspecError) as error:
         raise ModelError(f"'{file}' cannot be read as a report of robustness: {error}") from error

@@ -23,7 +23,7 @@ VARIATIONS = ("shift", "crop", "flip", "rotation", "scale", "erase", "brightness
 
 
 @dataclass(frozen=True)
-class Subject:
+class TestedNetwork:
     """One network.
 
     Attributes:
@@ -54,7 +54,7 @@ class Subject:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Subject]:
+def opened(path: Path) -> Iterator[TestedNetwork]:
     """Load the run in a folder, or a file that `capsedge export` made.
 
     Raises:
@@ -67,7 +67,7 @@ def opened(path: Path) -> Iterator[Subject]:
             yield subject
 
 
-def of_run(run: Run) -> Subject:
+def of_run(run: Run) -> TestedNetwork:
     """The network of a run's best epoch, in float32."""
     network = run.load_best().requires_grad_(False)
     record, recipe = run.read_record(), run.read_recipe()
@@ -76,7 +76,7 @@ def of_run(run: Run) -> Subject:
         unlabelled = Split(images, np.zeros(len(images), np.int64))
         return lengths_of(network, unlabelled, torch.device("cpu")).numpy()
 
-    return Subject(
+    return TestedNetwork(
         name=run.path.resolve().name,
         classes=record.classes,
         shape=record.shape,
@@ -92,11 +92,11 @@ def of_run(run: Run) -> Subject:
 
 
 @contextmanager
-def of_file(file: Path) -> Iterator[Subject]:
+def of_file(file: Path) -> Iterator[TestedNetwork]:
     """An exported file, as the runtime computes it."""
     with open_session(file, Settings(batch=BATCH)) as session:
         contract = contract_needed(session)
-        yield Subject(
+        yield TestedNetwork(
             name=f"{file.resolve().parent.name}/{file.name}",
             classes=contract.classes,
             shape=contract.input.shape,

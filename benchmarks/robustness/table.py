@@ -3,10 +3,17 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
-from benchmarks.robustness.record import Comparison, ErrorRow, Finding, ForeignRow, NetworkRecord, Report
+from benchmarks.robustness.record import (
+    ErrorDifference,
+    ErrorRow,
+    ForeignRow,
+    NetworkRecord,
+    RobustnessReport,
+    WeakAttack,
+)
 from capsedge.processor import in_words
 
-Row = TypeVar("Row", bound=ErrorRow | Comparison)
+Row = TypeVar("Row", bound=ErrorRow | ErrorDifference)
 
 _TITLES = {
     "clean": "as they are",
@@ -22,14 +29,14 @@ _TITLES = {
 _ATTACKS = ("fgsm", "pgd", "strongest")
 
 
-def markdown(report: Report) -> str:
+def markdown(report: RobustnessReport) -> str:
     """The tables of a report, with what must be known to read them."""
     sections = (_heading, _conditions, _attacks, _foreign, _changes)
     texts = ("\n".join(section(report)) for section in sections)
     return "\n\n".join(text for text in texts if text) + "\n"
 
 
-def _heading(report: Report) -> Iterator[str]:
+def _heading(report: RobustnessReport) -> Iterator[str]:
     processor = "an unknown processor" if report.processor is None else in_words(report.processor)
     versions = ", ".join(f"{name} {number}" for name, number in report.versions.items())
     yield f"{report.data}; {report.test_images:,} test images measured, seed {report.seed}; {processor}; {versions}."
@@ -47,13 +54,13 @@ def _heading(report: Report) -> Iterator[str]:
             yield f"{name} was trained on other images ({each.trained_on}); some of those may be measured here."
 
 
-def _conditions(report: Report) -> Iterator[str]:
+def _conditions(report: RobustnessReport) -> Iterator[str]:
     yield "Error in %, ± one standard error (binomial):"
     yield ""
     yield from _by_condition({name: each.conditions for name, each in report.networks.items()}, _error)
 
 
-def _attacks(report: Report) -> Iterator[str]:
+def _attacks(report: RobustnessReport) -> Iterator[str]:
     attacked = {name: each for name, each in report.networks.items() if each.attacks}
     files = [name for name, each in report.networks.items() if each.source == "file"]
     if attacked:
@@ -84,7 +91,7 @@ def _attacks(report: Report) -> Iterator[str]:
         yield f"Not attacked, since an exported file gives no gradients: {', '.join(files)}."
 
 
-def _foreign(report: Report) -> Iterator[str]:
+def _foreign(report: RobustnessReport) -> Iterator[str]:
     networks = report.networks
     found = list(networks.values())
     yield (
@@ -112,7 +119,7 @@ def _foreign_rows(found: Sequence[ForeignRow]) -> Iterator[list[str]]:
     yield [f"{title}: AUROC", *(_area(each) for each in found)]
 
 
-def _changes(report: Report) -> Iterator[str]:
+def _changes(report: RobustnessReport) -> Iterator[str]:
     first, *others = report.networks
     if not others:
         return
@@ -134,7 +141,7 @@ def _by_condition(networks: Mapping[str, Sequence[Row]], cell: Callable[[Row], s
     yield from _table(["", *networks], lines)
 
 
-def _title(row: ErrorRow | Comparison) -> str:
+def _title(row: ErrorRow | ErrorDifference) -> str:
     return _TITLES[row.kind].format(_epsilon(row.amount) if row.kind in _ATTACKS else _number(row.amount))
 
 
@@ -161,7 +168,7 @@ def _area(row: ForeignRow) -> str:
     return f"{row.auroc:.4f}{deviation}"
 
 
-def _change(row: Comparison) -> str:
+def _change(row: ErrorDifference) -> str:
     return f"{100 * row.mean:+.2f} ({100 * row.low:+.2f} to {100 * row.high:+.2f})"
 
 
@@ -175,7 +182,7 @@ def _variations(network: NetworkRecord) -> str:
     return ", ".join(f"{key} {amount:g}" for key, amount in network.variations.items()) or "none"
 
 
-def _said(finding: Finding) -> str:
+def _said(finding: WeakAttack) -> str:
     error, beside = f"{100 * finding.error:.2f} %", f"{100 * finding.beside:.2f} %"
     epsilon = _epsilon(finding.epsilon)
     match finding.code:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from capsedge.measure.evaluate.foreign import Layout, Pixels
     from capsedge.measure.evaluate.labelled import Labelled, Part
     from capsedge.measure.evaluate.measure import Evaluated
-    from capsedge.measure.evaluate.subject import Subject
+    from capsedge.measure.evaluate.subject import EvaluatedNetwork
     from capsedge.runtime.settings import Settings
 
 EXAMPLES = """
@@ -183,7 +183,7 @@ class _Foreign(NamedTuple):
     frame: "Frame"
 
 
-def _subject(model: str | None, settings: "Settings", foreign: _Foreign, stack: "ExitStack") -> "Subject":
+def _subject(model: str | None, settings: "Settings", foreign: _Foreign, stack: "ExitStack") -> "EvaluatedNetwork":
     """What is evaluated: an exported model, somebody else's, or a run that has not been exported."""
     from capsedge.cli.console import say, say_about, say_chosen
     from capsedge.measure.evaluate.foreign import class_names, foreign_subject
@@ -218,7 +218,7 @@ def _subject(model: str | None, settings: "Settings", foreign: _Foreign, stack: 
     )
 
 
-def _as_named(subject: "Subject", named: tuple[str, ...] | None) -> "Subject":
+def _as_named(subject: "EvaluatedNetwork", named: tuple[str, ...] | None) -> "EvaluatedNetwork":
     """The subject itself, whose classes have names of their own: those that were given may be no others."""
     if named is not None and {*named} != {*subject.classes}:
         raise WrongUse(
@@ -228,7 +228,7 @@ def _as_named(subject: "Subject", named: tuple[str, ...] | None) -> "Subject":
     return subject
 
 
-def _of_run(folder: Path) -> "Subject":
+def _of_run(folder: Path) -> "EvaluatedNetwork":
     from capsedge.cli.console import say
     from capsedge.errors import require
 
@@ -240,7 +240,7 @@ def _of_run(folder: Path) -> "Subject":
     return subject_of_run(Run(folder))
 
 
-def _images(subject: "Subject", data: str | None, part: "Part") -> "Labelled":
+def _images(subject: "EvaluatedNetwork", data: str | None, part: "Part") -> "Labelled":
     from capsedge.measure.evaluate.labelled import labelled, of_run, source_of_run, with_copies
 
     source = None if subject.run is None else source_of_run(subject.run)
@@ -263,8 +263,8 @@ def _is_own(data: str | None, source: str | None) -> bool:
 
 
 def _beside(
-    first: "Subject",
-    other: "Subject",
+    first: "EvaluatedNetwork",
+    other: "EvaluatedNetwork",
     found: "Evaluated",
     lengths: "NDArray[np.float32]",
     images: "Labelled",

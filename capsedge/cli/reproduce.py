@@ -15,8 +15,8 @@ from capsedge.plural import number_of
 
 if TYPE_CHECKING:
     from capsedge.reproduce.figures import Content
-    from capsedge.reproduce.results import Row, Table2
-    from capsedge.reproduce.trainings import Settings
+    from capsedge.reproduce.results import Table2, TableRow
+    from capsedge.reproduce.trainings import TrainingSettings
     from capsedge.training import Observer
 
 EXAMPLES = """
@@ -149,9 +149,9 @@ def reproduce(
     if what is not What.TABLE2:
         require("matplotlib", extra="paper")  # now, and not after hours of training
     from capsedge.cli.precision import precision_reporter
-    from capsedge.reproduce import Settings
+    from capsedge.reproduce import TrainingSettings
 
-    settings = Settings(
+    settings = TrainingSettings(
         data=data,
         width="small" if width is Width.SMALL else "table1",
         epochs=epochs,
@@ -198,11 +198,11 @@ def _watching(*, silent: bool) -> "Callable[[str], Any]":
     return watch
 
 
-def _table2(settings: "Settings", out: Path, only: list[str], *, as_json: bool) -> None:
+def _table2(settings: "TrainingSettings", out: Path, only: list[str], *, as_json: bool) -> None:
     from capsedge.cli.console import print_json, say
     from capsedge.reproduce import table2
 
-    def tell(row: "Row") -> None:
+    def tell(row: "TableRow") -> None:
         if not as_json:
             of = f"{len(row.errors)} of {number_of(len(settings.seeds), 'seed')}"
             say(f"{row.name}: test error {_measured(row)} %, {of}")
@@ -215,7 +215,7 @@ def _table2(settings: "Settings", out: Path, only: list[str], *, as_json: bool) 
     say(f"the table as JSON: {out / 'table2.json'}")
 
 
-def _figure(what: What, settings: "Settings", out: Path, *, as_json: bool, **options: Any) -> None:
+def _figure(what: What, settings: "TrainingSettings", out: Path, *, as_json: bool, **options: Any) -> None:
     from capsedge.cli.measuring import measuring
     from capsedge.reproduce import fig1, fig2, fig3, fig4, save_figure
     from capsedge.reproduce.step_times import ROUNDS
@@ -281,7 +281,7 @@ def _print_table2(table: "Table2") -> None:
         say(line)
 
 
-def _cells(row: "Row", *, seeds: bool) -> list[str]:
+def _cells(row: "TableRow", *, seeds: bool) -> list[str]:
     published = "-" if row.published_percent is None else f"{row.published_percent:.2f}{'*' if row.note else ''}"
     if row.error is None:
         return [published, row.status, *([""] if seeds else []), ""]
@@ -289,7 +289,7 @@ def _cells(row: "Row", *, seeds: bool) -> list[str]:
     return [published, _measured(row), *([str(len(row.errors))] if seeds else []), epochs]
 
 
-def _measured(row: "Row") -> str:
+def _measured(row: "TableRow") -> str:
     assert row.error is not None
     spread = "" if row.error.spread is None else f" ± {100 * row.error.spread:.2f}"
     return f"{100 * row.error.mean:.2f}{spread}"

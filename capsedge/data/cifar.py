@@ -54,7 +54,7 @@ BINARY = Version("cifar-10-binary.tar.gz", "cifar-10-batches-bin", ".bin", "batc
 PYTHON = Version("cifar-10-python.tar.gz", "cifar-10-batches-py", "", "batches.meta")
 
 
-class Found(NamedTuple):
+class Location(NamedTuple):
     """Where a version lies: an archive, or the folder with its files."""
 
     version: Version
@@ -68,7 +68,7 @@ class _Batch(NamedTuple):
     called: str
 
 
-def find_cifar(place: Path) -> Found | None:
+def find_cifar(place: Path) -> Location | None:
     """Find CIFAR-10 in a folder: its files there, or in the folder that its archive unpacks to, or the archive.
 
     What is whole comes first. An archive itself, under the name it is distributed by, is found too.
@@ -76,17 +76,17 @@ def find_cifar(place: Path) -> Found | None:
     return min(_candidates(place), key=lambda each: not each.whole, default=None)
 
 
-def _candidates(place: Path) -> Iterator[Found]:
+def _candidates(place: Path) -> Iterator[Location]:
     for version in (BINARY, PYTHON):
         for folder in (place / version.folder, place):
             if count := sum((folder / file).is_file() for file in version.files):
-                yield Found(version, folder, count == len(_STEMS))
+                yield Location(version, folder, count == len(_STEMS))
         archive = place / version.archive if place.is_dir() else place
         if archive.name == version.archive and archive.is_file():
-            yield Found(version, archive, True)
+            yield Location(version, archive, True)
 
 
-def load_cifar(found: Found, *, size: int = 0, fit: Fit | None = None) -> tuple[tuple[str, ...], Split, Split]:
+def load_cifar(found: Location, *, size: int = 0, fit: Fit | None = None) -> tuple[tuple[str, ...], Split, Split]:
     """Load the six files.
 
     Args:

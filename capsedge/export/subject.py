@@ -5,7 +5,7 @@ import torch
 from numpy.typing import NDArray
 
 from capsedge.data import Split
-from capsedge.measure.evaluate.subject import Subject
+from capsedge.measure.evaluate.subject import EvaluatedNetwork
 from capsedge.training import Run
 from capsedge.training.evaluate import lengths_of
 
@@ -15,7 +15,7 @@ _NOT_KNOWN = (
 )
 
 
-def subject_of_run(run: Run) -> Subject:
+def subject_of_run(run: Run) -> EvaluatedNetwork:
     """The network of a run's best epoch, as it was trained, on the CPU.
 
     Raises:
@@ -28,7 +28,7 @@ def subject_of_run(run: Run) -> Subject:
         answer: NDArray[np.float32] = lengths_of(network, split, torch.device("cpu")).numpy()
         return answer
 
-    return Subject(
+    return EvaluatedNetwork(
         name=f"run {run.path}",
         classes=record.classes,
         shape=record.shape,

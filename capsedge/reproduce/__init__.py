@@ -6,11 +6,11 @@ from capsedge.reproduce.figures import redraw, save_figure
 from capsedge.reproduce.reconstructions import fig2
 from capsedge.reproduce.results import table2
 from capsedge.reproduce.step_times import fig4
-from capsedge.reproduce.trainings import Settings, trained
+from capsedge.reproduce.trainings import TrainingSettings, trained
 from capsedge.statistics import mean_and_spread, paired_difference
 
 __all__ = [
-    "Settings",
+    "TrainingSettings",
     "fig1",
     "fig2",
     "fig3",

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from capsedge.data import Dataset, decode_image, fit_image, load_dataset
 from capsedge.errors import WrongUse
 from capsedge.export.subject import subject_of_run
-from capsedge.measure.evaluate.subject import Subject, subject_of
+from capsedge.measure.evaluate.subject import EvaluatedNetwork, subject_of
 from capsedge.models.loss import M_MINUS, M_PLUS
 from capsedge.reproduce.drawing import COLOURS, GREY, Pixels, canvas, show_pixels
 from capsedge.runtime.infer.sources import find_images
@@ -148,7 +148,9 @@ def _bars(axes: "Axes", classes: Sequence[str], pictured: Pictured) -> None:
             tick.set_fontweight("bold")
 
 
-def _examples(answering: Subject, dataset: Dataset) -> tuple[NDArray[np.uint8], list[tuple[str, tuple[str, ...]]]]:
+def _examples(
+    answering: EvaluatedNetwork, dataset: Dataset
+) -> tuple[NDArray[np.uint8], list[tuple[str, tuple[str, ...]]]]:
     """The first test image of each of the first classes.
 
     Raises:
@@ -167,7 +169,7 @@ def _examples(answering: Subject, dataset: Dataset) -> tuple[NDArray[np.uint8], 
     return dataset.test.images[chosen], titles
 
 
-def _model(model: str | None, data: str | None, stack: ExitStack) -> tuple[Subject, Callable[[], Dataset]]:
+def _model(model: str | None, data: str | None, stack: ExitStack) -> tuple[EvaluatedNetwork, Callable[[], Dataset]]:
     """A run in torch or an exported model in its runtime, and what loads test images for it."""
     if model is not None and (Path(model) / "run.json").is_file():
         run = Run(Path(model))

@@ -34,7 +34,7 @@ _DECIDED = {
 
 
 @dataclass(frozen=True)
-class Method:
+class PaperMethod:
     """A row of Table II.
 
     Attributes:
@@ -51,11 +51,11 @@ class Method:
 
 
 METHODS = (
-    Method("dr", "DR", "dynamic", decoder=True),
-    Method("l2", "L2", "l2", decoder=True),
-    Method("l1", "L1", "l1", decoder=True),
-    Method("l2-fc", "L2/FC", "l2", decoder=False),
-    Method("l1-fc", "L1/FC", "l1", decoder=False),
+    PaperMethod("dr", "DR", "dynamic", decoder=True),
+    PaperMethod("l2", "L2", "l2", decoder=True),
+    PaperMethod("l1", "L1", "l1", decoder=True),
+    PaperMethod("l2-fc", "L2/FC", "l2", decoder=False),
+    PaperMethod("l1-fc", "L1/FC", "l1", decoder=False),
 )
 
 

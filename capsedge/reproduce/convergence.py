@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from capsedge.recipe import RoutingKind
 from capsedge.reproduce.cases import Width, checked_kinds, in_words
 from capsedge.reproduce.drawing import COLOURS, canvas, percent_axis, wrapped
-from capsedge.reproduce.trainings import Settings, load_for_figure, train_all
+from capsedge.reproduce.trainings import TrainingSettings, load_for_figure, train_all
 from capsedge.statistics import MeanSpread, mean_and_spread
 from capsedge.training import Run
 from capsedge.training.metrics import read_metrics
@@ -72,7 +72,7 @@ class Fig3(msgspec.Struct, frozen=True, kw_only=True, tag="fig3", tag_field="kin
     curves: tuple[Curve, ...]
 
 
-def fig3(settings: Settings, *, kinds: Sequence[str] | None = None) -> Fig3:
+def fig3(settings: TrainingSettings, *, kinds: Sequence[str] | None = None) -> Fig3:
     """Train every kind with every seed, or find them trained, and collect their validations.
 
     Args:

@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 Content = capsule_lengths.Fig1 | reconstructions.Fig2 | convergence.Fig3 | step_times.Fig4
 
 
-class Files(NamedTuple):
+class FigureFiles(NamedTuple):
     """Where a figure lies."""
 
     json: Path
     png: Path
 
 
-def save_figure(content: Content, out: Path) -> Files:
+def save_figure(content: Content, out: Path) -> FigureFiles:
     """Write a figure's JSON into a folder, and draw its PNG from that."""
     path = out / f"{content.__struct_config__.tag}.json"
     write_atomically(path, msgspec.json.format(msgspec.json.encode(content)))
-    return Files(path, redraw(path)[1])
+    return FigureFiles(path, redraw(path)[1])
 
 
 def redraw(path: Path) -> tuple[Content, Path]:

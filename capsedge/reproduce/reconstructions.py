@@ -17,7 +17,7 @@ from capsedge.models.decoder import Decoder
 from capsedge.recipe import Recipe
 from capsedge.reproduce.cases import Width, in_words
 from capsedge.reproduce.drawing import Pixels, canvas, mosaic, show_pixels, wrapped
-from capsedge.reproduce.trainings import Settings, load_for_figure, train_all
+from capsedge.reproduce.trainings import TrainingSettings, load_for_figure, train_all
 from capsedge.scoring import wrong_answers
 from capsedge.training import lengths_of
 from capsedge.training.batches import normalized
@@ -72,7 +72,7 @@ class Fig2(msgspec.Struct, frozen=True, kw_only=True, tag="fig2", tag_field="kin
     dynamic_wrong: int
 
 
-def fig2(settings: Settings) -> Fig2:
+def fig2(settings: TrainingSettings) -> Fig2:
     """Train both networks, or find them trained, and reconstruct test images.
 
     Raises:

@@ -12,10 +12,10 @@ from capsedge.data import Dataset
 from capsedge.errors import DataError, WrongUse
 from capsedge.files import write_atomically
 from capsedge.recipe import Recipe
-from capsedge.reproduce.cases import METHODS, PAPER_SETS, Method, PaperSet, Width, paper_set
+from capsedge.reproduce.cases import METHODS, PAPER_SETS, PaperMethod, PaperSet, Width, paper_set
 from capsedge.reproduce.published import KIND_NOT_NAMED, PUBLISHED
 from capsedge.reproduce.trainings import (
-    Settings,
+    TrainingSettings,
     full_set_missing,
     is_stand_in,
     load_images,
@@ -24,10 +24,10 @@ from capsedge.reproduce.trainings import (
 from capsedge.statistics import MeanSpread, mean_and_spread, standard_error
 from capsedge.training import Run
 
-Tell = Callable[["Row"], None]
+Tell = Callable[["TableRow"], None]
 
 
-class Row(msgspec.Struct, frozen=True, kw_only=True):
+class TableRow(msgspec.Struct, frozen=True, kw_only=True):
     """One method on one data set.
 
     Attributes:
@@ -79,12 +79,12 @@ class Table2(msgspec.Struct, frozen=True, kw_only=True, tag="table2", tag_field=
 
     width: Width
     changes: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[TableRow, ...]
     data: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
 
 
-def table2(settings: Settings, out: Path, *, only: Sequence[str] = (), tell: Tell = lambda _: None) -> Table2:
+def table2(settings: TrainingSettings, out: Path, *, only: Sequence[str] = (), tell: Tell = lambda _: None) -> Table2:
     """Train, or find trained, every row that the data at hand allows.
 
     Args:
@@ -120,7 +120,7 @@ def table2(settings: Settings, out: Path, *, only: Sequence[str] = (), tell: Tel
     return table
 
 
-def _chosen(settings: Settings, only: Sequence[str]) -> Iterator[tuple[PaperSet, Method]]:
+def _chosen(settings: TrainingSettings, only: Sequence[str]) -> Iterator[tuple[PaperSet, PaperMethod]]:
     sets = PAPER_SETS if settings.data is None else (paper_set(settings.data),)
     rows = [(data, method) for data in sets for method in METHODS if method.name in data.methods]
     for pattern in only:
@@ -130,17 +130,17 @@ def _chosen(settings: Settings, only: Sequence[str]) -> Iterator[tuple[PaperSet,
     return (row for row in rows if not only or any(_fits(pattern, *row) for pattern in only))
 
 
-def _fits(pattern: str, data: PaperSet, method: Method) -> bool:
+def _fits(pattern: str, data: PaperSet, method: PaperMethod) -> bool:
     return pattern == data.name or fnmatchcase(_name(data, method), pattern.lower())
 
 
-def _name(data: PaperSet, method: Method) -> str:
+def _name(data: PaperSet, method: PaperMethod) -> str:
     return f"{data.name}/{method.name}"
 
 
-def _waiting(data: PaperSet, method: Method) -> Row:
+def _waiting(data: PaperSet, method: PaperMethod) -> TableRow:
     published = PUBLISHED.get(data.name, {}).get(method.name)  # a set of the user's own has a name of its own
-    return Row(
+    return TableRow(
         name=_name(data, method),
         data=data.title,
         method=method.label,
@@ -150,11 +150,13 @@ def _waiting(data: PaperSet, method: Method) -> Row:
     )
 
 
-def _recipe(settings: Settings, data: PaperSet, method: Method, seed: int) -> Recipe:
+def _recipe(settings: TrainingSettings, data: PaperSet, method: PaperMethod, seed: int) -> Recipe:
     return settings.recipe(data, method.kind, seed=seed, decoder=method.decoder)
 
 
-def _measured(settings: Settings, data: PaperSet, methods: Sequence[Method], dataset: Dataset) -> Iterator[Row]:
+def _measured(
+    settings: TrainingSettings, data: PaperSet, methods: Sequence[PaperMethod], dataset: Dataset
+) -> Iterator[TableRow]:
     """The row of each method after each of its seeds; one seed of all methods comes before the next seed."""
     cells = [(method, seed) for seed in settings.seeds for method in methods]
     recipes = [_recipe(settings, data, method, seed) for method, seed in cells]
@@ -164,7 +166,9 @@ def _measured(settings: Settings, data: PaperSet, methods: Sequence[Method], dat
         yield _row(settings, data, method, recipe, done[method.name])
 
 
-def _row(settings: Settings, data: PaperSet, method: Method, recipe: Recipe, runs: Sequence[Run]) -> Row:
+def _row(
+    settings: TrainingSettings, data: PaperSet, method: PaperMethod, recipe: Recipe, runs: Sequence[Run]
+) -> TableRow:
     scores = [next(score for score in run.read_record().scores if score.split == "test") for run in runs]
     errors = tuple(score.error for score in scores)
     error = mean_and_spread(errors)
@@ -181,7 +185,7 @@ def _row(settings: Settings, data: PaperSet, method: Method, recipe: Recipe, run
     )
 
 
-def _with(table: Table2, row: Row) -> Table2:
+def _with(table: Table2, row: TableRow) -> Table2:
     rows = tuple(row if row.name == old.name else old for old in table.rows)
     return msgspec.structs.replace(table, rows=rows)
 

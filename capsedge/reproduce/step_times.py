@@ -14,7 +14,7 @@ from capsedge.recipe import RoutingKind
 from capsedge.reproduce.cases import Width, checked_kinds, in_words
 from capsedge.reproduce.drawing import COLOURS, canvas, wrapped
 from capsedge.reproduce.steps import PeakMemory, Quartiles, measure, peak_memory, quartiles, ratios
-from capsedge.reproduce.trainings import Settings, load_for_figure
+from capsedge.reproduce.trainings import TrainingSettings, load_for_figure
 from capsedge.training import Run, Trainer
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Fig4(msgspec.Struct, frozen=True, kw_only=True, tag="fig4", tag_field="kin
 
 
 def fig4(
-    settings: Settings,
+    settings: TrainingSettings,
     *,
     kinds: Sequence[str] | None = None,
     rounds: int = ROUNDS,

@@ -35,7 +35,7 @@ def unreported(_: Trainer) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class TrainingSettings:
     """What all trainings of one command have in common.
 
     Attributes:
@@ -106,7 +106,7 @@ def load_images(recipe: Recipe, *, fetch: bool = False) -> Dataset:
     return dataset_of(recipe.data)
 
 
-def load_for_figure(settings: Settings) -> tuple[PaperSet, Dataset]:
+def load_for_figure(settings: TrainingSettings) -> tuple[PaperSet, Dataset]:
     """The data set of a figure; where the full Fashion-MNIST is not here, its shipped subset, under its own name.
 
     Raises:
@@ -195,7 +195,7 @@ def finished(recipe: Recipe, run: Run, dataset: Dataset) -> bool:
 
 
 def train_all(
-    settings: Settings, data: PaperSet, dataset: Dataset, recipes: Sequence[Recipe]
+    settings: TrainingSettings, data: PaperSet, dataset: Dataset, recipes: Sequence[Recipe]
 ) -> Iterator[tuple[Recipe, Run]]:
     """Train each recipe that is not trained yet, in order, telling of each which of how many it is.
 

@@ -16,7 +16,7 @@ from capsedge.contract import Contract
 from capsedge.data.images import Invert
 from capsedge.errors import DataError, WrongUse
 from capsedge.runtime.infer.classify import Broken, Prediction, classify
-from capsedge.runtime.infer.sources import Given, Images, Source
+from capsedge.runtime.infer.sources import Given, Images, ImageSource
 from capsedge.runtime.models import BUILTIN_NAME, find_model
 from capsedge.runtime.open import open_session
 from capsedge.runtime.session import Session, contract_needed
@@ -255,7 +255,7 @@ def check(batch: int, invert: str) -> None:
         raise WrongUse(f"invert: expected {', '.join(get_args(Invert))}, got {invert!r}")
 
 
-def _given(images: One | Array | Iterable[One | Array]) -> tuple[list[Source], bool]:
+def _given(images: One | Array | Iterable[One | Array]) -> tuple[list[ImageSource], bool]:
     """The images as sources, and whether it is one that stands for itself."""
     if isinstance(images, np.ndarray) and images.ndim == 4:
         images = list(images)
@@ -266,7 +266,7 @@ def _given(images: One | Array | Iterable[One | Array]) -> tuple[list[Source], b
     return [_source(image, f"image {number}") for number, image in enumerate(images)], False
 
 
-def _source(image: One | Array, name: str) -> Source:
+def _source(image: One | Array, name: str) -> ImageSource:
     if isinstance(image, str | os.PathLike):
         path = Path(image)
         if path.is_dir():

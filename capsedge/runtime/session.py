@@ -37,7 +37,7 @@ class Outputs:
 
 
 @dataclass(frozen=True)
-class Split:
+class Breakdown:
     """Where the time of one run went, in milliseconds.
 
     Attributes:
@@ -105,7 +105,7 @@ class Session(Protocol):
             ModelError: The model failed, mostly because the inputs do not fit it.
         """
 
-    def run_split(self, feeds: Arrays) -> Split:
+    def run_split(self, feeds: Arrays) -> Breakdown:
         """Run as `run_raw` does, and tell where the time went; where there are no copies, all of it is compute.
 
         Raises:
@@ -113,7 +113,7 @@ class Session(Protocol):
         """
         start = perf_counter_ns()
         self.run_raw(feeds)
-        return Split(None, (perf_counter_ns() - start) / 1e6, None)
+        return Breakdown(None, (perf_counter_ns() - start) / 1e6, None)
 
     @abstractmethod
     def close(self) -> None:

@@ -46,7 +46,7 @@ class Observers:
             each.measured(row)
 
 
-class Log:
+class TrainingLog:
     """Where rows go: to the observer, and on rank 0 into the metrics file.
 
     Args:

@@ -10,7 +10,7 @@ from capsedge.files import write_atomically
 from capsedge.records import DamagedRecord, decoded
 
 
-class _Kind(msgspec.Struct):
+class _RowKind(msgspec.Struct):
     """What every row has, by which it is found again."""
 
     kind: str
@@ -56,7 +56,7 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
 
 
 def _row(line: bytes) -> dict[str, Any]:
-    decoded(line, _Kind)
+    decoded(line, _RowKind)
     row: dict[str, Any] = decoded(line, dict[str, Any])
     return row
 

@@ -40,7 +40,7 @@ from capsedge.training.devices import compute_in, launch, share_statistics
 from capsedge.training.dropout import SharedDropout
 from capsedge.training.evaluate import Evaluation, evaluate, multi_hot
 from capsedge.training.interrupt import Interruption
-from capsedge.training.log import Clock, Log, Observer
+from capsedge.training.log import Clock, Observer, TrainingLog
 from capsedge.training.metrics import MetricsFile, read_metrics
 from capsedge.training.plan import planned
 from capsedge.training.precision import Bf16Cost, PrecisionChoice, choose_precision, cost_of_bf16
@@ -202,13 +202,13 @@ class Trainer:
 
     def _train(self, metrics: MetricsFile | None, observer: Observer) -> RunRecord:
         with Interruption() as interruption:
-            log = Log(metrics, observer)
+            log = TrainingLog(metrics, observer)
             observer.started(self.position, self.recipe.train.epochs, len(self.batches))
             while self.position.epoch < self.recipe.train.epochs and not self.position.waited(self.recipe.train):
                 self._epoch(log, interruption)
             return self._finish(log)
 
-    def _epoch(self, log: Log, interruption: Interruption) -> None:
+    def _epoch(self, log: TrainingLog, interruption: Interruption) -> None:
         position, count = self.position, len(self.batches)
         validations = self.recipe.train.validations
         due = {round(count * part / validations) for part in range(1, validations + 1)}
@@ -306,7 +306,7 @@ class Trainer:
         ]
         return self.recipe.train.reconstruction * torch.stack(losses).sum(0)
 
-    def _write_training_row(self, log: Log, clock: Clock) -> None:
+    def _write_training_row(self, log: TrainingLog, clock: Clock) -> None:
         loss, wrong, images = self._summed(self.sums).tolist()
         self.sums.zero_()
         images_here, seconds = clock.images, clock.lap()  # the sums may hold images of an interrupted session
@@ -330,7 +330,7 @@ class Trainer:
                 "lower train.learning_rate or routing.learning_rate"
             )
 
-    def _validate(self, log: Log) -> None:
+    def _validate(self, log: TrainingLog) -> None:
         position = self.position
         score = self._evaluate(self.validated, self.dataset.validation)
         self._check_finite(score.loss)
@@ -350,7 +350,7 @@ class Trainer:
             }
         )
 
-    def _finish(self, log: Log) -> RunRecord:
+    def _finish(self, log: TrainingLog) -> RunRecord:
         """Score the best weights on the test set, once, when nothing is left to choose."""
         self.fabric.barrier()  # rank 0 may still be writing them
         best: CapsNet = self.run.load_best().to(self.fabric.device)

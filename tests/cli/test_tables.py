@@ -12,13 +12,13 @@ from capsedge.cli import benched, compress, console, exported, inspect, lint, pr
 from capsedge.compress.record import Compression, Figures
 from capsedge.contract import METADATA_KEY, Contract, Layer, Score, Verdict, decode
 from capsedge.export.tensorrt.lint import Lint
-from capsedge.export.tensorrt.rules import Finding
+from capsedge.export.tensorrt.rules import LintFinding
 from capsedge.measure.bench.report import Ratio
 from capsedge.measure.profile.measure import profile_model
 from capsedge.measure.profile.roofline import Level, Roofs
 from capsedge.onnx_lite.file import read_metadata
 from capsedge.reproduce.cases import METHODS, PAPER_SETS
-from capsedge.reproduce.results import Row, Table2
+from capsedge.reproduce.results import Table2, TableRow
 from capsedge.statistics import Difference, MeanSpread
 from tests.measure.bench import reports
 
@@ -125,7 +125,7 @@ def test_two_networks_of_a_compression(capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_findings_of_lint(capsys: pytest.CaptureFixture[str]) -> None:
-    finding = Finding(
+    finding = LintFinding(
         node="/routing/DequantizeLinear_12",
         operator="DequantizeLinear",
         severity="refused",
@@ -142,7 +142,7 @@ def test_table_2_and_the_tables_of_figures(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     rows = [
-        Row(
+        TableRow(
             name=f"{each.name}/{method.name}",
             data=each.title,
             method=method.label,

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from capsedge.data.cifar import CLASSES, Found, find_cifar, load_cifar
+from capsedge.data.cifar import CLASSES, Location, find_cifar, load_cifar
 from capsedge.errors import DataError
 from tests.data.conftest import CIFAR_STEMS, cifar_file, python_2_pickle
 
@@ -21,7 +21,7 @@ VERSIONS = ["python", "binary"]
 BATCHES = {"python": "cifar-10-batches-py", "binary": "cifar-10-batches-bin"}
 
 
-def found_in(place: Path) -> Found:
+def found_in(place: Path) -> Location:
     found = find_cifar(place)
     assert found is not None
     return found

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from capsedge.reproduce import Settings
+from capsedge.reproduce import TrainingSettings
 from capsedge.reproduce.trainings import Watch
 from tests.tiny import Interrupting, Silent
 
@@ -34,14 +34,14 @@ class Watched:
         yield Interrupting(self.after) if self.interrupt and self.interrupt in title else Silent()
 
 
-MakeSettings = Callable[..., Settings]
+MakeSettings = Callable[..., TrainingSettings]
 
 
 @pytest.fixture
 def make_settings(tmp_path: Path) -> MakeSettings:
     """Settings for tiny networks on the shipped subset, with runs in this test's own folder."""
 
-    def make(*, watch: Watch | None = None, more: tuple[str, ...] = (), **changes: object) -> Settings:
+    def make(*, watch: Watch | None = None, more: tuple[str, ...] = (), **changes: object) -> TrainingSettings:
         values: dict[str, object] = {
             "data": "fashion-mnist-subset",
             "width": "small",
@@ -51,6 +51,6 @@ def make_settings(tmp_path: Path) -> MakeSettings:
             "device": "cpu",
             "watch": watch or Watched(),
         }
-        return Settings(**(values | changes))  # type: ignore[arg-type]
+        return TrainingSettings(**(values | changes))  # type: ignore[arg-type]
 
     return make

@@ -8,7 +8,7 @@ import pytest
 
 from capsedge.errors import Interrupted, WrongUse
 from capsedge.reproduce import table2
-from capsedge.reproduce.results import Row, Table2
+from capsedge.reproduce.results import Table2, TableRow
 from capsedge.training import Run, lengths_of
 from tests.reproduce.conftest import MakeSettings, Watched
 
@@ -99,7 +99,7 @@ def test_a_stopped_table_goes_on_where_it_was(make_settings: MakeSettings, tmp_p
     kept = msgspec.json.decode((tmp_path / "table2.json").read_bytes(), type=Table2)
     assert [row.status for row in kept.rows] == ["measured", "waiting"]
     again = Watched()
-    told: list[Row] = []
+    told: list[TableRow] = []
     table = table2(make_settings(watch=again), tmp_path, only=rows, tell=told.append)
     assert [row.status for row in table.rows] == ["measured"] * 2
     assert table.rows[0] == kept.rows[0]

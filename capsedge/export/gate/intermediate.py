@@ -87,7 +87,7 @@ class TracedGraph(NamedGraph):
 
 
 @dataclass
-class Difference:
+class TensorDifference:
     """How far a tensor is from the one that it stands for, summed over images.
 
     Attributes:
@@ -124,7 +124,7 @@ class Difference:
 
 def differences(
     wanted: TracedGraph, given: TracedGraph, stands_for: dict[str, str], images: NDArray[np.uint8]
-) -> dict[str, Difference]:
+) -> dict[str, TensorDifference]:
     """Run both graphs on the same images and compare tensors of floating-point numbers.
 
     Args:
@@ -138,7 +138,7 @@ def differences(
     """
     ours, theirs = _Opened(wanted, stands_for.values()), _Opened(given, stands_for)
     both = {name: true for name, true in stands_for.items() if name in theirs.floats and true in ours.floats}
-    found = {name: Difference() for name in both}
+    found = {name: TensorDifference() for name in both}
     size = given.batch or PAIR
     for start in range(0, len(images), size):
         batch = images[np.arange(start, start + size) % len(images)]

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from capsedge.contract import Contract, Verdict
 from capsedge.data.own import UNEVEN
-from capsedge.export.gate.measure import Measured, measure
+from capsedge.export.gate.measure import Deviation, measure
 from capsedge.export.gate.reference import Reference
 from capsedge.export.gate.tolerance import TIE, Tolerance
 from capsedge.plural import number_of, plural
@@ -131,13 +131,13 @@ def _may_saturate(contract: Contract) -> Iterator[str]:
         yield f"{in_words(pairs)}: quantize to weights of 7 bits, as capsedge export does"
 
 
-def _broken_numbers(found: Measured) -> Iterator[str]:
+def _broken_numbers(found: Deviation) -> Iterator[str]:
     for name, broken in found.broken.items():
         if broken:
             yield f"{broken} of {found.seen[name]} {name} are NaN or infinite"
 
 
-def _broken_limits(found: Measured, tolerance: Tolerance) -> Iterator[str]:
+def _broken_limits(found: Deviation, tolerance: Tolerance) -> Iterator[str]:
     """One sentence for each difference beyond its limit; NaN was told of before."""
     if found.broken.total():
         return
@@ -179,7 +179,7 @@ def _too_few(images: int, change: Difference, tolerance: Tolerance) -> str:
     )
 
 
-def _classes(found: Measured, expected: Reference) -> Iterator[str]:
+def _classes(found: Deviation, expected: Reference) -> Iterator[str]:
     """What the error does not tell of single classes."""
     if expected.labels.ndim > 1:
         return
@@ -193,7 +193,7 @@ def _classes(found: Measured, expected: Reference) -> Iterator[str]:
         yield f"the classes differ in images; the balanced error is {100 * balanced_error(counts):.2f} %"
 
 
-def _telling(found: Measured, expected: Reference) -> NDArray[np.uint8]:
+def _telling(found: Deviation, expected: Reference) -> NDArray[np.uint8]:
     worst = np.argsort(-found.worst, kind="stable")[:WORST]
     validation, blank = expected.validation.images, expected.blank.images
     count = len(validation)

@@ -12,7 +12,7 @@ import onnx
 from numpy.typing import NDArray
 
 from capsedge.errors import ModelError
-from capsedge.export.gate.intermediate import STAND_INS, Difference, TracedGraph, differences
+from capsedge.export.gate.intermediate import STAND_INS, TensorDifference, TracedGraph, differences
 from capsedge.export.gate.tolerance import TOLERANCES, Tolerance
 from capsedge.export.layers import LAYER_OPS
 from capsedge.export.precision import emulated, emulated_types
@@ -109,7 +109,7 @@ class _Tracer:
         wanted: TracedGraph,
         given: TracedGraph,
         stands_for: dict[str, str],
-        found: dict[str, Difference],
+        found: dict[str, TensorDifference],
         limit: float,
     ) -> None:
         self.given = given

@@ -17,7 +17,7 @@ FEW = 32  # images that go through each batch size below the largest
 
 
 @dataclass
-class Measured:
+class Deviation:
     """How far a file is from the network. A difference is infinite where one of the two is not a number.
 
     Attributes:
@@ -48,7 +48,7 @@ class Measured:
         return float(self.worst.max())
 
 
-def measure(session: Session, expected: Reference) -> Measured:
+def measure(session: Session, expected: Reference) -> Deviation:
     """Run a file: every image in its largest batch, the first few in each smaller one, the blank ones in all.
 
     Raises:
@@ -56,7 +56,7 @@ def measure(session: Session, expected: Reference) -> Measured:
     """
     validation, blank = expected.validation, expected.blank
     count = len(validation.images)
-    found = Measured(np.empty_like(validation.lengths), np.zeros(count + len(blank.images), np.float32))
+    found = Deviation(np.empty_like(validation.lengths), np.zeros(count + len(blank.images), np.float32))
     found.lengths = _run(session, expected, validation, found, found.worst[:count])
     _run(session, expected, blank, found, found.worst[count:])
     found.mean = float(gap(found.lengths, validation.lengths).mean())
@@ -81,7 +81,7 @@ def gap(ours: NDArray[np.float32], theirs: NDArray[np.float32]) -> NDArray[np.fl
 
 
 def _run(
-    session: Session, expected: Reference, wanted: Answers, found: Measured, worst: NDArray[np.float32]
+    session: Session, expected: Reference, wanted: Answers, found: Deviation, worst: NDArray[np.float32]
 ) -> NDArray[np.float32]:
     """Run images at every batch size, and give the file's lengths of them in the largest.
 
@@ -106,7 +106,7 @@ def _run(
     return lengths
 
 
-def _compare_poses(session: Session, outputs: Outputs, wanted: NDArray[np.float32], found: Measured) -> None:
+def _compare_poses(session: Session, outputs: Outputs, wanted: NDArray[np.float32], found: Deviation) -> None:
     if outputs.poses.shape != wanted.shape:
         raise ModelError(
             f"'{session.name}' must give poses of {list(wanted.shape)}, it gave {list(outputs.poses.shape)}"
@@ -120,7 +120,7 @@ def _compare_drawings(
     expected: Reference,
     wanted: Answers,
     chosen: NDArray[np.intp],
-    found: Measured,
+    found: Deviation,
 ) -> None:
     """Compare the reconstructions of the images that get the same answer: another one draws another class."""
     drawn = outputs.reconstruction
@@ -141,7 +141,7 @@ def _compare_drawings(
     found.pixel = max(found.pixel or 0.0, float(gap(pixels[same], truth[same]).max(initial=0)))
 
 
-def _count(outputs: Outputs, found: Measured) -> None:
+def _count(outputs: Outputs, found: Deviation) -> None:
     parts = {"lengths": outputs.lengths, "components of poses": outputs.poses, "pixels": outputs.reconstruction}
     for name, values in parts.items():
         if values is not None:

@@ -132,7 +132,7 @@ def _ranges(model: onnx.ModelProto, images: Images, method: Method) -> dict[str,
             extra_options={"symmetric": True, **method.options},
         )
         for start in range(0, len(images), _CHUNK):
-            calibrator.collect_data(_Reader(images[start : start + _CHUNK]))
+            calibrator.collect_data(_CalibrationReader(images[start : start + _CHUNK]))
         found = calibrator.compute_data().items()
     ranges = {name: float(np.abs(tensor.range_value).max()) for name, tensor in found}
     return ranges | {
@@ -143,7 +143,7 @@ def _ranges(model: onnx.ModelProto, images: Images, method: Method) -> dict[str,
     }
 
 
-class _Reader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no types
+class _CalibrationReader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no types
     """Feeds images to ONNX Runtime's calibration, one by one: its histograms want batches of one size."""
 
     def __init__(self, images: Images) -> None:

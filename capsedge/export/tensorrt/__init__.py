@@ -4,14 +4,14 @@ from capsedge.export.tensorrt.build import build_engine, save_manifest
 from capsedge.export.tensorrt.lint import Lint, lint
 from capsedge.export.tensorrt.options import DEFAULT_BATCH, BuildOptions, check_options, choose_package
 from capsedge.export.tensorrt.process import OnProgress
-from capsedge.export.tensorrt.rules import Finding
+from capsedge.export.tensorrt.rules import LintFinding
 from capsedge.export.tensorrt.trtexec import trtexec_line
 
 __all__ = [
     "DEFAULT_BATCH",
     "BuildOptions",
-    "Finding",
     "Lint",
+    "LintFinding",
     "OnProgress",
     "build_engine",
     "check_options",

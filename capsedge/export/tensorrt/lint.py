@@ -12,7 +12,7 @@ import onnx
 from capsedge.errors import MissingExtra, ModelError
 from capsedge.export.tensorrt.options import BuildOptions, Package, check_names, choose_package
 from capsedge.export.tensorrt.process import run_worker
-from capsedge.export.tensorrt.rules import Finding, apply_rules, node_name
+from capsedge.export.tensorrt.rules import LintFinding, apply_rules, node_name
 from capsedge.export.tensorrt.worker import Parse, Parsed, Refusal
 from capsedge.runtime.int8_pairs import in_words, int8_pairs
 
@@ -32,10 +32,10 @@ class Lint(msgspec.Struct, frozen=True, kw_only=True):
     parser: str
     no_parser: str
     targets: tuple[str, ...]
-    findings: tuple[Finding, ...]
+    findings: tuple[LintFinding, ...]
 
     @property
-    def refused(self) -> tuple[Finding, ...]:
+    def refused(self) -> tuple[LintFinding, ...]:
         """What gives no engine, or a wrong one."""
         return tuple(finding for finding in self.findings if finding.severity == "refused")
 
@@ -92,11 +92,11 @@ def _load(path: Path) -> onnx.ModelProto:
     return model
 
 
-def _may_saturate(model: Path) -> Iterator[Finding]:
+def _may_saturate(model: Path) -> Iterator[LintFinding]:
     """What no runtime refuses, and x86 processors without VNNI compute wrongly."""
     pairs = int8_pairs(model)
     if pairs is not None and not pairs.fit:
-        yield Finding(
+        yield LintFinding(
             node=pairs.weight,
             operator="",
             severity="warning",
@@ -105,7 +105,9 @@ def _may_saturate(model: Path) -> Iterator[Finding]:
         )
 
 
-def _of_parser(model: onnx.ModelProto, parsed: Parsed, parser: str, by_rules: Sequence[Finding]) -> list[Finding]:
+def _of_parser(
+    model: onnx.ModelProto, parsed: Parsed, parser: str, by_rules: Sequence[LintFinding]
+) -> list[LintFinding]:
     """The parser's findings, without those that a rule has explained better."""
     nodes = list(model.graph.node)
     explained = {finding.node for finding in by_rules if finding.severity == "refused"}
@@ -124,13 +126,15 @@ def _of_parser(model: onnx.ModelProto, parsed: Parsed, parser: str, by_rules: Se
             )
             operator = node.op_type if node is not None else ""
             found.append(
-                Finding(node=name, operator=operator, severity="refused", reason=reason, advice=advice, source=parser)
+                LintFinding(
+                    node=name, operator=operator, severity="refused", reason=reason, advice=advice, source=parser
+                )
             )
     return found + [_warned(warning, parser) for warning in parsed.warnings]
 
 
-def _warned(warning: str, parser: str) -> Finding:
-    return Finding(
+def _warned(warning: str, parser: str) -> LintFinding:
+    return LintFinding(
         node="(the graph)",
         operator="",
         severity="warning",

@@ -33,7 +33,7 @@ _QOPERATORS = {"QGemm", "QAttention", "ConvInteger", "MatMulInteger", "DynamicQu
 _SYMMETRIC = "quantize symmetrically to int8 (QInt8, ActivationSymmetric, WeightSymmetric), in QDQ format"
 
 
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
+class LintFinding(msgspec.Struct, frozen=True, kw_only=True):
     """One thing about one node.
 
     Attributes:
@@ -54,7 +54,9 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     source: str = "rules"
 
 
-def apply_rules(model: onnx.ModelProto, targets: Sequence[str] = (), package: str = "tensorrt_rtx") -> list[Finding]:
+def apply_rules(
+    model: onnx.ModelProto, targets: Sequence[str] = (), package: str = "tensorrt_rtx"
+) -> list[LintFinding]:
     """Hold a graph against all rules.
 
     Args:
@@ -85,22 +87,24 @@ def _quantizers(graph: NamedGraph) -> Iterator[tuple[onnx.NodeProto, onnx.Tensor
             yield node, graph.constants.get(node.input[2]) if len(node.input) > 2 else None
 
 
-def _of(node: onnx.NodeProto, severity: Severity, reason: str, advice: str) -> Finding:
-    return Finding(node=node_name(node, -1), operator=node.op_type, severity=severity, reason=reason, advice=advice)
+def _of(node: onnx.NodeProto, severity: Severity, reason: str, advice: str) -> LintFinding:
+    return LintFinding(
+        node=node_name(node, -1), operator=node.op_type, severity=severity, reason=reason, advice=advice
+    )
 
 
-def _of_graph(severity: Severity, reason: str, advice: str) -> Finding:
-    return Finding(node="(the graph)", operator="", severity=severity, reason=reason, advice=advice)
+def _of_graph(severity: Severity, reason: str, advice: str) -> LintFinding:
+    return LintFinding(node="(the graph)", operator="", severity=severity, reason=reason, advice=advice)
 
 
-def _qoperators(graph: NamedGraph) -> Iterator[Finding]:
+def _qoperators(graph: NamedGraph) -> Iterator[LintFinding]:
     for node in graph.nodes:
         if node.op_type.startswith("QLinear") or node.op_type in _QOPERATORS:
             reason = "TensorRT has no quantized operators: it reads QuantizeLinear and DequantizeLinear pairs only"
             yield _of(node, "refused", reason, "quantize in QDQ format, statically")
 
 
-def _wide_integers(graph: NamedGraph) -> Iterator[Finding]:
+def _wide_integers(graph: NamedGraph) -> Iterator[LintFinding]:
     for node, zero in _quantizers(graph):
         stored = graph.constants.get(node.input[0])
         if node.op_type == "DequantizeLinear" and stored is not None and stored.data_type == _T.INT32:
@@ -110,7 +114,7 @@ def _wide_integers(graph: NamedGraph) -> Iterator[Finding]:
             yield _of(node, "refused", "it quantizes to 16 bits, which TensorRT does not have", _SYMMETRIC)
 
 
-def _zero_points(graph: NamedGraph) -> Iterator[Finding]:
+def _zero_points(graph: NamedGraph) -> Iterator[LintFinding]:
     for node, zero in _quantizers(graph):
         if zero is not None and zero.data_type in (_T.INT8, _T.UINT8) and np.any(onnx.numpy_helper.to_array(zero)):
             yield _of(
@@ -129,7 +133,7 @@ def _is_uint8(node: onnx.NodeProto, zero: onnx.TensorProto | None) -> bool:
     return silent and integer(node, "output_dtype", 0) in (0, _T.UINT8)
 
 
-def _uint8_inputs(graph: NamedGraph) -> Iterator[Finding]:
+def _uint8_inputs(graph: NamedGraph) -> Iterator[LintFinding]:
     bytes_read = {each.name for each in graph.inputs if each.type.tensor_type.elem_type == _T.UINT8}
     for node in graph.nodes:
         read = bytes_read.intersection(node.input)
@@ -138,11 +142,11 @@ def _uint8_inputs(graph: NamedGraph) -> Iterator[Finding]:
             yield _of(node, "refused", reason, f"cast to a float type before {node.op_type}")
 
 
-def _batches(graph: NamedGraph) -> Iterator[Finding]:
+def _batches(graph: NamedGraph) -> Iterator[LintFinding]:
     for tensor in graph.inputs:
         axes = tensor.type.tensor_type.shape.dim
         if axes and axes[0].HasField("dim_value"):
-            yield Finding(
+            yield LintFinding(
                 node=tensor.name,
                 operator="",
                 severity="warning",
@@ -151,7 +155,7 @@ def _batches(graph: NamedGraph) -> Iterator[Finding]:
             )
 
 
-_RULES: tuple[Callable[[NamedGraph], Iterable[Finding]], ...] = (
+_RULES: tuple[Callable[[NamedGraph], Iterable[LintFinding]], ...] = (
     _qoperators,
     _wide_integers,
     _zero_points,
@@ -160,14 +164,14 @@ _RULES: tuple[Callable[[NamedGraph], Iterable[Finding]], ...] = (
 )
 
 
-def _types(layers: Sequence[Layer], targets: Sequence[str], package: str) -> Iterator[Finding]:
+def _types(layers: Sequence[Layer], targets: Sequence[str], package: str) -> Iterator[LintFinding]:
     for target in targets:
         for layer in layers:
             if why := unable([layer], target, package):
                 yield _of_layer(layer, "refused", why, f"for {target}, use {listed(takes(target, package))}")
 
 
-def _left_out(layers: Sequence[Layer]) -> Iterator[Finding]:
+def _left_out(layers: Sequence[Layer]) -> Iterator[LintFinding]:
     narrow = {layer.type for layer in layers} & {"int8", "fp8"}
     for layer in layers:
         if narrow and layer.parameters and layer.type not in narrow:
@@ -175,5 +179,5 @@ def _left_out(layers: Sequence[Layer]) -> Iterator[Finding]:
             yield _of_layer(layer, "note", reason, f"quantize {layer.op} too, where its error allows it")
 
 
-def _of_layer(layer: Layer, severity: Severity, reason: str, advice: str) -> Finding:
-    return Finding(node=layer.name, operator=layer.op, severity=severity, reason=reason, advice=advice)
+def _of_layer(layer: Layer, severity: Severity, reason: str, advice: str) -> LintFinding:
+    return LintFinding(node=layer.name, operator=layer.op, severity=severity, reason=reason, advice=advice)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from capsedge.errors import WrongUse
 from capsedge.export.triton.protobuf_text import Message, Symbol
-from capsedge.export.triton.source import Source
+from capsedge.export.triton.source import ServableFile
 
 DEFAULT_MAX_BATCH = 64
 LABELS = "labels.txt"
@@ -40,7 +40,7 @@ class Serving:
                 raise WrongUse(f"{name} must be {smallest} or more to serve a model, and {given} was given")
 
 
-def model_config(source: Source, name: str, serving: Serving) -> Message:
+def model_config(source: ServableFile, name: str, serving: Serving) -> Message:
     """Describe a model to Triton.
 
     Args:
@@ -70,7 +70,7 @@ def model_config(source: Source, name: str, serving: Serving) -> Message:
     }
 
 
-def _max_batch(source: Source, serving: Serving) -> int:
+def _max_batch(source: ServableFile, serving: Serving) -> int:
     if source.batch is None:
         return serving.max_batch or DEFAULT_MAX_BATCH
     largest = source.batch[2]
@@ -81,23 +81,23 @@ def _max_batch(source: Source, serving: Serving) -> int:
     return serving.max_batch or largest
 
 
-def _pixels(source: Source) -> Message:
+def _pixels(source: ServableFile) -> Message:
     return {"data_type": Symbol("TYPE_UINT8"), "dims": list(source.contract.input.shape)}
 
 
-def _output(source: Source, name: str) -> Message:
+def _output(source: ServableFile, name: str) -> Message:
     output = source.outputs[name]
     labels = {"label_filename": LABELS} if name == "lengths" else {}
     return {"name": name, "data_type": Symbol(output.type), "dims": list(output.axes), **labels}
 
 
-def _preferred(source: Source, largest: int) -> list[int]:
+def _preferred(source: ServableFile, largest: int) -> list[int]:
     """The batches that go without waiting for more: a full one, and the one that an engine was tuned for."""
     tuned = [] if source.batch is None else [source.batch[1]]
     return sorted({largest, *(size for size in tuned if 1 < size < largest)})
 
 
-def _parameters(source: Source, own: dict[str, str]) -> list[Message]:
+def _parameters(source: ServableFile, own: dict[str, str]) -> list[Message]:
     """The backend's own, and what a client without the file must know of the contract, to ask and to read the answer.
 
     None of them differs between two versions of one model.
@@ -111,7 +111,7 @@ def _parameters(source: Source, own: dict[str, str]) -> list[Message]:
     return [{"key": key, "value": {"string_value": value}} for key, value in (own | told).items()]
 
 
-def _warmup(source: Source, batch: int) -> Message:
+def _warmup(source: ServableFile, batch: int) -> Message:
     pixels = {**_pixels(source), "random_data": True}
     return {
         "name": f"batch of {batch}",

@@ -10,7 +10,7 @@ from capsedge.contract import Contract
 from capsedge.errors import ModelError, WrongUse
 from capsedge.export.triton.config import LABELS, Serving, model_config
 from capsedge.export.triton.protobuf_text import protobuf_text
-from capsedge.export.triton.source import Source, read_source
+from capsedge.export.triton.source import ServableFile, read_source
 from capsedge.files import write_atomically
 from capsedge.runtime.tensorrt.manifest import manifest_path
 from capsedge.version import __version__
@@ -76,7 +76,7 @@ def _checked(name: str) -> str:
     return name
 
 
-def _default_name(source: Source) -> str:
+def _default_name(source: ServableFile) -> str:
     """The run's name, and what tells the model from others of the run, in the letters that a name may have."""
     contract = source.contract
     precision = [] if contract.precision == "fp32" else [contract.precision]
@@ -94,13 +94,13 @@ def _labels(contract: Contract) -> str:
     return "".join(f"{name}\n" for name in contract.classes)
 
 
-def _marked(source: Source, config: str) -> str:
+def _marked(source: ServableFile, config: str) -> str:
     """The configuration below what a person should know, and a first line by which a later edit is noticed."""
     text = "".join(f"# {' '.join(remark.split())}\n" for remark in source.remarks) + config
     return f"# Written by capsedge {__version__} (sha256 of the rest: {_sha256(text)})\n{text}"
 
 
-def _version(source: Source) -> dict[str, bytes]:
+def _version(source: ServableFile) -> dict[str, bytes]:
     """The files of the version's folder: the model, and beside an engine its manifest, which Triton ignores."""
     name = FILES[source.backend]
     files = {name: source.file.read_bytes()}

@@ -31,7 +31,7 @@ class Output:
 
 
 @dataclass(frozen=True)
-class Source:
+class ServableFile:
     """A file that may be served.
 
     Attributes:
@@ -51,7 +51,7 @@ class Source:
     remarks: tuple[str, ...]
 
 
-def read_source(model: Path, *, allow_unexecuted: bool) -> Source:
+def read_source(model: Path, *, allow_unexecuted: bool) -> ServableFile:
     """Read a file's contract, and refuse it where it may not be served or where Triton could not load it.
 
     Args:
@@ -65,7 +65,7 @@ def read_source(model: Path, *, allow_unexecuted: bool) -> Source:
     return _read_engine(file, allow_unexecuted=allow_unexecuted) if file.suffix == ".engine" else _read_onnx(file)
 
 
-def _read_onnx(file: Path) -> Source:
+def _read_onnx(file: Path) -> ServableFile:
     read = read_onnx_file(file)
     contract = contract_of(read, source=str(file))
     if contract is None or contract.verdict is None:
@@ -79,7 +79,7 @@ def _read_onnx(file: Path) -> Source:
         )
     _refuse_altered(check_onnx(read, contract), file, f"capsedge gate {file}")
     nodes = {node.name: node for node in open_on(load_onnxruntime(), file, DEFAULTS).get_outputs()}
-    return Source(
+    return ServableFile(
         file=file,
         contract=contract,
         backend="onnxruntime",
@@ -101,7 +101,7 @@ def _output(file: Path, name: str, kind: str, shape: list[int | str | None]) -> 
     return Output(_TYPES[kind], tuple(axis if isinstance(axis, int) else ANY for axis in axes))
 
 
-def _read_engine(file: Path, *, allow_unexecuted: bool) -> Source:
+def _read_engine(file: Path, *, allow_unexecuted: bool) -> ServableFile:
     manifest = read_manifest(file)
     contract, batch = manifest.contract, manifest.batch
     if manifest.package != "tensorrt":
@@ -116,7 +116,7 @@ def _read_engine(file: Path, *, allow_unexecuted: bool) -> Source:
             f"'{file}' takes batches of {batch[0]} or more, and Triton sends single images too: build it again with "
             f"--trt-batch 1,{batch[1]},{batch[2]}"
         )
-    return Source(
+    return ServableFile(
         file=file,
         contract=contract,
         backend="tensorrt",

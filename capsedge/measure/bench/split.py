@@ -10,7 +10,7 @@ from capsedge.contract import Contract
 from capsedge.measure.bench import clock
 from capsedge.measure.bench.report import Parts
 from capsedge.measure.bench.subject import Subject
-from capsedge.runtime.session import Split
+from capsedge.runtime.session import Breakdown
 
 RUNS = 30
 _FEWEST_RUNS = 3
@@ -43,7 +43,7 @@ def parts(subject: Subject, first_run_ms: float, longest_seconds: float) -> Part
     )
 
 
-def _split(subject: Subject) -> Split:
+def _split(subject: Subject) -> Breakdown:
     subject.idle()
     return subject.session.run_split(subject.feeds)
 

@@ -5,10 +5,10 @@ from numpy.typing import NDArray
 
 from capsedge.errors import DataError, WrongUse
 from capsedge.measure.evaluate.labelled import Labelled, Part, labelled
-from capsedge.measure.evaluate.subject import Subject
+from capsedge.measure.evaluate.subject import EvaluatedNetwork
 
 
-def order_of_classes(first: Subject, other: Subject) -> list[int]:
+def order_of_classes(first: EvaluatedNetwork, other: EvaluatedNetwork) -> list[int]:
     """Where each class of the first model stands among the other's.
 
     Args:
@@ -24,7 +24,7 @@ def order_of_classes(first: Subject, other: Subject) -> list[int]:
 
 
 def as_another_takes(
-    images: Labelled, place: str, *, own: bool, part: Part, first: Subject, other: Subject
+    images: Labelled, place: str, *, own: bool, part: Part, first: EvaluatedNetwork, other: EvaluatedNetwork
 ) -> NDArray[np.uint8]:
     """The same images in the same order, fitted as another model wants them.
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from capsedge.errors import ModelError, WrongUse
 from capsedge.fit import Fit, Frame
-from capsedge.measure.evaluate.subject import Subject
+from capsedge.measure.evaluate.subject import EvaluatedNetwork
 from capsedge.runtime.session import Session
 
 Pixels = Literal["unit", "signed", "imagenet", "bytes"]
@@ -28,7 +28,7 @@ def foreign_subject(
     size: int = 0,
     layout: Layout | None = None,
     frame: Frame = "pad",
-) -> Subject:
+) -> EvaluatedNetwork:
     """A classifier without a contract, open in its session.
 
     Its one input is images, [batch, channels, height, width] or [batch, height, width, channels]; one of its outputs
@@ -66,7 +66,7 @@ def foreign_subject(
             parts.append(_scores(session, given, len(filled), classes)[: len(part)])
         return _within_one(np.concatenate(parts))
 
-    return Subject(
+    return EvaluatedNetwork(
         name=session.name,
         classes=classes,
         shape=shape,

@@ -21,7 +21,7 @@ from capsedge.data.listing import Part as DataPart
 from capsedge.data.load import dataset_of
 from capsedge.data.own import Own
 from capsedge.errors import DataError, WrongUse
-from capsedge.measure.evaluate.subject import Subject
+from capsedge.measure.evaluate.subject import EvaluatedNetwork
 from capsedge.plural import number_of
 from capsedge.recipe import from_values
 
@@ -48,7 +48,7 @@ class Labelled:
     remarks: tuple[str, ...] = ()
 
 
-def labelled(place: str, subject: Subject, *, part: Part = "test") -> Labelled:
+def labelled(place: str, subject: EvaluatedNetwork, *, part: Part = "test") -> Labelled:
     """Load labelled images and fit them as a model wants them, light and dark exchanged as `infer` would.
 
     A folder, a list or an .npz of images in parts gives the part; one without parts gives all of its images. Nothing
@@ -138,7 +138,7 @@ def source_of_run(folder: Path) -> str | None:
     return str(found)
 
 
-def _listed(path: Path, subject: Subject, part: Part) -> Labelled:
+def _listed(path: Path, subject: EvaluatedNetwork, part: Part) -> Labelled:
     listing = list_labelled(path)
     places = _chosen(path, [item.part for item in listing.items], part)
     items = [listing.items[place] for place in places]
@@ -226,7 +226,7 @@ def _of_dataset(dataset: Dataset, part: Part, classes: Sequence[str]) -> Labelle
 class _Fitting:
     """Fits images as `infer` would, and remembers of which light and dark changed places."""
 
-    def __init__(self, subject: Subject, sample: Iterable[Image.Image]) -> None:
+    def __init__(self, subject: EvaluatedNetwork, sample: Iterable[Image.Image]) -> None:
         self._subject = subject
         backgrounds = (background_of(lay_on(image, WHITE)) for image in sample)
         self._turning = turning("auto", dark_background=subject.dark_background, sample=backgrounds)

@@ -90,7 +90,7 @@ class Mistake(msgspec.Struct, frozen=True, kw_only=True):
     length_of_label: float
 
 
-class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+class ModelComparison(msgspec.Struct, frozen=True, kw_only=True):
     """Another model on the same images.
 
     Attributes:
@@ -146,7 +146,7 @@ class Evaluated(msgspec.Struct, frozen=True, kw_only=True):
     calibration_error: float
     thresholds: tuple[AtThreshold, ...]
     mistakes: tuple[Mistake, ...]
-    comparison: Comparison | None = None
+    comparison: ModelComparison | None = None
     remarks: tuple[str, ...] = ()
 
 
@@ -195,7 +195,7 @@ def evaluated(
     )
 
 
-def compared(first: Lengths, other: Lengths, labels: Labels, *, model: str) -> Comparison:
+def compared(first: Lengths, other: Lengths, labels: Labels, *, model: str) -> ModelComparison:
     """Hold a model's answers against another's on the same images.
 
     Args:
@@ -206,7 +206,7 @@ def compared(first: Lengths, other: Lengths, labels: Labels, *, model: str) -> C
     """
     ours, theirs = (lengths.argmax(1) != labels for lengths in (first, other))
     alone = int((ours & ~theirs).sum()), int((theirs & ~ours).sum())
-    return Comparison(
+    return ModelComparison(
         model=model,
         error=float(theirs.mean()),
         difference=paired_difference([ours], [theirs]),

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from capsedge.measure.bench.formats.look import STYLE
-from capsedge.measure.evaluate.measure import Comparison, Evaluated
+from capsedge.measure.evaluate.measure import Evaluated, ModelComparison
 from capsedge.plural import number_of
 
 MOST_PICTURES = 60
@@ -82,7 +82,7 @@ def sections(found: Evaluated, images: NDArray[np.uint8]) -> Iterator[str]:
     yield from _wrong(found, images)
 
 
-def _comparison(other: Comparison) -> str:
+def _comparison(other: ModelComparison) -> str:
     change = other.difference
     return (
         f"<h2>Beside another</h2><p><code>{escape(other.model)}</code> errs on {_percent(other.error)} of the same "

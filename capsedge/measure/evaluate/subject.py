@@ -14,7 +14,7 @@ from capsedge.runtime.session import Session, contract_needed
 
 
 @dataclass(frozen=True, kw_only=True)
-class Subject:
+class EvaluatedNetwork:
     """A network with what must be known to show it images.
 
     Attributes:
@@ -39,14 +39,14 @@ class Subject:
     remarks: tuple[str, ...] = ()
 
 
-def subject_of(session: Session) -> Subject:
+def subject_of(session: Session) -> EvaluatedNetwork:
     """A model with a contract, open in its session.
 
     Raises:
         ModelError: The model has no contract.
     """
     contract = contract_needed(session)
-    return Subject(
+    return EvaluatedNetwork(
         name=session.name,
         classes=contract.classes,
         shape=contract.input.shape,

@@ -23,7 +23,7 @@ _CONVOLUTIONS = {"Conv", "FusedConv", "NhwcFusedConv", "ConvInteger", "QLinearCo
 
 
 @dataclass(frozen=True)
-class Cost:
+class NodeCost:
     """What a node needs, counted from shapes.
 
     Attributes:
@@ -47,7 +47,7 @@ class Cost:
 
 def cost_of(
     node: Node, inputs: Sequence[Tensor | None], outputs: Sequence[Tensor], constant: Sequence[bool] = ()
-) -> Cost:
+) -> NodeCost:
     """Count what a node needs.
 
     Args:
@@ -60,7 +60,7 @@ def cost_of(
     viewed = node.op in VIEWS  # only the axes are named anew: nothing is copied
     first = next((tensor for tensor in inputs if tensor is not None), None)
     flops = _flops(node, inputs, outputs)
-    return Cost(
+    return NodeCost(
         kind=_NAMES.get(first.kind) if flops and first is not None else None,
         flops=flops,
         weight_bytes=0 if viewed else sum(tensor.size_bytes for tensor, is_weight in known if is_weight),

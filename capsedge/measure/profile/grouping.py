@@ -5,7 +5,7 @@ from statistics import fmean
 
 import msgspec
 
-from capsedge.measure.profile.costs import Cost
+from capsedge.measure.profile.costs import NodeCost
 from capsedge.measure.profile.report import LayerTime, StageTime
 from capsedge.measure.profile.roofline import Roofs, bound_of
 from capsedge.measure.profile.stages import STAGES
@@ -31,7 +31,7 @@ def under(roofs: Roofs, layers: Sequence[LayerTime]) -> list[LayerTime]:
     model_bytes = sum(layer.weight_bytes or 0 for layer in layers)
     found = []
     for layer in layers:
-        cost = Cost(layer.kind, layer.flops, layer.weight_bytes or 0, layer.activation_bytes or 0)
+        cost = NodeCost(layer.kind, layer.flops, layer.weight_bytes or 0, layer.activation_bytes or 0)
         bound = bound_of(cost, roofs, model_bytes=model_bytes)
         if bound is None:
             found.append(layer)

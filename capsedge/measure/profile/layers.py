@@ -7,7 +7,7 @@ from statistics import median
 
 from capsedge.contract import Contract, Layer
 from capsedge.measure.profile.blocked import unpadded
-from capsedge.measure.profile.costs import Cost, cost_of
+from capsedge.measure.profile.costs import NodeCost, cost_of
 from capsedge.measure.profile.grouping import TICK_US, typical
 from capsedge.measure.profile.ort_events import NodeTime, RunTime
 from capsedge.measure.profile.recording import Recording
@@ -75,7 +75,7 @@ def _stage(known: "_Known | None", contract: Contract | None, place: int, node: 
     return "unknown" if known is None else known.stage(place)
 
 
-def _cost(node: NodeTime) -> Cost:
+def _cost(node: NodeTime) -> NodeCost:
     """By the profiler's own shapes, which lack the weights that were packed beforehand."""
     return cost_of(Node(node.op, node.name), node.inputs, node.outputs)
 
@@ -105,7 +105,7 @@ class _Known:
         layer = self._layers.get(self._index.get(place, -1))
         return "" if layer is None else layer.name
 
-    def cost(self, place: int, timed: NodeTime) -> Cost:
+    def cost(self, place: int, timed: NodeTime) -> NodeCost:
         """By the graph, which knows every weight."""
         index = self._index.get(place)
         if index is None:

@@ -27,7 +27,7 @@ from capsedge.version import __version__
 
 
 @dataclass(frozen=True)
-class Measured:
+class RecordedProfile:
     """A profile, and the runs that it was made of.
 
     Attributes:
@@ -47,7 +47,7 @@ def profile_model(
     runs: int | None = None,
     roofline: bool = True,
     progress: Callable[[float], None] = lambda _: None,
-) -> Measured:
+) -> RecordedProfile:
     """Measure where the time of a model goes.
 
     Args:
@@ -79,7 +79,7 @@ def profile_model(
             measured = _of_engine(session, batch, runs or FEWEST_RUNS)
         known = (*busy, *doubts.about_session(session, cores))
     profile = msgspec.structs.replace(measured.profile, doubts=known + measured.profile.doubts)
-    return Measured(profile, measured.runs)
+    return RecordedProfile(profile, measured.runs)
 
 
 def _of_onnx(
@@ -89,7 +89,7 @@ def _of_onnx(
     *,
     roofline: bool,
     progress: Callable[[float], None],
-) -> Measured:
+) -> RecordedProfile:
     recording = record(session, batch=batch, runs=runs, progress=progress)
     layers = with_shares(layers_of(recording, session.contract, session.file))
     whole = _whole(recording, layers)
@@ -98,7 +98,7 @@ def _of_onnx(
     if roofline and on_cpu:
         roofs = measure_roofs({layer.kind for layer in layers if layer.kind}, session.settings)
         layers = under(roofs, layers)
-    return Measured(
+    return RecordedProfile(
         _profile(
             session,
             batch=batch,
@@ -117,11 +117,11 @@ def _of_onnx(
     )
 
 
-def _of_engine(session: EngineSession, batch: int, runs: int) -> Measured:
+def _of_engine(session: EngineSession, batch: int, runs: int) -> RecordedProfile:
     """Not run on a GPU yet."""
     times = engine_times(session, batch, runs)
     layers = with_shares(engine_layers(session.file, session.contract, times.layers, batch=batch))
-    return Measured(
+    return RecordedProfile(
         _profile(
             session,
             batch=batch,

@@ -21,7 +21,7 @@ import numpy as np
 from capsedge.cores import usable_cores
 from capsedge.errors import CapsedgeError
 from capsedge.measure.profile.caches import caches
-from capsedge.measure.profile.costs import Cost
+from capsedge.measure.profile.costs import NodeCost
 from capsedge.onnx_lite.schema import FLOAT, FLOAT16, INT8, INT32, UINT8
 from capsedge.onnx_lite.write import Value, one_node_file
 from capsedge.runtime.feeds import random_array
@@ -97,7 +97,7 @@ class Bound(NamedTuple):
     bound: str
 
 
-def bound_of(cost: Cost, roofs: Roofs, *, model_bytes: int) -> Bound | None:
+def bound_of(cost: NodeCost, roofs: Roofs, *, model_bytes: int) -> Bound | None:
     """The least time that a layer can take on this machine; None where nothing is known to bound it.
 
     Its weights come from the level that holds the weights of the whole model, because all of them pass by between

@@ -24,7 +24,7 @@ from capsedge.errors import DataError, WrongUse
 from capsedge.golden import unpack_images
 from capsedge.runtime.batches import run_batches
 from capsedge.runtime.infer.ahead import ahead
-from capsedge.runtime.infer.sources import STDIN, File, Given, Source, Stdin
+from capsedge.runtime.infer.sources import STDIN, File, Given, ImageSource, Stdin
 from capsedge.runtime.infer.usual import unlike
 from capsedge.runtime.session import Session, contract_needed
 
@@ -95,7 +95,7 @@ class Sight(msgspec.Struct, frozen=True, eq=False):
 
 def classify(
     session: Session,
-    images: Iterable[Source | Path],
+    images: Iterable[ImageSource | Path],
     *,
     batch: int = 32,
     top: int | None = None,
@@ -110,7 +110,7 @@ def classify(
 
 def look(
     session: Session,
-    images: Iterable[Source | Path],
+    images: Iterable[ImageSource | Path],
     *,
     batch: int = 32,
     top: int | None = None,
@@ -143,10 +143,10 @@ def look(
     if threshold is not None and not 0 <= threshold <= 1:
         raise WrongUse(f"the threshold is a length of 0 to 1, {threshold} was given")
     contract = contract_needed(session)
-    reader = _Reader(contract, invert)
+    reader = _ImageReader(contract, invert)
     sources = (_source(image) for image in images)
     most = 2 * batch if read_ahead else 0
-    first: list[tuple[Source, _Fitted | str]] = []
+    first: list[tuple[ImageSource, _Fitted | str]] = []
     if reader.turning.how == "auto" and read_ahead:
         first = reader.judged_together(ahead(reader.read_both_ways, islice(sources, min(JUDGED, batch)), most=most))
     read = chain(first, ahead(reader.read, sources, most=most))
@@ -170,7 +170,7 @@ class _Fitted(msgspec.Struct, frozen=True, eq=False):
 _Seen = tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32] | None, bool]
 
 
-class _Reader:
+class _ImageReader:
     """Decodes and fits images for one model; used by several threads."""
 
     def __init__(self, contract: Contract, invert: Invert) -> None:
@@ -178,21 +178,23 @@ class _Reader:
         dark = invert == "auto" and on_dark_background(contract)
         self.turning: Turning = turning(invert, dark_background=dark)
 
-    def read(self, source: Source) -> _Fitted | str:
+    def read(self, source: ImageSource) -> _Fitted | str:
         """Give the pixels, or say why there are none."""
         try:
             return _Fitted(*self.turning.fitted(_image(source), self.contract.input.shape, self.contract.fit))
         except DataError as error:
             return _printable(error)
 
-    def read_both_ways(self, source: Source) -> Sheet | str:
+    def read_both_ways(self, source: ImageSource) -> Sheet | str:
         """Give the pixels as they are and turned, until more images are seen; or say why there are none."""
         try:
             return fitted_both_ways(_image(source), self.contract.input.shape, self.contract.fit)
         except DataError as error:
             return _printable(error)
 
-    def judged_together(self, sheets: Iterable[tuple[Source, Sheet | str]]) -> list[tuple[Source, _Fitted | str]]:
+    def judged_together(
+        self, sheets: Iterable[tuple[ImageSource, Sheet | str]]
+    ) -> list[tuple[ImageSource, _Fitted | str]]:
         """Decide of the first images, and by them of those to come that are unclear alone."""
         seen = list(sheets)
         sample = [sheet.background for _, sheet in seen if not isinstance(sheet, str)]
@@ -214,18 +216,18 @@ def _printable(error: DataError) -> str:
     return str(error).encode("utf-8", errors="replace").decode()
 
 
-def _image(source: Source) -> Image.Image:
+def _image(source: ImageSource) -> Image.Image:
     content = source.read()
     return read_image(content, name="" if isinstance(content, Path) else _called(source))
 
 
-def _source(image: Source | Path) -> Source:
+def _source(image: ImageSource | Path) -> ImageSource:
     """The image as a source; standard input is read at once, in the caller's thread."""
     source = image if not isinstance(image, Path) else Stdin() if image == STDIN else File(image)
     return source.read_now() if isinstance(source, Stdin) else source
 
 
-def _called(source: Source) -> str:
+def _called(source: ImageSource) -> str:
     if isinstance(source, Given):
         return source.name
     return "standard input" if isinstance(source, Stdin) else f"'{source.name}'"

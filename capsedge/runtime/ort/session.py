@@ -20,7 +20,7 @@ from capsedge.runtime.ort.binding import Binding
 from capsedge.runtime.ort.placement import open_on, placement_of, reason
 from capsedge.runtime.ort.threads import threads_for
 from capsedge.runtime.ort.wheels import load_onnxruntime
-from capsedge.runtime.session import Session, Split, check_batch, closed
+from capsedge.runtime.session import Breakdown, Session, check_batch, closed
 from capsedge.runtime.settings import DEFAULTS, Settings
 
 
@@ -73,7 +73,7 @@ class OrtSession(Session):
                 return self._binding.run(feeds)
             return dict(zip(self._outputs, self._ort.run(None, feeds), strict=True))
 
-    def run_split(self, feeds: Arrays) -> Split:
+    def run_split(self, feeds: Arrays) -> Breakdown:
         """See `Session.run_split`; without I/O binding, ONNX Runtime copies unseen, and all of it is compute."""
         if self._binding is None:
             return super().run_split(feeds)

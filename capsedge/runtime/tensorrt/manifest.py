@@ -45,7 +45,7 @@ def cannot_run_here(file: Path) -> str:
     return ""
 
 
-class Ready(NamedTuple):
+class LoadableEngine(NamedTuple):
     """Everything that loading an engine needs, after every check that can be made before.
 
     Attributes:
@@ -65,7 +65,7 @@ class Ready(NamedTuple):
     device: Device
 
 
-def ready(file: Path) -> Ready:
+def ready(file: Path) -> LoadableEngine:
     """Make every check that needs no loading: hash, release, GPU, platform.
 
     Raises:
@@ -82,7 +82,7 @@ def ready(file: Path) -> Ready:
     device = first_device(cuda)
     if reason := obstacle(manifest, device):
         raise ModelError(f"'{file}' does not run here: {reason}")
-    return Ready(manifest, content, read_ms, trt, cuda, device)
+    return LoadableEngine(manifest, content, read_ms, trt, cuda, device)
 
 
 def _engine_of(file: Path, manifest: EngineManifest) -> bytes:

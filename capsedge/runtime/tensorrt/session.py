@@ -18,7 +18,7 @@ from capsedge.contract import EngineManifest
 from capsedge.errors import CapsedgeError, ModelError, ProviderError, WrongUse
 from capsedge.runtime.feeds import Arrays, random_array
 from capsedge.runtime.models import title
-from capsedge.runtime.session import Session, Split, check_batch, closed
+from capsedge.runtime.session import Breakdown, Session, check_batch, closed
 from capsedge.runtime.settings import DEFAULTS, Settings
 from capsedge.runtime.tensorrt.buffers import Buffer, allocate
 from capsedge.runtime.tensorrt.cuda import Device, checked
@@ -97,7 +97,7 @@ class EngineSession(Session):
                 self._record(batch)
             return outputs
 
-    def run_split(self, feeds: Arrays) -> Split:
+    def run_split(self, feeds: Arrays) -> Breakdown:
         """See `Session.run_split`: by CUDA's events, and without our CUDA graph, which has no seams.
 
         A copy is made in two steps, by way of page-locked memory; the step on the host is timed by the host's clock.
@@ -105,7 +105,7 @@ class EngineSession(Session):
         with self._one_at_a_time:
             return self._split(feeds)
 
-    def _split(self, feeds: Arrays) -> Split:
+    def _split(self, feeds: Arrays) -> Breakdown:
         start = perf_counter_ns()
         self._fill(feeds)
         fill_ms = (perf_counter_ns() - start) / 1e6
@@ -124,7 +124,7 @@ class EngineSession(Session):
         start = perf_counter_ns()
         self._taken()
         take_ms = (perf_counter_ns() - start) / 1e6
-        return Split(fill_ms + copy_in, compute, copy_out + take_ms)
+        return Breakdown(fill_ms + copy_in, compute, copy_out + take_ms)
 
     def layer_times(self, feeds: Arrays, runs: int) -> list[tuple[str, float]]:
         """Time each layer with TensorRT's profiler, without CUDA graphs, which have no seams.

@@ -11,8 +11,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.ablation.cost import cost_of
 from benchmarks.ablation.heads import heads
-from benchmarks.ablation.linear import Answers, LinearNet, LinearRun, LinearTrainer, equal_width
-from benchmarks.ablation.study import Case
+from benchmarks.ablation.linear import HeadOutputs, LinearNet, LinearRun, LinearTrainer, equal_width
+from benchmarks.ablation.study import Variant
 from capsedge.data import Dataset
 from capsedge.errors import Interrupted, WrongUse
 from capsedge.models import CapsNet, build_network
@@ -26,7 +26,7 @@ SHAPE = (28, 28, 1)
 CASES = {case.name: case for case in heads("edge-nano", ["network.stem=plain"], data="fashion-mnist")}
 
 
-def network_of(case: Case) -> CapsNet:
+def network_of(case: Variant) -> CapsNet:
     capsules = build_network(case.recipe, classes=10, shape=SHAPE)
     run = case.run(Path("unused"))
     return run.with_head(capsules) if isinstance(run, LinearRun) else capsules
@@ -60,7 +60,7 @@ def test_a_linear_network_computes_features_a_hidden_layer_and_the_logarithms_of
 
         found = network(images)
 
-    assert isinstance(found, Answers)
+    assert isinstance(found, HeadOutputs)
     torch.testing.assert_close(found.primary.double(), features, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(
         found.lengths.double(), logits - logits.logsumexp(1, keepdim=True), atol=1e-5, rtol=1e-4
@@ -134,7 +134,7 @@ def test_the_loss_is_cross_entropy(subset: Dataset, tmp_path: Path) -> None:
     logits, labels = torch.randn(6, 10), torch.tensor([0, 3, 9, 3, 1, 2])
     targets = nn.functional.one_hot(labels, 10).float()
 
-    found = trainer._lengths_loss(Answers(logits, logits).lengths, targets, None)
+    found = trainer._lengths_loss(HeadOutputs(logits, logits).lengths, targets, None)
 
     torch.testing.assert_close(found, cross_entropy(logits, labels, reduction="none"))
 
@@ -210,6 +210,6 @@ def test_heads_are_compared_with_the_routing_of_the_paper() -> None:
         heads("edge-nano", ["routing.kind=frozen"], data="fashion-mnist")
 
 
-def linear_case(*, direct: bool = False) -> Case:
+def linear_case(*, direct: bool = False) -> Variant:
     cases = {case.name: case for case in heads("edge-nano", [*TINY, "train.epochs=2"], data=DATA)}
     return cases["linear-direct" if direct else "linear"]

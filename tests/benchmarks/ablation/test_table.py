@@ -1,11 +1,11 @@
 """The tables of a record with given numbers."""
 
-from benchmarks.ablation.cost import Cost
-from benchmarks.ablation.record import Report, Row, Study, Training
+from benchmarks.ablation.cost import NetworkCost
+from benchmarks.ablation.record import AblationReport, Study, Training, VariantResult
 from benchmarks.ablation.table import markdown
 from capsedge.statistics import Difference, MeanSpread
 
-COST = Cost(
+COST = NetworkCost(
     parameters=88_870, macs=982_102, head_parameters=61_462, head_macs=61_462, head_shapes=((79, 768), (10, 79))
 )
 
@@ -23,8 +23,8 @@ def training(seed: int) -> Training:
     )
 
 
-def report(study: Study, *, changed: bool) -> Report:
-    row = Row(
+def report(study: Study, *, changed: bool) -> AblationReport:
+    row = VariantResult(
         name="one",
         changes=("data.shift=0",) if changed else (),
         cost=COST,
@@ -34,7 +34,7 @@ def report(study: Study, *, changed: bool) -> Report:
         validation_change=Difference(0.0125, -0.005, 0.03) if changed else None,
         test_change=Difference(-0.5, -0.625, -0.375) if changed and study == "heads" else None,
     )
-    return Report(
+    return AblationReport(
         study=study,
         command=f"python -m benchmarks.ablation {study}",
         network="edge-nano",

@@ -1,9 +1,9 @@
 """A small report of robustness, of the network of a name and of another one."""
 
-from benchmarks.robustness.record import Blank, ErrorRow, ForeignRow, NetworkRecord, Report, Threshold
+from benchmarks.robustness.record import Blank, ErrorRow, ForeignRow, NetworkRecord, RobustnessReport, Threshold
 
 
-def report_of(*names: str) -> Report:
+def report_of(*names: str) -> RobustnessReport:
     conditions = (
         ErrorRow(
             kind="clean",
@@ -62,7 +62,7 @@ def report_of(*names: str) -> Report:
         condition_changes=(),
         attack_changes=(),
     )
-    return Report(
+    return RobustnessReport(
         data="Fashion-MNIST",
         data_sha256="0" * 64,
         test_images=8,

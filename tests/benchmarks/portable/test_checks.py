@@ -13,7 +13,7 @@ from onnx import numpy_helper
 
 from benchmarks.portable.checks import CHECKS, check_one
 from benchmarks.portable.emulators import HOST, PROCESSORS, EmulatedProcessor, Python, python_on
-from benchmarks.portable.files import DATA, Files, make_files
+from benchmarks.portable.files import DATA, JudgedFiles, make_files
 from capsedge.data import load_dataset
 from capsedge.processor import this_processor
 
@@ -23,7 +23,7 @@ IMAGES = 10
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
+def files(tmp_path_factory: pytest.TempPathFactory) -> JudgedFiles:
     return make_files(tmp_path_factory.mktemp("files"), IMAGES)
 
 
@@ -33,12 +33,12 @@ def largest_weight(file: Path) -> int:
     return max(int(np.abs(array.astype(int)).max()) for array in arrays if array.dtype == np.int8 and array.ndim > 1)
 
 
-def test_one_int8_file_has_weights_that_cannot_saturate_and_one_has_weights_of_8_bits(files: Files) -> None:
+def test_one_int8_file_has_weights_that_cannot_saturate_and_one_has_weights_of_8_bits(files: JudgedFiles) -> None:
     assert largest_weight(files.int8) == 64
     assert largest_weight(files.wide) == 127
 
 
-def test_the_gates_images_are_test_images(files: Files) -> None:
+def test_the_gates_images_are_test_images(files: JudgedFiles) -> None:
     test = {image.tobytes() for image in load_dataset(DATA).test.images}
 
     assert len(files.expected.labels) == IMAGES
@@ -46,7 +46,7 @@ def test_the_gates_images_are_test_images(files: Files) -> None:
 
 
 @pytest.mark.parametrize("name", CHECKS)
-def test_every_check_passes_on_the_processor_that_gave_the_answers(files: Files, name: str) -> None:
+def test_every_check_passes_on_the_processor_that_gave_the_answers(files: JudgedFiles, name: str) -> None:
     checked = check_one(name, HERE, HOST, files)
 
     assert (checked.status, checked.reason) == ("passed", "")
@@ -58,7 +58,7 @@ def test_every_check_passes_on_the_processor_that_gave_the_answers(files: Files,
         assert (checked.found.images, checked.found.largest_length_difference) == (10, 0)
 
 
-def test_another_network_fails(files: Files) -> None:
+def test_another_network_fails(files: JudgedFiles) -> None:
     checked = check_one("gate, fp32", HERE, HOST, replace(files, fp32=files.int8))
 
     assert checked.status == "failed"
@@ -67,7 +67,7 @@ def test_another_network_fails(files: Files) -> None:
 
 
 @pytest.mark.parametrize("name", ["verify", "infer", "gate, fp32"])
-def test_a_python_that_does_not_start_fails_with_the_reason(files: Files, name: str) -> None:
+def test_a_python_that_does_not_start_fails_with_the_reason(files: JudgedFiles, name: str) -> None:
     checked = check_one(name, HERE, Python((sys.executable, "-c", "raise SystemExit('no libc')")), files)
 
     assert checked.status == "failed"
@@ -77,7 +77,7 @@ def test_a_python_that_does_not_start_fails_with_the_reason(files: Files, name: 
 
 @pytest.mark.skipif(shutil.which("qemu-x86_64-static") is None, reason="needs QEMU: apt-get install qemu-user-static")
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="emulates this very Python, which must be one for x86-64")
-def test_on_a_haswell_weights_of_8_bits_saturate_and_those_of_an_export_do_not(files: Files) -> None:
+def test_on_a_haswell_weights_of_8_bits_saturate_and_those_of_an_export_do_not(files: JudgedFiles) -> None:
     python = python_on(HASWELL)
 
     saturating = check_one("8-bit weights", HASWELL, python, files).found
@@ -95,7 +95,7 @@ def test_on_a_haswell_weights_of_8_bits_saturate_and_those_of_an_export_do_not(f
 
 
 @pytest.mark.parametrize(("turned", "status"), [(2, "passed"), (3, "failed")])
-def test_two_images_may_turn_wrong_however_few_there_are(files: Files, turned: int, status: str) -> None:
+def test_two_images_may_turn_wrong_however_few_there_are(files: JudgedFiles, turned: int, status: str) -> None:
     """The file is the same; the answers that it is held against are made other ones, and right."""
     answers = files.expected.validation.lengths.argmax(1)
     right = answers.copy()

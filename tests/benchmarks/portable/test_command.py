@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from benchmarks.portable.__main__ import Result, main, table
-from benchmarks.portable.checks import CHECKS, Checked, Found
+from benchmarks.portable.checks import CHECKS, Checked, CheckMeasurement
 from capsedge.processor import arithmetic
 
 
@@ -42,7 +42,7 @@ def test_what_cannot_be_meant_is_refused(words: list[str], message: str, capsys:
 
 
 def test_the_table_has_a_row_for_each_processor_and_a_column_for_each_check() -> None:
-    found = Found(
+    found = CheckMeasurement(
         passed=False,
         said="a length differs",
         images=400,

@@ -15,7 +15,7 @@ from benchmarks.portable.worker import (
     Array,
     EmulatedSession,
     Open,
-    Run,
+    RunRequest,
     packed,
     reason,
     receive,
@@ -116,9 +116,9 @@ def test_arrays_arrive_as_they_were_sent(dtype: str) -> None:
     array = np.arange(24).reshape(2, 3, 4).astype(dtype)
     pipe = io.BytesIO()
 
-    send(pipe, Run(packed({"image": array[:, ::2]})))
+    send(pipe, RunRequest(packed({"image": array[:, ::2]})))
     pipe.seek(0)
-    arrived = unpacked(receive(pipe, Open | Run).inputs)["image"]
+    arrived = unpacked(receive(pipe, Open | RunRequest).inputs)["image"]
 
     assert arrived.dtype == array.dtype
     np.testing.assert_array_equal(arrived, array[:, ::2])

@@ -13,8 +13,15 @@ from benchmarks.robustness.__main__ import main
 from benchmarks.robustness.conditions import clean, shift
 from benchmarks.robustness.foreign import noise_images
 from benchmarks.robustness.measure import measure
-from benchmarks.robustness.record import Comparison, ErrorRow, Finding, Report, read_report, write_report
-from benchmarks.robustness.subjects import Subject, opened
+from benchmarks.robustness.record import (
+    ErrorDifference,
+    ErrorRow,
+    RobustnessReport,
+    WeakAttack,
+    read_report,
+    write_report,
+)
+from benchmarks.robustness.subjects import TestedNetwork, opened
 from benchmarks.robustness.table import markdown
 from capsedge.data import Dataset, Split
 from capsedge.data.known import SHIPPED_SUBSET
@@ -25,7 +32,7 @@ DATA = ("--data", "fashion-mnist-subset", "--images", "60", "--attacked", "12")
 
 
 @pytest.fixture(scope="session")
-def report(run: Run, file: Path, tmp_path_factory: pytest.TempPathFactory) -> Report:
+def report(run: Run, file: Path, tmp_path_factory: pytest.TempPathFactory) -> RobustnessReport:
     """Of the run and its file, as it was read back; the test images of the data are its foreign ones, too."""
     output = tmp_path_factory.mktemp("report") / "robustness.json"
     options = [*DATA, "--foreign", "fashion-mnist-subset", "--output", str(output)]
@@ -38,7 +45,7 @@ def errors(rows: tuple[ErrorRow, ...]) -> dict[tuple[str, float | None], float]:
 
 
 def test_a_shift_of_0_has_the_error_of_the_run_and_nothing_changes(
-    subject: Subject, subset: Dataset, run: Run
+    subject: TestedNetwork, subset: Dataset, run: Run
 ) -> None:
     conditions = (clean(), shift(0))
     found = measure([subject], subset, {}, images=10_000, attacked=0, seed=0, conditions=conditions).networks["tiny"]
@@ -53,7 +60,7 @@ def test_a_shift_of_0_has_the_error_of_the_run_and_nothing_changes(
     assert found.flat is None
 
 
-def test_a_file_has_the_errors_of_its_run_and_no_attacks(report: Report) -> None:
+def test_a_file_has_the_errors_of_its_run_and_no_attacks(report: RobustnessReport) -> None:
     network, file = report.networks.values()
 
     assert errors(file.conditions) == pytest.approx(errors(network.conditions), abs=1 / 60 + 1e-9)
@@ -69,7 +76,7 @@ def test_a_file_has_the_errors_of_its_run_and_no_attacks(report: Report) -> None
     assert file.variations is None
 
 
-def test_every_row_says_how_far_it_is_from_the_images_as_they_are(report: Report) -> None:
+def test_every_row_says_how_far_it_is_from_the_images_as_they_are(report: RobustnessReport) -> None:
     network = report.networks["tiny"]
     for rows in (network.conditions, network.attacks):
         assert rows[0].kind == "clean"
@@ -82,7 +89,7 @@ def test_every_row_says_how_far_it_is_from_the_images_as_they_are(report: Report
 
 
 def test_the_threshold_is_chosen_on_validation_and_reported_on_test(
-    report: Report, subject: Subject, subset: Dataset
+    report: RobustnessReport, subject: TestedNetwork, subset: Dataset
 ) -> None:
     network = report.networks["tiny"]
     chosen, reported = (subject.lengths(split.spread(60).images).max(1) for split in (subset.validation, subset.test))
@@ -102,7 +109,7 @@ def test_the_threshold_is_chosen_on_validation_and_reported_on_test(
     assert same.above_half == pytest.approx((reported > 0.5).mean())
 
 
-def test_an_image_at_the_threshold_is_kept(subject: Subject, subset: Dataset) -> None:
+def test_an_image_at_the_threshold_is_kept(subject: TestedNetwork, subset: Dataset) -> None:
     found = measure(
         [subject], subset, {"validation": subset.validation}, images=100, attacked=0, seed=0, conditions=(clean(),)
     ).networks["tiny"]
@@ -111,7 +118,7 @@ def test_an_image_at_the_threshold_is_kept(subject: Subject, subset: Dataset) ->
     assert found.foreign[1].rejected == pytest.approx(0.05)
 
 
-def test_the_others_are_compared_with_the_first(subject: Subject, subset: Dataset) -> None:
+def test_the_others_are_compared_with_the_first(subject: TestedNetwork, subset: Dataset) -> None:
     worse = replace(subject, name="worse", lengths=lambda images: subject.lengths(images)[:, ::-1], network=None)
 
     found = measure([subject, worse], subset, {}, images=60, attacked=0, seed=0, conditions=(clean(), shift(1)))
@@ -124,7 +131,7 @@ def test_the_others_are_compared_with_the_first(subject: Subject, subset: Datase
         assert 0 < change.low < change.mean < change.high
 
 
-def test_blank_images_get_the_answer_of_the_network(report: Report, subject: Subject) -> None:
+def test_blank_images_get_the_answer_of_the_network(report: RobustnessReport, subject: TestedNetwork) -> None:
     for blank, value in zip(report.networks["tiny"].blanks, (0, 128, 255), strict=True):
         (lengths,) = subject.lengths(np.full((1, 28, 28, 1), value, np.uint8))
         assert blank.length == pytest.approx(float(lengths.max()), abs=1e-6)
@@ -132,7 +139,9 @@ def test_blank_images_get_the_answer_of_the_network(report: Report, subject: Sub
         assert blank.rejected is bool(lengths.max() < report.networks["tiny"].threshold.length)
 
 
-def test_the_same_seed_gives_the_same_report(report: Report, subject: Subject, subset: Dataset) -> None:
+def test_the_same_seed_gives_the_same_report(
+    report: RobustnessReport, subject: TestedNetwork, subset: Dataset
+) -> None:
     again = measure(
         [subject], subset, {"fashion-mnist-subset": subset.test}, images=60, attacked=12, seed=report.seed
     ).networks["tiny"]
@@ -140,7 +149,7 @@ def test_the_same_seed_gives_the_same_report(report: Report, subject: Subject, s
     assert again == report.networks["tiny"]
 
 
-def test_a_report_is_the_same_when_it_is_read_back(report: Report, tmp_path: Path) -> None:
+def test_a_report_is_the_same_when_it_is_read_back(report: RobustnessReport, tmp_path: Path) -> None:
     write_report(report, tmp_path / "again.json")
 
     assert read_report(tmp_path / "again.json") == report
@@ -157,7 +166,7 @@ def test_a_damaged_report_is_refused(tmp_path: Path, content: str | None) -> Non
         read_report(file)
 
 
-def test_the_table_has_every_figure(report: Report) -> None:
+def test_the_table_has_every_figure(report: RobustnessReport) -> None:
     text = markdown(report)
 
     network, file = report.networks.values()
@@ -184,11 +193,11 @@ def test_the_table_has_every_figure(report: Report) -> None:
         assert f"| {blanks[0].name}: length | {' | '.join(said)} |" in text
 
 
-def test_the_last_table_has_the_differences_from_the_first_network(report: Report) -> None:
+def test_the_last_table_has_the_differences_from_the_first_network(report: RobustnessReport) -> None:
     first, other = report.networks.values()
     differences = (
-        Comparison(kind="shift", amount=2.0, mean=0.0125, low=-0.005, high=0.03),
-        Comparison(kind="pgd", amount=4 / 255, mean=-0.5, low=-0.625, high=-0.375),
+        ErrorDifference(kind="shift", amount=2.0, mean=0.0125, low=-0.005, high=0.03),
+        ErrorDifference(kind="pgd", amount=4 / 255, mean=-0.5, low=-0.625, high=-0.375),
     )
     compared = changed(other, condition_changes=differences[:1], attack_changes=differences[1:])
 
@@ -203,13 +212,13 @@ def test_the_last_table_has_the_differences_from_the_first_network(report: Repor
     ]
 
 
-def test_findings_and_other_data_are_told_in_words(report: Report) -> None:
+def test_findings_and_other_data_are_told_in_words(report: RobustnessReport) -> None:
     network = report.networks["tiny"]
     found = (
-        Finding(code="pgd-below-fgsm", epsilon=4 / 255, error=0.25, beside=0.5),
-        Finding(code="pgd-withstood", epsilon=0.3, error=0.75, beside=0.99),
-        Finding(code="all-withstood", epsilon=0.3, error=0.875, beside=0.99),
-        Finding(code="margin-loss-misses", epsilon=0.1, error=0.125, beside=0.625),
+        WeakAttack(code="pgd-below-fgsm", epsilon=4 / 255, error=0.25, beside=0.5),
+        WeakAttack(code="pgd-withstood", epsilon=0.3, error=0.75, beside=0.99),
+        WeakAttack(code="all-withstood", epsilon=0.3, error=0.875, beside=0.99),
+        WeakAttack(code="margin-loss-misses", epsilon=0.1, error=0.125, beside=0.625),
     )
     odd = changed(network, findings=found, trained_on="other garments", trained_on_these=False)
 
@@ -263,7 +272,7 @@ def test_foreign_images_do_not_take_the_name_of_the_noise_images(
     assert line.endswith("noise' has the name of the random images in the record, 'noise': rename the folder")
 
 
-def test_a_network_of_other_classes_or_another_size_is_refused(subject: Subject, subset: Dataset) -> None:
+def test_a_network_of_other_classes_or_another_size_is_refused(subject: TestedNetwork, subset: Dataset) -> None:
     with pytest.raises(ModelError, match=r"'tiny' takes images of 36 x 36 x 1, and those of .* have 28 x 28 x 1"):
         measure([replace(subject, shape=(36, 36, 1))], subset, {}, images=5, attacked=0, seed=0)
     with pytest.raises(ModelError, match=r"'tiny' knows the classes cat, dog, and .* has t-shirt, trouser"):
@@ -274,7 +283,7 @@ def test_a_network_of_other_classes_or_another_size_is_refused(subject: Subject,
     ("data", "data_sha256"), [("{here}", "of others"), ("others", None)], ids=["by hash", "by words"]
 )
 def test_a_network_of_other_images_is_told(
-    subject: Subject, subset: Dataset, data: str, data_sha256: str | None
+    subject: TestedNetwork, subset: Dataset, data: str, data_sha256: str | None
 ) -> None:
     other = replace(subject, data=data.format(here=subset.description), data_sha256=data_sha256)
 
@@ -299,7 +308,7 @@ def test_a_number_that_cannot_be_meant_is_refused(options: list[str], capsys: py
     assert "expected an integer" in capsys.readouterr().err
 
 
-def test_the_images_of_a_part_are_spread_over_it(subject: Subject, subset: Dataset) -> None:
+def test_the_images_of_a_part_are_spread_over_it(subject: TestedNetwork, subset: Dataset) -> None:
     """A folder's images lie class by class: the first ones would all be of one class."""
     order = np.argsort(subset.test.labels, kind="stable")
     sorted_by_class = replace(subset, test=Split(subset.test.images[order], subset.test.labels[order]))

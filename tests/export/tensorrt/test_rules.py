@@ -10,13 +10,13 @@ from onnx import helper, numpy_helper
 
 from capsedge.contract import PRECISIONS, Precision
 from capsedge.export.tensorrt.process import run_worker
-from capsedge.export.tensorrt.rules import Finding, apply_rules
+from capsedge.export.tensorrt.rules import LintFinding, apply_rules
 from capsedge.export.tensorrt.worker import Build, Built, Parse, Parsed
 from tests.export.tensorrt.graphs import typed
 from tests.export.tensorrt.refused import READ_OTHERWISE, REFUSED, fixed_batch, node, zero_point
 
 
-def refused(model: onnx.ModelProto) -> list[Finding]:
+def refused(model: onnx.ModelProto) -> list[LintFinding]:
     return [finding for finding in apply_rules(model) if finding.severity == "refused"]
 
 

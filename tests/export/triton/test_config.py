@@ -13,13 +13,13 @@ from capsedge.errors import WrongUse
 from capsedge.export.triton import Serving
 from capsedge.export.triton.config import model_config
 from capsedge.export.triton.protobuf_text import protobuf_text
-from capsedge.export.triton.source import Output, Source, read_source
+from capsedge.export.triton.source import Output, ServableFile, read_source
 from capsedge.fit import Fit
 from tests.export.triton.conftest import EngineMaker
 from tests.test_contract import a_contract
 
 
-def config_of(source: Source, serving: Serving | None = None) -> Any:
+def config_of(source: ServableFile, serving: Serving | None = None) -> Any:
     text = protobuf_text(model_config(source, "shoes", serving or Serving()))
     return text_format.Parse(text, pb.ModelConfig())
 
@@ -146,7 +146,7 @@ def test_no_batch_is_preferred_or_warmed_up_that_triton_would_refuse(data: st.Da
     optimal, largest = sorted((data.draw(st.integers(1, 300)), data.draw(st.integers(1, 300))))
     contract = a_contract()
     outputs = dict.fromkeys(contract.outputs, Output("TYPE_FP32", (3,)))
-    engine = Source(Path("model.engine"), contract, "tensorrt", outputs, (1, optimal, largest), ())
+    engine = ServableFile(Path("model.engine"), contract, "tensorrt", outputs, (1, optimal, largest), ())
     config = config_of(engine, Serving(max_batch=data.draw(st.integers(1, largest))))
 
     most = config.max_batch_size

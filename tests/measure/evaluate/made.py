@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from capsedge.fit import Fit
-from capsedge.measure.evaluate.subject import Subject
+from capsedge.measure.evaluate.subject import EvaluatedNetwork
 
 SHAPE = (4, 4, 1)
 
@@ -17,13 +17,13 @@ def subject(
     shape: tuple[int, int, int] = SHAPE,
     fit: Fit | None = None,
     dark_background: bool = False,
-) -> Subject:
+) -> EvaluatedNetwork:
     """A network that is never asked."""
 
     def lengths(images: NDArray[np.uint8]) -> NDArray[np.float32]:
         raise AssertionError(len(images))
 
-    return Subject(
+    return EvaluatedNetwork(
         name="tiny",
         classes=tuple(classes),
         shape=shape,

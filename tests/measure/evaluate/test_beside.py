@@ -16,7 +16,7 @@ from capsedge.export import export_run
 from capsedge.fit import Fit
 from capsedge.measure.evaluate.beside import as_another_takes
 from capsedge.measure.evaluate.labelled import labelled
-from capsedge.measure.evaluate.subject import Subject
+from capsedge.measure.evaluate.subject import EvaluatedNetwork
 from capsedge.onnx_lite.file import read_metadata
 from tests.in_process import Capsedge, in_this_process
 from tests.measure.evaluate.made import subject
@@ -70,7 +70,7 @@ def test_images_are_fitted_from_what_lies_there(pets: Path) -> None:
     first = subject(("cat", "dog"), shape=(8, 28, 1))
     given = labelled(str(pets), first)
 
-    def taken(other: Subject) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    def taken(other: EvaluatedNetwork) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
         return as_another_takes(given, str(pets), own=False, part="test", first=first, other=other)
 
     assert taken(first) is given.images

@@ -12,7 +12,7 @@ from capsedge.errors import ModelError, WrongUse
 from capsedge.measure.machine import Conditions, this_machine
 from capsedge.measure.profile import measure
 from capsedge.measure.profile.grouping import typical, under, with_shares
-from capsedge.measure.profile.measure import Measured, profile_model
+from capsedge.measure.profile.measure import RecordedProfile, profile_model
 from capsedge.measure.profile.report import LayerTime, Profile
 from capsedge.measure.profile.roofline import Level, Roofs
 from capsedge.runtime.open import open_session
@@ -24,11 +24,11 @@ ONE = Settings(threads=1)
 
 
 @pytest.fixture(scope="module")
-def measured(good: Path) -> Measured:
+def measured(good: Path) -> RecordedProfile:
     return profile_model(good, ONE, batch=2, runs=50, roofline=False)
 
 
-def test_shares_add_up_and_stages_hold_every_layer(measured: Measured) -> None:
+def test_shares_add_up_and_stages_hold_every_layer(measured: RecordedProfile) -> None:
     profile = measured.profile
 
     assert sum(layer.share for layer in profile.layers) == pytest.approx(1.0)
@@ -40,7 +40,7 @@ def test_shares_add_up_and_stages_hold_every_layer(measured: Measured) -> None:
     }
 
 
-def test_what_the_layers_do_not_explain_is_told(measured: Measured) -> None:
+def test_what_the_layers_do_not_explain_is_told(measured: RecordedProfile) -> None:
     whole = measured.profile.whole
     assert whole.profiled_us is not None
     assert whole.profiler_us is not None
@@ -56,13 +56,13 @@ def test_what_the_layers_do_not_explain_is_told(measured: Measured) -> None:
     )
 
 
-def test_the_timed_runs_are_kept_and_the_warm_up_is_not(measured: Measured) -> None:
+def test_the_timed_runs_are_kept_and_the_warm_up_is_not(measured: RecordedProfile) -> None:
     assert len(measured.runs) == measured.profile.runs == 50
     assert measured.profile.warmup_runs >= 10 + 5  # ten before, and one at least before each turn of ten
     assert {run.nodes[0].inputs[0].shape for run in measured.runs} == {(2, 28, 28, 1)}
 
 
-def test_it_is_json_that_can_be_read_back(measured: Measured) -> None:
+def test_it_is_json_that_can_be_read_back(measured: RecordedProfile) -> None:
     read = msgspec.json.decode(msgspec.json.encode(measured.profile), type=Profile)
 
     assert read == measured.profile

@@ -8,7 +8,7 @@ from onnx import numpy_helper
 
 from capsedge.measure.profile import roofline
 from capsedge.measure.profile.caches import Caches
-from capsedge.measure.profile.costs import Cost
+from capsedge.measure.profile.costs import NodeCost
 from capsedge.measure.profile.roofline import Level, Roofs, bound_of, measure_roofs, product_file
 from capsedge.runtime.feeds import random_array
 from capsedge.runtime.settings import Settings
@@ -20,7 +20,7 @@ LEVELS = (
 ROOFS = Roofs(threads=1, product_sides=(8,), gflops={"fp32": 200.0, "int8": 800.0}, levels=LEVELS)
 
 
-def check(cost: Cost, *, model_bytes: int, time_us: float, bound: str) -> None:
+def check(cost: NodeCost, *, model_bytes: int, time_us: float, bound: str) -> None:
     found = bound_of(cost, ROOFS, model_bytes=model_bytes)
     assert found is not None
     assert found.attainable_us == pytest.approx(time_us)
@@ -28,15 +28,15 @@ def check(cost: Cost, *, model_bytes: int, time_us: float, bound: str) -> None:
 
 
 def test_many_operations_on_few_bytes_are_bound_by_computing() -> None:
-    check(Cost("fp32", 400_000, 100, 100), model_bytes=100, time_us=2.0, bound="compute")  # 4e5 / 200e9 s
+    check(NodeCost("fp32", 400_000, 100, 100), model_bytes=100, time_us=2.0, bound="compute")  # 4e5 / 200e9 s
 
 
 def test_the_type_has_its_own_roof() -> None:
-    check(Cost("int8", 400_000, 100, 100), model_bytes=100, time_us=0.5, bound="compute")
+    check(NodeCost("int8", 400_000, 100, 100), model_bytes=100, time_us=0.5, bound="compute")
 
 
 def test_weights_come_from_where_the_whole_model_fits_and_activations_from_where_they_fit() -> None:
-    layer = Cost("fp32", 100, 800, 400)
+    layer = NodeCost("fp32", 100, 800, 400)
 
     # 800 bytes at 100 GB/s and 400 at 100 GB/s; then the model does not fit into the cache: 800 bytes at 10 GB/s
     check(layer, model_bytes=900, time_us=0.012, bound="L2 cache")
@@ -44,11 +44,11 @@ def test_weights_come_from_where_the_whole_model_fits_and_activations_from_where
 
 
 def test_a_type_without_a_roof_is_bound_by_its_bytes() -> None:
-    check(Cost("fp64", 10**9, 0, 1_000), model_bytes=0, time_us=0.01, bound="L2 cache")
+    check(NodeCost("fp64", 10**9, 0, 1_000), model_bytes=0, time_us=0.01, bound="L2 cache")
 
 
 def test_nothing_bounds_what_touches_nothing() -> None:
-    assert bound_of(Cost(None, 0, 0, 0), ROOFS, model_bytes=0) is None
+    assert bound_of(NodeCost(None, 0, 0, 0), ROOFS, model_bytes=0) is None
 
 
 def test_the_roofs_of_this_machine_are_ordered_as_memories_are(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,19 +9,19 @@ import onnx
 import pytest
 
 from capsedge.errors import WrongUse
-from capsedge.measure.profile.measure import Measured, profile_model
+from capsedge.measure.profile.measure import RecordedProfile, profile_model
 from capsedge.measure.profile.trace import check_trace, trace_of
 from capsedge.runtime.settings import Settings
 from tests.measure.profile.recorded import loop
 
 
 @pytest.fixture(scope="module")
-def measured(good: Path) -> Measured:
+def measured(good: Path) -> RecordedProfile:
     return profile_model(good, Settings(threads=1), runs=50, roofline=False)
 
 
 @pytest.fixture(scope="module")
-def events(measured: Measured) -> list[dict[str, Any]]:
+def events(measured: RecordedProfile) -> list[dict[str, Any]]:
     content = json.loads(trace_of(measured.profile, measured.runs, most=4))
     assert content["displayTimeUnit"] == "ms"
     found: list[dict[str, Any]] = content["traceEvents"]
@@ -42,7 +42,7 @@ def test_events_are_sorted_and_last_no_negative_time(events: list[dict[str, Any]
 
 
 def test_every_node_lies_in_its_stage_and_every_stage_in_its_run(
-    events: list[dict[str, Any]], measured: Measured
+    events: list[dict[str, Any]], measured: RecordedProfile
 ) -> None:
     levels = [[event for event in events if event.get("cat") == name] for name in ("run", "stage", "node")]
     runs, stages, nodes = levels
@@ -55,7 +55,7 @@ def test_every_node_lies_in_its_stage_and_every_stage_in_its_run(
     assert all(first["ts"] + first["dur"] <= second["ts"] for first, second in pairwise(nodes))
 
 
-def test_times_are_those_that_were_recorded(events: list[dict[str, Any]], measured: Measured) -> None:
+def test_times_are_those_that_were_recorded(events: list[dict[str, Any]], measured: RecordedProfile) -> None:
     recorded = {(node.name, node.start_us, node.duration_us) for run in measured.runs for node in run.nodes}
 
     written = {(event["name"], event["ts"], event["dur"]) for event in events if event.get("cat") == "node"}

@@ -1,6 +1,6 @@
 """Where images come from: files, folders, globs, archives, lists and standard input, found one after the other."""
 
 from capsedge.runtime.infer.sources.gather import Images, find_images
-from capsedge.runtime.infer.sources.source import STDIN, File, Given, Source, Stdin, Unreadable, shown
+from capsedge.runtime.infer.sources.source import STDIN, File, Given, ImageSource, Stdin, Unreadable, shown
 
-__all__ = ["STDIN", "File", "Given", "Images", "Source", "Stdin", "Unreadable", "find_images", "shown"]
+__all__ = ["STDIN", "File", "Given", "ImageSource", "Images", "Stdin", "Unreadable", "find_images", "shown"]

@@ -11,7 +11,7 @@ import msgspec
 
 from capsedge.data.images import IMAGE_SUFFIXES, is_hidden
 from capsedge.errors import DataError
-from capsedge.runtime.infer.sources.source import Source, Unreadable, shown
+from capsedge.runtime.infer.sources.source import ImageSource, Unreadable, shown
 from capsedge.runtime.infer.sources.walk import ZIP_SUFFIX
 
 MOST_BYTES = 1 << 27
@@ -41,7 +41,7 @@ class Archive:
         except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError) as error:
             raise DataError(f"'{path}' cannot be read as a zip archive: {_reason(error)}") from error
 
-    def images(self) -> Iterator[Source]:
+    def images(self) -> Iterator[ImageSource]:
         """The images at any depth, sorted; hidden ones, such as those of `__MACOSX/`, are passed over."""
         for info in sorted(self._file.infolist(), key=lambda info: PurePosixPath(info.filename).parts):
             inner = PurePosixPath(info.filename)
@@ -90,7 +90,7 @@ class Member(msgspec.Struct, frozen=True, eq=False):
         return f"{shown(self.archive.path)}/{shown(self.info.filename)}"
 
     def read(self) -> bytes:
-        """See `Source.read`.
+        """See `ImageSource.read`.
 
         Raises:
             DataError: See `Archive.read`.
@@ -98,7 +98,7 @@ class Member(msgspec.Struct, frozen=True, eq=False):
         return self.archive.read(self.info)
 
 
-def images_in(path: Path) -> Iterator[Source]:
+def images_in(path: Path) -> Iterator[ImageSource]:
     """The images of a zip archive; one that cannot be opened, or holds none, gives one source that says so."""
     try:
         archive = Archive(path)

@@ -9,7 +9,7 @@ from pathlib import Path
 from capsedge.data.images import IMAGE_SUFFIXES
 from capsedge.errors import WrongUse
 from capsedge.runtime.infer.sources.listed import open_list, paths_in
-from capsedge.runtime.infer.sources.source import STDIN, File, Source, Stdin, Unreadable, called
+from capsedge.runtime.infer.sources.source import STDIN, File, ImageSource, Stdin, Unreadable, called
 from capsedge.runtime.infer.sources.walk import ZIP_SUFFIX, images_below, is_glob, matches
 
 
@@ -46,7 +46,7 @@ class Images:
         self.paths, self.listed = paths, listed
         self.alone = listed is None and len(paths) == 1 and (paths[0] == STDIN or _is_single(paths[0]))
 
-    def __iter__(self) -> Iterator[Source]:
+    def __iter__(self) -> Iterator[ImageSource]:
         for path in self.paths:
             yield from _named(path)
         if self.listed is not None:
@@ -75,7 +75,7 @@ def _files(path: Path) -> list[Path]:
     return [path] if path == STDIN or path.is_file() else [source.path for source in _found(path)]
 
 
-def _named(path: Path) -> Iterator[Source]:
+def _named(path: Path) -> Iterator[ImageSource]:
     if path == STDIN:
         yield Stdin()
     elif path.exists():
@@ -85,7 +85,7 @@ def _named(path: Path) -> Iterator[Source]:
             yield from _at(source.path) if isinstance(source, File) else [source]
 
 
-def _listed(name: str) -> Iterator[Source]:
+def _listed(name: str) -> Iterator[ImageSource]:
     empty = True
     with open_list(name) as stream:
         for path in paths_in(stream):
@@ -95,7 +95,7 @@ def _listed(name: str) -> Iterator[Source]:
         raise WrongUse("the list holds no path: it wants one on each line")
 
 
-def _at(path: Path) -> Iterator[Source]:
+def _at(path: Path) -> Iterator[ImageSource]:
     """What is at a path: what is not there or cannot be looked at is a source too, which says so when it is read."""
     try:
         mode = path.stat().st_mode

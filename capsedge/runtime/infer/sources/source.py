@@ -16,7 +16,7 @@ STDIN = Path("-")
 _MOST_CALLED = 200
 
 
-class Source(Protocol):
+class ImageSource(Protocol):
     """An image that was found and is not read yet."""
 
     @property
@@ -42,7 +42,7 @@ class File(msgspec.Struct, frozen=True):
         return shown(self.path)
 
     def read(self) -> Path:
-        """See `Source.read`."""
+        """See `ImageSource.read`."""
         return self.path
 
 
@@ -61,7 +61,7 @@ class Stdin(msgspec.Struct, frozen=True):
         return str(STDIN)
 
     def read(self) -> bytes:
-        """See `Source.read`."""
+        """See `ImageSource.read`."""
         return sys.stdin.buffer.read() if self.content is None else self.content
 
     def read_now(self) -> "Stdin":
@@ -85,7 +85,7 @@ class Given(msgspec.Struct, frozen=True):
     content: Any
 
     def read(self) -> "Path | bytes | Image.Image":
-        """See `Source.read`."""
+        """See `ImageSource.read`."""
         content: Path | bytes | Image.Image = self.content
         return content
 
