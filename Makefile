@@ -40,7 +40,7 @@ format: $(STAMP) ## Format the code and mend what the linter can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-demo: $(STAMP) ## The whole road on real images, in minutes: classify, train, export, gate, infer, bench
+demo: $(STAMP) ## Every step on real images, in minutes: classify, train, export, gate, infer, bench
 	@$(ON_PATH) bash scripts/demo.sh
 
 extras: $(STAMP) ## Install each extra in a clean environment and run its commands there

@@ -16,7 +16,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
     from capsedge.errors import CapsedgeError
-    from capsedge.export.road import Exported, export_run
+    from capsedge.export.pipeline import Exported, export_run
     from capsedge.measure.bench.assembly import bench
     from capsedge.measure.bench.plan import Plan
     from capsedge.measure.bench.report import BenchReport
@@ -52,7 +52,7 @@ __getattr__ = looked_up(
         "BenchReport": "measure.bench.report",
         "Broken": "runtime.infer.classify",
         "CapsedgeError": "errors",
-        "Exported": "export.road",
+        "Exported": "export.pipeline",
         "Guess": "runtime.infer.classify",
         "Model": "runtime.model",
         "Plan": "measure.bench.plan",
@@ -61,7 +61,7 @@ __getattr__ = looked_up(
         "Settings": "runtime.settings",
         "Verification": "runtime.verify",
         "bench": "measure.bench.assembly",
-        "export_run": "export.road",
+        "export_run": "export.pipeline",
         "load": "runtime.model",
         "train": "training.start",
     },

@@ -50,7 +50,7 @@ class Input(msgspec.Struct, frozen=True):
 
 
 class Score(msgspec.Struct, frozen=True):
-    """The error rate of one stage of the road on one split.
+    """The error rate of one stage of the export on one split.
 
     Attributes:
         stage: `trained` (the network in torch), or the precision of the exported file.

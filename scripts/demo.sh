@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The whole road in a few minutes, on real images that ship with the project; every command is shown, ready to copy.
+# Every step in a few minutes, on real images that ship with the project; every command is shown, ready to copy.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

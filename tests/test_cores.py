@@ -8,7 +8,7 @@ import pytest
 from capsedge import cores as module
 from capsedge.cores import cgroup_quota, usable_cores
 from capsedge.measure.machine import here
-from capsedge.runtime.infer import ahead
+from capsedge.runtime.infer import prefetch
 from capsedge.runtime.ort import session
 
 
@@ -61,4 +61,4 @@ def test_no_more_cores_are_used_than_the_process_is_bound_to_and_has_time_for(
 
 
 def test_everything_that_shares_work_among_threads_counts_the_same_cores() -> None:
-    assert {each.usable_cores for each in (ahead, here, session)} == {usable_cores}
+    assert {each.usable_cores for each in (prefetch, here, session)} == {usable_cores}

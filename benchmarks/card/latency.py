@@ -43,5 +43,5 @@ def _latency(file: str, case: Case, group: Group, report: BenchReport) -> Latenc
         processor=report.machine.processor,
         provider=case.provider,
         created=report.created,
-        doubts=group.doubts,
+        warnings=group.doubts,
     )

@@ -33,7 +33,7 @@ from capsedge.contract import Contract, Precision, contract_of
 from capsedge.data import Dataset, Split, load_dataset
 from capsedge.data.known import KNOWN, SUBSET
 from capsedge.errors import ModelError, WrongUse
-from capsedge.export.road import file_name
+from capsedge.export.pipeline import file_name
 from capsedge.files import write_atomically
 from capsedge.onnx_lite.file import read_onnx_file
 from capsedge.processor import this_processor

@@ -176,7 +176,7 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
         processor: Its instruction sets; None where they are not known.
         provider: Execution provider.
         created: Date and time in UTC.
-        doubts: What makes the figures weaker than they look.
+        warnings: What makes the figures weaker than they look.
     """
 
     file: str
@@ -191,7 +191,7 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
     processor: Processor | None
     provider: str
     created: str
-    doubts: tuple[str, ...]
+    warnings: tuple[str, ...]
 
 
 class Card(msgspec.Struct, frozen=True, kw_only=True):

@@ -167,9 +167,9 @@ def _cost(card: Card) -> Iterator[str]:
         cpu, provider, created, processor = where
         yield ""
         yield f"On {cpu} by {provider}, {created}: {_processor(processor)}."
-    for doubt in dict.fromkeys(doubt for each in card.latency for doubt in each.doubts):
+    for warning in dict.fromkeys(warning for each in card.latency for warning in each.warnings):
         yield ""
-        yield f"Note: {doubt}."
+        yield f"Note: {warning}."
 
 
 def _latency(each: Latency) -> list[str]:

@@ -25,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-# In the order of the road; each module holds a function of the command's name.
+# In the order of use; each module holds a function of the command's name.
 COMMANDS = (
     "data",
     "recipe",

@@ -242,7 +242,7 @@ def _notes(record: "Compression") -> "Iterator[str]":
     limit, found = record.target.get("max_latency_ms"), record.after.latency_ms
     if limit is not None and found > limit:
         yield f"measured again at the end, the latency is {found:.3f} ms, above the {limit:g} ms asked for"
-    yield from record.doubts
+    yield from record.warnings
 
 
 def _points(change: "Difference", between: str = " ") -> str:

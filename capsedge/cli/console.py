@@ -75,8 +75,8 @@ def say_about(session: "Session") -> None:
         say(f"note: {session.file} is older than the best network of its run: {again}")
     if session.fell_back:
         say(f"on the CPU, because '{session.settings.provider}' cannot run them: {', '.join(session.fell_back)}")
-    for doubt in session.doubts if session.contract else ():  # without one the model is refused, for that alone
-        say(f"note: {doubt}")
+    for warning in session.warnings if session.contract else ():  # without one the model is refused, for that alone
+        say(f"note: {warning}")
 
 
 def _silent() -> bool:

@@ -211,8 +211,8 @@ def _subject(model: str | None, settings: "Settings", foreign: _Foreign, stack: 
             f"'{session.name}' carries no capsedge contract: name its classes by --classes, in the order of its "
             "outputs"
         )
-    for doubt in session.doubts:
-        say(f"note: {doubt}")
+    for warning in session.warnings:
+        say(f"note: {warning}")
     return foreign_subject(
         session, classes=named, pixels=foreign.pixels, size=foreign.size, layout=foreign.layout, frame=foreign.frame
     )

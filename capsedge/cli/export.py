@@ -153,7 +153,7 @@ def export(
     if record.status != "finished":
         say("note: it is not finished; what is exported is the best network so far")
     with exported.working() as tell:
-        road = RunExport(
+        exporter = RunExport(
             chosen,
             decoder=with_decoder,
             calibrate_on=CALIBRATION_IMAGES if calibration_images is None else calibration_images,
@@ -161,14 +161,14 @@ def export(
             tell=tell,
         )
     if any(each in QUANTIZED for each in precisions):
-        check_calibration(road.dataset, road.calibrate_on)
+        check_calibration(exporter.dataset, exporter.calibrate_on)
     done: list[dict[str, Any]] = []
     failed: list[CapsedgeError] = []
     batches = (None,) if static_batch is None else (None, static_batch)
     for one, batch in product(precisions, batches):
         place = _output(output, one, precisions, batch)
         try:
-            done.append(_export(road, one, place, batch, None if batch else options, None if batch else triton))
+            done.append(_export(exporter, one, place, batch, None if batch else options, None if batch else triton))
         except CapsedgeError as error:  # the others may do
             failed.append(error)
     if len(done) > 1:
@@ -181,7 +181,7 @@ def export(
 
 
 def _export(
-    road: "RunExport",
+    exporter: "RunExport",
     precision: "Precision",
     output: Path | None,
     static_batch: int | None,
@@ -196,12 +196,12 @@ def _export(
     from capsedge.cli.console import say
     from capsedge.export.triton import write_repository
 
-    with exported.working() as road.tell:
-        made = road.export(precision, output, static_batch=static_batch)
+    with exported.working() as exporter.tell:
+        made = exporter.export(precision, output, static_batch=static_batch)
     exported.show_file(made)
     manifest, engine = None, None
     if options is not None:
-        engine, manifest = _build(road, made, options)
+        engine, manifest = _build(exporter, made, options)
         exported.show_engine(engine, manifest)
     served = None
     if triton is not None:
@@ -225,7 +225,7 @@ def _source(made: "Exported", engine: Path | None, manifest: "EngineManifest | N
     return None
 
 
-def _build(road: "RunExport", made: "Exported", options: "BuildOptions") -> "tuple[Path, EngineManifest]":
+def _build(exporter: "RunExport", made: "Exported", options: "BuildOptions") -> "tuple[Path, EngineManifest]":
     """An engine of a file; and the gate on it, where this machine can execute it."""
     from capsedge.cli import exported
     from capsedge.export import build_engine
@@ -237,7 +237,7 @@ def _build(road: "RunExport", made: "Exported", options: "BuildOptions") -> "tup
         return engine, manifest
     with exported.working() as tell:
         tell("the gate on the engine")
-        return engine, gate_engine(engine, road.run, max_error_increase=road.max_error_increase)
+        return engine, gate_engine(engine, exporter.run, max_error_increase=exporter.max_error_increase)
 
 
 def _precisions(text: str) -> "tuple[Precision, ...]":
@@ -262,7 +262,7 @@ def _output(
     output: Path | None, precision: "Precision", precisions: "tuple[Precision, ...]", static_batch: int | None
 ) -> Path | None:
     """Where a file goes: the name that was given, with the precision in it where there are several, and the batch."""
-    from capsedge.export.road import file_name
+    from capsedge.export.pipeline import file_name
 
     if output is None:
         return None

@@ -13,7 +13,7 @@ from capsedge.errors import DataError
 
 if TYPE_CHECKING:
     from capsedge.cli.answers import Tally
-    from capsedge.runtime.infer.classify import Broken, Prediction, Sight
+    from capsedge.runtime.infer.classify import Broken, DetailedPrediction, Prediction
     from capsedge.runtime.infer.sources import Images
     from capsedge.runtime.infer.visualize import Pictures
     from capsedge.runtime.session import Session
@@ -97,7 +97,7 @@ def infer(
 
     from capsedge.cli.answers import Tally
     from capsedge.cli.console import next_command, say, say_about, say_chosen
-    from capsedge.runtime.infer.classify import look
+    from capsedge.runtime.infer.classify import predict
     from capsedge.runtime.infer.sources import Images
     from capsedge.runtime.models import find_model
     from capsedge.runtime.open import open_session
@@ -117,7 +117,7 @@ def infer(
         say(f"model: {session.name}")
         say_chosen(model, file)
         say_about(session)
-        sights = look(
+        detailed = predict(
             session,
             named,
             batch=batch,
@@ -126,7 +126,7 @@ def infer(
             invert=invert,
             read_ahead=not (listed == "-" and batch == 1),
         )
-        with closing(sights), closing(_drawn(sights, session, pictures, threshold)) as answers:
+        with closing(detailed), closing(_drawn(detailed, session, pictures, threshold)) as answers:
             _print(answers, tally, named, page=batch, as_json=as_json)
     if not as_json and tally.summary():
         say(tally.summary())
@@ -154,7 +154,10 @@ def _pictures(place: Path | None, images: "Images") -> "Pictures | None":
 
 
 def _drawn(
-    sights: "Iterator[Sight | Broken]", session: "Session", pictures: "Pictures | None", threshold: float | None
+    answers: "Iterator[DetailedPrediction | Broken]",
+    session: "Session",
+    pictures: "Pictures | None",
+    threshold: float | None,
 ) -> "Generator[Prediction | Broken, None, None]":
     """The predictions, each with its picture where there shall be one."""
     import msgspec
@@ -162,14 +165,14 @@ def _drawn(
     from capsedge.runtime.infer.classify import Broken
     from capsedge.runtime.session import contract_needed
 
-    for number, sight in enumerate(sights, 1):
-        if isinstance(sight, Broken):
-            yield sight
+    for number, detailed in enumerate(answers, 1):
+        if isinstance(detailed, Broken):
+            yield detailed
         elif pictures is None:
-            yield sight.prediction
+            yield detailed.prediction
         else:
-            file = pictures.keep(number, sight, contract_needed(session).classes, threshold)
-            yield msgspec.structs.replace(sight.prediction, picture=str(file))
+            file = pictures.keep(number, detailed, contract_needed(session).classes, threshold)
+            yield msgspec.structs.replace(detailed.prediction, picture=str(file))
 
 
 def _print(

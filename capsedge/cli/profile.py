@@ -133,7 +133,7 @@ def _print(found: "Profile", *, layers: bool) -> None:
     _print_stages(found)
     say(words.hardware(found.machine))
     _say_roofs(found)
-    _say_doubts(found)
+    _say_warnings(found)
 
 
 def _heading(found: "Profile") -> str:
@@ -169,7 +169,7 @@ def _print_stages(found: "Profile") -> None:
 
 
 def _whole(found: "Profile") -> list[tuple[str, float]]:
-    """What the layers do not explain is told with them; of a difference below 0 a doubt tells."""
+    """What the layers do not explain is told with them; a difference below 0 is a warning."""
     whole = found.whole
     rows = {
         "all layers": whole.layers_us,
@@ -264,8 +264,8 @@ def _say_roofs(found: "Profile") -> None:
     )
 
 
-def _say_doubts(found: "Profile") -> None:
+def _say_warnings(found: "Profile") -> None:
     from capsedge.cli.console import say
 
-    for doubt in found.doubts:
-        say(f"note: {doubt}")
+    for warning in found.warnings:
+        say(f"note: {warning}")

@@ -253,8 +253,8 @@ def _report(content: "Content", png: Path, *, as_json: bool) -> None:
         for line in lines:
             table.add_row(*(Text(each) for each in line))
         out.print(table)
-    for doubt in content.doubts if isinstance(content, Fig4) else ():
-        say(f"note: {doubt}")
+    for warning in content.warnings if isinstance(content, Fig4) else ():
+        say(f"note: {warning}")
     say(f"figure: {png}, drawn from {png.with_suffix('.json')}")
 
 

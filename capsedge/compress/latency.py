@@ -31,13 +31,13 @@ class Compared(NamedTuple):
         before_ms: Median of the first.
         after_ms: Median of the second.
         ratio: Of the second to the first.
-        doubts: What makes the figures weaker than they look (`capsedge bench`).
+        warnings: What makes the figures weaker than they look (`capsedge bench`).
     """
 
     before_ms: float
     after_ms: float
     ratio: Ratio
-    doubts: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 class Stopwatch:

@@ -59,7 +59,7 @@ class Compression(msgspec.Struct, frozen=True, kw_only=True):
         after: The compressed one.
         latency_ratio: Latency after over that before, measured side by side.
         change: Of the validation error, paired by image.
-        doubts: What makes the latencies weaker than they look (`capsedge bench`).
+        warnings: What makes the latencies weaker than they look (`capsedge bench`).
     """
 
     source: str
@@ -71,4 +71,4 @@ class Compression(msgspec.Struct, frozen=True, kw_only=True):
     after: Figures
     latency_ratio: Ratio
     change: Difference
-    doubts: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()

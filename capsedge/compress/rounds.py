@@ -275,7 +275,7 @@ class _Work:
             before=self._figures(self.source, found.before_ms),
             after=self._figures(stage, found.after_ms),
             latency_ratio=found.ratio,
-            doubts=found.doubts,
+            warnings=found.warnings,
             change=self._change(stage),
         )
 

@@ -1,4 +1,4 @@
-"""The road from a trained run to files that can be trusted: collapse, ONNX, precision, gate, TensorRT, Triton.
+"""From a trained run to files that can be trusted: collapse, ONNX, precision, gate, TensorRT, Triton.
 
 Names are looked up when they are first used, so that `capsedge lint` needs TensorRT's extra alone and no torch.
 (`collapse` is not among them: a module has that name.)
@@ -10,7 +10,7 @@ from capsedge.lazy import looked_up
 
 if TYPE_CHECKING:
     from capsedge.export.collapse import StaticCapsNet
-    from capsedge.export.road import Exported, RunExport, export_run, gate_model
+    from capsedge.export.pipeline import Exported, RunExport, export_run, gate_model
     from capsedge.export.tensorrt import BuildOptions, build_engine, check_options, choose_package
 
 __all__ = [
@@ -29,13 +29,13 @@ __getattr__ = looked_up(
     __name__,
     {
         "BuildOptions": "tensorrt",
-        "Exported": "road",
-        "RunExport": "road",
+        "Exported": "pipeline",
+        "RunExport": "pipeline",
         "StaticCapsNet": "collapse",
         "build_engine": "tensorrt",
         "check_options": "tensorrt",
         "choose_package": "tensorrt",
-        "export_run": "road",
-        "gate_model": "road",
+        "export_run": "pipeline",
+        "gate_model": "pipeline",
     },
 )

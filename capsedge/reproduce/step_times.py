@@ -55,7 +55,7 @@ class Fig4(msgspec.Struct, frozen=True, kw_only=True, tag="fig4", tag_field="kin
         machine: What else the times depend on.
         torch: Its version.
         kinds: One each.
-        doubts: What makes the times weaker than they look, a sentence each.
+        warnings: What makes the times weaker than they look, a sentence each.
     """
 
     data: str
@@ -70,7 +70,7 @@ class Fig4(msgspec.Struct, frozen=True, kw_only=True, tag="fig4", tag_field="kin
     machine: Machine
     torch: str
     kinds: tuple[KindTime, ...]
-    doubts: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def fig4(
@@ -95,7 +95,7 @@ def fig4(
     chosen = checked_kinds(kinds, data, settings.width)
     recipes = {kind: settings.recipe(data, kind, seed=settings.seeds[0]) for kind in chosen}
     machine = this_machine()
-    doubts = tuple(about_load(conditions().load_average, machine.cores))  # before our own work
+    warnings = tuple(about_load(conditions().load_average, machine.cores))  # before our own work
     # Memory first, in processes that share this one's cores; timing then has the machine for itself.
     memory = {}
     for number, (kind, recipe) in enumerate(recipes.items(), 1):
@@ -121,7 +121,7 @@ def fig4(
         machine=machine,
         torch=str(torch.__version__),
         kinds=tuple(KindTime(kind=kind, seconds=tuple(seconds[kind]), memory=memory[kind]) for kind in chosen),
-        doubts=doubts,
+        warnings=warnings,
     )
 
 

@@ -37,7 +37,7 @@ class Outputs:
 
 
 @dataclass(frozen=True)
-class Breakdown:
+class QueryBreakdown:
     """Where the time of one run went, in milliseconds.
 
     Attributes:
@@ -64,7 +64,7 @@ class Session(Protocol):
             `cuda_graph` is False once it showed that runs cannot be recorded.
         load_ms: Time of reading, checking and loading it, without the import of the runtime's library.
         fell_back: Operators that run on the CPU though another provider was asked for (`Settings.allow_fallback`).
-        doubts: What was assumed of somebody else's file, and what was found while it ran to be otherwise than the
+        warnings: What was assumed of somebody else's file, and what was found while it ran to be otherwise than the
             settings asked, a sentence each.
     """
 
@@ -76,7 +76,7 @@ class Session(Protocol):
     settings: Settings = DEFAULTS
     load_ms: float | None = None
     fell_back: tuple[str, ...] = ()
-    doubts: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def processor(self) -> Processor | None:
@@ -105,7 +105,7 @@ class Session(Protocol):
             ModelError: The model failed, mostly because the inputs do not fit it.
         """
 
-    def run_split(self, feeds: Arrays) -> Breakdown:
+    def run_with_breakdown(self, feeds: Arrays) -> QueryBreakdown:
         """Run as `run_raw` does, and tell where the time went; where there are no copies, all of it is compute.
 
         Raises:
@@ -113,7 +113,7 @@ class Session(Protocol):
         """
         start = perf_counter_ns()
         self.run_raw(feeds)
-        return Breakdown(None, (perf_counter_ns() - start) / 1e6, None)
+        return QueryBreakdown(None, (perf_counter_ns() - start) / 1e6, None)
 
     @abstractmethod
     def close(self) -> None:

@@ -23,7 +23,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         exact_int8: Whether int8 products on the CPU use the kernels that cannot saturate, which take longer on x86
             without VNNI and are the usual ones elsewhere; None for where the file and this processor need it.
         cuda_graph: Whether an engine's run is recorded as a CUDA graph and started in one call, where it can be;
-            `Session.settings` and `Session.doubts` tell where it could not.
+            `Session.settings` and `Session.warnings` tell where it could not.
         batch: Images that a run will mostly hold, for `threads`.
     """
 

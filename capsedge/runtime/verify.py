@@ -29,7 +29,7 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
         weights: Weights that the contract holds a hash of.
         altered_weights: Names of those that differ, are missing or were added.
         problems: One clause for each broken promise; none means that the model is as it was exported.
-        doubts: `Session.doubts`.
+        warnings: `Session.warnings`.
     """
 
     model: str
@@ -41,7 +41,7 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
     weights: int
     altered_weights: tuple[str, ...]
     problems: tuple[str, ...]
-    doubts: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -75,7 +75,7 @@ def verify(session: Session) -> Verification:
         weights=len(contract.weights_sha256),
         altered_weights=altered,
         problems=(*problems, *_sample_problems(contract.golden, largest, same)),
-        doubts=session.doubts,
+        warnings=session.warnings,
     )
 
 

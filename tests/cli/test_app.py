@@ -228,7 +228,7 @@ def test_an_unknown_option_is_wrong_use_in_one_line() -> None:
     assert re.fullmatch(r"capsedge: No such option: --epoch.*\n", done.stderr)
 
 
-def test_the_help_lists_every_command_in_the_order_of_the_road() -> None:
+def test_the_help_lists_every_command_in_the_order_of_use() -> None:
     done = capsedge("--help")
 
     assert done.returncode == 0

@@ -349,7 +349,7 @@ def test_a_missing_part_of_an_extra_is_no_bug_of_capsedge(tmp_path: Path) -> Non
 
 
 def test_a_folder_of_ones_own_images_goes_the_whole_road(tmp_path: Path, capsedge: Capsedge) -> None:
-    """Three classes of 20x24 colour images: nothing in the road knows of garments or of 28 pixels."""
+    """Three classes of 20x24 colour images: nothing knows of garments or of 28 pixels."""
     random = np.random.default_rng(0)
     for part, count in (("train", 20), ("test", 6)):
         for channel, name in enumerate(("blue sky", "grass", "rose")):

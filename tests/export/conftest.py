@@ -32,9 +32,9 @@ def dynamic(tmp_path_factory: pytest.TempPathFactory) -> Run:
 @pytest.fixture(scope="session")
 def exported_once(trained: Run) -> Run:
     """The L2 run with its accepted files in fp32, fp16 and int8."""
-    road = RunExport(trained)
+    exporter = RunExport(trained)
     for precision in ("fp32", "fp16", "int8"):
-        road.export(precision)
+        exporter.export(precision)
     return trained
 
 

@@ -69,10 +69,10 @@ def test_json_carries_it_too(wide: Path, capsedge: Capsedge) -> None:
     verified = json.loads(capsedge("verify", str(wide), "--json").stdout)
     measured = json.loads(capsedge("bench", "--quick", str(wide), "--json").stdout)
 
-    assert any(NOTE in doubt for doubt in verified["doubts"])
+    assert any(NOTE in warning for warning in verified["warnings"])
     (group,) = measured["groups"]
     assert group["cases"][0]["settings"]["exact_int8"] is True
-    assert any(NOTE in doubt for doubt in group["doubts"])
+    assert any(NOTE in warning for warning in group["doubts"])
 
 
 @pytest.mark.parametrize("operators", [None, ["Conv", "Gemm", "MatMul"]], ids=["default operators", "products alone"])

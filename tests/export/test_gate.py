@@ -12,7 +12,7 @@ import pytest
 
 from capsedge.contract import Contract, Precision, contract_of
 from capsedge.errors import GateRejected
-from capsedge.export import RunExport, export_run, road
+from capsedge.export import RunExport, export_run, pipeline
 from capsedge.export.gate import Rejection, Tolerance, tolerance_of
 from capsedge.onnx_lite.file import read_onnx_file
 from capsedge.training import Run
@@ -262,7 +262,7 @@ def test_a_rejected_export_leaves_no_accepted_file_not_even_an_older_one(
     def too_strict(precision: str, **_: object) -> Tolerance:
         return dataclasses.replace(tolerance_of(precision), length=-1.0)
 
-    monkeypatch.setattr(road, "tolerance_of", too_strict)
+    monkeypatch.setattr(pipeline, "tolerance_of", too_strict)
     with pytest.raises(GateRejected, match=r"kept as '.*model\.onnx\.rejected'"):
         export_run(exported)
     left = {path.name for path in exported.path.iterdir()}

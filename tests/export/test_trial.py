@@ -16,12 +16,12 @@ from capsedge.training import Run
 
 
 @pytest.fixture(scope="module")
-def road(trained: Run) -> RunExport:
+def exporter(trained: Run) -> RunExport:
     return RunExport(trained)
 
 
-def test_a_file_in_fp16_is_accepted_and_tells_what_true_fp16_makes_of_it(road: RunExport, tmp_path: Path) -> None:
-    verdict = road.export("fp16", tmp_path / "model.onnx").contract.verdict
+def test_a_file_in_fp16_is_accepted_and_tells_what_true_fp16_makes_of_it(exporter: RunExport, tmp_path: Path) -> None:
+    verdict = exporter.export("fp16", tmp_path / "model.onnx").contract.verdict
     assert verdict is not None
     assert (verdict.status, verdict.provider) == ("accepted", "CPUExecutionProvider")
     (remark,) = [remark for remark in verdict.remarks if "fp16" in remark]
@@ -30,9 +30,9 @@ def test_a_file_in_fp16_is_accepted_and_tells_what_true_fp16_makes_of_it(road: R
 
 @pytest.mark.parametrize("precision", ["bf16", "fp8"])
 def test_what_does_not_run_here_is_not_accepted_and_its_figures_are_those_of_an_emulation(
-    precision: str, road: RunExport, tmp_path: Path
+    precision: str, exporter: RunExport, tmp_path: Path
 ) -> None:
-    made = road.export(precision, tmp_path / "model.onnx")  # type: ignore[arg-type]
+    made = exporter.export(precision, tmp_path / "model.onnx")  # type: ignore[arg-type]
     verdict = made.contract.verdict
     assert verdict is not None
     assert (verdict.status, verdict.provider) == ("not executed here", "")
@@ -47,20 +47,20 @@ def test_what_does_not_run_here_is_not_accepted_and_its_figures_are_those_of_an_
 def test_an_overflow_that_fp32_arithmetic_hides_is_found(trained: Run, tmp_path: Path) -> None:
     """Between the convolutions are numbers beyond 65,504; ONNX Runtime's CPU provider never has them in fp16."""
     shutil.copytree(trained.path, tmp_path / "run")
-    road = RunExport(Run(tmp_path / "run"))
+    exporter = RunExport(Run(tmp_path / "run"))
     with torch.no_grad():
-        road.network.get_parameter("stem.conv.weight").mul_(1e5)
-        road.network.get_parameter("stem.conv.bias").mul_(1e5)
-        road.network.primary.conv.weight.mul_(1e-2)
-    assert road.export("fp32").contract.verdict is not None  # nothing is wrong with the network
+        exporter.network.get_parameter("stem.conv.weight").mul_(1e5)
+        exporter.network.get_parameter("stem.conv.bias").mul_(1e5)
+        exporter.network.primary.conv.weight.mul_(1e-2)
+    assert exporter.export("fp32").contract.verdict is not None  # nothing is wrong with the network
     with pytest.raises(GateRejected, match=r"in true fp16 arithmetic .* NaN or infinite"):
-        road.export("fp16")
+        exporter.export("fp16")
     kept = tmp_path / "run" / "model.fp16.onnx.rejected"
     assert emulated_types(onnx.load_model(str(kept))) == {"fp16"}
     shutil.copy(kept, tmp_path / "healthy.onnx")
     with open_session(tmp_path / "healthy.onnx") as session:
-        assert np.isfinite(session.run(road.dataset.validation.images[:20]).lengths).all()
-    bf16 = road.export("bf16").contract.verdict
+        assert np.isfinite(session.run(exporter.dataset.validation.images[:20]).lengths).all()
+    bf16 = exporter.export("bf16").contract.verdict
     assert bf16 is not None
     assert bf16.status == "not executed here"
     assert not list((tmp_path / "run").glob(".*.onnx"))

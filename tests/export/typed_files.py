@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from capsedge.contract import Precision
-from capsedge.export.road import file_name
+from capsedge.export.pipeline import file_name
 from capsedge.training import Run
 
 

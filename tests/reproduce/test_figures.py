@@ -262,7 +262,7 @@ def test_fig4_draws_without_memory_where_the_system_tells_none(
     assert rows(content)[1][0][-1] == "-"
 
 
-def test_fig4_doubts_a_machine_that_others_keep_busy(
+def test_fig4_warns_of_a_machine_that_others_keep_busy(
     make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("capsedge.reproduce.step_times.peak_memory", lambda *_, **__: None)
@@ -271,7 +271,7 @@ def test_fig4_doubts_a_machine_that_others_keep_busy(
     for load in (0.0, 1000.0):
         conditions = Conditions(load_average=load)
         monkeypatch.setattr("capsedge.reproduce.step_times.conditions", lambda read=conditions: read)
-        found.append(fig4(make_settings(), kinds=["frozen"], rounds=1).doubts)
+        found.append(fig4(make_settings(), kinds=["frozen"], rounds=1).warnings)
     assert found[0] == ()
     assert len(found[1]) == 1
     assert "other programs had a load average of" in found[1][0]

@@ -73,7 +73,7 @@ def measure(
     keep_it()
     cases = tuple(_cases(subjects, plan, limits, first_runs_ms, warmups))
     said = [doubt for case in cases for doubt in doubts.about_case(case, plan, limits, cores)]
-    said += [doubt for subject in subjects for doubt in subject.session.doubts]
+    said += [doubt for subject in subjects for doubt in subject.session.warnings]
     said += [*doubts.about_rounds(cases, len(subjects[0].rounds)), *doubts.about_processes(processes)]
     return shared.group(cases, after, said)
 

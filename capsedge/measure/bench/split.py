@@ -10,7 +10,7 @@ from capsedge.contract import Contract
 from capsedge.measure.bench import clock
 from capsedge.measure.bench.report import Parts
 from capsedge.measure.bench.subject import Subject
-from capsedge.runtime.session import Breakdown
+from capsedge.runtime.session import QueryBreakdown
 
 RUNS = 30
 _FEWEST_RUNS = 3
@@ -43,9 +43,9 @@ def parts(subject: Subject, first_run_ms: float, longest_seconds: float) -> Part
     )
 
 
-def _split(subject: Subject) -> Breakdown:
+def _split(subject: Subject) -> QueryBreakdown:
     subject.idle()
-    return subject.session.run_split(subject.feeds)
+    return subject.session.run_with_breakdown(subject.feeds)
 
 
 def _decode_ms(contract: Contract, longest_seconds: float) -> float:

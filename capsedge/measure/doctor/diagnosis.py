@@ -7,7 +7,7 @@ from capsedge.measure.doctor.engines import TITLES, find_engine
 from capsedge.measure.doctor.findings import Diagnosis
 from capsedge.measure.doctor.gpu import find_driver, find_gpu
 from capsedge.measure.doctor.packages import OPTIONAL, find_package, version_of
-from capsedge.measure.doctor.presence import look
+from capsedge.measure.doctor.presence import read_presence
 from capsedge.measure.doctor.processor import find_processor
 from capsedge.measure.doctor.providers import cuda_of_onnxruntime, find_onnxruntime, find_provider
 from capsedge.measure.doctor.sensors import find_sensors
@@ -17,7 +17,7 @@ from capsedge.runtime.providers import Provider
 
 def diagnose() -> Diagnosis:
     """Look at everything that capsedge can use, once."""
-    machine, presence = this_machine(), look()
+    machine, presence = this_machine(), read_presence()
     if machine.gpu is not None and not presence.hardware:  # Windows, whose driver has no files to look for
         presence = replace(presence, hardware=True, reachable=True)
     graphics = find_gpu(presence, machine.gpu)

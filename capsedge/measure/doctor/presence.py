@@ -57,7 +57,7 @@ class Obstacle(NamedTuple):
     advice: str = ""
 
 
-def look(root: Path = ROOT) -> Presence:
+def read_presence(root: Path = ROOT) -> Presence:
     """Look at what the kernel shows."""
     place = _place(root)
     found = re.search(r"\b\d{3}\.\d+(\.\d+)?\b", text(root / "proc/driver/nvidia/version"))

@@ -45,7 +45,7 @@ def engine_times(session: EngineSession, batch: int, runs: int) -> EngineTimes:
     feeds = session.feeds(batch)
     for _ in range(WARM_UP_RUNS):
         session.run_raw(feeds)
-    plain = [session.run_split(feeds).compute_ms * 1e3 for _ in range(runs)]
+    plain = [session.run_with_breakdown(feeds).compute_ms * 1e3 for _ in range(runs)]
     plain_us = typical(plain)
     layers = [(name, ms * 1e3) for name, ms in session.layer_times(feeds, runs)]
     layers_us = sum(us for _, us in layers)

@@ -10,7 +10,7 @@ import msgspec
 from capsedge.errors import WrongUse
 from capsedge.measure.bench.doubts import about_load
 from capsedge.measure.machine import conditions, this_machine
-from capsedge.measure.profile import doubts
+from capsedge.measure.profile import warnings
 from capsedge.measure.profile.engine_layers import engine_layers, engine_times
 from capsedge.measure.profile.grouping import stage_times, typical, under, with_shares
 from capsedge.measure.profile.layers import layers_of, probe_of
@@ -77,8 +77,8 @@ def profile_model(
         else:
             assert isinstance(session, EngineSession)
             measured = _of_engine(session, batch, runs or FEWEST_RUNS)
-        known = (*busy, *doubts.about_session(session, cores))
-    profile = msgspec.structs.replace(measured.profile, doubts=known + measured.profile.doubts)
+        known = (*busy, *warnings.about_session(session, cores))
+    profile = msgspec.structs.replace(measured.profile, warnings=known + measured.profile.warnings)
     return RecordedProfile(profile, measured.runs)
 
 
@@ -108,9 +108,9 @@ def _of_onnx(
             roofs=roofs,
             layers=layers,
             found=(
-                *doubts.about_recording(recording, on_cpu=on_cpu),
-                *doubts.about_whole(whole),
-                *doubts.about_layers(layers, whole),
+                *warnings.about_recording(recording, on_cpu=on_cpu),
+                *warnings.about_whole(whole),
+                *warnings.about_layers(layers, whole),
             ),
         ),
         recording.runs,
@@ -130,7 +130,7 @@ def _of_engine(session: EngineSession, batch: int, runs: int) -> RecordedProfile
             whole=times.whole,
             roofs=None,
             layers=layers,
-            found=(*doubts.about_engine(), *doubts.about_whole(times.whole)),
+            found=(*warnings.about_engine(), *warnings.about_whole(times.whole)),
         ),
         [],
     )
@@ -163,7 +163,7 @@ def _profile(
         roofs=roofs,
         stages=tuple(stage_times(layers)),
         layers=tuple(layers),
-        doubts=found,
+        warnings=found,
     )
 
 

@@ -86,10 +86,10 @@ class Whole(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         layers_us: Sum of the layers, without the profiler's part.
         between_us: What the layers do not explain of a run: hand-over between the nodes, and the call. The profiler
-            can make it negative, and so can layers of an engine that run side by side: `Profile.doubts` tell it.
+            can make it negative, and so can layers of an engine that run side by side: `Profile.warnings` tell it.
         plain_us: A run of the model without the profiler, measured in turns with the profiled ones, call to return.
         profiled_us: A profiled run, call to return; None of an engine.
-        profiler_us: What profiling adds, the difference of the two; negative by noise, and a doubt then.
+        profiler_us: What profiling adds, the difference of the two; negative by noise, and a warning then.
         probe_us: What the profiler adds to the recorded time of each layer: what it records of nodes that do nothing
             (a Reshape names the axes anew). 0 where there is no such node.
     """
@@ -122,7 +122,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         roofs: The machine's roofs, or None where they were not measured.
         stages: By stage, in the order of the network.
         layers: In the order in which they ran; a node that holds graphs (If, Loop, Scan) is one layer.
-        doubts: What makes the figures weaker than they look, a sentence each.
+        warnings: What makes the figures weaker than they look, a sentence each.
     """
 
     kind: Literal["capsedge profile"] = "capsedge profile"
@@ -141,4 +141,4 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     roofs: Roofs | None
     stages: tuple[StageTime, ...]
     layers: tuple[LayerTime, ...]
-    doubts: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()

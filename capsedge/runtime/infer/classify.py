@@ -23,12 +23,12 @@ from capsedge.data.images import (
 from capsedge.errors import DataError, WrongUse
 from capsedge.golden import unpack_images
 from capsedge.runtime.batches import run_batches
-from capsedge.runtime.infer.ahead import ahead
+from capsedge.runtime.infer.prefetch import prefetch
 from capsedge.runtime.infer.sources import STDIN, File, Given, ImageSource, Stdin
 from capsedge.runtime.infer.usual import unlike
 from capsedge.runtime.session import Session, contract_needed
 
-__all__ = ["Broken", "Guess", "Prediction", "Sight", "classify", "look"]
+__all__ = ["Broken", "DetailedPrediction", "Guess", "Prediction", "classify", "predict"]
 
 
 class Guess(msgspec.Struct, frozen=True):
@@ -77,7 +77,7 @@ class Broken(msgspec.Struct, frozen=True):
     error: str
 
 
-class Sight(msgspec.Struct, frozen=True, eq=False):
+class DetailedPrediction(msgspec.Struct, frozen=True, eq=False):
     """A prediction with what it rests on.
 
     Attributes:
@@ -103,12 +103,12 @@ def classify(
     invert: Invert = "auto",
     read_ahead: bool = True,
 ) -> Iterator[Prediction | Broken]:
-    """Classify images; see `look`, which gives their pixels and lengths too."""
-    seen = look(session, images, batch=batch, top=top, threshold=threshold, invert=invert, read_ahead=read_ahead)
+    """Classify images; see `predict`, which gives their pixels and lengths too."""
+    seen = predict(session, images, batch=batch, top=top, threshold=threshold, invert=invert, read_ahead=read_ahead)
     return (each if isinstance(each, Broken) else each.prediction for each in seen)
 
 
-def look(
+def predict(
     session: Session,
     images: Iterable[ImageSource | Path],
     *,
@@ -117,7 +117,7 @@ def look(
     threshold: float | None = None,
     invert: Invert = "auto",
     read_ahead: bool = True,
-) -> Generator[Sight | Broken, None, None]:
+) -> Generator[DetailedPrediction | Broken, None, None]:
     """Classify images; one that cannot be read is reported in its place, and the others go on.
 
     Args:
@@ -148,16 +148,18 @@ def look(
     most = 2 * batch if read_ahead else 0
     first: list[tuple[ImageSource, _Fitted | str]] = []
     if reader.turning.how == "auto" and read_ahead:
-        first = reader.judged_together(ahead(reader.read_both_ways, islice(sources, min(JUDGED, batch)), most=most))
-    read = chain(first, ahead(reader.read, sources, most=most))
+        first = reader.judged_together(
+            prefetch(reader.read_both_ways, islice(sources, min(JUDGED, batch)), most=most)
+        )
+    read = chain(first, prefetch(reader.read, sources, most=most))
     while part := list(islice(read, batch)):
         given = [fitted for _, fitted in part if isinstance(fitted, _Fitted)]
-        sights = iter(_run(session, contract, given, batch) if given else ())
+        detailed = iter(_run(session, contract, given, batch) if given else ())
         for source, fitted in part:
             if isinstance(fitted, _Fitted):
-                pixels, lengths, drawn, strange = next(sights)
+                pixels, lengths, drawn, strange = next(detailed)
                 prediction = _prediction(source.name, fitted, lengths, contract, top, threshold, strange=strange)
-                yield Sight(prediction, pixels, lengths, drawn)
+                yield DetailedPrediction(prediction, pixels, lengths, drawn)
             else:
                 yield Broken(source.name, fitted)
 

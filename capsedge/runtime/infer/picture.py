@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from capsedge.runtime.infer.classify import Sight
+from capsedge.runtime.infer.classify import DetailedPrediction
 
 MOST_BARS = 25
 
@@ -23,19 +23,19 @@ _TEXT, _SMALL, _TITLE = 15, 13, 20
 _MARKS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
-def draw(sight: Sight, classes: Sequence[str], threshold: float | None = None) -> Image.Image:
+def draw(detailed: DetailedPrediction, classes: Sequence[str], threshold: float | None = None) -> Image.Image:
     """Draw one answer.
 
     Args:
-        sight: What the network saw and answered.
+        detailed: What the network saw and answered.
         classes: Names in the order of the lengths.
         threshold: Drawn as a line through the bars.
 
     Returns:
         RGB, as large as its content.
     """
-    panels = _panels(sight, classes)
-    shown = _shown(sight.lengths)
+    panels = _panels(detailed, classes)
+    shown = _shown(detailed.lengths)
     names = min(_NAMES, max(_width(classes[index], _TEXT) for index in shown) + 1)
     bars = _MARGIN + sum(panel.width + _GAP for panel, _ in panels) + names + 10
     width = bars + _BARS + _FIGURES + _MARGIN
@@ -44,32 +44,34 @@ def draw(sight: Sight, classes: Sequence[str], threshold: float | None = None) -
     top = _MARGIN + _TITLE + _GAP
     sheet = Image.new("RGB", (width, top + max(tall, below) + _MARGIN), _PAPER)
     pen = ImageDraw.Draw(sheet)
-    _head(pen, sight, width)
+    _head(pen, detailed, width)
     _draw_panels(sheet, pen, panels, top)
-    _draw_bars(pen, (bars, top), sight, classes, shown, names, threshold)
+    _draw_bars(pen, (bars, top), detailed, classes, shown, names, threshold)
     return sheet
 
 
-def _head(pen: ImageDraw.ImageDraw, sight: Sight, width: int) -> None:
-    answer = ", ".join(guess.class_name for guess in sight.prediction.answer) or "no class"
+def _head(pen: ImageDraw.ImageDraw, detailed: DetailedPrediction, width: int) -> None:
+    answer = ", ".join(guess.class_name for guess in detailed.prediction.answer) or "no class"
     title = _cut(answer, _TITLE, (width - 2 * _MARGIN) // 2)
     pen.text((_MARGIN, _MARGIN), title, _INK, _font(_TITLE), anchor="lt")
     room = width - 2 * _MARGIN - _width(title, _TITLE) - _GAP
-    name = _cut(sight.prediction.path, _SMALL, room, keep_end=True)
+    name = _cut(detailed.prediction.path, _SMALL, room, keep_end=True)
     pen.text((width - _MARGIN, _MARGIN + _TITLE - 3), name, _QUIET, _font(_SMALL), anchor="rs")
     line = _MARGIN + _TITLE + _GAP // 3
     pen.line((_MARGIN, line, width - _MARGIN, line), _LINE)
 
 
-def _panels(sight: Sight, classes: Sequence[str]) -> list[tuple[Image.Image, str]]:
+def _panels(detailed: DetailedPrediction, classes: Sequence[str]) -> list[tuple[Image.Image, str]]:
     """The image and the reconstructions, enlarged, each with its caption."""
-    height, width, _ = sight.pixels.shape
-    inverted = ", inverted" if sight.prediction.inverted else ""
-    panels = [(_enlarged(sight.pixels), f"input, {width} x {height}{inverted}")]
-    if sight.reconstruction is not None:
-        drawn = (np.clip(sight.reconstruction, 0, 1) * 255).round().astype(np.uint8)
+    height, width, _ = detailed.pixels.shape
+    inverted = ", inverted" if detailed.prediction.inverted else ""
+    panels = [(_enlarged(detailed.pixels), f"input, {width} x {height}{inverted}")]
+    if detailed.reconstruction is not None:
+        drawn = (np.clip(detailed.reconstruction, 0, 1) * 255).round().astype(np.uint8)
         several = drawn if drawn.ndim == 4 else drawn[np.newaxis]
-        order = np.argsort(-sight.lengths, kind="stable")  # the decoder draws the longest capsules, as argmax has it
+        order = np.argsort(
+            -detailed.lengths, kind="stable"
+        )  # the decoder draws the longest capsules, as argmax has it
         panels += [
             (_enlarged(one), f"reconstruction of {classes[index]}")
             for one, index in zip(several, order, strict=False)
@@ -103,7 +105,7 @@ def _draw_panels(
 def _draw_bars(
     pen: ImageDraw.ImageDraw,
     corner: tuple[int, int],
-    sight: Sight,
+    detailed: DetailedPrediction,
     classes: Sequence[str],
     shown: Sequence[int],
     names: int,
@@ -114,9 +116,9 @@ def _draw_bars(
     for mark in _MARKS:
         pen.line((left + mark * _BARS, top, left + mark * _BARS, bottom), _LINE)
         pen.text((left + mark * _BARS, bottom + 6), f"{mark:g}", _QUIET, _font(_SMALL), anchor="mt")
-    answer = {guess.class_name for guess in sight.prediction.answer}
+    answer = {guess.class_name for guess in detailed.prediction.answer}
     for row, index in enumerate(shown):
-        name, length = classes[index], float(sight.lengths[index])
+        name, length = classes[index], float(detailed.lengths[index])
         chosen = name in answer
         middle = top + row * _ROW + _ROW // 2
         ink = _INK if chosen else _QUIET

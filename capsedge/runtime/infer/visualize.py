@@ -11,7 +11,7 @@ from PIL.PngImagePlugin import PngInfo
 from capsedge.data.images import IMAGE_SUFFIXES
 from capsedge.errors import WrongUse
 from capsedge.files import write_atomically
-from capsedge.runtime.infer.classify import Sight
+from capsedge.runtime.infer.classify import DetailedPrediction
 from capsedge.runtime.infer.picture import draw
 from capsedge.runtime.infer.sources.walk import DRAWN_BY, DRAWN_KEY
 
@@ -45,12 +45,14 @@ class Pictures:
         elif place.exists() and not place.is_dir():
             raise WrongUse(f"--visualize wants a folder or a name that ends in .png, and '{place}' is another file")
 
-    def keep(self, number: int, sight: Sight, classes: Sequence[str], threshold: float | None = None) -> Path:
+    def keep(
+        self, number: int, detailed: DetailedPrediction, classes: Sequence[str], threshold: float | None = None
+    ) -> Path:
         """Draw an answer.
 
         Args:
             number: Of the image, from 1; the file's name begins with it, so that names never collide.
-            sight: What the network saw and answered.
+            detailed: What the network saw and answered.
             classes: Names in the order of the lengths.
             threshold: See `draw`.
 
@@ -60,11 +62,11 @@ class Pictures:
         Raises:
             WrongUse: There is a file of that name that is no such picture.
         """
-        file = self.place if self.single else self.place / f"{number:05}-{_stem(sight.prediction.path)}.png"
+        file = self.place if self.single else self.place / f"{number:05}-{_stem(detailed.prediction.path)}.png"
         _refuse_foreign(file)
         said, content = PngInfo(), BytesIO()
         said.add_text(DRAWN_KEY, DRAWN_BY)
-        draw(sight, classes, threshold).save(content, "PNG", pnginfo=said)
+        draw(detailed, classes, threshold).save(content, "PNG", pnginfo=said)
         write_atomically(file, content.getvalue())
         return file
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from capsedge.runtime.feeds import Arrays
-from capsedge.runtime.session import Breakdown
+from capsedge.runtime.session import QueryBreakdown
 
 Place = Literal["cpu", "cuda"]
 
@@ -44,7 +44,7 @@ class Binding:
             self._compute()
             return self._copy_out()
 
-    def split(self, feeds: Arrays) -> Breakdown:
+    def split(self, feeds: Arrays) -> QueryBreakdown:
         """Run, and tell how long each step took by the host's clock; each waits for the device at its end.
 
         ONNX Runtime has a stream of its own and does not give its events to Python, so the waiting, some microseconds
@@ -56,7 +56,7 @@ class Binding:
                 step()
                 marks.append(perf_counter_ns())
         copy_in, compute, copy_out = ((after - before) / 1e6 for before, after in pairwise(marks))
-        return Breakdown(copy_in, compute, copy_out)
+        return QueryBreakdown(copy_in, compute, copy_out)
 
     def _copy_in(self, feeds: Arrays) -> None:
         self._binding.clear_binding_inputs()  # one that is not given now must not stay from the last run

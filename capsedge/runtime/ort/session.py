@@ -20,7 +20,7 @@ from capsedge.runtime.ort.binding import Binding
 from capsedge.runtime.ort.placement import open_on, placement_of, reason
 from capsedge.runtime.ort.threads import threads_for
 from capsedge.runtime.ort.wheels import load_onnxruntime
-from capsedge.runtime.session import Breakdown, Session, check_batch, closed
+from capsedge.runtime.session import QueryBreakdown, Session, check_batch, closed
 from capsedge.runtime.settings import DEFAULTS, Settings
 
 
@@ -45,7 +45,7 @@ class OrtSession(Session):
         self.file = file
         self.provider, self.fell_back = placement_of(ort, self._ort, self.settings)
         self.batch_limits = _batch_limits(self._ort)
-        self.doubts = tuple(self._doubts(saturates))
+        self.warnings = tuple(self._warnings(saturates))
         self._binding = self._bound(ort)
         self.settings = msgspec.structs.replace(self.settings, io_binding=self._binding is not None)
         self.load_ms = (perf_counter_ns() - start) / 1e6
@@ -73,10 +73,10 @@ class OrtSession(Session):
                 return self._binding.run(feeds)
             return dict(zip(self._outputs, self._ort.run(None, feeds), strict=True))
 
-    def run_split(self, feeds: Arrays) -> Breakdown:
-        """See `Session.run_split`; without I/O binding, ONNX Runtime copies unseen, and all of it is compute."""
+    def run_with_breakdown(self, feeds: Arrays) -> QueryBreakdown:
+        """See `Session.run_with_breakdown`; without I/O binding ONNX Runtime hides the copies, and all is compute."""
         if self._binding is None:
-            return super().run_split(feeds)
+            return super().run_with_breakdown(feeds)
         with self._told():
             return self._binding.split(feeds)
 
@@ -84,7 +84,7 @@ class OrtSession(Session):
         """See `Session.close`; ONNX Runtime frees the model with its last reference."""
         self._ort = self._binding = None
 
-    def _doubts(self, saturates: bool) -> Iterator[str]:
+    def _warnings(self, saturates: bool) -> Iterator[str]:
         """What was assumed of the file, and what is done about int8 sums that saturate."""
         if self.contract is None:
             yield from _assumed(self.name, self._ort, self.batch_limits)

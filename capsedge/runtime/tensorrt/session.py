@@ -18,7 +18,7 @@ from capsedge.contract import EngineManifest
 from capsedge.errors import CapsedgeError, ModelError, ProviderError, WrongUse
 from capsedge.runtime.feeds import Arrays, random_array
 from capsedge.runtime.models import title
-from capsedge.runtime.session import Breakdown, Session, check_batch, closed
+from capsedge.runtime.session import QueryBreakdown, Session, check_batch, closed
 from capsedge.runtime.settings import DEFAULTS, Settings
 from capsedge.runtime.tensorrt.buffers import Buffer, allocate
 from capsedge.runtime.tensorrt.cuda import Device, checked
@@ -97,15 +97,15 @@ class EngineSession(Session):
                 self._record(batch)
             return outputs
 
-    def run_split(self, feeds: Arrays) -> Breakdown:
-        """See `Session.run_split`: by CUDA's events, and without our CUDA graph, which has no seams.
+    def run_with_breakdown(self, feeds: Arrays) -> QueryBreakdown:
+        """See `Session.run_with_breakdown`: by CUDA's events, and without our CUDA graph, which has no seams.
 
         A copy is made in two steps, by way of page-locked memory; the step on the host is timed by the host's clock.
         """
         with self._one_at_a_time:
-            return self._split(feeds)
+            return self._breakdown(feeds)
 
-    def _split(self, feeds: Arrays) -> Breakdown:
+    def _breakdown(self, feeds: Arrays) -> QueryBreakdown:
         start = perf_counter_ns()
         self._fill(feeds)
         fill_ms = (perf_counter_ns() - start) / 1e6
@@ -124,7 +124,7 @@ class EngineSession(Session):
         start = perf_counter_ns()
         self._taken()
         take_ms = (perf_counter_ns() - start) / 1e6
-        return Breakdown(fill_ms + copy_in, compute, copy_out + take_ms)
+        return QueryBreakdown(fill_ms + copy_in, compute, copy_out + take_ms)
 
     def layer_times(self, feeds: Arrays, runs: int) -> list[tuple[str, float]]:
         """Time each layer with TensorRT's profiler, without CUDA graphs, which have no seams.
@@ -272,7 +272,7 @@ class EngineSession(Session):
         if not self._may_record or self._plain_runs[batch] != 2:
             return
         if len(self._graphs) == MOST_GRAPHS:
-            self._doubt(f"batches of {batch} run without a CUDA graph: {MOST_GRAPHS} other sizes have one already")
+            self._warn(f"batches of {batch} run without a CUDA graph: {MOST_GRAPHS} other sizes have one already")
             return
         try:
             context = self._new_context(graphs=False)
@@ -296,11 +296,11 @@ class EngineSession(Session):
         """Record no more, and say so: what is reported of a run must be true of it."""
         self._may_record = False
         self.settings = replace(self.settings, cuda_graph=bool(self._graphs))
-        self._doubt(f"runs cannot be recorded as a CUDA graph ({error})")
+        self._warn(f"runs cannot be recorded as a CUDA graph ({error})")
         self._log.errors.clear()
 
-    def _doubt(self, text: str) -> None:
-        self.doubts += (f"'{self.name}': {text}",)
+    def _warn(self, text: str) -> None:
+        self.warnings += (f"'{self.name}': {text}",)
 
 
 def _provider(manifest: EngineManifest, trt: Any, device: Device) -> str:

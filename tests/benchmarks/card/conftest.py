@@ -16,9 +16,9 @@ from tests.tiny import tiny_recipe, train_tiny
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A finished run with its accepted files in fp32 and int8."""
     run = train_tiny(tmp_path_factory.mktemp("runs") / "tiny", tiny_recipe("train.epochs=2"))
-    road = RunExport(run, max_error_increase=0.1)  # of so few images and epochs some answers hang on a hair
-    road.export("fp32")
-    road.export("int8")
+    exporter = RunExport(run, max_error_increase=0.1)  # of so few images and epochs some answers hang on a hair
+    exporter.export("fp32")
+    exporter.export("int8")
     return run
 
 

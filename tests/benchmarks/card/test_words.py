@@ -129,7 +129,7 @@ def test_latency_has_a_place_until_it_is_measured(card: Card, text: str) -> None
         processor=arithmetic(("sse4_1", "avx2")),
         provider="CPUExecutionProvider",
         created="2026-01-02T03:04:05Z",
-        doubts=("the load was 3.1",),
+        warnings=("the load was 3.1",),
     )
 
     assert "## Latency\n\nNot measured yet.\n" in text

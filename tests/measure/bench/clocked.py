@@ -9,7 +9,7 @@ import numpy as np
 from capsedge.contract import Contract
 from capsedge.measure.bench.subject import Subject
 from capsedge.runtime.feeds import Arrays
-from capsedge.runtime.session import Breakdown, Session
+from capsedge.runtime.session import QueryBreakdown, Session
 from capsedge.runtime.settings import Settings
 
 
@@ -58,9 +58,9 @@ class Timed(Session):
         self.runs += 1
         return feeds
 
-    def run_split(self, feeds: Arrays) -> Breakdown:
+    def run_with_breakdown(self, feeds: Arrays) -> QueryBreakdown:
         self.run_raw(feeds)
-        return Breakdown(0.25, 1.5, 0.125)
+        return QueryBreakdown(0.25, 1.5, 0.125)
 
     def close(self) -> None:
         pass

@@ -143,9 +143,9 @@ def test_the_state_of_the_machine_is_read_after_the_warm_up_and_its_load_before(
 
 def test_what_a_session_assumed_is_a_doubt_of_its_figures(clock: Clock) -> None:
     plain, foreign = Timed("plain", clock, [1.0]), Timed("foreign", clock, [1.0])
-    foreign.doubts = ("'foreign': of its input 'x', H can be any size, taken as 1",)
+    foreign.warnings = ("'foreign': of its input 'x', H can be any size, taken as 1",)
 
-    assert foreign.doubts[0] in measure([plain, foreign], Plan(runs=20, split=False)).doubts
+    assert foreign.warnings[0] in measure([plain, foreign], Plan(runs=20, split=False)).doubts
 
 
 def test_ratios_of_too_few_rounds_are_told(clock: Clock) -> None:

@@ -11,7 +11,7 @@ from capsedge.golden import unpack_images
 from capsedge.measure.bench.report import Parts
 from capsedge.measure.bench.split import RUNS, parts
 from capsedge.runtime.open import open_session
-from capsedge.runtime.session import Breakdown
+from capsedge.runtime.session import QueryBreakdown
 from tests.measure.bench.clocked import Clock, Timed, subject
 
 
@@ -25,8 +25,8 @@ def test_the_parts_are_those_of_the_session_and_its_first_run(clock: Clock) -> N
 
 def test_copies_that_do_not_exist_have_no_time(clock: Clock) -> None:
     class OnCpu(Timed):
-        def run_split(self, feeds: object) -> Breakdown:
-            return Breakdown(None, 3.0, None)
+        def run_with_breakdown(self, feeds: object) -> QueryBreakdown:
+            return QueryBreakdown(None, 3.0, None)
 
     found = parts(subject(OnCpu("a", clock, [2.0])), first_run_ms=2.0, longest_seconds=5.0)
 
@@ -37,8 +37,8 @@ def test_each_part_is_a_median_and_the_first_of_its_runs_does_not_count(clock: C
     computed = iter([90.0, *[1.0] * 20, *[7.0] * 10])
 
     class Uneven(Timed):
-        def run_split(self, feeds: object) -> Breakdown:
-            return Breakdown(None, next(computed), None)
+        def run_with_breakdown(self, feeds: object) -> QueryBreakdown:
+            return QueryBreakdown(None, next(computed), None)
 
     found = parts(subject(Uneven("a", clock, [1.0])), first_run_ms=1.0, longest_seconds=5.0)
 

@@ -57,7 +57,7 @@ def test_a_gpu_that_only_nvml_tells_counts(monkeypatch: pytest.MonkeyPatch) -> N
     """As on Windows: what CUDA needs is broken there, and not missing."""
     machine = msgspec.structs.replace(this_machine(), gpu=gpu())
     monkeypatch.setattr(diagnosis_of_all, "this_machine", lambda: machine)
-    monkeypatch.setattr(diagnosis_of_all, "look", lambda: NOTHING)
+    monkeypatch.setattr(diagnosis_of_all, "read_presence", lambda: NOTHING)
     monkeypatch.setitem(sys.modules, "cuda.bindings.runtime", None)
     states = {finding.subject: finding for finding in diagnose().findings}
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from capsedge.measure.doctor.presence import look, obstacle
+from capsedge.measure.doctor.presence import obstacle, read_presence
 from tests.measure.machine.roots import ORIN_NANO, WORKSTATION, root
 
 BUS = {name: content for name, content in WORKSTATION.items() if name.startswith("sys/bus")}
@@ -18,21 +18,21 @@ def visible(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_machine_without_a_gpu_gets_no_advice(tmp_path: Path) -> None:
-    found = look(tmp_path)
+    found = read_presence(tmp_path)
 
     assert (found.place, found.hardware, found.usable) == ("machine", False, False)
     assert obstacle(found) == ("no-gpu", "none here", "")
 
 
 def test_a_workstation_with_its_driver_has_no_obstacle(tmp_path: Path) -> None:
-    found = look(root(tmp_path, WORKSTATION))
+    found = read_presence(root(tmp_path, WORKSTATION))
 
     assert (found.place, found.driver, found.usable) == ("machine", "580.65.06", True)
     assert obstacle(found) is None
 
 
 def test_a_gpu_on_the_bus_without_a_driver_needs_one(tmp_path: Path) -> None:
-    found = look(root(tmp_path, BUS))
+    found = read_presence(root(tmp_path, BUS))
 
     assert (found.hardware, found.usable) == (True, False)
     stands = obstacle(found)
@@ -46,15 +46,15 @@ def test_nvidia_s_sound_output_or_another_s_graphics_is_no_gpu(tmp_path: Path) -
     sound = {f"{device}/vendor": "0x10de\n", f"{device}/class": "0x040300\n"}
     intel = {f"{device}/vendor": "0x8086\n", f"{device}/class": "0x030000\n"}
 
-    assert not look(root(tmp_path / "sound", sound)).hardware
-    assert not look(root(tmp_path / "intel", intel)).hardware
+    assert not read_presence(root(tmp_path / "sound", sound)).hardware
+    assert not read_presence(root(tmp_path / "intel", intel)).hardware
 
 
 @pytest.mark.parametrize(
     "mark", [{".dockerenv": ""}, {"run/.containerenv": ""}, {"proc/1/cgroup": "0::/docker/4f1a\n"}]
 )
 def test_a_container_that_was_not_given_the_host_s_gpu_says_how_to(tmp_path: Path, mark: dict[str, str]) -> None:
-    found = look(root(tmp_path, DRIVER | BUS | mark))
+    found = read_presence(root(tmp_path, DRIVER | BUS | mark))
     stands = obstacle(found)
 
     assert (found.place, found.usable) == ("container", False)
@@ -64,11 +64,11 @@ def test_a_container_that_was_not_given_the_host_s_gpu_says_how_to(tmp_path: Pat
 
 
 def test_a_container_that_was_given_it_has_no_obstacle(tmp_path: Path) -> None:
-    assert look(root(tmp_path, WORKSTATION | {".dockerenv": ""})).usable
+    assert read_presence(root(tmp_path, WORKSTATION | {".dockerenv": ""})).usable
 
 
 def test_a_driver_without_a_device_needs_one_start_as_root(tmp_path: Path) -> None:
-    stands = obstacle(look(root(tmp_path, DRIVER | BUS)))
+    stands = obstacle(read_presence(root(tmp_path, DRIVER | BUS)))
 
     assert stands is not None
     assert stands.code == "no-device"
@@ -78,8 +78,8 @@ def test_a_driver_without_a_device_needs_one_start_as_root(tmp_path: Path) -> No
 
 def test_wsl_has_the_gpu_that_windows_lends_it(tmp_path: Path) -> None:
     wsl = {"dev/dxg": "", "proc/sys/kernel/osrelease": "5.15.153.1-microsoft-standard-WSL2\n"}
-    without = look(root(tmp_path / "without", wsl))
-    lent = look(root(tmp_path / "lent", wsl | {"usr/lib/wsl/lib/libcuda.so.1": ""}))
+    without = read_presence(root(tmp_path / "without", wsl))
+    lent = read_presence(root(tmp_path / "lent", wsl | {"usr/lib/wsl/lib/libcuda.so.1": ""}))
 
     assert (without.place, without.usable) == ("wsl", False)
     assert obstacle(without) == (
@@ -91,14 +91,14 @@ def test_wsl_has_the_gpu_that_windows_lends_it(tmp_path: Path) -> None:
 
 
 def test_a_jetson_has_its_gpu_in_the_chip(tmp_path: Path) -> None:
-    found = look(root(tmp_path, ORIN_NANO))
+    found = read_presence(root(tmp_path, ORIN_NANO))
 
     assert (found.place, found.usable) == ("jetson", True)
 
 
 def test_a_container_on_a_jetson_must_be_given_the_gpu_too(tmp_path: Path) -> None:
     files = {name: content for name, content in ORIN_NANO.items() if not name.startswith("dev/")}
-    found = look(root(tmp_path, files | {".dockerenv": ""}))
+    found = read_presence(root(tmp_path, files | {".dockerenv": ""}))
 
     assert (found.place, found.hardware, found.usable) == ("container", True, False)
     stands = obstacle(found)
@@ -109,7 +109,7 @@ def test_a_container_on_a_jetson_must_be_given_the_gpu_too(tmp_path: Path) -> No
 @pytest.mark.parametrize("value", ["", "-1"])
 def test_a_variable_may_hide_the_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", value)
-    found = look(root(tmp_path, WORKSTATION))
+    found = read_presence(root(tmp_path, WORKSTATION))
 
     assert not found.usable
     assert obstacle(found) == ("hidden", "hidden by CUDA_VISIBLE_DEVICES", "unset CUDA_VISIBLE_DEVICES")

@@ -10,7 +10,7 @@ import pytest
 
 from capsedge.contract import Contract, Layer
 from capsedge.measure.profile.engine_layers import engine_layers, engine_times
-from capsedge.runtime.session import Breakdown
+from capsedge.runtime.session import QueryBreakdown
 from capsedge.runtime.tensorrt.session import EngineSession
 from tests.runtime.capsule_model import graph, save
 
@@ -77,8 +77,8 @@ def test_the_rest_of_a_run_is_what_the_layers_do_not_explain() -> None:
         def run_raw(self, feeds: object) -> dict[str, Any]:
             return {}
 
-        def run_split(self, feeds: object) -> Breakdown:
-            return Breakdown(0.01, 0.05, 0.01)
+        def run_with_breakdown(self, feeds: object) -> QueryBreakdown:
+            return QueryBreakdown(0.01, 0.05, 0.01)
 
         def layer_times(self, feeds: object, runs: int) -> list[tuple[str, float]]:
             assert runs == 60

@@ -69,7 +69,7 @@ def test_it_is_json_that_can_be_read_back(measured: RecordedProfile) -> None:
     assert read.kind == "capsedge profile"
 
 
-def test_a_busy_machine_is_doubted_by_what_others_do(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_busy_machine_is_warned_of_by_what_others_do(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[float | str, int]] = []
 
     def about_load(load: float | str, cores: int) -> list[str]:
@@ -87,12 +87,12 @@ def test_a_busy_machine_is_doubted_by_what_others_do(good: Path, monkeypatch: py
     monkeypatch.setattr(measure, "conditions", lambda: Conditions(load_average=10_000.0))
     monkeypatch.setattr(measure, "about_load", about_load)
     monkeypatch.setattr(measure, "open_session", opening)
-    doubts = profile_model(good, ONE, runs=50, roofline=False).profile.doubts
+    warnings = profile_model(good, ONE, runs=50, roofline=False).profile.warnings
 
     assert asked == [(10_000.0, this_machine().cores)]
-    assert doubts[0] == "busy"
+    assert warnings[0] == "busy"
     assert len(opened) == 1
-    assert len(doubts) > 1
+    assert len(warnings) > 1
 
 
 def test_nothing_is_left_behind(good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,10 +111,10 @@ def test_somebody_elses_model_is_grouped_by_operator(models: Path) -> None:
     assert profile.precision is None
 
 
-def test_what_a_session_assumed_is_a_doubt_of_its_profile(models: Path) -> None:
+def test_what_a_session_assumed_is_a_warning_of_its_profile(models: Path) -> None:
     profile = profile_model(models / "foreign.onnx", ONE, runs=50, roofline=False).profile
 
-    assert any("of its input 'tokens', words can be any size, taken as 1" in doubt for doubt in profile.doubts)
+    assert any("of its input 'tokens', words can be any size, taken as 1" in warning for warning in profile.warnings)
 
 
 def test_what_runs_within_a_loop_is_counted_once(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_what_runs_within_a_loop_is_counted_once(tmp_path: Path) -> None:
 
     assert [layer.op for layer in profile.layers] == ["Loop", "Neg"]
     assert profile.whole.layers_us <= (profile.whole.profiled_us or 0.0)
-    assert any(doubt.startswith("6 nodes ran in graphs within Loop") for doubt in profile.doubts)
+    assert any(warning.startswith("6 nodes ran in graphs within Loop") for warning in profile.warnings)
 
 
 def test_too_few_runs_are_refused(good: Path) -> None:

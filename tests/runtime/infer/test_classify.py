@@ -16,7 +16,7 @@ from capsedge.contract import Golden
 from capsedge.data.images import decode_image
 from capsedge.errors import ModelError, WrongUse
 from capsedge.golden import pack_images
-from capsedge.runtime.infer.classify import Broken, Guess, Prediction, classify, look
+from capsedge.runtime.infer.classify import Broken, Guess, Prediction, classify, predict
 from capsedge.runtime.open import open_session
 from tests.runtime.capsule_model import CLASSES, evaluate, graph, images, save, save_with
 
@@ -239,11 +239,11 @@ def test_the_answer_is_every_class_that_reaches_the_threshold(good: Path, folder
 
 def test_a_length_that_is_the_threshold_reaches_it(good: Path, folder: Path) -> None:
     with open_session(good) as session:
-        (sight,) = look(session, [folder / "0.png"])
-        assert not isinstance(sight, Broken)
-        (answer,) = classify(session, [folder / "0.png"], threshold=float(sight.lengths.max()))
+        (detailed,) = predict(session, [folder / "0.png"])
+        assert not isinstance(detailed, Broken)
+        (answer,) = classify(session, [folder / "0.png"], threshold=float(detailed.lengths.max()))
     assert isinstance(answer, Prediction)
-    assert answer.class_name == sight.prediction.class_name
+    assert answer.class_name == detailed.prediction.class_name
 
 
 def test_no_class_is_null_in_json_and_keeps_the_longest_length() -> None:
@@ -291,18 +291,18 @@ def test_dark_on_light_is_inverted_for_a_network_of_light_on_dark_and_said(
     files = [tmp_path / "dark-on-light.png", tmp_path / "light-on-dark.png"]
 
     with open_session(dark_background) as session:
-        turned, plain = look(session, files)
-        (never,) = look(session, files[:1], invert="no")
-        (always,) = look(session, files[1:], invert="yes")
+        turned, plain = predict(session, files)
+        (never,) = predict(session, files[:1], invert="no")
+        (always,) = predict(session, files[1:], invert="yes")
 
     assert not any(isinstance(each, Broken) for each in (turned, plain, never, always))
     assert (turned.prediction.inverted, plain.prediction.inverted) == (True, False)  # type: ignore[union-attr]
     np.testing.assert_array_equal(turned.pixels, plain.pixels)  # type: ignore[union-attr]
     np.testing.assert_array_equal(turned.lengths, plain.lengths)  # type: ignore[union-attr]
     inside = np.asarray(decode_image(files[0]).resize((28, 14), Image.Resampling.BILINEAR))
-    for sight, middle in ((never, inside), (always, inside)):
-        np.testing.assert_array_equal(sight.pixels[7:21, :, 0], middle)  # type: ignore[union-attr]
-        assert sight.pixels[:7].max() == 0  # type: ignore[union-attr]
+    for detailed, middle in ((never, inside), (always, inside)):
+        np.testing.assert_array_equal(detailed.pixels[7:21, :, 0], middle)  # type: ignore[union-attr]
+        assert detailed.pixels[:7].max() == 0  # type: ignore[union-attr]
     assert (never.prediction.inverted, always.prediction.inverted) == (False, True)  # type: ignore[union-attr]
 
 
@@ -350,8 +350,8 @@ def test_a_dark_drawing_on_nothing_becomes_light_on_black(dark_background: Path,
     image.paste((0, 255), (8, 8, 20, 20))
     image.save(tmp_path / "icon.png")
     with open_session(dark_background) as session:
-        (sight,) = look(session, [tmp_path / "icon.png"])
-    assert not isinstance(sight, Broken)
-    assert sight.prediction.inverted
-    assert (sight.pixels[8:20, 8:20] == 255).all()
-    assert sight.pixels.astype(int).sum() == 144 * 255
+        (detailed,) = predict(session, [tmp_path / "icon.png"])
+    assert not isinstance(detailed, Broken)
+    assert detailed.prediction.inverted
+    assert (detailed.pixels[8:20, 8:20] == 255).all()
+    assert detailed.pixels.astype(int).sum() == 144 * 255

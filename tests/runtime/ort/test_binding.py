@@ -74,7 +74,7 @@ def test_an_input_that_is_not_given_is_missing_though_it_was_given_before(models
 
 def test_a_run_is_parted_where_there_are_copies_and_whole_where_there_are_none(good: Path) -> None:
     with open_session(good, BOUND) as bound, open_session(good) as plain:
-        parts, whole = bound.run_split(bound.feeds(2)), plain.run_split(plain.feeds(2))
+        parts, whole = bound.run_with_breakdown(bound.feeds(2)), plain.run_with_breakdown(plain.feeds(2))
 
     assert parts.copy_in_ms is not None
     assert parts.copy_out_ms is not None

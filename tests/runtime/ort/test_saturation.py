@@ -31,7 +31,7 @@ told = {"saturates": int8_saturates(onnxruntime)}
 for exact in (None, True, False):
     with open_session(sys.argv[1], Settings(exact_int8=exact)) as session:
         (y,) = session.run_raw({"x": np.full((8, 16), 127, np.float32)}).values()
-        told[str(exact)] = [float(y.ravel()[0]), session.settings.exact_int8, len(session.doubts)]
+        told[str(exact)] = [float(y.ravel()[0]), session.settings.exact_int8, len(session.warnings)]
 sys.stdout.buffer.write(msgspec.json.encode(told))
 """
 
@@ -79,7 +79,7 @@ def test_an_emulated_processor_saturates_and_exact_kernels_do_not(name: str, sat
 def test_only_a_file_that_may_saturate_is_opened_with_exact_kernels(wide: Path, narrow: Path, good: Path) -> None:
     with open_session(wide) as session:
         assert session.settings.exact_int8 is True
-        (*_, last) = session.doubts
+        (*_, last) = session.warnings
         assert last == (
             f"'{wide}': its int8 sums can saturate on processors without VNNI such as this one, so it runs with ONNX "
             "Runtime's exact kernels, which take longer and exist only for constant weights; other programs may "
@@ -88,7 +88,7 @@ def test_only_a_file_that_may_saturate_is_opened_with_exact_kernels(wide: Path, 
     for file in (narrow, good):
         with open_session(file) as session:
             assert session.settings.exact_int8 is None
-            assert not any("VNNI" in doubt for doubt in session.doubts)
+            assert not any("VNNI" in warning for warning in session.warnings)
 
 
 @pytest.mark.usefixtures("_saturating")
@@ -96,7 +96,7 @@ def test_what_was_asked_for_is_done(wide: Path) -> None:
     for asked in (True, False):
         with open_session(wide, Settings(exact_int8=asked)) as session:
             assert session.settings.exact_int8 is asked
-            assert not any("VNNI" in doubt for doubt in session.doubts)
+            assert not any("VNNI" in warning for warning in session.warnings)
 
 
 @pytest.mark.usefixtures("_saturating")
@@ -135,7 +135,7 @@ def test_without_exact_kernels_it_runs_all_the_same_and_says_so(wide: Path, monk
     monkeypatch.setattr(session_module, "open_on", refusing)
     with open_session(wide) as session:
         assert session.settings.exact_int8 is None
-        assert session.doubts[-1].endswith(
+        assert session.warnings[-1].endswith(
             "and ONNX Runtime cannot open it with exact kernels: its answers may be wrong here"
         )
 

@@ -99,9 +99,9 @@ def test_a_fixed_batch_is_the_only_one(tmp_path: Path) -> None:
             session.feeds(1)
 
 
-def test_a_fixed_first_axis_that_may_be_no_batch_is_doubted(tmp_path: Path) -> None:
+def test_a_fixed_first_axis_that_may_be_no_batch_is_warned_of(tmp_path: Path) -> None:
     with open_session(identity(tmp_path / "m.onnx", TensorProto.FLOAT, (4, "N"))) as session:
-        assert [doubt.partition(": ")[2] for doubt in session.doubts] == [
+        assert [warning.partition(": ")[2] for warning in session.warnings] == [
             "of its input 'x', N can be any size, taken as 1",
             "the fixed first axis of its inputs, 4, was taken as the batch; where it is none, the images/s are too "
             "many",
@@ -115,7 +115,7 @@ def test_free_axes_that_are_made_1_are_told(tmp_path: Path) -> None:
     said = []
     for shape in shapes:
         with open_session(identity(tmp_path / "m.onnx", TensorProto.FLOAT, shape)) as session:
-            said.append([doubt.partition(": ")[2] for doubt in session.doubts])
+            said.append([warning.partition(": ")[2] for warning in session.warnings])
 
     assert said == [["of its input 'x', height and axis 3 can be any size, taken as 1"], [], []]
 
@@ -123,7 +123,7 @@ def test_free_axes_that_are_made_1_are_told(tmp_path: Path) -> None:
 def test_a_model_of_ours_assumes_nothing(models: Path) -> None:
     for name in ("good.onnx", "batch-of-2.onnx"):
         with open_session(models / name) as session:
-            assert session.doubts == ()
+            assert session.warnings == ()
 
 
 def test_what_takes_no_batch_takes_one_image_at_a_time(tmp_path: Path) -> None:
@@ -274,7 +274,7 @@ def test_a_closed_session_says_so(good: Path, *, bound: bool) -> None:
     uses: list[Callable[[], object]] = [
         lambda: session.feeds(1),
         lambda: session.run_raw(feeds),
-        lambda: session.run_split(feeds),
+        lambda: session.run_with_breakdown(feeds),
     ]
     for use in uses:
         with pytest.raises(ModelError, match=r"^'.*' was closed: open it again$"):

@@ -46,7 +46,7 @@ def test_no_more_graphs_are_recorded_than_there_is_memory_set_aside_for(build: B
             for _ in range(3):
                 session.run(images(count))
         assert len(cuda.executables) == MOST_GRAPHS
-        assert session.doubts == tuple(
+        assert session.warnings == tuple(
             f"'{session.name}': batches of {count} run without a CUDA graph: 4 other sizes have one already"
             for count in (5, 6)
         )
@@ -81,8 +81,8 @@ def test_an_engine_that_cannot_be_recorded_goes_on_as_it_is_and_says_so(
             lengths, _ = evaluate(good, images(count, seed=seed))
             np.testing.assert_array_equal(session.run(images(count, seed=seed)).lengths, lengths)
         assert not session.settings.cuda_graph
-        (doubt,) = session.doubts
-        assert doubt.startswith(f"'{session.name}': runs cannot be recorded as a CUDA graph (")
+        (warning,) = session.warnings
+        assert warning.startswith(f"'{session.name}': runs cannot be recorded as a CUDA graph (")
 
     assert cuda.calls.count("cudaStreamBeginCapture") == 1  # it was tried once, and for no other batch again
     assert (cuda.executables, cuda.recording, cuda.memory, cuda.pinned) == ({}, None, {}, {})
@@ -108,7 +108,7 @@ def test_a_gpu_that_has_no_memory_for_a_second_context_runs_without_a_graph(buil
     with open_session(build("tensorrt-11.4.0")) as session:
         for _ in range(4):
             session.run(images(1))
-        assert (session.settings.cuda_graph, len(session.doubts)) == (False, 1)
+        assert (session.settings.cuda_graph, len(session.warnings)) == (False, 1)
     assert "cudaStreamBeginCapture" not in cuda.calls
 
 

@@ -95,7 +95,7 @@ def test_the_parts_of_a_run_are_timed_by_events_and_what_the_host_copies_belongs
             session.run(images(1))  # recorded, and yet the parts are apart
         clock = iter([0, 10_000_000, 50_000_000, 70_000_000])
         monkeypatch.setattr(session_module, "perf_counter_ns", lambda: next(clock))
-        split = session.run_split(session.feeds(2))
+        split = session.run_with_breakdown(session.feeds(2))
 
     assert (split.copy_in_ms, split.compute_ms, split.copy_out_ms) == (10 + 2, 2, 3 + 20)
     assert cuda.events == {}
@@ -152,7 +152,7 @@ def test_a_closed_engine_touches_no_memory_and_says_that_it_is_closed(build: Bui
     uses: list[Callable[[], object]] = [
         lambda: session.feeds(1),
         lambda: session.run_raw(feeds),
-        lambda: session.run_split(feeds),
+        lambda: session.run_with_breakdown(feeds),
         lambda: session.layer_times(feeds, 1),
     ]
     for use in uses:

@@ -18,7 +18,7 @@ def about_session(session: Session, cores: int) -> Iterator[str]:
         yield f"{threads} threads on {number_of(cores, 'core')} wait for each other: give it {cores} or fewer"
     if session.fell_back:
         yield f"{', '.join(session.fell_back)} did not run on {session.settings.provider}, but on the CPU"
-    yield from session.doubts
+    yield from session.warnings
 
 
 def about_recording(recording: Recording, *, on_cpu: bool) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The house: its layers, its public names, and what the wheel carries to a stranger."""
+"""The structure: the layers, its public names, and what the wheel carries to a stranger."""
 
 import importlib
 import importlib.util
@@ -73,7 +73,7 @@ PUBLIC = {
         "squashed_length",
     ],
     "capsedge.reproduce": [
-        "Settings",
+        "TrainingSettings",
         "fig1",
         "fig2",
         "fig3",

@@ -16,15 +16,15 @@ from capsedge.training import Run
 
 @pytest.fixture(scope="module")
 def run(trained: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    path = tmp_path_factory.mktemp("road") / "tiny"
+    path = tmp_path_factory.mktemp("pipeline") / "tiny"
     shutil.copytree(trained.path, path)
     return Run(path)
 
 
 @pytest.fixture(scope="module")
 def contracts(run: Run) -> dict[str, Contract]:
-    road = RunExport(run)
-    return {made.path.name: made.contract for made in (road.export("fp32"), road.export("int8"))}
+    exporter = RunExport(run)
+    return {made.path.name: made.contract for made in (exporter.export("fp32"), exporter.export("int8"))}
 
 
 def written(file: Path) -> Contract:

@@ -1,4 +1,4 @@
-"""The road from a run to accepted files: collapse, ONNX, precision, contract, gate; each step is one function."""
+"""From a run to accepted files: collapse, ONNX, precision, contract, gate; each step is one function."""
 
 import os
 import tempfile

@@ -1,4 +1,4 @@
-"""Work that runs ahead of the one who needs it, in threads, in order and in bounded memory."""
+"""Prefetching: work that is done before its result is needed, in threads, in order and in bounded memory."""
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
@@ -22,7 +22,7 @@ _LIGHT_SECONDS = 0.0005
 _HEAVY_IN_A_ROW = 3
 
 
-def ahead(
+def prefetch(
     work: Callable[[Item], Done], items: Iterable[Item], *, most: int, threads: int | None = None
 ) -> Iterator[tuple[Item, Done]]:
     """Do the work of the coming items while the caller is busy with the last one.

@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import pytest
 
-from capsedge.measure.profile import doubts
+from capsedge.measure.profile import warnings
 from capsedge.measure.profile.report import Whole
 from capsedge.runtime.session import Session
 from capsedge.runtime.settings import Settings
@@ -13,7 +13,7 @@ from capsedge.runtime.settings import Settings
 
 def session(threads: int = 1, **facts: Any) -> Session:
     settings = Settings(provider="cuda", threads=threads)
-    return cast(Session, SimpleNamespace(**({"settings": settings, "fell_back": (), "doubts": ()} | facts)))
+    return cast(Session, SimpleNamespace(**({"settings": settings, "fell_back": (), "warnings": ()} | facts)))
 
 
 def whole(layers_us: float, plain_us: float, profiled_us: float | None) -> Whole:
@@ -26,37 +26,39 @@ def whole(layers_us: float, plain_us: float, profiled_us: float | None) -> Whole
     )
 
 
-def test_more_threads_than_cores_are_doubted_and_as_many_are_not() -> None:
-    (said,) = doubts.about_session(session(threads=8), 2)
+def test_more_threads_than_cores_are_warned_of() -> None:
+    (said,) = warnings.about_session(session(threads=8), 2)
 
     assert said == "8 threads on 2 cores wait for each other: give it 2 or fewer"
-    assert list(doubts.about_session(session(threads=2), 2)) == []
+    assert list(warnings.about_session(session(threads=2), 2)) == []
 
 
 def test_what_fell_back_and_what_was_assumed_are_told() -> None:
-    said = list(doubts.about_session(session(fell_back=("Loop", "If"), doubts=("assumed",)), 2))
+    said = list(warnings.about_session(session(fell_back=("Loop", "If"), warnings=("assumed",)), 2))
 
     assert said == ["Loop, If did not run on cuda, but on the CPU", "assumed"]
 
 
-def test_times_that_fit_together_are_not_doubted() -> None:
-    assert list(doubts.about_whole(whole(8.0, 10.0, 15.0))) == []
+def test_times_that_fit_together_give_no_warning() -> None:
+    assert list(warnings.about_whole(whole(8.0, 10.0, 15.0))) == []
 
 
 @pytest.mark.parametrize(
     ("profiled_us", "why"), [(25.0, "the profiler makes them longer"), (None, "layers of an engine can run side")]
 )
-def test_layers_that_last_longer_than_a_run_are_doubted(profiled_us: float | None, why: str) -> None:
-    (said,) = doubts.about_whole(whole(20.0, 10.0, profiled_us))
+def test_layers_that_last_longer_than_a_run_are_warned_of(profiled_us: float | None, why: str) -> None:
+    (said,) = warnings.about_whole(whole(20.0, 10.0, profiled_us))
 
     assert said.startswith(f"the layers add up to 20.0 us, and a run without the profiler takes 10.0 us: {why}")
 
 
-def test_a_profiler_that_takes_less_than_nothing_is_doubted() -> None:
-    (said,) = doubts.about_whole(whole(8.0, 10.0, 9.0))
+def test_a_profiler_that_takes_less_than_nothing_is_warned_of() -> None:
+    (said,) = warnings.about_whole(whole(8.0, 10.0, 9.0))
 
     assert said.startswith("the profiled runs were the faster ones")
 
 
 def test_a_network_without_nodes_says_so() -> None:
-    assert list(doubts.about_layers([], whole(0.0, 5.0, 6.0))) == ["no node ran: the result is the same in every run"]
+    assert list(warnings.about_layers([], whole(0.0, 5.0, 6.0))) == [
+        "no node ran: the result is the same in every run"
+    ]
