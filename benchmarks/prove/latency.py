@@ -41,7 +41,7 @@ def _ordered(models: Sequence[Opened]) -> list[Opened]:
 
 def _plan(batch: int, seconds: float) -> Plan:
     return Plan(
-        scenario=_SCENARIOS.get(batch, "offline"), batch=batch, seconds=seconds, quick=seconds < _QUICK_SECONDS
+        scenario=_SCENARIOS.get(batch, "offline"), batch=batch, duration=seconds, quick=seconds < _QUICK_SECONDS
     )
 
 

@@ -9,7 +9,7 @@ from benchmarks.card.__main__ import main
 from benchmarks.card.latency import with_latency
 from benchmarks.card.record import Card, read_card
 from capsedge.errors import WrongUse
-from capsedge.measure.bench.formats import load
+from capsedge.measure.bench.files import load
 from tests.in_process import Capsedge, in_this_process
 
 capsedge = pytest.fixture(in_this_process)
@@ -20,7 +20,7 @@ def test_a_report_of_the_folders_files_fills_the_card(
 ) -> None:
     files = [str(folder / name) for name in ("model.onnx", "model.int8.onnx")]
     written = tmp_path / "bench.json"
-    done = capsedge("bench", *files, "--runs", "200", "--threads", "1", "--output", str(written))
+    done = capsedge("bench", *files, "--iterations", "200", "--threads", "1", "--output", str(written))
     assert done.returncode == 0, done.stderr
     report = load(written)
     before = (folder / "card.json").read_bytes(), (folder / "card.md").read_bytes()

@@ -12,7 +12,7 @@ from benchmarks.prove.jobs import latencies
 from benchmarks.prove.place import FULL
 from benchmarks.prove.record import NotPossible
 from capsedge.measure.bench.plan import Plan
-from capsedge.measure.bench.report import Case, Group, Parts, Ratio, Warmup
+from capsedge.measure.bench.report import Breakdown, Case, Group, Ratio, Warmup
 from capsedge.measure.machine import Conditions
 from capsedge.runtime.settings import Settings
 from tests.benchmarks.prove.places import Stage, printed
@@ -37,14 +37,14 @@ def case(label: str, mean_ms: float, ratio: float | None) -> Case:
         error_on=None,
         provider="P",
         settings=Settings(),
-        warmup=Warmup(runs=50, seconds=1.0, settled=True),
-        runs=662,
+        warmup=Warmup(iterations=50, seconds=1.0, settled=True),
+        iterations=662,
         mean_ms=mean_ms,
         min_ms=mean_ms,
         max_ms=mean_ms,
         percentiles=(),
         images_per_second=1000 / mean_ms,
-        parts=Parts(),
+        breakdown=Breakdown(),
         energy_mj="unavailable",
         ratio=None if ratio is None else Ratio(value=ratio),
         samples_ms=(),
@@ -60,7 +60,7 @@ def group(*cases: Case) -> Group:
         rounds=20,
         before=Conditions(),
         after=Conditions(),
-        doubts=(),
+        warnings=(),
         cases=cases,
     )
 
@@ -101,7 +101,7 @@ def test_a_full_proof_has_a_scenario_for_each_batch_and_a_quick_one_is_marked(tm
 
     (_, quick), (_, full) = place.asked
     assert [plan.quick for plan in quick.plans] == [True, True]
-    assert [(plan.scenario, plan.batch, plan.seconds, plan.quick) for plan in full.plans] == [
+    assert [(plan.scenario, plan.batch, plan.duration, plan.quick) for plan in full.plans] == [
         ("single-stream", 1, 3.0, False),
         ("multi-stream", 8, 3.0, False),
         ("offline", 64, 3.0, False),
@@ -115,11 +115,11 @@ def test_nothing_that_ran_is_nothing_to_time(tmp_path: Path) -> None:
 
 def test_the_job_times_real_files_after_each_plan_and_leaves_the_samples_out(good: Path) -> None:
     opened = (Opened("one", str(good), "cpu"), Opened("two", str(good), None))
-    plans = tuple(Plan(batch=batch, runs=12, quick=True, split=False) for batch in (1, 8))
+    plans = tuple(Plan(batch=batch, iterations=12, quick=True, breakdown=False) for batch in (1, 8))
 
     answer = latencies.work(BenchWanted(opened, plans))
 
     assert [each.batch for each in answer] == [1, 8]
     assert [[case.label for case in each.cases] for each in answer] == [["one", "two"]] * 2
-    assert all(case.samples_ms == () and case.runs == 12 for each in answer for case in each.cases)
+    assert all(case.samples_ms == () and case.iterations == 12 for each in answer for case in each.cases)
     assert msgspec.json.decode(msgspec.json.encode(answer), type=list[Group]) == answer
