@@ -8,13 +8,6 @@ from capsedge.measure.bench.clock import Every, no_garbage_collection
 from tests.measure.bench.clocked import Clock
 
 
-def test_nothing_is_collected_within() -> None:
-    with no_garbage_collection():
-        assert not gc.isenabled()
-
-    assert gc.isenabled()
-
-
 def test_an_error_within_does_not_leave_it_off() -> None:
     with pytest.raises(KeyboardInterrupt), no_garbage_collection():
         raise KeyboardInterrupt

@@ -346,15 +346,6 @@ def test_the_figures_are_those_of_all_samples_and_nothing_is_clipped(clock: Cloc
     assert (case.breakdown.load_ms, case.energy_mj, case.percentiles) == (5.0, 3.5, ())
 
 
-def test_the_first_session_has_no_ratio_and_the_others_have_theirs_to_it(clock: Clock) -> None:
-    first, other = measured(clock, *[[4.0, 4.0]] * 12), measured(clock, *[[1.0]] * 12)
-
-    assert case_of(first, first, warmup=WARMUP, breakdown=Breakdown(), energy_mj="unavailable").ratio is None
-    found = case_of(other, first, warmup=WARMUP, breakdown=Breakdown(), energy_mj="unavailable").ratio
-    assert found is not None
-    assert (found.value, found.low, found.high) == (0.25, 0.25, 0.25)
-
-
 def test_somebody_else_s_file_has_no_precision_routing_or_error(clock: Clock) -> None:
     one = measured(clock, [1.0])
 

@@ -65,10 +65,6 @@ def test_every_run_lies_in_a_cell_that_is_drawn_and_every_cell_holds_a_run() -> 
     assert inside.any(axis=1).all()
 
 
-def test_runs_stand_in_their_rounds_in_their_order() -> None:
-    assert _when(case(samples_ms=[[1, 1], [], [1, 1, 1, 1]])).tolist() == [0.25, 0.75, 2.125, 2.375, 2.625, 2.875]
-
-
 def test_the_line_follows_a_machine_that_slows_down() -> None:
     slower = case(samples_ms=[[1.0, 1.0, 9.0]] * 30 + [[2.0, 2.0, 9.0]] * 30)
     places, medians = _medians(_when(slower), drawing.samples(slower), 60)

@@ -55,16 +55,10 @@ def test_a_good_measurement_has_none() -> None:
     assert list(warnings.about_rounds([CASE, CASE], 83)) == []
 
 
-def test_what_a_machine_does_not_tell_is_no_reason_to_doubt() -> None:
+def test_what_a_machine_does_not_tell_is_no_reason_to_warn() -> None:
     assert list(warnings.about_load("unavailable", cores=2)) == []
     assert list(warnings.about_machine(Conditions(), COOL, [])) == []
     assert list(warnings.about_machine(COOL, Conditions(), [])) == []
-
-
-def test_a_quick_measurement_is_said() -> None:
-    (warning,) = warnings.about_plan(Plan(quick=True))
-
-    assert (warning.code, warning.case) == ("quick", None)
 
 
 def test_a_load_of_more_than_a_quarter_of_the_cores_is_said() -> None:
