@@ -31,7 +31,7 @@ from capsedge.data import Dataset, Split, load_dataset
 from capsedge.export.precision import calibration_images
 from capsedge.export.precision.quantize import WeightBits, quantized
 from capsedge.export.trial import lengths_of_all
-from capsedge.onnx_file import read_onnx_file
+from capsedge.onnx_lite.file import read_onnx_file
 from capsedge.processor import in_words, this_processor
 from capsedge.runtime.int8_pairs import int8_pairs
 from capsedge.runtime.open import open_session

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from capsedge.errors import ModelError, damage
 from capsedge.fit import Fit
-from capsedge.onnx_file import OnnxFile
+from capsedge.onnx_lite.file import OnnxFile
 from capsedge.processor import Processor
 from capsedge.scoring import longest
 from capsedge.statistics import Difference

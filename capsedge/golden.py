@@ -1,6 +1,7 @@
 """The golden sample's images, as text that fits into a contract."""
 
 import base64
+import math
 import zlib
 
 import numpy as np
@@ -28,8 +29,18 @@ def unpack_images(golden: Golden, shape: tuple[int, int, int]) -> NDArray[np.uin
     Raises:
         ModelError: The sample is damaged.
     """
+    size = len(golden.labels) * math.prod(shape)
     try:
-        raw = zlib.decompress(base64.b64decode(golden.images, validate=True))
+        raw = _inflated(base64.b64decode(golden.images, validate=True), size)
         return np.frombuffer(raw, np.uint8).reshape(len(golden.labels), *shape)
     except (ValueError, zlib.error) as error:
         raise ModelError(f"the golden sample is damaged ({error}); export the model again") from error
+
+
+def _inflated(content: bytes, size: int) -> bytes:
+    """Inflate to no more than is expected: a few bytes can become gigabytes."""
+    stream = zlib.decompressobj()
+    raw = stream.decompress(content, max_length=size + 1)
+    if not stream.eof:
+        raise ValueError("it is cut off, or longer than its images")
+    return raw

@@ -28,6 +28,9 @@ settings.register_profile("capsedge", deadline=None, derandomize=True)
 settings.load_profile("capsedge")
 
 
+pytest_plugins = ["tests.runtime.strange_models"]
+
+
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     """Keep bytes out of the names of tests: gzip writes the time, and pytest's processes must collect the same."""
     return argname if isinstance(val, bytes) else None

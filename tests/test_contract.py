@@ -1,6 +1,7 @@
 """The contract: what is written is read, and what is damaged is a ModelError, never a traceback."""
 
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from capsedge.contract import (
 from capsedge.errors import ModelError
 from capsedge.fit import Fit
 from capsedge.golden import pack_images, unpack_images
-from capsedge.onnx_file import read_onnx_file
+from capsedge.onnx_lite.file import read_onnx_file
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (2, 5, 4, 1), np.uint8)
 
@@ -203,11 +204,26 @@ def test_images_that_do_not_lie_in_one_piece_are_packed_in_their_order() -> None
     np.testing.assert_array_equal(unpack_images(golden, (4, 5, 1)), view)
 
 
+BOMB = np.zeros((20_000_000, 1), np.uint8)
+
+
 @pytest.mark.parametrize(
     "images",
-    ["", "no base64!", "é", "AAAA", pack_images(IMAGES)[:-8], pack_images(IMAGES[:1])],
-    ids=["empty", "not base64", "not ascii", "not deflated", "cut off", "an image less"],
+    ["", "no base64!", "é", "AAAA", pack_images(IMAGES)[:-8], pack_images(IMAGES[:1]), pack_images(BOMB)],
+    ids=["empty", "not base64", "not ascii", "not deflated", "cut off", "an image less", "a bomb"],
 )
 def test_a_damaged_golden_sample_is_a_model_error(images: str) -> None:
     with pytest.raises(ModelError, match=r"the golden sample is damaged .*; export the model again"):
         unpack_images(Golden(images, (0, 2), (), 0.0), (5, 4, 1))
+
+
+def test_a_golden_sample_inflates_to_no_more_than_its_images() -> None:
+    golden = Golden(pack_images(BOMB), (0, 2), (), 0.0)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ModelError):
+            unpack_images(golden, (5, 4, 1))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 1_000_000

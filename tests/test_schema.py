@@ -16,7 +16,7 @@ from jsonschema import Draft202012Validator
 
 from capsedge.contract import METADATA_KEY, Contract, EngineManifest, contract_of, decode, encode
 from capsedge.errors import ModelError
-from capsedge.onnx_file import read_onnx_file
+from capsedge.onnx_lite.file import read_onnx_file
 from capsedge.runtime.models import find_model
 from tests.test_contract import a_contract, a_manifest
 

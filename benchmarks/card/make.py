@@ -35,7 +35,7 @@ from capsedge.data.known import KNOWN, SUBSET
 from capsedge.errors import ModelError, WrongUse
 from capsedge.export.road import file_name
 from capsedge.files import write_atomically
-from capsedge.onnx_file import read_onnx_file
+from capsedge.onnx_lite.file import read_onnx_file
 from capsedge.processor import this_processor
 from capsedge.recipe import Recipe, to_values
 from capsedge.runtime.ort.wheels import load_onnxruntime

@@ -60,7 +60,8 @@ def the_file(found: Inspection) -> Iterator[Row]:
     if found.beside:
         yield Row("beside it", ", ".join(found.beside))
     if contract is None:
-        yield Row("weights", f"{len(found.weights_bytes)}, {in_bytes(sum(found.weights_bytes.values()))}")
+        outside = f", some of them in {', '.join(found.external)}" if found.external else ""
+        yield Row("weights", f"{len(found.weights_bytes)}, {in_bytes(sum(found.weights_bytes.values()))}{outside}")
         yield from its_int8(found)
         yield Row("contract", "none: the file was not made by capsedge export", "yellow")
         yield Row("missing", "class names, image size, what the outputs mean, scores, golden sample, hashes")

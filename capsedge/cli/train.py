@@ -224,7 +224,9 @@ def _resumed(folder: Path | None, device: str, devices: int | None, *, logged: b
         _check_tensorboard(run)
     dataset = run.load_dataset()
     trainer = Trainer(recipe, dataset, run, fabric=_launched(device, devices))
-    trainer.resume()
+    damaged = trainer.resume()
+    if damaged:
+        say(f"note: {damaged}; the checkpoint before it is taken up instead, which gives the same result")
     epoch, step = trainer.position.epoch + 1, trainer.position.step
     say(f"resumes {run.path} ({recipe.name}) at epoch {epoch}, step {step}, in {in_words(trainer.precision)}")
     note_cost(trainer, GOES_ON)

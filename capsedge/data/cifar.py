@@ -9,7 +9,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,9 @@ from capsedge.data.split import Split
 from capsedge.errors import DataError
 from capsedge.fit import Fit
 
+if TYPE_CHECKING:
+    import tarfile
+
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 _STEMS = ("data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch")
@@ -27,6 +30,10 @@ _COLOURS, _SIDE = 3, 32
 _PIXELS = _COLOURS * _SIDE * _SIDE
 _CHUNK_BYTES = 1 << 20
 _MOST_BYTES = 1 << 26  # twice what a file of either version has; a damaged archive may state any size
+
+
+_LONG_HEADERS = (b"L", b"K", b"x", b"g", b"X")
+"""Types of members that hold a name or attributes of the next one (tar(5))."""
 
 
 class Version(NamedTuple):
@@ -132,7 +139,7 @@ def _unpacked(path: Path, wanted: tuple[str, ...]) -> Iterator[tuple[str, str, b
 
     try:
         with gzip.open(path) as stream:
-            with tarfile.open(fileobj=stream, mode="r|") as archive:
+            with tarfile.open(fileobj=stream, mode="r|", tarinfo=_bounded_members()) as archive:
                 for member in archive:
                     name = member.name.rpartition("/")[2]
                     content = archive.extractfile(member) if name in wanted and member.isreg() else None
@@ -144,6 +151,20 @@ def _unpacked(path: Path, wanted: tuple[str, ...]) -> Iterator[tuple[str, str, b
         raise DataError(f"'{path}' is a damaged archive ({error}); get it again") from error
     except OSError as error:
         raise DataError(f"'{path}' cannot be read: {error.strerror or error}") from error
+
+
+def _bounded_members() -> "type[tarfile.TarInfo]":
+    """A reader of members that refuses long headers: tarfile reads a name of any stated length into memory."""
+    import tarfile
+
+    class Bounded(tarfile.TarInfo):
+        def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
+            if self.type in _LONG_HEADERS and self.size > _CHUNK_BYTES:
+                raise tarfile.ReadError(f"a header of {self.size:,} bytes")
+            member: tarfile.TarInfo = super()._proc_member(archive)  # type: ignore[misc]
+            return member
+
+    return Bounded
 
 
 def _batch(version: Version, content: bytes, called: str) -> _Batch:

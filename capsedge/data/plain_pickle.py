@@ -1,13 +1,15 @@
 """Reading a pickled dictionary of plain values and arrays of bytes, without running anything that a file names.
 
 A pickle may name any function of any module and have it called. Here three names of numpy are known, for which
-stand-ins of this file are called that only keep what they are given; every other name is an error.
+stand-ins of this file are called that only keep what they are given; every other name is an error. A pickle may also
+build anything: only the instructions that Python 2 wrote into CIFAR-10's files are followed, the keys of dictionaries
+are bytes, and few things are nested or called.
 """
 
 import io
 import pickle
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +28,7 @@ def read_plain_pickle(content: bytes, called: str) -> dict[Any, Any]:
         DataError: It is damaged, is no dictionary, or names something that no data needs.
     """
     try:
-        entries = _Reader(io.BytesIO(content), encoding="bytes").load()
+        entries = _Reader(content).load()
         return {key: value.array() if isinstance(value, _Array) else value for key, value in entries.items()}
     except _ForbiddenName as error:
         raise DataError(f"{called} names {error}, which no images need, so it was not read; get it again") from error
@@ -41,8 +43,56 @@ class _ForbiddenName(Exception):
     pass
 
 
+_MOST_BUILT = 1000
+"""Tuples, lists, dictionaries and calls in one file, where CIFAR-10's have some 20. So nothing is nested deeper."""
+
+_VALUES = "PROTO STOP MARK NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 SHORT_BINSTRING BINSTRING"
+_BUILT = "GLOBAL TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_LIST EMPTY_DICT REDUCE BUILD"
+_KEPT = "BINPUT LONG_BINPUT BINGET LONG_BINGET APPEND APPENDS SETITEM SETITEMS"
+
+
+def _opcodes(names: str) -> tuple[int, ...]:
+    return tuple(getattr(pickle, name)[0] for name in names.split())
+
+
+def _counted(instruction: Callable[[Any], None]) -> Callable[[Any], None]:
+    def run(reader: "_Reader") -> None:
+        reader.built += 1
+        if reader.built > _MOST_BUILT:
+            raise ValueError(f"more than {_MOST_BUILT} tuples, lists and calls")
+        instruction(reader)
+
+    return run
+
+
 # The reader written in Python: the one in C takes as much memory as a damaged index into its memo states.
 class _Reader(pickle._Unpickler):
+    dispatch: ClassVar[dict[int, Callable[[Any], None]]] = {
+        **{code: pickle._Unpickler.dispatch[code] for code in _opcodes(f"{_VALUES} {_KEPT}")},
+        **{code: _counted(pickle._Unpickler.dispatch[code]) for code in _opcodes(_BUILT)},
+    }
+
+    stack: list[object]
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(io.BytesIO(content), encoding="bytes")
+        self.built = 0
+
+    def load_setitem(self) -> None:
+        self._check_keys(self.stack[-2:-1])
+        super().load_setitem()  # type: ignore[misc]  # no public name
+
+    def load_setitems(self) -> None:
+        self._check_keys(self.stack[::2])
+        super().load_setitems()  # type: ignore[misc]
+
+    dispatch[pickle.SETITEM[0]] = load_setitem
+    dispatch[pickle.SETITEMS[0]] = load_setitems
+
+    def _check_keys(self, keys: list[object]) -> None:
+        if not all(isinstance(key, bytes) for key in keys):  # numbers can be chosen to collide in a dictionary
+            raise TypeError("a key that is no text")
+
     def find_class(self, module: str, name: str) -> Callable[..., Any] | str:
         # Made anew at each call, so that nothing a pickle does to them outlasts its reading.
         match f"{module}.{name}":

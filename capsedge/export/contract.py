@@ -19,7 +19,7 @@ from capsedge.export.layers import layers_of
 from capsedge.export.onnx import load_graph, output_shapes
 from capsedge.golden import pack_images
 from capsedge.models import CapsNet
-from capsedge.onnx_file import read_onnx_file
+from capsedge.onnx_lite.file import read_onnx_file
 from capsedge.runtime.int8_pairs import int8_pairs
 from capsedge.runtime.ort.wheels import load_onnxruntime
 from capsedge.training import Run

@@ -7,6 +7,7 @@ import onnx
 
 from capsedge.contract import Layer, width
 from capsedge.errors import ModelError
+from capsedge.export.graph import NamedGraph, integer
 
 LAYER_OPS = ("Conv", "Gemm", "MatMul")
 
@@ -30,7 +31,7 @@ def layers_of(model: onnx.ModelProto) -> tuple[Layer, ...]:
         ModelError: The graph is not sound, or has no such layer.
     """
     try:
-        layers = tuple(_Graph(model).layers())
+        layers = tuple(_ShapedGraph(model).layers())
     except (KeyError, IndexError, ValueError) as error:  # a tensor that nothing makes, or whose shape is unknown
         raise ModelError(f"its graph is damaged, or holds a runtime's own operators: see {error}") from error
     if not layers:
@@ -38,7 +39,7 @@ def layers_of(model: onnx.ModelProto) -> tuple[Layer, ...]:
     return layers
 
 
-class _Graph:
+class _ShapedGraph(NamedGraph):
     """A graph with the shapes and types of all its tensors, for a batch of one image."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
@@ -50,25 +51,25 @@ class _Graph:
             tensor.type.tensor_type.ClearField("shape")
         del single.graph.value_info[:]
         try:
-            self.graph = onnx.shape_inference.infer_shapes(single, data_prop=True).graph
+            inferred = onnx.shape_inference.infer_shapes(single, data_prop=True)
         except onnx.shape_inference.InferenceError as error:
             raise ModelError(
                 f"the shapes of its graph do not fit each other: {' '.join(str(error).split())}"
             ) from error
-        known = [*self.graph.value_info, *self.graph.input, *self.graph.output]
+        super().__init__(inferred)
+        known = [*inferred.graph.value_info, *inferred.graph.input, *inferred.graph.output]
         self.types = {value.name: value.type.tensor_type.elem_type for value in known}
         self.shapes: dict[str, list[int]] = {
             value.name: [axis.dim_value for axis in value.type.tensor_type.shape.dim] for value in known
         }
-        for constant in self.graph.initializer:
+        for constant in inferred.graph.initializer:
             self.types[constant.name] = constant.data_type
             self.shapes[constant.name] = list(constant.dims)
-        self.maker = {name: node for node in self.graph.node for name in node.output}
         # What is computed from constants alone, such as a weight that is dequantized, by the name of the constant.
-        self.origin = {constant.name: constant.name for constant in self.graph.initializer}
+        self.origin = {constant.name: constant.name for constant in inferred.graph.initializer}
 
     def layers(self) -> Iterator[Layer]:
-        for node in self.graph.node:
+        for node in self.nodes:
             if node.input and all(name in self.origin for name in node.input):
                 self.origin |= dict.fromkeys(node.output, self.origin[node.input[0]])
             elif node.op_type in LAYER_OPS:
@@ -90,10 +91,10 @@ class _Graph:
 
     def _stored_type(self, name: str) -> str:
         """The type of a tensor, before it was dequantized where it was."""
-        node = self.maker.get(name)
+        node = self.makers.get(name)
         while node is not None and node.op_type in ("Flatten", "Reshape", "Transpose"):
             name = node.input[0]
-            node = self.maker.get(name)
+            node = self.makers.get(name)
         quantized = node is not None and node.op_type == "DequantizeLinear"
         return _name(self.types[node.input[0] if node is not None and quantized else name])
 
@@ -101,8 +102,7 @@ class _Graph:
         """Products that are summed for one number of the result."""
         if node.op_type == "Conv":
             return math.prod(self.shapes[node.input[1]][1:])
-        transposed = any(attribute.name == "transA" and attribute.i for attribute in node.attribute)
-        return self.shapes[node.input[0]][-2 if transposed else -1]
+        return self.shapes[node.input[0]][-2 if integer(node, "transA", 0) else -1]
 
 
 def _name(kind: int) -> str:

@@ -21,7 +21,7 @@ from capsedge.export.onnx import load_graph, save_with_contract, to_onnx, with_b
 from capsedge.export.precision import CALIBRATION_IMAGES, METHODS, TypedGraphs, calibration_images
 from capsedge.export.trial import lengths_of_all, tried
 from capsedge.files import write_atomically
-from capsedge.onnx_file import read_onnx_file
+from capsedge.onnx_lite.file import read_onnx_file
 from capsedge.runtime.infer.usual import usual_of
 from capsedge.runtime.integrity import check_onnx
 from capsedge.runtime.open import open_session

@@ -16,7 +16,7 @@ from capsedge.export.gate import Judgement, Reference, Tolerance, failed, judge
 from capsedge.export.onnx import load_graph, save_with_contract
 from capsedge.export.precision import emulated, emulated_types
 from capsedge.golden import unpack_images
-from capsedge.onnx_file import read_onnx_file
+from capsedge.onnx_lite.file import read_onnx_file
 from capsedge.runtime.batches import run_batches
 from capsedge.runtime.open import open_session
 from capsedge.runtime.session import Session

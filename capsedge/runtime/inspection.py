@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 
 from capsedge.contract import Contract, EngineManifest, Int8Pairs, contract_of
-from capsedge.onnx_file import read_onnx_file
+from capsedge.onnx_lite.file import read_onnx_file
 from capsedge.runtime.int8_pairs import int8_pairs
 from capsedge.runtime.integrity import Check, check_engine, check_onnx
 from capsedge.runtime.models import find_model, title
@@ -20,7 +20,8 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
         model: The model's name for people.
         file: The file that was read.
         size_bytes: Its size; None of an engine that is not there.
-        weights_bytes: Bytes that each weight takes in an ONNX file, by its name.
+        weights_bytes: Bytes that each weight takes in an ONNX file or in `external`, by its name.
+        external: Names of the files beside an ONNX file that hold weights (external data), which no hash covers.
         contract: The contract in an ONNX file; None in somebody else's.
         manifest: The manifest of an engine, which holds its contract.
         precision: `Contract.precision`; None where no contract names a layer.
@@ -36,6 +37,7 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
     file: str
     size_bytes: int | None
     weights_bytes: dict[str, int] = {}
+    external: tuple[str, ...] = ()
     contract: Contract | None = None
     manifest: EngineManifest | None = None
     precision: str | None = None
@@ -94,6 +96,7 @@ def _read_onnx(file: Path) -> Inspection:
         file=str(file),
         size_bytes=read.size_bytes,
         weights_bytes=read.weights_bytes,
+        external=read.external,
         contract=contract,
         int8_pairs=int8_pairs(file),
         checks=() if contract is None else check_onnx(read, contract),

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from capsedge.contract import PAIR_LIMIT, Int8Pairs
 from capsedge.errors import ModelError
-from capsedge.runtime.graph import Graph, Node, read_graph
+from capsedge.onnx_lite.graph import Graph, Node, read_graph
 
 _LARGEST_ACTIVATION = 255
 _WORST = _LARGEST_ACTIVATION * 2 * 128  # of weights that are not known

@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 
 from capsedge.contract import Contract, EngineManifest, seal_holds
-from capsedge.onnx_file import OnnxFile
+from capsedge.onnx_lite.file import OnnxFile
 from capsedge.plural import number_of
 
 

@@ -14,7 +14,7 @@ import msgspec
 from capsedge.contract import METADATA_KEY, PRECISIONS, Contract, Precision, decode
 from capsedge.errors import ModelError, WrongUse, damage, nearest
 from capsedge.files import sha256_of
-from capsedge.onnx_file import REINSTALL, read_metadata
+from capsedge.onnx_lite.file import REINSTALL, read_metadata
 from capsedge.runtime.tensorrt.manifest import manifest_path
 
 DEFAULT_MODEL = "fashion-mnist"

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from capsedge.contract import Contract, Golden
 from capsedge.errors import ModelError
 from capsedge.golden import unpack_images
-from capsedge.onnx_file import read_onnx_file
+from capsedge.onnx_lite.file import read_onnx_file
 from capsedge.plural import number_of
 from capsedge.runtime.batches import run_batches
 from capsedge.runtime.integrity import altered_weights, check_onnx

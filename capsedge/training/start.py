@@ -76,5 +76,5 @@ def check_empty(folder: Path | None) -> None:
     Raises:
         WrongUse: It is there and not empty, or it is a file.
     """
-    if folder is not None and folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+    if folder is not None and not Run(folder).is_free():
         raise WrongUse(f"'{folder}' is not an empty folder: give a new one to --run, or --resume to go on in it")

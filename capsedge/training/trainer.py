@@ -27,7 +27,15 @@ from capsedge.recipe import Recipe
 from capsedge.scoring import balanced_error
 from capsedge.training.advice import advice
 from capsedge.training.batches import Batch, Batches
-from capsedge.training.checkpoint import Position, load_checkpoint, load_network, save_checkpoint, save_weights
+from capsedge.training.checkpoint import (
+    DamagedFile,
+    Position,
+    check_whole,
+    load_checkpoint,
+    load_network,
+    save_checkpoint,
+    save_weights,
+)
 from capsedge.training.devices import compute_in, launch, share_statistics
 from capsedge.training.dropout import SharedDropout
 from capsedge.training.evaluate import Evaluation, evaluate, multi_hot
@@ -137,19 +145,37 @@ class Trainer:
         if weights is not None:  # a run that is interrupted before its first validation starts from them again
             self._save()
 
-    def resume(self) -> None:
+    def resume(self) -> str:
         """Take up the state of the run's last checkpoint; a run interrupted before its first starts over.
 
+        Returns:
+            What was wrong with the last checkpoint where the one before it was taken up; "" for nothing.
+
         Raises:
-            ModelError: The checkpoint is damaged, or of another recipe; or a teacher's weights have changed.
+            ModelError: The checkpoint and the one before it are damaged; it is of another recipe; the weights of the
+                best epoch are damaged; or a teacher's have changed.
         """
         self.teachers.check_same(self.run.read_record().teachers, self.run)
         if self.precision.asked == "auto" and self.fabric.is_global_zero:  # somebody changed the run's recipe
             self.run.write_recipe(self.recipe)
-        if not self.run.last.exists():
-            return
+        if self.run.best.exists():
+            check_whole(self.run.best)  # or the training would only fail at its end
+        files = [file for file in (self.run.last, self.run.previous) if file.exists()]
+        if not files:
+            return ""
+        damaged = ""
+        try:
+            self._take_up(files[0])
+        except DamagedFile as error:
+            if len(files) == 1:
+                raise
+            damaged = str(error)
+            self._take_up(files[1])
+        return damaged
+
+    def _take_up(self, checkpoint: Path) -> None:
         average = None if self.average is None else self.average.network
-        self.position, sums = load_checkpoint(self.run.last, self.network, self._optimizers(), average)
+        self.position, sums = load_checkpoint(checkpoint, self.network, self._optimizers(), average)
         if self.fabric.is_global_zero:  # they are the sums over all devices
             self.sums = sums.to(self.fabric.device)
 
@@ -347,6 +373,7 @@ class Trainer:
         )
         if self.fabric.is_global_zero:
             self.run.write_record(record)
+            self.run.previous.unlink(missing_ok=True)
         return record
 
     def _remarks(self, validation: Evaluation) -> tuple[str, ...]:

@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 import capsedge
-from tests.runtime.conftest import good, models
 
-__all__ = ["edge", "good", "models"]
+__all__ = ["edge"]
 
 ROOT = Path(capsedge.__file__).parents[1]
 

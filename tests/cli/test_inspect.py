@@ -20,7 +20,7 @@ from capsedge.contract import (
     contract_of,
     encode,
 )
-from capsedge.onnx_file import read_onnx_file
+from capsedge.onnx_lite.file import read_onnx_file
 from capsedge.statistics import Difference
 from tests.cli.conftest import Edge
 from tests.runtime.capsule_model import graph, save_with

@@ -16,7 +16,7 @@ from capsedge.export.tensorrt.rules import Finding
 from capsedge.measure.bench.report import Ratio
 from capsedge.measure.profile.measure import profile_model
 from capsedge.measure.profile.roofline import Level, Roofs
-from capsedge.onnx_file import read_metadata
+from capsedge.onnx_lite.file import read_metadata
 from capsedge.reproduce.cases import METHODS, PAPER_SETS
 from capsedge.reproduce.results import Row, Table2
 from capsedge.statistics import Difference, MeanSpread

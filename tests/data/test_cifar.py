@@ -4,6 +4,7 @@ import gzip
 import io
 import os
 import tarfile
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -200,6 +201,22 @@ def test_an_archive_of_something_else_is_damaged(tmp_path: Path, content: bytes)
     (tmp_path / "cifar-10-python.tar.gz").write_bytes(content)
     with pytest.raises(DataError, match=r"cifar-10-python\.tar\.gz' (is a damaged archive|has no file)"):
         load_cifar(found_in(tmp_path))
+
+
+@pytest.mark.parametrize("kind", [b"L", b"K", b"x", b"g"])
+def test_a_member_with_a_name_of_gigabytes_is_refused_before_it_is_read(tmp_path: Path, kind: bytes) -> None:
+    header = tarfile.TarInfo("a")
+    header.type, header.size = kind, 3 << 30
+    path = tmp_path / "cifar-10-binary.tar.gz"
+    path.write_bytes(gzip.compress(header.tobuf() + bytes(1 << 24)))  # of the name, the first 16 MiB
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match="is a damaged archive"):
+            load_cifar(found_in(tmp_path))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 1 << 23
 
 
 def test_an_archive_is_never_unpacked_nor_its_links_followed(tmp_path: Path, cifar_folder: CifarFolder) -> None:

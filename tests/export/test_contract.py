@@ -10,7 +10,7 @@ from PIL import Image
 from capsedge.contract import contract_of
 from capsedge.export import export_run
 from capsedge.golden import unpack_images
-from capsedge.onnx_file import read_onnx_file
+from capsedge.onnx_lite.file import read_onnx_file
 from capsedge.training import Run
 from tests.tiny import tiny_recipe, train_tiny
 

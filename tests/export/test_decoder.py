@@ -22,7 +22,7 @@ from capsedge.export.tensorrt.process import run_worker
 from capsedge.export.tensorrt.worker import Build, Built
 from capsedge.models import CapsNet, build_network
 from capsedge.models.decoder import Decoder
-from capsedge.onnx_file import read_onnx_file
+from capsedge.onnx_lite.file import read_onnx_file
 from capsedge.runtime.open import open_session
 from tests.export.exact import exact_lengths, exact_poses, patchwork
 from tests.runtime.capsule_model import images as random_images

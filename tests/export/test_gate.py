@@ -14,7 +14,7 @@ from capsedge.contract import Contract, Precision, contract_of
 from capsedge.errors import GateRejected
 from capsedge.export import RunExport, export_run, road
 from capsedge.export.gate import Rejection, Tolerance, tolerance_of
-from capsedge.onnx_file import read_onnx_file
+from capsedge.onnx_lite.file import read_onnx_file
 from capsedge.training import Run
 from tests.export.corruptions import (
     Corruption,

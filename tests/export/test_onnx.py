@@ -12,7 +12,7 @@ from capsedge.contract import contract_of
 from capsedge.data import load_dataset
 from capsedge.export import export_run
 from capsedge.export.onnx import output_shapes
-from capsedge.onnx_file import read_onnx_file
+from capsedge.onnx_lite.file import read_onnx_file
 from capsedge.training import Run
 
 

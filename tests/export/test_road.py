@@ -10,7 +10,7 @@ import pytest
 from capsedge.contract import Contract, contract_of
 from capsedge.errors import GateRejected, WrongUse
 from capsedge.export import RunExport, gate_model
-from capsedge.onnx_file import read_onnx_file
+from capsedge.onnx_lite.file import read_onnx_file
 from capsedge.training import Run
 
 

@@ -12,7 +12,7 @@ from capsedge.contract import Precision, contract_of
 from capsedge.errors import ModelError
 from capsedge.export import RunExport
 from capsedge.export.onnx import with_batch
-from capsedge.onnx_file import read_onnx_file
+from capsedge.onnx_lite.file import read_onnx_file
 from capsedge.runtime.batches import run_batches
 from capsedge.runtime.open import open_session
 from capsedge.runtime.verify import verify

@@ -17,9 +17,9 @@ from onnx.reference import ReferenceEvaluator
 from capsedge.contract import PAIR_LIMIT, Precision
 from capsedge.export import RunExport
 from capsedge.export.gate import tolerance_of
+from capsedge.export.graph import types_of
 from capsedge.export.layers import layers_of
 from capsedge.export.precision import METHODS, TypedGraphs, emulated, emulated_types
-from capsedge.export.precision.graph import types_of
 from capsedge.export.tensorrt import lint
 from capsedge.export.tensorrt.worker import Build, Built, work
 from capsedge.recipe import load_recipe

@@ -15,7 +15,7 @@ from capsedge.export import export_run, gate_model
 from capsedge.export.contract import CLEAR_MARGIN, Pool, build_contract, golden_pool, golden_sample
 from capsedge.export.gate import TOLERANCES, Answers, Judgement, Reference, answers_of, judge
 from capsedge.golden import unpack_images
-from capsedge.onnx_file import read_onnx_file
+from capsedge.onnx_lite.file import read_onnx_file
 from capsedge.runtime.open import open_session
 from capsedge.runtime.session import Outputs
 from capsedge.runtime.verify import verify

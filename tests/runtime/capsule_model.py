@@ -11,7 +11,7 @@ from onnx.reference import ReferenceEvaluator
 from capsedge.contract import Contract, Golden, Input, Layer, Verdict, sealed
 from capsedge.fit import Fit
 from capsedge.golden import pack_images
-from capsedge.onnx_file import read_onnx_file
+from capsedge.onnx_lite.file import read_onnx_file
 
 CLASSES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 SHAPE = (28, 28, 1)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from capsedge.contract import Contract, EngineManifest, contract_of, encode
-from capsedge.onnx_file import read_onnx_file
+from capsedge.onnx_lite.file import read_onnx_file
 from capsedge.runtime.tensorrt.manifest import manifest_path
 from tests.runtime.fake_tensorrt import RELEASES, HostCuda, tensorrt
 

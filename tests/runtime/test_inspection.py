@@ -8,12 +8,14 @@ from typing import Any
 import msgspec
 import onnx
 import pytest
+from onnx import numpy_helper
 
 from capsedge.contract import Contract, EngineManifest, Layer, contract_of, encode
 from capsedge.errors import ModelError, WrongUse
-from capsedge.onnx_file import read_onnx_file
+from capsedge.onnx_lite.file import read_onnx_file
 from capsedge.runtime.inspection import inspect_model
 from capsedge.runtime.tensorrt.manifest import manifest_path
+from tests.runtime.capsule_model import graph
 
 ENGINE = b"a serialized engine"
 
@@ -173,3 +175,16 @@ def test_an_engine_without_its_manifest_says_which_file_to_copy(tmp_path: Path) 
 
     with pytest.raises(ModelError, match=r"needs its manifest 'model\.engine\.json' beside it"):
         inspect_model(tmp_path / "model.engine")
+
+
+def test_weights_outside_the_file_count_with_their_values(tmp_path: Path) -> None:
+    model = graph()
+    held = {tensor.name: numpy_helper.to_array(tensor).nbytes for tensor in model.graph.initializer}
+    onnx.save(model, tmp_path / "model.onnx", save_as_external_data=True, location="values.bin", size_threshold=1024)
+
+    found = inspect_model(tmp_path / "model.onnx")
+
+    assert found.external == ("values.bin",)
+    large = {name: size for name, size in held.items() if size >= 1024}
+    assert large
+    assert large.items() <= found.weights_bytes.items()

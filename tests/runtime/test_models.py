@@ -13,7 +13,7 @@ import pytest
 import capsedge
 from capsedge.contract import Score, contract_of
 from capsedge.errors import ModelError, WrongUse
-from capsedge.onnx_file import read_onnx_file
+from capsedge.onnx_lite.file import read_onnx_file
 from capsedge.runtime import models
 from capsedge.runtime.models import (
     Index,

@@ -11,7 +11,7 @@ from onnx import numpy_helper
 from capsedge.contract import METADATA_KEY, Contract, contract_of
 from capsedge.errors import ModelError
 from capsedge.golden import pack_images
-from capsedge.onnx_file import read_onnx_file
+from capsedge.onnx_lite.file import read_onnx_file
 from capsedge.runtime.feeds import Arrays
 from capsedge.runtime.open import open_session
 from capsedge.runtime.ort.session import OrtSession

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from PIL import Image, UnidentifiedImageError
 
@@ -98,7 +98,9 @@ def _opened(source: Path | bytes | Image.Image, name: str) -> Iterator[Image.Ima
         if isinstance(source, Image.Image):
             yield source
             return
-        with _open(source) as image:
+        # An open file, never a path: Pillow maps the pixels of some TIFFs that it opens by path, and scrambles those
+        # that lie on their side.
+        with BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file, _open(file) as image:
             yield image
     except FileNotFoundError as error:
         raise DataError(f"there is no image {called}") from error
@@ -108,12 +110,12 @@ def _opened(source: Path | bytes | Image.Image, name: str) -> Iterator[Image.Ima
         raise DataError(f"{called} cannot be read as an image: {reason}") from error
 
 
-def _open(source: Path | bytes) -> Image.Image:
+def _open(file: BinaryIO) -> Image.Image:
     # Between its limit and twice its limit Pillow only warns, which nobody would see. The lock is there because
     # the filters of warnings belong to all threads.
     with _OPENING, warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        return Image.open(BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS)
+        return Image.open(file, formats=FORMATS)
 
 
 def _is_empty(source: Path | bytes | Image.Image, error: Exception) -> bool:

@@ -3,7 +3,6 @@
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 BLACK, WHITE = 0, 255
@@ -116,18 +115,19 @@ def _transparent(value: Any, packed: str) -> Any:
 
 
 def _sixteen_bits(image: Image.Image, said: Stored) -> Image.Image:
-    pixels = np.asarray(image).astype(np.int64)
+    pixels = np.asarray(image)
     if pixels.min() < 0 or pixels.max() > 65535:
         raise ValueError("its pixels have more than 16 bits; save it with 8 bits a channel")
-    shades = (np.minimum(pixels, said.white) * 255 + said.white // 2) // said.white
-    grey = Image.fromarray((255 - shades if said.negative else shades).astype(np.uint8))
+    # White in 16 bits times 255 fits into 32. Row by row, so that a large image takes no more than its own pixels.
+    shades = np.empty(pixels.shape, np.uint8)
+    for row, into in zip(pixels, shades, strict=True):
+        into[:] = (np.minimum(row, said.white).astype(np.uint32) * 255 + said.white // 2) // said.white
+    if said.negative:
+        np.subtract(255, shades, out=shades)
+    grey = Image.fromarray(shades)
     if isinstance(said.transparent, int):
-        grey.putalpha(_mask(pixels != said.transparent))
+        grey.putalpha(Image.fromarray(np.where(pixels != said.transparent, np.uint8(255), np.uint8(0))))
     return grey
-
-
-def _mask(shown: NDArray[np.bool_]) -> Image.Image:
-    return Image.fromarray(shown.astype(np.uint8) * 255)
 
 
 def _converted(image: Image.Image, mode: str) -> Image.Image:

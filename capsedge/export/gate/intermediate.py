@@ -10,6 +10,7 @@ import onnx
 from numpy.typing import NDArray
 
 from capsedge.errors import ModelError
+from capsedge.export.graph import NamedGraph
 from capsedge.runtime.feeds import Arrays
 from capsedge.runtime.ort.placement import CPU, reason
 from capsedge.runtime.ort.wheels import load_onnxruntime
@@ -21,26 +22,12 @@ PAIR = 2  # images a run: memory stays small, and a batch axis of 1 that is bake
 _FLOATS = ("tensor(float)", "tensor(float16)", "tensor(double)")
 
 
-class Graph:
-    """An ONNX graph whose tensors can be asked for by name.
-
-    Attributes:
-        makers: The node that makes each tensor, in the order of the graph.
-        outputs: Names of the graph's outputs.
-        constants: Names of its initializers.
-    """
+class TracedGraph(NamedGraph):
+    """An ONNX graph whose tensors can be asked for by name, and followed through casts and quantization."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
+        super().__init__(model)
         self.model = model
-        self.makers: dict[str, onnx.NodeProto] = {
-            name: node for node in model.graph.node for name in node.output if name
-        }
-        self.outputs = [output.name for output in model.graph.output]
-        self.constants = {constant.name for constant in model.graph.initializer}
-        self._readers: dict[str, list[str]] = {}
-        for node in model.graph.node:
-            if node.op_type in STAND_INS:
-                self._readers.setdefault(node.input[0], []).append(node.output[0])
 
     @property
     def batch(self) -> int | None:
@@ -49,12 +36,12 @@ class Graph:
 
     def stand_ins(self, name: str, *, until: Iterable[str]) -> Iterator[str]:
         """What stands for a tensor: itself after casts and quantization, up to the tensors `until`."""
-        for reader in self._readers.get(name, []):
-            if reader not in until:
-                yield reader
-                yield from self.stand_ins(reader, until=until)
+        for node in self.readers.get(name, []):
+            if node.op_type in STAND_INS and node.input[0] == name and node.output[0] not in until:
+                yield node.output[0]
+                yield from self.stand_ins(node.output[0], until=until)
 
-    def altered(self, other: "Graph") -> set[str]:
+    def altered(self, other: "TracedGraph") -> set[str]:
         """Constants that another graph has with other numbers."""
         theirs = {each.name: each.SerializeToString() for each in other.model.graph.initializer}
         ours = self.model.graph.initializer
@@ -65,7 +52,7 @@ class Graph:
     def behind(self, op: str) -> set[str]:
         """Every tensor that is computed from the result of an operator."""
         found: set[str] = set()
-        for node in self.model.graph.node:
+        for node in self.nodes:
             if node.op_type == op or found.intersection(node.input):
                 found.update(node.output)
         return found
@@ -136,7 +123,7 @@ class Difference:
 
 
 def differences(
-    wanted: Graph, given: Graph, stands_for: dict[str, str], images: NDArray[np.uint8]
+    wanted: TracedGraph, given: TracedGraph, stands_for: dict[str, str], images: NDArray[np.uint8]
 ) -> dict[str, Difference]:
     """Run both graphs on the same images and compare tensors of floating-point numbers.
 
@@ -164,7 +151,7 @@ def differences(
 class _Opened:
     """A graph in ONNX Runtime, node by node as it is written, whose inner tensors can be asked for."""
 
-    def __init__(self, graph: Graph, names: Iterable[str]) -> None:
+    def __init__(self, graph: TracedGraph, names: Iterable[str]) -> None:
         ort = load_onnxruntime("cpu")
         options = ort.SessionOptions()
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL

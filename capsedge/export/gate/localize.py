@@ -10,7 +10,7 @@ import onnx
 from numpy.typing import NDArray
 
 from capsedge.errors import ModelError
-from capsedge.export.gate.intermediate import STAND_INS, Difference, Graph, differences
+from capsedge.export.gate.intermediate import STAND_INS, Difference, TracedGraph, differences
 from capsedge.export.gate.tolerance import TOLERANCES, Tolerance
 from capsedge.export.layers import LAYER_OPS
 from capsedge.export.precision import emulated, emulated_types
@@ -68,7 +68,7 @@ def localize(
         tolerance: The limits of the file's precision.
     """
     try:
-        wanted, given = Graph(_as_it_would_run(network_model)), Graph(_as_it_would_run(file_model))
+        wanted, given = TracedGraph(_as_it_would_run(network_model)), TracedGraph(_as_it_would_run(file_model))
         # What the longest capsule chooses differs as a whole where the answer does: that is an effect, and no fault.
         chosen = wanted.behind("ArgMax")
         shared = [name for name in wanted.makers if name in given.makers and name not in chosen]
@@ -98,7 +98,12 @@ class _Tracer:
     """The differences of a file's tensors, read in the order of its nodes."""
 
     def __init__(
-        self, wanted: Graph, given: Graph, stands_for: dict[str, str], found: dict[str, Difference], limit: float
+        self,
+        wanted: TracedGraph,
+        given: TracedGraph,
+        stands_for: dict[str, str],
+        found: dict[str, Difference],
+        limit: float,
     ) -> None:
         self.given = given
         self.altered = given.altered(wanted)

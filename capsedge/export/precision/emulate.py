@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from capsedge.export.precision.graph import replace_graph, types_of
+from capsedge.export.graph import integer, rewritten, types_of
 
 _HALVES = (TensorProto.FLOAT16, TensorProto.BFLOAT16)
 _ROUNDED: dict[int, str] = {
@@ -29,14 +29,10 @@ def emulated_types(model: onnx.ModelProto) -> set[str]:
 def emulated(model: onnx.ModelProto) -> onnx.ModelProto:
     """The graph in fp32, with every value rounded that the graph holds in fp16, bf16 or fp8."""
     graph = _Rounding(model)
-    result = onnx.ModelProto()
-    result.CopyFrom(model)
     nodes = [each for node in model.graph.node for each in graph.of(node)]
     used = {name for node in nodes for name in node.input}
     constants = [_in_full(constant) for constant in model.graph.initializer if constant.name in used]
-    replace_graph(result, nodes, constants)
-    onnx.checker.check_model(result, full_check=True)
-    return result
+    return rewritten(model, nodes, constants)
 
 
 def _in_full(constant: onnx.TensorProto) -> onnx.TensorProto:
@@ -98,9 +94,8 @@ class _Rounding:
 
     def _axes_behind(self, node: onnx.NodeProto) -> list[int]:
         """Axes that a scale of [channels] must get behind its own to stand on the channel's axis of the codes."""
-        axis = next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 1)
         rank = self.ranks[node.input[0]]
-        return list(range(1, rank - axis % rank))
+        return list(range(1, rank - integer(node, "axis", 1) % rank))
 
 
 def _rounded(exact: str, name: str, kind: int) -> Iterator[onnx.NodeProto]:

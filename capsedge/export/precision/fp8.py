@@ -10,6 +10,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, numpy_helper
 
+from capsedge.export.graph import integer
+
 _INT8_MOST, _FP8_MOST = 127, 448
 
 
@@ -43,8 +45,8 @@ def in_fp8(quantized: onnx.ModelProto, original: onnx.ModelProto) -> onnx.ModelP
 
 def _store(constants: dict[str, onnx.TensorProto], node: onnx.NodeProto, weight: np.ndarray) -> None:
     """Write the scale of each channel and the codes of a weight, from its fp32 numbers: int8 has a coarser scale."""
-    axis = next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 1)
-    others = tuple(each for each in range(weight.ndim) if each != axis % weight.ndim)
+    axis = integer(node, "axis", 1) % weight.ndim
+    others = tuple(each for each in range(weight.ndim) if each != axis)
     largest = np.abs(weight).max(axis=others, keepdims=True)
     scale = np.where(largest > 0, largest / np.float32(_FP8_MOST), np.float32(1)).astype(np.float32)
     constants[node.input[1]].CopyFrom(numpy_helper.from_array(scale.reshape(-1), node.input[1]))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from capsedge.errors import ModelError
-from capsedge.export.precision.graph import replace_graph, types_of
+from capsedge.export.graph import NamedGraph, rewritten, types_of
 
 HalfType = Literal["fp16", "bf16"]
 
@@ -44,42 +44,31 @@ def in_half(model: onnx.ModelProto, half: HalfType) -> onnx.ModelProto:
     if half == "bf16":
         model = onnx.version_converter.convert_version(model, _BF16_OPSET)
     typed = _TypedGraph(model, half)
-    result = typed.rewritten()
-    onnx.checker.check_model(result, full_check=True)
-    return result
+    nodes = [each for node, half_node in typed.decided for each in typed.of(node, half_node)]
+    kept = [each for each in model.graph.initializer if each.name in typed.full_constants]
+    kept += [each for each in model.graph.initializer if each.name not in typed.float_constants]
+    return rewritten(model, nodes, [*kept, *typed.rounded.values()])
 
 
-class _TypedGraph:
+class _TypedGraph(NamedGraph):
     """A graph, walked in its order: first each node's type is decided, then casts are put where two types meet."""
 
     def __init__(self, model: onnx.ModelProto, half: HalfType) -> None:
-        self.model = model
+        super().__init__(model)
         self.half = half
         self.floats = {name for name, kind in types_of(model).items() if kind == TensorProto.FLOAT}
-        self.constants = {each.name: each for each in model.graph.initializer if each.name in self.floats}
-        self.outputs = {output.name for output in model.graph.output}
+        self.float_constants = {each.name for each in model.graph.initializer if each.name in self.floats}
         self.half_tensors: set[str] = set()
         self.maps: set[str] = set()
-        self.half_nodes = [self._decide(node) for node in model.graph.node]
+        self.decided = [(node, self._decide(node)) for node in self.nodes]
         self.full_constants = {  # which a node in fp32 needs as they are
             name
-            for node, half_node in zip(model.graph.node, self.half_nodes, strict=True)
+            for node, half_node in self.decided
             for name in node.input
-            if name in self.constants and not half_node
+            if name in self.float_constants and not half_node
         }
         self.rounded: dict[str, TensorProto] = {}
         self.casts: set[str] = set()
-
-    def rewritten(self) -> onnx.ModelProto:
-        """The typed graph."""
-        result = onnx.ModelProto()
-        result.CopyFrom(self.model)
-        pairs = zip(self.model.graph.node, self.half_nodes, strict=True)
-        nodes = [each for node, half in pairs for each in self._typed(node, half)]
-        kept = [each for each in self.model.graph.initializer if each.name in self.full_constants]
-        kept += [each for each in self.model.graph.initializer if each.name not in self.constants]
-        replace_graph(result, nodes, [*kept, *self.rounded.values()])
-        return result
 
     def _decide(self, node: onnx.NodeProto) -> bool:
         """Whether a node computes in half."""
@@ -89,15 +78,15 @@ class _TypedGraph:
             self.maps.update(node.output)
         half = node.op_type in HALF_OPS or moved or added
         if half:  # an output of the graph is promised in fp32, whatever gives it
-            self.half_tensors.update(name for name in node.output if name in self.floats - self.outputs)
+            self.half_tensors.update(name for name in node.output if name in self.floats.difference(self.outputs))
         return half
 
-    def _typed(self, node: onnx.NodeProto, half: bool) -> Iterator[onnx.NodeProto]:
+    def of(self, node: onnx.NodeProto, half: bool) -> Iterator[onnx.NodeProto]:
         """A node with operands and results of its type, and the casts that this needs."""
         typed = onnx.NodeProto()
         typed.CopyFrom(node)
         for index, name in enumerate(node.input):
-            if half and name in self.constants:
+            if half and name in self.float_constants:
                 typed.input[index] = self._round(name)
             elif name in self.floats and (name in self.half_tensors) != half:
                 typed.input[index] = f"{name}_{self.half if half else 'fp32'}"

@@ -22,8 +22,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
+from capsedge.export.graph import NamedGraph, rewritten
 from capsedge.export.layers import LAYER_OPS
-from capsedge.export.precision.graph import replace_graph
 from capsedge.export.precision.rounding import Codes
 
 _MOST = 127  # of an activation's codes
@@ -39,36 +39,26 @@ def with_pairs(model: onnx.ModelProto, ranges: Mapping[str, float], weights: Map
         ranges: The largest magnitude of each tensor that a layer reads or gives, and of the sums between them.
         weights: The codes of each layer's weight, by its name.
     """
-    graph = _Graph(model, ranges, weights)
-    for node in model.graph.node:
+    graph = _QuantizedGraph(model, ranges, weights)
+    for node in graph.nodes:
         graph.add(node)
-    result = onnx.ModelProto()
-    result.CopyFrom(model)
-    read = {name for node in graph.nodes for name in node.input}
-    replace_graph(result, graph.nodes, [each for each in graph.constants.values() if each.name in read])
-    onnx.checker.check_model(result, full_check=True)
-    return result
+    read = {name for node in graph.written for name in node.input}
+    return rewritten(model, graph.written, [each for each in graph.constants.values() if each.name in read])
 
 
-class _Graph:
+class _QuantizedGraph(NamedGraph):
     """A graph that is written anew, node by node, each with its pairs.
 
     Attributes:
-        nodes: Those that were written.
+        written: The new nodes.
         constants: Those of the graph and of the pairs, by their names.
     """
 
     def __init__(self, model: onnx.ModelProto, ranges: Mapping[str, float], weights: Mapping[str, Codes]) -> None:
-        self.nodes: list[onnx.NodeProto] = []
-        self.constants = {each.name: each for each in model.graph.initializer}
+        super().__init__(model)
+        self.written: list[onnx.NodeProto] = []
         self._ranges = ranges
         self._weights = weights
-        self._outputs = {output.name for output in model.graph.output}
-        self._makers = {name: node for node in model.graph.node for name in node.output}
-        self._readers: dict[str, list[onnx.NodeProto]] = {}
-        for node in model.graph.node:
-            for name in node.input:
-                self._readers.setdefault(name, []).append(node)
         self._read_as: dict[str, str] = {}  # tensors that have one pair for all readers, and what these read
         self._pairs: dict[str, int] = {}  # how many pairs there are of a tensor whose readers each have one
 
@@ -90,8 +80,8 @@ class _Graph:
         if node.op_type == "Relu" and node.input[0] in self._read_as and self._feeds_one_layer(result):
             typed.op_type = "LeakyRelu"
             typed.attribute.append(helper.make_attribute("alpha", 0.0))
-        self.nodes.append(typed)
-        if result not in self._outputs and (added or (layer and (node.op_type == "Conv" or len(node.input) > 2))):
+        self.written.append(typed)
+        if result not in self.outputs and (added or (layer and (node.op_type == "Conv" or len(node.input) > 2))):
             self._read_as[result] = self._pair(result, label=result)
 
     def _is_layer(self, node: onnx.NodeProto) -> bool:
@@ -102,29 +92,29 @@ class _Graph:
         return (
             node.op_type == "Add"
             and all(name in self._ranges for name in (*node.input, *node.output))
-            and any(self._makers[name].op_type == "Conv" for name in self._read_as.keys() & set(node.input))
+            and any(self.makers[name].op_type == "Conv" for name in self._read_as.keys() & set(node.input))
         )
 
     def _feeds_one_layer(self, name: str) -> bool:
-        readers = self._readers.get(name, [])
-        return len(readers) == 1 and self._is_layer(readers[0]) and name not in self._outputs
+        readers = self.readers.get(name, [])
+        return len(readers) == 1 and self._is_layer(readers[0]) and name not in self.outputs
 
     def _image(self, name: str) -> str:
         """The image, its axes in order, where the tensor is a multiple of it that one layer reads; "" elsewhere."""
-        node = self._makers.get(name)
+        node = self.makers.get(name)
         if node is None or node.op_type != "Mul" or not self._feeds_one_layer(name):
             return ""
         image, factor = node.input
-        maker = self._makers.get(image)
+        maker = self.makers.get(image)
         while maker is not None and maker.op_type == "Transpose":
-            maker = self._makers.get(maker.input[0])
+            maker = self.makers.get(maker.input[0])
         scalar = factor in self.constants and not self.constants[factor].dims
         return image if scalar and maker is not None and maker.op_type == "Cast" else ""
 
     def _pair_for(self, node: onnx.NodeProto, name: str) -> str:
         """Write the pair that is for one reader of a tensor; gives the name of what it reads."""
         if image := self._image(name):
-            factor = numpy_helper.to_array(self.constants[self._makers[name].input[1]])
+            factor = numpy_helper.to_array(self.constants[self.makers[name].input[1]])
             scale = self._constant(f"{name}_image_scale", self._scale(name) / factor)
             return self._pair(name, label=name, source=image, scale=scale, result=name)
         count = self._pairs[name] = self._pairs.get(name, 0) + 1
@@ -167,5 +157,5 @@ class _Graph:
 
     def _node(self, op: str, inputs: list[str], label: str, *, result: str = "", axis: int | None = None) -> str:
         result = result or f"{label}_{op}_Output"
-        self.nodes.append(helper.make_node(op, inputs, [result], name=f"{label}_{op}", axis=axis))
+        self.written.append(helper.make_node(op, inputs, [result], name=f"{label}_{op}", axis=axis))
         return result

@@ -15,7 +15,7 @@ from capsedge.export.tensorrt.rules import apply_rules
 from capsedge.export.tensorrt.trtexec import trtexec_line
 from capsedge.export.tensorrt.worker import Build, Built
 from capsedge.files import write_atomically
-from capsedge.onnx_file import read_onnx_file
+from capsedge.onnx_lite.file import read_onnx_file
 from capsedge.runtime.tensorrt.manifest import manifest_path
 from capsedge.runtime.tensorrt.targets import OLDEST_DEFAULT, listed, platform_here, takes, unable
 

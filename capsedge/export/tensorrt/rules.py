@@ -22,6 +22,7 @@ import numpy as np
 import onnx
 
 from capsedge.contract import Layer
+from capsedge.export.graph import NamedGraph, integer
 from capsedge.export.layers import layers_of
 from capsedge.runtime.tensorrt.targets import listed, takes, unable
 
@@ -61,7 +62,7 @@ def apply_rules(model: onnx.ModelProto, targets: Sequence[str] = (), package: st
         targets: GPUs that it shall run on, such as `sm86`.
         package: `tensorrt_rtx` or `tensorrt`, which differ in what a target computes.
     """
-    graph = _Graph(model.graph)
+    graph = NamedGraph(model)
     found = [finding for rule in _RULES for finding in rule(graph)]
     try:
         layers = layers_of(model)
@@ -77,24 +78,11 @@ def node_name(node: onnx.NodeProto, position: int) -> str:
     return node.name or next(iter(node.output), "") or f"node {position}"
 
 
-class _Graph:
-    """A graph's nodes, and the values and types that are written in it."""
-
-    def __init__(self, graph: onnx.GraphProto) -> None:
-        self.nodes = list(graph.node)
-        self.constants = {constant.name: constant for constant in graph.initializer}
-        for node in graph.node:
-            if node.op_type == "Constant":
-                values = [attribute.t for attribute in node.attribute if attribute.name == "value"]
-                self.constants |= dict(zip(node.output, values, strict=False))
-        self.inputs = [each for each in graph.input if each.name not in self.constants]
-        self.bytes_read = {each.name for each in self.inputs if each.type.tensor_type.elem_type == _T.UINT8}
-
-    def quantizers(self) -> Iterator[tuple[onnx.NodeProto, onnx.TensorProto | None]]:
-        """Every QuantizeLinear and DequantizeLinear, with its zero-point where that is written in the graph."""
-        for node in self.nodes:
-            if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
-                yield node, self.constants.get(node.input[2]) if len(node.input) > 2 else None
+def _quantizers(graph: NamedGraph) -> Iterator[tuple[onnx.NodeProto, onnx.TensorProto | None]]:
+    """Every QuantizeLinear and DequantizeLinear, with its zero-point where that is written in the graph."""
+    for node in graph.nodes:
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+            yield node, graph.constants.get(node.input[2]) if len(node.input) > 2 else None
 
 
 def _of(node: onnx.NodeProto, severity: Severity, reason: str, advice: str) -> Finding:
@@ -105,15 +93,15 @@ def _of_graph(severity: Severity, reason: str, advice: str) -> Finding:
     return Finding(node="(the graph)", operator="", severity=severity, reason=reason, advice=advice)
 
 
-def _qoperators(graph: _Graph) -> Iterator[Finding]:
+def _qoperators(graph: NamedGraph) -> Iterator[Finding]:
     for node in graph.nodes:
         if node.op_type.startswith("QLinear") or node.op_type in _QOPERATORS:
             reason = "TensorRT has no quantized operators: it reads QuantizeLinear and DequantizeLinear pairs only"
             yield _of(node, "refused", reason, "quantize in QDQ format, statically")
 
 
-def _wide_integers(graph: _Graph) -> Iterator[Finding]:
-    for node, zero in graph.quantizers():
+def _wide_integers(graph: NamedGraph) -> Iterator[Finding]:
+    for node, zero in _quantizers(graph):
         stored = graph.constants.get(node.input[0])
         if node.op_type == "DequantizeLinear" and stored is not None and stored.data_type == _T.INT32:
             reason = "it dequantizes int32, as a quantized bias is stored, and TensorRT wants int8 here"
@@ -122,8 +110,8 @@ def _wide_integers(graph: _Graph) -> Iterator[Finding]:
             yield _of(node, "refused", "it quantizes to 16 bits, which TensorRT does not have", _SYMMETRIC)
 
 
-def _zero_points(graph: _Graph) -> Iterator[Finding]:
-    for node, zero in graph.quantizers():
+def _zero_points(graph: NamedGraph) -> Iterator[Finding]:
+    for node, zero in _quantizers(graph):
         if zero is not None and zero.data_type in (_T.INT8, _T.UINT8) and np.any(onnx.numpy_helper.to_array(zero)):
             yield _of(
                 node, "refused", "its zero-point is not 0, and TensorRT quantizes symmetrically only", _SYMMETRIC
@@ -137,20 +125,20 @@ def _is_uint8(node: onnx.NodeProto, zero: onnx.TensorProto | None) -> bool:
     """Whether a node quantizes to uint8, which is also what QuantizeLinear does where nothing is said."""
     if zero is not None:
         return zero.data_type == _T.UINT8
-    said = [attribute.i for attribute in node.attribute if attribute.name == "output_dtype"]
     silent = node.op_type == "QuantizeLinear" and not any(node.input[2:])
-    return silent and (said or [_T.UINT8])[0] in (0, _T.UINT8)
+    return silent and integer(node, "output_dtype", 0) in (0, _T.UINT8)
 
 
-def _uint8_inputs(graph: _Graph) -> Iterator[Finding]:
+def _uint8_inputs(graph: NamedGraph) -> Iterator[Finding]:
+    bytes_read = {each.name for each in graph.inputs if each.type.tensor_type.elem_type == _T.UINT8}
     for node in graph.nodes:
-        read = graph.bytes_read.intersection(node.input)
+        read = bytes_read.intersection(node.input)
         if read and node.op_type not in ("Cast", "Shape"):
             reason = f"it reads the uint8 input '{min(read)}', which TensorRT gives to Cast only"
             yield _of(node, "refused", reason, f"cast to a float type before {node.op_type}")
 
 
-def _batches(graph: _Graph) -> Iterator[Finding]:
+def _batches(graph: NamedGraph) -> Iterator[Finding]:
     for tensor in graph.inputs:
         axes = tensor.type.tensor_type.shape.dim
         if axes and axes[0].HasField("dim_value"):
@@ -163,7 +151,7 @@ def _batches(graph: _Graph) -> Iterator[Finding]:
             )
 
 
-_RULES: tuple[Callable[[_Graph], Iterable[Finding]], ...] = (
+_RULES: tuple[Callable[[NamedGraph], Iterable[Finding]], ...] = (
     _qoperators,
     _wide_integers,
     _zero_points,

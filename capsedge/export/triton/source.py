@@ -7,7 +7,7 @@ from typing import Literal
 
 from capsedge.contract import Contract, EngineManifest, contract_of
 from capsedge.errors import ModelError
-from capsedge.onnx_file import read_onnx_file
+from capsedge.onnx_lite.file import read_onnx_file
 from capsedge.runtime.integrity import Check, check_engine, check_onnx
 from capsedge.runtime.open import model_file
 from capsedge.runtime.ort.placement import open_on

@@ -3,8 +3,9 @@
 import numpy as np
 
 from capsedge.errors import ModelError
+from capsedge.onnx_lite.schema import FLOAT
+from capsedge.onnx_lite.write import Value, one_node_file
 from capsedge.runtime.session import Session
-from capsedge.runtime.tiny_onnx import FLOAT, Value, one_node_file
 
 
 def one_node() -> bytes:

@@ -10,7 +10,7 @@ from capsedge.measure.doctor import libraries
 from capsedge.measure.doctor.findings import SUBJECTS, Finding
 from capsedge.measure.doctor.one_node import one_node, prove
 from capsedge.measure.doctor.presence import Presence
-from capsedge.onnx_file import REINSTALL
+from capsedge.onnx_lite.file import REINSTALL
 from capsedge.runtime.inspection import inspect_model
 from capsedge.runtime.models import BUILTIN_NAME, find_model
 from capsedge.runtime.open import open_session

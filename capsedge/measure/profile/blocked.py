@@ -8,7 +8,8 @@ network asks for, so the true channels are taken from the file as it was written
 from collections.abc import Mapping
 
 from capsedge.measure.profile.stages import PRODUCTS
-from capsedge.runtime.graph import Graph, Node, Tensor
+from capsedge.onnx_lite.graph import Graph, Node
+from capsedge.onnx_lite.tensor import Tensor
 
 _DOMAIN = "com.microsoft.nchwc"
 _SUFFIX = "_nchwc"  # a reordered convolution is named after its result

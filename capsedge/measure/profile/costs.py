@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from capsedge.measure.profile.stages import CONVERSIONS, PRODUCTS, VIEWS
-from capsedge.runtime.graph import Node, Tensor
+from capsedge.onnx_lite.graph import Node
+from capsedge.onnx_lite.tensor import Tensor
 
 _NAMES = {"float": "fp32", "float16": "fp16", "bfloat16": "bf16", "double": "fp64", "int8": "int8", "uint8": "int8"}
 

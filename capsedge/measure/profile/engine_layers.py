@@ -14,7 +14,7 @@ from capsedge.measure.profile.grouping import typical
 from capsedge.measure.profile.layers import layers_by_node
 from capsedge.measure.profile.report import LayerTime, Whole
 from capsedge.measure.profile.stages import Stage, stages_of
-from capsedge.runtime.graph import Graph, read_graph
+from capsedge.onnx_lite.graph import Graph, read_graph
 from capsedge.runtime.tensorrt.session import EngineSession
 
 WARM_UP_RUNS = 50

@@ -13,7 +13,8 @@ from capsedge.measure.profile.ort_events import NodeTime, RunTime
 from capsedge.measure.profile.recording import Recording
 from capsedge.measure.profile.report import LayerTime
 from capsedge.measure.profile.stages import VIEWS, Stage, is_layer, stages_of
-from capsedge.runtime.graph import Graph, Node, Tensor, read_graph
+from capsedge.onnx_lite.graph import Graph, Node, read_graph
+from capsedge.onnx_lite.tensor import Tensor
 
 
 def layers_of(recording: Recording, contract: Contract | None, file: Path) -> Iterator[LayerTime]:

@@ -14,7 +14,7 @@ from sys import intern
 import msgspec
 
 from capsedge.errors import ModelError, damage
-from capsedge.runtime.graph import Tensor
+from capsedge.onnx_lite.tensor import Tensor
 
 _SUFFIX = "_kernel_time"
 

@@ -14,7 +14,8 @@ from capsedge.measure.bench import clock
 from capsedge.measure.bench.clock import no_garbage_collection
 from capsedge.measure.bench.loop import LEAD_IN_MS
 from capsedge.measure.profile.ort_events import RunTime, read_profile
-from capsedge.runtime.graph import Graph, Tensor, read_graph
+from capsedge.onnx_lite.graph import Graph, read_graph
+from capsedge.onnx_lite.tensor import Tensor
 from capsedge.runtime.ort.placement import open_on, reason
 from capsedge.runtime.ort.session import OrtSession
 from capsedge.runtime.ort.wheels import load_onnxruntime

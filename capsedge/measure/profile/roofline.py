@@ -22,7 +22,9 @@ from capsedge.cores import usable_cores
 from capsedge.errors import CapsedgeError
 from capsedge.measure.profile.caches import caches
 from capsedge.measure.profile.costs import Cost
-from capsedge.measure.profile.one_product import KINDS, write_product
+from capsedge.onnx_lite.schema import FLOAT, FLOAT16, INT8, INT32, UINT8
+from capsedge.onnx_lite.write import Value, one_node_file
+from capsedge.runtime.feeds import random_array
 from capsedge.runtime.ort.placement import open_on
 from capsedge.runtime.ort.wheels import load_onnxruntime
 from capsedge.runtime.settings import Settings
@@ -33,6 +35,13 @@ SIDES = (384, 768)
 SECONDS = 0.4  # for each roof
 _LARGEST_COPY = 128 << 20  # bytes; a small board has no more to give
 _ROUND, _SHARED_ROUND = 1 << 20, 16 << 20  # bytes that are copied between two looks at the clock
+
+# The types that a product is timed in: its operator, the types of both sides, and that of the result.
+_PRODUCTS = {
+    "fp32": ("MatMul", FLOAT, FLOAT, FLOAT),
+    "fp16": ("MatMul", FLOAT16, FLOAT16, FLOAT16),
+    "int8": ("MatMulInteger", UINT8, INT8, INT32),
+}
 
 COMPUTE = "compute"
 
@@ -121,7 +130,7 @@ def measure_roofs(kinds: set[str], settings: Settings, *, seconds: float | None 
         seconds: For each roof; None is `SECONDS`.
     """
     seconds = SECONDS if seconds is None else seconds
-    measured = {kind: _product_rate(kind, settings, seconds) for kind in sorted(kinds & set(KINDS))}
+    measured = {kind: _product_rate(kind, settings, seconds) for kind in sorted(kinds & _PRODUCTS.keys())}
     threads = settings.threads or usable_cores()
     return Roofs(
         threads=threads,
@@ -131,13 +140,33 @@ def measure_roofs(kinds: set[str], settings: Settings, *, seconds: float | None 
     )
 
 
+def product_file(kind: str, side: int) -> bytes:
+    """An ONNX file that multiplies a square matrix `a` by a constant one: the same runtime computes the roof.
+
+    Args:
+        kind: `fp32`, `fp16` or `int8`.
+        side: Rows and columns of both.
+    """
+    op, left, right, made = _PRODUCTS[kind]
+    shape = (side, side)
+    return one_node_file(
+        op,
+        "product",
+        ("a", "b"),
+        takes=Value("a", left, shape),
+        makes=Value("c", made, shape),
+        weight=("b", random_array(shape, np.dtype(right.dtype))),
+    )
+
+
 def _product_rate(kind: str, settings: Settings, seconds: float) -> float | None:
     """10^9 operations a second of the fastest of several products; None where this runtime has no such product."""
     rates = []
     with TemporaryDirectory() as folder:
         for side in SIDES:
             file = Path(folder) / f"product-{side}.onnx"
-            feeds = write_product(file, kind, side)
+            file.write_bytes(product_file(kind, side))
+            feeds = {"a": random_array((side, side), np.dtype(_PRODUCTS[kind][1].dtype))}
             try:
                 session = open_on(load_onnxruntime("cpu"), file, settings)
             except CapsedgeError:

@@ -10,7 +10,7 @@ tensor that both are computed from.
 from collections.abc import Sequence
 from typing import Literal, get_args
 
-from capsedge.runtime.graph import Graph, Node
+from capsedge.onnx_lite.graph import Graph, Node
 
 Stage = Literal[
     "preprocess",

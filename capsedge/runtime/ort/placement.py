@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from capsedge.contract import Contract
 from capsedge.errors import ModelError, ProviderError
-from capsedge.onnx_file import read_onnx_file
+from capsedge.onnx_lite.file import read_onnx_file
 from capsedge.runtime.ort.options import FATAL, WARNING, Configured, provider_chain, session_options
 from capsedge.runtime.ort.wheels import wheels_text
 from capsedge.runtime.providers import CPU, ORT_NAMES, Provider

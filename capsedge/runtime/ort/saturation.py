@@ -37,7 +37,8 @@ def int8_saturates(ort: Any) -> bool:
     Args:
         ort: The module onnxruntime.
     """
-    from capsedge.runtime.tiny_onnx import INT32, UINT8, Value, one_node_file  # few files need it
+    from capsedge.onnx_lite.schema import INT32, UINT8
+    from capsedge.onnx_lite.write import Value, one_node_file  # few files need it
 
     activations = np.full((_ROWS, _PRODUCTS), 255, np.uint8)
     weights = np.full((_PRODUCTS, _COLUMNS), 127, np.int8)

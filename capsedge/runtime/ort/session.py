@@ -7,13 +7,13 @@ from time import perf_counter_ns
 from typing import Any
 
 import msgspec
-import numpy as np
 from numpy.typing import NDArray
 
 from capsedge.contract import METADATA_KEY, Contract, decode
 from capsedge.cores import usable_cores
 from capsedge.errors import ModelError, ProviderError
-from capsedge.onnx_file import read_metadata
+from capsedge.onnx_lite.file import read_metadata
+from capsedge.onnx_lite.schema import BY_DTYPE, BY_NAME
 from capsedge.runtime.feeds import Arrays, random_array
 from capsedge.runtime.models import title
 from capsedge.runtime.ort.binding import Binding
@@ -22,21 +22,6 @@ from capsedge.runtime.ort.threads import threads_for
 from capsedge.runtime.ort.wheels import load_onnxruntime
 from capsedge.runtime.session import Session, Split, check_batch, closed
 from capsedge.runtime.settings import DEFAULTS, Settings
-
-_DTYPES = {
-    "bool": np.bool_,
-    "uint8": np.uint8,
-    "int8": np.int8,
-    "uint16": np.uint16,
-    "int16": np.int16,
-    "uint32": np.uint32,
-    "int32": np.int32,
-    "uint64": np.uint64,
-    "int64": np.int64,
-    "float16": np.float16,
-    "float": np.float32,
-    "double": np.float64,
-}
 
 
 class OrtSession(Session):
@@ -199,14 +184,15 @@ def _assumed(model: str, opened: Any, limits: tuple[int, int] | None) -> Iterato
 
 
 def _random_feed(model: str, node: Any, batch: int) -> NDArray[Any]:
-    dtype = _DTYPES.get(node.type.removeprefix("tensor(").removesuffix(")"))
-    if dtype is None:
+    kind = BY_NAME.get(node.type.removeprefix("tensor(").removesuffix(")"))
+    if kind is None or kind.dtype is None:
+        known = ", ".join(each.name for each in BY_DTYPE.values())
         raise ModelError(
-            f"'{model}' takes {node.type} as '{node.name}'; inputs can be made up for tensors of "
-            f"{', '.join(_DTYPES)} only, so it cannot be timed"
+            f"'{model}' takes {node.type} as '{node.name}'; inputs can be made up for tensors of {known} only, so it "
+            "cannot be timed"
         )
     free = [batch, *[1] * len(node.shape)]
     shape = tuple(size if isinstance(size, int) else free[axis] for axis, size in enumerate(node.shape))
     if 0 in shape:
         raise ModelError(f"'{model}' takes {list(shape)} as '{node.name}', which holds nothing: it cannot be timed")
-    return random_array(shape, dtype)
+    return random_array(shape, kind.dtype)

@@ -35,7 +35,7 @@ def test_a_report_of_the_folders_files_fills_the_card(
     assert [each.file for each in filled.latency] == ["model.onnx", "model.int8.onnx"]
     for each, case in zip(filled.latency, report.groups[0].cases, strict=True):
         ordered = sorted(sample for samples in case.samples_ms for sample in samples)
-        assert (each.batch, each.threads, each.runs) == (1, 1, len(ordered))
+        assert (each.batch, each.threads, each.iterations) == (1, 1, len(ordered))
         assert ordered[len(ordered) // 2 - 1] <= each.p50_ms <= ordered[len(ordered) // 2]
         assert each.images_per_second == pytest.approx(1000 * len(ordered) / sum(ordered), rel=1e-6)
         assert (each.cpu, each.created) == (report.machine.cpu, report.created)

@@ -21,7 +21,7 @@ from benchmarks.robustness.record import write_report
 from capsedge.contract import Contract, Precision, contract_of
 from capsedge.data import Dataset, Split, load_dataset
 from capsedge.errors import CapsedgeError, ModelError, WrongUse
-from capsedge.onnx_file import read_onnx_file
+from capsedge.onnx_lite.file import read_onnx_file
 from capsedge.processor import this_processor
 from capsedge.recipe import load_recipe
 from capsedge.runtime import models

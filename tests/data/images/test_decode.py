@@ -4,7 +4,9 @@ import struct
 import subprocess
 import sys
 import threading
+import tracemalloc
 import warnings
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from capsedge.data import decode_image
@@ -32,6 +35,47 @@ def test_a_file_and_its_bytes_give_the_same_image(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(encoded(gradient()))
     np.testing.assert_array_equal(np.asarray(decode_image(path)), np.asarray(decode_image(path.read_bytes())))
+
+
+# What EXIF's orientations do to an image, as its specification says of the first row and the first column.
+UPRIGHT: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {
+    1: lambda stored: stored,
+    2: lambda stored: stored[:, ::-1],
+    3: lambda stored: stored[::-1, ::-1],
+    4: lambda stored: stored[::-1],
+    5: lambda stored: stored.swapaxes(0, 1),
+    6: lambda stored: stored.swapaxes(0, 1)[:, ::-1],
+    7: lambda stored: stored.swapaxes(0, 1)[::-1, ::-1],
+    8: lambda stored: stored.swapaxes(0, 1)[::-1],
+}
+
+
+@pytest.mark.parametrize("compression", [None, "tiff_lzw", "packbits", "tiff_deflate"])
+@pytest.mark.parametrize("mode", ["L", "RGB", "1", "I;16"])
+@pytest.mark.parametrize("orientation", UPRIGHT)
+def test_a_tiff_that_lies_on_its_side_is_turned_by_path_and_by_bytes(
+    tmp_path: Path, orientation: int, mode: str, compression: str | None
+) -> None:
+    values = np.random.default_rng(0).integers(0, 256, (5, 9, 3) if mode == "RGB" else (5, 9)).astype(np.uint8)
+    written = {"1": values > 127, "I;16": values.astype(np.uint16) * 257}.get(mode, values)
+    file = tmp_path / "image.tif"
+    Image.fromarray(written).save(file, compression=compression, tiffinfo={274: orientation})
+
+    expected = UPRIGHT[orientation]((values > 127) * np.uint8(255) if mode == "1" else values)
+    np.testing.assert_array_equal(np.asarray(decode_image(file)), expected)
+    np.testing.assert_array_equal(np.asarray(decode_image(file.read_bytes())), expected)
+
+
+def test_sixteen_bits_take_little_more_memory_than_their_pixels() -> None:
+    """A small file of many pixels: 64-bit integers in between took twelve times as much."""
+    content = encoded(Image.fromarray(np.zeros((3000, 3000), np.uint16)))
+    tracemalloc.start()
+    try:
+        decode_image(content)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 3.5 * 2 * 3000 * 3000
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "WEBP"])

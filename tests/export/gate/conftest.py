@@ -8,7 +8,7 @@ import pytest
 from capsedge.contract import contract_of
 from capsedge.export.gate import TOLERANCES, Judgement, Reference, Tolerance, judge, reference
 from capsedge.models import CapsNet
-from capsedge.onnx_file import read_onnx_file
+from capsedge.onnx_lite.file import read_onnx_file
 from capsedge.training import Run
 from tests.export.sessions import FakeSession, Lie, no_lie
 

@@ -14,7 +14,7 @@ from capsedge.contract import EngineManifest, Verdict, contract_of, encode
 from capsedge.errors import GateRejected, ModelError
 from capsedge.export.gate import TOLERANCES, Rejection, gate_engine
 from capsedge.export.gate import engine as module
-from capsedge.onnx_file import read_onnx_file
+from capsedge.onnx_lite.file import read_onnx_file
 from capsedge.runtime.session import Outputs, Session
 from capsedge.runtime.tensorrt.manifest import manifest_path, read_manifest
 from capsedge.training import Run

@@ -13,7 +13,7 @@ from capsedge.data import Split
 from capsedge.errors import ModelError
 from capsedge.export.gate import TOLERANCES, Reference, judge, reference
 from capsedge.models import CapsNet, build_network
-from capsedge.onnx_file import read_onnx_file
+from capsedge.onnx_lite.file import read_onnx_file
 from capsedge.runtime.session import Outputs
 from capsedge.training import Run
 from tests.export.sessions import FakeSession, Images, Lie, no_lie

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 from onnx.reference import ReferenceEvaluator
 
+from capsedge.export.graph import types_of
 from capsedge.export.precision import TypedGraphs, emulated, emulated_types
-from capsedge.export.precision.graph import types_of
 from capsedge.export.precision.half import in_half
 
 Images = NDArray[np.uint8]

@@ -11,8 +11,8 @@ from onnx import TensorProto, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from capsedge.errors import ModelError
+from capsedge.export.graph import types_of
 from capsedge.export.layers import LAYER_OPS, layers_of
-from capsedge.export.precision.graph import types_of
 from capsedge.export.precision.half import HalfType, in_half
 from tests.export.graphs import graph_of, graph_of_kind, random_network
 

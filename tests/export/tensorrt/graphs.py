@@ -12,7 +12,7 @@ from capsedge.contract import Contract, Golden, Input, Precision, Verdict, Verdi
 from capsedge.export.layers import layers_of
 from capsedge.fit import Fit
 from capsedge.golden import pack_images
-from capsedge.onnx_file import read_onnx_file
+from capsedge.onnx_lite.file import read_onnx_file
 
 TYPES = {"fp32": TensorProto.FLOAT, "fp16": TensorProto.FLOAT16, "bf16": TensorProto.BFLOAT16}
 STORED = {"int8": (TensorProto.INT8, 127), "fp8": (TensorProto.FLOAT8E4M3FN, 448)}  # with the largest number

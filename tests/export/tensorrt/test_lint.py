@@ -14,10 +14,7 @@ from capsedge.export.tensorrt import lint, process
 from tests.export.tensorrt.conftest import Machine
 from tests.export.tensorrt.graphs import typed
 from tests.export.tensorrt.refused import REFUSED, fixed_batch, node, unknown_operator, zero_point
-from tests.runtime.conftest import good, models
 from tests.runtime.int8_models import quantized_product
-
-__all__ = ["good", "models"]
 
 
 def saved(model: onnx.ModelProto, folder: Path) -> Path:

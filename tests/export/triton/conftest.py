@@ -11,7 +11,7 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
 from capsedge.contract import Contract, EngineManifest, Verdict, contract_of, encode
-from capsedge.onnx_file import read_onnx_file
+from capsedge.onnx_lite.file import read_onnx_file
 from capsedge.runtime.tensorrt.manifest import manifest_path
 from tests.runtime.capsule_model import graph, save
 

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from capsedge.contract import METADATA_KEY, Verdict
 from capsedge.errors import ModelError
 from capsedge.export.triton.source import ANY, Output, read_source
-from capsedge.onnx_file import read_onnx_file
+from capsedge.onnx_lite.file import read_onnx_file
 from tests.export.triton.conftest import EngineMaker, contract_in
 from tests.runtime.capsule_model import graph, save_with
 

@@ -13,9 +13,6 @@ from capsedge.measure.doctor.sensors import find_sensors
 from capsedge.measure.machine import Conditions, this_machine
 from capsedge.runtime import models as built_in
 from tests.measure.doctor.places import NOTHING, gpu
-from tests.runtime.conftest import good, models
-
-__all__ = ["good", "models"]
 
 no_gpu = pytest.mark.skipif(Path("/proc/driver/nvidia").exists(), reason="there is a GPU here")
 

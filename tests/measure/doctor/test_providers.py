@@ -24,10 +24,7 @@ from capsedge.runtime.session import Session
 from capsedge.runtime.settings import Settings
 from capsedge.runtime.verify import Verification, verify
 from tests.measure.doctor.places import GIVEN_NONE, JETSON, NOTHING, WORKSTATION
-from tests.runtime.conftest import good, models
 from tests.runtime.ort.test_wheels import install
-
-__all__ = ["good", "models"]
 
 no_gpu = pytest.mark.skipif(Path("/proc/driver/nvidia").exists(), reason="there is a GPU here")
 

@@ -17,7 +17,7 @@ from capsedge.fit import Fit
 from capsedge.measure.evaluate.beside import as_another_takes
 from capsedge.measure.evaluate.labelled import labelled
 from capsedge.measure.evaluate.subject import Subject
-from capsedge.onnx_file import read_metadata
+from capsedge.onnx_lite.file import read_metadata
 from tests.in_process import Capsedge, in_this_process
 from tests.measure.evaluate.made import subject
 from tests.runtime.capsule_model import CLASSES, evaluate, images, save_with

@@ -11,8 +11,9 @@ from capsedge.measure.profile.layers import layers_of
 from capsedge.measure.profile.ort_events import read_profile
 from capsedge.measure.profile.recording import Recording, _kind
 from capsedge.measure.profile.report import LayerTime
+from capsedge.onnx_lite.graph import Graph, read_graph
+from capsedge.onnx_lite.tensor import Tensor
 from capsedge.runtime.feeds import Arrays
-from capsedge.runtime.graph import Graph, Tensor, read_graph
 
 
 def optimized(model: onnx.ModelProto) -> Graph:

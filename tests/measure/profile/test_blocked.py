@@ -9,7 +9,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from capsedge.measure.profile.blocked import unpadded
-from capsedge.runtime.graph import Graph, Node, Tensor
+from capsedge.onnx_lite.graph import Graph, Node
+from capsedge.onnx_lite.tensor import Tensor
 from tests.measure.profile.recorded import layers_of_feeds
 
 SIDE = 12

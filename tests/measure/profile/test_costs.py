@@ -6,7 +6,8 @@ import pytest
 
 from capsedge.measure.profile.costs import cost_of
 from capsedge.measure.profile.report import LayerTime
-from capsedge.runtime.graph import Node, Tensor
+from capsedge.onnx_lite.graph import Node
+from capsedge.onnx_lite.tensor import Tensor
 from tests.measure.profile.recorded import layers_of_run
 from tests.runtime.capsule_model import graph
 

@@ -9,7 +9,7 @@ import pytest
 
 from capsedge.errors import ModelError
 from capsedge.measure.profile.ort_events import read_profile
-from capsedge.runtime.graph import Tensor
+from capsedge.onnx_lite.tensor import Tensor
 from tests.measure.profile.recorded import loop, profiled
 from tests.runtime.capsule_model import graph
 

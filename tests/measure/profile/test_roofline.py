@@ -1,11 +1,16 @@
-"""The arithmetic of the roofline on given numbers, and the measurement as such."""
+"""The arithmetic of the roofline on given numbers, the products that it times, and the measurement as such."""
 
+import numpy as np
+import onnx
+import onnxruntime
 import pytest
+from onnx import numpy_helper
 
 from capsedge.measure.profile import roofline
 from capsedge.measure.profile.caches import Caches
 from capsedge.measure.profile.costs import Cost
-from capsedge.measure.profile.roofline import Level, Roofs, bound_of, measure_roofs
+from capsedge.measure.profile.roofline import Level, Roofs, bound_of, measure_roofs, product_file
+from capsedge.runtime.feeds import random_array
 from capsedge.runtime.settings import Settings
 
 LEVELS = (
@@ -105,3 +110,17 @@ def test_the_second_caches_count_once_each_however_many_threads_share_them(
     assert copied[0] == (1 << 18, sharing)  # source and target take half of one cache
     assert near.gb_per_s == 7.0 * used
     assert (memory.capacity_bytes, memory.gb_per_s) == (None, 7.0)
+
+
+@pytest.mark.parametrize("kind", ["fp32", "fp16", "int8"])
+def test_a_product_is_a_sound_file_that_computes_it(kind: str) -> None:
+    model = onnx.load_from_string(content := product_file(kind, 150))
+    onnx.checker.check_model(model, full_check=True)
+    a = random_array((150, 150), {"fp32": np.float32, "fp16": np.float16, "int8": np.uint8}[kind])
+
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    (product,) = session.run(None, {"a": a})
+
+    wide = np.int64 if kind == "int8" else np.float64
+    expected = a.astype(wide) @ numpy_helper.to_array(model.graph.initializer[0]).astype(wide)
+    np.testing.assert_allclose(product, expected, rtol=1e-2 if kind == "fp16" else 1e-5)

@@ -9,7 +9,8 @@ from capsedge.export.onnx import to_onnx
 from capsedge.export.precision.half import in_half
 from capsedge.export.precision.quantize import METHODS, quantized
 from capsedge.measure.profile.stages import Stage, stages_of
-from capsedge.runtime.graph import Graph, Node, Tensor
+from capsedge.onnx_lite.graph import Graph, Node
+from capsedge.onnx_lite.tensor import Tensor
 from tests.export.graphs import SHAPE, graph_of, graph_of_kind, random_network
 from tests.export.stems import stem_network
 from tests.measure.profile.recorded import layers_of_run, optimized

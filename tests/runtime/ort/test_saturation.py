@@ -11,7 +11,7 @@ import pytest
 
 from capsedge import processor
 from capsedge.errors import ModelError
-from capsedge.onnx_file import read_onnx_file
+from capsedge.onnx_lite.file import read_onnx_file
 from capsedge.runtime.open import open_session
 from capsedge.runtime.ort import placement, saturation
 from capsedge.runtime.ort import session as session_module

@@ -13,7 +13,7 @@ from onnx.reference import ReferenceEvaluator
 
 from capsedge.contract import contract_of
 from capsedge.errors import ModelError
-from capsedge.onnx_file import read_onnx_file
+from capsedge.onnx_lite.file import read_onnx_file
 from capsedge.runtime.open import open_session
 from capsedge.runtime.ort import session as ort_module
 from capsedge.runtime.settings import Settings

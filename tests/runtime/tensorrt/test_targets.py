@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from capsedge.contract import Contract, EngineManifest, Layer, contract_of
-from capsedge.onnx_file import read_onnx_file
+from capsedge.onnx_lite.file import read_onnx_file
 from capsedge.runtime.tensorrt.cuda import Device
 from capsedge.runtime.tensorrt.targets import obstacle, platform_here, rebuild, takes, unable
 

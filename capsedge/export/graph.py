@@ -1,0 +1,73 @@
+"""An ONNX graph by the names of its tensors: the base of what reads one, and of the passes that write it anew.
+
+Passes take and give `onnx.ModelProto`, not onnx_ir's model: docs/decisions/0026-passes-on-protos.md.
+"""
+
+from collections.abc import Sequence
+
+import onnx
+
+
+class NamedGraph:
+    """A graph whose nodes and constants are found by the names of tensors.
+
+    Attributes:
+        nodes: In the order of the file, which is topological.
+        constants: Initializers and the tensors of Constant nodes, by their names.
+        makers: The node that makes each tensor.
+        readers: The nodes that read each tensor, once for each time that they do.
+        inputs: What goes in; old files list their constants there, which are left out.
+        outputs: Names of what comes out.
+    """
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        graph = model.graph
+        self.nodes = list(graph.node)
+        self.constants = {constant.name: constant for constant in graph.initializer}
+        self.makers: dict[str, onnx.NodeProto] = {}
+        self.readers: dict[str, list[onnx.NodeProto]] = {}
+        for node in graph.node:
+            self.makers |= dict.fromkeys(filter(None, node.output), node)
+            for name in node.input:
+                self.readers.setdefault(name, []).append(node)
+            if node.op_type == "Constant":
+                values = [attribute.t for attribute in node.attribute if attribute.name == "value"]
+                self.constants |= dict(zip(node.output, values, strict=False))
+        self.inputs = [each for each in graph.input if each.name not in self.constants]
+        self.outputs = [output.name for output in graph.output]
+
+
+def integer(node: onnx.NodeProto, name: str, default: int) -> int:
+    """An attribute of a node that is an integer, or what the operator takes where nothing is said."""
+    return next((attribute.i for attribute in node.attribute if attribute.name == name), default)
+
+
+def types_of(model: onnx.ModelProto) -> dict[str, int]:
+    """The element type of every tensor of a graph, as in `onnx.TensorProto`; its shapes need not fit each other."""
+    shapeless = onnx.ModelProto()
+    shapeless.CopyFrom(model)
+    del shapeless.graph.value_info[:]
+    for output in shapeless.graph.output:
+        output.type.tensor_type.ClearField("shape")
+    graph = onnx.shape_inference.infer_shapes(shapeless).graph
+    known = [*graph.value_info, *graph.input, *graph.output]
+    constants = {constant.name: constant.data_type for constant in graph.initializer}
+    return constants | {value.name: value.type.tensor_type.elem_type for value in known}
+
+
+def rewritten(
+    model: onnx.ModelProto, nodes: Sequence[onnx.NodeProto], constants: Sequence[onnx.TensorProto]
+) -> onnx.ModelProto:
+    """A model with other nodes and constants; what was inferred of the old ones is forgotten.
+
+    Raises:
+        onnx.checker.ValidationError: The nodes do not make a sound graph; a fault of the pass.
+    """
+    result = onnx.ModelProto()
+    result.CopyFrom(model)
+    for old in (result.graph.node, result.graph.initializer, result.graph.value_info):
+        del old[:]
+    result.graph.node.extend(nodes)
+    result.graph.initializer.extend(constants)
+    onnx.checker.check_model(result, full_check=True)
+    return result
