@@ -171,6 +171,10 @@ def test_the_wheel_holds_the_data_subset_with_its_licence(wheel: zipfile.ZipFile
     assert "LICENSE" in held
 
 
+def test_the_wheel_holds_the_page_of_a_benchmark(wheel: zipfile.ZipFile) -> None:
+    assert {"page.html", "page.css", "page.js"} <= held_by(wheel, "capsedge/measure/bench/show")
+
+
 def test_the_wheel_holds_the_builtin_models(wheel: zipfile.ZipFile) -> None:
     held = held_by(wheel, "capsedge/builtin")
 
