@@ -72,9 +72,13 @@ def test_a_figure_that_is_zero_is_not_empty() -> None:
     assert (row["error"], row["energy_per_image_mj"], row["gpu_throttling_before"]) == ("0.0", "0.0", "[]")
 
 
-@pytest.mark.parametrize("name", ['a, "b"', "a\nb", "a;b", " a ", "=1+1", "模型", "a\r\nb"])
+@pytest.mark.parametrize("name", ['a, "b"', "a\nb", "a;b", " a ", "模型", "a\r\nb"])
 def test_any_name_comes_back(name: str) -> None:
     assert [row["label"] for row in read(report(group(case(name))))] == [name]
+
+
+def test_a_name_is_no_formula_of_a_spreadsheet() -> None:
+    assert [row["label"] for row in read(report(group(case("=1+1"))))] == ["'=1+1"]
 
 
 def test_lists_come_back_as_json() -> None:

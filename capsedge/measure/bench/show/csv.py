@@ -9,6 +9,7 @@ import msgspec
 
 from capsedge.measure.bench.report import BenchReport, Case, Group
 from capsedge.measure.bench.show.columns import every_column
+from capsedge.outside import cell
 
 
 def csv_of(report: BenchReport) -> str:
@@ -70,7 +71,7 @@ def _cell(value: Any) -> str:
         case None:
             return ""
         case str():
-            return value
+            return cell(value)
         case bool():
             return str(value).lower()
         case int() | float():
