@@ -13,7 +13,7 @@ import torch
 from benchmarks.ablation.heads import heads
 from benchmarks.ablation.parts import SEED_OFFSET, variants
 from benchmarks.ablation.record import AblationReport, VariantResult, read_report, write_report
-from benchmarks.ablation.study import Part, StudySettings, Variant, rows_of
+from benchmarks.ablation.study import Part, StudySettings, StudyVariant, rows_of
 from benchmarks.ablation.table import markdown
 from benchmarks.versions import versions_of
 from capsedge.cli.precision import precision_reporter
@@ -74,7 +74,7 @@ def _study(options: argparse.Namespace) -> None:
         write_report(_report(options, dataset, rows, parts), options.json)
 
 
-def _cases(options: argparse.Namespace) -> list[Variant]:
+def _cases(options: argparse.Namespace) -> list[StudyVariant]:
     settings = [*options.overrides, f"train.epochs={options.epochs}"]
     if options.study == "parts":
         cases = variants(options.network, settings, options.teachers, data=options.data)

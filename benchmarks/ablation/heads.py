@@ -6,13 +6,13 @@ from functools import partial
 from msgspec.structs import replace
 
 from benchmarks.ablation.linear import LinearRun, LinearTrainer
-from benchmarks.ablation.study import Variant
+from benchmarks.ablation.study import StudyVariant
 from capsedge.errors import WrongUse
 from capsedge.recipe import Recipe, RoutingRecipe, load_recipe
 from capsedge.training import Trainer
 
 
-def heads(network: str, settings: Sequence[str], *, data: str) -> list[Variant]:
+def heads(network: str, settings: Sequence[str], *, data: str) -> list[StudyVariant]:
     """The heads, the collapsed capsules first.
 
     Args:
@@ -29,10 +29,10 @@ def heads(network: str, settings: Sequence[str], *, data: str) -> list[Variant]:
     # From the recipe of its own, which brings the scale of the weights that it trains with.
     dynamic = load_recipe("fashion-mnist-dynamic").routing
     return [
-        Variant(name="capsules", changes=(), recipe=base, trainer=Trainer),
+        StudyVariant(name="capsules", changes=(), recipe=base, trainer=Trainer),
         _linear("linear", base, direct=False),
         _linear("linear-direct", base, direct=True),
-        Variant(
+        StudyVariant(
             name="dynamic",
             changes=(f"routing.kind={dynamic.kind}", f"routing.sigma={dynamic.sigma}"),
             recipe=replace(base, routing=dynamic),
@@ -41,9 +41,9 @@ def heads(network: str, settings: Sequence[str], *, data: str) -> list[Variant]:
     ]
 
 
-def _linear(name: str, base: Recipe, *, direct: bool) -> Variant:
+def _linear(name: str, base: Recipe, *, direct: bool) -> StudyVariant:
     """The case of a linear head. Its recipe has a name of its own, since capsedge cannot build that network."""
-    return Variant(
+    return StudyVariant(
         name=name,
         changes=(f"head={name}", "loss=cross-entropy"),
         recipe=replace(base, name=f"{base.name}-{name}", routing=RoutingRecipe(kind="frozen")),

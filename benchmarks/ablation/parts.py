@@ -5,7 +5,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from benchmarks.ablation.study import UntestedTrainer, Variant
+from benchmarks.ablation.study import UntestedTrainer, StudyVariant
 from capsedge.recipe import Recipe, load_recipe
 
 BASE = "base"
@@ -44,7 +44,7 @@ AT_NANOS_COST: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def variants(network: str, settings: Sequence[str], teachers: Sequence[Path], *, data: str) -> list[Variant]:
+def variants(network: str, settings: Sequence[str], teachers: Sequence[Path], *, data: str) -> list[StudyVariant]:
     """The base and its variants.
 
     Args:
@@ -59,11 +59,13 @@ def variants(network: str, settings: Sequence[str], teachers: Sequence[Path], *,
     return list(_variants(network, settings, teachers, data=data))
 
 
-def _variants(network: str, settings: Sequence[str], teachers: Sequence[Path], *, data: str) -> Iterator[Variant]:
+def _variants(
+    network: str, settings: Sequence[str], teachers: Sequence[Path], *, data: str
+) -> Iterator[StudyVariant]:
     base = load_recipe(network, settings, data=data)
     yield _case(BASE, (), base)
     # How far the seed alone moves the error: what moves it less may be chance.
-    yield Variant(
+    yield StudyVariant(
         name=ANOTHER_SEED,
         changes=(f"train.seed + {SEED_OFFSET}",),
         recipe=base,
@@ -84,5 +86,5 @@ def _changes(network: str) -> dict[str, tuple[str, ...]]:
     return {**VARIANTS, **(AT_NANOS_COST if network == "edge-nano" else {})}
 
 
-def _case(name: str, changes: tuple[str, ...], recipe: Recipe) -> Variant:
-    return Variant(name=name, changes=changes, recipe=recipe, trainer=UntestedTrainer)
+def _case(name: str, changes: tuple[str, ...], recipe: Recipe) -> StudyVariant:
+    return StudyVariant(name=name, changes=changes, recipe=recipe, trainer=UntestedTrainer)

@@ -39,13 +39,13 @@ class UntestedTrainer(Trainer):
             best_epoch=self.position.best_epoch,
             seconds=round(self.position.seconds, 1),
         )
-        if self.fabric.is_global_zero:
+        if self.devices.first:
             self.run.write_record(record)
         return record
 
 
 @dataclass(frozen=True, kw_only=True)
-class Variant:
+class StudyVariant:
     """A variant: a recipe, and what trains and opens its runs.
 
     Attributes:
@@ -102,7 +102,7 @@ class _Found:
 
 
 def rows_of(
-    cases: Sequence[Variant], dataset: Dataset, settings: StudySettings
+    cases: Sequence[StudyVariant], dataset: Dataset, settings: StudySettings
 ) -> Iterator[tuple[VariantResult, ...]]:
     """Find what is trained, and train what is missing: of every seed first the base, then the others.
 
@@ -120,7 +120,7 @@ def rows_of(
         Interrupted: Ctrl-C or a termination signal came; the same call goes on.
     """
     found: dict[tuple[str, int], _Found] = {}
-    missing: list[tuple[Variant, int, Run]] = []
+    missing: list[tuple[StudyVariant, int, Run]] = []
     # All folders first: one that must be refused is refused before hours are spent on the others.
     for seed in settings.seeds:
         for case in cases:
@@ -138,7 +138,9 @@ def rows_of(
         yield _rows(cases, settings, found)
 
 
-def _train(case: Variant, seed: int, run: Run, dataset: Dataset, settings: StudySettings, observer: Observer) -> None:
+def _train(
+    case: StudyVariant, seed: int, run: Run, dataset: Dataset, settings: StudySettings, observer: Observer
+) -> None:
     """Train a run from its start, or from where it was stopped."""
     begun = (run.path / "run.json").exists()
     recipe = run.read_recipe() if begun else case.seeded(seed)
@@ -173,7 +175,7 @@ def _measured(run: Run, dataset: Dataset, parts: Sequence[Part]) -> _Found:
 
 
 def _rows(
-    cases: Sequence[Variant], settings: StudySettings, found: Mapping[tuple[str, int], _Found]
+    cases: Sequence[StudyVariant], settings: StudySettings, found: Mapping[tuple[str, int], _Found]
 ) -> tuple[VariantResult, ...]:
     base = cases[0].name
     rows = []

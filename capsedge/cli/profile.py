@@ -48,11 +48,12 @@ def profile(
             show_default=False,
         ),
     ] = None,
-    batch: Annotated[int, typer.Option(min=1, help="Images in a run.")] = 1,
-    runs: Annotated[
+    batch: Annotated[int, typer.Option(min=1, help="Images in a query.")] = 1,
+    iterations: Annotated[
         int | None,
         typer.Option(
-            help="Timed runs, 50 or more.  [dim]\\[default: those of 1 s, 50 to 1,000][/dim]", show_default=False
+            help="Timed iterations, 50 or more.  [dim]\\[default: those of 1 s, 50 to 1,000][/dim]",
+            show_default=False,
         ),
     ] = None,
     provider: ProviderOption = None,
@@ -106,7 +107,9 @@ def profile(
     for output in filter(None, (trace, plot)):
         check_writable(output)
     with measuring() as progress:
-        measured = profile_model(file, settings, batch=batch, runs=runs, roofline=roofline, progress=progress)
+        measured = profile_model(
+            file, settings, batch=batch, iterations=iterations, roofline=roofline, progress=progress
+        )
     if as_json:
         print_json(measured.profile)
     else:
@@ -125,13 +128,13 @@ def _print(found: "Profile", *, layers: bool) -> None:
     from rich.text import Text
 
     from capsedge.cli.console import out, say
-    from capsedge.measure.bench.formats import words
+    from capsedge.measure.bench.show.text import hardware
 
     out.print(Text(f"{found.model}", "bold").append(f"  {_heading(found)}", "not bold"), soft_wrap=True)
     if layers:
         _print_layers(found)
     _print_stages(found)
-    say(words.hardware(found.machine))
+    say(hardware(found.machine))
     _say_roofs(found)
     _say_warnings(found)
 
@@ -140,7 +143,7 @@ def _heading(found: "Profile") -> str:
     words = [found.precision or "", found.provider.replace("ExecutionProvider", ""), f"batch {found.batch}"]
     if found.settings.threads:
         words.append(_threads(found.settings.threads))
-    return ", ".join([*filter(None, words), f"{found.runs} runs"])
+    return ", ".join([*filter(None, words), f"{found.iterations} iterations"])
 
 
 def _threads(count: int) -> str:
@@ -174,8 +177,8 @@ def _whole(found: "Profile") -> list[tuple[str, float]]:
     rows = {
         "all layers": whole.layers_us,
         "between the layers": None if whole.between_us < 0 else whole.between_us,
-        "a run": whole.plain_us,
-        "a profiled run": whole.profiled_us,
+        "an iteration": whole.plain_us,
+        "a profiled iteration": whole.profiled_us,
         "  of which the profiler": None if (whole.profiler_us or 0.0) < 0 else whole.profiler_us,
     }
     return [(name, time_us) for name, time_us in rows.items() if time_us is not None]

@@ -62,9 +62,9 @@ def train(
     if device not in ("auto", "cpu", "cuda"):
         raise WrongUse(f"device: expected auto, cpu or cuda, got {device!r}")
     check_empty(place)
-    fabric = launch(device)
+    group = launch(device)
     with new_run(chosen.name) if place is None else nullcontext(Run(place)) as run:
-        trainer = Trainer(chosen, dataset, run, fabric=fabric)
+        trainer = Trainer(chosen, dataset, run, devices=group)
         trainer.start()
     trainer.train(observer or Quiet())
     return run

@@ -334,7 +334,7 @@ def test_names_of_any_spelling_go_through_the_command_line(tmp_path: Path, capse
 
 
 def test_a_missing_part_of_an_extra_is_no_bug_of_capsedge(tmp_path: Path) -> None:
-    code = "import sys; sys.modules['lightning_fabric'] = None; from capsedge.cli import main; main()"
+    code = "import sys; sys.modules['safetensors'] = None; from capsedge.cli import main; main()"
     result = subprocess.run(
         [sys.executable, "-c", code, "train", *TINY],
         capture_output=True,
@@ -348,7 +348,7 @@ def test_a_missing_part_of_an_extra_is_no_bug_of_capsedge(tmp_path: Path) -> Non
     assert "pip install 'capsedge[train,export]'" in line
 
 
-def test_a_folder_of_ones_own_images_goes_the_whole_road(tmp_path: Path, capsedge: Capsedge) -> None:
+def test_a_folder_of_ones_own_images_goes_through_every_step(tmp_path: Path, capsedge: Capsedge) -> None:
     """Three classes of 20x24 colour images: nothing knows of garments or of 28 pixels."""
     random = np.random.default_rng(0)
     for part, count in (("train", 20), ("test", 6)):

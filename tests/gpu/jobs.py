@@ -91,7 +91,7 @@ def steps_without_waiting(training: Training, steps: int) -> str:
     with _no_waiting():
         for batch in islice(batches, steps):
             trainer.iterate(batch)
-    return str(trainer.fabric.device)
+    return str(trainer.devices.device)
 
 
 def batches_without_waiting(training: Training) -> int:

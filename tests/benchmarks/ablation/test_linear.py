@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.ablation.cost import cost_of
 from benchmarks.ablation.heads import heads
 from benchmarks.ablation.linear import HeadOutputs, LinearNet, LinearRun, LinearTrainer, equal_width
-from benchmarks.ablation.study import Variant
+from benchmarks.ablation.study import StudyVariant
 from capsedge.data import Dataset
 from capsedge.errors import Interrupted, WrongUse
 from capsedge.models import CapsNet, build_network
@@ -26,7 +26,7 @@ SHAPE = (28, 28, 1)
 CASES = {case.name: case for case in heads("edge-nano", ["network.stem=plain"], data="fashion-mnist")}
 
 
-def network_of(case: Variant) -> CapsNet:
+def network_of(case: StudyVariant) -> CapsNet:
     capsules = build_network(case.recipe, classes=10, shape=SHAPE)
     run = case.run(Path("unused"))
     return run.with_head(capsules) if isinstance(run, LinearRun) else capsules
@@ -210,6 +210,6 @@ def test_heads_are_compared_with_the_routing_of_the_paper() -> None:
         heads("edge-nano", ["routing.kind=frozen"], data="fashion-mnist")
 
 
-def linear_case(*, direct: bool = False) -> Variant:
+def linear_case(*, direct: bool = False) -> StudyVariant:
     cases = {case.name: case for case in heads("edge-nano", [*TINY, "train.epochs=2"], data=DATA)}
     return cases["linear-direct" if direct else "linear"]

@@ -7,14 +7,14 @@ import pytest
 
 from benchmarks.ablation.cost import cost_of
 from benchmarks.ablation.parts import AT_NANOS_COST, VARIANTS, variants
-from benchmarks.ablation.study import UntestedTrainer, Variant
+from benchmarks.ablation.study import UntestedTrainer, StudyVariant
 from capsedge.models import build_network
 from capsedge.recipe import Recipe, load_recipe, to_values
 
 SETTINGS = ("data.shift=1", "train.epochs=12")
 
 
-def cases_of(*settings: str, network: str = "edge-nano", teachers: tuple[Path, ...] = ()) -> dict[str, Variant]:
+def cases_of(*settings: str, network: str = "edge-nano", teachers: tuple[Path, ...] = ()) -> dict[str, StudyVariant]:
     return {case.name: case for case in variants(network, settings, teachers, data="fashion-mnist")}
 
 
