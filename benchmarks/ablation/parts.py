@@ -5,7 +5,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from benchmarks.ablation.study import UntestedTrainer, StudyVariant
+from benchmarks.ablation.study import StudyVariant, UntestedTrainer
 from capsedge.recipe import Recipe, load_recipe
 
 BASE = "base"

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.ablation.cost import cost_of
 from benchmarks.ablation.parts import AT_NANOS_COST, VARIANTS, variants
-from benchmarks.ablation.study import UntestedTrainer, StudyVariant
+from benchmarks.ablation.study import StudyVariant, UntestedTrainer
 from capsedge.models import build_network
 from capsedge.recipe import Recipe, load_recipe, to_values
 
