@@ -223,7 +223,7 @@ class DataRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         unused += [f"data.{key}={off}" for key, off in FIT_OF_OVERLAPS.items() if getattr(self, key) != off]
         if self.overlap and unused:
             raise ValueError(
-                f"data.overlap wants images that nothing else moves, mirrors or erases: set {', '.join(unused)}"
+                f"data.overlap: expected images that nothing else moves, mirrors or erases: set {', '.join(unused)}"
             )
         if not self.overlap and (self.epoch_images or self.evaluation_images != EVALUATION_IMAGES):
             raise ValueError(
@@ -457,10 +457,10 @@ def _apply(values: dict[str, Any], override: str) -> None:
     dotted, equals, text = override.partition("=")
     section, dot, key = dotted.strip().partition(".")
     if not (equals and dot and key):
-        raise WrongUse(f"--set wants section.key=value, such as train.epochs=5, and was given '{override}'")
+        raise WrongUse(f"--set: expected section.key=value, such as train.epochs=5, got '{override}'")
     part = values.setdefault(section, {})
     if not isinstance(part, dict):
-        raise WrongUse(f"--set wants section.key=value; '{section}' is a single value, not a section")
+        raise WrongUse(f"--set: expected section.key=value; '{section}' is a single value, not a section")
     parsed = _parse(text.strip())
     kind: Any = get_type_hints(Recipe).get(section)
     wants_text = isinstance(kind, type) and get_type_hints(kind).get(key) is str

@@ -280,10 +280,10 @@ def test_set_takes_lists() -> None:
         ("train.epochs=2026-12-01", "train.epochs: expected an integer of 0 or more, got 2026-12-01"),
         ("train.epochs={many = 1}", "train.epochs: expected an integer of 0 or more, got a section"),
         ("name.first=x", "'name' is a single value, not a section"),
-        ("epochs=5", "wants section.key=value, such as train.epochs=5, and was given 'epochs=5'"),
-        ("train.epochs", "wants section.key=value"),
-        ("train.=5", "wants section.key=value"),
-        ("", "wants section.key=value"),
+        ("epochs=5", "expected section.key=value, such as train.epochs=5, got 'epochs=5'"),
+        ("train.epochs", "expected section.key=value"),
+        ("train.=5", "expected section.key=value"),
+        ("", "expected section.key=value"),
     ],
 )
 def test_a_wrong_override_is_wrong_use_that_says_what_is_right(override: str, complaint: str) -> None:
@@ -350,7 +350,7 @@ def test_a_name_like_no_other_is_told_how_names_are_made() -> None:
 )
 def test_overlapped_images_are_not_moved_or_erased_or_framed(varied: str, off: str) -> None:
     key = varied.partition("=")[0]
-    complaint = f"data.overlap wants images that nothing else moves, mirrors or erases: set data.{key}={off}"
+    complaint = f"data.overlap: expected images that nothing else moves, mirrors or erases: set data.{key}={off}"
     with pytest.raises(WrongUse, match=re.escape(complaint)):
         load_recipe("multi-mnist-l2", [f"data.{varied}"])
     assert (

@@ -186,7 +186,7 @@ class _Work:
             raise WrongUse(f"run '{run.path}' is not finished: capsedge train --resume --run {run.path}")
         for override in options.overrides:
             if not override.strip().startswith(("train.", "routing.")):
-                raise WrongUse(f"--set is for train.* and routing.* of the fine-tuning, and was given '{override}'")
+                raise WrongUse(f"--set: expected train.* or routing.* of the fine-tuning, got '{override}'")
             if (key := override.partition("=")[0].strip()) in FIXED:
                 raise WrongUse(f"--set {key} is not for the fine-tuning: {FIXED[key]}")
         self.target = target

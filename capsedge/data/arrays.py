@@ -65,7 +65,7 @@ def _own(path: Path, size: int, fit: Fit) -> tuple[Own, list[str]]:
     found = _by_part(path, arrays)
     parts = [part for part, kind in found if kind == "images" and (part, "labels") in found]
     if not parts or not {None, "train"} & {*parts}:
-        raise DataError(f"'{path}' wants {WANTED}, and holds {', '.join([*arrays, *others]) or 'nothing'}")
+        raise DataError(f"'{path}': expected {WANTED}, got {', '.join([*arrays, *others]) or 'nothing'}")
     remarks += [
         f"{kind} of part {part} without the other are passed over" for part, kind in found if part not in parts
     ]
@@ -166,7 +166,7 @@ def _images(path: Path, values: NDArray[np.generic]) -> NDArray[np.uint8]:
     images = values[..., np.newaxis] if values.ndim == 3 else values
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3):
         raise DataError(
-            f"'{path}' wants images of uint8 [N, height, width] or [N, height, width, 1 or 3], and has "
+            f"'{path}': expected images of uint8 [N, height, width] or [N, height, width, 1 or 3], got "
             f"{values.dtype} {list(values.shape)}: multiply 0 to 1 by 255, and put the channels last"
         )
     return np.ascontiguousarray(images, dtype=np.uint8)
@@ -176,7 +176,7 @@ def _labels(path: Path, values: NDArray[np.generic], count: int) -> Labels:
     """The labels of a part: numbers as int64, or names as text."""
     if values.size != count or not (np.issubdtype(values.dtype, np.integer) or values.dtype.kind in "US"):
         raise DataError(
-            f"'{path}' wants a whole number or a name for each of {number_of(count, 'image')} as its label, and has "
+            f"'{path}': expected a label for each of {number_of(count, 'image')}, an integer or a name, got "
             f"{values.dtype} {list(values.shape)}"
         )
     if not count:
@@ -184,7 +184,7 @@ def _labels(path: Path, values: NDArray[np.generic], count: int) -> Labels:
     if values.dtype.kind in "US":
         return _texts(path, values.reshape(count), "label")
     if values.max() > np.iinfo(np.int64).max:
-        raise DataError(f"'{path}' has labels that are no numbers of classes, such as {values.max()}")
+        raise DataError(f"'{path}' has labels that are too large for a class number, such as {values.max()}")
     return values.reshape(count).astype(np.int64)
 
 
@@ -193,7 +193,7 @@ def _texts(path: Path, values: NDArray[np.generic], what: str) -> NDArray[np.str
     try:
         told = np.char.decode(values.astype(np.bytes_), "utf-8") if values.dtype.kind == "S" else values
     except UnicodeDecodeError as error:
-        raise DataError(f"'{path}' has a {what} that is no text in UTF-8: save it as str") from error
+        raise DataError(f"'{path}' has a {what} that is not UTF-8: save it as str") from error
     texts: NDArray[np.str_] = np.char.strip(told.astype(np.str_))
     for text in np.unique(texts).tolist():
         if not text or not text.isprintable():
@@ -211,7 +211,7 @@ def _classes(
         return tuple(map(str, found.tolist())), positions.astype(np.int64)
     if names.ndim != 1 or names.dtype.kind not in "US" or len({*names.tolist()}) < len(names):
         raise DataError(
-            f"'{path}' wants a list of different names as classes, and has {names.dtype} {list(names.shape)}"
+            f"'{path}': expected a list of different names as classes, got {names.dtype} {list(names.shape)}"
         )
     told = _texts(path, names, "class").tolist()
     if labels.dtype.kind == "U":

@@ -174,8 +174,8 @@ def _batch(version: Version, content: bytes, called: str) -> _Batch:
 def _binary_batch(content: bytes, called: str) -> _Batch:
     if not content or len(content) % (1 + _PIXELS):
         raise DataError(
-            f"{called} wants records of {1 + _PIXELS:,} bytes (a label and 32 x 32 pixels in 3 colours), "
-            f"and holds {len(content):,} bytes; get it again"
+            f"{called}: expected records of {1 + _PIXELS:,} bytes (a label and 32 x 32 pixels in 3 colours), "
+            f"got {len(content):,} bytes; get it again"
         )
     records = np.frombuffer(content, dtype=np.uint8).reshape(-1, 1 + _PIXELS)
     return _Batch(records[:, 1:], records[:, 0].astype(np.int64), called)
@@ -186,9 +186,9 @@ def _python_batch(content: bytes, called: str) -> _Batch:
     pixels, labels = entries.get(b"data"), entries.get(b"labels")
     if not isinstance(pixels, np.ndarray) or pixels.ndim != 2 or pixels.shape[1] != _PIXELS or not len(pixels):
         found = f"one of {list(pixels.shape)}" if isinstance(pixels, np.ndarray) else "none"
-        raise DataError(f"{called} wants an array 'data' of [images, {_PIXELS}] bytes, and has {found}")
+        raise DataError(f"{called}: expected an array 'data' of [images, {_PIXELS}] bytes, got {found}")
     if not isinstance(labels, list) or not all(type(label) is int and 0 <= label < 256 for label in labels):
-        raise DataError(f"{called} wants a list 'labels' of whole numbers from 0, and has none")
+        raise DataError(f"{called}: expected a list 'labels' of integers from 0, got none")
     if len(labels) != len(pixels):
         raise DataError(f"{called} holds {len(pixels):,} images and {len(labels):,} labels")
     return _Batch(pixels, np.array(labels, dtype=np.int64), called)
@@ -202,7 +202,7 @@ def _class_names(version: Version, content: bytes, called: str) -> tuple[str, ..
         lines = content.splitlines()
     names = tuple(line.decode("utf-8", "replace").strip() for line in lines if line.strip())
     if len(set(names)) != len(names) or len(names) < 2:
-        raise DataError(f"{called} wants two or more different class names, and has {len(names)}")
+        raise DataError(f"{called}: expected two or more different class names, got {len(names)}")
     return names
 
 

@@ -168,7 +168,7 @@ def _split(images_path: Path, labels_path: Path, classes: int, size: int, fit: F
     images, labels = read_idx(images_path), read_idx(labels_path)
     _check_images(images, images_path)
     if labels.ndim != 1:
-        raise DataError(f"'{labels_path}' wants 1 dimension (labels), and has {labels.ndim}")
+        raise DataError(f"'{labels_path}': expected 1 dimension (labels), got {labels.ndim}")
     if len(images) != len(labels):
         raise DataError(f"'{images_path}' holds {len(images):,} images, '{labels_path}' {len(labels):,} labels")
     if labels.max() >= classes:
@@ -181,7 +181,7 @@ def _split(images_path: Path, labels_path: Path, classes: int, size: int, fit: F
 
 def _check_images(images: NDArray[np.uint8], path: Path) -> None:
     if images.ndim != 3:
-        raise DataError(f"'{path}' wants 3 dimensions (images, height, width), and has {images.ndim}")
+        raise DataError(f"'{path}': expected 3 dimensions (images, height, width), got {images.ndim}")
     if images.size == 0:
         raise DataError(f"'{path}' holds no pixels: it states {' x '.join(map(str, images.shape))}")
 
@@ -195,7 +195,7 @@ def _listed_classes(folder: Path) -> tuple[str, ...] | None:
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"'{path}' cannot be read as text ({error})") from error
     if len(set(names)) != len(names) or len(names) < 2:
-        raise DataError(f"'{path}' wants two or more different class names, one a line, and has {len(names)}")
+        raise DataError(f"'{path}': expected two or more different class names, one on each line, got {len(names)}")
     return names
 
 

@@ -266,8 +266,8 @@ def _columns(path: Path, rows: "csv.DictReader[str]") -> tuple[str, str, str | N
     )
     if where is None or label is None:
         raise DataError(
-            f"'{path}' wants a first line that names its columns, path and label among them (and split, if you "
-            f"like), and names {', '.join(rows.fieldnames or ()) or 'none'}"
+            f"'{path}': expected a first line that names the columns path and label (and split, if you like), got "
+            f"{', '.join(rows.fieldnames or ()) or 'none'}"
         )
     return where, label, part
 
@@ -277,7 +277,7 @@ def _read_list(path: Path) -> Listing:
     try:
         return _listed(path, rows)
     except csv.Error as error:
-        raise DataError(f"'{path}' is no sound .csv behind its line {rows.line_num}: {error}") from error
+        raise DataError(f"'{path}' is not a valid .csv after line {rows.line_num}: {error}") from error
 
 
 def _listed(path: Path, rows: "csv.DictReader[str]") -> Listing:
@@ -305,7 +305,7 @@ def _listed(path: Path, rows: "csv.DictReader[str]") -> Listing:
 def _part_named(name: str | None, where: str) -> Part | None:
     told = (name or "").strip().lower()
     if told and told not in PARTS:
-        raise DataError(f"{where}: the split is '{told}', and wants to be one of {', '.join(PARTS)}, or nothing")
+        raise DataError(f"{where}: expected a split of {', '.join(PARTS)}, or none, got '{told}'")
     return PARTS[told] if told else None
 
 
@@ -331,7 +331,7 @@ def _grouped(listing: Listing, pattern: str) -> Listing:
     try:
         finds = re.compile(pattern)
     except re.error as error:
-        raise WrongUse(f"data.group wants a regular expression, such as patient_[0-9]+: {error}") from error
+        raise WrongUse(f"data.group: expected a regular expression, such as patient_[0-9]+: {error}") from error
     items, lost = [], []
     for item in listing.items:
         found = finds.search(item.name)

@@ -63,13 +63,13 @@ def load_dataset(
     """
     if size and not SMALLEST_SIDE <= size <= LARGEST_SIDE:
         raise WrongUse(
-            f"data.size wants {SMALLEST_SIDE} to {LARGEST_SIDE:,} pixels, or 0 for the images' own size, and was "
-            f"given {size}"
+            f"data.size: expected {SMALLEST_SIDE} to {LARGEST_SIDE:,} pixels, or 0 for the images' own size, "
+            f"got {size}"
         )
     if overlap < 0:
-        raise WrongUse(f"data.overlap wants a shift in pixels, or 0 for single images, and was given {overlap}")
+        raise WrongUse(f"data.overlap: expected a shift in pixels, or 0 for single images, got {overlap}")
     if evaluation_images < 1:
-        raise WrongUse(f"data.evaluation_images wants 1 or more, and was given {evaluation_images}")
+        raise WrongUse(f"data.evaluation_images: expected 1 or more, got {evaluation_images}")
     dataset = _load(source, size, fit or Fit(), group)
     if not overlap:
         return dataset

@@ -49,8 +49,8 @@ class Overlaid:
         classes = len(np.unique(self.base.labels))
         if classes < 3:
             raise DataError(
-                "overlapping wants images of three or more classes (of two, every item would show both), and was "
-                f"given {len(self.base):,} of {classes}; set data.overlap=0, or add images of other classes"
+                "expected images of three or more classes to overlap (of two, every item would show both), got "
+                f"{len(self.base):,} of {classes}; set data.overlap=0, or add images of other classes"
             )
 
     def __len__(self) -> int:

@@ -27,14 +27,10 @@ class Split:
     def __post_init__(self) -> None:
         images, labels = self.images, self.labels
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in {1, 3}:
-            raise DataError(
-                f"a split wants images of uint8 [N, height, width, 1 or 3], and was given {_words(images)}"
-            )
+            raise DataError(f"expected images of uint8 [N, height, width, 1 or 3], got {_words(images)}")
         count = len(images)
         if labels.dtype != np.int64 or labels.shape not in {(count,), (count, 2)}:
-            raise DataError(
-                f"a split wants labels of int64 [{count}] or [{count}, 2], and was given {_words(labels)}"
-            )
+            raise DataError(f"expected labels of int64 [{count}] or [{count}, 2], got {_words(labels)}")
 
     def __len__(self) -> int:
         return len(self.labels)

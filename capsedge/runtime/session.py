@@ -181,14 +181,14 @@ def check_batch(session: Session, batch: int) -> None:
         wanted = f"{smallest}" if smallest == largest else f"{smallest} to {largest}"
         foreign = "" if session.contract or largest == 1 else ", the first axis of its inputs, if that is its batch"
         raise ModelError(
-            f"'{session.name}' takes batches of {wanted}, {batch} was given: choose --batch {smallest}{foreign}"
+            f"'{session.name}': expected a batch of {wanted}, got {batch}: use --batch {smallest}{foreign}"
         )
 
 
 def _check_images(session: Session, contract: Contract, images: NDArray[np.uint8]) -> None:
     if images.dtype != np.uint8 or images.shape[1:] != contract.input.shape:
         raise ModelError(
-            f"'{session.name}' takes uint8 images of [batch, {', '.join(map(str, contract.input.shape))}], "
-            f"{images.dtype} {list(images.shape)} was given: fit them with capsedge.data.images.fit_image"
+            f"'{session.name}': expected uint8 images of [batch, {', '.join(map(str, contract.input.shape))}], got "
+            f"{images.dtype} {list(images.shape)}: fit them with capsedge.data.images.fit_image"
         )
     check_batch(session, len(images))

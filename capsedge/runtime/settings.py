@@ -46,9 +46,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         if self.provider not in (None, *get_args(Provider)):
             raise WrongUse(f"provider: expected {', '.join(get_args(Provider))}, got {self.provider!r}")
         if self.threads < 0:
-            raise WrongUse(f"threads must be 0 (capsedge's choice) or more, {self.threads} was given")
+            raise WrongUse(f"threads: expected 0 (capsedge's choice) or more, got {self.threads}")
         if self.batch < 1:
-            raise WrongUse(f"the batch must be 1 or more, {self.batch} was given")
+            raise WrongUse(f"batch: expected 1 or more, got {self.batch}")
 
 
 DEFAULTS = Settings()

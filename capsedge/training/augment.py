@@ -225,8 +225,8 @@ def _erasable(height: int, width: int) -> Tensor:
     sizes = (of_area & of_shape).nonzero() + 1
     if not len(sizes):
         raise WrongUse(
-            f"data.erase wants images that have a rectangle of 2 % to 33 % of their area and of an aspect ratio of "
-            f"0.3 to 3.3, and they have {height}x{width} pixels: leave it out"
+            f"data.erase: expected images with room for a rectangle of 2 % to 33 % of their area and an aspect ratio "
+            f"of 0.3 to 3.3, got {height}x{width} pixels: leave it out"
         )
     return sizes
 

@@ -190,6 +190,4 @@ def test_a_model_that_does_not_take_the_batch_is_one_line(models: Path, capsedge
     done = capsedge("bench", str(models / "batch-of-2.onnx"))
 
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == (
-        f"capsedge: '{models / 'batch-of-2.onnx'}' takes batches of 2, 1 was given: choose --batch 2\n"
-    )
+    assert done.stderr == (f"capsedge: '{models / 'batch-of-2.onnx'}': expected a batch of 2, got 1: use --batch 2\n")

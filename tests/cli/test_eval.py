@@ -282,7 +282,7 @@ def test_what_is_not_said_of_somebody_elses_network_is_assumed_aloud(
     ("shape", "words", "said"),
     [
         (("n", 3, 8, 8), (), "name its classes by --classes, in the order of its outputs"),
-        (("n", 3, 8, 8), ("--classes", "ant"), "--classes wants the names of two classes or more"),
+        (("n", 3, 8, 8), ("--classes", "ant"), "--classes: expected two class names or more"),
         (("n", 3, 8, 8), ("--classes", "ant,ant,bee"), "--classes names 'ant' twice"),
         (("n", 3, 8, 8), ("--classes", "ant,bee,cat,dog,emu"), "--classes names 5 classes, and for 12 images"),
         (
@@ -290,7 +290,7 @@ def test_what_is_not_said_of_somebody_elses_network_is_assumed_aloud(
             ("--classes", "a,b,c,d"),
             "has 4 classes ('ant', 'bee', 'cat', ...) that the model does not",
         ),
-        (("n", 3, 8, 8), ("--classes", "ant,bee,cat,dog", "--size", "9"), "takes images of 8x8, and --size 9 was"),
+        (("n", 3, 8, 8), ("--classes", "ant,bee,cat,dog", "--size", "9"), "--size: expected 8x8"),
         (("n", 3, "h", "w"), ("--classes", "ant,bee,cat,dog"), "takes images of any size"),
         (("n", 3, "h", 3), ("--classes", "ant,bee,cat,dog"), "say which by --layout nchw or nhwc"),
         (

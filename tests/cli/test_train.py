@@ -267,7 +267,7 @@ def test_the_blocks_that_are_built_are_counted(grid: int, said: str, capsedge: C
     [
         (["fashion-mnist-l3"], 2, "unknown recipe 'fashion-mnist-l3'; did you mean 'fashion-mnist-l2'?"),
         (["--set", "train.epoch=3"], 2, "no key 'train.epoch'; did you mean 'train.epochs'?"),
-        (["--set", "epochs"], 2, "wants section.key=value"),
+        (["--set", "epochs"], 2, "expected section.key=value"),
         (["--log", "csv"], 2, "'csv' is not one of 'tensorboard'"),
         (["--device", "tpu"], 2, "wants auto, cpu or cuda, and was given 'tpu'"),
         (["--resume"], 1, "there is no training run in 'runs/'"),
@@ -313,7 +313,7 @@ def test_a_folder_with_files_is_not_filled(tmp_path: Path, capsedge: Capsedge) -
         ([], 1, "there is no finished or training run in 'runs/': start one with capsedge train"),
         (["nowhere"], 1, "'nowhere' is not a run"),
         (["--trt", "--trt-batch", "1,2"], 2, "wants three numbers such as 1,8,64, and was given '1,2'"),
-        (["--trt", "--trt-target", "ampere"], 2, "such as sm86, and 'ampere' was given"),
+        (["--trt", "--trt-target", "ampere"], 2, "such as sm86, got 'ampere'"),
         (["--trt-batch", "1,2,4"], 2, "add --trt"),
         (["--output", "model.engine"], 2, "wants a name that ends in .onnx"),
     ],

@@ -251,7 +251,7 @@ def test_an_unfinished_run_is_refused(made: Made, tmp_path: Path, little_dataset
 
 @pytest.mark.parametrize("override", ["network.filters=4", "data.flip=true", "nonsense"])
 def test_what_is_no_setting_of_a_fine_tuning_is_refused(override: str, made: Made) -> None:
-    with pytest.raises(WrongUse, match=rf"--set is for train\.\* and routing\.\*.*given '{override}'"):
+    with pytest.raises(WrongUse, match=rf"--set: expected train\.\* or routing\.\*.*got '{override}'"):
         made(Keep(0.5), replace(OPTIONS, overrides=(override,)))
 
 

@@ -50,18 +50,18 @@ def test_one_part_is_divided_and_classes_may_have_names(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arrays", "said"),
     [
-        ({}, r"wants images and labels, or the same with train_, .* and holds nothing"),
-        ({"x_test": images(9), "y_test": np.zeros(9, int)}, r"and holds x_test, y_test"),
+        ({}, r"expected images and labels, or the same with train_, .* got nothing"),
+        ({"x_test": images(9), "y_test": np.zeros(9, int)}, r"got x_test, y_test"),
         (
             {"images": images(9).astype(np.float32), "labels": np.zeros(9, int)},
-            r"has float32 \[9, 6, 5\]: multiply 0",
+            r"got float32 \[9, 6, 5\]: multiply 0",
         ),
-        ({"images": images(9, 3, 6, 5), "labels": np.zeros(9, int)}, r"has uint8 \[9, 3, 6, 5\]: .*channels last"),
+        ({"images": images(9, 3, 6, 5), "labels": np.zeros(9, int)}, r"got uint8 \[9, 3, 6, 5\]: .*channels last"),
         (
             {"images": images(9), "labels": np.zeros(8, int)},
-            r"a whole number or a name for each of 9 images .* has int64 \[8\]",
+            r"a label for each of 9 images, .* got int64 \[8\]",
         ),
-        ({"images": images(9), "labels": np.zeros(9)}, r"has float64 \[9\]"),
+        ({"images": images(9), "labels": np.zeros(9)}, r"got float64 \[9\]"),
         (
             {"images": images(9), "labels": np.arange(9), "classes": ["a"]},
             r"names 1 class and has labels from 0 to 8",
@@ -77,7 +77,7 @@ def test_one_part_is_divided_and_classes_may_have_names(tmp_path: Path) -> None:
         ),
         ({"images": images(2), "labels": ["cat", " "]}, r"has a label that is empty or cannot be shown, ''"),
         ({"images": images(2), "labels": ["cat", "a\x07"]}, r"empty or cannot be shown, 'a\\x07'"),
-        ({"images": images(2), "labels": [b"cat", b"\xff"]}, r"has a label that is no text in UTF-8: save it as str"),
+        ({"images": images(2), "labels": [b"cat", b"\xff"]}, r"has a label that is not UTF-8: save it as str"),
         (
             {"images": images(2), "labels": ["cat", "cow"], "classes": ["cat", "dog"]},
             r"has labels of 1 class \('cow'\) that its list of classes lacks; there are: cat, dog",

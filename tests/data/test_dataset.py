@@ -194,7 +194,8 @@ def test_a_part_that_cannot_be_overlapped_is_named() -> None:
         train, validation, test = (of_two if at == position else whole for position in range(3))
         single = Dataset("n", "n", ("a", "b", "c"), train, validation, test, Fit(), "", "", "")
         with pytest.raises(
-            DataError, match=rf"data set 'n', {part} images: overlapping wants .* 40 of 2; set data\.overlap=0, or"
+            DataError,
+            match=rf"data set 'n', {part} images: expected images of three .* 40 of 2; set data\.overlap=0, or",
         ):
             overlapped(single, 1, title="", evaluation_images=5)
 

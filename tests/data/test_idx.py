@@ -156,7 +156,7 @@ def test_files_that_were_swapped_are_refused(tmp_path: Path, idx_folder: IdxFold
     content = images.read_bytes()
     labels.replace(images)
     with pytest.raises(
-        DataError, match=r"images-idx3-ubyte' wants 3 dimensions \(images, height, width\), and has 1"
+        DataError, match=r"images-idx3-ubyte': expected 3 dimensions \(images, height, width\), got 1"
     ):
         load_idx(_with(labels, content), classes=("a", "b"))
 
@@ -164,7 +164,7 @@ def test_files_that_were_swapped_are_refused(tmp_path: Path, idx_folder: IdxFold
 def test_labels_of_several_dimensions_are_refused(tmp_path: Path, idx_folder: IdxFolder, idx_bytes: IdxBytes) -> None:
     idx_folder(tmp_path, train_labels=[0, 1], test_labels=[1])
     one_hot = idx_bytes(np.eye(2, dtype=np.uint8))
-    with pytest.raises(DataError, match=r"labels-idx1-ubyte' wants 1 dimension \(labels\), and has 2"):
+    with pytest.raises(DataError, match=r"labels-idx1-ubyte': expected 1 dimension \(labels\), got 2"):
         load_idx(_with(tmp_path / "train-labels-idx1-ubyte", one_hot))
 
 
@@ -191,7 +191,7 @@ def test_a_text_file_without_two_different_classes_is_refused(
 ) -> None:
     idx_folder(tmp_path, train_labels=[0, 1], test_labels=[1])
     (tmp_path / "classes.txt").write_text(text, encoding="utf-8")
-    with pytest.raises(DataError, match=r"classes\.txt' wants two or more different class names"):
+    with pytest.raises(DataError, match=r"classes\.txt': expected two or more different class names"):
         load_idx(tmp_path)
 
 

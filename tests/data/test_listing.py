@@ -129,9 +129,9 @@ def test_a_list_names_its_images(made: Callable[..., Path], name: str, header: s
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", r"wants a first line that names its columns, path and label among them .*, and names none"),
-        ("name,label\na,b", r"and names name, label"),
-        ("path,label,split\n1.png,a,trian", r"line 2: the split is 'trian', and wants to be one of train, training"),
+        ("", r"expected a first line that names the columns path and label .*, got none"),
+        ("name,label\na,b", r"got name, label"),
+        ("path,label,split\n1.png,a,trian", r"line 2: expected a split of train, training.*, got 'trian'"),
         (
             "path,label\n1.png,a\n2.png,a",
             r"has training images of 1 class: two or more are expected, in <class>/\*, train",
@@ -182,7 +182,7 @@ def test_a_group_is_what_the_expression_finds_in_a_name(
 
 def test_an_expression_that_is_none_or_misses_a_name_is_refused(made: Callable[..., Path]) -> None:
     folder = made("cat/p1.png", "dog/2.png")
-    with pytest.raises(WrongUse, match=r"data\.group wants a regular expression, such as patient_"):
+    with pytest.raises(WrongUse, match=r"data\.group: expected a regular expression, such as patient_"):
         list_images(folder, group="(")
     with pytest.raises(DataError, match=r"data\.group 'p\\d' finds nothing in 1 name \('dog/2\.png'\), of 2"):
         list_images(folder, group=r"p\d")
@@ -236,8 +236,8 @@ def test_links_to_folders_and_a_list_of_something_else_are_told(made: Callable[.
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [('path,label\n1.png,a\n"2.png,b', r"list\.csv' is no sound \.csv behind its line 2: unexpected end of data"),
-     ("path,label\n1.png," + "a" * 200_000, r"list\.csv' is no sound \.csv behind its line 1: field larger than")],
+    [('path,label\n1.png,a\n"2.png,b', r"list\.csv' is not a valid \.csv after line 2: unexpected end of data"),
+     ("path,label\n1.png," + "a" * 200_000, r"list\.csv' is not a valid \.csv after line 1: field larger than")],
 )  # fmt: skip
 def test_a_damaged_list_names_its_line(made: Callable[..., Path], text: str, said: str) -> None:
     folder = made("1.png", "2.png")

@@ -135,7 +135,7 @@ def test_neither_name_nor_folder_is_wrong_use() -> None:
 
 @pytest.mark.parametrize("size", [-1, 1, 7, 4097])
 def test_a_size_at_which_nothing_can_be_told_is_wrong_use(size: int) -> None:
-    with pytest.raises(WrongUse, match=rf"data\.size wants 8 to 4,096 pixels, or 0 .* was given {size}$"):
+    with pytest.raises(WrongUse, match=rf"data\.size: expected 8 to 4,096 pixels, or 0 .* got {size}$"):
         load_dataset("fashion-mnist-subset", size=size)
 
 
@@ -292,7 +292,8 @@ def test_only_overlapped_mnist_is_called_multi_mnist(
 
 
 @pytest.mark.parametrize(
-    ("numbers", "text"), [({"overlap": -1}, "overlap wants"), ({"evaluation_images": 0}, "evaluation_images wants 1")]
+    ("numbers", "text"),
+    [({"overlap": -1}, "overlap: expected"), ({"evaluation_images": 0}, "evaluation_images: expected 1")],
 )
 def test_numbers_out_of_their_range_are_wrong_use(numbers: dict[str, int], text: str) -> None:
     with pytest.raises(WrongUse, match=rf"data\.{text}"):

@@ -11,9 +11,9 @@ from capsedge.errors import DataError
 @pytest.mark.parametrize(
     ("images", "labels", "found"),
     [
-        (np.zeros((2, 3, 3), np.uint8), np.zeros(2, np.int64), r"images of uint8 .* given uint8 \[2, 3, 3\]"),
-        (np.zeros((2, 3, 3, 1), np.float32), np.zeros(2, np.int64), r"given float32 \[2, 3, 3, 1\]"),
-        (np.zeros((2, 3, 3, 4), np.uint8), np.zeros(2, np.int64), r"given uint8 \[2, 3, 3, 4\]"),
+        (np.zeros((2, 3, 3), np.uint8), np.zeros(2, np.int64), r"images of uint8 .* got uint8 \[2, 3, 3\]"),
+        (np.zeros((2, 3, 3, 1), np.float32), np.zeros(2, np.int64), r"got float32 \[2, 3, 3, 1\]"),
+        (np.zeros((2, 3, 3, 4), np.uint8), np.zeros(2, np.int64), r"got uint8 \[2, 3, 3, 4\]"),
         (np.zeros((2, 3, 3, 1), np.uint8), np.zeros(3, np.int64), r"labels of int64 \[2\].* int64 \[3\]"),
         (np.zeros((2, 3, 3, 1), np.uint8), np.zeros((2, 3), np.int64), r"\[2\] or \[2, 2\], .* int64 \[2, 3\]"),
         (np.zeros((2, 3, 3, 1), np.uint8), np.zeros(2, np.uint8), r"labels of int64 \[2\].* uint8 \[2\]"),

@@ -78,7 +78,7 @@ def test_a_limit_of_the_user_takes_the_place_of_the_gates(run: Run, contracts: d
     verdict = RunExport(run, max_error_increase=0.25).export("fp32").contract.verdict
     assert verdict is not None
     assert verdict.limits["error_change"] == 0.25
-    with pytest.raises(WrongUse, match="0 to 100 points, 250 was given"):
+    with pytest.raises(WrongUse, match="0 to 100 points, got 250"):
         RunExport(run, max_error_increase=2.5).export("fp32")
 
 

@@ -75,7 +75,7 @@ def test_its_answers_are_those_of_the_file_with_a_free_batch(exported: Run) -> N
         assert (fixed.batch_limits, free.batch_limits) == ((3, 3), None)
         np.testing.assert_allclose(run_batches(fixed, images).lengths, free.run(images).lengths, atol=1e-6)
         assert verify(fixed).ok
-        with pytest.raises(ModelError, match="takes batches of 3, 7 was given"):
+        with pytest.raises(ModelError, match="expected a batch of 3, got 7"):
             fixed.run(images)
 
 

@@ -98,7 +98,7 @@ def test_an_engine_does_not_run_on_the_cpu(tmp_path: Path) -> None:
 
 
 def test_a_negative_number_of_threads_is_wrong_use(good: Path) -> None:
-    with pytest.raises(WrongUse, match=r"threads must be 0 .* or more, -1 was given"):
+    with pytest.raises(WrongUse, match=r"threads: expected 0 .* or more, got -1"):
         open_session(good, Settings(threads=-1))
 
 
@@ -114,7 +114,7 @@ def test_a_negative_number_of_threads_is_wrong_use(good: Path) -> None:
 def test_images_that_do_not_fit_are_refused_with_what_fits(good: Path, batch: np.ndarray, given: str) -> None:
     with (
         open_session(good) as session,
-        pytest.raises(ModelError, match=rf"takes uint8 images of \[batch, 28, 28, 1\], {given} was given"),
+        pytest.raises(ModelError, match=rf"expected uint8 images of \[batch, 28, 28, 1\], got {given}"),
     ):
         session.run(batch)
 
@@ -122,7 +122,7 @@ def test_images_that_do_not_fit_are_refused_with_what_fits(good: Path, batch: np
 def test_a_batch_that_the_model_cannot_take_is_refused(models: Path) -> None:
     with open_session(models / "batch-of-2.onnx") as session:
         assert session.batch_limits == (2, 2)
-        with pytest.raises(ModelError, match=r"takes batches of 2, 3 was given: choose --batch 2"):
+        with pytest.raises(ModelError, match=r"expected a batch of 2, got 3: use --batch 2"):
             session.run(images(3))
 
 

@@ -137,7 +137,5 @@ def tolerance_of(precision: str, *, max_error_increase: float | None = None) -> 
     if max_error_increase is None:
         return found
     if not 0 <= max_error_increase <= 1:
-        raise WrongUse(
-            f"the largest increase of the error must be 0 to 100 points, {100 * max_error_increase:g} was given"
-        )
+        raise WrongUse(f"max_error_increase: expected 0 to 100 points, got {100 * max_error_increase:g}")
     return replace(found, error_increase=max_error_increase)

@@ -59,11 +59,9 @@ def check_options(options: BuildOptions, precisions: Sequence[Precision] = ()) -
     """
     smallest, optimal, largest = options.batch
     if not 1 <= smallest <= optimal <= largest:
-        raise WrongUse(
-            f"batch sizes must rise from at least 1 (smallest, optimal, largest), and {options.batch} was given"
-        )
+        raise WrongUse(f"batch: expected smallest, optimal and largest in rising order from 1, got {options.batch}")
     if options.workspace_mb is not None and options.workspace_mb < 1:
-        raise WrongUse(f"the workspace is a number of MiB, at least 1, and {options.workspace_mb} was given")
+        raise WrongUse(f"workspace: expected 1 MiB or more, got {options.workspace_mb}")
     check_names(options.targets)
     package = choose_package(options)
     if options.targets:
@@ -86,7 +84,7 @@ def check_names(targets: Iterable[str]) -> None:
     """
     for target in targets:
         if not re.fullmatch(r"sm\d{2,3}", target):
-            raise WrongUse(f"a target is a compute capability such as sm86, and '{target}' was given")
+            raise WrongUse(f"target: expected a compute capability such as sm86, got '{target}'")
 
 
 def choose_package(options: BuildOptions) -> Package:

@@ -37,7 +37,7 @@ class Serving:
         for name, smallest in (("max_batch", 1), ("delay_us", 0), ("instances", 1), ("threads", 0)):
             given = getattr(self, name)
             if given is not None and given < smallest:
-                raise WrongUse(f"{name} must be {smallest} or more to serve a model, and {given} was given")
+                raise WrongUse(f"{name}: expected {smallest} or more, got {given}")
 
 
 def model_config(source: ServableFile, name: str, serving: Serving) -> Message:
@@ -75,9 +75,7 @@ def _max_batch(source: ServableFile, serving: Serving) -> int:
         return serving.max_batch or DEFAULT_MAX_BATCH
     largest = source.batch[2]
     if serving.max_batch is not None and serving.max_batch > largest:
-        raise WrongUse(
-            f"'{source.file}' takes batches of up to {largest}, and max_batch {serving.max_batch} was given"
-        )
+        raise WrongUse(f"max_batch: expected up to {largest}, which '{source.file}' takes, got {serving.max_batch}")
     return serving.max_batch or largest
 
 

@@ -70,8 +70,8 @@ def write_repository(
 def _checked(name: str) -> str:
     if not _NAME.fullmatch(name):
         raise WrongUse(
-            "a served model's name is part of a URL: up to 128 of the letters a-z and A-Z, digits, '.', '_' and '-', "
-            f"beginning with a letter or a digit, and {name!r} was given"
+            "model name: expected up to 128 of the letters a-z and A-Z, digits, '.', '_' and '-', beginning with a "
+            f"letter or a digit, since it is part of a URL, got {name!r}"
         )
     return name
 

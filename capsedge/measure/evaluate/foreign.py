@@ -89,8 +89,8 @@ def class_names(given: str) -> tuple[str, ...]:
     named = tuple(name for name in names if name)
     if len(named) < 2:
         raise WrongUse(
-            "--classes wants the names of two classes or more, in the order of the model's outputs: a,b,c or a file "
-            f"with a name on each line; '{given}' was given"
+            "--classes: expected two class names or more in the order of the model's outputs, a,b,c or a file with a "
+            f"name on each line, got '{given}'"
         )
     if twice := next((name for name in named if named.count(name) > 1), None):
         raise WrongUse(f"--classes names '{twice}' twice")
@@ -130,7 +130,7 @@ def _input(session: Session, size: int, layout: Layout | None) -> tuple[str, tup
     height, width = (side or size for side in sides)
     if size and (height, width) != (size, size):
         raise WrongUse(
-            f"'{session.name}' takes images of {width}x{height}, and --size {size} was given: leave it out"
+            f"--size: expected {width}x{height}, the size that '{session.name}' takes, got {size}: leave it out"
         )
     assert channels is not None
     return name, (height, width, channels), chosen == "nchw"

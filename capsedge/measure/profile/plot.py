@@ -35,7 +35,7 @@ def check_plot(file: Path) -> None:
         MissingExtra: matplotlib is not installed.
     """
     if file.suffix.lower() not in FORMATS:
-        raise WrongUse(f"--plot must end in {', '.join(FORMATS)}, '{file}' was given")
+        raise WrongUse(f"--plot: expected a name that ends in {', '.join(FORMATS)}, got '{file}'")
     require("matplotlib", extra="plots")
 
 

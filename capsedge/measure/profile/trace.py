@@ -28,7 +28,7 @@ def check_trace(file: Path) -> None:
         WrongUse: It does not end in .json.
     """
     if file.suffix.lower() != ".json":
-        raise WrongUse(f"--trace must end in .json, '{file}' was given")
+        raise WrongUse(f"--trace: expected a name that ends in .json, got '{file}'")
 
 
 def trace_of(profile: Profile, runs: Sequence[RunTime], *, most: int = TYPICAL_RUNS) -> bytes:

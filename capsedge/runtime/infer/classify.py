@@ -141,7 +141,7 @@ def predict(
         WrongUse: The threshold is not between 0 and 1.
     """
     if threshold is not None and not 0 <= threshold <= 1:
-        raise WrongUse(f"the threshold is a length of 0 to 1, {threshold} was given")
+        raise WrongUse(f"threshold: expected a length of 0 to 1, got {threshold}")
     contract = contract_needed(session)
     reader = _ImageReader(contract, invert)
     sources = (_source(image) for image in images)

@@ -142,7 +142,7 @@ class EngineSession(Session):
             ModelError: See `run_raw`.
         """
         if runs < 1:
-            raise WrongUse(f"runs must be 1 or more, {runs} was given")
+            raise WrongUse(f"runs: expected 1 or more, got {runs}")
         with self._one_at_a_time:
             return self._layer_times(feeds, runs)
 
@@ -221,7 +221,7 @@ class EngineSession(Session):
         if given != {name: (each.host.dtype, each.shape[1:]) for name, each in self._inputs()}:
             takes = ", ".join(f"'{name}' as {each}" for name, each in self._inputs())
             was = ", ".join(f"'{name}' as {array.dtype} {list(array.shape)}" for name, array in feeds.items())
-            raise ModelError(f"'{self.name}' takes {takes}, was given {was or 'nothing'}")
+            raise ModelError(f"'{self.name}': expected {takes}, got {was or 'nothing'}")
         for name, array in feeds.items():
             check_batch(self, len(array))
             self._buffers[name].view(array.shape)[...] = array

@@ -70,7 +70,7 @@ def test_a_worker_tells_its_processor_and_its_versions(session: EmulatedSession)
 
 
 def test_larger_batches_are_refused(session: EmulatedSession) -> None:
-    with pytest.raises(ModelError, match=f"takes batches of 1 to {LARGEST_BATCH}"):
+    with pytest.raises(ModelError, match=f"expected a batch of 1 to {LARGEST_BATCH}"):
         session.feeds(LARGEST_BATCH + 1)
 
 

@@ -37,7 +37,7 @@ def test_the_user_replaces_the_limit_of_the_error_and_no_other(precision: str) -
 
 @pytest.mark.parametrize("share", [-0.001, 1.01, float("nan")])
 def test_an_increase_that_is_no_share_is_wrong_use(share: float) -> None:
-    with pytest.raises(WrongUse, match="must be 0 to 100 points"):
+    with pytest.raises(WrongUse, match="expected 0 to 100 points"):
         tolerance_of("fp32", max_error_increase=share)
 
 

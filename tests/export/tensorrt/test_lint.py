@@ -122,7 +122,7 @@ def test_what_is_no_onnx_file_is_an_error_in_one_line(name: str, models: Path) -
 def test_a_missing_file_and_a_strange_target_are_errors(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="there is no model at"):
         lint(tmp_path / "absent.onnx")
-    with pytest.raises(WrongUse, match="'ampere' was given"):
+    with pytest.raises(WrongUse, match="got 'ampere'"):
         lint(saved(typed("fp32"), tmp_path), ["ampere"])
 
 

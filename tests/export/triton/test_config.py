@@ -126,9 +126,7 @@ def test_the_drawing_of_a_decoder_is_an_output_too(make_engine: EngineMaker) -> 
 def test_a_number_that_is_too_small_is_refused_by_name(field: str, smallest: int) -> None:
     make: Any = Serving
     assert getattr(make(**{field: smallest}), field) == smallest
-    with pytest.raises(
-        WrongUse, match=f"{field} must be {smallest} or more to serve a model, and {smallest - 1} was"
-    ):
+    with pytest.raises(WrongUse, match=f"{field}: expected {smallest} or more, got {smallest - 1}"):
         make(**{field: smallest - 1})
 
 
@@ -136,7 +134,7 @@ def test_an_engine_is_not_asked_for_more_than_it_takes(make_engine: EngineMaker)
     engine = make_engine(batch=(1, 8, 32))
 
     assert configured(engine, Serving(max_batch=32)).max_batch_size == 32
-    with pytest.raises(WrongUse, match="takes batches of up to 32, and max_batch 33 was given"):
+    with pytest.raises(WrongUse, match=r"max_batch: expected up to 32, .* got 33"):
         configured(engine, Serving(max_batch=33))
 
 

@@ -209,7 +209,7 @@ def test_a_batch_that_a_later_model_does_not_take_stops_before_anything_runs(clo
     free, fixed = Timed("free", clock, [1.0]), Timed("fixed", clock, [1.0])
     fixed.batch_limits = (1, 4)
 
-    with pytest.raises(ModelError, match="'fixed' takes batches of 1 to 4, 8 was given"):
+    with pytest.raises(ModelError, match="'fixed': expected a batch of 1 to 4, got 8"):
         measure([free, fixed], Plan(batch=8))
     assert clock.ran == []
 

@@ -132,7 +132,7 @@ def test_too_few_runs_are_refused(good: Path) -> None:
 
 
 def test_a_batch_that_the_model_does_not_take_is_refused(models: Path) -> None:
-    with pytest.raises(ModelError, match="takes batches of 2, 1 was given"):
+    with pytest.raises(ModelError, match="expected a batch of 2, got 1"):
         profile_model(models / "batch-of-2.onnx", ONE, iterations=50)
 
 

@@ -53,7 +53,7 @@ def test_capital_letters_say_a_format_too(profile: Profile, tmp_path: Path) -> N
 
 
 def test_a_name_that_says_no_format_is_wrong_use() -> None:
-    with pytest.raises(WrongUse, match=r"must end in .svg, .png, .pdf, 'plot.txt' was given"):
+    with pytest.raises(WrongUse, match=r"expected a name that ends in .svg, .png, .pdf, got 'plot.txt'"):
         plot.check_plot(Path("plot.txt"))
 
 

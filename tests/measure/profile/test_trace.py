@@ -80,5 +80,5 @@ def test_what_ran_within_a_node_lies_within_its_time(tmp_path: Path) -> None:
 
 def test_a_name_that_says_another_format_is_wrong_use() -> None:
     check_trace(Path("trace.JSON"))
-    with pytest.raises(WrongUse, match=r"--trace must end in .json, 'trace.txt' was given"):
+    with pytest.raises(WrongUse, match=r"--trace: expected a name that ends in .json, got 'trace.txt'"):
         check_trace(Path("trace.txt"))

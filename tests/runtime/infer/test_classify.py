@@ -260,7 +260,10 @@ def test_no_class_is_null_in_json_and_keeps_the_longest_length() -> None:
 
 @pytest.mark.parametrize("threshold", [-0.1, 1.5])
 def test_a_threshold_is_a_length(good: Path, folder: Path, threshold: float) -> None:
-    with open_session(good) as session, pytest.raises(WrongUse, match=r"is a length of 0 to 1, (-0.1|1.5) was given"):
+    with (
+        open_session(good) as session,
+        pytest.raises(WrongUse, match=r"threshold: expected a length of 0 to 1, got (-0.1|1.5)"),
+    ):
         next(classify(session, [folder / "0.png"], threshold=threshold))
 
 

@@ -95,7 +95,7 @@ def test_a_fixed_batch_is_the_only_one(tmp_path: Path) -> None:
     with open_session(identity(tmp_path / "m.onnx", TensorProto.FLOAT, (3, 2))) as session:
         assert session.batch_limits == (3, 3)
         assert session.feeds(3)["x"].shape == (3, 2)
-        with pytest.raises(ModelError, match="takes batches of 3, 1 was given: choose --batch 3"):
+        with pytest.raises(ModelError, match="expected a batch of 3, got 1: use --batch 3"):
             session.feeds(1)
 
 
@@ -106,7 +106,7 @@ def test_a_fixed_first_axis_that_may_be_no_batch_is_warned_of(tmp_path: Path) ->
             "the fixed first axis of its inputs, 4, was taken as the batch; where it is none, the images/s are too "
             "many",
         ]
-        with pytest.raises(ModelError, match=r"choose --batch 4, the first axis of its inputs, if that is its batch"):
+        with pytest.raises(ModelError, match=r"use --batch 4, the first axis of its inputs, if that is its batch"):
             session.feeds(1)
 
 
@@ -131,7 +131,7 @@ def test_what_takes_no_batch_takes_one_image_at_a_time(tmp_path: Path) -> None:
     with open_session(identity(tmp_path / "m.onnx", TensorProto.FLOAT, ())) as session:
         assert session.batch_limits == (1, 1)
         assert session.feeds(1)["x"].shape == ()
-        with pytest.raises(ModelError, match=r"takes batches of 1, 8 was given: choose --batch 1$"):
+        with pytest.raises(ModelError, match=r"expected a batch of 1, got 8: use --batch 1$"):
             session.feeds(8)
 
 

@@ -120,7 +120,7 @@ def test_layers_are_timed_in_one_run_or_more(build: Build, install: Install) -> 
     install()
     with open_session(build()) as session:
         assert isinstance(session, EngineSession)
-        with pytest.raises(WrongUse, match="runs must be 1 or more, 0 was given"):
+        with pytest.raises(WrongUse, match="runs: expected 1 or more, got 0"):
             session.layer_times(session.feeds(1), runs=0)
 
 
@@ -182,7 +182,7 @@ def test_made_up_inputs_have_the_engines_shape(build: Build, install: Install) -
 
 def test_a_batch_beyond_the_profile_is_refused(build: Build, install: Install) -> None:
     install()
-    with open_session(build()) as session, pytest.raises(ModelError, match="takes batches of 1 to 16, 17 was given"):
+    with open_session(build()) as session, pytest.raises(ModelError, match="expected a batch of 1 to 16, got 17"):
         session.run(images(17))
 
 
@@ -190,7 +190,7 @@ def test_other_inputs_than_the_engines_are_refused_before_they_reach_the_gpu(bui
     cuda = install()
     with open_session(build()) as session:
         cuda.calls.clear()
-        with pytest.raises(ModelError, match=r"takes 'image' as uint8 \[16, 28, 28, 1\], was given 'x' as float32"):
+        with pytest.raises(ModelError, match=r"expected 'image' as uint8 \[16, 28, 28, 1\], got 'x' as float32"):
             session.run_raw({"x": np.zeros((1, 28, 28, 1), np.float32)})
         assert cuda.calls == []
 
