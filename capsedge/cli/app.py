@@ -8,24 +8,17 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from capsedge.errors import CapsedgeError
+from capsedge.files import refusal
 from capsedge.version import __version__
 
-app = typer.Typer(
-    name="capsedge",
-    help="Capsule networks at the edge: train, collapse the routing, export, run, measure.",
-    no_args_is_help=True,
-    rich_markup_mode="rich",
-    context_settings={"help_option_names": ["-h", "--help"]},
-    pretty_exceptions_enable=False,
-)
-
-# In the order of the road; each module holds a function of the command's name.
+# In the order in which a model passes through them; each module holds a function or a Typer of the command's name.
 COMMANDS = (
     "data",
     "recipe",
@@ -53,7 +46,36 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+class _InOrder(TyperGroup):
+    """Lists commands and groups in the order of `COMMANDS`."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        del ctx
+        return sorted(self.commands, key=list(COMMANDS).index)
+
+
+def application(commands: Sequence[str]) -> typer.Typer:
+    """The Typer application with some of its commands, whose modules are loaded here."""
+    app = typer.Typer(
+        name="capsedge",
+        help="Capsule networks at the edge: train, collapse the routing, export, run, measure.",
+        cls=_InOrder,
+        no_args_is_help=True,
+        rich_markup_mode="rich",
+        context_settings={"help_option_names": ["-h", "--help"]},
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(_options)
+    for name in commands:
+        module = importlib.import_module(f"capsedge.cli.{name}")
+        command = getattr(module, name)
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=name, epilog=module.EXAMPLES)
+        else:
+            app.command(name, epilog=module.EXAMPLES)(command)
+    return app
+
+
 def _options(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
@@ -77,15 +99,14 @@ def main() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):  # a name that the terminal cannot show is no reason to fail
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # both are text streams here
     try:
-        for command in _meant(sys.argv[1:]):
-            module = importlib.import_module(f"capsedge.cli.{command}")
-            app.command(command, epilog=module.EXAMPLES)(getattr(module, command))
-        code = app(standalone_mode=False) or 0
+        code = application(_meant(sys.argv[1:]))(standalone_mode=False) or 0
         sys.stdout.flush()  # here, where a reader that left is caught, and not at the interpreter's end
     except typer.Exit as stop:
         code = stop.exit_code
-    except (CapsedgeError, TyperException) as error:
+    except CapsedgeError as error:
         code = _fail(error, error.exit_code)
+    except TyperException as error:
+        code = _fail(error, error.exit_code, text=error.format_message() + _recipe_key(error))
     except (KeyboardInterrupt, typer.Abort):
         code = 130
     except (BrokenPipeError, SystemExit) as stop:  # Typer and rich make a SystemExit of a broken pipe
@@ -95,7 +116,7 @@ def main() -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     except OSError as error:  # a full disk, a folder without permission: the machine's refusal, not our bug
-        code = _fail(error, 1)
+        code = _fail(error, 1, text=refusal(error))
     except ModuleNotFoundError as error:
         code = _fail(error, 1, prefix=_about_missing((error.name or "").split(".")[0]))
     except MemoryError as error:
@@ -128,11 +149,22 @@ def _about_missing(package: str) -> str:
     return f"a part of this command is not installed ({package}): pip install 'capsedge[train,export]'; "
 
 
-def _fail(error: Exception, code: int, prefix: str = "") -> int:
+def _recipe_key(error: TyperException) -> str:
+    """For an unknown option of a command with --set: the key of a recipe that it is the name of, as --epochs."""
+    context, option = getattr(error, "ctx", None), getattr(error, "option_name", "")
+    if context is None or "set_" not in {each.name for each in context.command.params}:
+        return ""
+    from capsedge.cli.recipe import SECTIONS
+
+    wanted = option.lstrip("-").replace("-", "_")
+    keys = [f"{name}.{key}" for name, kind in SECTIONS.items() for key in kind.__struct_fields__ if key == wanted]
+    return f"; a recipe's values are given as --set {keys[0]}=VALUE" if keys else ""
+
+
+def _fail(error: Exception, code: int, *, prefix: str = "", text: str = "") -> int:
     if os.environ.get("CAPSEDGE_DEBUG"):
         raise error
-    text = error.format_message() if isinstance(error, TyperException) else str(error)
-    line = prefix + " ".join(text.split())
+    line = prefix + " ".join((text or str(error)).split())
     if _repeats(error):
         return code
     if line:  # `capsedge` alone has printed its help and has nothing to add

@@ -126,7 +126,7 @@ def _chosen(settings: Settings, only: Sequence[str]) -> Iterator[tuple[PaperSet,
     for pattern in only:
         if not any(_fits(pattern, *row) for row in rows):
             names = ", ".join(_name(*row) for row in rows)
-            raise WrongUse(f"--only '{pattern}' fits no row; there are: {names}")
+            raise WrongUse(f"--only '{pattern}' matches no row; rows: {names}")
     return (row for row in rows if not only or any(_fits(pattern, *row) for pattern in only))
 
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from capsedge.contract import Score
 from capsedge.data import Dataset, Split
 from capsedge.data.images import wants_dark_ground
-from capsedge.errors import Interrupted, ModelError, WrongUse
+from capsedge.errors import CapsedgeError, Interrupted, ModelError
 from capsedge.models import CapsNet, Capsules, build_network, margin_loss, reconstruction_loss
 from capsedge.models.loss import distillation_loss
 from capsedge.models.stem import BatchNorm
@@ -158,19 +158,19 @@ class Trainer:
 
         Raises:
             Interrupted: Ctrl-C or a termination signal came; the state was saved.
-            WrongUse: Another process trains in the run's folder.
-            ModelError: The loss is no longer a number.
+            ModelError: Another process trains in the run's folder, or the loss is no longer a number.
+            WrongUse: The run's folder cannot be locked.
         """
         with ExitStack() as stack:
-            refused = None
+            refused: CapsedgeError | None = None
             if self.fabric.is_global_zero:
                 try:
                     stack.enter_context(self.run.locked())
-                except WrongUse as error:
-                    refused = str(error)
+                except CapsedgeError as error:
+                    refused = error
             # All devices hear of it: those that went on would wait for the first for ever.
             if refused := self.fabric.broadcast(refused):
-                raise WrongUse(refused)
+                raise refused
             first = self.fabric.is_global_zero
             return self._train(MetricsFile(self.run.metrics, self.position.step) if first else None, observer)
 

@@ -8,7 +8,7 @@ from typing import cast
 import pytest
 
 from capsedge.cli import app
-from capsedge.cli.profile import _whole
+from capsedge.cli.screens.profile import unexplained
 from capsedge.measure.profile import roofline
 from capsedge.measure.profile.report import Profile, Whole
 from tests.in_process import Capsedge, in_this_process
@@ -29,7 +29,7 @@ def test_the_stages_and_what_they_do_not_explain_are_a_table(capsedge: Capsedge,
 
     assert done.returncode == 0
     first = done.stdout.splitlines()[0]
-    assert first == f"{good}  fp32, CPU, batch 1, 1 thread, 50 runs"
+    assert first == f"{good}  fp32, CPU, batch 1, 1 thread, 50 iterations"
     for word in ("stem", "primary capsules", "class capsules", "all layers", "between the layers", "of roof"):
         assert word in done.stdout
     assert "ReduceL2" not in done.stdout  # --layers shows it
@@ -66,12 +66,12 @@ def test_json_trace_and_plot_tell_of_the_same_layers(capsedge: Capsedge, good: P
 @pytest.mark.parametrize(
     ("asked", "code", "said"),
     [
-        (("gone.onnx",), 2, "there is no file and no built-in model 'gone.onnx'"),
+        (("gone.onnx",), 1, "there is no file or folder 'gone.onnx'"),
         (("{good}", "--runs", "5"), 2, "a profile needs 50 runs or more, 5 were asked for: choose --runs 50"),
         (("{good}", "--plot", "plot.txt"), 2, "--plot must end in .svg, .png, .pdf, 'plot.txt' was given"),
         (("{good}", "--trace", "trace.txt"), 2, "--trace must end in .json, 'trace.txt' was given"),
-        (("{good}", "--trace", "{folder}/f.json"), 2, "'{folder}/f.json' is a folder, and a file is to be written"),
-        (("{good}", "--trace", "{good}/t.json"), 2, "'{good}/t.json' cannot be written"),
+        (("{good}", "--trace", "{folder}/f.json"), 2, "expected a file, got the folder '{folder}/f.json'"),
+        (("{good}", "--trace", "{good}/t.json"), 2, "cannot write '{good}/t.json': "),
         (("{good}", "--provider", "cuda"), 1, "'cuda' was asked for"),
     ],
 )
@@ -89,9 +89,9 @@ def test_a_mistake_is_one_line_before_anything_is_measured(
 def test_no_row_is_negative() -> None:
     times = Whole(layers_us=20.0, between_us=-5.0, plain_us=15.0, profiled_us=14.0, profiler_us=-1.0)
 
-    rows = _whole(cast(Profile, SimpleNamespace(whole=times)))
+    rows = unexplained(cast(Profile, SimpleNamespace(whole=times)))
 
-    assert rows == [("all layers", 20.0), ("a run", 15.0), ("a profiled run", 14.0)]
+    assert rows == [("all layers", 20.0), ("one inference", 15.0), ("one profiled inference", 14.0)]
 
 
 def test_an_engine_has_no_trace(capsedge: Capsedge, tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_an_engine_has_no_trace(capsedge: Capsedge, tmp_path: Path) -> None:
     done = capsedge("profile", str(tmp_path / "model.engine"), "--trace", "trace.json")
 
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("capsedge: a trace is made of ONNX Runtime's profile: give the .onnx file")
+    assert done.stderr.startswith("capsedge: --trace needs ONNX Runtime's profiler: give the .onnx file")
 
 
 def test_help_shows_examples(capsedge: Capsedge) -> None:

@@ -74,7 +74,7 @@ def test_a_process_that_has_just_ended_by_itself_is_no_error() -> None:
 
 def test_an_error_of_capsedge_is_its_line_without_the_name(tmp_path: Path) -> None:
     said = capsedge("verify", "nothing.onnx", "--json", folder=tmp_path, limit_s=60)
-    with pytest.raises(Failed, match=r"^there is no file and no built-in model 'nothing\.onnx'"):
+    with pytest.raises(Failed, match=r"^there is no file or folder 'nothing\.onnx'"):
         said.answer(dict)
 
 
