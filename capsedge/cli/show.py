@@ -79,7 +79,7 @@ def _say_next(run: "Run", record: "RunRecord") -> None:
     elif exports and not _older(run):
         overlap = run.read_recipe().data.overlap  # images that show two classes have no confusion to evaluate
         next_command("capsedge", *(("infer", "--model", folder, "image.png") if overlap else ("eval", folder)))
-    elif record.remarks:
+    elif record.remarks and not exports:
         say("next: follow the advice above and train again")
     else:
         next_command("capsedge", "export", folder)

@@ -127,7 +127,6 @@ def test_one_rejected_file_leaves_the_others_and_the_exit_code_says_so(
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["--precision", "int4"], 2, "unknown precision 'int4'; did you mean 'int8'?"),
         (["--precision", "half"], 2, "there are: fp32, fp16, bf16, int8, int8+fp16, fp8"),
         (["--precision", "int8", "--calibration-images", "20"], 2, "at least 100 training images, and 20 were asked"),
         (["--trt-workspace", "64"], 2, "add --trt"),

@@ -66,7 +66,6 @@ def test_json_trace_and_plot_tell_of_the_same_layers(capsedge: Capsedge, good: P
 @pytest.mark.parametrize(
     ("asked", "code", "said"),
     [
-        (("gone.onnx",), 1, "there is no file or folder 'gone.onnx'"),
         (("{good}", "--runs", "5"), 2, "a profile needs 50 runs or more, 5 were asked for: choose --runs 50"),
         (("{good}", "--plot", "plot.txt"), 2, "--plot must end in .svg, .png, .pdf, 'plot.txt' was given"),
         (("{good}", "--trace", "trace.txt"), 2, "--trace must end in .json, 'trace.txt' was given"),

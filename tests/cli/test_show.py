@@ -160,9 +160,9 @@ def test_an_export_that_is_damaged_or_older_than_its_network_is_told(
     folder = tmp_path / "a run"
     shutil.copytree(exported_once.path, folder)
     os.utime(folder / "best.safetensors")
-    assert (
-        "older than the run's best network; export the run again: model.onnx" in capsedge("show", str(folder)).stdout
-    )
+    told = capsedge("show", str(folder))
+    assert "older than the run's best network; export the run again: model.onnx" in told.stdout
+    assert told.stderr == f"next: capsedge export '{folder}'\n"
     said = capsedge("infer", str(ROOT / "samples"), "--model", str(folder)).stderr
     assert f"is older than the best network of its run; export it again: capsedge export '{folder}'" in said
 
@@ -214,6 +214,20 @@ def test_an_unfinished_run_has_no_scores_and_goes_on(capsedge: Capsedge, exporte
     assert "error:" not in done.stdout
     assert done.stderr.endswith(f"next: capsedge train --resume --run '{folder}'\n")
     assert "not finished" in (tmp_path / "run.html").read_text()
+
+
+def test_the_next_step_of_a_run_without_export_follows_its_advice(
+    capsedge: Capsedge, exported_once: Run, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(exported_once.path, folder, ignore=shutil.ignore_patterns("model*"))
+    values = json.loads((folder / "run.json").read_text())
+    for remarks, step in (
+        (["it errs"], "follow the advice above and train again"),
+        ([], f"capsedge export {folder}"),
+    ):
+        (folder / "run.json").write_text(json.dumps(values | {"remarks": remarks}))
+        assert capsedge("show", str(folder)).stderr == f"next: {step}\n"
 
 
 def test_wrong_use_is_one_line(capsedge: Capsedge, exported_once: Run, tmp_path: Path) -> None:
