@@ -165,7 +165,7 @@ class _Foreign(NamedTuple):
 
 
 def _subject(model: str | None, settings: Settings, foreign: _Foreign, stack: "ExitStack") -> "Subject":
-    """What is evaluated: an exported model, somebody else's, or a run that has not been exported."""
+    """What is evaluated: an exported model, a model without a contract, or a run without an export."""
     from capsedge.cli.console import say, say_about, say_chosen
     from capsedge.measure.evaluate.foreign import class_names, foreign_subject
     from capsedge.measure.evaluate.subject import subject_of

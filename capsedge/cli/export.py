@@ -197,7 +197,7 @@ def export(
     if output is None:
         check_folder(chosen.path)
     with screen.working() as tell:
-        road = RunExport(
+        pipeline = RunExport(
             chosen,
             decoder=with_decoder,
             calibrate_on=CALIBRATION_IMAGES if calibration_images is None else calibration_images,
@@ -205,14 +205,14 @@ def export(
             tell=tell,
         )
     if any(each in QUANTIZED for each in precisions):
-        check_calibration(road.dataset, road.calibrate_on)
+        check_calibration(pipeline.dataset, pipeline.calibrate_on)
     done: list[dict[str, Any]] = []
     failed: list[CapsedgeError] = []
     batches = (None,) if static_batch is None else (None, static_batch)
     for one, batch in product(precisions, batches):
         place = _output(output, one, precisions, batch)
         try:
-            done.append(_export(road, one, place, batch, None if batch else options, None if batch else triton))
+            done.append(_export(pipeline, one, place, batch, None if batch else options, None if batch else triton))
         except CapsedgeError as error:  # the others may do
             failed.append(error)
     if len(done) > 1:
@@ -225,7 +225,7 @@ def export(
 
 
 def _export(
-    road: "RunExport",
+    pipeline: "RunExport",
     precision: "Precision",
     output: Path | None,
     static_batch: int | None,
@@ -238,12 +238,12 @@ def _export(
     from capsedge.export.triton import write_repository
     from capsedge.export.triton.source import to_serve
 
-    with screen.working() as road.tell:
-        made = road.export(precision, output, static_batch=static_batch)
+    with screen.working() as pipeline.tell:
+        made = pipeline.export(precision, output, static_batch=static_batch)
     screen.show_file(made)
     manifest, engine = None, None
     if options is not None:
-        engine, manifest = _build(road, made, options)
+        engine, manifest = _build(pipeline, made, options)
         screen.show_engine(engine, manifest)
     served = None
     if triton is not None:
@@ -258,7 +258,7 @@ def _export(
     }
 
 
-def _build(road: "RunExport", made: "Exported", options: "BuildOptions") -> "tuple[Path, EngineManifest]":
+def _build(pipeline: "RunExport", made: "Exported", options: "BuildOptions") -> "tuple[Path, EngineManifest]":
     """Build the engine of a file, and gate it where this machine can execute it."""
     from capsedge.cli.screens import export as screen
     from capsedge.export import build_engine
@@ -270,7 +270,7 @@ def _build(road: "RunExport", made: "Exported", options: "BuildOptions") -> "tup
         return engine, manifest
     with screen.working() as tell:
         tell("gate: running the engine")
-        return engine, gate_engine(engine, road.run, max_error_increase=road.max_error_increase)
+        return engine, gate_engine(engine, pipeline.run, max_error_increase=pipeline.max_error_increase)
 
 
 def _precisions(text: str) -> "tuple[Precision, ...]":

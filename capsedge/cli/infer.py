@@ -165,7 +165,7 @@ def _pictures(place: Path | None, images: "Images") -> "Pictures | None":
 def _drawn(
     sights: "Iterator[Sight | Broken]", session: "Session", pictures: "Pictures | None", threshold: float | None
 ) -> "Generator[Prediction | Broken, None, None]":
-    """The predictions, each with its picture where there shall be one."""
+    """The predictions, each with its picture if pictures are drawn."""
     from capsedge.runtime.infer.classify import Broken
     from capsedge.runtime.session import contract_needed
 

@@ -40,7 +40,7 @@ SECTIONS: "dict[str, type[msgspec.Struct]]" = {
     "train": TrainRecipe,
 }
 _WIDTH = 100
-_KEY = re.compile(r"    (\w+): (.*)")  # in a docstring; what goes on has more before it
+_KEY = re.compile(r"    (\w+): (.*)")  # in a docstring; continuation lines are indented further
 
 
 def recipe(

@@ -81,7 +81,7 @@ def fig3(settings: Settings, *, kinds: Sequence[str] | None = None) -> Fig3:
 
     Raises:
         WrongUse: There is no such kind.
-        Interrupted: The training was stopped; the same call goes on.
+        Interrupted: The training was stopped; the same call resumes.
     """
     data, dataset = load_for_figure(settings)
     chosen = checked_kinds(kinds, data, settings.width)

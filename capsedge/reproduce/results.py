@@ -98,7 +98,7 @@ def table2(settings: Settings, out: Path, *, only: Sequence[str] = (), tell: Tel
 
     Raises:
         WrongUse: A filter fits no row, or a run of that name was made by another recipe.
-        Interrupted: The training was stopped; the same call goes on.
+        Interrupted: The training was stopped; the same call resumes.
     """
     chosen = list(_chosen(settings, only))
     table = Table2(width=settings.width, changes=settings.overrides, rows=tuple(_waiting(*each) for each in chosen))

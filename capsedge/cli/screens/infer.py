@@ -52,7 +52,7 @@ class Table:
             lines = [self._line(_COLUMNS, folded=folded), _rule(min(width, columns))]
         lines += (self._line(row, folded=folded) for row in self._rows)
         self._rows.clear()
-        sys.stdout.write("\n".join(lines) + "\n")  # at once: a progress bar is drawn anew after each piece
+        sys.stdout.write("\n".join(lines) + "\n")  # at once: a progress bar is drawn again after each piece
         sys.stdout.flush()
 
     def _line(self, row: Row, *, folded: bool) -> str:
