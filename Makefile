@@ -63,7 +63,7 @@ study: $(STAMP) ## The study of the routing step (docs/routing.md): some 70 trai
 steps: $(STAMP) ## Time and memory of a training step of every routing kind at Table I's width, on a quiet machine
 	$(BIN)/python -m benchmarks.training
 
-prove: ## Prove here what only a GPU can run, and list the rest (docs/prove-on-gpu.md); ARGS goes to the script
+prove: ## Run the tests that need a GPU, and report (docs/prove-on-gpu.md); ARGS goes to the script
 	@bash scripts/prove_on_gpu.sh $(ARGS)
 
 portable: $(STAMP) ## Check the edge, the gate and int8 on emulated processors (docs/portable.md); ARGS goes to the script

@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# Proves on this machine everything that only a GPU can run (docs/prove-on-gpu.md); one command, for the day:
+# Runs on this machine the tests that need a GPU, and writes what they saw (docs/prove-on-gpu.md):
 #
-#   scripts/prove_on_gpu.sh [OUT] [--run RUN] [--quick]
+#   scripts/prove_on_gpu.sh [--out DIR] [--run RUN] [--quick] [pytest's options]
 #
 # It makes a virtual environment of its own, .venv-gpu, with these extras:
 #   train,export  the networks, and their files in every precision
 #   gpu           onnxruntime-gpu, which must not lie beside onnxruntime
 #   trt           TensorRT-RTX and cuda-python, by which engines of classic TensorRT run too
-#   dev           the tests that are skipped without a GPU
-# Classic TensorRT comes from NVIDIA, with JetPack or from its package index: what needs it is left out without it.
-# Where there is no NVIDIA driver, .venv with onnxruntime does: what can be proved there is, and the rest is listed.
+#   dev           pytest
+# Classic TensorRT comes from NVIDIA, with JetPack or from its package index: what needs it is skipped without it.
+# Without an NVIDIA driver, .venv with onnxruntime does: what needs no GPU is run, and the rest is listed.
 #
-#   PROVE_PYTHON=/path/to/python scripts/prove_on_gpu.sh   takes that environment as it is, and installs nothing
+#   PROVE_PYTHON=/path/to/python scripts/prove_on_gpu.sh   uses that environment, and installs nothing
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -26,8 +26,19 @@ elif [[ -e /proc/driver/nvidia/version || -e /dev/dxg ]]; then # /dev/dxg: Windo
     make --no-print-directory -C "$root" setup VENV=.venv-gpu EXTRAS=train,export,gpu,trt,dev
     python=$root/.venv-gpu/bin/python
 else
-    echo "there is no NVIDIA driver here: what can run without one is proved, and the rest is listed" >&2
+    echo "there is no NVIDIA driver here: what needs no GPU is run, and the rest is listed" >&2
     make --no-print-directory -C "$root" setup
     python=$root/.venv/bin/python
 fi
-PYTHONPATH=$root${PYTHONPATH:+:$PYTHONPATH} exec "$python" -m benchmarks.prove "$@"
+
+if [[ " $* " != *" --out"[=\ ]* ]]; then
+    out=runs/proof
+    for ((number = 2; ; number++)); do
+        [[ -e $out ]] || break
+        out=runs/proof-$number
+    done
+    set -- --out "$out" "$@"
+fi
+# One process, since the tests make files for each other; half an hour for each, which is a training on a slow CPU.
+PYTHONPATH=$root${PYTHONPATH:+:$PYTHONPATH} exec "$python" -m pytest "$root/tests/gpu" -m gpu -vv -p no:cacheprovider \
+    -p no:xdist --timeout=1800 "$@"

@@ -197,7 +197,7 @@ def test_the_wheel_makes_the_command(wheel: zipfile.ZipFile) -> None:
 def test_neither_onnxruntime_is_a_base_dependency_and_torch_is_none_of_the_edges() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     for wanted in (project["dependencies"], *(project["optional-dependencies"][extra] for extra in ("cpu", "gpu"))):
-        assert not [each for each in wanted if re.match(r"torch|lightning|onnx(script)?\b", each)]
+        assert not [each for each in wanted if re.match(r"torch|onnx(script)?\b", each)]
     assert not [each for each in project["dependencies"] if each.startswith("onnxruntime")]
 
 

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Float
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn.functional import nll_loss
 
@@ -25,6 +24,7 @@ from capsedge.recipe import Recipe
 from capsedge.scoring import wrong_answers
 from capsedge.training import Evaluation, Run, Trainer, lengths_of
 from capsedge.training.checkpoint import load_network
+from capsedge.training.devices import Devices
 from capsedge.training.weights import Average, weights_optimizer
 
 
@@ -117,7 +117,7 @@ class LinearTrainer(Trainer):
         recipe: Whose stem to train. Its routing must be `frozen`, since no routing step is to be taken.
         dataset: The images, each of one class.
         run: The folder to fill.
-        fabric: See `Trainer`.
+        devices: See `Trainer`.
         device: See `Trainer`.
 
     Raises:
@@ -125,14 +125,20 @@ class LinearTrainer(Trainer):
     """
 
     def __init__(
-        self, recipe: Recipe, dataset: Dataset, run: LinearRun, *, fabric: Fabric | None = None, device: str = "auto"
+        self,
+        recipe: Recipe,
+        dataset: Dataset,
+        run: LinearRun,
+        *,
+        devices: Devices | None = None,
+        device: str = "auto",
     ) -> None:
         _check(recipe, dataset)
         # The seed gives stem and convolution the start that they have below capsules.
-        super().__init__(recipe, dataset, run, fabric=fabric, device=device)
+        super().__init__(recipe, dataset, run, devices=devices, device=device)
         self.network = run.with_head(self.network)
-        optimizer = weights_optimizer(self.network, self.recipe.train)
-        self.module, self.optimizer = self.fabric.setup(self.network, optimizer)
+        self.module = self.devices.replicated(self.network)
+        self.optimizer = weights_optimizer(self.network, self.recipe.train)
         self.average = Average(self.network, recipe.train.averaging) if recipe.train.averaging else None
 
     def _lengths_loss(self, lengths: Tensor, targets: Tensor, taught: Tensor | None) -> Tensor:
@@ -142,7 +148,7 @@ class LinearTrainer(Trainer):
 
     def _evaluate(self, network: CapsNet, split: Split) -> Evaluation:
         """Error and mean cross-entropy, by which the best epoch is chosen."""
-        logarithms = lengths_of(network, split, self.fabric.device)
+        logarithms = lengths_of(network, split, self.devices.device)
         return Evaluation(
             error=float(wrong_answers(logarithms.numpy(), split.labels).mean()),
             loss=float(nll_loss(logarithms.double(), torch.from_numpy(split.labels))),

@@ -39,7 +39,7 @@ class UntestedTrainer(Trainer):
             best_epoch=self.position.best_epoch,
             seconds=round(self.position.seconds, 1),
         )
-        if self.fabric.is_global_zero:
+        if self.devices.first:
             self.run.write_record(record)
         return record
 

@@ -22,7 +22,7 @@ def in_words(choice: "PrecisionChoice") -> str:
 
 def note_cost(trainer: "Trainer", advice: str = AVOIDS) -> None:
     """Measure and say what bf16 costs, where it was asked for and the device has no units for it."""
-    cost = trainer.cost_of_bf16() if trainer.fabric.is_global_zero else None
+    cost = trainer.cost_of_bf16() if trainer.devices.first else None
     if cost is not None:
         times = f"{cost.times_fp32:.{0 if cost.times_fp32 >= 10 else 1}f}"
         images = number_of(cost.images, "image")

@@ -16,10 +16,9 @@ from capsedge.plural import number_of
 from capsedge.recipe import DEFAULT_RECIPE, load_recipe, shipped_recipes, taught
 
 if TYPE_CHECKING:
-    from lightning_fabric import Fabric
-
     from capsedge.recipe import Recipe
     from capsedge.training import Run, RunRecord, Trainer
+    from capsedge.training.devices import Devices
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -122,7 +121,7 @@ def train(
         chosen = taught(chosen, teacher or [])
         trainer = _fresh(chosen, run, device, devices, download=download, logged=log is not None)
     record = _train(trainer, silent=as_json, logged=log is not None or trainer.run.tensorboard.is_dir())
-    if as_json and trainer.fabric.is_global_zero:
+    if as_json and trainer.devices.first:
         print_json({"run": str(trainer.run.path), "precision": trainer.precision.precision, **to_builtins(record)})
     for score in record.scores:
         say(f"{score.split} error: {_with_error(score.error, score.images)} on {number_of(score.images, 'image')}")
@@ -177,9 +176,9 @@ def _fresh(
     dataset = dataset_of(recipe.data)
     if _is_first():
         check_empty(folder)
-    fabric = _launched(device, devices)
-    with _claimed(recipe.name, folder, fabric) as run:
-        trainer = Trainer(recipe, dataset, run, fabric=fabric)
+    group = _launched(device, devices)
+    with _claimed(recipe.name, folder, group) as run:
+        trainer = Trainer(recipe, dataset, run, devices=group)
         trainer.start()
     say(
         f"recipe: {recipe.name} ({recipe.routing.kind} routing, {_stem(trainer)}, "
@@ -205,7 +204,7 @@ def _fresh(
             f"note: these teachers were trained on other data: {', '.join(trainer.teachers.of_other_data)}; they may "
             "have seen the validation images, so the validation error may be too low"
         )
-    say(f"run:    {run.path} on {_devices(fabric)}, {in_words(trainer.precision)}")
+    say(f"run:    {run.path} on {_devices(group)}, {in_words(trainer.precision)}")
     note_cost(trainer)
     return trainer
 
@@ -229,8 +228,10 @@ def _resumed(folder: Path | None, device: str, devices: int | None, *, logged: b
         with run.locked():  # another process that trains it is told of now, and not when all is loaded
             pass
     dataset = run.load_dataset()
-    trainer = Trainer(recipe, dataset, run, fabric=_launched(device, devices))
-    trainer.resume()
+    trainer = Trainer(recipe, dataset, run, devices=_launched(device, devices))
+    damaged = trainer.resume()
+    if damaged:
+        say(f"note: {damaged}; resuming from the checkpoint before it, which gives the same result")
     epoch, step = trainer.position.epoch + 1, trainer.position.step
     say(f"resuming {run.path} ({recipe.name}) at epoch {epoch}, step {step}, in {in_words(trainer.precision)}")
     note_cost(trainer, GOES_ON)
@@ -271,28 +272,28 @@ def _check_tensorboard(run: "Run | None" = None) -> None:
         raise MissingExtra(f"{error}, or move '{run.tensorboard}' away to continue without that log") from error
 
 
-def _launched(device: str, devices: int | None) -> "Fabric":
+def _launched(device: str, devices: int | None) -> "Devices":
     """Start the devices; all but the first print nothing from here on."""
     from capsedge.cli import console
     from capsedge.training import launch
 
-    fabric = launch(device, devices=devices)
-    console.keep_silent(not fabric.is_global_zero)
-    return fabric
+    group = launch(device, devices=devices)
+    console.keep_silent(not group.first)
+    return group
 
 
 @contextmanager
-def _claimed(name: str, folder: Path | None, fabric: "Fabric") -> "Iterator[Run]":
+def _claimed(name: str, folder: Path | None, group: "Devices") -> "Iterator[Run]":
     """The run's folder: the first device takes it and tells the others."""
     from capsedge.training import Run, new_run
 
-    taking = folder is None and fabric.is_global_zero
+    taking = folder is None and group.first
     with new_run(name) if taking else nullcontext(Run(folder or Path())) as run:
-        yield Run(Path(fabric.broadcast(str(run.path))))
+        yield Run(Path(group.told(str(run.path))))
 
 
-def _devices(fabric: "Fabric") -> str:
-    return f"{fabric.device}" if fabric.world_size == 1 else f"{fabric.world_size} x {fabric.device.type}"
+def _devices(group: "Devices") -> str:
+    return f"{group.device}" if group.count == 1 else f"{group.count} x {group.device.type}"
 
 
 def _train(trainer: "Trainer", *, silent: bool, logged: bool) -> "RunRecord":
@@ -305,14 +306,14 @@ def _train(trainer: "Trainer", *, silent: bool, logged: bool) -> "RunRecord":
     try:
         with ExitStack() as stack:
             observers: list[Observer] = []
-            if logged and trainer.fabric.is_global_zero:
+            if logged and trainer.devices.first:
                 shown_by = shlex.join(["tensorboard", "--logdir", str(trainer.run.tensorboard)])
                 say(f"log:    TensorBoard; view it with {shown_by}")
                 observers.append(stack.enter_context(TensorBoardLog(trainer.run)))
             observers.append(stack.enter_context(TrainingProgress(silent=silent)))
             return trainer.train(Observers(*observers))
     except Interrupted as stop:
-        devices = f" --devices {trainer.fabric.world_size}" if trainer.fabric.world_size > 1 else ""
+        devices = f" --devices {trainer.devices.count}" if trainer.devices.count > 1 else ""
         raise Interrupted(f"{stop}; resume with: capsedge train --resume --run {trainer.run.path}{devices}") from stop
 
 

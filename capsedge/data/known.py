@@ -1,7 +1,6 @@
 """The data sets that have a name: their classes, where they may lie, where they can be fetched."""
 
 import os
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -151,11 +150,6 @@ def _is_whole(place: Path, form: Literal["idx", "cifar"]) -> bool:
 
 def cache_folder() -> Path:
     """The folder for what can be fetched again, where this system keeps such things; it need not exist."""
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA", "")
-        return (Path(base) if base else Path.home() / "AppData" / "Local") / "capsedge" / "cache"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "capsedge"
-    # The XDG specification says to ignore a path that is not absolute.
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / "capsedge"
+    from platformdirs import user_cache_path  # few commands ask for it
+
+    return user_cache_path("capsedge", appauthor=False)

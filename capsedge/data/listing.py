@@ -233,6 +233,8 @@ class _Search:
             self.other[path.suffix.lower() or "without a suffix"] += 1
         elif not path.exists():
             self.dead.append(name)
+        elif not path.is_file():  # a pipe would be waited for without end
+            self.other["pipe or device"] += 1
         else:
             self.items.append(Item(path, name, label, part))
 

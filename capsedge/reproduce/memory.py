@@ -35,10 +35,10 @@ def main() -> None:
     job = msgspec.json.decode(sys.stdin.buffer.read(), type=MemoryJob)
     recipe = from_values(job.recipe, source="the job")
     trainer = Trainer(recipe, load_images(recipe), Run(Path("unused")), device=job.device)  # start() would write it
-    before = held(trainer.fabric.device)
+    before = held(trainer.devices.device)
     for batch in islice(whole_batches(trainer), job.steps):
         trainer.iterate(batch)
-    peak = held(trainer.fabric.device)
+    peak = held(trainer.devices.device)
     result = None if before is None or peak is None else PeakMemory(peak_bytes=peak, before_bytes=before)
     sys.stdout.buffer.write(msgspec.json.encode(result))
 

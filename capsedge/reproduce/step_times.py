@@ -116,7 +116,7 @@ def fig4(
         precision=trainers[chosen[0]].precision.precision,
         batch_size=first.train.batch_size,
         rounds=rounds,
-        device=_device(trainers[chosen[0]].fabric.device),
+        device=_device(trainers[chosen[0]].devices.device),
         threads=torch.get_num_threads(),
         machine=machine,
         torch=str(torch.__version__),

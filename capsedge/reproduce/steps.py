@@ -155,7 +155,7 @@ def peak_memory(recipe: Recipe, *, device: str = "auto", steps: int = MEMORY_STE
 
 def _step(trainer: Trainer, batches: "Iterator[Batch]") -> float:
     """Seconds of one step, from an idle device to an idle device."""
-    device = trainer.fabric.device
+    device = trainer.devices.device
     _wait(device)
     start = time.perf_counter()
     trainer.iterate(next(batches))

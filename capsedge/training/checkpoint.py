@@ -1,8 +1,9 @@
 """Saving and loading what a training needs to go on: safetensors files, no pickle, written in one step."""
 
+import hashlib
 import math
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import torch
@@ -13,9 +14,20 @@ from torch import Tensor, nn
 from capsedge.errors import ModelError, damage
 from capsedge.files import write_atomically
 from capsedge.recipe import TrainRecipe
+from capsedge.records import DamagedRecord, decoded
+
+PREVIOUS = "previous.safetensors"
 
 State = dict[int, dict[str, Tensor]]  # of an optimizer, by the number of the parameter and the name of the quantity
+Count = Annotated[int, msgspec.Meta(ge=0)]
 Groups = dict[str, tuple[int, ...]]  # parameters in each group of each optimizer
+
+
+_HASH = "sha256"  # of everything else in a file, by which a flipped bit is noticed
+
+
+class DamagedFile(ModelError):
+    """A file of tensors is not what was written."""
 
 
 class Position(msgspec.Struct):
@@ -31,11 +43,11 @@ class Position(msgspec.Struct):
         best_loss: Its validation loss; None before the first epoch ends, and in a checkpoint of an earlier capsedge.
     """
 
-    epoch: int = 0
-    batch: int = 0
-    step: int = 0
+    epoch: Count = 0
+    batch: Count = 0
+    step: Count = 0
     best_error: float | None = None
-    best_epoch: int = 0
+    best_epoch: Count = 0
     seconds: float = 0.0
     best_loss: float | None = None
 
@@ -59,7 +71,7 @@ def save_checkpoint(
     sums: Tensor,
     average: nn.Module | None = None,
 ) -> None:
-    """Write a checkpoint from which training continues to the same numbers.
+    """Write a checkpoint from which training continues to the same numbers; the one before it is kept as `PREVIOUS`.
 
     Args:
         path: The file.
@@ -76,6 +88,8 @@ def save_checkpoint(
         tensors |= {f"{name}.{key}": tensor for key, tensor in _flatten(optimizer).items()}
     tensors["sums"] = sums
     more = {"position": position, "groups": _groups(optimizers)}
+    if path.exists():
+        path.replace(path.with_name(PREVIOUS))
     _save(path, tensors, {name: msgspec.json.encode(value).decode() for name, value in more.items()})
 
 
@@ -98,10 +112,10 @@ def load_checkpoint(
     if average is not None:
         _fill(path, average, tensors, "average")
     try:
-        position, sums = msgspec.json.decode(metadata["position"], type=Position), tensors["sums"]
-        groups = msgspec.json.decode(metadata.get("groups", "null"), type=Groups | None)
-    except (KeyError, msgspec.MsgspecError) as error:
-        raise ModelError(f"'{path}' is not a checkpoint to resume from: {damage(error)}") from error
+        position, sums = decoded(metadata["position"], Position), tensors["sums"]
+        groups = msgspec.convert(decoded(metadata.get("groups", "null"), object), Groups | None)
+    except (KeyError, DamagedRecord, msgspec.ValidationError) as error:
+        raise DamagedFile(f"'{path}' is not a checkpoint to resume from: {damage(error)}") from error
     states = {name: _state(tensors, name) for name in optimizers}
     if misfit := _groups_misfit(_groups(optimizers), groups) or _state_misfit(optimizers, states):
         raise ModelError(
@@ -116,6 +130,15 @@ def load_checkpoint(
 def save_weights(path: Path, network: nn.Module) -> None:
     """Write the network alone."""
     _save(path, _named("network", network), {})
+
+
+def check_whole(path: Path) -> None:
+    """Read a checkpoint or weights file, and refuse a damaged one.
+
+    Raises:
+        ModelError: The file is missing or damaged.
+    """
+    _load(path)
 
 
 def load_network(path: Path, network: nn.Module) -> None:
@@ -159,17 +182,33 @@ def _misfit(wanted: dict[str, Tensor], given: dict[str, Tensor]) -> str:
 
 def _save(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_atomically(path, save(plain, metadata))
+    write_atomically(path, save(plain, metadata | {_HASH: _sha256(plain, metadata)}))
+
+
+def _sha256(tensors: dict[str, Tensor], metadata: dict[str, str]) -> str:
+    """Of names, types, axes and bytes of all tensors, and of the metadata."""
+    told = hashlib.sha256(repr(sorted(metadata.items())).encode())
+    for name, tensor in sorted(tensors.items()):
+        told.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        told.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return told.hexdigest()
 
 
 def _load(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         with safe_open(path, framework="pt") as file:
-            return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118 not a dict
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 not a dict
+            metadata = dict(file.metadata() or {})
     except FileNotFoundError as error:
         raise ModelError(f"there is no checkpoint '{path}'") from error
     except (SafetensorError, OSError) as error:
-        raise ModelError(f"'{path}' is damaged ({error}): restore it from a copy, or train again") from error
+        raise DamagedFile(f"'{path}' is damaged ({error}): restore it from a copy, or train again") from error
+    # Files of an earlier capsedge have no hash.
+    if (written := metadata.pop(_HASH, None)) is not None and written != _sha256(tensors, metadata):
+        raise DamagedFile(
+            f"'{path}' is damaged (it is not what its hash was taken of): restore it from a copy, or train again"
+        )
+    return tensors, metadata
 
 
 def _flatten(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -189,7 +228,9 @@ def _state(tensors: dict[str, Tensor], name: str) -> State:
     for full, value in tensors.items():
         optimizer, _, rest = full.partition(".")
         if optimizer == name:
-            index, key = rest.split(".", 1)
+            index, _, key = rest.partition(".")
+            if not index.isdecimal():
+                raise DamagedFile(f"'{full}' in the checkpoint names no parameter: restore it from a copy")
             state.setdefault(int(index), {})[key] = value
     return state
 

@@ -1,31 +1,97 @@
-"""On how many devices a training runs, and how they share a batch: lightning-fabric, set up for Algorithm 1."""
+"""On how many devices a training runs, one process each, and how they act together: torch.distributed."""
 
 import atexit
-import logging
 import os
+import subprocess
+import sys
+import threading
 import time
 import warnings
+from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.plugins.precision import MixedPrecision
-from lightning_fabric.plugins.precision import Precision as FullPrecision
-from lightning_fabric.strategies.ddp import DDPStrategy
-from torch import Tensor
+from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
 
+from capsedge.cores import usable_cores
 from capsedge.errors import ProviderError, WrongUse
 from capsedge.models import CapsNet
 from capsedge.models.stem import BatchNorm
 
-_LAST_WORDS = 0.2  # seconds
+_PORT = "CAPSEDGE_DEVICES_PORT"  # tells a process that another one started it, and where that one listens
+_ALONE = "127.0.0.1"
+_LAST_WORDS_S = 0.2
+_GRACE_S = 10.0  # for the other processes to end by themselves
 
 
-def launch(device: str = "auto", *, devices: int | None = None) -> Fabric:
-    """Start the processes of a training, one a device, and give each its Fabric.
+class Devices:
+    """The devices of one training, and this process's among them.
+
+    Attributes:
+        device: This process's.
+        rank: Its number.
+        count: How many there are.
+    """
+
+    def __init__(self, device: torch.device, rank: int = 0, count: int = 1) -> None:
+        self.device = device
+        self.rank = rank
+        self.count = count
+
+    @property
+    def first(self) -> bool:
+        """Whether this process is the one that writes, speaks and decides."""
+        return self.rank == 0
+
+    def told(self, text: str) -> str:
+        """The first device's text, on all of them. All must call it."""
+        if self.count == 1:
+            return text
+        content = torch.tensor(list(text.encode()), dtype=torch.uint8, device=self.device)
+        size = torch.tensor([len(content)], device=self.device)
+        distributed.broadcast(size, 0)
+        if not self.first:
+            content = torch.empty(int(size), dtype=torch.uint8, device=self.device)
+        distributed.broadcast(content, 0)
+        return bytes(content.tolist()).decode()
+
+    def wait_for_all(self) -> None:
+        """Go on once every device has come here."""
+        if self.count > 1:
+            distributed.barrier()
+
+    def summed(self, tensor: Tensor) -> Tensor:
+        """A tensor's sum over all devices, without its gradient. All must call it."""
+        if self.count == 1:
+            return tensor
+        total = tensor.clone()
+        distributed.all_reduce(total)
+        return total
+
+    def replicated(self, network: nn.Module) -> nn.Module:
+        """The network on this device, its gradients averaged over all of them in each backward pass."""
+        network.to(self.device)
+        if self.count == 1:
+            return network
+        # Every rank moves its buffers, b and the statistics of normalization, by the same sums: nothing to broadcast.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # of a name whose successor is in torch 2.13 only
+            return DistributedDataParallel(
+                network, device_ids=[self.device] if self.device.type == "cuda" else None, broadcast_buffers=False
+            )
+
+    def computing_in(self, precision: Literal["fp32", "bf16"]) -> AbstractContextManager[object]:
+        """Within it modules compute in a precision: bf16 by autocast."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=precision == "bf16")
+
+
+def launch(device: str = "auto", *, devices: int | None = None) -> Devices:
+    """Start the processes of a training, one a device.
 
     With one device that is this process. With more, this process becomes rank 0 and starts the others, which run the
-    same command; under `torchrun` all of them run already. The Fabric computes in fp32 until `compute_in` is called.
+    same command; under `torchrun` all of them run already.
 
     Args:
         device: `auto`, `cpu` or `cuda`.
@@ -35,40 +101,63 @@ def launch(device: str = "auto", *, devices: int | None = None) -> Fabric:
         ProviderError: CUDA was asked for and is not there, or not so many times.
         WrongUse: torchrun started another number of processes.
     """
-    accelerator = _accelerator(device)
+    kind = _kind(device)
     started = os.environ.get("LOCAL_WORLD_SIZE") if "TORCHELASTIC_RUN_ID" in os.environ else None
     if started and devices not in (None, int(started)):
         raise WrongUse(f"--devices {devices}, and torchrun started {started} processes here: leave out --devices")
     here = int(started) if started else devices or 1
-    nodes = int(os.environ["WORLD_SIZE"]) // here if started else 1
-    if accelerator == "cuda" and here > torch.cuda.device_count():
+    if kind == "cuda" and here > torch.cuda.device_count():
         raise ProviderError(f"--devices {here}, and this machine has {torch.cuda.device_count()} CUDA devices")
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces the precision, as we do
+    count = int(os.environ["WORLD_SIZE"]) if started else here
+    if count == 1:
+        return Devices(torch.device(kind, 0) if kind == "cuda" else torch.device(kind))
+    if started:
+        rank, local = int(os.environ["RANK"]), int(os.environ["LOCAL_RANK"])
+        store = None  # torchrun's, by the environment
+    else:
+        rank = local = int(os.environ["RANK"]) if _PORT in os.environ else 0
+        port = int(os.environ.get(_PORT, "0"))
+        store = distributed.TCPStore(_ALONE, port, count, is_master=rank == 0, wait_for_workers=False)  # type: ignore[attr-defined]
+        if rank == 0:
+            _start_others(count, store.port)
+    if kind == "cuda":
+        torch.cuda.set_device(local)
+    elif "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, usable_cores() // here))
     # Of the first convolution, whose one input channel can be laid out in two equal ways.
     warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
-    warnings.filterwarnings(
-        "ignore", message="`broadcast_buffers` is deprecated"
-    )  # its successor is in torch 2.13 only
-    fabric = Fabric(
-        accelerator=accelerator,
-        devices=here,
-        num_nodes=nodes,
-        # Every rank moves its buffers, b and the statistics of normalization, by the same sums: nothing to broadcast.
-        strategy=DDPStrategy(broadcast_buffers=False) if here * nodes > 1 else "auto",
-    )
-    fabric.launch()
-    if fabric.world_size > 1:
-        atexit.register(_leave)
-    return fabric
+    distributed.init_process_group("nccl" if kind == "cuda" else "gloo", store=store, rank=rank, world_size=count)
+    atexit.register(_leave)
+    return Devices(torch.device(kind, local) if kind == "cuda" else torch.device(kind), rank, count)
 
 
-def compute_in(fabric: Fabric, precision: Literal["fp32", "bf16"]) -> None:
-    """Let the modules of a Fabric compute in a precision: bf16 by autocast.
+def _start_others(count: int, port: int) -> None:
+    """Run this very command once for each of the other devices."""
+    main = sys.modules["__main__"].__spec__
+    command = [sys.executable, *(["-m", main.name] if main else [str(Path(sys.argv[0]).absolute())]), *sys.argv[1:]]
+    for rank in range(1, count):
+        numbers = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(count), _PORT: str(port)}
+        child = subprocess.Popen(command, env=os.environ | numbers)
+        threading.Thread(target=_watch, args=(child, rank), daemon=True).start()
+        atexit.register(_end, child)
 
-    It is no argument of `launch`, since all processes must have one precision, and they can agree only once they run.
-    """
-    bf16 = MixedPrecision("bf16-mixed", fabric.device.type)
-    fabric.strategy.precision = bf16 if precision == "bf16" else FullPrecision()
+
+def _watch(child: "subprocess.Popen[bytes]", rank: int) -> None:
+    """End this process when another one fails: it may wait for it for ever, in code that no signal reaches."""
+    code = child.wait()
+    if code == 0:
+        return
+    time.sleep(_GRACE_S)  # where this process meets the same end, it has the better words
+    sys.stderr.write(f"process {rank} of the training ended with exit code {code}, so the training ends\n")
+    sys.stderr.flush()
+    os._exit(1)
+
+
+def _end(child: "subprocess.Popen[bytes]") -> None:
+    try:
+        child.wait(_GRACE_S)
+    except subprocess.TimeoutExpired:
+        child.kill()
 
 
 def share_statistics(network: CapsNet) -> None:
@@ -94,7 +183,7 @@ class _Sum(torch.autograd.Function):
     @staticmethod
     def forward(_ctx: Any, tensor: Tensor) -> Tensor:
         total = tensor.clone(memory_format=torch.contiguous_format)
-        torch.distributed.all_reduce(total)
+        distributed.all_reduce(total)
         return total
 
     @staticmethod
@@ -104,12 +193,12 @@ class _Sum(torch.autograd.Function):
 
 def _leave() -> None:
     """End the connection to the other processes before the interpreter does: gloo's threads abort it otherwise."""
-    if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
-        time.sleep(_LAST_WORDS)  # a thread of gloo may still want the interpreter's lock; asleep, this one gives it
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
+        time.sleep(_LAST_WORDS_S)  # a thread of gloo may still want the interpreter's lock; asleep, this one gives it
 
 
-def _accelerator(device: str) -> str:
+def _kind(device: str) -> str:
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda" and not torch.cuda.is_available():

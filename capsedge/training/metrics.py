@@ -1,12 +1,20 @@
 """The metrics file: one JSON object a line, appended as the training goes."""
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
-from capsedge.errors import ModelError, damage
+from capsedge.errors import ModelError
 from capsedge.files import write_atomically
+from capsedge.records import DamagedRecord, decoded
+
+
+class _Kind(msgspec.Struct):
+    """What every row has, by which it is found again."""
+
+    kind: str
+    step: Annotated[int, msgspec.Meta(ge=0)]
 
 
 class MetricsFile:
@@ -40,11 +48,17 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     rows = []
     for number, line in enumerate(lines, 1):
         try:
-            rows.append(msgspec.json.decode(line, type=dict[str, Any]))
-        except msgspec.MsgspecError as error:
+            rows.append(_row(line))
+        except DamagedRecord as error:
             if number < len(lines):
-                raise ModelError(f"line {number} of '{path}' is damaged: {damage(error)}") from error
+                raise ModelError(f"line {number} of '{path}' is damaged: {error}") from error
     return rows
+
+
+def _row(line: bytes) -> dict[str, Any]:
+    decoded(line, _Kind)
+    row: dict[str, Any] = decoded(line, dict[str, Any])
+    return row
 
 
 def _line(row: dict[str, Any]) -> bytes:

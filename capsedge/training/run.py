@@ -4,7 +4,7 @@ recipe.toml         what was trained: what was asked for, with the precision tha
 run.json            what it was trained on, how it stands, its scores
 metrics.jsonl       loss, error and coefficients over time
 tensorboard/        the same for TensorBoard, where `--log tensorboard` asked for it
-last.safetensors    everything that `--resume` needs
+last.safetensors    everything that `--resume` needs; previous.safetensors is the one before it
 best.safetensors    the network with the lowest validation error, or loss (train.best)
 
 recipe.toml holds the precision that was chosen, and never `auto`, since it decides the result: who trains from this
@@ -28,12 +28,13 @@ from filelock import FileLock, Timeout
 from capsedge.contract import Score
 from capsedge.data import Dataset
 from capsedge.data.load import dataset_of
-from capsedge.errors import DataError, ModelError, WrongUse, damage
+from capsedge.errors import DataError, ModelError, WrongUse
 from capsedge.files import write_atomically
 from capsedge.fit import Fit
 from capsedge.models import CapsNet, build_network
 from capsedge.recipe import Recipe, from_values, to_values
-from capsedge.training.checkpoint import load_network
+from capsedge.records import DamagedRecord, decoded
+from capsedge.training.checkpoint import PREVIOUS, load_network
 
 RUNS = Path("runs")
 ZOO_WEIGHTS = "weights.safetensors"  # what a folder of the zoo has in place of best.safetensors
@@ -109,6 +110,11 @@ class Run:
         return self.path / "last.safetensors"
 
     @property
+    def previous(self) -> Path:
+        """The checkpoint before it, for when it is damaged; gone once the run is finished."""
+        return self.path / PREVIOUS
+
+    @property
     def best(self) -> Path:
         """The network that is kept, by its validation error or its loss (`train.best`)."""
         return self.path / "best.safetensors"
@@ -151,9 +157,24 @@ class Run:
             yield
 
     def create(self, recipe: Recipe, record: RunRecord) -> None:
-        """Write a new run's recipe and record."""
-        self.write_recipe(recipe)
-        self.write_record(record)
+        """Write a new run's recipe, and then its record, with which it is a run.
+
+        Raises:
+            WrongUse: Another process has made a run of the folder meanwhile, or is about to.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        with self.locked():
+            if (self.path / "run.json").exists():
+                raise WrongUse(f"'{self.path}' has become another training's run: give a new folder to --run")
+            self.write_recipe(recipe)
+            self.write_record(record)
+
+    def is_free(self) -> bool:
+        """Whether a new run can be made of the folder: it is absent or empty, or was left by a killed `create`."""
+        if not self.path.is_dir():
+            return not self.path.exists()
+        left = {each.name for each in self.path.iterdir() if each.suffix != ".part"}
+        return left <= {".lock", "recipe.toml"} and (not left or ".lock" in left)
 
     def write_recipe(self, recipe: Recipe) -> None:
         """Replace recipe.toml."""
@@ -171,13 +192,13 @@ class Run:
         """
         path = self.path / "run.json"
         try:
-            return msgspec.json.decode(path.read_bytes(), type=RunRecord)
+            return decoded(path.read_bytes(), RunRecord)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise ModelError(
                 f"'{self.path}' is not a run: it has no run.json; give a folder that train made"
             ) from error
-        except msgspec.MsgspecError as error:
-            raise ModelError(f"'{path}' is damaged: {damage(error)}") from error
+        except DamagedRecord as error:
+            raise ModelError(f"'{path}' is damaged: {error}") from error
 
     def read_recipe(self) -> Recipe:
         """Read recipe.toml.

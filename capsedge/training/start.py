@@ -62,9 +62,9 @@ def train(
     if device not in ("auto", "cpu", "cuda"):
         raise WrongUse(f"device: expected auto, cpu or cuda, got {device!r}")
     check_empty(place)
-    fabric = launch(device)
+    group = launch(device)
     with new_run(chosen.name) if place is None else nullcontext(Run(place)) as run:
-        trainer = Trainer(chosen, dataset, run, fabric=fabric)
+        trainer = Trainer(chosen, dataset, run, devices=group)
         trainer.start()
     trainer.train(observer or Quiet())
     return run
@@ -76,5 +76,5 @@ def check_empty(folder: Path | None) -> None:
     Raises:
         WrongUse: It is there and not empty, or it is a file.
     """
-    if folder is not None and folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+    if folder is not None and not Run(folder).is_free():
         raise WrongUse(f"'{folder}' is not an empty folder: give a new one to --run, or --resume to go on in it")

@@ -7,12 +7,11 @@ size of the whole batch, and their gradients are summed over the devices, so tha
 import math
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
-from lightning_fabric import Fabric
 from msgspec.structs import replace
 from torch import Tensor
 
@@ -24,11 +23,20 @@ from capsedge.models import CapsNet, Capsules, build_network, margin_loss, recon
 from capsedge.models.loss import distillation_loss
 from capsedge.models.stem import BatchNorm
 from capsedge.recipe import Recipe
+from capsedge.records import decoded
 from capsedge.scoring import balanced_error
 from capsedge.training.advice import advice
 from capsedge.training.batches import Batch, Batches
-from capsedge.training.checkpoint import Position, load_checkpoint, load_network, save_checkpoint, save_weights
-from capsedge.training.devices import compute_in, launch, share_statistics
+from capsedge.training.checkpoint import (
+    DamagedFile,
+    Position,
+    check_whole,
+    load_checkpoint,
+    load_network,
+    save_checkpoint,
+    save_weights,
+)
+from capsedge.training.devices import Devices, launch, share_statistics
 from capsedge.training.dropout import SharedDropout
 from capsedge.training.evaluate import Evaluation, evaluate, multi_hot
 from capsedge.training.interrupt import Interruption
@@ -55,8 +63,8 @@ class Trainer:
         recipe: What to train. Where its precision is `auto`, it is chosen here, by the first device for all.
         dataset: The images, in three splits.
         run: The folder to fill; only rank 0 writes to it.
-        fabric: The devices, as `launch` gave them to this training alone; None for one device.
-        device: Which that is, where there is no `fabric`: `auto`, `cpu` or `cuda`.
+        devices: As `launch` gave them to this training alone; None for one device.
+        device: Which that is, where there are no `devices`: `auto`, `cpu` or `cuda`.
 
     Raises:
         ProviderError: CUDA was asked for and is not there.
@@ -64,38 +72,37 @@ class Trainer:
     """
 
     def __init__(
-        self, recipe: Recipe, dataset: Dataset, run: Run, *, fabric: Fabric | None = None, device: str = "auto"
+        self, recipe: Recipe, dataset: Dataset, run: Run, *, devices: Devices | None = None, device: str = "auto"
     ) -> None:
         self.dataset = dataset
         self.run = run
-        self.fabric = fabric or launch(device)
-        chosen = choose_precision(recipe.train.precision, self.fabric.device)
-        self.precision: PrecisionChoice = self.fabric.broadcast(chosen)
-        compute_in(self.fabric, self.precision.precision)
+        self.devices = devices or launch(device)
+        chosen = choose_precision(recipe.train.precision, self.devices.device)
+        self.precision = decoded(self.devices.told(msgspec.json.encode(chosen).decode()), PrecisionChoice)
         recipe = planned(recipe, recipe.data.epoch_images or len(dataset.train))
         self.recipe = recipe = replace(recipe, train=replace(recipe.train, precision=self.precision.precision))
         torch.manual_seed(recipe.train.seed)
         self.network = build_network(recipe, classes=len(dataset.classes), shape=dataset.shape)
-        ranks = {"rank": self.fabric.global_rank, "ranks": self.fabric.world_size}
+        ranks = {"rank": self.devices.rank, "ranks": self.devices.count}
         if recipe.network.dropout:
             self.network.dropout = SharedDropout(recipe.network.dropout, seed=recipe.train.seed, **ranks)
-        if self.fabric.world_size > 1:
+        if self.devices.count > 1:
             share_statistics(self.network)
-        optimizer = weights_optimizer(self.network, recipe.train)
-        self.module, self.optimizer = self.fabric.setup(self.network, optimizer)
+        self.module = self.devices.replicated(self.network)
+        self.optimizer = weights_optimizer(self.network, recipe.train)
         self.average = Average(self.network, recipe.train.averaging) if recipe.train.averaging else None
-        self.teachers = Teachers(recipe, dataset, self.fabric.device)
-        self.routing_step = routing_step(self.network, recipe.routing, self._summed)
+        self.teachers = Teachers(recipe, dataset, self.devices.device)
+        self.routing_step = routing_step(self.network, recipe.routing, self.devices.summed)
         self.batches = Batches(
             dataset.train,
             recipe=recipe.data,
             batch_size=recipe.train.batch_size,
             seed=recipe.train.seed,
-            device=self.fabric.device,
+            device=self.devices.device,
             **ranks,
         )
         self.position = Position()
-        self.sums = torch.zeros(3, dtype=torch.float64, device=self.fabric.device)  # loss, wrong, images
+        self.sums = torch.zeros(3, dtype=torch.float64, device=self.devices.device)  # loss, wrong, images
 
     def cost_of_bf16(self) -> Bf16Cost | None:
         """Measure what bf16 costs here; None where the training is in fp32, or the device has the units for bf16.
@@ -132,26 +139,44 @@ class Trainer:
         if weights is not None:
             for network in {self.network, self.validated}:
                 load_network(weights, network)
-        if self.fabric.is_global_zero:
+        if self.devices.first:
             self.run.create(self.recipe, self._record("training"))
         if weights is not None:  # a run that is interrupted before its first validation starts from them again
             self._save()
 
-    def resume(self) -> None:
+    def resume(self) -> str:
         """Take up the state of the run's last checkpoint; a run interrupted before its first starts over.
 
+        Returns:
+            What was wrong with the last checkpoint where the one before it was taken up; "" for nothing.
+
         Raises:
-            ModelError: The checkpoint is damaged, or of another recipe; or a teacher's weights have changed.
+            ModelError: The checkpoint and the one before it are damaged; it is of another recipe; the weights of the
+                best epoch are damaged; or a teacher's have changed.
         """
         self.teachers.check_same(self.run.read_record().teachers, self.run)
-        if self.precision.asked == "auto" and self.fabric.is_global_zero:  # somebody changed the run's recipe
+        if self.precision.asked == "auto" and self.devices.first:  # somebody changed the run's recipe
             self.run.write_recipe(self.recipe)
-        if not self.run.last.exists():
-            return
+        if self.run.best.exists():
+            check_whole(self.run.best)  # or the training would only fail at its end
+        files = [file for file in (self.run.last, self.run.previous) if file.exists()]
+        if not files:
+            return ""
+        damaged = ""
+        try:
+            self._take_up(files[0])
+        except DamagedFile as error:
+            if len(files) == 1:
+                raise
+            damaged = str(error)
+            self._take_up(files[1])
+        return damaged
+
+    def _take_up(self, checkpoint: Path) -> None:
         average = None if self.average is None else self.average.network
-        self.position, sums = load_checkpoint(self.run.last, self.network, self._optimizers(), average)
-        if self.fabric.is_global_zero:  # they are the sums over all devices
-            self.sums = sums.to(self.fabric.device)
+        self.position, sums = load_checkpoint(checkpoint, self.network, self._optimizers(), average)
+        if self.devices.first:  # they are the sums over all devices
+            self.sums = sums.to(self.devices.device)
 
     def train(self, observer: Observer) -> RunRecord:
         """Train to the recipe's last epoch, then score the best weights on the test set.
@@ -163,15 +188,15 @@ class Trainer:
         """
         with ExitStack() as stack:
             refused: CapsedgeError | None = None
-            if self.fabric.is_global_zero:
+            if self.devices.first:
                 try:
                     stack.enter_context(self.run.locked())
                 except CapsedgeError as error:
                     refused = error
             # All devices hear of it: those that went on would wait for the first for ever.
-            if refused := self.fabric.broadcast(refused):
-                raise refused
-            first = self.fabric.is_global_zero
+            if told := self.devices.told(str(refused or "")):
+                raise refused or ModelError(told)
+            first = self.devices.first
             return self._train(MetricsFile(self.run.metrics, self.position.step) if first else None, observer)
 
     def _train(self, metrics: MetricsFile | None, observer: Observer) -> RunRecord:
@@ -230,24 +255,29 @@ class Trainer:
         """The teachers' lengths, computed in the training's precision."""
         if not self.teachers:
             return None
-        with self.fabric.strategy.precision.forward_context():
+        with self.devices.computing_in(self.precision.precision):
             return self.teachers.lengths(images)
 
     def _weight_step(self, batch: Batch, targets: Tensor, taught: Tensor | None, factor: float) -> Tensor:
         """Descend the loss in W; gives the primary capsules that it saw."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.recipe.train.rate * factor
-        capsules = self.module(batch.images)
+        capsules = self._capsules(batch.images)
         lengths = capsules.lengths
         loss = self._lengths_loss(lengths, targets, taught) + self._reconstruction_loss(capsules, batch)
         self.optimizer.zero_grad()
         # The gradients are averaged over the devices, whose parts may differ in size.
-        self.fabric.backward(loss.sum() * (self.fabric.world_size / batch.total))
+        (loss.sum() * (self.devices.count / batch.total)).backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         wrong = _wrong(lengths, targets, labels=batch.labels.shape[1]).sum()
         self.sums += torch.stack([loss.detach().sum(), wrong, torch.full_like(wrong, len(targets))])
-        primary: Tensor = capsules.primary.detach()
-        return primary
+        return capsules.primary.detach()
+
+    def _capsules(self, images: Tensor) -> Capsules:
+        """A pass in the training's precision, its results in fp32."""
+        with self.devices.computing_in(self.precision.precision):
+            capsules: Capsules = self.module(images)
+        return capsules._replace(**{name: part.float() for name, part in capsules._asdict().items()})
 
     def _lengths_loss(self, lengths: Tensor, targets: Tensor, taught: Tensor | None) -> Tensor:
         """Each image's loss by its labels, and by what teachers say of it."""
@@ -265,8 +295,7 @@ class Trainer:
         counted this batch already.
         """
         with _running_statistics_kept(self.network):
-            primary: Tensor = self.module(images).primary
-        return primary
+            return self._capsules(images).primary
 
     def _reconstruction_loss(self, capsules: Capsules, batch: Batch) -> Tensor | float:
         """Each image's reconstruction loss: every one of its classes is reconstructed from its own capsule alone."""
@@ -281,7 +310,7 @@ class Trainer:
         return self.recipe.train.reconstruction * torch.stack(losses).sum(0)
 
     def _write_training_row(self, log: Log, clock: Clock) -> None:
-        loss, wrong, images = self._summed(self.sums).tolist()
+        loss, wrong, images = self.devices.summed(self.sums).tolist()
         self.sums.zero_()
         images_here, seconds = clock.images, clock.lap()  # the sums may hold images of an interrupted session
         self.position.seconds += seconds
@@ -311,7 +340,7 @@ class Trainer:
         if position.improved_by(score.error, score.loss, self.recipe.train):
             position.best_error, position.best_loss = score.error, score.loss
             position.best_epoch = position.epoch + 1
-            if self.fabric.is_global_zero:
+            if self.devices.first:
                 save_weights(self.run.best, self.validated)
         log.write(
             {
@@ -326,8 +355,8 @@ class Trainer:
 
     def _finish(self, log: Log) -> RunRecord:
         """Score the best weights on the test set, once, when nothing is left to choose."""
-        self.fabric.barrier()  # rank 0 may still be writing them
-        best: CapsNet = self.run.load_best().to(self.fabric.device)
+        self.devices.wait_for_all()  # rank 0 may still be writing them
+        best: CapsNet = self.run.load_best().to(self.devices.device)
         test = self._evaluate(best, self.dataset.test)
         remarks = self._remarks(self._evaluate(best, self.dataset.validation))
         log.write(
@@ -345,13 +374,14 @@ class Trainer:
             remarks=remarks,
             seconds=round(self.position.seconds, 1),
         )
-        if self.fabric.is_global_zero:
+        if self.devices.first:
             self.run.write_record(record)
+            self.run.previous.unlink(missing_ok=True)
         return record
 
     def _remarks(self, validation: Evaluation) -> tuple[str, ...]:
         """What a person should know of the training; only the first device has its rows."""
-        if validation.confusion is None or not self.fabric.is_global_zero:
+        if validation.confusion is None or not self.devices.first:
             return ()
         return tuple(
             advice(
@@ -365,42 +395,33 @@ class Trainer:
         )
 
     def _evaluate(self, network: CapsNet, split: Split) -> Evaluation:
-        fabric = self.fabric
         return evaluate(
             network,
             split,
-            fabric.device,
+            self.devices.device,
             classes=len(self.dataset.classes),
-            rank=fabric.global_rank,
-            ranks=fabric.world_size,
-            summed=self._summed,
+            rank=self.devices.rank,
+            ranks=self.devices.count,
+            summed=self.devices.summed,
         )
-
-    def _summed(self, tensor: Tensor) -> Tensor:
-        """A tensor's sum over all devices."""
-        if self.fabric.world_size == 1:
-            return tensor
-        total = self.fabric.all_reduce(tensor.clone(), reduce_op="sum")
-        assert isinstance(total, Tensor)  # as what went in
-        return total
 
     def _agreed(self, requested: bool, at_row: bool) -> bool:
         """Whether to stop here: all devices at the same iteration. Asking each other is a wait for a CUDA device."""
-        if self.fabric.world_size == 1:
+        if self.devices.count == 1:
             return requested
-        return (at_row or self.fabric.device.type == "cpu") and bool(
-            self._summed(torch.tensor(float(requested), device=self.fabric.device)) > 0
+        return (at_row or self.devices.device.type == "cpu") and bool(
+            self.devices.summed(torch.tensor(float(requested), device=self.devices.device)) > 0
         )
 
     def _optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        optimizers: dict[str, torch.optim.Optimizer] = {"weights": self.optimizer.optimizer}
+        optimizers: dict[str, torch.optim.Optimizer] = {"weights": self.optimizer}
         if self.routing_step is not None:
             optimizers["routing"] = self.routing_step.optimizer
         return optimizers
 
     def _save(self) -> None:
-        sums = self._summed(self.sums)
-        if self.fabric.is_global_zero:
+        sums = self.devices.summed(self.sums)
+        if self.devices.first:
             average = None if self.average is None else self.average.network
             save_checkpoint(self.run.last, self.position, self.network, self._optimizers(), sums, average)
 
@@ -414,12 +435,8 @@ class Trainer:
             data=self.dataset.description,
             data_source=self.dataset.source,
             data_sha256=self.dataset.sha256(),
-            versions={
-                "capsedge": __version__,
-                "torch": str(torch.__version__),
-                "lightning-fabric": version("lightning-fabric"),
-            },
-            device=str(self.fabric.device),
+            versions={"capsedge": __version__, "torch": str(torch.__version__)},
+            device=str(self.devices.device),
             teachers=self.teachers.records,
             **more,
         )

@@ -258,7 +258,7 @@ def test_a_reader_that_leaves_early_is_no_failure(printing: str) -> None:
 
 
 def test_the_help_loads_nothing_heavy() -> None:
-    heavy = ("torch", "onnx", "onnxruntime", "lightning_fabric", "tensorrt_rtx", "numpy", "PIL")
+    heavy = ("torch", "onnx", "onnxruntime", "tensorrt_rtx", "numpy", "PIL")
     script = COMMAND.replace(
         "main()", "sys.argv[1:] = ['--help']\ntry:\n    main()\nfinally:\n    print(*sys.modules)"
     )

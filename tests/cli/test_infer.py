@@ -47,7 +47,7 @@ def test_a_folder_becomes_a_table_and_stderr_names_the_model_and_the_next_comman
     header, *rows = [line.split() for line in done.stdout.splitlines() if line.strip(" ─")]
     assert header == ["file", "class", "length", "next", "best"]
     assert [row[0] for row in rows] == [str(photos / name) for name in ("a[red].png", "b.png", "c.png")]
-    assert {"torch", "onnx", "lightning_fabric"}.isdisjoint(done.args)
+    assert {"torch", "onnx"}.isdisjoint(done.args)
 
 
 def test_after_a_training_the_newest_export_answers_and_that_is_said(

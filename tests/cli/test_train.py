@@ -344,7 +344,7 @@ def test_names_of_any_spelling_go_through_the_command_line(tmp_path: Path, capse
 
 
 def test_a_missing_part_of_an_extra_is_no_bug_of_capsedge(tmp_path: Path) -> None:
-    code = "import sys; sys.modules['lightning_fabric'] = None; from capsedge.cli import main; main()"
+    code = "import sys; sys.modules['safetensors'] = None; from capsedge.cli import main; main()"
     result = subprocess.run(
         [sys.executable, "-c", code, "train", *TINY],
         capture_output=True,

@@ -1,5 +1,6 @@
 """What is found in folders and lists of any build, and what is said of the rest."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -210,6 +211,16 @@ def test_train_is_a_class_where_other_classes_lie_beside_it(
     found = list_images(made(*paths))
     assert found.classes == ("bus", "car", "train")
     assert {item.part for item in found.items} == {None}
+
+
+def test_a_pipe_among_the_images_is_passed_over_and_not_waited_for(made: Callable[..., Path]) -> None:
+    folder = made("a/1.png", "a/2.png", "b/1.png")
+    os.mkfifo(folder / "b" / "2.png")
+
+    listing = list_images(folder)
+
+    assert len(listing.items) == 3
+    assert "1 other file passed over (1 pipe or device)" in listing.remarks
 
 
 def test_links_to_folders_and_a_list_of_something_else_are_told(made: Callable[..., Path], tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ class Machine:
         return SimpleNamespace(
             iterate=iterate,
             batches=SimpleNamespace(epoch=epoch),
-            fabric=SimpleNamespace(device=torch.device("cpu")),
+            devices=SimpleNamespace(device=torch.device("cpu")),
             recipe=SimpleNamespace(train=SimpleNamespace(batch_size=8)),
         )
 

@@ -233,21 +233,6 @@ def test_what_is_sent_to_a_gpu_is_pinned_and_not_waited_for(monkeypatch: pytest.
     assert len(pinned) == 1
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-@pytest.mark.parametrize("recipe", [VARIED, TURNED, OVERLAPPED], ids=["varied", "turned", "overlapped"])
-def test_no_batch_makes_the_processor_wait_for_the_gpu(little: Dataset, recipe: DataRecipe) -> None:
-    data = pairs(little) if recipe.overlap else single(little)
-    made = Batches(data, recipe=recipe, batch_size=64, seed=1, device=torch.device("cuda"))
-    torch.cuda.set_sync_debug_mode("error")
-    try:
-        on_gpu = list(made.epoch(1))
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
-    for one, two in zip(on_gpu, batches_of(data, recipe).epoch(1), strict=True):
-        assert torch.equal(one.labels.cpu(), two.labels)
-        torch.testing.assert_close(one.images.cpu(), two.images)
-
-
 def rare(counts: tuple[int, ...]) -> Split:
     """Images whose number is in their first pixels, of classes of these sizes."""
     labels = np.repeat(np.arange(len(counts)), counts)

@@ -169,3 +169,26 @@ def test_a_checkpoint_without_groups_still_loads(tmp_path: Path) -> None:
     other = torch.optim.AdamW(network.parameters())
     assert load_checkpoint(path, network, {"weights": other})[0].step == 7
     assert torch.equal(other.state[network.weight]["exp_avg"], adam.state[network.weight]["exp_avg"])
+
+
+def test_every_flipped_bit_is_noticed(tmp_path: Path) -> None:
+    path, network = tmp_path / "best.safetensors", nn.Linear(3, 2)
+    save_weights(path, network)
+    whole = path.read_bytes()
+    hash_name = whole.index(b"sha256")  # without it the file looks like one of an earlier capsedge, which has none
+    for place in {*range(len(whole))} - {*range(hash_name, hash_name + len("sha256"))}:
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 16]) + whole[place + 1 :])
+        with pytest.raises(ModelError, match=r"damaged|holds the weights of another network"):
+            load_network(path, network)
+
+
+@pytest.mark.parametrize(
+    ("position", "tensor"), [('{"epoch": -3}', "sums"), ('{"epoch": 1e99}', "sums"), ("{}", "weights.foo")]
+)
+def test_what_no_checkpoint_holds_is_refused(tmp_path: Path, position: str, tensor: str) -> None:
+    network = nn.Linear(3, 2)
+    tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
+    save_file({**tensors, "sums": torch.zeros(3), tensor: torch.zeros(3)}, tmp_path / "last", {"position": position})
+    optimizer = torch.optim.Adam(network.parameters())
+    with pytest.raises(ModelError, match=r"is not a checkpoint to resume from|names no parameter"):
+        load_checkpoint(tmp_path / "last", network, {"weights": optimizer})

@@ -65,7 +65,7 @@ def interrupt(folder: Path, *, recipe: Recipe) -> None:
         os.killpg(process.pid, signal.SIGINT)
         _, said = process.communicate(timeout=100)
     assert process.returncode == 130, said
-    assert said.count("go on with: capsedge train --resume") == 1, "one of the processes speaks, and only one"
+    assert said.count("resume with: capsedge train --resume") == 1, "one of the processes speaks, and only one"
     assert "--devices 2" in said
 
 
@@ -172,3 +172,23 @@ def test_more_devices_than_torchrun_started_are_refused(monkeypatch: pytest.Monk
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(WrongUse, match=r"--devices 3, and torchrun started 2 processes here: leave out --devices"):
         launch("cpu", devices=3)
+
+
+FAILS = """
+import os, sys
+from capsedge.training import devices
+devices._GRACE_S = 0.5
+if "RANK" in os.environ:
+    sys.exit(3)
+devices.launch("cpu", devices=2)
+"""
+
+
+def test_a_device_that_fails_before_they_meet_ends_the_training_in_one_line(tmp_path: Path) -> None:
+    script = tmp_path / "a script.py"
+    script.write_text(FAILS)
+    done = subprocess.run(
+        [sys.executable, script], capture_output=True, text=True, timeout=100, check=False, env=environment()
+    )
+    assert done.returncode == 1
+    assert done.stderr == "process 1 of the training ended with exit code 3, so the training ends\n"

@@ -255,7 +255,7 @@ capsedge.training.precision._onednn_takes_bf16 = lambda: True
 from capsedge.training import Run, Trainer, dataset_of, launch
 from tests.tiny import tiny_recipe
 recipe = tiny_recipe("train.precision=auto")
-trainer = Trainer(recipe, dataset_of(recipe.data), Run(Path("unused")), fabric=launch("cpu"))
+trainer = Trainer(recipe, dataset_of(recipe.data), Run(Path("unused")), devices=launch("cpu"))
 line = f"rank {os.environ['RANK']}: {trainer.precision.precision}, {trainer.recipe.train.precision}\\n"
 os.write(1, line.encode())  # whole, beside the other rank's
 """

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from capsedge.data import Dataset, Split
 from capsedge.data.dataset import overlapped
-from capsedge.errors import Interrupted, ModelError, ProviderError
+from capsedge.errors import Interrupted, ModelError, ProviderError, WrongUse
 from capsedge.models import CapsNet, build_network
 from capsedge.recipe import Recipe, RoutingKind
 from capsedge.training import Evaluation, Run, Trainer, evaluate
@@ -232,6 +233,71 @@ def goes_on_to_the_same_bits(recipe: Recipe, interrupt_after: int, little: Datas
         assert all(torch.equal(expected[key], got[key]) for key in expected)
     assert timeless(whole) == timeless(parts)
     assert whole.read_record().scores == parts.read_record().scores
+
+
+def flip_a_bit(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[-100] ^= 1
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize("harm", [flip_a_bit, Path.unlink])
+def test_a_run_goes_on_to_the_same_bits_from_the_checkpoint_before_a_lost_one(
+    harm: Callable[[Path], None], little: Dataset, tmp_path: Path
+) -> None:
+    recipe = tiny_recipe("train.epochs=4")
+    whole = train(recipe, little, tmp_path / "whole")
+    assert not whole.previous.exists()  # of no use once finished
+    with pytest.raises(Interrupted):
+        train(recipe, little, tmp_path / "parts", 2 * whole.read_record().best_epoch + 3)
+    run = Run(tmp_path / "parts")
+    harm(run.last)
+
+    resumed = Trainer(run.read_recipe(), little, run, device="cpu")
+    said = resumed.resume()
+    assert ("damaged" in said) == (harm is flip_a_bit)
+    resumed.train(Silent())
+
+    expected, got = load_file(whole.best), load_file(run.best)
+    assert all(torch.equal(expected[key], got[key]) for key in expected)
+    assert timeless(whole) == timeless(run)
+
+
+def test_damaged_best_weights_are_named_before_the_training_goes_on(little: Dataset, tmp_path: Path) -> None:
+    recipe = tiny_recipe("train.epochs=3")
+    with pytest.raises(Interrupted):
+        train(recipe, little, tmp_path, 10)
+    run = Run(tmp_path)
+    flip_a_bit(run.best)
+    with pytest.raises(ModelError, match=r"best\.safetensors' is damaged"):
+        Trainer(run.read_recipe(), little, run, device="cpu").resume()
+
+
+def test_of_two_trainings_in_one_folder_the_second_changes_nothing(little: Dataset, tmp_path: Path) -> None:
+    first, second = (
+        Trainer(tiny_recipe(f"train.seed={seed}"), little, Run(tmp_path), device="cpu") for seed in (1, 2)
+    )
+    first.start()
+    with pytest.raises(WrongUse, match="another training's run"):
+        second.start()
+    assert Run(tmp_path).read_recipe().train.seed == 1
+    assert first.train(Silent()).status == "finished"
+
+
+def test_a_folder_that_a_killed_training_had_begun_can_be_used_again(little: Dataset, tmp_path: Path) -> None:
+    trainer = Trainer(tiny_recipe(), little, Run(tmp_path), device="cpu")
+    trainer.start()
+    (tmp_path / ".run.json.123.part").write_text("{")
+    (tmp_path / "run.json").unlink()  # which is written last
+    assert Run(tmp_path).is_free()
+    trainer.start()
+    assert not Run(tmp_path).is_free()
+
+
+@pytest.mark.parametrize("name", ["recipe.toml", "photo.png"])
+def test_a_folder_with_somebodys_file_is_not_free(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("mine")
+    assert not Run(tmp_path).is_free()
 
 
 class Watching(Silent):

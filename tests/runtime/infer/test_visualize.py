@@ -123,7 +123,7 @@ def test_a_picture_of_ours_is_replaced_and_nothing_else(tmp_path: Path) -> None:
     with pytest.raises(WrongUse, match="was not drawn by capsedge infer"):
         Pictures(file, alone=True)
     (tmp_path / "00007-b.png").write_text("mine")
-    with pytest.raises(WrongUse, match=r"00007-b\.png' is there"):
+    with pytest.raises(WrongUse, match=r"00007-b\.png' exists"):
         Pictures(tmp_path, alone=False).keep(7, sight(), CLASSES)
 
 
