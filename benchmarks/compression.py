@@ -81,7 +81,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rate", type=float, help="highest, of the fine-tuning; default: half of RUN's")
     parser.add_argument("--rules", nargs="+", choices=RULES, default=[*COMPRESSING, "scratch"])
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--seconds", type=float, help="timed runs of each network")
+    parser.add_argument("--duration", type=float, metavar="SECONDS", help="of the timed iterations of each network")
     parser.add_argument("--out", type=Path, default=Path("compression"))
     options = parser.parse_args()
     if {"scratch", "taught"} & {*options.rules} and "routing" not in options.rules:
@@ -104,7 +104,7 @@ def _made(source: Run, rule: str, keep: float, seed: int, options: argparse.Name
             epochs=options.epochs,
             rate=options.rate,
             overrides=(f"train.seed={seed}", *options.overrides),
-            seconds=options.seconds,
+            seconds=options.duration,
         )
         return compress(source, Keep(keep), how, run.path, watch=_watched)[0]
     recipe = _from_scratch(source, Run(folder("routing")), seed, options, taught=rule == "taught")

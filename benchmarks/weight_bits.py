@@ -1,6 +1,6 @@
 """What the codes of int8 weights cost, by their bits and by how they are rounded: error, closeness and latency.
 
-    python -m benchmarks.weight_bits MODEL.onnx... [--data fashion-mnist] [--seconds 3] [--no-latency]
+    python -m benchmarks.weight_bits MODEL.onnx... [--data fashion-mnist] [--duration 3] [--no-latency]
         [--emulated haswell] [--images 1000]
 
 Each model is an fp32 file of `capsedge export`. The int8 files are made as an export makes them: calibrated on 512
@@ -59,7 +59,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", type=Path, nargs="+", metavar="MODEL.onnx")
     parser.add_argument("--data", default="fashion-mnist")
-    parser.add_argument("--seconds", default="3", help="of each model, for its latency")
+    parser.add_argument("--duration", default="3", metavar="SECONDS", help="of each model, for its latency")
     parser.add_argument("--no-latency", action="store_true")
     parser.add_argument("--emulated", choices=[each.name for each in PROCESSORS])
     parser.add_argument("--images", type=int, default=1000, help="test images for the emulated processor")
@@ -70,7 +70,7 @@ def main() -> None:
     print(f"On {'an unknown processor' if processor is None else in_words(processor)}.\n")
     for model in options.models:
         with tempfile.TemporaryDirectory() as name:
-            files = _measure(model, dataset, Path(name), None if options.no_latency else options.seconds)
+            files = _measure(model, dataset, Path(name), None if options.no_latency else options.duration)
             for emulated in PROCESSORS:
                 if emulated.name == options.emulated:
                     _measure_on(emulated, files, first)
@@ -151,7 +151,7 @@ def _lengths(file: Path, split: Split, exact: bool | None = None) -> Lengths:
 
 def _latencies(files: list[Path], seconds: str) -> dict[Path, str]:
     """The p50 of each file, and its ratio to the first."""
-    command = ["bench", *map(str, files), "--threads", "1", "--seconds", seconds, "--json"]
+    command = ["bench", *map(str, files), "--threads", "1", "--duration", seconds, "--json"]
     done = subprocess.run([sys.executable, "-m", "capsedge", *command], capture_output=True, check=True)
     (group,) = json.loads(done.stdout)["groups"]
     return {file: _latency(case) for file, case in zip(files, group["cases"], strict=True)}

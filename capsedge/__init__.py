@@ -17,7 +17,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 if TYPE_CHECKING:
     from capsedge.errors import CapsedgeError
     from capsedge.export.road import Exported, export_run
-    from capsedge.measure.bench.assembly import bench
+    from capsedge.measure.bench.benchmark import bench
     from capsedge.measure.bench.plan import Plan
     from capsedge.measure.bench.report import BenchReport
     from capsedge.runtime.infer.classify import Broken, Guess, Prediction
@@ -60,7 +60,7 @@ __getattr__ = looked_up(
         "Run": "training.run",
         "Settings": "runtime.settings",
         "Verification": "runtime.verify",
-        "bench": "measure.bench.assembly",
+        "bench": "measure.bench.benchmark",
         "export_run": "export.road",
         "load": "runtime.model",
         "train": "training.start",

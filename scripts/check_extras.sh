@@ -72,8 +72,8 @@ runs_at_the_edge() { # cpu, gpu: no training, no export
     run capsedge doctor
     run capsedge infer "$root/samples"
     run capsedge verify
-    run capsedge bench --runs 20 --quick
-    run capsedge profile --runs 50 --no-roofline
+    run capsedge bench --iterations 20 --quick
+    run capsedge profile --iterations 50 --no-roofline
 }
 
 trains() { # one epoch of a narrow network on the subset in the wheel
@@ -119,8 +119,8 @@ prove() { # what a set of extras is for
         paper,cpu)
             without onnx tensorrt_rtx
             run capsedge reproduce fig1 "$root/samples"
-            run capsedge bench --runs 20 --quick --output report.html
-            run capsedge profile --runs 50 --plot profile.svg
+            run capsedge bench --iterations 20 --quick --output report.html
+            run capsedge profile --iterations 50 --plot profile.svg
             run capsedge reproduce fig3 --data fashion-mnist-subset --width small --epochs 1 --kind l2
             ;;
         train,export,cpu)

@@ -28,6 +28,6 @@ step "The baseline: dynamic routing, whose coefficients are found anew for each 
 step "It cannot be collapsed, so it is exported with its iterations unrolled" \
     export runs/demo-dr
 step "Dynamic routing against the collapsed network in fp32 and int8, interleaved in one run" \
-    bench runs/demo-dr runs/demo-l2 runs/demo-l2/model.int8.onnx --seconds 3 --output runs/demo.html
+    bench runs/demo-dr runs/demo-l2 runs/demo-l2/model.int8.onnx --duration 3 --output runs/demo.html
 step "Where the time of the collapsed network goes, and how far each part is from what this machine can do" \
     profile runs/demo-l2

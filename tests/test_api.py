@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import capsedge
-from capsedge.measure.bench.formats import load
+from capsedge.measure.bench.files import load
 from tests.cli.conftest import ROOT
 
 
@@ -36,7 +36,7 @@ def test_importing_it_loads_nothing_and_a_model_needs_neither_torch_nor_onnx() -
 
 
 def test_a_benchmark_that_is_kept_in_a_file_is_finished_there_and_measured_anew(tmp_path: Path) -> None:
-    plan = capsedge.Plan(runs=2, split=False)
+    plan = capsedge.Plan(iterations=2, breakdown=False)
     first, second = (capsedge.bench("builtin", plan, state=tmp_path / "kept.json") for _ in range(2))
     assert not first.unfinished
     assert not load(tmp_path / "kept.json").unfinished

@@ -15,7 +15,7 @@ from benchmarks.card.record import read_card
 from benchmarks.card.words import write_card
 from benchmarks.robustness.record import Report, read_report
 from capsedge.errors import CapsedgeError, DataError
-from capsedge.measure.bench.formats import load
+from capsedge.measure.bench.files import load
 from capsedge.training import Run
 
 

@@ -34,7 +34,7 @@ def _latency(file: str, case: Case, group: Group, report: BenchReport) -> Latenc
         file=file,
         batch=group.batch,
         threads=case.settings.threads,
-        runs=case.runs,
+        iterations=case.iterations,
         p50_ms=percentiles[50],
         p90_ms=percentiles.get(90),
         p99_ms=percentiles.get(99),
@@ -43,5 +43,5 @@ def _latency(file: str, case: Case, group: Group, report: BenchReport) -> Latenc
         processor=report.machine.processor,
         provider=case.provider,
         created=report.created,
-        doubts=group.doubts,
+        doubts=tuple(map(str, group.warnings)),
     )

@@ -167,9 +167,9 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
         file: Name of the file.
         batch: Images in a query.
         threads: Threads of ONNX Runtime.
-        runs: Timed queries.
+        iterations: Timed queries.
         p50_ms: Median latency of a query.
-        p90_ms: The 90th percentile; None where the runs were too few for it.
+        p90_ms: The 90th percentile; None where the iterations were too few for it.
         p99_ms: Likewise.
         images_per_second: Throughput.
         cpu: Model of the processor.
@@ -182,7 +182,7 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
     file: str
     batch: int
     threads: int
-    runs: int
+    iterations: int
     p50_ms: float
     p90_ms: float | None
     p99_ms: float | None

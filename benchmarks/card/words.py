@@ -160,7 +160,7 @@ def _cost(card: Card) -> Iterator[str]:
         yield "Not measured yet."
         return
     yield from _table(
-        ["file", "batch", "threads", "p50", "p90", "p99", "images/s", "runs"],
+        ["file", "batch", "threads", "p50", "p90", "p99", "images/s", "iterations"],
         [_latency(each) for each in card.latency],
     )
     for where in dict.fromkeys((each.cpu, each.provider, each.created, each.processor) for each in card.latency):
@@ -176,7 +176,7 @@ def _latency(each: Latency) -> list[str]:
     times = ["-" if value is None else f"{value:.4g} ms" for value in (each.p50_ms, each.p90_ms, each.p99_ms)]
     return [
         *(f"`{each.file}`", f"{each.batch}", f"{each.threads}", *times),
-        *(f"{each.images_per_second:,.0f}", f"{each.runs:,}"),
+        *(f"{each.images_per_second:,.0f}", f"{each.iterations:,}"),
     ]
 
 

@@ -1,4 +1,4 @@
-"""`capsedge bench`: latency of one or more models, side by side in one run."""
+"""`capsedge bench`: latency of one or more models, side by side."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -38,8 +38,8 @@ def bench(
         list[str] | None,
         typer.Argument(
             metavar="MODEL...",
-            help="ONNX files, with or without a contract, engines, runs or names (capsedge models); the first is "
-            "what the others are compared with.",
+            help="ONNX files, with or without a contract, engines, runs or names (capsedge models); the others are "
+            "compared with the first.",
             autocompletion=model_names,
             show_default=False,
         ),
@@ -47,8 +47,8 @@ def bench(
     scenario: Annotated[
         Scenario,
         typer.Option(
-            help="single-stream: one image after the other, judged by p90; multi-stream: 8 in a query, by p99; "
-            "offline: 64 in a query, by images/s.",
+            help="single-stream: one image a query, the metric is p90; multi-stream: 8 images, p99; offline: 64 "
+            "images, images/s.",
             rich_help_panel="Measurement",
         ),
     ] = "single-stream",
@@ -66,31 +66,35 @@ def bench(
         typer.Option(
             min=0,
             callback=finite,
-            help="Idle time before each query, as of a model that waits for the next frame of a camera.",
+            help="Idle time before each query, as a model has that waits for the next frame of a camera.",
             rich_help_panel="Measurement",
         ),
     ] = 0.0,
-    seconds: Annotated[
+    duration: Annotated[
         float | None,
         typer.Option(
+            metavar="SECONDS",
             min=0.01,
             callback=finite,
-            help="Least time of each model.  [dim]\\[default: 10][/dim]",
+            help="Time each model for at least so long.  [dim]\\[default: 10][/dim]",
             show_default=False,
             rich_help_panel="Measurement",
         ),
     ] = None,
-    runs: Annotated[
+    iterations: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Exactly so many timed runs of each model.", show_default=False, rich_help_panel="Measurement"
+            min=1,
+            help="Time exactly so many queries of each model.",
+            show_default=False,
+            rich_help_panel="Measurement",
         ),
     ] = None,
     quick: Annotated[
         bool,
         typer.Option(
             "--quick",
-            help="Measure each model for about one second; the result is marked as quick.",
+            help="Measure each model for about one second; results are marked as quick.",
             rich_help_panel="Measurement",
         ),
     ] = False,
@@ -111,8 +115,8 @@ def bench(
             "--output",
             "-o",
             metavar="FILE",
-            help="Write the report: .json (all of it), .csv, .md or .html. May be given several times; a sweep that "
-            "was cut off goes on from its .json.",
+            help="Write the report: .json (all of it), .csv, .md or .html. May be given several times; a "
+            "measurement that was cut off continues from its .json.",
             show_default=False,
             rich_help_panel="Report",
         ),
@@ -122,7 +126,7 @@ def bench(
         typer.Option(
             "--from",
             metavar="FILE",
-            help="Show a report of before; measure nothing.",
+            help="Show an earlier report; measure nothing.",
             show_default=False,
             rich_help_panel="Report",
         ),
@@ -131,7 +135,7 @@ def bench(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="A report of before to compare with, as .json.",
+            help="Compare with an earlier report (.json).",
             show_default=False,
             rich_help_panel="Report",
         ),
@@ -140,7 +144,7 @@ def bench(
         str | None,
         typer.Option(
             metavar="PERCENT",
-            help="How much slower than the baseline is still good.  [dim]\\[default: 5%][/dim]",
+            help="How much slower than the baseline is accepted; beyond, exit code 1.  [dim]\\[default: 5%][/dim]",
             show_default=False,
             rich_help_panel="Report",
         ),
@@ -149,7 +153,7 @@ def bench(
         bool,
         typer.Option(
             "--other-machine",
-            help="Compare although the baseline is of another processor or GPU.",
+            help="Compare even if the baseline is of another processor or GPU.",
             rich_help_panel="Report",
         ),
     ] = False,
@@ -165,20 +169,22 @@ def bench(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Time models in turns in one run, so that noise of the machine affects all of them equally."""
-    from capsedge.cli.benched import show_comparison, show_report, slower_than_first
+    """Measure the latency of models, interleaved, so that noise of the machine affects all of them equally."""
+    from capsedge.cli.benched import named, show_comparison, show_report, slower_than_first
     from capsedge.cli.console import print_json, say
     from capsedge.measure.bench.baseline import check_machine, compare, parse_regression
-    from capsedge.measure.bench.formats import check_output, load, save
+    from capsedge.measure.bench.files import check_output, load, save
     from capsedge.measure.machine import this_machine
 
     limit = parse_regression(max_regression or "5%")
     outputs = output or []
-    plan = Plan(scenario=scenario, batch=batch, interval_ms=interval_ms, seconds=seconds, runs=runs, quick=quick)
+    plan = Plan(
+        scenario=scenario, batch=batch, interval_ms=interval_ms, duration=duration, iterations=iterations, quick=quick
+    )
     if source is not None and (models or sweep or plan != Plan() or settings != DEFAULTS):
-        raise WrongUse("--from shows a report as it is: give it without models and without options of a measurement")
+        raise WrongUse("--from shows a report as it is: leave out models and options of a measurement")
     if baseline is None and (max_regression is not None or other_machine):
-        raise WrongUse("--max-regression and --other-machine are about a --baseline: give one")
+        raise WrongUse("--max-regression and --other-machine need a --baseline: add one")
     if baseline is not None and any(file.resolve() == baseline.resolve() for file in outputs):
         raise WrongUse(f"'{baseline}' is the baseline, and --output would overwrite it: choose another file")
     earlier = load(baseline) if baseline is not None else None
@@ -200,10 +206,11 @@ def bench(
     slower = [] if max_ratio is None else slower_than_first(report, max_ratio)
     if slower:
         raise CapsedgeError(f"beyond {max_ratio:g} times the first model: {', '.join(slower)}")
-    if comparison is not None and comparison.regressed:
-        raise CapsedgeError(f"slower than '{baseline}' by more than {100 * limit:g} %: {comparison.regressed}")
-    if comparison is not None and comparison.unsure:
-        raise CapsedgeError(f"too few rounds to judge what looks slower: {comparison.unsure}; measure longer")
+    rows = () if comparison is None else comparison.rows
+    if regressed := [row for row in rows if row.regressed]:
+        raise CapsedgeError(f"slower than '{baseline}' by more than {100 * limit:g} %: {named(regressed)}")
+    if unsure := [row for row in rows if row.unsure]:
+        raise CapsedgeError(f"too few rounds to judge what looks slower: {named(unsure)}; measure longer")
 
 
 def _measure(
@@ -211,13 +218,13 @@ def _measure(
 ) -> "BenchReport":
     from capsedge.cli.console import say, say_chosen
     from capsedge.cli.measuring import measuring
-    from capsedge.measure.bench import assembly
+    from capsedge.measure.bench import benchmark
     from capsedge.runtime.models import find_model
 
     for model in dict.fromkeys(models):
         say_chosen(model, find_model(model))
     state = next((file for file in output if file.suffix.lower() == ".json"), None)
     with measuring() as progress:
-        return assembly.bench(
+        return benchmark.bench(
             models, plan, settings=settings, sweeps=sweeps, state=state, tell=say, progress=progress
         )

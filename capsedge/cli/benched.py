@@ -1,7 +1,8 @@
-"""How a measurement looks on a terminal: a table of the latencies, where the time goes, and what to doubt."""
+"""How a measurement looks on a terminal: a table of the latencies, where the time goes, and the warnings."""
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from posixpath import commonpath
 from typing import TYPE_CHECKING
 
@@ -10,15 +11,15 @@ from rich.table import Table
 from rich.text import Text
 
 from capsedge.cli.console import out, say
-from capsedge.measure.bench.formats import words
+from capsedge.cli.tables import longest_word
+from capsedge.measure.bench.show import columns, text
+from capsedge.measure.bench.show.columns import Column
 
 if TYPE_CHECKING:
-    from capsedge.measure.bench.baseline import Change, Comparison
-    from capsedge.measure.bench.report import BenchReport, Case, Group
+    from capsedge.measure.bench.report import BenchReport, Change, Comparison, Group
 
-_PERCENTILES = (50, 90, 99)
-_WIDE = 72  # columns of a terminal; on a narrower one p99 is left out, and the interval of a ratio folded
-_PARTS = ("load_ms", "first_run_ms", "decode_ms", "copy_in_ms", "compute_ms", "copy_out_ms")
+_WIDE = 72  # columns of a terminal; on a narrower one p99 is left out
+_SHOWN = ("p50 ms", "p90 ms", "p99 ms", "images/s", "x first", "error %")
 
 
 def show_report(report: "BenchReport") -> None:
@@ -26,25 +27,25 @@ def show_report(report: "BenchReport") -> None:
     for group in report.groups:
         if len(report.groups) > 1:
             out.print(f"batch {group.batch}")
-        out.print(_latencies(group))
-        if any(getattr(case.parts, name) is not None for case in group.cases for name in _PARTS):
-            out.print(_parts(group))
-    say(f"{words.hardware(report.machine)}; {words.versions(report)}")
+        out.print(_filled("model", group, _figures(group)))
+        if parts := columns.breakdown(group):
+            out.print(_filled("where the time goes", group, parts))
+    say(f"{text.hardware(report.machine)}; {text.versions(report)}")
     for group in report.groups:
         threads = " or ".join(dict.fromkeys(str(case.settings.threads or "all") for case in group.cases))
-        say(f"{words.title(group)}: {words.counted(group)}, {threads} {'thread' if threads == '1' else 'threads'}")
-    for note in (*words.slow_int8(report), *_notes(report)):
-        say(f"note: {note}")
+        say(f"{text.title(group)}: {text.counted(group)}, {threads} {'thread' if threads == '1' else 'threads'}")
+    for note in (*text.slow_int8(report), *text.warnings(report)):
+        say(f"note: {text.printable(note)}")
 
 
 def show_comparison(comparison: "Comparison") -> None:
     """Print how each case compares with the baseline."""
-    table = _table("case", ("x baseline", "verdict"))
-    for row in comparison.rows:
-        table.add_row(Text(row.label), _with_interval(row.ratio, row.low, row.high), _verdict(row))
-    out.print(table)
-    for remark in comparison.remarks:
-        say(f"note: {remark}")
+    ratios = [f"{text.number(row.ratio)}\n{text.interval(row.low, row.high)}" for row in comparison.rows]
+    verdicts = [_verdict(row) for row in comparison.rows]
+    labels = [text.printable(row.label) for row in comparison.rows]
+    out.print(_table("case", labels, {"x baseline": ratios, "verdict": verdicts}))
+    for warning in comparison.warnings:
+        say(f"note: {text.printable(str(warning))}")
 
 
 def slower_than_first(report: "BenchReport", most: float) -> list[str]:
@@ -57,62 +58,53 @@ def slower_than_first(report: "BenchReport", most: float) -> list[str]:
     ]
 
 
+def named(rows: Sequence["Change"]) -> str:
+    """Figures that changed, each with its ratio."""
+    return ", ".join(f"{row.label} ({row.ratio:.2f} x)" for row in rows)
+
+
 def _verdict(row: "Change") -> str:
     """Without an interval nothing can be called slower, and nothing good either."""
     return "slower" if row.regressed else "too few rounds" if row.low is None else "good"
 
 
-def _latencies(group: "Group") -> Table:
-    """A row a case; below each percentile what the true one is at most, with 99 % confidence."""
-    cases = group.cases
-    percents = _PERCENTILES if out.width >= _WIDE else _PERCENTILES[:-1]
-    columns = {f"p{percent} ms": [_percentile(case, percent) for case in cases] for percent in percents}
-    if out.width < _WIDE:  # what no case has is told below the table
-        columns = {name: cells for name, cells in columns.items() if {*cells} != {words.maybe(None)}}
-    if not group.interval_ms:  # the camera sets the pace then
-        columns["images/s"] = [words.number(case.images_per_second) for case in cases]
-    if len(cases) > 1:
-        columns["x first"] = [_ratio(case) for case in cases]
-    places = [case.provider.replace("ExecutionProvider", "") for case in cases]
-    errors = [words.error(case) for case in cases]
-    columns = ({"on": places} if len(set(places)) > 1 else {}) | columns
-    columns |= {"error %": errors} if len(set(errors)) > 1 else {}
-    return _filled("model", group, columns)
+def _figures(group: "Group") -> list[Column]:
+    """What fits beside the labels; a column that says the same of every model is left out."""
+    hidden = set() if out.width >= _WIDE else {"p99 ms"}
+    if group.interval_ms:  # the camera sets the pace then
+        hidden.add("images/s")
+    if len({case.error for case in group.cases}) == 1:
+        hidden.add("error %")
+    shown = [each for each in columns.figures(group) if each.name in _SHOWN and each.name not in hidden]
+    if len({case.provider for case in group.cases}) > 1:
+        shown.insert(0, replace(columns.PROVIDER, text=lambda case: case.provider.replace("ExecutionProvider", "")))
+    return shown
 
 
-def _parts(group: "Group") -> Table:
-    """Where the time goes: only the parts that some case has."""
-    cases = group.cases
-    named = {name: [getattr(case.parts, name) for case in cases] for name in _PARTS}
-    columns = {
-        name.removesuffix("_ms").replace("_", " "): [words.maybe(value) for value in values]
-        for name, values in named.items()
-        if any(value is not None for value in values)
+def _filled(first: str, group: "Group", shown: Sequence[Column]) -> Table:
+    """A row a case; small below a figure stands its detail, such as the bound of a percentile."""
+    cells = {
+        column.name: [f"{column.text(case)}\n{column.detail(case)}".rstrip() for case in group.cases]
+        for column in shown
     }
-    if any(case.energy_mj != "unavailable" for case in cases):
-        columns["mJ an image"] = [words.maybe(case.energy_mj) for case in cases]
-    return _filled("where the time goes, ms", group, columns)
+    return _table(first, _labels(group), cells)
 
 
-def _filled(first: str, group: "Group", columns: dict[str, list[str]]) -> Table:
-    table = _table(first, list(columns))
-    for label, *cells in zip(_labels(group), *columns.values(), strict=True):
-        table.add_row(Text(label), *cells)
-    return table
-
-
-def _table(first: str, columns: Sequence[str]) -> Table:
+def _table(first: str, labels: Sequence[str], cells: dict[str, list[str]]) -> Table:
+    """The labels and the heads fold where there is not room enough, and no figure is cut."""
     table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0))
     table.add_column(first, overflow="fold", min_width=8)
-    for column in columns:
-        folds = column.startswith("x ")
-        table.add_column(column, justify="right", no_wrap=not folds, min_width=11 if folds else None)
+    for name, column in cells.items():
+        width = max(longest_word([name]), *(len(line) for cell in column for line in cell.split("\n")))
+        table.add_column(name, justify="right", min_width=width)
+    for label, *row in zip(labels, *cells.values(), strict=True):
+        table.add_row(Text(label), *row)
     return table
 
 
 def _labels(group: "Group") -> list[str]:
     """The labels without the folder that all of them start with: the columns have to fit into a terminal."""
-    labels = [_short(words.printable(case.label)) for case in group.cases]
+    labels = [_short(text.printable(case.label)) for case in group.cases]
     folders = [label.rpartition("/")[0] for label in labels]
     if len(labels) == 1 or not all(folders) or len({folder.startswith("/") for folder in folders}) > 1:
         return labels
@@ -122,36 +114,3 @@ def _labels(group: "Group") -> list[str]:
 def _short(label: str) -> str:
     """A file that an export named, by its run and its precision: `runs/a/model.int8.onnx` is `runs/a int8`."""
     return re.sub(r"/model\.([a-z0-9+]+)\.onnx", r" \1", label)
-
-
-def _notes(report: "BenchReport") -> list[str]:
-    """The doubts, with what is the same of several models said once."""
-    about: dict[str, list[str]] = {}
-    for doubt in words.doubts(report):
-        model, rest = found.groups() if (found := re.match(r"('.*?') (lacks .*)", doubt)) else ("", doubt)
-        about.setdefault(rest, []).append(model)
-    return [_said_once(models, rest) for rest, models in about.items()]
-
-
-def _said_once(models: list[str], rest: str) -> str:
-    if len(models) == 1:
-        return f"{models[0]} {rest}".lstrip()
-    names = " and ".join(models) if len(models) == 2 else f"{len(models)} models"
-    return f"{names} {rest.replace('lacks', 'lack', 1)}"
-
-
-def _percentile(case: "Case", percent: float) -> str:
-    found = words.percentile(case, percent)
-    if found is None or found.bound_ms is None:
-        return words.maybe(words.percentile_ms(case, percent))
-    return f"{words.number(found.value_ms)}\n< {words.number(found.bound_ms)}"
-
-
-def _ratio(case: "Case") -> str:
-    return "1" if case.ratio is None else _with_interval(case.ratio.value, case.ratio.low, case.ratio.high)
-
-
-def _with_interval(value: float, low: float | None, high: float | None) -> str:
-    digits = 2 if value < 10 else 1
-    interval = "" if low is None or high is None else f" ({low:.{digits}f}-{high:.{digits}f})"
-    return f"{value:.{digits}f}{interval}"

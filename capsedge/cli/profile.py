@@ -26,11 +26,12 @@ capsedge profile model.onnx --json | jq .stages
 @session_options("provider", "threads", "spinning", "graph", "allow_fallback")
 def profile(
     model: ModelArgument = None,
-    batch: Annotated[int, typer.Option(min=1, help="Images in each inference.")] = 1,
-    runs: Annotated[
+    batch: Annotated[int, typer.Option(min=1, help="Images in a query.")] = 1,
+    iterations: Annotated[
         int | None,
         typer.Option(
-            help="Timed runs, 50 or more.  [dim]\\[default: those of 1 s, 50 to 1,000][/dim]", show_default=False
+            help="Timed iterations, 50 or more.  [dim]\\[default: those of 1 s, 50 to 1,000][/dim]",
+            show_default=False,
         ),
     ] = None,
     settings: Settings = DEFAULTS,
@@ -73,7 +74,9 @@ def profile(
     for output in filter(None, (trace, plot)):
         check_writable(output)
     with measuring() as progress:
-        measured = profile_model(file, settings, batch=batch, runs=runs, roofline=roofline, progress=progress)
+        measured = profile_model(
+            file, settings, batch=batch, iterations=iterations, roofline=roofline, progress=progress
+        )
     if as_json:
         print_json(measured.profile)
     else:

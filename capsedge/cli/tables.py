@@ -142,10 +142,17 @@ def _least(column: Column) -> int:
     """The width in which cells fold between words only, and those of numbers at their line breaks only."""
     from rich.cells import cell_len
 
-    pieces = [
-        word for cell in column.cells for word in (str(cell).split("\n") if column.numeric else str(cell).split())
-    ]
-    return max((cell_len(piece) for piece in (*column.title.split(), *pieces)), default=1)
+    if not column.numeric:
+        return longest_word([column.title, *map(str, column.cells)])
+    lines = [line for cell in column.cells for line in str(cell).split("\n")]
+    return max(longest_word([column.title]), *map(cell_len, lines), 1)
+
+
+def longest_word(texts: Iterable[str]) -> int:
+    """The width that a column needs so that its cells fold between words only."""
+    from rich.cells import cell_len
+
+    return max((cell_len(word) for text in texts for word in text.split()), default=1)
 
 
 def _folded(column: Column, width: int) -> "Iterable[Text]":

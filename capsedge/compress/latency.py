@@ -48,7 +48,7 @@ class Stopwatch:
     Args:
         dataset: Of the images' shape, and to calibrate on.
         precision: Of the file.
-        seconds: Of timed runs of each network; None for those of a quick measurement of `capsedge bench`.
+        seconds: Of timed iterations of each network; None for those of a quick measurement of `capsedge bench`.
     """
 
     def __init__(self, dataset: Dataset, precision: FilePrecision, *, seconds: float | None = None) -> None:
@@ -74,10 +74,10 @@ class Stopwatch:
         found = self._measured([before, after])
         one, other = found.cases
         assert other.ratio is not None  # only the first has none
-        return Compared(_median_ms(one), _median_ms(other), other.ratio, found.doubts)
+        return Compared(_median_ms(one), _median_ms(other), other.ratio, tuple(map(str, found.warnings)))
 
     def _measured(self, networks: Sequence[CapsNet]) -> Group:
-        plan = Plan(quick=True, seconds=self.seconds, split=False)
+        plan = Plan(quick=True, duration=self.seconds, breakdown=False)
         with tempfile.TemporaryDirectory(prefix="capsedge-") as folder, ExitStack() as stack:
             files = [Path(folder, f"network-{number}.onnx") for number in range(len(networks))]
             for file, network in zip(files, networks, strict=True):

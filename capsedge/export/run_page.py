@@ -96,7 +96,7 @@ def _remarks(remarks: Sequence[str]) -> str:
     if not remarks:
         return ""
     items = "".join(f"<li>{escape(remark)}</li>" for remark in remarks)
-    return f'<section class="doubts"><h2>Advice</h2><ul>{items}</ul></section>'
+    return f'<section class="warnings"><h2>Advice</h2><ul>{items}</ul></section>'
 
 
 def _curve(rows: Sequence[dict[str, Any]], validated: Sequence[dict[str, Any]]) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import torch
 
-from capsedge.measure.bench.doubts import about_load
+from capsedge.measure.bench.warnings import about_load
 from capsedge.measure.machine import Machine, conditions, this_machine
 from capsedge.plural import number_of
 from capsedge.recipe import RoutingKind
@@ -95,7 +95,7 @@ def fig4(
     chosen = checked_kinds(kinds, data, settings.width)
     recipes = {kind: settings.recipe(data, kind, seed=settings.seeds[0]) for kind in chosen}
     machine = this_machine()
-    doubts = tuple(about_load(conditions().load_average, machine.cores))  # before our own work
+    doubts = tuple(map(str, about_load(conditions().load_average, machine.cores)))  # before our own work
     # Memory first, in processes that share this one's cores; timing then has the machine for itself.
     memory = {}
     for number, (kind, recipe) in enumerate(recipes.items(), 1):

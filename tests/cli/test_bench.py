@@ -8,7 +8,7 @@ import pytest
 from tests.cli.conftest import Edge
 from tests.in_process import Capsedge, in_this_process
 
-FEW = ("--runs", "16", "--threads", "1", "--quick")
+FEW = ("--iterations", "16", "--threads", "1", "--quick")
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def report(edge: Edge, models: Path, tmp_path_factory: pytest.TempPathFactory) -
     file = tmp_path_factory.mktemp("reports") / "report.json"
     done = edge("bench", "fashion-mnist", models / "good.onnx", *FEW, "--output", file)
     assert done.returncode == 0, done.stderr
-    assert {"torch", "onnx", "matplotlib"}.isdisjoint(done.args)
+    assert {"torch", "onnx", "matplotlib", "jinja2"}.isdisjoint(done.args)
     header, first, second = [
         line
         for line in done.stdout.split("where the time goes")[0].splitlines()
@@ -31,9 +31,9 @@ def report(edge: Edge, models: Path, tmp_path_factory: pytest.TempPathFactory) -
     assert header.split()[:3] == ["model", "p50", "ms"]
     assert first.split()[0] == "fashion-mnist"
     assert second.split()[0] == str(models / "good.onnx")
-    assert "single-stream, 1 image a query: 16 timed runs of each in" in done.stderr
+    assert "single-stream, 1 image a query: 16 timed iterations of each in" in done.stderr
     assert "quick" in done.stderr
-    assert "p99 needs 662 runs" in done.stderr
+    assert "p99 needs 662 iterations" in done.stderr
     assert done.stderr.splitlines()[-1] == f"report: {file}"
     return file
 
@@ -42,9 +42,9 @@ def test_a_report_holds_every_run_of_every_model(report: Path) -> None:
     content = json.loads(report.read_bytes())
     (group,) = content["groups"]
 
-    assert (content["kind"], content["schema"]) == ("capsedge bench", 1)
+    assert (content["kind"], content["schema"]) == ("capsedge bench", 2)
     assert content["command"][:4] == ["capsedge", "bench", "fashion-mnist", content["command"][3]]
-    assert content["command"][4:] == ["--runs", "16", "--quick", "--threads", "1"]
+    assert content["command"][4:] == ["--iterations", "16", "--quick", "--threads", "1"]
     assert [case["label"] for case in group["cases"]] == ["fashion-mnist", content["command"][3]]
     assert [sum(len(turn) for turn in case["samples_ms"]) for case in group["cases"]] == [16, 16]
     assert group["cases"][0]["settings"]["threads"] == 1
@@ -133,10 +133,10 @@ def test_another_machine_is_refused_before_anything_is_measured(
     elsewhere = tmp_path / "elsewhere.json"
     elsewhere.write_text(json.dumps(content))
 
-    done = capsedge("bench", "--runs", "1000000", "--baseline", str(elsewhere))
+    done = capsedge("bench", "--iterations", "1000000", "--baseline", str(elsewhere))
 
     assert (done.returncode, done.stdout) == (2, "")
-    assert "times of two machines tell nothing of a regression" in done.stderr
+    assert "latencies of two machines cannot show a regression" in done.stderr
 
 
 def test_a_sweep_that_was_cut_off_goes_on_from_its_file(models: Path, capsedge: Capsedge, tmp_path: Path) -> None:
@@ -149,11 +149,11 @@ def test_a_sweep_that_was_cut_off_goes_on_from_its_file(models: Path, capsedge: 
 
     other = capsedge(*words, "--threads", "2")
     assert (other.returncode, other.stdout) == (2, "")
-    assert f"'{file}' holds the beginning of `capsedge bench {models / 'good.onnx'} --runs 16" in other.stderr
+    assert f"'{file}' holds the beginning of `capsedge bench {models / 'good.onnx'} --iterations 16" in other.stderr
     done = capsedge(*words)
 
     again = json.loads(file.read_bytes())
-    assert f"going on with '{file}': 1 of 2 batches was measured before" in done.stderr
+    assert f"continuing '{file}': 1 of 2 batches was measured before" in done.stderr
     assert again["groups"][0] == whole["groups"][0]
     assert again["groups"][1]["batch"] == 2
     assert again["groups"][1] != whole["groups"][1]
@@ -163,17 +163,17 @@ def test_a_sweep_that_was_cut_off_goes_on_from_its_file(models: Path, capsedge: 
     ("words", "line"),
     [
         (["gone"], "there is no file and no model 'gone'"),
-        (["--output", "report.txt"], "a report is written as .json, .csv, .md, .html, 'report.txt' was given"),
-        (["--max-regression", "much", "--baseline", "old.json"], "a regression is a percentage"),
-        (["--from", "report.json", "fashion-mnist"], "--from shows a report as it is: give it without models"),
+        (["--output", "report.txt"], "expected a report's name to end in .json, .csv, .md, .html, got 'report.txt'"),
+        (["--max-regression", "much", "--baseline", "old.json"], "expected a percentage of 0 or more"),
+        (["--from", "report.json", "fashion-mnist"], "--from shows a report as it is: leave out models"),
         (["--from", "report.json", "--threads", "2"], "--from shows a report as it is"),
         (
             ["--output", "report.json", "--baseline", "report.json"],
             "'report.json' is the baseline, and --output would",
         ),
         (["--output", "/proc/report.json"], "cannot write '/proc/report.json': "),
-        (["--max-regression", "7%"], "--max-regression and --other-machine are about a --baseline"),
-        (["--runs", "2", "--seconds", "1"], "--runs and --seconds were both given: choose one"),
+        (["--max-regression", "7%"], "--max-regression and --other-machine need a --baseline"),
+        (["--iterations", "2", "--duration", "1"], "--iterations and --duration were both given: choose one"),
         (["--batch", "2", "--sweep", "batch=1,2"], "--batch and --sweep batch=... were both given: choose one"),
         (["--sweep", "speed=1"], "there is no sweep over 'speed'"),
     ],

@@ -140,8 +140,8 @@ def test_the_built_in_model_gives_the_error_of_its_contract(capsedge: Capsedge) 
         ("inspect", "{}"),
         ("verify", "{}"),
         ("lint", "{}"),
-        ("bench", "{}", "--runs", "1"),
-        ("profile", "{}", "--runs", "50", "--no-roofline"),
+        ("bench", "{}", "--iterations", "1"),
+        ("profile", "{}", "--iterations", "50", "--no-roofline"),
     ],
     ids=lambda words: " ".join(word for word in words if "{" not in word),
 )
@@ -170,8 +170,8 @@ def test_one_image_is_no_images(capsedge: Capsedge, good: Path, photos: Path, tm
         ("eval", str(good), "--data", str(one.parent), "--compare", str(good), "--html", str(page)),
         ("infer", str(one.parent), "--model", str(good)),
         ("inspect", str(good)),
-        ("bench", str(good), str(good), "--runs", "1", "--threads", "1"),
-        ("profile", str(good), "--runs", "50", "--threads", "1", "--no-roofline"),
+        ("bench", str(good), str(good), "--iterations", "1", "--threads", "1"),
+        ("profile", str(good), "--iterations", "50", "--threads", "1", "--no-roofline"),
     ):
         done = capsedge(*words)
         assert done.returncode == 0, done.stderr

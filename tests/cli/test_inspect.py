@@ -235,7 +235,7 @@ COMMANDS = {
     "inspect": ("inspect", "{model}"),
     "verify": ("verify", "{model}"),
     "infer": ("infer", "{image}", "--model", "{model}"),
-    "bench": ("bench", "{model}", "--runs", "1"),
+    "bench": ("bench", "{model}", "--iterations", "1"),
 }
 
 

@@ -121,8 +121,8 @@ COMMANDS = {
     "infer": ("infer", "image.png", "--model", "{model}"),
     "verify": ("verify", "{model}"),
     "inspect": ("inspect", "{model}"),
-    "bench": ("bench", "{model}", "--runs", "1", "--json"),
-    "profile": ("profile", "{model}", "--runs", "50", "--no-roofline", "--json"),
+    "bench": ("bench", "{model}", "--iterations", "1", "--json"),
+    "profile": ("profile", "{model}", "--iterations", "50", "--no-roofline", "--json"),
 }
 
 
@@ -197,7 +197,7 @@ def test_the_completion_knows_the_names_and_leaves_paths_to_the_shell(
 
 @pytest.mark.usefixtures("zoo")
 def test_a_sweep_over_precisions_takes_a_name(capsedge: Capsedge) -> None:
-    done = capsedge("bench", "edge-tiny", "--sweep", "precision=fp32,int8", "--runs", "1", "--json")
+    done = capsedge("bench", "edge-tiny", "--sweep", "precision=fp32,int8", "--iterations", "1", "--json")
 
     assert done.returncode == 0, done.stderr
     (group,) = json.loads(done.stdout)["groups"]

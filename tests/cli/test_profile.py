@@ -25,7 +25,7 @@ def capsedge(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 
 
 def test_the_stages_and_what_they_do_not_explain_are_a_table(capsedge: Capsedge, good: Path) -> None:
-    done = capsedge("profile", str(good), "--runs", "50", "--threads", "1")
+    done = capsedge("profile", str(good), "--iterations", "50", "--threads", "1")
 
     assert done.returncode == 0
     first = done.stdout.splitlines()[0]
@@ -38,7 +38,7 @@ def test_the_stages_and_what_they_do_not_explain_are_a_table(capsedge: Capsedge,
 
 
 def test_every_layer_is_shown_on_demand(capsedge: Capsedge, good: Path) -> None:
-    done = capsedge("profile", str(good), "--runs", "50", "--threads", "1", "--layers", "--no-roofline")
+    done = capsedge("profile", str(good), "--iterations", "50", "--threads", "1", "--layers", "--no-roofline")
 
     assert done.returncode == 0
     assert "ReduceL2_7 " in done.stdout
@@ -49,11 +49,11 @@ def test_every_layer_is_shown_on_demand(capsedge: Capsedge, good: Path) -> None:
 def test_json_trace_and_plot_tell_of_the_same_layers(capsedge: Capsedge, good: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     trace, plot = tmp_path / "trace.json", tmp_path / "plot.svg"
-    asked = ("--runs", "50", "--batch", "3", "--trace", str(trace), "--plot", str(plot))
+    asked = ("--iterations", "50", "--batch", "3", "--trace", str(trace), "--plot", str(plot))
     done = capsedge("profile", str(good), *asked, "--json")
 
     report = json.loads(done.stdout)
-    assert (report["batch"], report["runs"], report["kind"]) == (3, 50, "capsedge profile")
+    assert (report["batch"], report["iterations"], report["kind"]) == (3, 50, "capsedge profile")
     assert report["roofs"]["gflops"]["fp32"] > 0
     names = {layer["name"] for layer in report["layers"]}
     events = json.loads(trace.read_bytes())["traceEvents"]
@@ -66,7 +66,7 @@ def test_json_trace_and_plot_tell_of_the_same_layers(capsedge: Capsedge, good: P
 @pytest.mark.parametrize(
     ("asked", "code", "said"),
     [
-        (("{good}", "--runs", "5"), 2, "a profile needs 50 runs or more, 5 were asked for: choose --runs 50"),
+        (("{good}", "--iterations", "5"), 2, "expected 50 iterations or more, got 5: use --iterations 50"),
         (("{good}", "--plot", "plot.txt"), 2, "--plot must end in .svg, .png, .pdf, 'plot.txt' was given"),
         (("{good}", "--trace", "trace.txt"), 2, "--trace must end in .json, 'trace.txt' was given"),
         (("{good}", "--trace", "{folder}/f.json"), 2, "expected a file, got the folder '{folder}/f.json'"),
@@ -90,7 +90,7 @@ def test_no_row_is_negative() -> None:
 
     rows = unexplained(cast(Profile, SimpleNamespace(whole=times)))
 
-    assert rows == [("all layers", 20.0), ("one inference", 15.0), ("one profiled inference", 14.0)]
+    assert rows == [("all layers", 20.0), ("an iteration", 15.0), ("a profiled iteration", 14.0)]
 
 
 def test_an_engine_has_no_trace(capsedge: Capsedge, tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def wide(exported: Run) -> Path:
         (("infer", str(SAMPLE), "--model"), 0),
         (("verify",), 1),  # its weights are not those of its contract
         (("bench", "--quick"), 0),
-        (("profile", "--runs", "50", "--no-roofline"), 0),
+        (("profile", "--iterations", "50", "--no-roofline"), 0),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else None,
 )
@@ -72,7 +72,7 @@ def test_json_carries_it_too(wide: Path, capsedge: Capsedge) -> None:
     assert any(NOTE in doubt for doubt in verified["doubts"])
     (group,) = measured["groups"]
     assert group["cases"][0]["settings"]["exact_int8"] is True
-    assert any(NOTE in doubt for doubt in group["doubts"])
+    assert any(NOTE in warning["text"] for warning in group["warnings"])
 
 
 @pytest.mark.parametrize("operators", [None, ["Conv", "Gemm", "MatMul"]], ids=["default operators", "products alone"])

@@ -28,7 +28,7 @@ def test_all_that_ran_is_timed_side_by_side(artifacts: Artifacts, saw: Saw, batc
     rank = {FIRST: 0, SECOND: 1}
     models = sorted(artifacts.opened, key=lambda each: rank.get(each.title, len(rank)))
     seconds = artifacts.plan.seconds
-    plan = Plan(scenario=SCENARIOS[batch], batch=batch, seconds=seconds, quick=seconds < QUICK_SECONDS)
+    plan = Plan(scenario=SCENARIOS[batch], batch=batch, duration=seconds, quick=seconds < QUICK_SECONDS)
     group = isolated(jobs.latencies, models, plan)
     rows = rows_of(group)
     fastest = min(rows, key=lambda row: float(row["mean_ms"]))

@@ -8,7 +8,7 @@ from rich.text import Text
 from capsedge.cli import console
 from capsedge.cli.console import say
 from capsedge.cli.tables import Column, print_table
-from capsedge.measure.bench.formats import words
+from capsedge.measure.bench.show.text import hardware
 from capsedge.plural import number_of
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def show_profile(found: "Profile", *, layers: bool) -> None:
         console.out.print()
     print_stages(found)
     console.out.print()
-    say(words.hardware(found.machine))
+    say(hardware(found.machine))
     _say_roofs(found)
     for doubt in found.doubts:
         say(f"note: {doubt}")
@@ -53,9 +53,9 @@ def unexplained(found: "Profile") -> list[tuple[str, float]]:
     rows = {
         "all layers": whole.layers_us,
         "between the layers": None if whole.between_us < 0 else whole.between_us,
-        "one inference": whole.plain_us,
-        "one profiled inference": whole.profiled_us,
-        "  of it the profiler": None if (whole.profiler_us or 0.0) < 0 else whole.profiler_us,
+        "an iteration": whole.plain_us,
+        "a profiled iteration": whole.profiled_us,
+        "  of which the profiler": None if (whole.profiler_us or 0.0) < 0 else whole.profiler_us,
     }
     return [(name, time_us) for name, time_us in rows.items() if time_us is not None]
 
@@ -89,7 +89,7 @@ def _heading(found: "Profile") -> str:
     parts = [found.precision or "", found.provider.replace("ExecutionProvider", ""), f"batch {found.batch}"]
     if found.settings.threads:
         parts.append(number_of(found.settings.threads, "thread"))
-    return ", ".join([*filter(None, parts), f"{found.runs:,} iterations"])
+    return ", ".join([*filter(None, parts), f"{found.iterations:,} iterations"])
 
 
 def _name(layer: "LayerTime") -> str:

@@ -1,27 +1,81 @@
-"""One measurement of one or more sessions, side by side."""
+"""One measurement of one or more sessions, side by side, and the records of what it found."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import fmean
+from typing import Literal
 
 from msgspec.structs import replace
 
+from capsedge import files
+from capsedge.contract import Contract
 from capsedge.errors import WrongUse
-from capsedge.measure.bench import doubts
-from capsedge.measure.bench.case import case_of
-from capsedge.measure.bench.energy import energy_mj
-from capsedge.measure.bench.fingerprint import sha256_of
-from capsedge.measure.bench.group import Circumstances
-from capsedge.measure.bench.keeping import Keeping
-from capsedge.measure.bench.limits import Limits, limits_of
-from capsedge.measure.bench.plan import Plan
-from capsedge.measure.bench.quiet import no_garbage_collection
-from capsedge.measure.bench.report import Case, Group, Parts, Warmup
-from capsedge.measure.bench.rounds import run_rounds
-from capsedge.measure.bench.split import parts
-from capsedge.measure.bench.subject import Subject
-from capsedge.measure.bench.warmup import warm_up
-from capsedge.measure.bench.watch import Watch
-from capsedge.measure.machine import conditions, this_machine
+from capsedge.measure.bench import warnings
+from capsedge.measure.bench.breakdown import breakdown_of, energy_mj
+from capsedge.measure.bench.clock import Every, no_garbage_collection
+from capsedge.measure.bench.loop import Subject, run_rounds, warm_up
+from capsedge.measure.bench.plan import Limits, Plan, limits_of
+from capsedge.measure.bench.report import BenchWarning, Breakdown, Case, Group, Warmup
+from capsedge.measure.bench.stats import percentiles, ratio
+from capsedge.measure.machine import Conditions, Reading, conditions, this_machine
 from capsedge.runtime.session import Session, check_batch
+
+# Saving takes milliseconds, between two rounds; a cut loses this much at most.
+_SECONDS_BETWEEN_SAVES = 10.0
+_SECONDS_BETWEEN_READINGS = 1.0
+
+_NO_BREAKDOWN = Breakdown()
+
+
+@dataclass(frozen=True)
+class _Circumstances:
+    """What the cases of a group have in common.
+
+    Attributes:
+        plan: What was asked.
+        before: The state of the machine before the rounds.
+        warnings: What is known before the rounds.
+        processes: How many measured the group, one after the other.
+        throttled: The reasons of throttling that were seen between the rounds; each is a key, in their order.
+    """
+
+    plan: Plan
+    before: Conditions
+    warnings: tuple[BenchWarning, ...]
+    processes: int
+    throttled: dict[str, None] = field(default_factory=dict)
+
+    def read_throttling(self) -> None:
+        """Ask the GPU, where it can tell: it may slow itself down and recover before the end."""
+        if self.before.gpu_throttling != "unavailable":
+            self.throttled.update(dict.fromkeys(warnings.throttling(conditions())))
+
+    def group(
+        self, cases: Sequence[Case], after: Conditions, more: Iterable[BenchWarning] = (), *, unfinished: bool = False
+    ) -> Group:
+        """Put a group together.
+
+        Args:
+            cases: Of its sessions.
+            after: The state of the machine after the rounds.
+            more: Further warnings.
+            unfinished: Whether more is to come.
+        """
+        machine = warnings.about_machine(self.before, after, self.throttled)
+        return Group(
+            scenario=self.plan.scenario,
+            batch=self.plan.images,
+            interval_ms=self.plan.interval_ms,
+            quick=self.plan.quick,
+            rounds=len(cases[0].samples_ms),
+            before=self.before,
+            after=after,
+            warnings=tuple(dict.fromkeys([*self.warnings, *machine, *more])),
+            cases=tuple(cases),
+            unfinished=unfinished,
+            processes=self.processes,
+        )
 
 
 def measure(
@@ -33,14 +87,14 @@ def measure(
     keep: Callable[[Group], None] = lambda _: None,
     progress: Callable[[float], None] = lambda _: None,
 ) -> Group:
-    """Time sessions in turns: first run, warm-up of each, rounds, and then each alone for its parts and its energy.
+    """Time sessions in turns: first query, warm-up of each, rounds, and then each alone for its breakdown and energy.
 
     Only `Session.run_raw` is timed: no decoding, no Python around it. The figures are those of a model that runs
     again and again, with its weights in the caches.
 
     Args:
-        sessions: Opened models that have not run yet, or `Parts.first_run_ms` is not a first run. The first is what
-            the others are compared with.
+        sessions: Opened models that have not run yet, or `Breakdown.first_inference_ms` is not that of a first
+            inference. The first is what the others are compared with.
         plan: What to measure; `limits_of` says how long that takes.
         labels: What to call them, each once; None takes their names, and numbers those that come again.
         earlier: The unfinished group of a process that was cut off, of the same plan: its rounds count where they are
@@ -54,42 +108,46 @@ def measure(
     """
     limits = limits_of(plan)
     subjects = _subjects(sessions, plan, labels)
-    earlier = _taken_up(subjects, earlier)
+    earlier = _resumed(subjects, earlier)
     cores = this_machine().cores
     load = conditions().load_average
-    known = (*_doubts_of(earlier), *doubts.about_plan(plan), *doubts.about_load(load, cores))
-    first_runs_ms = [subject.run() for subject in subjects]
-    warmups = [warm_up(subject, limits.settling) for subject in subjects]
+    known = (*_warnings_of(earlier), *warnings.about_plan(plan), *warnings.about_load(load, cores))
+    first_inferences_ms = [subject.query_at_once() for subject in subjects]
+    warmups = [warm_up(subject, limits.warmup) for subject in subjects]
     before = replace(conditions(), load_average=load)
-    processes = 1 if earlier is None else earlier.processes + 1
-    shared = Circumstances(plan, before, Watch(before), known, processes)
+    shared = _Circumstances(plan, before, known, processes=1 if earlier is None else earlier.processes + 1)
 
-    def keep_it() -> None:
+    def save() -> None:
         so_far = [case_of(each, subjects[0], warmup=warmup) for each, warmup in zip(subjects, warmups, strict=True)]
-        keep(shared.unfinished(so_far))
+        keep(shared.group(so_far, conditions(), [warnings.UNFINISHED], unfinished=True))
 
-    _run_rounds(subjects, limits, shared.watch, Keeping(keep_it), progress)
-    after = conditions()
-    keep_it()
-    cases = tuple(_cases(subjects, plan, limits, first_runs_ms, warmups))
-    said = [doubt for case in cases for doubt in doubts.about_case(case, plan, limits, cores)]
-    said += [doubt for subject in subjects for doubt in subject.session.doubts]
-    said += [*doubts.about_rounds(cases, len(subjects[0].rounds)), *doubts.about_processes(processes)]
-    return shared.group(cases, after, said)
+    autosave = Every(_SECONDS_BETWEEN_SAVES, save)
+    monitor = Every(_SECONDS_BETWEEN_READINGS, shared.read_throttling)
 
-
-def _run_rounds(
-    subjects: Sequence[Subject], limits: Limits, watch: Watch, keeping: Keeping, progress: Callable[[float], None]
-) -> None:
     def between() -> None:
-        watch.look()
-        keeping.look()
+        monitor()
+        autosave()
 
     with no_garbage_collection():
-        run_rounds(subjects, limits.aim, progress=progress, between=between)
+        run_rounds(subjects, limits.timing, progress=progress, between=between)
+    after = conditions()
+    save()
+    cases = tuple(_cases(subjects, plan, limits, first_inferences_ms, warmups))
+    more = [each for case in cases for each in warnings.about_case(case, plan, limits, cores)]
+    more += [BenchWarning(code="session", text=text) for subject in subjects for text in subject.session.doubts]
+    more += [*warnings.about_rounds(cases, len(subjects[0].rounds)), *warnings.about_processes(shared.processes)]
+    return shared.group(cases, after, more)
 
 
-def _taken_up(subjects: Sequence[Subject], earlier: Group | None) -> Group | None:
+def sha256_of(file: Path) -> str | None:
+    """Hash a file, because a name may stand for another file tomorrow; None where it can no longer be read."""
+    try:
+        return files.sha256_of(file)
+    except OSError:
+        return None
+
+
+def _resumed(subjects: Sequence[Subject], earlier: Group | None) -> Group | None:
     """Give the subjects the rounds that were measured before, where these are of the very same sessions."""
     if earlier is None or not earlier.unfinished:
         return None
@@ -102,16 +160,18 @@ def _taken_up(subjects: Sequence[Subject], earlier: Group | None) -> Group | Non
     return earlier
 
 
-def _doubts_of(earlier: Group | None) -> tuple[str, ...]:
-    return () if earlier is None else tuple(each for each in earlier.doubts if each != doubts.UNFINISHED)
+def _warnings_of(earlier: Group | None) -> tuple[BenchWarning, ...]:
+    if earlier is None:
+        return ()
+    return tuple(each for each in earlier.warnings if each.code != warnings.UNFINISHED.code)
 
 
 def _subjects(sessions: Sequence[Session], plan: Plan, labels: Sequence[str] | None) -> list[Subject]:
     if not sessions:
-        raise WrongUse("bench wants one model or more, none was given")
+        raise WrongUse("expected one model or more to measure, got none")
     names = _numbered([session.name for session in sessions]) if labels is None else labels
     if len(names) != len(sessions) or len(set(names)) != len(names):
-        raise WrongUse(f"bench wants a label of its own for each of {len(sessions)} models, {list(names)} was given")
+        raise WrongUse(f"expected a label of its own for each of {len(sessions)} models, got {list(names)}")
     for session in sessions:
         check_batch(session, plan.images)
     return [
@@ -137,15 +197,79 @@ def _cases(
     subjects: Sequence[Subject],
     plan: Plan,
     limits: Limits,
-    first_runs_ms: Sequence[float],
+    first_inferences_ms: Sequence[float],
     warmups: Sequence[Warmup],
 ) -> Iterator[Case]:
     """Measure each session alone, now that the rounds are over, and sum it up."""
-    for subject, first_run_ms, warmup in zip(subjects, first_runs_ms, warmups, strict=True):
+    for subject, first_ms, warmup in zip(subjects, first_inferences_ms, warmups, strict=True):
         yield case_of(
             subject,
             subjects[0],
             warmup=warmup,
-            parts=parts(subject, first_run_ms, limits.alone_seconds) if plan.split else Parts(),
+            breakdown=breakdown_of(subject, first_ms, limits.alone_seconds) if plan.breakdown else _NO_BREAKDOWN,
             energy_mj=energy_mj(subject),
         )
+
+
+def case_of(
+    subject: Subject,
+    first: Subject,
+    *,
+    warmup: Warmup,
+    breakdown: Breakdown = _NO_BREAKDOWN,
+    energy_mj: Reading = "unavailable",
+) -> Case:
+    """Sum up one session.
+
+    Args:
+        subject: Measured.
+        first: What it is compared with; itself where it comes first.
+        warmup: Its warm-up.
+        breakdown: Where its time goes.
+        energy_mj: Its energy for one image.
+    """
+    session, samples = subject.session, subject.samples_ms
+    contract = session.contract
+    error, error_on = error_of(contract)
+    mean_ms = fmean(samples)
+    return Case(
+        label=subject.label,
+        model=session.name,
+        precision=contract.precision if contract else None,
+        routing=_routing(contract) if contract else None,
+        error=error,
+        error_on=error_on,
+        provider=session.provider,
+        fell_back=session.fell_back,
+        settings=session.settings,
+        warmup=warmup,
+        iterations=len(samples),
+        mean_ms=mean_ms,
+        min_ms=min(samples),
+        max_ms=max(samples),
+        percentiles=percentiles(samples),
+        images_per_second=1000 * subject.batch / mean_ms,
+        breakdown=breakdown,
+        energy_mj=energy_mj,
+        ratio=None if subject is first else ratio(subject.rounds, first.rounds),
+        samples_ms=tuple(map(tuple, subject.rounds)),
+        sha256=subject.sha256,
+    )
+
+
+def error_of(contract: Contract | None) -> tuple[float | None, Literal["test", "validation"] | None]:
+    """The error of the file itself on the test split, or else on the validation split, and which of them it is.
+
+    The scores of the trained network are another file's: lower precision changes the error, which is what somebody
+    wants to compare with the latency.
+    """
+    if contract is not None:
+        of_file = {score.split: score.error for score in contract.scores if score.stage == contract.precision}
+        for split in ("test", "validation"):
+            if split in of_file:
+                return of_file[split], split
+    return None, None
+
+
+def _routing(contract: Contract) -> str:
+    return f"{contract.routing}, collapsed" if contract.collapsed else contract.routing

@@ -8,7 +8,28 @@ from capsedge.measure.bench.plan import Plan, Scenario
 from capsedge.measure.machine import Conditions, Machine, Reading
 from capsedge.runtime.settings import Settings
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+
+WarningCode = Literal[
+    "busy",
+    "clock-dropped",
+    "drift",
+    "fell-back",
+    "few-iterations",
+    "few-rounds",
+    "gpu-throttled",
+    "not-in-baseline",
+    "not-settled",
+    "only-in-baseline",
+    "other-machine",
+    "other-settings",
+    "other-versions",
+    "oversubscribed",
+    "quick",
+    "resumed",
+    "session",
+    "unfinished",
+]
 
 
 class Percentile(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,25 +48,25 @@ class Percentile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Warmup(msgspec.Struct, frozen=True, kw_only=True):
-    """The runs before the measurement.
+    """The iterations before the measurement.
 
     Attributes:
-        runs: How many.
+        iterations: How many.
         seconds: How long.
         settled: Whether the last three windows agreed within 5 %.
     """
 
-    runs: int
+    iterations: int
     seconds: float
     settled: bool
 
 
-class Parts(msgspec.Struct, frozen=True, kw_only=True):
+class Breakdown(msgspec.Struct, frozen=True, kw_only=True):
     """Where the time goes, medians in milliseconds; None where there is no such part here.
 
     Attributes:
         load_ms: Opening the model, once.
-        first_run_ms: The first run, once.
+        first_inference_ms: The first query, once.
         decode_ms: Decoding and fitting one image of the model's size from a PNG in memory, times the batch.
         copy_in_ms: Host to device, of a query.
         compute_ms: The network, of a query.
@@ -53,7 +74,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     load_ms: float | None = None
-    first_run_ms: float | None = None
+    first_inference_ms: float | None = None
     decode_ms: float | None = None
     copy_in_ms: float | None = None
     compute_ms: float | None = None
@@ -78,7 +99,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     """One session of a group: what it was, and how long it took.
 
     Attributes:
-        label: What to call it in this report, unique within its group, such as `runs/a int8, 2 threads`.
+        label: What to call it in this report, unique within its group, such as `runs/a int8 threads 2`.
         model: The model's name for people.
         precision: `Contract.precision`; None without a contract.
         routing: `Contract.routing`, and whether it collapsed, such as `l2, collapsed`; None without a contract.
@@ -88,18 +109,18 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
         provider: Where it ran.
         fell_back: Operators that ran on the CPU instead.
         settings: What it was opened with.
-        warmup: The runs before.
-        runs: Timed runs, each of one query.
+        warmup: The iterations before.
+        iterations: Timed iterations, each of one query.
         mean_ms: Mean latency of a query.
         min_ms: The fastest.
         max_ms: The slowest; nothing is clipped.
         percentiles: Those that the sample supports, p50 first.
-        images_per_second: Throughput of the timed runs, idle time not counted.
-        parts: Where the time goes.
+        images_per_second: Throughput of the timed iterations, idle time not counted.
+        breakdown: Where the time goes.
         energy_mj: Energy of the GPU for one image, in millijoules; "unavailable" where it cannot be measured.
         ratio: To the first case of the group; None of the first itself.
-        samples_ms: Every timed run, by rounds.
-        sha256: Of the file that was measured; None in a report of an earlier capsedge, or where it was gone at once.
+        samples_ms: Every timed iteration, by rounds.
+        sha256: Of the file that was measured; None where it was gone at once.
     """
 
     label: str
@@ -112,17 +133,34 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     fell_back: tuple[str, ...] = ()
     settings: Settings
     warmup: Warmup
-    runs: int
+    iterations: int
     mean_ms: float
     min_ms: float
     max_ms: float
     percentiles: tuple[Percentile, ...]
     images_per_second: float
-    parts: Parts
+    breakdown: Breakdown
     energy_mj: Reading
     ratio: Ratio | None
     samples_ms: tuple[tuple[float, ...], ...]
     sha256: str | None = None
+
+
+class BenchWarning(msgspec.Struct, frozen=True, kw_only=True):
+    """What makes figures weaker than they look.
+
+    Attributes:
+        code: What it is, for programs; docs/bench.md lists them all.
+        text: What it is, for people, without the label of the case.
+        case: The label of the case that it is about; None where it is about all.
+    """
+
+    code: WarningCode
+    text: str
+    case: str | None = None
+
+    def __str__(self) -> str:
+        return self.text if self.case is None else f"'{self.case}': {self.text}"
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,16 +170,16 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
         scenario: Of the plan.
         batch: Images in a query.
         interval_ms: Idle time before each query.
-        quick: Whether it was a short look.
+        quick: Whether it was a short measurement.
         rounds: Rounds of turns.
         before: The state of the machine before the first round (of the last process, where several measured it); its
             load is that of before the warm-up.
         after: And after the last.
-        doubts: What makes the figures weaker than they look, a sentence each: load, throttling, a warm-up that never
-            settled, too few runs for a percentile, a quick look.
+        warnings: What makes the figures weaker than they look: load, throttling, a warm-up that never settled, too
+            few iterations for a percentile, a quick measurement.
         cases: In the order given; ratios are to the first.
-        unfinished: Whether it was cut off within its rounds: the figures are those of fewer runs, and there are no
-            parts and no energy.
+        unfinished: Whether it was cut off within its rounds: the figures are those of fewer iterations, and there
+            is no breakdown and no energy.
         processes: How many measured it, one after the other: 1, or more where it was cut off and went on.
     """
 
@@ -152,7 +190,7 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
     rounds: int
     before: Conditions
     after: Conditions
-    doubts: tuple[str, ...]
+    warnings: tuple[BenchWarning, ...]
     cases: Annotated[tuple[Case, ...], msgspec.Meta(min_length=1)]
     unfinished: bool = False
     processes: int = 1
@@ -182,3 +220,55 @@ class BenchReport(msgspec.Struct, frozen=True, kw_only=True):
     machine: Machine
     groups: tuple[Group, ...]
     unfinished: bool = False
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """How one figure of one case compares with the baseline.
+
+    Attributes:
+        label: What to call it, such as `runs/a p90`; with its batch where the report has several.
+        case: The label of this report's case.
+        batch: Images in a query.
+        metric: What is compared: `p90` or `p99` of a query, by the scenario; `mean` of `offline`, which is its
+            images/s turned over; and `p50` of all.
+        baseline_ms: That figure in the baseline.
+        now_ms: That figure now.
+        ratio: Now over then: 1.1 is 10 % slower.
+        low: Lower end of its 95 % interval, by a bootstrap over the rounds of both (`stats.interval`); None with too
+            few rounds.
+        high: Its upper end.
+        regressed: Whether the ratio is beyond the limit and the interval lies above 1.
+        unsure: Whether the ratio is beyond the limit, and there is no interval to tell that from noise.
+    """
+
+    label: str
+    case: str
+    batch: int
+    metric: str
+    baseline_ms: float
+    now_ms: float
+    ratio: float
+    low: float | None
+    high: float | None
+    regressed: bool
+    unsure: bool
+
+
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+    """A report against a baseline.
+
+    Attributes:
+        baseline: When the baseline was measured.
+        max_regression: The limit: 0.05 admits 5 % more time.
+        rows: The cases that are in both, in this report's order, with two figures each.
+        only_here: Labels of cases that the baseline does not have.
+        only_in_baseline: Labels of cases that this report does not have.
+        warnings: What else to know before believing the rows.
+    """
+
+    baseline: str
+    max_regression: float
+    rows: tuple[Change, ...]
+    only_here: tuple[str, ...]
+    only_in_baseline: tuple[str, ...]
+    warnings: tuple[BenchWarning, ...]

@@ -25,11 +25,11 @@ Progress = Callable[[float], None]
 
 
 @dataclass(frozen=True)
-class Lane:
-    """One model as it is to be measured.
+class Variant:
+    """One model with the settings that it is to be measured with.
 
     Attributes:
-        label: What to call it, unique among the lanes.
+        label: What to call it, unique among the variants.
         file: The file to load.
         settings: How to open it, apart from the batch.
     """
@@ -49,7 +49,7 @@ def parse_axes(texts: Sequence[str]) -> Axes:
     for text in texts:
         name, equals, values = text.partition("=")
         if not equals or not values:
-            raise WrongUse(f"a sweep is written as name=value,value such as batch=1,8, '{text}' was given")
+            raise WrongUse(f"expected a sweep as name=value,value such as batch=1,8, got '{text}'")
         if name not in _READERS:
             raise WrongUse(f"there is no sweep over '{name}'; {nearest(name, _READERS)}")
         if name in axes:
@@ -58,7 +58,7 @@ def parse_axes(texts: Sequence[str]) -> Axes:
     return axes
 
 
-def lanes(models: Sequence[str], settings: Settings, axes: Axes) -> list[Lane]:
+def variants(models: Sequence[str], settings: Settings, axes: Axes) -> list[Variant]:
     """Lay out what is measured side by side: every model with every combination of the axes, the batch apart.
 
     Args:
@@ -72,7 +72,7 @@ def lanes(models: Sequence[str], settings: Settings, axes: Axes) -> list[Lane]:
     """
     names = [name for name in axes if name != "batch"]
     found = [
-        _lane(model, settings, dict(zip(names, values, strict=True)))
+        _variant(model, settings, dict(zip(names, values, strict=True)))
         for model in models or (None,)
         for values in product(*(axes[name] for name in names))
     ]
@@ -80,7 +80,7 @@ def lanes(models: Sequence[str], settings: Settings, axes: Axes) -> list[Lane]:
 
 
 def sweep(
-    laid_out: Sequence[Lane],
+    laid_out: Sequence[Variant],
     plan: Plan,
     batches: Sequence[int],
     *,
@@ -88,14 +88,14 @@ def sweep(
     keep: Callable[[tuple[Group, ...]], None] = lambda _: None,
     progress: Progress = lambda _: None,
 ) -> tuple[Group, ...]:
-    """Measure the lanes side by side, at one batch after the other.
+    """Measure the variants side by side, at one batch after the other.
 
     Args:
-        laid_out: See `lanes`.
+        laid_out: See `variants`.
         plan: The measurement, whose batch is set here.
         batches: Images in a query.
-        done: Groups of an earlier run that was cut off: their batches are not measured again, and an unfinished one
-            goes on where it was.
+        done: Groups of an earlier command that was cut off: their batches are not measured again, and an unfinished
+            one continues where it was.
         keep: Called with all groups so far after each new one, and every ten seconds or so within one, which is
             unfinished then.
         progress: Called with the share done, 0 to 1.
@@ -117,14 +117,14 @@ def sweep(
 
 
 def _group(
-    laid_out: Sequence[Lane], plan: Plan, earlier: Group | None, keep: Callable[[Group], None], progress: Progress
+    laid_out: Sequence[Variant], plan: Plan, earlier: Group | None, keep: Callable[[Group], None], progress: Progress
 ) -> Group:
     with ExitStack() as stack:
         sessions = [
-            stack.enter_context(open_session(lane.file, replace(lane.settings, batch=plan.images)))
-            for lane in laid_out
+            stack.enter_context(open_session(variant.file, replace(variant.settings, batch=plan.images)))
+            for variant in laid_out
         ]
-        labels = [lane.label for lane in laid_out]
+        labels = [variant.label for variant in laid_out]
         return measure(sessions, plan, labels=labels, earlier=earlier, keep=keep, progress=progress)
 
 
@@ -132,7 +132,7 @@ def _part_of(progress: Progress, index: int, count: int) -> Progress:
     return lambda share: progress((index + share) / count)
 
 
-def _lane(model: str | None, settings: Settings, chosen: Mapping[str, Any]) -> Lane:
+def _variant(model: str | None, settings: Settings, chosen: Mapping[str, Any]) -> Variant:
     file = find_model(model)
     if "precision" in chosen:
         path, base = file, file / PLAIN if file.is_dir() else model_file(file)
@@ -142,7 +142,7 @@ def _lane(model: str | None, settings: Settings, chosen: Mapping[str, Any]) -> L
     _check_effect(file, settings, chosen)
     fields = {name.replace("-", "_"): value for name, value in chosen.items() if name != "precision"}
     label = " ".join([_short(model, file), *(_said(name, value) for name, value in chosen.items())])
-    return Lane(label, file, replace(settings, **fields))
+    return Variant(label, file, replace(settings, **fields))
 
 
 def _short(model: str | None, file: Path) -> str:
@@ -162,8 +162,8 @@ def _check_effect(file: Path, settings: Settings, chosen: Mapping[str, Any]) -> 
         raise WrongUse(f"a sweep over '{min(idle)}' changes nothing for '{file}', which is {kind}: leave one out")
     if "spinning" in chosen and not chosen.get("threads", settings.threads):
         raise WrongUse(
-            "a sweep over 'spinning' needs --threads N or a sweep over threads from 1: the number that capsedge "
-            "chooses is another without spinning"
+            "a sweep over 'spinning' needs --threads N or a sweep over threads from 1: without spinning, capsedge "
+            "chooses another number of threads"
         )
 
 
@@ -175,14 +175,14 @@ def _said(name: str, value: Any) -> str:
     return str(value) if name in ("precision", "provider") else f"{name} {value}"
 
 
-def _told_apart(found: Sequence[Lane]) -> list[Lane]:
-    """Number the lanes that would share a label: a model that was named twice, to see what noise alone does."""
+def _told_apart(found: Sequence[Variant]) -> list[Variant]:
+    """Number the variants that would share a label: a model that was named twice, to see what noise alone does."""
     seen: dict[str, int] = {}
 
-    def numbered() -> Iterator[Lane]:
-        for lane in found:
-            seen[lane.label] = count = seen.get(lane.label, 0) + 1
-            yield lane if count == 1 else Lane(f"{lane.label} ({count})", lane.file, lane.settings)
+    def numbered() -> Iterator[Variant]:
+        for variant in found:
+            seen[variant.label] = count = seen.get(variant.label, 0) + 1
+            yield variant if count == 1 else Variant(f"{variant.label} ({count})", variant.file, variant.settings)
 
     return list(numbered())
 
@@ -191,7 +191,7 @@ def _read(name: str, text: str) -> Any:
     read, wanted = _READERS[name]
     value = read(text)
     if value is None:
-        raise WrongUse(f"a sweep over '{name}' takes {wanted}, '{text}' was given")
+        raise WrongUse(f"expected {wanted} for a sweep over '{name}', got '{text}'")
     return value
 
 

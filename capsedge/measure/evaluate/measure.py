@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from capsedge.outside import cell
 from capsedge.scoring import balanced_error, confusion, never_answered
 from capsedge.statistics import Difference, paired_difference, wilson_interval
 
@@ -220,13 +221,14 @@ def compared(first: Lengths, other: Lengths, labels: Labels, *, model: str) -> C
 
 def as_csv(names: Sequence[str], labels: Labels, lengths: Lengths, classes: Sequence[str]) -> str:
     """Every image with its class, its answer and all of its lengths, as CSV with a header."""
+    named = [cell(each) for each in classes]
     text = StringIO()
     writer = csv_writer(text, lineterminator="\n")
-    writer.writerow(["image", "label", "answer", "right", "length", *classes])
+    writer.writerow(["image", "label", "answer", "right", "length", *named])
     for name, label, row in zip(names, labels.tolist(), lengths, strict=True):
         answer = int(row.argmax())
         numbers = [f"{value:.6f}" for value in (row[answer], *row)]
-        writer.writerow([name, classes[label], classes[answer], "yes" if answer == label else "no", *numbers])
+        writer.writerow([cell(name), named[label], named[answer], "yes" if answer == label else "no", *numbers])
     return text.getvalue()
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from capsedge.measure.bench.formats.look import STYLE
+from capsedge.measure.bench.show.page import STYLE
 from capsedge.measure.evaluate.measure import Comparison, Evaluated
 from capsedge.plural import number_of
 
@@ -71,7 +71,7 @@ def sections(found: Evaluated, images: NDArray[np.uint8]) -> Iterator[str]:
         remarks.insert(0, f"never answered: {', '.join(found.never_answered)}")
     if remarks:
         items = "".join(f"<li>{escape(remark)}</li>" for remark in remarks)
-        yield f'<section class="doubts"><h2>Read these figures with care</h2><ul>{items}</ul></section>'
+        yield f'<section class="warnings"><h2>Read these figures with care</h2><ul>{items}</ul></section>'
     if found.comparison:
         yield _comparison(found.comparison)
     yield f"<h2>Classes</h2>{_classes(found)}"

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from capsedge.errors import WrongUse
-from capsedge.measure.bench.doubts import about_load
+from capsedge.measure.bench.warnings import about_load
 from capsedge.measure.machine import conditions, this_machine
 from capsedge.measure.profile import doubts
 from capsedge.measure.profile.engine_layers import engine_layers, engine_times
@@ -44,7 +44,7 @@ def profile_model(
     settings: Settings = DEFAULTS,
     *,
     batch: int = 1,
-    runs: int | None = None,
+    iterations: int | None = None,
     roofline: bool = True,
     progress: Callable[[float], None] = lambda _: None,
 ) -> Measured:
@@ -53,30 +53,28 @@ def profile_model(
     Args:
         model: An `.onnx` file, an `.engine` file, or the folder of a run.
         settings: Where it shall run and how.
-        batch: Images in a run.
-        runs: Timed runs; None is at least 50 and 1 s.
+        batch: Images in a query.
+        iterations: Timed iterations; None is at least 50 and 1 s.
         roofline: Whether to measure the machine's roofs too, on the CPU.
         progress: Called with the share done, 0 to 1.
 
     Raises:
-        WrongUse: Fewer runs than a profile needs.
+        WrongUse: Fewer iterations than a profile needs.
         ModelError: The model cannot be opened, does not take the batch, or fails.
         ProviderError: The hardware or the library that was asked for is not there.
         MissingExtra: No ONNX Runtime is installed.
     """
-    if runs is not None and runs < FEWEST_RUNS:
-        raise WrongUse(
-            f"a profile needs {FEWEST_RUNS} runs or more, {runs} were asked for: choose --runs {FEWEST_RUNS}"
-        )
+    if iterations is not None and iterations < FEWEST_RUNS:
+        raise WrongUse(f"expected {FEWEST_RUNS} iterations or more, got {iterations}: use --iterations {FEWEST_RUNS}")
     settings = msgspec.structs.replace(settings, batch=batch)
     cores = this_machine().cores
-    busy = tuple(about_load(conditions().load_average, cores))
+    busy = tuple(map(str, about_load(conditions().load_average, cores)))
     with open_session(model, settings) as session:
         if isinstance(session, OrtSession):
-            measured = _of_onnx(session, batch, runs, roofline=roofline, progress=progress)
+            measured = _of_onnx(session, batch, iterations, roofline=roofline, progress=progress)
         else:
             assert isinstance(session, EngineSession)
-            measured = _of_engine(session, batch, runs or FEWEST_RUNS)
+            measured = _of_engine(session, batch, iterations or FEWEST_RUNS)
         known = (*busy, *doubts.about_session(session, cores))
     profile = msgspec.structs.replace(measured.profile, doubts=known + measured.profile.doubts)
     return Measured(profile, measured.runs)
@@ -102,8 +100,8 @@ def _of_onnx(
         _profile(
             session,
             batch=batch,
-            runs=len(recording.runs),
-            warmup_runs=recording.warmup_runs,
+            iterations=len(recording.runs),
+            warmup_iterations=recording.warmup_runs,
             whole=whole,
             roofs=roofs,
             layers=layers,
@@ -125,8 +123,8 @@ def _of_engine(session: EngineSession, batch: int, runs: int) -> Measured:
         _profile(
             session,
             batch=batch,
-            runs=runs,
-            warmup_runs=times.warmup_runs,
+            iterations=runs,
+            warmup_iterations=times.warmup_runs,
             whole=times.whole,
             roofs=None,
             layers=layers,
@@ -140,8 +138,8 @@ def _profile(
     session: Session,
     *,
     batch: int,
-    runs: int,
-    warmup_runs: int,
+    iterations: int,
+    warmup_iterations: int,
     whole: Whole,
     roofs: Roofs | None,
     layers: Sequence[LayerTime],
@@ -156,8 +154,8 @@ def _profile(
         provider=session.provider,
         settings=session.settings,
         batch=batch,
-        runs=runs,
-        warmup_runs=warmup_runs,
+        iterations=iterations,
+        warmup_iterations=warmup_iterations,
         machine=this_machine(),
         whole=whole,
         roofs=roofs,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from capsedge.errors import WrongUse, require
 from capsedge.files import replacing
-from capsedge.measure.bench.formats.words import hardware
+from capsedge.measure.bench.show.text import hardware
 from capsedge.measure.profile.report import LayerTime, Profile
 from capsedge.measure.profile.roofline import Roofs
 from capsedge.measure.profile.stages import STAGES

@@ -11,8 +11,8 @@ from typing import Any
 
 from capsedge.errors import CapsedgeError, ModelError
 from capsedge.measure.bench import clock
-from capsedge.measure.bench.quiet import no_garbage_collection
-from capsedge.measure.bench.rounds import LEAD_IN_MS
+from capsedge.measure.bench.clock import no_garbage_collection
+from capsedge.measure.bench.loop import LEAD_IN_MS
 from capsedge.measure.profile.ort_events import RunTime, read_profile
 from capsedge.onnx_lite.graph import Graph, read_graph
 from capsedge.onnx_lite.tensor import Tensor
@@ -120,7 +120,7 @@ class _Lane:
         self.median_us = max(median(samples_us), 1.0)
 
     def turn(self, runs: int) -> None:
-        """Run, and count; how many runs do not count was fixed before, as in `bench.rounds`."""
+        """Run, and count; how many runs do not count was fixed before, as in `bench.loop`."""
         for _ in range(self.lead_in):
             self._timed(counts=False)
         self.samples_us += [self._timed(counts=True) for _ in range(runs)]

@@ -115,8 +115,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         provider: Where it ran.
         settings: What it was opened with.
         batch: Images in a run.
-        runs: Timed runs, and as many without the profiler.
-        warmup_runs: Runs before and between them that are not counted.
+        iterations: Timed iterations, and as many without the profiler.
+        warmup_iterations: Iterations before and between them that are not counted.
         machine: Where it was measured.
         whole: The run as a whole.
         roofs: The machine's roofs, or None where they were not measured.
@@ -134,8 +134,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     provider: str
     settings: Settings
     batch: int
-    runs: int
-    warmup_runs: int
+    iterations: int
+    warmup_iterations: int
     machine: Machine
     whole: Whole
     roofs: Roofs | None

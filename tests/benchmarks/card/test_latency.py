@@ -9,7 +9,7 @@ from benchmarks.card.__main__ import main
 from benchmarks.card.latency import with_latency
 from benchmarks.card.record import Card, read_card
 from capsedge.errors import WrongUse
-from capsedge.measure.bench.formats import load
+from capsedge.measure.bench.files import load
 from tests.in_process import Capsedge, in_this_process
 
 capsedge = pytest.fixture(in_this_process)
@@ -20,7 +20,7 @@ def test_a_report_of_the_folders_files_fills_the_card(
 ) -> None:
     files = [str(folder / name) for name in ("model.onnx", "model.int8.onnx")]
     written = tmp_path / "bench.json"
-    done = capsedge("bench", *files, "--runs", "200", "--threads", "1", "--output", str(written))
+    done = capsedge("bench", *files, "--iterations", "200", "--threads", "1", "--output", str(written))
     assert done.returncode == 0, done.stderr
     report = load(written)
     before = (folder / "card.json").read_bytes(), (folder / "card.md").read_bytes()
@@ -35,7 +35,7 @@ def test_a_report_of_the_folders_files_fills_the_card(
     assert [each.file for each in filled.latency] == ["model.onnx", "model.int8.onnx"]
     for each, case in zip(filled.latency, report.groups[0].cases, strict=True):
         ordered = sorted(sample for samples in case.samples_ms for sample in samples)
-        assert (each.batch, each.threads, each.runs) == (1, 1, len(ordered))
+        assert (each.batch, each.threads, each.iterations) == (1, 1, len(ordered))
         assert ordered[len(ordered) // 2 - 1] <= each.p50_ms <= ordered[len(ordered) // 2]
         assert each.images_per_second == pytest.approx(1000 * len(ordered) / sum(ordered), rel=1e-6)
         assert (each.cpu, each.created) == (report.machine.cpu, report.created)

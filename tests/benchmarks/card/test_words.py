@@ -120,7 +120,7 @@ def test_latency_has_a_place_until_it_is_measured(card: Card, text: str) -> None
         file="model.onnx",
         batch=1,
         threads=2,
-        runs=12_345,
+        iterations=12_345,
         p50_ms=0.04321,
         p90_ms=0.0567,
         p99_ms=None,

@@ -68,7 +68,7 @@ def test_files_of_an_export_side_by_side(good: Path, capsys: pytest.CaptureFixtu
 def test_stages_and_layers_of_a_profile(good: Path, capsys: pytest.CaptureFixture[str]) -> None:
     memory = Level(name="memory", capacity_bytes=None, copied_bytes=1, gb_per_s=30.0)
     roofs = Roofs(threads=1, product_sides=(64,), gflops={"fp32": 90.0}, levels=(memory,))
-    found = profile_model(good, runs=50, roofline=False).profile
+    found = profile_model(good, iterations=50, roofline=False).profile
     assert {"primary capsules", "class capsules"} <= {stage.stage for stage in found.stages}
     slow = {"time_us": 12_345.6, "share": 0.987, "flops": 1_234_567_000, "gflops": 1234.5, "of_roof": 0.334}
     found = replace(
@@ -99,7 +99,9 @@ def test_a_measurement_and_its_comparison(capsys: pytest.CaptureFixture[str]) ->
     report = reports.report()
     benched.show_report(report)
     tables = capsys.readouterr().out
-    assert_whole(tables, "p50 ms", "images/s", "x first", "a int8 2.01 1,082 408 (0.34-0.36) 7.12 7.45", "first run")
+    assert_whole(
+        tables, "p50 ms", "images/s", "x first", "a int8 2.01 1,082 0.343-0.357 7.12 7.45", "first inference"
+    )
 
 
 def test_two_networks_of_a_compression(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from capsedge.contract import Contract
-from capsedge.measure.bench.subject import Subject
+from capsedge.measure.bench.loop import Subject
 from capsedge.runtime.feeds import Arrays
 from capsedge.runtime.session import Session, Split
 from capsedge.runtime.settings import Settings
@@ -36,7 +36,7 @@ class Clock:
 
 
 class Timed(Session):
-    """A model whose runs take the given times, the last of them for ever."""
+    """A model whose iterations take the given times, the last of them for ever."""
 
     def __init__(self, name: str, clock: Clock, latencies_ms: Sequence[float] | Callable[[int], float]) -> None:
         self.name, self.file, self.provider = name, Path(name), "CPUExecutionProvider"
@@ -45,7 +45,7 @@ class Timed(Session):
         self.settings = Settings()
         self.load_ms: float | None = 12.0
         self.fell_back: tuple[str, ...] = ()
-        self.runs = 0
+        self.iterations = 0
         self._clock = clock
         self._latency = latencies_ms if callable(latencies_ms) else self._listed(latencies_ms)
 
@@ -54,8 +54,8 @@ class Timed(Session):
 
     def run_raw(self, feeds: Arrays) -> Arrays:
         self._clock.ran.append(self.name)
-        self._clock.advance(self._latency(self.runs))
-        self.runs += 1
+        self._clock.advance(self._latency(self.iterations))
+        self.iterations += 1
         return feeds
 
     def run_split(self, feeds: Arrays) -> Split:

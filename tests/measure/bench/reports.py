@@ -6,10 +6,9 @@ from typing import Any
 import numpy as np
 from msgspec.structs import replace
 
-from capsedge.measure.bench.percentiles import percentiles
 from capsedge.measure.bench.plan import Plan
-from capsedge.measure.bench.ratio import ratio
-from capsedge.measure.bench.report import BenchReport, Case, Group, Parts, Warmup
+from capsedge.measure.bench.report import BenchReport, Breakdown, Case, Group, Warmup
+from capsedge.measure.bench.stats import percentiles, ratio
 from capsedge.measure.machine import Conditions, Machine
 from capsedge.runtime.settings import Settings
 
@@ -25,12 +24,14 @@ MACHINE = Machine(
 
 
 def rounds_of(
-    typical_ms: float, *, rounds: int = ROUNDS, runs: int = 8, seed: int = 0
+    typical_ms: float, *, rounds: int = ROUNDS, iterations: int = 8, seed: int = 0
 ) -> tuple[tuple[float, ...], ...]:
-    """Timed runs by rounds; a round is a little faster or slower as a whole."""
+    """Timed iterations by rounds; a round is a little faster or slower as a whole."""
     generator = np.random.default_rng(seed)
-    times = typical_ms * generator.lognormal(0, 0.02, (rounds, 1)) * generator.lognormal(0, 0.03, (rounds, runs))
-    times[generator.random((rounds, runs)) < 0.1] *= 2.5
+    times = (
+        typical_ms * generator.lognormal(0, 0.02, (rounds, 1)) * generator.lognormal(0, 0.03, (rounds, iterations))
+    )
+    times[generator.random((rounds, iterations)) < 0.1] *= 2.5
     times[rounds // 2, 0] = 12 * typical_ms
     return tuple(tuple(round(float(time), 6) for time in turn) for turn in times)
 
@@ -48,14 +49,14 @@ def case(label: str = "runs/a", samples_ms: Sequence[Sequence[float]] | None = N
         error_on="test",
         provider="CPUExecutionProvider",
         settings=Settings(threads=2),
-        warmup=Warmup(runs=400, seconds=1.2, settled=True),
-        runs=len(samples),
+        warmup=Warmup(iterations=400, seconds=1.2, settled=True),
+        iterations=len(samples),
         mean_ms=float(np.mean(samples)),
         min_ms=min(samples),
         max_ms=max(samples),
         percentiles=percentiles(samples),
         images_per_second=1000 / float(np.mean(samples)),
-        parts=Parts(load_ms=31.5, first_run_ms=4.25, decode_ms=0.2, compute_ms=1.9),
+        breakdown=Breakdown(load_ms=31.5, first_inference_ms=4.25, decode_ms=0.2, compute_ms=1.9),
         energy_mj="unavailable",
         ratio=None,
         samples_ms=turns,
@@ -77,7 +78,7 @@ def group(*cases: Case, **fields: Any) -> Group:
         rounds=len(first.samples_ms),
         before=Conditions(load_average=0.25, governor="performance"),
         after=Conditions(load_average=1.0, governor="performance"),
-        doubts=(),
+        warnings=(),
         cases=compared,
     )
     return replace(made, **fields)

@@ -10,17 +10,20 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from capsedge.contract import Score
 from capsedge.errors import ModelError, WrongUse
-from capsedge.measure.bench import doubts, watch
-from capsedge.measure.bench.assembly import assemble
-from capsedge.measure.bench.measure import measure
+from capsedge.measure.bench import warnings
+from capsedge.measure.bench.benchmark import assemble
+from capsedge.measure.bench.loop import Subject
+from capsedge.measure.bench.measure import case_of, error_of, measure
 from capsedge.measure.bench.plan import Plan
-from capsedge.measure.bench.report import BenchReport, Group, Parts
+from capsedge.measure.bench.report import BenchReport, BenchWarning, Breakdown, Group, Warmup
 from capsedge.measure.machine import Conditions
 from capsedge.runtime.feeds import Arrays
 from capsedge.runtime.open import open_session
+from capsedge.runtime.session import contract_needed
 from capsedge.runtime.settings import Settings
-from tests.measure.bench.clocked import Clock, Timed
+from tests.measure.bench.clocked import Clock, Timed, subject
 
 # The package exports the function by the name of its module.
 measuring = import_module("capsedge.measure.bench.measure")
@@ -29,7 +32,11 @@ measuring = import_module("capsedge.measure.bench.measure")
 @pytest.fixture(autouse=True)
 def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     """No other program runs."""
-    monkeypatch.setattr(doubts, "load_of_others", lambda _: 0.0)
+    monkeypatch.setattr(warnings, "load_of_others", lambda _: 0.0)
+
+
+def codes(group: Group) -> list[tuple[str, str | None]]:
+    return [(each.code, each.case) for each in group.warnings]
 
 
 def test_latency_throughput_ratio_and_parts_are_those_of_the_clock(clock: Clock) -> None:
@@ -46,33 +53,37 @@ def test_latency_throughput_ratio_and_parts_are_those_of_the_clock(clock: Clock)
     assert first.ratio is None
     assert second.ratio is not None
     assert (second.ratio.value, second.ratio.low, second.ratio.high) == (0.25, 0.25, 0.25)
-    assert (first.parts.load_ms, first.parts.first_run_ms, first.parts.compute_ms) == (12.0, 40.0, 1.5)
-    assert second.parts.first_run_ms == 30.0
-    assert group.doubts == ()
+    assert (first.breakdown.load_ms, first.breakdown.first_inference_ms, first.breakdown.compute_ms) == (
+        12.0,
+        40.0,
+        1.5,
+    )
+    assert second.breakdown.first_inference_ms == 30.0
+    assert group.warnings == ()
 
 
 def test_every_case_has_10_seconds_and_662_runs_after_a_warm_up_of_a_second_and_50(clock: Clock) -> None:
     group = measure([Timed("a", clock, [0.5]), Timed("b", clock, [30.0])], Plan())
 
     for case in group.cases:
-        assert case.runs >= 662
-        assert case.runs * case.mean_ms >= 10_000
-        assert case.warmup.runs >= 50
+        assert case.iterations >= 662
+        assert case.iterations * case.mean_ms >= 10_000
+        assert case.warmup.iterations >= 50
         assert case.warmup.seconds >= 1.0
         assert case.warmup.settled
         assert len(case.samples_ms) == group.rounds
 
 
-def test_a_quick_look_is_marked(clock: Clock) -> None:
+def test_a_quick_measurement_is_marked(clock: Clock) -> None:
     group = measure([Timed("a", clock, [1.0])], Plan(quick=True))
 
     assert group.quick
-    assert "quick look" in group.doubts[0]
+    assert codes(group)[0] == ("quick", None)
     assert clock.nanoseconds < 3e9
 
 
 def test_the_first_runs_come_before_any_warm_up(clock: Clock) -> None:
-    measure([Timed("a", clock, [1.0]), Timed("b", clock, [1.0])], Plan(runs=20))
+    measure([Timed("a", clock, [1.0]), Timed("b", clock, [1.0])], Plan(iterations=20))
 
     assert clock.ran[:3] == ["a", "b", "a"]
 
@@ -80,12 +91,12 @@ def test_the_first_runs_come_before_any_warm_up(clock: Clock) -> None:
 def test_without_the_split_nothing_is_run_for_it(clock: Clock) -> None:
     with_split, without = Timed("a", clock, [1.0]), Timed("a", clock, [1.0])
 
-    measure([with_split], Plan(runs=20))
-    (case,) = measure([without], Plan(runs=20, split=False)).cases
+    measure([with_split], Plan(iterations=20))
+    (case,) = measure([without], Plan(iterations=20, breakdown=False)).cases
 
-    assert with_split.runs - without.runs == 31
-    assert case.parts.load_ms is None
-    assert case.parts.first_run_ms is None
+    assert with_split.iterations - without.iterations == 31
+    assert case.breakdown.load_ms is None
+    assert case.breakdown.first_inference_ms is None
 
 
 def test_no_garbage_is_collected_while_a_model_is_timed(clock: Clock) -> None:
@@ -96,7 +107,7 @@ def test_no_garbage_is_collected_while_a_model_is_timed(clock: Clock) -> None:
             states.append(gc.isenabled())
             return super().run_raw(feeds)
 
-    measure([Watching("a", clock, [1.0])], Plan(runs=20, split=False))
+    measure([Watching("a", clock, [1.0])], Plan(iterations=20, breakdown=False))
 
     assert states[-20:] == [False] * 20
     assert gc.isenabled()
@@ -109,7 +120,7 @@ def test_a_disturbance_of_the_machine_leaves_the_ratio_as_it_is(clock: Clock) ->
     def on_machine(latency_ms: float) -> Timed:
         return Timed("a", clock, lambda _: latency_ms * (5 if clock.nanoseconds > start_ns else 1))
 
-    group = measure([on_machine(2.0), on_machine(1.0)], Plan(runs=800, split=False))
+    group = measure([on_machine(2.0), on_machine(1.0)], Plan(iterations=800, breakdown=False))
 
     first, second = group.cases
     assert first.max_ms == 10.0
@@ -131,51 +142,54 @@ def test_the_state_of_the_machine_is_read_after_the_warm_up_and_its_load_before(
         )
 
     monkeypatch.setattr(measuring, "conditions", state)
-    monkeypatch.setattr(watch, "conditions", state)
 
-    group = measure([Timed("a", clock, [1.0])], Plan(split=False))
+    group = measure([Timed("a", clock, [1.0])], Plan(breakdown=False))
 
-    warm, end = group.cases[0].warmup.seconds + 0.001, group.cases[0].runs / 1000
+    warm, end = group.cases[0].warmup.seconds + 0.001, group.cases[0].iterations / 1000
     assert group.before == Conditions(load_average=0.0, gpu_mhz=1500 - warm, gpu_throttling=())
     assert group.after.load_average == pytest.approx(warm + end)
-    assert group.doubts == ("the GPU slowed itself down during the measurement (thermal): cool it or feed it better",)
+    (warning,) = group.warnings
+    assert (warning.code, "(thermal)" in warning.text) == ("gpu-throttled", True)
 
 
-def test_what_a_session_assumed_is_a_doubt_of_its_figures(clock: Clock) -> None:
+def test_what_a_session_assumed_is_a_warning(clock: Clock) -> None:
     plain, foreign = Timed("plain", clock, [1.0]), Timed("foreign", clock, [1.0])
     foreign.doubts = ("'foreign': of its input 'x', H can be any size, taken as 1",)
 
-    assert foreign.doubts[0] in measure([plain, foreign], Plan(runs=20, split=False)).doubts
+    found = measure([plain, foreign], Plan(iterations=20, breakdown=False)).warnings
+    assert [each.text for each in found if each.code == "session"] == list(foreign.doubts)
 
 
 def test_ratios_of_too_few_rounds_are_told(clock: Clock) -> None:
-    group = measure([Timed("a", clock, [1.0]), Timed("b", clock, [1.0])], Plan(runs=11))
+    group = measure([Timed("a", clock, [1.0]), Timed("b", clock, [1.0])], Plan(iterations=11))
 
-    assert "the ratios have no interval: that takes 12 rounds, 11 were made" in group.doubts
+    assert ("few-rounds", None) in codes(group)
 
 
 def test_a_model_that_never_settles_is_told(clock: Clock) -> None:
     group = measure([Timed("a", clock, lambda run: 1.02**run)], Plan(quick=True))
 
-    assert any(doubt.startswith("'a' never settled") for doubt in group.doubts)
+    assert ("not-settled", "a") in codes(group)
 
 
 def test_a_model_that_is_too_slow_for_its_percentiles_ends_and_is_told(clock: Clock) -> None:
-    group = measure([Timed("a", clock, [1000.0])], Plan(split=False))
+    group = measure([Timed("a", clock, [1000.0])], Plan(breakdown=False))
 
-    assert group.cases[0].runs == 182  # a round ends as it was laid out
+    assert group.cases[0].iterations == 182  # a round ends as it was laid out
     assert [each.percent for each in group.cases[0].percentiles] == [50, 90, 95]
-    assert "'a' lacks percentiles: p99 needs 662 runs, 182 were made in the 180 s that it may take" in group.doubts
+    (warning,) = [each for each in group.warnings if each.code == "few-iterations"]
+    assert warning.case == "a"
+    assert "p99 needs 662 iterations, 182 were made within the limit of 180 s" in warning.text
 
 
 def test_the_same_model_beside_itself_is_numbered(clock: Clock) -> None:
-    group = measure([Timed("a", clock, [1.0]) for _ in range(3)], Plan(runs=20))
+    group = measure([Timed("a", clock, [1.0]) for _ in range(3)], Plan(iterations=20))
 
     assert [case.label for case in group.cases] == ["a", "a (2)", "a (3)"]
 
 
 def test_labels_are_what_the_report_calls_the_sessions(clock: Clock) -> None:
-    group = measure([Timed("a", clock, [1.0]) for _ in range(2)], Plan(runs=20), labels=["one", "two"])
+    group = measure([Timed("a", clock, [1.0]) for _ in range(2)], Plan(iterations=20), labels=["one", "two"])
 
     assert [(case.label, case.model) for case in group.cases] == [("one", "a"), ("two", "a")]
 
@@ -187,7 +201,7 @@ def test_labels_that_do_not_tell_the_sessions_apart_are_wrong_use(clock: Clock, 
 
 
 def test_no_session_is_wrong_use() -> None:
-    with pytest.raises(WrongUse, match="bench wants one model or more"):
+    with pytest.raises(WrongUse, match="expected one model or more"):
         measure([], Plan())
 
 
@@ -214,7 +228,7 @@ def test_what_there_is_so_far_is_kept_every_ten_seconds_and_after_the_rounds(clo
 
     group = measure(
         sessions(clock, tmp_path, a=2.0, b=1.0),
-        Plan(seconds=20.0),
+        Plan(duration=20.0),
         keep=lambda so_far: kept.append((clock.nanoseconds / 1e9, so_far)),
     )
 
@@ -222,17 +236,17 @@ def test_what_there_is_so_far_is_kept_every_ten_seconds_and_after_the_rounds(clo
     assert all(10.0 <= later - sooner < 11.0 for sooner, later in pairwise(times[:-1]))
     assert len(kept) == 5
     for _, so_far in kept:
-        assert (so_far.unfinished, so_far.processes, so_far.doubts) == (True, 1, (doubts.UNFINISHED,))
+        assert (so_far.unfinished, so_far.processes, so_far.warnings) == (True, 1, (warnings.UNFINISHED,))
         assert all(len(case.samples_ms) == so_far.rounds > 0 for case in so_far.cases)
         assert so_far.cases[1].ratio is not None
-        assert so_far.cases[1].parts == Parts()
+        assert so_far.cases[1].breakdown == Breakdown()
     assert kept[-1][1].cases[0].samples_ms == group.cases[0].samples_ms
-    assert (group.unfinished, group.processes, group.doubts) == (False, 1, ())
+    assert (group.unfinished, group.processes, group.warnings) == (False, 1, ())
 
 
 def test_a_group_that_was_cut_off_goes_on_where_it_was(clock: Clock, tmp_path: Path) -> None:
     kept: list[Group] = []
-    plan = Plan(seconds=20.0)
+    plan = Plan(duration=20.0)
     measure(sessions(clock, tmp_path, a=2.0, b=1.0), plan, keep=kept.append)
     begun = kept[1]
 
@@ -242,32 +256,30 @@ def test_a_group_that_was_cut_off_goes_on_where_it_was(clock: Clock, tmp_path: P
     for was, is_ in zip(begun.cases, group.cases, strict=True):
         assert is_.samples_ms[: begun.rounds] == was.samples_ms
         assert is_.max_ms == 1.5 * was.max_ms  # the new process is slower, and its rounds come after
-        assert 20.0 <= is_.runs * is_.mean_ms / 1000 < 21.0
+        assert 20.0 <= is_.iterations * is_.mean_ms / 1000 < 21.0
         assert is_.warmup.settled
     assert group.processes == kept[-1].processes == 2
     assert not group.unfinished
-    assert group.doubts == (
-        "it was cut off and went on: 2 processes measured it one after the other, and two processes differ by more "
-        "than the intervals say",
-    )
+    assert codes(group) == [("resumed", None)]
 
 
-def test_doubts_of_before_the_cut_are_kept(clock: Clock, tmp_path: Path) -> None:
+def test_warnings_of_before_the_cut_are_kept(clock: Clock, tmp_path: Path) -> None:
     kept: list[Group] = []
-    measure(sessions(clock, tmp_path, a=1.0), Plan(runs=20), keep=kept.append)
-    begun = replace(kept[-1], doubts=("it was busy", *kept[-1].doubts))
+    measure(sessions(clock, tmp_path, a=1.0), Plan(iterations=20), keep=kept.append)
+    busy = BenchWarning(code="busy", text="it was busy")
+    begun = replace(kept[-1], warnings=(busy, *kept[-1].warnings))
 
-    group = measure(sessions(clock, tmp_path, a=1.0), Plan(runs=20), earlier=begun)
+    group = measure(sessions(clock, tmp_path, a=1.0), Plan(iterations=20), earlier=begun)
 
-    assert "it was busy" in group.doubts
-    assert doubts.UNFINISHED not in group.doubts
+    assert busy in group.warnings
+    assert warnings.UNFINISHED not in group.warnings
     assert group.cases[0].samples_ms == begun.cases[0].samples_ms
 
 
 @pytest.mark.parametrize("other", ["content", "label", "settings", "provider", "whole"])
 def test_rounds_of_another_session_do_not_count(clock: Clock, tmp_path: Path, other: str) -> None:
     kept: list[Group] = []
-    measure(sessions(clock, tmp_path, a=2.0), Plan(runs=100), keep=kept.append)
+    measure(sessions(clock, tmp_path, a=2.0), Plan(iterations=100), keep=kept.append)
     begun = kept[-1] if other != "whole" else replace(kept[-1], unfinished=False)
     (again,) = sessions(clock, tmp_path, a=3.0)
     if other == "content":
@@ -277,7 +289,7 @@ def test_rounds_of_another_session_do_not_count(clock: Clock, tmp_path: Path, ot
     if other == "provider":
         again.provider = "CUDAExecutionProvider"
 
-    group = measure([again], Plan(runs=100), labels=["b" if other == "label" else "a"], earlier=begun)
+    group = measure([again], Plan(iterations=100), labels=["b" if other == "label" else "a"], earlier=begun)
 
     assert (group.processes, group.cases[0].min_ms) == (1, 3.0)
 
@@ -288,26 +300,86 @@ def test_a_case_has_the_hash_of_its_file_as_it_was_before_the_measurement(clock:
     def replaced(_: Group) -> None:
         one.file.write_text("trained again")
 
-    group = measure([one], Plan(runs=20), keep=replaced)
+    group = measure([one], Plan(iterations=20), keep=replaced)
 
     assert group.cases[0].sha256 == hashlib.sha256(b"a").hexdigest()
     one.file.unlink()
-    assert measure([one], Plan(runs=20)).cases[0].sha256 is None
+    assert measure([one], Plan(iterations=20)).cases[0].sha256 is None
 
 
 def test_real_models_are_timed_and_the_report_survives_its_json(models: Path) -> None:
-    plan = Plan(runs=24, quick=True, batch=2)
+    plan = Plan(iterations=24, quick=True, batch=2)
     with open_session(models / "good.onnx") as ours, open_session(models / "foreign.onnx") as foreign:
         group = measure([ours, foreign], plan)
 
     report = assemble([group], plan, ["capsedge", "bench", "good.onnx"])
 
     ours_case, foreign_case = report.groups[0].cases
-    assert ours_case.parts.decode_ms is not None
-    assert ours_case.parts.decode_ms > 0
-    assert foreign_case.parts.decode_ms is None
-    assert all(case.runs == 24 and case.min_ms > 0 for case in (ours_case, foreign_case))
+    assert ours_case.breakdown.decode_ms is not None
+    assert ours_case.breakdown.decode_ms > 0
+    assert foreign_case.breakdown.decode_ms is None
+    assert all(case.iterations == 24 and case.min_ms > 0 for case in (ours_case, foreign_case))
     assert foreign_case.ratio is not None
     assert foreign_case.ratio.low is not None
     assert report.created.endswith("+00:00")
     assert msgspec.json.decode(msgspec.json.encode(report), type=BenchReport) == report
+
+
+WARMUP = Warmup(iterations=50, seconds=1.0, settled=True)
+TRAINED = (Score("trained", "validation", 5000, 0.09), Score("trained", "test", 10_000, 0.10))
+
+
+def measured(clock: Clock, *rounds: list[float], batch: int = 1) -> Subject:
+    one = subject(Timed("a", clock, [1.0]), batch=batch)
+    one.rounds = list(rounds)
+    return one
+
+
+def test_the_figures_are_those_of_all_samples_and_nothing_is_clipped(clock: Clock) -> None:
+    one = measured(clock, [1.0, 2.0], [3.0, 94.0], batch=8)
+
+    case = case_of(one, one, warmup=WARMUP, breakdown=Breakdown(load_ms=5.0), energy_mj=3.5)
+
+    assert (case.iterations, case.mean_ms, case.min_ms, case.max_ms) == (4, 25.0, 1.0, 94.0)
+    assert case.images_per_second == pytest.approx(8 / 0.025)
+    assert case.samples_ms == ((1.0, 2.0), (3.0, 94.0))
+    assert (case.breakdown.load_ms, case.energy_mj, case.percentiles) == (5.0, 3.5, ())
+
+
+def test_somebody_else_s_file_has_no_precision_routing_or_error(clock: Clock) -> None:
+    one = measured(clock, [1.0])
+
+    case = case_of(one, one, warmup=WARMUP, breakdown=Breakdown(), energy_mj="unavailable")
+
+    assert (case.precision, case.routing, case.error, case.error_on) == (None, None, None, None)
+
+
+@pytest.mark.parametrize(("collapsed", "routing"), [(True, "l2, collapsed"), (False, "l2")])
+def test_a_contract_tells_precision_and_routing(good: Path, clock: Clock, *, collapsed: bool, routing: str) -> None:
+    with open_session(good) as session:
+        contract = replace(contract_needed(session), routing="l2", collapsed=collapsed)
+    one = measured(clock, [1.0])
+    one.session.contract = contract
+
+    case = case_of(one, one, warmup=WARMUP, breakdown=Breakdown(), energy_mj="unavailable")
+
+    assert (case.precision, case.routing) == ("fp32", routing)
+
+
+@pytest.mark.parametrize(
+    ("scores", "error"),
+    [
+        ((*TRAINED, Score("fp32", "validation", 5000, 0.11), Score("fp32", "test", 10_000, 0.12)), (0.12, "test")),
+        ((*TRAINED, Score("fp32", "validation", 5000, 0.11)), (0.11, "validation")),
+        (TRAINED, (None, None)),  # of the network in torch: another file
+        ((*TRAINED, Score("int8", "test", 10_000, 0.2)), (None, None)),
+        ((), (None, None)),
+    ],
+)
+def test_the_error_is_the_file_s_own(
+    good: Path, scores: tuple[Score, ...], error: tuple[float | None, str | None]
+) -> None:
+    with open_session(good) as session:
+        contract = replace(contract_needed(session), scores=scores)
+
+    assert error_of(contract) == error

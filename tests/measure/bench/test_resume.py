@@ -8,11 +8,11 @@ import pytest
 from msgspec.structs import replace
 
 from capsedge.errors import ModelError, WrongUse
-from capsedge.measure.bench.formats import save
+from capsedge.measure.bench.files import save
 from capsedge.measure.bench.plan import Plan
 from capsedge.measure.bench.report import BenchReport, Group
 from capsedge.measure.bench.resume import cut_off, measured_before
-from capsedge.measure.bench.sweep import Lane
+from capsedge.measure.bench.sweep import Variant
 from capsedge.measure.machine import Gpu
 from capsedge.runtime.settings import Settings
 from tests.measure.bench.reports import MACHINE, case, group, report
@@ -22,11 +22,11 @@ GPU = Gpu(name="Orin", target="sm87", driver="540.4", cuda="12.6", memory_mb=760
 
 
 @pytest.fixture
-def files(tmp_path: Path) -> list[Lane]:
+def files(tmp_path: Path) -> list[Variant]:
     """Two lanes, whose files hold their names."""
     for name in "ab":
         (tmp_path / f"{name}.onnx").write_text(name)
-    return [Lane(name, tmp_path / f"{name}.onnx", Settings()) for name in "ab"]
+    return [Variant(name, tmp_path / f"{name}.onnx", Settings()) for name in "ab"]
 
 
 def measured(batch: int, **fields: Any) -> Group:
@@ -39,15 +39,15 @@ def begun(*groups: Group, **fields: Any) -> BenchReport:
     return report(*(groups or (measured(1), measured(2, unfinished=True))), **{"unfinished": True} | fields)
 
 
-def test_the_same_measurement_goes_on(files: list[Lane]) -> None:
+def test_the_same_measurement_goes_on(files: list[Variant]) -> None:
     assert cut_off(begun(), report(), BATCHES, files) == begun().groups
 
 
-def test_one_whose_groups_are_all_there_goes_on_too_if_it_did_not_end(files: list[Lane]) -> None:
+def test_one_whose_groups_are_all_there_goes_on_too_if_it_did_not_end(files: list[Variant]) -> None:
     assert cut_off(begun(), report(), [1, 2], files) == begun().groups
 
 
-def test_a_whole_report_is_measured_anew(files: list[Lane]) -> None:
+def test_a_whole_report_is_measured_anew(files: list[Variant]) -> None:
     assert cut_off(begun(unfinished=False), report(), BATCHES, files) == ()
 
 
@@ -58,48 +58,42 @@ def test_a_whole_report_is_measured_anew(files: list[Lane]) -> None:
         {"plan": Plan(quick=True)},
         {"capsedge": "0.2.0"},
         {"machine": replace(MACHINE, cpu="another")},
-        {"machine": replace(MACHINE, cores=2)},
-        {"machine": replace(MACHINE, system="Linux x86_64")},
-        {"machine": replace(MACHINE, python="3.12.1")},
-        {"machine": replace(MACHINE, onnxruntime={"onnxruntime": "1.30.0"})},
         {"machine": replace(MACHINE, onnxruntime={"onnxruntime-gpu": "1.31.1"})},
-        {"machine": replace(MACHINE, versions={"numpy": "2.3.0"})},
         {"machine": replace(MACHINE, gpu=GPU)},
-        {"machine": replace(MACHINE, board="JetPack 6.2")},
     ],
 )
-def test_another_measurement_version_or_machine_is_measured_anew(files: list[Lane], other: dict[str, Any]) -> None:
+def test_another_measurement_version_or_machine_is_measured_anew(files: list[Variant], other: dict[str, Any]) -> None:
     assert cut_off(begun(), report(**other), BATCHES, files) == ()
 
 
-def test_another_file_of_the_same_name_is_measured_anew(files: list[Lane]) -> None:
+def test_another_file_of_the_same_name_is_measured_anew(files: list[Variant]) -> None:
     files[1].file.write_text("trained again")
 
     assert cut_off(begun(), report(), BATCHES, files) == ()
 
 
-def test_files_that_nobody_hashed_are_measured_anew(files: list[Lane]) -> None:
+def test_files_that_nobody_hashed_are_measured_anew(files: list[Variant]) -> None:
     assert cut_off(begun(group(case("a"), case("b"))), report(), BATCHES, files) == ()
 
 
-def test_another_order_or_other_labels_are_measured_anew(files: list[Lane]) -> None:
+def test_another_order_or_other_labels_are_measured_anew(files: list[Variant]) -> None:
     assert cut_off(begun(), report(), BATCHES, files[::-1]) == ()
     assert cut_off(begun(), report(), BATCHES, files[:1]) == ()
-    assert cut_off(begun(), report(), BATCHES, [files[0], Lane("c", files[1].file, Settings())]) == ()
+    assert cut_off(begun(), report(), BATCHES, [files[0], Variant("c", files[1].file, Settings())]) == ()
 
 
-def test_a_batch_that_is_not_asked_for_is_left_out(files: list[Lane]) -> None:
+def test_a_batch_that_is_not_asked_for_is_left_out(files: list[Variant]) -> None:
     assert [each.batch for each in cut_off(begun(), report(), [2, 4], files)] == [2]
 
 
-def test_a_file_that_is_gone_is_told(files: list[Lane]) -> None:
+def test_a_file_that_is_gone_is_told(files: list[Variant]) -> None:
     files[0].file.unlink()
 
     with pytest.raises(ModelError, match="there is no model at"):
         cut_off(begun(), report(), BATCHES, files)
 
 
-def test_the_file_of_the_report_tells_what_was_measured(files: list[Lane], tmp_path: Path) -> None:
+def test_the_file_of_the_report_tells_what_was_measured(files: list[Variant], tmp_path: Path) -> None:
     state = tmp_path / "state.json"
     assert measured_before(state, report(), BATCHES, files) == ()
     save(begun(), state)
@@ -107,7 +101,7 @@ def test_the_file_of_the_report_tells_what_was_measured(files: list[Lane], tmp_p
     assert measured_before(state, report(), BATCHES, files) == begun().groups
 
 
-def test_what_would_be_lost_is_not_overwritten(files: list[Lane], tmp_path: Path) -> None:
+def test_what_would_be_lost_is_not_overwritten(files: list[Variant], tmp_path: Path) -> None:
     state = tmp_path / "state.json"
     save(begun(), state)
     files[1].file.write_text("trained again")
@@ -117,5 +111,5 @@ def test_what_would_be_lost_is_not_overwritten(files: list[Lane], tmp_path: Path
     ):
         measured_before(state, report(), BATCHES, files)
     state.write_text("{}")
-    with pytest.raises(WrongUse, match="is there and is no report of capsedge bench"):
+    with pytest.raises(WrongUse, match="exists and is no report of capsedge bench"):
         measured_before(state, report(), BATCHES, files)

@@ -11,7 +11,7 @@ from capsedge.errors import ModelError, WrongUse
 from capsedge.measure.bench import sweep as module
 from capsedge.measure.bench.plan import Plan
 from capsedge.measure.bench.report import Group
-from capsedge.measure.bench.sweep import Lane, lanes, parse_axes, sweep
+from capsedge.measure.bench.sweep import Variant, parse_axes, sweep, variants
 from capsedge.runtime.session import Session
 from capsedge.runtime.settings import Settings
 from tests.measure.bench import reports
@@ -77,16 +77,16 @@ def test_axes_keep_the_order_and_the_types_of_their_values() -> None:
 @pytest.mark.parametrize(
     ("texts", "line"),
     [
-        (["batch"], "a sweep is written as name=value,value such as batch=1,8, 'batch' was given"),
-        (["batch="], "a sweep is written as .* 'batch=' was given"),
+        (["batch"], "expected a sweep as name=value,value such as batch=1,8, got 'batch'"),
+        (["batch="], "expected a sweep as .* got 'batch='"),
         (["batches=1"], r"there is no sweep over 'batches'; did you mean 'batch'\?"),
         (["batch=1", "batch=2"], "over 'batch' was given twice"),
-        (["batch=0"], "'batch' takes whole numbers from 1, '0' was given"),
-        (["batch=1,,2"], "'batch' takes whole numbers from 1, '' was given"),
-        (["threads=-1"], "'threads' takes whole numbers from 0 .*, '-1' was given"),
-        (["threads=257"], "'threads' takes whole numbers from 0 .* to 256, '257' was given"),
-        (["precision=fp64"], "'precision' takes fp32, fp16, bf16, int8, .* 'fp64' was given"),
-        (["spinning=maybe"], "'spinning' takes yes and no, 'maybe' was given"),
+        (["batch=0"], "expected whole numbers from 1 for a sweep over 'batch', got '0'"),
+        (["batch=1,,2"], "expected whole numbers from 1 for a sweep over 'batch', got ''"),
+        (["threads=-1"], "expected whole numbers from 0 .* for a sweep over 'threads', got '-1'"),
+        (["threads=257"], "expected whole numbers from 0 .* to 256 for a sweep over 'threads', got '257'"),
+        (["precision=fp64"], "expected fp32, fp16, bf16, int8.* for a sweep over 'precision', got 'fp64'"),
+        (["spinning=maybe"], "expected yes and no for a sweep over 'spinning', got 'maybe'"),
     ],
 )
 def test_an_axis_that_cannot_be_is_wrong_use(texts: list[str], line: str) -> None:
@@ -95,60 +95,60 @@ def test_an_axis_that_cannot_be_is_wrong_use(texts: list[str], line: str) -> Non
 
 
 def test_every_model_comes_with_every_combination(run: Path) -> None:
-    laid_out = lanes(
+    laid_out = variants(
         [str(run)], Settings(graph="basic"), parse_axes(["precision=fp32,int8", "threads=1,2", "batch=1"])
     )
 
     assert laid_out == [
-        Lane(f"{run} {precision} threads {threads}", run / file, Settings(graph="basic", threads=threads))
+        Variant(f"{run} {precision} threads {threads}", run / file, Settings(graph="basic", threads=threads))
         for precision, file in (("fp32", "model.onnx"), ("int8", "model.int8.onnx"))
         for threads in (1, 2)
     ]
 
 
 def test_a_precision_is_found_from_the_file_of_another(run: Path) -> None:
-    (lane,) = lanes([str(run / "model.int8.onnx")], Settings(), parse_axes(["precision=fp32"]))
+    (variant,) = variants([str(run / "model.int8.onnx")], Settings(), parse_axes(["precision=fp32"]))
 
-    assert lane.file == run / "model.onnx"
+    assert variant.file == run / "model.onnx"
 
 
 def test_a_precision_is_called_by_what_it_is(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(run)
     axes = parse_axes(["precision=fp32,int8"])
 
-    assert [lane.label for lane in lanes([f"{run}/model.int8.onnx"], Settings(), axes)] == [
+    assert [variant.label for variant in variants([f"{run}/model.int8.onnx"], Settings(), axes)] == [
         f"{run} fp32",
         f"{run} int8",
     ]
-    assert [lane.label for lane in lanes(["./model.onnx"], Settings(), {})] == ["model.onnx"]
+    assert [variant.label for variant in variants(["./model.onnx"], Settings(), {})] == ["model.onnx"]
 
 
 def test_an_axis_that_changes_nothing_or_more_than_it_says_is_wrong_use(run: Path) -> None:
     with pytest.raises(WrongUse, match=r"'cuda-graph' changes nothing for '.*', which is no engine"):
-        lanes([str(run)], Settings(), parse_axes(["cuda-graph=yes,no"]))
+        variants([str(run)], Settings(), parse_axes(["cuda-graph=yes,no"]))
     (run / "model.engine").write_bytes(b"")
     with pytest.raises(WrongUse, match=r"'graph' changes nothing for '.*model.engine', which is an engine"):
-        lanes([str(run / "model.engine")], Settings(), parse_axes(["graph=all,none"]))
+        variants([str(run / "model.engine")], Settings(), parse_axes(["graph=all,none"]))
     with pytest.raises(WrongUse, match="'spinning' needs --threads N"):
-        lanes([str(run)], Settings(), parse_axes(["spinning=yes,no"]))
-    assert len(lanes([str(run)], Settings(threads=1), parse_axes(["spinning=yes,no"]))) == 2
+        variants([str(run)], Settings(), parse_axes(["spinning=yes,no"]))
+    assert len(variants([str(run)], Settings(threads=1), parse_axes(["spinning=yes,no"]))) == 2
 
 
 def test_a_precision_that_was_not_exported_says_how_to_export_it(run: Path) -> None:
     with pytest.raises(ModelError, match=r"there is no '.*model\.fp16\.onnx': capsedge export RUN --precision fp16"):
-        lanes([str(run)], Settings(), parse_axes(["precision=fp32,fp16"]))
+        variants([str(run)], Settings(), parse_axes(["precision=fp32,fp16"]))
     with pytest.raises(ModelError, match="the built-in model comes in int8 only"):
-        lanes([], Settings(), parse_axes(["precision=fp16"]))
+        variants([], Settings(), parse_axes(["precision=fp16"]))
 
 
 def test_a_model_that_is_named_twice_gets_two_labels(run: Path) -> None:
-    assert [lane.label for lane in lanes([str(run)] * 2, Settings(), {})] == [str(run), f"{run} (2)"]
+    assert [variant.label for variant in variants([str(run)] * 2, Settings(), {})] == [str(run), f"{run} (2)"]
 
 
 def test_lanes_are_measured_side_by_side_at_each_batch(run: Path, measured: list[Asked]) -> None:
     kept: list[list[tuple[int, bool]]] = []
     shares: list[float] = []
-    laid_out = lanes([str(run)], Settings(), parse_axes(["precision=fp32,int8", "threads=1"]))
+    laid_out = variants([str(run)], Settings(), parse_axes(["precision=fp32,int8", "threads=1"]))
 
     groups = sweep(
         laid_out,
@@ -166,7 +166,7 @@ def test_lanes_are_measured_side_by_side_at_each_batch(run: Path, measured: list
 
 
 def test_a_batch_that_was_measured_before_is_not_measured_again(run: Path, measured: list[Asked]) -> None:
-    groups = sweep(lanes([str(run)], Settings(), {}), Plan(), [1, 2, 4], done=(group(4), group(1), group(99)))
+    groups = sweep(variants([str(run)], Settings(), {}), Plan(), [1, 2, 4], done=(group(4), group(1), group(99)))
 
     assert [each.batch for each in groups] == [1, 2, 4]
     assert [(each.batch, each.earlier) for each in measured] == [(2, None)]
@@ -175,7 +175,7 @@ def test_a_batch_that_was_measured_before_is_not_measured_again(run: Path, measu
 def test_a_batch_that_was_cut_off_goes_on_with_what_it_had(run: Path, measured: list[Asked]) -> None:
     begun = group(2, unfinished=True)
 
-    groups = sweep(lanes([str(run)], Settings(), {}), Plan(), [1, 2], done=(group(1), begun))
+    groups = sweep(variants([str(run)], Settings(), {}), Plan(), [1, 2], done=(group(1), begun))
 
     assert [each.unfinished for each in groups] == [False, False]
     assert [(each.batch, each.earlier) for each in measured] == [(2, begun)]
@@ -183,9 +183,9 @@ def test_a_batch_that_was_cut_off_goes_on_with_what_it_had(run: Path, measured: 
 
 def test_a_precision_is_found_in_a_folder_without_a_plain_export(run: Path) -> None:
     (run / "model.onnx").rename(run / "model.fp16.onnx")
-    laid_out = lanes([str(run)], Settings(), parse_axes(["precision=fp16,int8"]))
+    laid_out = variants([str(run)], Settings(), parse_axes(["precision=fp16,int8"]))
 
-    assert [(lane.label, lane.file.name) for lane in laid_out] == [
+    assert [(variant.label, variant.file.name) for variant in laid_out] == [
         (f"{run} fp16", "model.fp16.onnx"),
         (f"{run} int8", "model.int8.onnx"),
     ]

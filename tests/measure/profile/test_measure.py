@@ -25,7 +25,7 @@ ONE = Settings(threads=1)
 
 @pytest.fixture(scope="module")
 def measured(good: Path) -> Measured:
-    return profile_model(good, ONE, batch=2, runs=50, roofline=False)
+    return profile_model(good, ONE, batch=2, iterations=50, roofline=False)
 
 
 def test_shares_add_up_and_stages_hold_every_layer(measured: Measured) -> None:
@@ -57,8 +57,8 @@ def test_what_the_layers_do_not_explain_is_told(measured: Measured) -> None:
 
 
 def test_the_timed_runs_are_kept_and_the_warm_up_is_not(measured: Measured) -> None:
-    assert len(measured.runs) == measured.profile.runs == 50
-    assert measured.profile.warmup_runs >= 10 + 5  # ten before, and one at least before each turn of ten
+    assert len(measured.runs) == measured.profile.iterations == 50
+    assert measured.profile.warmup_iterations >= 10 + 5  # ten before, and one at least before each turn of ten
     assert {run.nodes[0].inputs[0].shape for run in measured.runs} == {(2, 28, 28, 1)}
 
 
@@ -87,7 +87,7 @@ def test_a_busy_machine_is_doubted_by_what_others_do(good: Path, monkeypatch: py
     monkeypatch.setattr(measure, "conditions", lambda: Conditions(load_average=10_000.0))
     monkeypatch.setattr(measure, "about_load", about_load)
     monkeypatch.setattr(measure, "open_session", opening)
-    doubts = profile_model(good, ONE, runs=50, roofline=False).profile.doubts
+    doubts = profile_model(good, ONE, iterations=50, roofline=False).profile.doubts
 
     assert asked == [(10_000.0, this_machine().cores)]
     assert doubts[0] == "busy"
@@ -98,13 +98,13 @@ def test_a_busy_machine_is_doubted_by_what_others_do(good: Path, monkeypatch: py
 def test_nothing_is_left_behind(good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.chdir(tmp_path)
-    profile_model(good, ONE, runs=50, roofline=False)
+    profile_model(good, ONE, iterations=50, roofline=False)
 
     assert list(tmp_path.iterdir()) == []
 
 
 def test_somebody_elses_model_is_grouped_by_operator(models: Path) -> None:
-    profile = profile_model(models / "foreign.onnx", ONE, runs=50, roofline=False).profile
+    profile = profile_model(models / "foreign.onnx", ONE, iterations=50, roofline=False).profile
 
     assert {stage.stage for stage in profile.stages} == {layer.op for layer in profile.layers}
     assert "Where" in {stage.stage for stage in profile.stages}
@@ -112,14 +112,14 @@ def test_somebody_elses_model_is_grouped_by_operator(models: Path) -> None:
 
 
 def test_what_a_session_assumed_is_a_doubt_of_its_profile(models: Path) -> None:
-    profile = profile_model(models / "foreign.onnx", ONE, runs=50, roofline=False).profile
+    profile = profile_model(models / "foreign.onnx", ONE, iterations=50, roofline=False).profile
 
     assert any("of its input 'tokens', words can be any size, taken as 1" in doubt for doubt in profile.doubts)
 
 
 def test_what_runs_within_a_loop_is_counted_once(tmp_path: Path) -> None:
     onnx.save(loop(3), tmp_path / "loop.onnx")
-    profile = profile_model(tmp_path / "loop.onnx", ONE, runs=50, roofline=False).profile
+    profile = profile_model(tmp_path / "loop.onnx", ONE, iterations=50, roofline=False).profile
 
     assert [layer.op for layer in profile.layers] == ["Loop", "Neg"]
     assert profile.whole.layers_us <= (profile.whole.profiled_us or 0.0)
@@ -127,13 +127,13 @@ def test_what_runs_within_a_loop_is_counted_once(tmp_path: Path) -> None:
 
 
 def test_too_few_runs_are_refused(good: Path) -> None:
-    with pytest.raises(WrongUse, match="needs 50 runs or more, 49 were asked for"):
-        profile_model(good, runs=49)
+    with pytest.raises(WrongUse, match="expected 50 iterations or more, got 49"):
+        profile_model(good, iterations=49)
 
 
 def test_a_batch_that_the_model_does_not_take_is_refused(models: Path) -> None:
     with pytest.raises(ModelError, match="takes batches of 2, 1 was given"):
-        profile_model(models / "batch-of-2.onnx", ONE, runs=50)
+        profile_model(models / "batch-of-2.onnx", ONE, iterations=50)
 
 
 def test_slow_runs_are_no_part_of_the_mean() -> None:

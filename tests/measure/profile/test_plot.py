@@ -28,7 +28,7 @@ ROOFS = Roofs(
 
 @pytest.fixture(scope="module")
 def profile(good: Path) -> Profile:
-    bare = profile_model(good, Settings(threads=1), runs=50, roofline=False).profile
+    bare = profile_model(good, Settings(threads=1), iterations=50, roofline=False).profile
     return msgspec.structs.replace(bare, roofs=ROOFS, layers=tuple(under(ROOFS, bare.layers)))
 
 

@@ -17,7 +17,7 @@ from tests.measure.profile.recorded import loop
 
 @pytest.fixture(scope="module")
 def measured(good: Path) -> Measured:
-    return profile_model(good, Settings(threads=1), runs=50, roofline=False)
+    return profile_model(good, Settings(threads=1), iterations=50, roofline=False)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def test_times_are_those_that_were_recorded(events: list[dict[str, Any]], measur
 
 def test_what_ran_within_a_node_lies_within_its_time(tmp_path: Path) -> None:
     onnx.save(loop(2), tmp_path / "loop.onnx")
-    found = profile_model(tmp_path / "loop.onnx", Settings(threads=1), runs=50, roofline=False)
+    found = profile_model(tmp_path / "loop.onnx", Settings(threads=1), iterations=50, roofline=False)
     complete = [event for event in json.loads(trace_of(found.profile, found.runs))["traceEvents"] if "cat" in event]
     loops = [event for event in complete if event["args"].get("op") == "Loop"]
     inner = [event for event in complete if event["cat"] == "node within"]

@@ -1,1 +1,0 @@
-"""The plots of the page: one a file, each from records to an inline SVG."""

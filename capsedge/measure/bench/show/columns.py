@@ -1,0 +1,204 @@
+"""What is said of a case, in one list of columns, from which every format takes those that it shows."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from capsedge.measure.bench.plan import FEWEST_ITERATIONS, METRIC
+from capsedge.measure.bench.report import Case, Group
+from capsedge.measure.bench.show.text import interval, maybe, number, percentile
+from capsedge.plural import number_of
+
+Value = Callable[[Case], object]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """One thing that is said of each case.
+
+    Attributes:
+        name: What a person calls it, with its unit.
+        values: What the CSV writes, by the name of the column there; the first decides the order in a sorted table,
+            and whether a case has the thing at all.
+        text: For people.
+        detail: What stands small beside the text; "" for nothing.
+        optional: Whether a table without small print leaves the detail out.
+        metric: Whether it is the metric of the scenario.
+        of_first: What the first value is where it is missing because the case is the first of its group.
+    """
+
+    name: str
+    values: Mapping[str, Value]
+    text: Callable[[Case], str]
+    detail: Callable[[Case], str] = lambda _: ""
+    optional: bool = False
+    metric: bool = False
+    of_first: float | None = None
+
+    def value(self, case: Case) -> object:
+        """The first value, by which a table is sorted."""
+        found = next(iter(self.values.values()))(case)
+        return self.of_first if found is None else found
+
+    def has_any(self, cases: Iterable[Case]) -> bool:
+        """Whether some case has it: nobody wants an empty column."""
+        first = next(iter(self.values.values()))
+        return any(first(case) not in (None, "unavailable") for case in cases)
+
+
+def figures(group: Group) -> list[Column]:
+    """The figures that some case of a group has, and the metric of its scenario marked."""
+    return [column for column in _figures(METRIC[group.scenario]) if column.has_any(group.cases)]
+
+
+def breakdown(group: Group) -> list[Column]:
+    """Where the time of a query goes, and its energy: the parts that some case has."""
+    return [column for column in (*BREAKDOWN, ENERGY) if column.has_any(group.cases)]
+
+
+def every_column() -> list[Column]:
+    """All columns, whether a case has them or not, so that a file has the same columns each time."""
+    return [*FACTS, *_figures(None), *BREAKDOWN]
+
+
+def _figures(metric: int | None) -> list[Column]:
+    return [
+        *(_percentile(percent, metric=percent == metric) for percent in FEWEST_ITERATIONS),
+        _number("mean ms", "mean_ms", lambda case: case.mean_ms),
+        _number("min ms", "min_ms", lambda case: case.min_ms),
+        _number("max ms", "max_ms", lambda case: case.max_ms),
+        _number("images/s", "images_per_s", lambda case: case.images_per_second, metric=metric is None),
+        RATIO,
+        ENERGY,
+        ERROR,
+    ]
+
+
+def _number(name: str, key: str, value: Callable[[Case], float | str | None], *, metric: bool = False) -> Column:
+    return Column(name=name, values={key: value}, text=lambda case: maybe(value(case)), metric=metric)
+
+
+def _percentile(percent: float, *, metric: bool) -> Column:
+    """A percentile; beside it what the true one is below, with 99 % confidence."""
+
+    def value_ms(case: Case) -> float | None:
+        found = percentile(case, percent)
+        return None if found is None else found.value_ms
+
+    def bound_ms(case: Case) -> float | None:
+        found = percentile(case, percent)
+        return None if found is None else found.bound_ms
+
+    def detail(case: Case) -> str:
+        bound = bound_ms(case)
+        return "" if bound is None else f"< {number(bound)}"
+
+    key = f"p{percent:g}".replace(".", "_")
+    return Column(
+        name=f"p{percent:g} ms",
+        values={f"{key}_ms": value_ms, f"{key}_bound_ms": bound_ms},
+        text=lambda case: maybe(value_ms(case)),
+        detail=detail,
+        optional=True,
+        metric=metric,
+    )
+
+
+def _of_ratio(name: str, case: Case) -> float | None:
+    found: float | None = None if case.ratio is None else getattr(case.ratio, name)
+    return found
+
+
+RATIO = Column(
+    name="x first",
+    values={
+        "ratio_to_first": partial(_of_ratio, "value"),
+        "ratio_low": partial(_of_ratio, "low"),
+        "ratio_high": partial(_of_ratio, "high"),
+    },
+    text=lambda case: "1" if case.ratio is None else number(case.ratio.value),
+    detail=lambda case: "" if case.ratio is None else interval(case.ratio.low, case.ratio.high),
+    of_first=1.0,
+)
+ENERGY = _number("mJ/image", "energy_per_image_mj", lambda case: case.energy_mj)
+ERROR = Column(
+    name="error %",
+    values={"error": lambda case: case.error, "error_on": lambda case: case.error_on},
+    text=lambda case: "-" if case.error is None else f"{100 * case.error:.2f}",
+    detail=lambda case: "" if case.error_on in ("test", None) else case.error_on,
+)
+PROVIDER = Column(name="provider", values={"provider": lambda case: case.provider}, text=lambda case: case.provider)
+LABEL = Column(name="case", values={"label": lambda case: case.label}, text=lambda case: case.label)
+
+FACTS = (
+    LABEL,
+    Column(name="model", values={"model": lambda case: case.model}, text=lambda case: case.model),
+    Column(
+        name="precision",
+        values={"precision": lambda case: case.precision},
+        text=lambda case: case.precision or "unknown",
+    ),
+    Column(
+        name="routing", values={"routing": lambda case: case.routing}, text=lambda case: case.routing or "unknown"
+    ),
+    PROVIDER,
+    Column(
+        name="on the CPU instead",
+        values={"fell_back": lambda case: case.fell_back},
+        text=lambda case: ", ".join(case.fell_back) or "nothing",
+    ),
+    Column(
+        name="provider asked for",
+        values={
+            "asked_provider": lambda case: case.settings.provider,
+            "allow_fallback": lambda case: case.settings.allow_fallback,
+        },
+        text=lambda case: case.settings.provider or "any",
+    ),
+    Column(
+        name="threads",
+        values={"threads": lambda case: case.settings.threads},
+        text=lambda case: str(case.settings.threads or "chosen by the work of a query"),
+    ),
+    Column(
+        name="spinning",
+        values={"spinning": lambda case: case.settings.spinning},
+        text=lambda case: "on" if case.settings.spinning else "off",
+    ),
+    Column(
+        name="graph level",
+        values={"graph": lambda case: case.settings.graph},
+        text=lambda case: case.settings.graph,
+    ),
+    Column(
+        name="I/O binding",
+        values={"io_binding": lambda case: case.settings.io_binding},
+        text=lambda case: {None: "off the CPU", True: "on", False: "off"}[case.settings.io_binding],
+    ),
+    Column(
+        name="warm-up",
+        values={
+            "warmup_iterations": lambda case: case.warmup.iterations,
+            "warmup_s": lambda case: case.warmup.seconds,
+            "warmup_settled": lambda case: case.warmup.settled,
+        },
+        text=lambda case: (
+            f"{number_of(case.warmup.iterations, 'iteration')} in {case.warmup.seconds:.1f} s, "
+            f"{'settled' if case.warmup.settled else 'did not settle'}"
+        ),
+    ),
+    Column(
+        name="timed iterations",
+        values={"iterations": lambda case: case.iterations},
+        text=lambda case: f"{case.iterations:,}",
+    ),
+)
+
+BREAKDOWN = (
+    _number("load ms", "load_ms", lambda case: case.breakdown.load_ms),
+    _number("first inference ms", "first_inference_ms", lambda case: case.breakdown.first_inference_ms),
+    _number("decode ms", "decode_ms", lambda case: case.breakdown.decode_ms),
+    _number("copy in ms", "copy_in_ms", lambda case: case.breakdown.copy_in_ms),
+    _number("compute ms", "compute_ms", lambda case: case.breakdown.compute_ms),
+    _number("copy out ms", "copy_out_ms", lambda case: case.breakdown.copy_out_ms),
+)

@@ -1,0 +1,237 @@
+"""Plots that compare the models of a report: over the batch, error against latency, and where the time goes."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from capsedge.measure.bench.plan import METRIC
+from capsedge.measure.bench.report import BenchReport, Case, Group
+from capsedge.measure.bench.show import drawing
+from capsedge.measure.bench.show.drawing import INK, PAPER, SOFT, Look, Plot
+from capsedge.measure.bench.show.text import maybe, number, percentile_ms, shortened
+from capsedge.plural import number_of, plural
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Name, and how dark a part is in its case's colour.
+_SHADES = {"decode": 0.35, "copy in": 0.6, "compute": 1.0, "copy out": 0.75}
+
+
+class Point(NamedTuple):
+    """A case that has an error."""
+
+    case: Case
+    latency_ms: float
+    error_percent: float
+
+
+class _OverBatch(NamedTuple):
+    """What is drawn over the batch."""
+
+    name: str
+    title: str
+    unit: str
+    of: Callable[[Case], float]
+    note: str
+
+
+def has_sweep(report: BenchReport) -> bool:
+    """Whether some case was measured at several batches."""
+    return any(len(of_label) > 1 for of_label in _by_label(report).values())
+
+
+def batch_sweep(report: BenchReport, looks: dict[str, Look]) -> list[Plot]:
+    """Draw the median latency of a query, and the images per second, over the images in a query."""
+    return [_over_batch(_by_label(report), looks, figure) for figure in _FIGURES]
+
+
+def _over_batch(by_label: dict[str, dict[int, Case]], looks: dict[str, Look], drawn: _OverBatch) -> Plot:
+    values = {label: [drawn.of(case) for case in cases.values()] for label, cases in by_label.items()}
+    every = [value for each in values.values() for value in each]
+    with drawing.figure(2.7) as figure:
+        axes = figure.subplots()
+        for label, cases in by_label.items():
+            axes.plot(list(cases), values[label], marker="o", **looks[label].line, markersize=4)
+        drawing.plain_numbers(axes, "y", min(every), max(every), ticks=6)
+        axes.grid(axis="y")
+        axes.tick_params(length=2, color=SOFT)
+        axes.set_ylabel(drawn.unit)
+        axes.set_xlabel("images in a query")
+        _batches(axes, sorted({batch for cases in by_label.values() for batch in cases}))
+        told = "; ".join(_told(label, cases, drawn) for label, cases in by_label.items())
+        svg = drawing.svg(figure, name=f"sweep-{drawn.name}", title=drawn.title, description=told)
+    return Plot(drawn.title, svg, drawn.note, tuple(by_label))
+
+
+def _by_label(report: BenchReport) -> dict[str, dict[int, Case]]:
+    """The cases of each label, by their batch."""
+    found: dict[str, dict[int, Case]] = {}
+    for group in sorted(report.groups, key=lambda group: group.batch):
+        for case in group.cases:
+            found.setdefault(case.label, {})[group.batch] = case
+    return found
+
+
+def _median_ms(case: Case) -> float:
+    value = percentile_ms(case, 50)
+    return case.mean_ms if value is None else value
+
+
+def _batches(axes: "Axes", batches: list[int]) -> None:
+    from matplotlib.ticker import NullLocator
+
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(batches, [str(batch) for batch in batches])
+    axes.xaxis.set_minor_locator(NullLocator())
+
+
+def _told(label: str, cases: dict[int, Case], drawn: _OverBatch) -> str:
+    figures = ", ".join(f"{number(drawn.of(case))} at batch {batch}" for batch, case in cases.items())
+    return f"{label}, {drawn.unit}: {figures}"
+
+
+def has_errors(group: Group) -> bool:
+    """Whether at least two cases can be compared by their errors."""
+    return sum(case.error is not None for case in group.cases) > 1
+
+
+def pareto(group: Group, looks: dict[str, Look], name: str) -> Plot:
+    """Draw the error of each case over its latency, numbered, and the line of those that no other beats in both."""
+    figures, what = points(group)
+    best = front(figures)
+    low, high = min(each.latency_ms for each in figures), max(each.latency_ms for each in figures)
+    with drawing.figure(3.3) as figure:
+        axes = figure.subplots()
+        axes.step(
+            [each.latency_ms for each in best], [each.error_percent for each in best], where="post", color=SOFT, lw=1
+        )
+        for each in best:
+            axes.plot(each.latency_ms, each.error_percent, "o", markersize=12, mfc="none", mec=SOFT, mew=0.8)
+        for place, each in enumerate(figures):
+            colour = looks[each.case.label].colour
+            axes.plot(
+                each.latency_ms,
+                each.error_percent,
+                "o",
+                markersize=6.5,
+                markeredgecolor=colour,
+                markerfacecolor=colour if each.case.error_on == "test" else PAPER,
+                markeredgewidth=1.6,
+            )
+            axes.annotate(
+                str(place + 1),
+                (each.latency_ms, each.error_percent),
+                (6, -9 if place % 2 else 5),  # neighbours on the axis have their numbers above and below
+                textcoords="offset points",
+                fontsize=8.5,
+                color=INK if each in best else SOFT,
+            )
+        drawing.plain_numbers(axes, "x", low, high)
+        axes.margins(y=0.18)
+        axes.grid()
+        axes.tick_params(length=2, color=SOFT)
+        axes.set_xlabel(f"{what}, ms")
+        axes.set_ylabel("error, %")
+        told = "; ".join(
+            f"{each.case.label}: {number(each.latency_ms)} ms, {each.error_percent:.2f} %"
+            f"{' (on the front)' if each in best else ''}"
+            for each in figures
+        )
+        drawn = drawing.svg(figure, name=name, title="Error against latency", description=told)
+    hollow = any(each.case.error_on == "validation" for each in figures)
+    left_out = len(group.cases) - len(figures)
+    return Plot(
+        "Error against latency",
+        drawn,
+        "Lower left is better. No other model beats those in a ring in both; the line joins them."
+        + (" Hollow: the error is one on validation images, because there is no test score." if hollow else "")
+        + (
+            f" {number_of(left_out, 'case')} without a known error {plural(left_out, 'is', 'are')} left out."
+            if left_out
+            else ""
+        ),
+        tuple(each.case.label for each in figures),
+        numbered=True,
+    )
+
+
+def points(group: Group) -> tuple[list[Point], str]:
+    """The cases that have an error, fastest first, by the scenario's metric; by the median where one lacks it."""
+    cases = [case for case in group.cases if case.error is not None]
+    percent = METRIC[group.scenario] or 50
+    if any(percentile_ms(case, percent) is None for case in cases):
+        percent = 50
+    figures = [
+        Point(case, case.mean_ms if value is None else value, 100 * (case.error or 0.0))
+        for case in cases
+        for value in [percentile_ms(case, percent)]
+    ]
+    return sorted(figures, key=lambda point: point.latency_ms), f"p{percent:g} of a query"
+
+
+def front(figures: Sequence[Point]) -> list[Point]:
+    """Those that no other beats: none is as fast and as good, and better in one of the two. The fastest first."""
+    kept: list[Point] = []
+    for each in sorted(figures, key=lambda point: (point.latency_ms, point.error_percent)):
+        if not kept or each.error_percent < kept[-1].error_percent:
+            kept.append(each)
+    return kept
+
+
+def has_breakdown(group: Group) -> bool:
+    """Whether some case of the group has parts that can be told apart."""
+    return any(len(_there(case)) > 1 for case in group.cases)
+
+
+def breakdown(group: Group, looks: dict[str, Look], name: str) -> Plot:
+    """Draw the medians of each case's parts, one after the other."""
+    cases = [case for case in group.cases if _there(case)]
+    with drawing.figure(0.5 * len(cases) + 0.75) as figure:
+        axes = figure.subplots()
+        for place, case in enumerate(cases):
+            start = 0.0
+            for part, value in _there(case).items():
+                axes.barh(place, value, left=start, height=0.36, color=looks[case.label].colour, alpha=_SHADES[part])
+                start += value
+            axes.text(0, place - 0.28, shortened(case.label, 62), va="bottom", ha="left")
+        axes.set_ylim(len(cases) - 0.6, -0.75)
+        axes.set_yticks([])
+        axes.set_xlim(0, None)
+        axes.spines["left"].set_visible(False)
+        axes.tick_params(length=2, color=SOFT)
+        axes.set_xlabel("median of a query, ms")
+        told = "; ".join(f"{case.label}: {_parts_told(case)}" for case in cases)
+        drawn = drawing.svg(figure, name=name, title="Where the time goes", description=told)
+    return Plot(
+        "Where the time goes",
+        drawn,
+        "From left to right, where it has such a part: decoding (palest), copy in, compute (full colour), copy out. "
+        "They were measured apart from the timed iterations; the figures are under 'How each case ran'.",
+    )
+
+
+def _there(case: Case) -> dict[str, float]:
+    values = {part: getattr(case.breakdown, f"{part.replace(' ', '_')}_ms") for part in _SHADES}
+    return {part: value for part, value in values.items() if value is not None}
+
+
+def _parts_told(case: Case) -> str:
+    return ", ".join(f"{part} {maybe(value)} ms" for part, value in _there(case).items())
+
+
+_FIGURES = (
+    _OverBatch(
+        "latency",
+        "Latency over batch",
+        "median of a query, ms",
+        _median_ms,
+        "The time of a whole query: lower is better.",
+    ),
+    _OverBatch(
+        "rate",
+        "Throughput over batch",
+        "images/s",
+        lambda case: case.images_per_second,
+        "Higher is better; where the line is flat, a larger query only takes longer.",
+    ),
+)

@@ -1,0 +1,163 @@
+"""What makes the figures of a group weaker than they look: each warning has a code and a text."""
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from math import exp
+
+from capsedge.measure.bench.plan import FEWEST_ITERATIONS, Limits, Plan, Scenario
+from capsedge.measure.bench.report import BenchWarning, Case, WarningCode
+from capsedge.measure.bench.stats import ROUNDS_FOR_INTERVAL
+from capsedge.measure.machine import Conditions, Reading
+from capsedge.plural import number_of, plural
+
+# A busy machine: other programs keep a quarter of the cores running.
+BUSY = 0.25
+# A clock that fell by more than this made the later rounds slower.
+CLOCK_DROP = 0.10
+
+UNFINISHED = BenchWarning(
+    code="unfinished",
+    text="the measurement was cut off before its end: the same command with the same --output continues it",
+)
+
+# Whose absence is worth a warning. p99.9 is not among them: it takes 6,636 iterations, and is given where they were
+# made.
+_EXPECTED: dict[Scenario, tuple[float, ...]] = {
+    "single-stream": (50, 90, 95, 99),
+    "multi-stream": (50, 90, 95, 99),
+    "offline": (50, 90),
+}
+
+_MINUTE = 60.0
+_STARTED, _USED = time.monotonic(), time.process_time()
+
+
+def about_load(load_average: Reading, cores: int) -> Iterator[BenchWarning]:
+    """Warn of a machine that was busy with other things; `load_average` is to be read just before this is asked."""
+    others = load_of_others(load_average)
+    if others != "unavailable" and others > BUSY * cores:
+        yield BenchWarning(
+            code="busy",
+            text=f"the machine was busy: other programs had a load average of {others:.2f} on "
+            f"{number_of(cores, 'core')} before the measurement; stop them and measure again",
+        )
+
+
+def load_of_others(average: Reading) -> Reading:
+    """Take this process's own part out of a load average that was read now: a sweep is no other program.
+
+    The kernel lets the average approach the number of running threads with a time constant of a minute. Ours is taken
+    as if this process had run evenly since it began to measure: the processor time since over the time since.
+
+    Args:
+        average: The load average of the last minute.
+    """
+    if average == "unavailable":
+        return average
+    seconds = max(time.monotonic() - _STARTED, 1e-3)
+    return max(0.0, average - own_load((time.process_time() - _USED) / seconds, seconds))
+
+
+def own_load(running: float, seconds: float) -> float:
+    """What so many running threads add to the load average of a minute within so many seconds."""
+    return running * (1 - exp(-seconds / _MINUTE))
+
+
+def about_machine(before: Conditions, after: Conditions, during: Iterable[str]) -> Iterator[BenchWarning]:
+    """Warn of a machine that slowed itself down.
+
+    Args:
+        before: Its state before the rounds, but after the warm-up: an idle clock is low.
+        after: And after them.
+        during: Reasons of throttling that were seen between the rounds.
+    """
+    reasons = dict.fromkeys([*throttling(before), *during, *throttling(after)])
+    if reasons:
+        yield BenchWarning(
+            code="gpu-throttled",
+            text=f"the GPU throttled during the measurement ({', '.join(reasons)}): improve its cooling or its power "
+            "supply",
+        )
+    for what, start, end in (
+        ("processor", before.cpu_mhz, after.cpu_mhz),
+        ("GPU", before.gpu_mhz, after.gpu_mhz),
+        ("GPU's memory", before.gpu_memory_mhz, after.gpu_memory_mhz),
+    ):
+        if start != "unavailable" and end != "unavailable" and end < (1 - CLOCK_DROP) * start:
+            yield BenchWarning(
+                code="clock-dropped",
+                text=f"the clock of the {what} fell from {start:.0f} to {end:.0f} MHz during the measurement",
+            )
+
+
+def throttling(state: Conditions) -> tuple[str, ...]:
+    """The reasons for which the GPU slows itself down at one moment; none where they are not known."""
+    return () if state.gpu_throttling == "unavailable" else state.gpu_throttling
+
+
+def about_plan(plan: Plan) -> Iterator[BenchWarning]:
+    """Warn of a quick measurement."""
+    if plan.quick:
+        yield BenchWarning(
+            code="quick",
+            text="this is a quick measurement with a short warm-up and few iterations: leave out --quick for figures "
+            "to rely on",
+        )
+
+
+def about_case(case: Case, plan: Plan, limits: Limits, cores: int) -> Iterator[BenchWarning]:
+    """Warn of one session's figures."""
+    for code, text in _about_case(case, plan, limits, cores):
+        yield BenchWarning(code=code, text=text, case=case.label)
+
+
+def _about_case(case: Case, plan: Plan, limits: Limits, cores: int) -> Iterator[tuple[WarningCode, str]]:
+    if case.settings.threads > cores:
+        yield (
+            "oversubscribed",
+            f"{case.settings.threads} threads on {number_of(cores, 'core')} wait for each other: use --threads "
+            f"{cores} or fewer",
+        )
+    if case.fell_back:
+        yield "fell-back", f"{', '.join(case.fell_back)} ran on the CPU instead of {case.settings.provider}"
+    if not case.warmup.settled:
+        yield (
+            "not-settled",
+            f"the latency still changed by more than 5 % after {number_of(case.warmup.iterations, 'iteration')} in "
+            f"{case.warmup.seconds:.1f} s of warm-up",
+        )
+    lacking = {
+        percent: fewest
+        for percent, fewest in FEWEST_ITERATIONS.items()
+        if percent in _EXPECTED[plan.scenario] and case.iterations < fewest
+    }
+    if lacking:
+        needs = ", ".join(f"p{percent:g} needs {fewest} iterations" for percent, fewest in lacking.items())
+        made = f"{case.iterations} {plural(case.iterations, 'was', 'were')} made"
+        yield "few-iterations", f"percentiles are missing: {needs}, {made}{_why(plan, limits)}"
+
+
+def _why(plan: Plan, limits: Limits) -> str:
+    if plan.iterations is not None:
+        return " as asked"
+    return "" if plan.quick else f" within the limit of {limits.timing.longest_seconds:g} s"
+
+
+def about_processes(processes: int) -> Iterator[BenchWarning]:
+    """Warn of a group that was cut off and continued."""
+    if processes > 1:
+        yield BenchWarning(
+            code="resumed",
+            text=f"{processes} processes measured this one after the other, and two processes differ by more than "
+            "the intervals say",
+        )
+
+
+def about_rounds(cases: Sequence[Case], rounds: int) -> Iterator[BenchWarning]:
+    """Warn of ratios that have no interval."""
+    if len(cases) > 1 and rounds < ROUNDS_FOR_INTERVAL:
+        made = f"{rounds} {plural(rounds, 'was', 'were')} made"
+        yield BenchWarning(
+            code="few-rounds",
+            text=f"the ratios have no interval: it takes {ROUNDS_FOR_INTERVAL} rounds, {made}",
+        )

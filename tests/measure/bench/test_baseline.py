@@ -1,0 +1,300 @@
+"""A report compared with an earlier one."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from msgspec.structs import replace
+
+from capsedge.errors import WrongUse
+from capsedge.measure.bench.baseline import check_machine, compare, parse_regression
+from capsedge.measure.bench.report import BenchReport, BenchWarning, Change, Comparison
+from capsedge.measure.bench.stats import ROUNDS_FOR_INTERVAL
+from capsedge.measure.machine import Gpu
+from capsedge.processor import arithmetic
+from capsedge.runtime.settings import Settings
+from tests.measure.bench.reports import MACHINE, case, group, report, rounds_of
+
+BUSY = BenchWarning(code="busy", text="it was busy")
+
+
+def codes(found: Comparison) -> list[str]:
+    return [each.code for each in found.warnings]
+
+
+def of(factor: float = 1.0, *, seed: int = 1, iterations: int = 8, **fields: Any) -> BenchReport:
+    """A report of one case that takes `factor` times 2 ms."""
+    return report(group(case(samples_ms=rounds_of(2.0 * factor, seed=seed, iterations=iterations)), **fields))
+
+
+def row(now: BenchReport, then: BenchReport, limit: float = 0.05, metric: str = "p90") -> Change:
+    (only,) = [each for each in compare(now, then, limit).rows if each.metric == metric]
+    return only
+
+
+def gpu(name: str) -> Gpu:
+    return Gpu(name=name, target="sm87", driver="540.4", cuda="12.6", memory_mb="unavailable")
+
+
+def test_a_case_that_takes_a_tenth_longer_has_regressed() -> None:
+    only = row(of(1.1, seed=2), of(), metric="p50")
+
+    assert only.regressed
+    assert only.low is not None
+    assert only.high is not None
+    assert 1 < only.low < only.ratio < only.high < 1.3
+    assert only.label == "runs/a p50"
+
+
+def test_a_case_that_got_slower_in_every_run_does_not_pass_because_its_p90_is_unsure() -> None:
+    """One run of ten takes 2.5 times as long: p90 lies on the edge."""
+    now, then = of(1.5, seed=2), of()
+
+    assert not row(now, then).regressed
+    assert row(now, then, metric="p50").regressed
+
+
+def test_a_case_that_takes_as_long_as_before_has_not() -> None:
+    found = compare(of(seed=2), of(), 0.05)
+
+    assert [each.regressed for each in found.rows] == [False, False]
+
+
+def test_a_sure_difference_within_the_limit_is_no_regression() -> None:
+    only = row(of(1.1, seed=2), of(), 0.5, "p50")
+
+    assert only.low is not None
+    assert only.low > 1
+    assert not only.regressed
+
+
+def test_a_difference_beyond_the_limit_that_may_be_chance_is_no_regression() -> None:
+    """Two rounds of twenty were slow then, and three are now."""
+    slow, fast = [2.4] * 8, [2.0] * 8
+    then = report(group(case(samples_ms=[fast] * 18 + [slow] * 2)))
+    now = report(group(case(samples_ms=[fast] * 17 + [slow] * 3)))
+
+    only = row(now, then)
+
+    assert only.ratio > 1.05
+    assert only.low is not None
+    assert only.low <= 1
+    assert not only.regressed
+
+
+def test_the_ratio_is_that_of_the_percentiles_of_all_runs() -> None:
+    now, then = of(1.1, seed=2), of()
+    p90 = [np.percentile(np.concatenate(each.groups[0].cases[0].samples_ms), 90) for each in (now, then)]
+
+    only = row(now, then)
+
+    assert only.metric == "p90"
+    assert [only.now_ms, only.baseline_ms] == pytest.approx(p90)
+    assert only.ratio == pytest.approx(p90[0] / p90[1])
+
+
+@pytest.mark.parametrize(
+    ("scenario", "iterations", "metric", "figure"),
+    [
+        ("multi-stream", 40, "p99", lambda samples: np.percentile(samples, 99)),
+        ("multi-stream", 8, "p50", np.median),
+        ("single-stream", 3, "p50", np.median),
+        ("offline", 3, "mean", np.mean),
+    ],
+)
+def test_each_scenario_has_its_own_metric(scenario: str, iterations: int, metric: str, figure: Any) -> None:
+    now, then = (
+        of(1.1, seed=2, scenario=scenario, iterations=iterations),
+        of(scenario=scenario, iterations=iterations),
+    )
+    expected = [figure(np.concatenate(each.groups[0].cases[0].samples_ms)) for each in (now, then)]
+
+    found = compare(now, then, 0.05)
+
+    assert found.rows[0].metric == metric
+    assert [found.rows[0].now_ms, found.rows[0].baseline_ms] == pytest.approx(expected)
+    assert ("few-iterations" in codes(found)) == (metric == "p50")
+
+
+def test_too_few_rounds_give_no_interval_and_say_so() -> None:
+    few, slow = (report(group(case(samples_ms=rounds_of(ms, rounds=ROUNDS_FOR_INTERVAL - 1)))) for ms in (2.0, 3.0))
+
+    found = compare(slow, few, 0.05)
+
+    assert (found.rows[0].low, found.rows[0].high, found.rows[0].regressed) == (None, None, False)
+    assert found.rows[0].unsure
+    assert "few-rounds" in codes(found)
+    assert "few-rounds" not in codes(compare(few, few, 0.05))
+
+
+def test_the_same_two_reports_give_the_same_interval() -> None:
+    assert compare(of(1.1, seed=2), of(), 0.05) == compare(of(1.1, seed=2), of(), 0.05)
+
+
+def test_cases_belong_together_by_what_they_are_and_not_by_their_place_or_label() -> None:
+    fast, slow = case("a", rounds_of(1.0), model="fast"), case("b", rounds_of(5.0), model="slow")
+    then = report(group(fast, slow))
+    now = report(group(replace(slow, label="x"), replace(fast, label="y")))
+
+    assert [(each.label, each.ratio) for each in compare(now, then, 0.05).rows] == [
+        ("x p90", 1.0),
+        ("x p50", 1.0),
+        ("y p90", 1.0),
+        ("y p50", 1.0),
+    ]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"model": "another"},
+        {"precision": "int8"},
+        {"provider": "CUDAExecutionProvider"},
+        {"settings": Settings(threads=1)},
+    ],
+)
+def test_a_case_of_another_kind_is_another_case(other: dict[str, Any]) -> None:
+    both = case("both", model="both")
+    now = report(group(both, replace(case("new", model="m"), **other)))
+    then = report(group(both, case("old", model="m")))
+
+    found = compare(now, then, 0.05)
+
+    assert {each.case for each in found.rows} == {"both"}
+    assert (found.only_here, found.only_in_baseline) == (("new",), ("old",))
+    assert {("not-in-baseline", "new"), ("only-in-baseline", "old")} <= {
+        (each.code, each.case) for each in found.warnings
+    }
+
+
+def test_batches_are_compared_each_with_its_own() -> None:
+    sweep = report(*(group(case(samples_ms=rounds_of(2.0 * batch)), batch=batch) for batch in (1, 8)))
+    slower = report(*(group(case(samples_ms=rounds_of(ms)), batch=batch) for batch, ms in ((1, 2.0), (8, 24.0))))
+
+    found = compare(slower, sweep, 0.05)
+
+    assert {(each.case, each.batch) for each in found.rows if each.regressed} == {("runs/a", 8)}
+    assert [each.label for each in found.rows if each.regressed] == ["runs/a, batch 8 p50"]
+
+
+def test_a_model_that_was_named_twice_is_told_apart_by_its_labels() -> None:
+    twice = report(group(case("m", rounds_of(2.0), model="m"), case("m (2)", rounds_of(3.0), model="m")))
+
+    assert [each.ratio for each in compare(twice, twice, 0.05).rows] == [1.0] * 4
+
+
+def test_no_case_in_common_is_an_error() -> None:
+    with pytest.raises(WrongUse, match=r"none of the cases that were measured \('x'\), it has 'y'"):
+        compare(report(group(case("x"))), report(group(case("y"))), 0.05)
+
+
+def test_another_processor_is_refused_unless_allowed() -> None:
+    then = report(machine=replace(MACHINE, cpu="EPYC"))
+
+    with pytest.raises(WrongUse, match=r"on the processor 'EPYC', this is 'Cortex-A78AE': latencies of two machines"):
+        compare(report(), then, 0.05)
+    assert "other-machine" in codes(compare(report(), then, 0.05, other_machine=True))
+
+
+def test_a_processor_of_the_same_name_with_other_instruction_sets_is_another_one() -> None:
+    """A cloud calls several generations 'AMD EPYC'."""
+    zen_3, zen_4 = (
+        replace(MACHINE, cpu="AMD EPYC", processor=arithmetic(sets))
+        for sets in (("sse4_1", "avx2"), ("sse4_1", "avx2", "avx512f", "avx512_vnni"))
+    )
+    unknown = replace(zen_3, processor=None)
+
+    with pytest.raises(
+        WrongUse,
+        match=r"on 'AMD EPYC' with the instruction sets sse4_1 avx2, this one has sse4_1 avx2 avx512f avx512_vnni: ",
+    ):
+        compare(report(machine=zen_4), report(machine=zen_3), 0.05)
+    for then in (zen_4, unknown):  # an earlier capsedge did not write them down
+        assert compare(report(machine=zen_4), report(machine=then), 0.05).rows
+
+
+def test_another_gpu_is_refused_where_a_case_ran_on_it() -> None:
+    machines = [replace(MACHINE, gpu=gpu(name)) for name in ("Orin", "Thor")]
+    on_gpu = group(case(provider="CUDAExecutionProvider"))
+
+    with pytest.raises(WrongUse, match=r"on the GPU 'Orin', this is 'Thor'"):
+        compare(report(on_gpu, machine=machines[1]), report(on_gpu, machine=machines[0]), 0.05)
+    assert compare(report(machine=machines[1]), report(machine=machines[0]), 0.05).rows
+
+
+def test_what_else_is_another_is_told() -> None:
+    then = report(
+        group(
+            case(
+                settings=Settings(threads=2, spinning=False, cuda_graph=not Settings().cuda_graph),
+                fell_back=("Resize",),
+            ),
+            warnings=(BUSY,),
+        ),
+        machine=replace(MACHINE, onnxruntime={"onnxruntime": "1.30.0"}, cores=4),
+        capsedge="0.0.9",
+    )
+
+    told = {str(each) for each in compare(report(), then, 0.05).warnings}
+
+    assert {
+        "onnxruntime was 1.30.0, is 1.31.1",
+        "the number of cores was 4, is 6",
+        "capsedge was 0.0.9, is 0.1.0",
+        "'runs/a': spinning was False, is True",
+        f"'runs/a': cuda_graph was {not Settings().cuda_graph}, is {Settings().cuda_graph}",
+        "'runs/a': on the CPU instead ran Resize then, nothing now",
+        "of the baseline: it was busy",
+    } <= told
+
+
+def test_a_speed_that_lasted_for_many_rounds_is_told() -> None:
+    """Of two speeds, one that lasted through a whole measurement cannot be told from a regression."""
+    two_speeds = [[2.0, 2.1, 2.2]] * 10 + [[2.6, 2.7, 2.8]] * 10
+    sides = [report(group(case(samples_ms=rounds))) for rounds in (rounds_of(2.0), two_speeds)]
+
+    def told(now: BenchReport, then: BenchReport) -> list[str]:
+        return [each.text for each in compare(now, then, 0.05).warnings if each.code == "drift"]
+
+    (there,) = told(sides[0], sides[1])
+    (both,) = told(sides[1], sides[1])
+    assert "were alike in the baseline, because" in there
+    assert "were alike now and in the baseline, because" in both
+    assert told(sides[0], sides[0]) == []
+
+
+def test_the_same_circumstances_need_no_warning() -> None:
+    assert compare(of(seed=2), of(), 0.05).warnings == ()
+
+
+def test_warnings_of_the_baseline_are_told_once_and_only_of_what_was_compared() -> None:
+    two = group(case("a"), case("b"), warnings=(BUSY,))
+    then = report(two, group(case("a"), batch=8, warnings=(BenchWarning(code="gpu-throttled", text="it throttled"),)))
+
+    told = compare(report(two), then, 0.05).warnings
+
+    assert [each.text for each in told if each.code in ("busy", "gpu-throttled")] == ["of the baseline: it was busy"]
+
+
+def test_another_machine_is_told_before_anything_is_measured() -> None:
+    with pytest.raises(WrongUse, match="best in the same job"):
+        check_machine(replace(MACHINE, cpu="EPYC"), report())
+    check_machine(MACHINE, report())
+
+
+@pytest.mark.parametrize(
+    ("text", "share"), [("5%", 0.05), ("5", 0.05), (" 2.5 % ", 0.025), ("0.5%", 0.005), ("0", 0.0), ("150%", 1.5)]
+)
+def test_a_limit_is_read_as_a_percentage(text: str, share: float) -> None:
+    assert parse_regression(text) == pytest.approx(share, rel=1e-12)
+
+
+@pytest.mark.parametrize("text", ["", "%", "five", "-5%", "nan", "inf", "1e2", "5%%", "5 10", "\u0665%"])
+def test_what_is_no_percentage_is_refused(text: str) -> None:
+    with pytest.raises(WrongUse, match=r"percentage of 0 or more such as 5% as the regression, got '.*'"):
+        parse_regression(text)
+
+
+def test_a_share_without_a_sign_is_asked_back() -> None:
+    with pytest.raises(WrongUse, match=r"may be 0\.05% or 5%: write the percent sign"):
+        parse_regression("0.05")

@@ -1,0 +1,174 @@
+"""Reports as Markdown, and what all formats for people say alike."""
+
+import re
+
+import pytest
+from msgspec.structs import replace
+
+from capsedge.measure.bench.report import BenchReport, BenchWarning
+from capsedge.measure.bench.show.markdown import escaped, markdown
+from capsedge.measure.bench.show.page import page
+from capsedge.measure.bench.show.text import hardware, slow_int8, warnings
+from capsedge.measure.machine import Gpu
+from capsedge.processor import arithmetic
+from capsedge.runtime.settings import Settings
+from tests.measure.bench.reports import MACHINE, case, group, report, rounds_of
+
+BUSY = BenchWarning(code="busy", text="it was busy")
+HOT = BenchWarning(code="gpu-throttled", text="it throttled")
+
+
+def tables(given: BenchReport) -> list[list[list[str]]]:
+    """The cells of each table: a pipe without a backslash parts them."""
+    lines = [line if line.startswith("|") else "" for line in markdown(given).splitlines()]
+    blocks = [block.splitlines() for block in "\n".join(lines).split("\n\n") if block.strip()]
+    return [[[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in block] for block in blocks]
+
+
+def column(table: list[list[str]], name: str) -> list[str]:
+    return [row[table[0].index(name)] for row in table[2:]]
+
+
+def test_a_group_is_a_table_with_a_row_for_each_case() -> None:
+    (table,) = tables(report())
+
+    assert {len(row) for row in table} == {len(table[0])}
+    assert column(table, "case") == ["runs/a", "runs/a int8"]
+    assert column(table, "error %") == ["7.12", "7.45"]
+
+
+def test_the_metric_of_the_scenario_stands_out() -> None:
+    assert "**p90 ms**" in tables(report())[0][0]
+    assert "**images/s**" in tables(report(group(case(), scenario="offline", batch=64)))[0][0]
+
+
+def test_the_ratio_has_its_interval() -> None:
+    (table,) = tables(report())
+    first, second = column(table, "x first")
+
+    found = re.fullmatch(r"(0\.\d+) \((0\.\d+)-(0\.\d+)\)", second)
+    assert first == "1"
+    assert found is not None
+    assert 0.3 < float(found[2]) <= float(found[1]) <= float(found[3]) < 0.4
+
+
+def test_a_ratio_without_an_interval_says_why() -> None:
+    cases = [case("a", rounds_of(1.0, rounds=3)), case("b", rounds_of(2.0, rounds=3))]
+
+    assert "no interval" in column(tables(report(group(*cases)))[0], "x first")[1]
+
+
+def test_percentiles_that_no_sample_supports_have_no_column_and_one_that_a_case_lacks_a_dash() -> None:
+    (table,) = tables(
+        report(group(case("a", rounds_of(1.0, iterations=40)), case("b", rounds_of(1.0, iterations=3))))
+    )
+
+    assert "p99.9 ms" not in table[0]
+    assert column(table, "p99 ms")[1] == "-"
+
+
+@pytest.mark.parametrize("name", ["a|b", "a||b\\", "a\\|b", "a\nb", "`|`"])
+def test_no_name_breaks_the_table(name: str) -> None:
+    (table,) = tables(report(group(case(name), case("other"))))
+
+    assert {len(row) for row in table} == {len(table[0])}
+    assert len(table) == 4
+
+
+def test_what_means_something_in_markdown_or_html_is_escaped() -> None:
+    assert escaped("<b>*a* [b](c) & `d` ~e~") == r"&lt;b>\*a\* \[b\](c) &amp; \`d\` \~e\~"
+    assert escaped("fashion_mnist") == "fashion_mnist"
+
+
+def test_warnings_machine_and_command_are_in_it() -> None:
+    text = markdown(
+        report(
+            group(case(), warnings=(BUSY,), quick=True),
+            group(case(), batch=8, warnings=(BUSY, HOT)),
+            machine=MACHINE,
+        )
+    )
+
+    assert "> - it was busy\n" in text
+    assert "> - batch 8: it throttled\n" in text
+    assert "**Quick measurement.**" in text
+    assert "Cortex-A78AE, 6 cores, Linux aarch64" in text
+    assert "onnxruntime 1.31.1" in text
+    assert "\n    capsedge bench runs/a 'runs/a b/model.int8.onnx'\n" in text
+
+
+def test_what_is_the_same_of_several_models_and_batches_is_said_once() -> None:
+    few = [BenchWarning(code="few-iterations", text="p99 needs 662", case=name) for name in "abc"]
+
+    assert warnings(report(group(case(), warnings=(BUSY, *few[:2])), group(case(), batch=8, warnings=(BUSY,)))) == [
+        "it was busy",
+        "batch 1, 'a' and 'b': p99 needs 662",
+    ]
+    assert warnings(report(group(case(), warnings=tuple(few)))) == ["3 models: p99 needs 662"]
+
+
+def test_the_gpu_is_named_and_its_energy_shown_where_one_case_has_it() -> None:
+    gpu = Gpu(name="Orin", target="sm87", driver="540.4", cuda="12.6", memory_mb="unavailable")
+    given = report(group(case("a", energy_mj=3.25), case("b")), machine=replace(MACHINE, gpu=gpu))
+
+    assert column(tables(given)[0], "mJ/image") == ["3.25", "unavailable"]
+    assert ", Orin, " in markdown(given)
+
+
+ZEN_3 = replace(MACHINE, cpu="AMD EPYC", processor=arithmetic(("sse4_1", "avx2")))
+FP32 = case("runs/a/model.onnx", rounds_of(1.0))
+SLOW = case("runs/a/model.int8.onnx", rounds_of(1.3, seed=1), precision="int8")
+FAST = case("runs/a/model.int8.onnx", rounds_of(0.6, seed=1), precision="int8")
+
+
+def test_int8_that_is_slower_than_the_fp32_file_beside_it_is_told_in_a_line() -> None:
+    (line,) = slow_int8(report(group(FP32, SLOW), machine=ZEN_3))
+    assert line.startswith(
+        "int8 is not faster than fp32 on this processor (avx2): 'runs/a/model.int8.onnx' takes 1.3"
+    )
+    assert line.endswith(" times as long as 'runs/a/model.onnx'")
+
+
+def test_the_order_of_the_cases_and_the_batches_does_not_matter() -> None:
+    other = group(SLOW, FP32, batch=8)
+    assert len(slow_int8(report(group(SLOW, FP32), machine=ZEN_3))) == 1
+    lines = slow_int8(report(group(FP32, SLOW), other, machine=ZEN_3))
+    assert all("'runs/a/model.int8.onnx' takes 1.3" in line for line in lines)
+    assert slow_int8(report(group(FP32, FAST), other, machine=ZEN_3)) == slow_int8(report(other, machine=ZEN_3)) != []
+
+
+def test_int8_that_is_faster_needs_no_word() -> None:
+    assert slow_int8(report(group(FP32, FAST), machine=ZEN_3)) == []
+
+
+def test_one_that_may_be_as_fast_is_told_too() -> None:
+    """An interval that holds 1: nothing shows that it is faster."""
+    same = case("runs/a/model.int8.onnx", rounds_of(1.0, seed=1), precision="int8")
+    assert len(slow_int8(report(group(FP32, same)))) == 1
+
+
+def test_only_files_of_one_network_in_the_same_settings_are_compared() -> None:
+    elsewhere = case("runs/b/model.onnx", rounds_of(1.0))
+    one_thread = replace(FP32, settings=Settings(threads=1))
+    routed = replace(FP32, routing="dynamic")
+    for other in (elsewhere, one_thread, routed, replace(FP32, precision=None)):
+        assert slow_int8(report(group(other, SLOW))) == []
+
+
+def test_only_the_cpu_is_spoken_of() -> None:
+    on_gpu = [replace(each, provider="CUDAExecutionProvider") for each in (FP32, SLOW)]
+    assert slow_int8(report(group(*on_gpu), machine=ZEN_3)) == []
+
+
+def test_several_fp32_files_beside_it_silence_nothing() -> None:
+    fixed = replace(FP32, label="runs/a/model.batch1.onnx", model="runs/a/model.batch1.onnx")
+    assert len(slow_int8(report(group(FP32, fixed, SLOW), machine=ZEN_3))) == 1
+
+
+def test_page_and_markdown_carry_the_line_and_the_instruction_sets() -> None:
+    made = report(group(FP32, SLOW), machine=ZEN_3)
+    for shown in (markdown(made), page(made)):
+        assert "int8 is not faster than fp32 on this processor (avx2)" in shown
+        assert hardware(ZEN_3).split(",")[0] == "AMD EPYC (sse4_1 avx2)"
+        assert "sse4" in shown
+    assert "bf16 emulated, slower than fp32" in page(made)

@@ -1,0 +1,178 @@
+"""What makes figures weaker than they look."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from capsedge.measure.bench import warnings
+from capsedge.measure.bench.plan import Plan, limits_of
+from capsedge.measure.bench.report import BenchWarning, Breakdown, Case, Warmup
+from capsedge.measure.bench.warnings import load_of_others, own_load
+from capsedge.measure.machine import Conditions
+from capsedge.runtime.settings import Settings
+
+CASE = Case(
+    label="runs/a int8",
+    model="runs/a/model.int8.onnx",
+    precision="int8",
+    routing="l2, collapsed",
+    error=0.1,
+    error_on="test",
+    provider="CPUExecutionProvider",
+    settings=Settings(threads=2),
+    warmup=Warmup(iterations=60, seconds=1.1, settled=True),
+    iterations=662,
+    mean_ms=1.0,
+    min_ms=1.0,
+    max_ms=1.0,
+    percentiles=(),
+    images_per_second=1000.0,
+    breakdown=Breakdown(),
+    energy_mj="unavailable",
+    ratio=None,
+    samples_ms=(),
+)
+FULL = Plan()
+COOL = Conditions(cpu_mhz=3000.0, gpu_mhz=1500.0, gpu_memory_mhz=5000.0, gpu_throttling=())
+
+
+def about_case(plan: Plan = FULL, **changes: Any) -> list[BenchWarning]:
+    return list(warnings.about_case(replace(CASE, **changes), plan, limits_of(plan), cores=2))
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_our_own_load(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warnings, "load_of_others", lambda average: average)
+
+
+def test_a_good_measurement_has_none() -> None:
+    assert about_case() == []
+    assert list(warnings.about_plan(Plan())) == []
+    assert list(warnings.about_load(0.5, cores=2)) == []
+    assert list(warnings.about_machine(COOL, COOL, [])) == []
+    assert list(warnings.about_rounds([CASE, CASE], 83)) == []
+
+
+def test_what_a_machine_does_not_tell_is_no_reason_to_warn() -> None:
+    assert list(warnings.about_load("unavailable", cores=2)) == []
+    assert list(warnings.about_machine(Conditions(), COOL, [])) == []
+    assert list(warnings.about_machine(COOL, Conditions(), [])) == []
+
+
+def test_a_load_of_more_than_a_quarter_of_the_cores_is_said() -> None:
+    (warning,) = warnings.about_load(0.51, cores=2)
+
+    assert "load average of 0.51 on 2 cores" in warning.text
+
+
+@pytest.mark.parametrize("when", ["before", "during", "after"])
+def test_throttling_is_said_whenever_it_was_seen(when: str) -> None:
+    hot = Conditions(gpu_throttling=("thermal",))
+    before, after = (hot if when == name else COOL for name in ("before", "after"))
+
+    (warning,) = warnings.about_machine(before, after, ["thermal"] if when == "during" else [])
+
+    assert (warning.code, "(thermal)" in warning.text) == ("gpu-throttled", True)
+
+
+def test_a_reason_that_was_seen_three_times_is_named_once() -> None:
+    hot = Conditions(gpu_throttling=("thermal", "power"))
+
+    (warning,) = warnings.about_machine(hot, hot, ["power"])
+
+    assert "(thermal, power)" in warning.text
+
+
+@pytest.mark.parametrize(
+    ("clock", "named"),
+    [("cpu_mhz", "processor"), ("gpu_mhz", "GPU"), ("gpu_memory_mhz", "GPU's memory")],
+)
+def test_a_clock_that_fell_by_more_than_a_tenth_is_said(clock: str, named: str) -> None:
+    start = getattr(COOL, clock)
+    fall: Callable[[float], Iterator[BenchWarning]] = lambda share: warnings.about_machine(  # noqa: E731
+        COOL, replace(COOL, **{clock: share * start}), []
+    )
+
+    assert list(fall(0.91)) == []
+    assert list(fall(1.5)) == []
+    (warning,) = fall(0.89)
+    assert f"the clock of the {named} fell from {start:.0f} to {0.89 * start:.0f} MHz" in warning.text
+
+
+def test_a_warm_up_that_never_settled_names_the_case() -> None:
+    (warning,) = about_case(warmup=Warmup(iterations=7, seconds=10.2, settled=False))
+
+    assert (warning.code, warning.case) == ("not-settled", "runs/a int8")
+    assert "7 iterations in 10.2 s" in warning.text
+
+
+@pytest.mark.parametrize(
+    ("iterations", "plan", "said"),
+    [
+        (400, Plan(), "p99 needs 662 iterations, 400 were made within the limit of 180 s"),
+        (100, Plan(iterations=100), "p95 needs 130 iterations, p99 needs 662 iterations, 100 were made as asked"),
+        (64, Plan(quick=True), "p95 needs 130 iterations, p99 needs 662 iterations, 64 were made"),
+        (20, Plan(scenario="offline"), "p90 needs 64 iterations, 20 were made within the limit of 180 s"),
+    ],
+)
+def test_percentiles_that_are_missing_are_named_with_the_runs_that_they_need(
+    iterations: int, plan: Plan, said: str
+) -> None:
+    (warning,) = about_case(plan, iterations=iterations)
+
+    assert str(warning) == f"'runs/a int8': percentiles are missing: {said}"
+    assert warning.code == "few-iterations"
+
+
+def test_offline_needs_no_p99_and_nothing_needs_p99_9() -> None:
+    assert about_case(Plan(scenario="offline"), iterations=64) == []
+    assert about_case(Plan(scenario="multi-stream"), iterations=662) == []
+
+
+def test_more_threads_than_cores_are_said() -> None:
+    (warning,) = about_case(settings=Settings(threads=3))
+
+    assert "3 threads on 2 cores" in warning.text
+
+
+def test_operators_that_fell_back_are_named() -> None:
+    (warning,) = about_case(settings=Settings(provider="cuda"), fell_back=("Conv", "Gemm"))
+
+    assert (warning.code, warning.case) == ("fell-back", "runs/a int8")
+    assert "Conv, Gemm ran on the CPU instead of cuda" in warning.text
+
+
+def test_a_ratio_without_an_interval_is_said_where_there_is_one() -> None:
+    (warning,) = warnings.about_rounds([CASE, CASE], 11)
+
+    assert "12 rounds, 11 were made" in warning.text
+    assert list(warnings.about_rounds([CASE], 1)) == []
+
+
+def kernel_average(running: float, seconds: int) -> float:
+    """The average as a kernel keeps it, a step each 5 s from a quiet machine on: Linux's EXP_1 is 1884 / 2048."""
+    average = 0.0
+    for _ in range(seconds // 5):
+        average = average * 1884 / 2048 + running * (1 - 1884 / 2048)
+    return average
+
+
+@pytest.mark.parametrize("seconds", [5, 30, 60, 300])
+def test_our_load_is_what_the_kernel_makes_of_our_threads(seconds: int) -> None:
+    assert own_load(2.0, seconds) == pytest.approx(kernel_average(2.0, seconds), rel=0.01)
+
+
+def test_what_others_run_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("capsedge.measure.bench.warnings._STARTED", -60.0)
+    monkeypatch.setattr("capsedge.measure.bench.warnings._USED", -120.0)
+    monkeypatch.setattr("time.monotonic", lambda: 0.0)
+    monkeypatch.setattr("time.process_time", lambda: 0.0)
+
+    assert load_of_others(2.0) == pytest.approx(2.0 - kernel_average(2.0, 60), abs=0.01)
+    assert load_of_others(0.5) == 0.0
+
+
+def test_a_machine_that_does_not_tell_stays_unavailable() -> None:
+    assert load_of_others("unavailable") == "unavailable"
