@@ -1,5 +1,6 @@
-"""Writing files so that a reader finds the old file or the whole new one, never a half; and their hashes."""
+"""Writing files so that a reader finds the old file or the whole new one; their hashes; what the system refuses."""
 
+import errno
 import hashlib
 import os
 from collections.abc import Iterator
@@ -50,14 +51,69 @@ def check_writable(path: Path) -> None:
         WrongUse: It is a folder, or its folder cannot be made or written.
     """
     if path.is_dir():
-        raise WrongUse(f"'{path}' is a folder, and a file is to be written there: choose another name")
-    nearest = next(folder for folder in path.absolute().parents if folder.exists())
-    trial = _partial(nearest / path.name)
+        raise WrongUse(f"expected a file, got the folder '{path}': choose another name")
+    _try_writing(path.parent, path.name, shown=path)
+
+
+def check_output(path: Path, suffix: str) -> None:
+    """Refuse an output file of another format, or one that could not be written (`check_writable`).
+
+    Args:
+        path: The file.
+        suffix: What its name must end in, such as `.html`.
+
+    Raises:
+        WrongUse: As said.
+    """
+    if path.suffix.lower() != suffix:
+        raise WrongUse(f"expected a file name that ends in {suffix}, got '{path}': give '{path.with_suffix(suffix)}'")
+    check_writable(path)
+
+
+def check_folder(path: Path) -> None:
+    """Refuse a folder that could not be made or written, before the work whose results go there.
+
+    Raises:
+        WrongUse: It is a file, or it cannot be made or written.
+    """
+    if path.exists() and not path.is_dir():
+        raise WrongUse(f"expected a folder, got the file '{path}': choose another name")
+    _try_writing(path, "trial", shown=path)
+
+
+def refusal(error: OSError) -> str:
+    """A refusal of the operating system in one line: which file, why, and what to do where that is known."""
+    reason = (error.strerror or str(error) or type(error).__name__).lower()
+    place = f"'{error.filename}': " if error.filename else ""
+    advice = _ADVICE.get(error.errno or 0)
+    return f"{place}{reason}{f'; {advice}' if advice else ''}"
+
+
+_WRITABLE = "choose a folder that this user can write to"
+_SPACE = "free some space, or choose a folder on another disk"
+_ADVICE = {
+    errno.EACCES: "check its permissions, or " + _WRITABLE,
+    errno.EPERM: "check its permissions, or " + _WRITABLE,
+    errno.EROFS: _WRITABLE,
+    errno.ENOSPC: _SPACE,
+    errno.EDQUOT: _SPACE,
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ENOENT: "check the path",
+    errno.ENOTDIR: "check the path",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+}
+
+
+def _try_writing(folder: Path, name: str, *, shown: Path) -> None:
+    """Write and remove an empty file in a folder, or in the nearest above it that exists."""
+    absolute = folder.absolute()
+    nearest = next(each for each in (absolute, *absolute.parents) if each.exists())
+    trial = _partial(nearest / name)
     try:
         trial.touch()
         trial.unlink()
     except OSError as error:
-        raise WrongUse(f"'{path}' cannot be written ({error.strerror}): choose another place") from error
+        raise WrongUse(f"cannot write {refusal(OSError(error.errno, error.strerror, str(shown)))}") from error
 
 
 def _partial(path: Path) -> Path:

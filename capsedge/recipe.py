@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 import msgspec
 from msgspec import Meta
 
-from capsedge.errors import WrongUse, nearest
+from capsedge.errors import DataError, WrongUse, nearest
 from capsedge.fit import Fit, Frame, Levels
 
 SHIPPED = Path(__file__).parent / "recipes"
@@ -329,6 +329,7 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = (), *, data: str |
 
     Raises:
         WrongUse: The recipe, a key or a value does not exist or does not fit; the text names the nearest right one.
+        DataError: There is no such TOML file.
     """
     values = _find(name_or_path, data=data)
     if data is not None:
@@ -407,7 +408,7 @@ def _find(name_or_path: str, extending: tuple[Path, ...] = (), *, data: str | No
     path = Path(name_or_path)
     if path.suffix == ".toml":
         if not path.is_file():
-            raise WrongUse(f"there is no recipe file '{name_or_path}'")
+            raise DataError(f"there is no recipe file '{name_or_path}'")
         return _read(path, extending, data=data)
     shipped = _shipped()
     if name_or_path not in shipped:

@@ -7,7 +7,6 @@ from collections.abc import Callable
 import pytest
 
 from capsedge.cli import main
-from capsedge.cli.app import app
 
 Said = subprocess.CompletedProcess[str]
 Capsedge = Callable[..., Said]
@@ -18,7 +17,6 @@ def in_this_process(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Monk
 
     def run(*arguments: str) -> Said:
         monkeypatch.setattr(sys, "argv", ["capsedge", *arguments])
-        monkeypatch.setattr(app, "registered_commands", [])  # main adds them, and they would be more at every call
         capsys.readouterr()
         with pytest.raises(SystemExit) as stop:
             main()

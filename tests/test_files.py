@@ -1,11 +1,20 @@
 """A reader finds the old file or the whole new one, never a half."""
 
+import errno
 from pathlib import Path
 
 import pytest
 
 from capsedge.errors import WrongUse
-from capsedge.files import check_writable, replacing, sha256_of, write_atomically
+from capsedge.files import (
+    check_folder,
+    check_output,
+    check_writable,
+    refusal,
+    replacing,
+    sha256_of,
+    write_atomically,
+)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -81,13 +90,47 @@ def test_a_place_that_cannot_be_written_is_told_before_and_left_as_it_was(tmp_pa
     check_writable(tmp_path / "file")
     check_writable(tmp_path / "new" / "folders" / "file")
     for place, why in (
-        (tmp_path, "is a folder"),
-        (tmp_path / "file" / "below", r"cannot be written \(Not a directory\)"),
-        (tmp_path / ("n" * 250), r"cannot be written \(File name too long\)"),
+        (tmp_path, "expected a file, got the folder"),
+        (tmp_path / "file" / "below", "cannot write '.*below': not a directory"),
+        (tmp_path / ("n" * 250), "cannot write '.*': file name too long"),
     ):
         with pytest.raises(WrongUse, match=why):
             check_writable(place)
     assert contents(tmp_path) == {"file": b"old"}
+
+
+def test_an_output_of_another_format_is_told_with_the_name_to_give(tmp_path: Path) -> None:
+    check_output(tmp_path / "page.HTML", ".html")
+    with pytest.raises(WrongUse, match=r"ends in .html, got '.*page.txt': give '.*page.html'$"):
+        check_output(tmp_path / "page.txt", ".html")
+
+
+def test_a_folder_that_cannot_be_made_is_told_before(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"old")
+
+    check_folder(tmp_path)
+    check_folder(tmp_path / "new" / "folders")
+    for place, why in (
+        (tmp_path / "file", "expected a folder, got the file"),
+        (tmp_path / "file" / "below", "cannot write '.*below': not a directory"),
+    ):
+        with pytest.raises(WrongUse, match=why):
+            check_folder(place)
+    assert contents(tmp_path) == {"file": b"old"}
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "m.onnx"), "'m.onnx': no space left on device; free some"),
+        (PermissionError(errno.EACCES, "Permission denied", "runs"), "'runs': permission denied; check its perm"),
+        (OSError(errno.EROFS, "Read-only file system", "runs/a"), "'runs/a': read-only file system; choose a folder"),
+        (OSError("odd"), "odd"),
+    ],
+    ids=["full", "denied", "read-only", "unknown"],
+)
+def test_a_refusal_of_the_system_names_the_place_and_what_to_do(error: OSError, said: str) -> None:
+    assert refusal(error).startswith(said)
 
 
 def test_an_error_names_the_file_that_was_asked_for(tmp_path: Path) -> None:

@@ -46,4 +46,4 @@ def test_the_page_leads_from_a_folder_to_a_page_of_results(tmp_path: Path) -> No
         assert f"<h2>{heading}</h2>" in whole
     assert list((tmp_path / "runs" / "edge-small" / "tensorboard").glob("events.out.tfevents.*"))
     assert (tmp_path / "runs" / "edge-small" / "model.onnx").is_file()
-    assert "the newest export here" in done.stderr
+    assert "the newest export in runs" in done.stderr

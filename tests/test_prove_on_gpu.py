@@ -155,7 +155,7 @@ def test_every_ending_of_a_test_is_a_record_and_ends_no_other(
     assert ended["passes"] == ("passed", "all | well")
     assert ended["crashes with its driver"] == ("failed", "the process was ended by signal 6 (Aborted)")
     assert ended["fails as the command does"][0] == "failed"
-    assert ended["fails as the command does"][1].startswith("there is no file and no built-in model 'nothing.onnx'")
+    assert ended["fails as the command does"][1].startswith("there is no file or folder 'nothing.onnx'")
     assert ended["takes too long"] == ("failed", "Timeout (>5.0s) from pytest-timeout.")
     assert ended["cannot"] == ("not run", "needs another machine")
     assert ended["is told of its error"][1].startswith("ValueError: invalid literal for int()")

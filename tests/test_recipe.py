@@ -10,7 +10,7 @@ import torch
 from msgspec.structs import replace
 from torch import nn
 
-from capsedge.errors import WrongUse
+from capsedge.errors import DataError, WrongUse
 from capsedge.export.fold import folded
 from capsedge.models import build_network
 from capsedge.recipe import (
@@ -376,8 +376,8 @@ def test_numbers_of_overlapped_images_want_an_overlap(override: str) -> None:
     assert load_recipe("mnist-l2", ["data.epoch_images=0", "data.evaluation_images=10_000"]).data.overlap == 0
 
 
-def test_a_missing_recipe_file_is_wrong_use(tmp_path: Path) -> None:
-    with pytest.raises(WrongUse, match=r"there is no recipe file '.*gone\.toml'"):
+def test_a_missing_recipe_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"there is no recipe file '.*gone\.toml'"):
         load_recipe(str(tmp_path / "gone.toml"))
 
 

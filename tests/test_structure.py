@@ -1,5 +1,6 @@
 """The structure: the layers, its public names, and what the wheel carries to a stranger."""
 
+import ast
 import importlib
 import importlib.util
 import re
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -125,6 +127,19 @@ def files_in(folder: str, pattern: str) -> set[str]:
     return {path.name for path in (ROOT / folder).glob(pattern) if path.is_file()}
 
 
+FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "yaml"}
+FORBIDDEN_CALLS = {
+    "eval",
+    "exec",
+    "compile",
+    "__import__",
+    "os.system",
+    "os.popen",
+    "torch.load",
+    "np.lib.format.read_array",
+}
+
+
 def test_the_arrows_of_the_house_go_one_way() -> None:
     linter = "from importlinter.cli import lint_imports; raise SystemExit(lint_imports(no_cache=True))"
     done = subprocess.run([sys.executable, "-c", linter], cwd=ROOT, capture_output=True, text=True, check=False)
@@ -180,6 +195,38 @@ def test_the_wheel_holds_the_builtin_models(wheel: zipfile.ZipFile) -> None:
 
     assert held >= files_in("capsedge/builtin", "*.onnx")
     assert [name for name in held if name.endswith(".onnx")] != []
+
+
+def test_the_wheel_runs_nothing_that_a_file_holds(wheel: zipfile.ZipFile) -> None:
+    """No eval, exec, shell, pickle or yaml in any module; the one that reads pickles says itself what it follows."""
+    found = []
+    for name in wheel.namelist():
+        if name.endswith(".py"):
+            found += [(name, what) for what in dangers(ast.parse(wheel.read(name)))]
+    assert found == [("capsedge/data/plain_pickle.py", "import pickle")]
+
+
+def dangers(tree: ast.AST) -> Iterator[str]:
+    """Calls and imports by which content becomes code."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names = [each.name for each in node.names] if isinstance(node, ast.Import) else [node.module or ""]
+            yield from (f"import {each}" for each in names if each.partition(".")[0] in FORBIDDEN_MODULES)
+        elif isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            if called in FORBIDDEN_CALLS or any(each.arg == "shell" for each in node.keywords):
+                yield f"call {called}"
+
+
+def test_every_promise_of_reliability_has_its_tests() -> None:
+    page = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    held = [shlex.split(words) for words in re.findall(r"`(tests/[^`]*)`", page)]
+    assert len(held) > 15
+    for place, *rest in held:
+        files = [ROOT / place] if place.endswith(".py") else sorted((ROOT / place).rglob("test_*.py"))
+        tests = [name for file in files for name in re.findall(r"^def (test_\w+)", file.read_text(), re.MULTILINE)]
+        for word in rest[1].split(" or ") if rest else [""]:
+            assert any(word in name for name in tests), (place, word)
 
 
 def test_the_wheel_says_that_it_is_typed(wheel: zipfile.ZipFile) -> None:

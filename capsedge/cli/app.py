@@ -8,24 +8,17 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from capsedge.errors import CapsedgeError, MissingExtra, WrongUse
+from capsedge.files import refusal
 from capsedge.version import __version__
 
-app = typer.Typer(
-    name="capsedge",
-    help="Capsule networks at the edge: train, collapse the routing, export, run, measure.",
-    no_args_is_help=True,
-    rich_markup_mode="rich",
-    context_settings={"help_option_names": ["-h", "--help"]},
-    pretty_exceptions_enable=False,
-)
-
-# In the order of use; each module holds a function of the command's name.
+# In the order in which a model passes through them; each module holds a function or a Typer of the command's name.
 COMMANDS = (
     "data",
     "recipe",
@@ -53,7 +46,36 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+class _InOrder(TyperGroup):
+    """Lists commands and groups in the order of `COMMANDS`."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        del ctx
+        return sorted(self.commands, key=list(COMMANDS).index)
+
+
+def application(commands: Sequence[str]) -> typer.Typer:
+    """The Typer application with some of its commands, whose modules are loaded here."""
+    app = typer.Typer(
+        name="capsedge",
+        help="Capsule networks at the edge: train, collapse the routing, export, run, measure.",
+        cls=_InOrder,
+        no_args_is_help=True,
+        rich_markup_mode="rich",
+        context_settings={"help_option_names": ["-h", "--help"]},
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(_options)
+    for name in commands:
+        module = importlib.import_module(f"capsedge.cli.{name}")
+        command = getattr(module, name)
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=name, epilog=module.EXAMPLES)
+        else:
+            app.command(name, epilog=module.EXAMPLES)(command)
+    return app
+
+
 def _options(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
@@ -77,15 +99,14 @@ def main() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):  # a name that the terminal cannot show is no reason to fail
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # both are text streams here
     try:
-        for command in _meant(sys.argv[1:]):
-            module = importlib.import_module(f"capsedge.cli.{command}")
-            app.command(command, epilog=module.EXAMPLES)(getattr(module, command))
-        code = app(standalone_mode=False) or 0
+        code = application(_meant(sys.argv[1:]))(standalone_mode=False) or 0
         sys.stdout.flush()  # here, where a reader that left is caught, and not at the interpreter's end
     except typer.Exit as stop:
         code = stop.exit_code
-    except (CapsedgeError, TyperException) as error:
+    except CapsedgeError as error:
         code = _fail(error, error.exit_code)
+    except TyperException as error:
+        code = _fail(error, error.exit_code, text=error.format_message() + _recipe_key(error))
     except (KeyboardInterrupt, typer.Abort):
         code = 130
     except (BrokenPipeError, SystemExit) as stop:  # Typer and rich make a SystemExit of a broken pipe
@@ -95,7 +116,7 @@ def main() -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     except OSError as error:  # a full disk, a folder without permission: the machine's refusal, not our bug
-        code = _fail(error, 1, kind="system")
+        code = _fail(error, 1, text=refusal(error), kind="system")
     except ModuleNotFoundError as error:
         about = _about_missing((error.name or "").split(".")[0])
         code = _fail(error, 1, prefix=about, kind=MissingExtra.code)
@@ -128,23 +149,35 @@ def _about_missing(package: str) -> str:
     return f"a part of this command is not installed ({package}): pip install 'capsedge[train,export]'; "
 
 
-def _fail(error: Exception, code: int, prefix: str = "", kind: str = WrongUse.code) -> int:
+def _recipe_key(error: TyperException) -> str:
+    """For an unknown option of a command with --set: the key of a recipe that it is the name of, as --epochs."""
+    context, option = getattr(error, "ctx", None), getattr(error, "option_name", "")
+    if context is None or "set_" not in {each.name for each in context.command.params}:
+        return ""
+    from capsedge.cli.recipe import SECTIONS
+
+    wanted = option.lstrip("-").replace("-", "_")
+    keys = [f"{name}.{key}" for name, kind in SECTIONS.items() for key in kind.__struct_fields__ if key == wanted]
+    return f"; a recipe's values are given as --set {keys[0]}=VALUE" if keys else ""
+
+
+def _fail(error: Exception, code: int, *, prefix: str = "", text: str = "", kind: str = WrongUse.code) -> int:
     """Say what happened in one line on stderr, and give the exit code.
 
     Args:
         error: What happened.
         code: The exit code.
-        prefix: What stands before the error's own words.
-        kind: `CapsedgeError.code` of what is none.
+        prefix: What stands before the error's words.
+        text: In place of the error's own words; "" for these.
+        kind: The code of an error that is not one of capsedge's.
     """
     if os.environ.get("CAPSEDGE_DEBUG"):
         raise error
     if _repeats(error):
         return code
-    if not isinstance(error, CapsedgeError):
-        error = CapsedgeError(error.format_message() if isinstance(error, TyperException) else str(error), code=kind)
-    if line := prefix + " ".join(str(error).split()):  # `capsedge` alone has printed its help and has nothing to add
-        sys.stderr.write(f"{_as_json(error, prefix)}\n" if "--json" in sys.argv else f"capsedge: {line}\n")
+    told = error if isinstance(error, CapsedgeError) else CapsedgeError(text or str(error), code=kind)
+    if line := prefix + " ".join(str(told).split()):  # `capsedge` alone has printed its help and has nothing to add
+        sys.stderr.write(f"{_as_json(told, prefix)}\n" if "--json" in sys.argv else f"capsedge: {line}\n")
     return code
 
 

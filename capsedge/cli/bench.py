@@ -5,18 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from capsedge.cli.options import (
-    AllowFallbackOption,
-    CudaGraphOption,
-    GraphOption,
-    IoBindingOption,
-    JsonOption,
-    ProviderOption,
-    SpinningOption,
-    ThreadsOption,
-    finite,
-    model_names,
-)
+from capsedge.cli.options import JsonOption, finite, model_names, session_options
 from capsedge.errors import CapsedgeError, WrongUse
 from capsedge.measure.bench.plan import Plan, Scenario
 from capsedge.runtime.settings import DEFAULTS, Settings
@@ -43,6 +32,7 @@ capsedge bench --from report.json --output report.md
 """
 
 
+@session_options("provider", "threads", "spinning", "graph", "io_binding", "cuda_graph", "allow_fallback")
 def bench(
     models: Annotated[
         list[str] | None,
@@ -118,13 +108,7 @@ def bench(
             rich_help_panel="Measurement",
         ),
     ] = None,
-    provider: ProviderOption = None,
-    threads: ThreadsOption = DEFAULTS.threads,
-    spinning: SpinningOption = DEFAULTS.spinning,
-    graph: GraphOption = DEFAULTS.graph,
-    io_binding: IoBindingOption = DEFAULTS.io_binding,
-    cuda_graph: CudaGraphOption = DEFAULTS.cuda_graph,
-    allow_fallback: AllowFallbackOption = DEFAULTS.allow_fallback,
+    settings: Settings = DEFAULTS,
     output: Annotated[
         list[Path] | None,
         typer.Option(
@@ -196,15 +180,6 @@ def bench(
     outputs = output or []
     plan = Plan(
         scenario=scenario, batch=batch, interval_ms=interval_ms, duration=duration, iterations=iterations, quick=quick
-    )
-    settings = Settings(
-        provider=provider,
-        threads=threads,
-        spinning=spinning,
-        graph=graph,
-        io_binding=io_binding,
-        cuda_graph=cuda_graph,
-        allow_fallback=allow_fallback,
     )
     if source is not None and (models or sweep or plan != Plan() or settings != DEFAULTS):
         raise WrongUse("--from shows a report as it is: leave out models and options of a measurement")

@@ -1,4 +1,4 @@
-"""`capsedge compress`: a smaller network of a run, to a share of its multiply-accumulates, a latency or an error."""
+"""`capsedge compress`: a smaller network, pruned to a share of its multiply-accumulates, a latency or an error."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,16 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from msgspec import to_builtins
 
-from capsedge.cli.options import finite
+from capsedge.cli.options import DeviceOption, JsonOption, finite
 from capsedge.errors import WrongUse
 
 if TYPE_CHECKING:
-    from capsedge.compress import Compression, Target
+    from capsedge.compress import Target
     from capsedge.compress.rounds import Tell, Watch
-    from capsedge.statistics import Difference
     from capsedge.training import Observer
 
-_ON_ONE_LINE = 84  # columns of a terminal that has the interval of a change beside it, and not below
 EXAMPLES = """
 [bold]Examples[/bold]
 
@@ -34,7 +32,9 @@ capsedge compress --keep 0.3 --by magnitude --rounds 3 --output runs/by-magnitud
 def compress(
     run: Annotated[
         Path | None,
-        typer.Argument(help="The run's folder.  [dim]\\[default: the newest finished run][/dim]", show_default=False),
+        typer.Argument(
+            help="A run's folder.  [dim]\\[default: the newest finished run in runs/][/dim]", show_default=False
+        ),
     ] = None,
     keep: Annotated[
         float | None,
@@ -43,7 +43,7 @@ def compress(
             max=1,
             callback=finite,
             metavar="SHARE",
-            help="Keep at most this share of the multiply-accumulates (MACs): 0.5 for half.",
+            help="Target: at most this share of the multiply-accumulates (MACs), such as 0.5.",
         ),
     ] = None,
     max_latency_ms: Annotated[
@@ -52,7 +52,7 @@ def compress(
             min=0,
             callback=finite,
             metavar="MS",
-            help="Median latency of the exported file, one image, measured on this machine with one thread.",
+            help="Target: median latency of the exported file for one image, on this machine with one thread.",
         ),
     ] = None,
     max_error_increase: Annotated[
@@ -62,32 +62,32 @@ def compress(
             max=100,
             callback=finite,
             metavar="POINTS",
-            help="Search the smallest network whose validation error is larger by at most so many points.",
+            help="Target: the smallest network whose validation error rises by at most so many percentage points.",
         ),
     ] = None,
     by: Annotated[
         Literal["routing", "magnitude", "random"],
         typer.Option(
-            help="What is dropped first: what contributes least to the class capsules, what has the smallest "
-            "weights, or anything (for comparison)."
+            help="What to prune first: the channels that contribute least to the class capsules, those with the "
+            "smallest weights, or random ones (as a baseline)."
         ),
     ] = "routing",
     rounds: Annotated[
         int | None,
         typer.Option(
             min=1,
-            help="Rounds of dropping and fine-tuning, or networks that the search for the smallest tries.  "
+            help="Rounds of pruning and fine-tuning; with --max-error-increase, networks to try.  "
             "[dim]\\[default: 2, or 6][/dim]",
             show_default=False,
         ),
     ] = None,
-    epochs: Annotated[int, typer.Option(min=1, help="Epochs of each fine-tuning.")] = 3,
+    epochs: Annotated[int, typer.Option(min=1, help="Epochs of fine-tuning in each round.")] = 3,
     rate: Annotated[
         float | None,
         typer.Option(
             min=1e-9,
             callback=finite,
-            help="Highest rate of the fine-tuning.  [dim]\\[default: half of the run's][/dim]",
+            help="Peak learning rate of fine-tuning.  [dim]\\[default: half of the run's][/dim]",
             show_default=False,
         ),
     ] = None,
@@ -99,7 +99,7 @@ def compress(
         typer.Option(
             min=1,
             metavar="N",
-            help="Leave a multiple of N channels in each layer: ONNX Runtime is slower with other numbers.",
+            help="Keep a multiple of N channels in each layer; ONNX Runtime is slower with other numbers.",
         ),
     ] = 8,
     set_: Annotated[
@@ -107,20 +107,19 @@ def compress(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="Change a train.* or routing.* value of the fine-tuning; repeat for more.",
+            help="Change a train.* or routing.* value for fine-tuning; repeat for more.",
         ),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option(
-            "--output", "-o", help="The folder of the new run.  [dim]\\[default: runs/NAME-compressed][/dim]"
-        ),
+        typer.Option("--output", "-o", help="Folder of the new run.  [dim]\\[default: runs/RECIPE-compressed][/dim]"),
     ] = None,
-    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Device that trains.")] = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = False,
+    device: DeviceOption = "auto",
+    as_json: JsonOption = False,
 ) -> None:
-    """Drop the capsule types and channels of a run that contribute least, and fine-tune what is left."""
+    """Prune the capsule types and channels that contribute least, and fine-tune the rest."""
     from capsedge.cli.console import next_command, print_json, say
+    from capsedge.cli.screens.compress import say_notes, show_compression
     from capsedge.errors import require
 
     require("torch", extra="train")
@@ -128,9 +127,12 @@ def compress(
     require("onnxruntime", extra="cpu")
     from capsedge.compress import Options
     from capsedge.compress import compress as made_smaller
+    from capsedge.files import check_folder
+    from capsedge.runtime.models import RUNS
     from capsedge.training import Run, newest_run
 
     target = _target(keep, max_latency_ms, max_error_increase)
+    check_folder(RUNS if output is None else output)
     chosen = Run(run) if run is not None else newest_run(status=["finished"])
     say(f"run: {chosen.path}, trained on {chosen.read_record().data}")
     options = Options(
@@ -148,10 +150,9 @@ def compress(
     if as_json:
         print_json({"run": str(made.path), **to_builtins(record)})
     else:
-        _show(record)
-    for note in _notes(record):
-        say(f"note: {note}")
-    say(f"the compressed run is in {made.path}")
+        show_compression(record)
+    say_notes(record)
+    say(f"compressed run: {made.path}")
     next_command("capsedge", "export", str(made.path), *(("--precision", precision) if precision != "fp32" else ()))
 
 
@@ -167,18 +168,18 @@ def _target(keep: float | None, max_latency_ms: float | None, max_error_increase
         given.append(MaxErrorIncrease(max_error_increase / 100))
     if len(given) != 1:
         raise WrongUse(
-            "compress wants one target, --keep SHARE, --max-latency-ms MS or --max-error-increase POINTS, and was "
-            f"given {len(given)}"
+            f"expected one target, got {len(given)}: give --keep SHARE, --max-latency-ms MS or --max-error-increase "
+            "POINTS"
         )
     for name, value in (("--keep", keep), ("--max-latency-ms", max_latency_ms)):
         if value == 0:
-            raise WrongUse(f"{name} must be more than 0: nothing would be left")
+            raise WrongUse(f"{name}: expected a number above 0, got 0")
     return given[0]
 
 
 @contextmanager
 def _live(*, silent: bool) -> "Iterator[tuple[Watch, Tell]]":
-    """The bar of a fine-tuning, or a line on what is done meanwhile: a terminal draws one of them at a time."""
+    """Show the progress bar of fine-tuning, or the current step; a terminal draws one of them at a time."""
     from rich.markup import escape
 
     from capsedge.cli.console import err, say
@@ -202,49 +203,3 @@ def _live(*, silent: bool) -> "Iterator[tuple[Watch, Tell]]":
         yield watch, tell
     finally:
         status.stop()
-
-
-def _show(record: "Compression") -> None:
-    """The rounds, and the network before and after."""
-    from rich.table import Table
-
-    from capsedge.cli.console import out, percent
-
-    before, after, ratio = record.before, record.after, record.latency_ratio
-    interval = "" if ratio.low is None else f" ({ratio.low:.2f} to {ratio.high:.2f})"
-    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
-    for title in ("", "before", "after", "change (95 %)"):
-        table.add_column(title, justify="right" if title else "left", no_wrap=bool(title))
-    for name, was, now in (
-        ("parameters", before.parameters, after.parameters),
-        ("MACs of one image", before.macs, after.macs),
-    ):
-        table.add_row(name, f"{was:,}", f"{now:,}", f"x {now / was:.2f}")
-    latency = f"latency, {record.precision}, 1 thread"
-    between = " " if out.width >= _ON_ONE_LINE else "\n"
-    change = f"x {ratio.value:.2f}{interval}".replace(" (", f"{between}(")
-    table.add_row(latency, *(f"{each.latency_ms:.3f} ms" for each in (before, after)), change)
-    table.add_row(
-        "validation error",
-        percent(before.validation_error),
-        percent(after.validation_error),
-        _points(record.change, between),
-    )
-    table.add_row("test error", percent(before.test_error), percent(after.test_error))
-    for number, each in enumerate(record.rounds, 1):
-        widths = ", ".join(f"{name} {count}" for name, count in each.counts.items())
-        change = f"validation error {_points(each.change)}{'' if each.taken else ', too much'}"
-        out.print(f"{number}: {100 * each.macs_share:.0f} % of the MACs, {change}: {widths}", soft_wrap=True)
-    out.print(table)
-
-
-def _notes(record: "Compression") -> "Iterator[str]":
-    limit, found = record.target.get("max_latency_ms"), record.after.latency_ms
-    if limit is not None and found > limit:
-        yield f"measured again at the end, the latency is {found:.3f} ms, above the {limit:g} ms asked for"
-    yield from record.warnings
-
-
-def _points(change: "Difference", between: str = " ") -> str:
-    """A change of an error in points of a percent, with its interval."""
-    return f"{100 * change.mean:+.2f}{between}({100 * change.low:+.2f} to {100 * change.high:+.2f}) points"

@@ -1,4 +1,4 @@
-"""What the commands share when they print: results go to stdout, everything said meanwhile to stderr."""
+"""What the commands share when they print: results go to stdout, everything else to stderr."""
 
 import shlex
 import sys
@@ -56,7 +56,7 @@ def say_chosen(model: object, file: Path) -> None:
 
     if model is None:
         if is_export(file):
-            say(f"note: {file} is the newest export here; the model that came with capsedge is named {BUILTIN_NAME}")
+            say(f"note: {file} is the newest export in runs/; the built-in model is named {BUILTIN_NAME}")
         return
     folder = Path(str(model))
     if file == folder and folder.is_dir():
@@ -64,7 +64,7 @@ def say_chosen(model: object, file: Path) -> None:
 
         file = model_file(folder)
     if file.parent == folder and file.name != PLAIN:
-        say(f"note: '{folder}' holds no {PLAIN}; its only export is taken, {file.name}")
+        say(f"note: '{folder}' has no {PLAIN}; using its only export, {file.name}")
 
 
 def say_about(session: "Session") -> None:
@@ -72,9 +72,10 @@ def say_about(session: "Session") -> None:
     best = session.file.parent / "best.safetensors"
     if best.is_file() and best.stat().st_mtime_ns > session.file.stat().st_mtime_ns:  # it was trained on since
         again = shlex.join(["capsedge", "export", str(session.file.parent)])
-        say(f"note: {session.file} is older than the best network of its run: {again}")
+        say(f"note: {session.file} is older than the best network of its run; export it again: {again}")
     if session.fell_back:
-        say(f"on the CPU, because '{session.settings.provider}' cannot run them: {', '.join(session.fell_back)}")
+        operators = ", ".join(session.fell_back)
+        say(f"running on the CPU, because '{session.settings.provider}' does not support them: {operators}")
     for warning in session.warnings if session.contract else ():  # without one the model is refused, for that alone
         say(f"note: {warning}")
 

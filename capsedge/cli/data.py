@@ -1,12 +1,11 @@
-"""`capsedge data`: what a training would see of some images, before it begins."""
+"""`capsedge data`: how a training would split, fit and count images, before it starts."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from capsedge.cli.options import JsonOption
-from capsedge.errors import WrongUse
+from capsedge.cli.options import DownloadOption, JsonOption
 from capsedge.fit import Fit, Frame, Levels
 
 if TYPE_CHECKING:
@@ -32,39 +31,39 @@ def data(
         str,
         typer.Argument(
             metavar="PLACE",
-            help="A folder of images by class, a .csv with columns path and label, an .npz of arrays, IDX files, "
-            "CIFAR archives, or a known data set's name.",
+            help="A folder with a subfolder of images for each class, a .csv with the columns path and label, an "
+            ".npz, IDX files, CIFAR archives, or a known data set's name.",
             show_default=False,
         ),
     ],
-    size: Annotated[int, typer.Option(min=0, help="data.size: the side to fit images to, in pixels; 0 chooses.")] = 0,
+    size: Annotated[
+        int, typer.Option(min=0, help="data.size: side of the fitted images in pixels; 0 chooses it.")
+    ] = 0,
     group: Annotated[
-        str, typer.Option(metavar="REGEX", help="data.group: what in the images' names belongs together.")
+        str, typer.Option(metavar="REGEX", help="data.group: images whose names match alike stay in one split.")
     ] = "",
     frame: Annotated[
         Frame,
-        typer.Option(help="data.frame: how an image fills its frame; figure finds what is on an even background."),
+        typer.Option(help="data.frame: how images are fitted; figure crops to the object on a plain background."),
     ] = "pad",
     levels: Annotated[
-        Levels, typer.Option(help="data.levels: full spreads the shades of each image from black to white.")
+        Levels, typer.Option(help="data.levels: full stretches each image's contrast from black to white.")
     ] = "as-is",
     sheet: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.png", help="Draw images of every class as the network would see them."),
+        typer.Option(metavar="FILE.png", help="Draw images of each class as the network sees them."),
     ] = None,
-    download: Annotated[bool, typer.Option("--download", help="Fetch a known data set that is not here.")] = False,
+    download: DownloadOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show how images would be divided, fitted and counted, and what is broken, passed over or doubtful."""
+    """Show how a training would split, fit and count images, and which are broken, skipped or suspicious."""
     from capsedge.cli.console import next_command, print_json, say
     from capsedge.data import load_dataset
     from capsedge.data.known import SUBSET
-    from capsedge.files import check_writable
+    from capsedge.files import check_output
 
-    if sheet is not None and sheet.suffix.lower() != ".png":
-        raise WrongUse(f"--sheet draws PNG, and was given '{sheet}': give '{sheet.with_suffix('.png')}'")
     if sheet is not None:
-        check_writable(sheet)
+        check_output(sheet, ".png")
     if download:
         from capsedge.data import download as fetch
 
@@ -76,9 +75,9 @@ def data(
         _print(found)
     if sheet is not None:
         _draw(found, sheet)
-        say(f"drawn: {sheet}")
+        say(f"wrote {sheet}")
     if found.source == SUBSET != place:
-        say(f"note: the full {place} is not on this machine; --download fetches it")
+        say(f"note: the full {place} is not on this machine; --download downloads it")
     if not as_json:
         given = {"size": (size, 0), "frame": (frame, "pad"), "levels": (levels, "as-is"), "group": (group, "")}
         options = [f"data.{key}={value}" for key, (value, default) in given.items() if value != default]
@@ -113,22 +112,15 @@ def _record(found: "Dataset") -> dict[str, Any]:
 
 
 def _print(found: "Dataset") -> None:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
     from capsedge.cli.console import out
+    from capsedge.cli.tables import Column, print_table
 
     height, width, channels = found.shape
     kind = "grey" if channels == 1 else "colour"
     out.print(f"{found.description}; {width}x{height} pixels, {kind}", markup=False, soft_wrap=True)
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
-    table.add_column(" class", overflow="fold")
-    for part in _parts(found):
-        table.add_column(part, justify="right")
-    for name, counts in _counts(found).items():
-        table.add_row(Text(f" {name}"), *(f"{count:,}" for count in counts.values()))
-    out.print(table)
+    counts = _counts(found)
+    parts = (Column(part, [f"{each[part]:,}" for each in counts.values()], numeric=True) for part in _parts(found))
+    print_table([Column("class", [*counts]), *parts])
     for remark in found.remarks:
         out.print(f"note: {remark}", markup=False, soft_wrap=True)
 

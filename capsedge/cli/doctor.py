@@ -20,11 +20,10 @@ capsedge doctor --json | jq '.findings[] | select(.state == "broken")'
 """
 
 _COLOURS = {"works": "green", "installed": "", "missing": "yellow", "broken": "red"}
-_SUBJECT_WIDTH = 15  # the longest names take two lines, so that the text has room on 80 columns
 
 
 def doctor(as_json: JsonOption = False) -> None:
-    """Show what this machine can run, proved by running it, and what to install for the rest."""
+    """Test what this machine can run, and say what to install for the rest."""
     from capsedge.cli.console import print_json
 
     diagnosis = _diagnosed(silent=as_json)
@@ -33,7 +32,7 @@ def doctor(as_json: JsonOption = False) -> None:
     else:
         _print_table(diagnosis)
     if diagnosis.problems:
-        raise ProviderError(f"needs mending: {', '.join(diagnosis.problems)}")
+        raise ProviderError(f"broken: {', '.join(diagnosis.problems)}")
 
 
 def _diagnosed(*, silent: bool) -> "Diagnosis":
@@ -43,29 +42,32 @@ def _diagnosed(*, silent: bool) -> "Diagnosis":
 
     if silent or not err.is_terminal:
         return diagnose()
-    with err.status("trying what is here"):
+    with err.status("testing this machine"):
         return diagnose()
 
 
 def _print_table(diagnosis: "Diagnosis") -> None:
-    from rich import box
-    from rich.table import Table
     from rich.text import Text
 
     from capsedge.cli.console import out
+    from capsedge.cli.tables import Column, print_table
 
     machine = diagnosis.machine
     about = (machine.cpu, number_of(machine.cores, "core"), machine.board, machine.system, f"Python {machine.python}")
     out.print(", ".join(filter(None, about)), markup=False)
-    table = Table(box=box.SIMPLE)
-    table.add_column("what", max_width=_SUBJECT_WIDTH)
-    table.add_column("state")
-    table.add_column("found", overflow="fold")
-    for finding in diagnosis.findings:
-        # What is missing and of no use here is no alarm.
-        colour = "dim" if finding.state == "missing" and not finding.advice else _COLOURS[finding.state]
-        table.add_row(finding.subject, Text(finding.state, colour), _found(finding))
-    out.print(table)
+    findings = diagnosis.findings
+    print_table(
+        [
+            Column("component", [each.subject for each in findings], most=15),  # so that the advice has room
+            Column("state", [Text(each.state, _colour(each)) for each in findings]),
+            Column("found", [_found(each) for each in findings]),
+        ]
+    )
+
+
+def _colour(finding: "Finding") -> str:
+    """What is missing and of no use here is no alarm."""
+    return "dim" if finding.state == "missing" and not finding.advice else _COLOURS[finding.state]
 
 
 def _found(finding: "Finding") -> "Text":

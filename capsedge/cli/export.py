@@ -1,18 +1,17 @@
-"""`capsedge export`: collapse, ONNX in each precision, gate, and engines or a server's repository where asked for."""
+"""`capsedge export`: a run as ONNX files in each precision, gated, with TensorRT engines or a Triton repository."""
 
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
-from capsedge.cli.options import MaxErrorIncreaseOption
+from capsedge.cli.options import MaxErrorIncreaseOption, gathered
 from capsedge.errors import CapsedgeError, WrongUse
 
 if TYPE_CHECKING:
     from capsedge.contract import EngineManifest, Precision
     from capsedge.export import BuildOptions, Exported, RunExport
-    from capsedge.export.tensorrt.options import Package
 
 QUANTIZED = ("int8", "int8+fp16", "fp8")
 LARGEST_BATCH = 65_536
@@ -34,22 +33,113 @@ capsedge export --precision fp32,int8 --static-batch 1
 """
 
 
+class EngineOptions(NamedTuple):
+    """The options of an engine; None for the default."""
+
+    trt: bool = False
+    trt_target: str | None = None
+    trt_batch: str | None = None
+    trt_package: Literal["tensorrt", "tensorrt_rtx"] | None = None
+    trt_workspace: int | None = None
+    trt_hardware_compatible: bool = False
+    allow_deferred: bool = False
+
+    def check(self) -> None:
+        """Refuse options of an engine where none is built."""
+        if not self.trt and self != EngineOptions():
+            raise WrongUse("--allow-deferred and the options --trt-... are about a TensorRT engine: add --trt")
+
+    def build_options(self, precisions: "tuple[Precision, ...]") -> "BuildOptions | None":
+        """What the library takes, None for no engine; what cannot be built is refused now, before the export."""
+        from capsedge.export import BuildOptions, check_options
+        from capsedge.export.tensorrt import DEFAULT_BATCH
+
+        if not self.trt:
+            return None
+        options = BuildOptions(
+            batch=DEFAULT_BATCH if self.trt_batch is None else _batch(self.trt_batch),
+            targets=tuple(part.strip() for part in self.trt_target.split(",")) if self.trt_target is not None else (),
+            workspace_mb=self.trt_workspace,
+            hardware_compatible=self.trt_hardware_compatible,
+            allow_deferred=self.allow_deferred,
+            package=self.trt_package,
+        )
+        check_options(options, precisions)
+        return options
+
+
+_NO_ENGINE = EngineOptions()
+_ENGINE: dict[str, Any] = {
+    "trt": Annotated[
+        bool, typer.Option("--trt", help="Build a TensorRT engine from each file; TensorRT-RTX builds without a GPU.")
+    ],
+    "trt_target": Annotated[
+        str | None, typer.Option(help="Compute capabilities to build for, such as sm86,sm89 (TensorRT-RTX only).")
+    ],
+    "trt_batch": Annotated[
+        str | None,
+        typer.Option(
+            metavar="MIN,OPT,MAX",
+            help="Smallest, optimal and largest batch of the engine.  [dim]\\[default: 1,1,64][/dim]",
+            show_default=False,
+        ),
+    ],
+    "trt_package": Annotated[
+        Literal["tensorrt", "tensorrt_rtx"] | None,
+        typer.Option(
+            help="Python package that builds the engine: tensorrt for Jetson and data centre GPUs, tensorrt_rtx for "
+            "GeForce and RTX.  [dim]\\[default: the one that builds here][/dim]",
+            show_default=False,
+        ),
+    ],
+    "trt_workspace": Annotated[
+        int | None, typer.Option(metavar="MIB", help="Memory limit for the engine's intermediate results.")
+    ],
+    "trt_hardware_compatible": Annotated[
+        bool,
+        typer.Option(
+            "--trt-hardware-compatible",
+            help="Build an engine for all GPUs from Ampere on, not for this one only (TensorRT only).",
+        ),
+    ],
+    "allow_deferred": Annotated[
+        bool,
+        typer.Option(
+            "--allow-deferred",
+            help="If no engine can be built here, write the command that builds it on the target machine.",
+        ),
+    ],
+}
+
+
+@gathered(
+    "engine",
+    EngineOptions,
+    {name: (annotation, EngineOptions._field_defaults[name]) for name, annotation in _ENGINE.items()},
+)
 def export(
     run: Annotated[
         Path | None,
-        typer.Argument(help="The run's folder.  [dim]\\[default: the newest run][/dim]", show_default=False),
+        typer.Argument(help="A run's folder.  [dim]\\[default: the newest run in runs/][/dim]", show_default=False),
     ] = None,
     precision: Annotated[
-        str, typer.Option(help="One or several of fp32, fp16, bf16, int8, int8+fp16, fp8: a file for each.")
+        str,
+        typer.Option(
+            help="One or more of fp32, fp16, bf16, int8, int8+fp16, fp8, separated by commas; one file each."
+        ),
     ] = "fp32",
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", help="The ONNX file.  [dim]\\[default: RUN/model.onnx, RUN/model.int8.onnx, ...][/dim]"
+            "--output",
+            "-o",
+            metavar="FILE.onnx",
+            help="ONNX file to write.  [dim]\\[default: RUN/model.onnx, RUN/model.int8.onnx, ...][/dim]",
         ),
     ] = None,
     with_decoder: Annotated[
-        bool, typer.Option("--with-decoder", help="Give the reconstruction of the longest capsule as an output too.")
+        bool,
+        typer.Option("--with-decoder", help="Add the decoder's reconstruction of the longest capsule as an output."),
     ] = False,
     static_batch: Annotated[
         int | None,
@@ -57,103 +147,57 @@ def export(
             min=1,
             max=LARGEST_BATCH,
             metavar="N",
-            help="Write a file with a fixed batch of N beside each: NPU and CoreML providers refuse free axes.",
+            help="Also write each file with a fixed batch of N, which NPU and CoreML providers require.",
         ),
     ] = None,
     calibration_images: Annotated[
         int | None,
         typer.Option(
-            help="Training images that int8 and fp8 are calibrated on.  [dim]\\[default: 512][/dim]",
+            help="Number of training images that calibrate int8 and fp8.  [dim]\\[default: 512][/dim]",
             show_default=False,
         ),
     ] = None,
     max_error_increase: MaxErrorIncreaseOption = None,
-    trt: Annotated[
-        bool, typer.Option("--trt", help="Build a TensorRT engine of each file; TensorRT-RTX needs no GPU.")
-    ] = False,
-    trt_target: Annotated[
-        str | None, typer.Option(help="Compute capabilities to build for, such as sm86,sm89 (TensorRT-RTX).")
-    ] = None,
-    trt_batch: Annotated[
-        str | None,
-        typer.Option(
-            help="Smallest, optimal and largest batch of the engine.  [dim]\\[default: 1,1,64][/dim]",
-            show_default=False,
-        ),
-    ] = None,
-    trt_package: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="tensorrt (Jetson, data centre) or tensorrt_rtx (GeForce, RTX).  "
-            "[dim]\\[default: the one that builds here][/dim]",
-            show_default=False,
-        ),
-    ] = None,
-    trt_workspace: Annotated[
-        int | None, typer.Option(metavar="MIB", help="Memory that the engine may use for intermediate results.")
-    ] = None,
-    trt_hardware_compatible: Annotated[
-        bool,
-        typer.Option(
-            "--trt-hardware-compatible", help="Classic TensorRT: an engine for every GPU from Ampere on, not for one."
-        ),
-    ] = False,
-    allow_deferred: Annotated[
-        bool,
-        typer.Option(
-            "--allow-deferred", help="Where no engine can be built here: write down how the target machine builds it."
-        ),
-    ] = False,
+    engine: EngineOptions = _NO_ENGINE,
     triton: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Write each file into this model repository of NVIDIA Triton too."),
+        typer.Option(metavar="FOLDER", help="Also write each file into this model repository of NVIDIA Triton."),
     ] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print the contract of each file, and its engine's manifest, as JSON.")
+        bool, typer.Option("--json", help="Print each file's contract and its engine's manifest as JSON.")
     ] = False,
 ) -> None:
-    """Export a run's best network, collapsed, as files that were held against the network on real images."""
-    from capsedge.cli import exported
+    """Export a run's best network to ONNX and TensorRT, and check each file against it on validation images."""
     from capsedge.cli.console import print_json, say
+    from capsedge.cli.screens import export as screen
     from capsedge.errors import require
+    from capsedge.files import check_folder, check_output
 
     precisions = _precisions(precision)
-    building = (trt_batch, trt_target, trt_package, trt_workspace)
-    if not trt and (any(each is not None for each in building) or trt_hardware_compatible or allow_deferred):
-        raise WrongUse("--allow-deferred and all that begins with --trt- say how to build an engine: add --trt")
-    if triton is not None and triton.exists() and not triton.is_dir():
-        raise WrongUse(f"--triton wants a folder, and '{triton}' is a file")
+    engine.check()
+    if triton is not None:
+        check_folder(triton)
     if calibration_images is not None and not any(each in QUANTIZED for each in precisions):
         raise WrongUse("--calibration-images is for int8, int8+fp16 and fp8: add --precision int8")
-    if output is not None and output.suffix != ".onnx":
-        raise WrongUse(f"--output wants a name that ends in .onnx, and was given '{output}'")
+    if output is not None:
+        check_output(output, ".onnx")
     require("torch", extra="train")
     require("onnxscript", extra="export")
     require("onnxruntime", extra="cpu")
-    from capsedge.export import BuildOptions, RunExport, check_options
+    from capsedge.export import RunExport
     from capsedge.export.precision import CALIBRATION_IMAGES, check_calibration
-    from capsedge.export.tensorrt import DEFAULT_BATCH
     from capsedge.training import Run, newest_run
 
-    options = None
-    if trt:  # what cannot be built is told before the export, not after
-        options = BuildOptions(
-            batch=DEFAULT_BATCH if trt_batch is None else _batch(trt_batch),
-            targets=tuple(part.strip() for part in trt_target.split(",")) if trt_target is not None else (),
-            workspace_mb=trt_workspace,
-            hardware_compatible=trt_hardware_compatible,
-            allow_deferred=allow_deferred,
-            package=_package(trt_package),
-        )
-        check_options(options, precisions)
+    options = engine.build_options(precisions)
     chosen = Run(run) if run is not None else newest_run(status=["finished", "training"])
     record = chosen.read_record()
     say(f"run: {chosen.path}, trained on {record.data}")
     if record.status != "finished":
-        say("note: it is not finished; what is exported is the best network so far")
-    with exported.working() as tell:
-        exporter = RunExport(
+        say("note: the run is not finished; its best network so far is exported")
+    if output is None:
+        check_folder(chosen.path)
+    with screen.working() as tell:
+        pipeline = RunExport(
             chosen,
             decoder=with_decoder,
             calibrate_on=CALIBRATION_IMAGES if calibration_images is None else calibration_images,
@@ -161,53 +205,51 @@ def export(
             tell=tell,
         )
     if any(each in QUANTIZED for each in precisions):
-        check_calibration(exporter.dataset, exporter.calibrate_on)
+        check_calibration(pipeline.dataset, pipeline.calibrate_on)
     done: list[dict[str, Any]] = []
     failed: list[CapsedgeError] = []
     batches = (None,) if static_batch is None else (None, static_batch)
     for one, batch in product(precisions, batches):
         place = _output(output, one, precisions, batch)
         try:
-            done.append(_export(exporter, one, place, batch, None if batch else options, None if batch else triton))
+            done.append(_export(pipeline, one, place, batch, None if batch else options, None if batch else triton))
         except CapsedgeError as error:  # the others may do
             failed.append(error)
     if len(done) > 1:
-        exported.show_table([each["contract"] for each in done], [each["model"] for each in done])
+        screen.show_table([each["contract"] for each in done], [each["model"] for each in done])
     if as_json:
         print_json({"exported": done, "failed": [error.record for error in failed]})
     if failed:
         raise type(failed[0])("; ".join(map(str, failed)))
-    exported.show_next([(each["model"], each["contract"]) for each in done])
+    screen.show_next([(each["model"], each["contract"]) for each in done])
 
 
 def _export(
-    exporter: "RunExport",
+    pipeline: "RunExport",
     precision: "Precision",
     output: Path | None,
     static_batch: int | None,
     options: "BuildOptions | None",
     triton: Path | None,
 ) -> dict[str, Any]:
-    """One file of a run, its engine, and its place in a repository: what `--json` says of them.
-
-    Engines and repositories take the file with a free batch.
-    """
-    from capsedge.cli import exported
+    """Export one file of a run, its engine and its entry in a repository; returns their part of the JSON output."""
     from capsedge.cli.console import say
+    from capsedge.cli.screens import export as screen
     from capsedge.export.triton import write_repository
+    from capsedge.export.triton.source import to_serve
 
-    with exported.working() as exporter.tell:
-        made = exporter.export(precision, output, static_batch=static_batch)
-    exported.show_file(made)
+    with screen.working() as pipeline.tell:
+        made = pipeline.export(precision, output, static_batch=static_batch)
+    screen.show_file(made)
     manifest, engine = None, None
     if options is not None:
-        engine, manifest = _build(exporter, made, options)
-        exported.show_engine(engine, manifest)
+        engine, manifest = _build(pipeline, made, options)
+        screen.show_engine(engine, manifest)
     served = None
     if triton is not None:
-        source = _source(made, engine, manifest)
+        source = to_serve(made.path, made.contract, engine, manifest)
         served = None if source is None else write_repository(triton, source)
-        say(f"Triton: {made.path} was not executed here and is left out" if served is None else f"Triton: {served}")
+        say(f"Triton: left out {made.path}, which was not executed here" if served is None else f"Triton: {served}")
     return {
         "model": str(made.path),
         "contract": made.contract,
@@ -216,28 +258,19 @@ def _export(
     }
 
 
-def _source(made: "Exported", engine: Path | None, manifest: "EngineManifest | None") -> Path | None:
-    """What a server shall run: an engine that it can load and that ran here, or else the ONNX file, if that ran."""
-    for file, contract in ((engine, manifest and manifest.contract), (made.path, made.contract)):
-        loadable = manifest is None or file == made.path or manifest.package == "tensorrt"
-        if file and contract and contract.verdict and contract.verdict.status == "accepted" and loadable:
-            return file
-    return None
-
-
-def _build(exporter: "RunExport", made: "Exported", options: "BuildOptions") -> "tuple[Path, EngineManifest]":
-    """An engine of a file; and the gate on it, where this machine can execute it."""
-    from capsedge.cli import exported
+def _build(pipeline: "RunExport", made: "Exported", options: "BuildOptions") -> "tuple[Path, EngineManifest]":
+    """Build the engine of a file, and gate it where this machine can execute it."""
+    from capsedge.cli.screens import export as screen
     from capsedge.export import build_engine
     from capsedge.export.gate import gate_engine
 
-    with exported.building() as progress:
+    with screen.building() as progress:
         engine, manifest = build_engine(made.path, None, options, progress=progress)
     if manifest.deferred:
         return engine, manifest
-    with exported.working() as tell:
-        tell("the gate on the engine")
-        return engine, gate_engine(engine, exporter.run, max_error_increase=exporter.max_error_increase)
+    with screen.working() as tell:
+        tell("gate: running the engine")
+        return engine, gate_engine(engine, pipeline.run, max_error_increase=pipeline.max_error_increase)
 
 
 def _precisions(text: str) -> "tuple[Precision, ...]":
@@ -248,20 +281,14 @@ def _precisions(text: str) -> "tuple[Precision, ...]":
     names = [part.strip() for part in text.split(",")]
     for name in names:
         if name not in known:
-            raise WrongUse(f"there is no precision '{name}'; {nearest(name, known)}")
+            raise WrongUse(f"unknown precision '{name}'; {nearest(name, known)}")
     return tuple(dict.fromkeys(known[name] for name in names))
-
-
-def _package(name: str | None) -> "Package | None":
-    if name not in (None, "tensorrt", "tensorrt_rtx"):
-        raise WrongUse(f"--trt-package is tensorrt or tensorrt_rtx, and '{name}' was given")
-    return name  # type: ignore[return-value]  # it was checked
 
 
 def _output(
     output: Path | None, precision: "Precision", precisions: "tuple[Precision, ...]", static_batch: int | None
 ) -> Path | None:
-    """Where a file goes: the name that was given, with the precision in it where there are several, and the batch."""
+    """Where a file goes: the given name, with the batch, and with the precision where there are several."""
     from capsedge.export.pipeline import file_name
 
     if output is None:
@@ -273,5 +300,5 @@ def _batch(text: str) -> tuple[int, int, int]:
     try:
         smallest, optimal, largest = (int(part) for part in text.split(","))
     except ValueError as error:
-        raise WrongUse(f"--trt-batch wants three numbers such as 1,8,64, and was given '{text}'") from error
+        raise WrongUse(f"--trt-batch: expected three integers such as 1,8,64, got '{text}'") from error
     return smallest, optimal, largest

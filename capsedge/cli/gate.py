@@ -30,13 +30,14 @@ def gate(
     run: Annotated[
         Path | None,
         typer.Option(
-            help="The run it must agree with.  [dim]\\[default: the model's folder][/dim]", show_default=False
+            help="The run whose network it must match.  [dim]\\[default: the model's folder][/dim]",
+            show_default=False,
         ),
     ] = None,
     max_error_increase: MaxErrorIncreaseOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Hold a file on the disk against the network of its run; a rejected file is set aside as MODEL.rejected."""
+    """Check an exported file against the network of its run; a rejected file is renamed to MODEL.rejected."""
     from capsedge.cli.console import print_json, say_chosen
     from capsedge.runtime.open import model_file
 
@@ -67,7 +68,7 @@ def gate(
 def _show(contract: "Contract") -> None:
     """Every figure of the verdict with its limit, and the scores."""
     from capsedge.cli.console import percent, say
-    from capsedge.cli.described import its_figures
+    from capsedge.cli.screens.contract import its_figures
 
     verdict = contract.verdict
     if verdict is None or not verdict.images:

@@ -1,4 +1,4 @@
-"""`capsedge infer`: classes for images, wherever they lie."""
+"""`capsedge infer`: classify images from files, folders, globs, archives or standard input."""
 
 import sys
 from collections.abc import Callable, Generator, Iterator
@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+from msgspec.structs import replace
 
-from capsedge.cli.options import AllowFallbackOption, JsonOption, ProviderOption, ThreadsOption, finite, model_names
+from capsedge.cli.options import JsonOption, finite, model_names, session_options
 from capsedge.errors import DataError
+from capsedge.runtime.settings import DEFAULTS, Settings
 
 if TYPE_CHECKING:
-    from capsedge.cli.answers import Tally
+    from capsedge.cli.screens.infer import Tally
     from capsedge.runtime.infer.classify import Broken, DetailedPrediction, Prediction
     from capsedge.runtime.infer.sources import Images
     from capsedge.runtime.infer.visualize import Pictures
@@ -33,34 +35,41 @@ find / -name '*.webp' -print0 | capsedge infer --list - --json
 """
 
 
+@session_options("provider", "threads", "allow_fallback")
 def infer(
     images: Annotated[
         list[Path] | None,
         typer.Argument(
             metavar="IMAGE...",
-            help="Image files, folders (at any depth), globs in quotes, zip archives, or - for standard input.",
+            help="Image files, folders (searched at any depth), quoted globs, zip archives, or - for standard input.",
             show_default=False,
         ),
     ] = None,
     listed: Annotated[
         str | None,
-        typer.Option("--list", metavar="FILE", help="A file with a path on each line, or between NULs; - for stdin."),
+        typer.Option(
+            "--list",
+            metavar="FILE",
+            help="File with one path on each line, or separated by NUL bytes; - for standard input.",
+        ),
     ] = None,
     model: Annotated[
         str | None,
         typer.Option(
             "--model",
             "-m",
-            help="An .onnx or .engine file, a run's folder, or a model's name (capsedge models).",
+            help="An .onnx or .engine file, a run's folder, or a model's name (capsedge models).  "
+            "[dim]\\[default: the newest export in runs/, else the built-in model][/dim]",
             autocompletion=model_names,
+            show_default=False,
         ),
     ] = None,
     top: Annotated[
         int | None,
         typer.Option(
             min=1,
-            help="How many classes to name; the answer is named whole.  "
-            "[dim]\\[default: the answer and the next][/dim]",
+            help="Number of classes to list, at least all of the answer.  "
+            "[dim]\\[default: the answer and the next best][/dim]",
             show_default=False,
         ),
     ] = None,
@@ -70,47 +79,47 @@ def infer(
             min=0,
             max=1,
             callback=finite,
-            help="Answer with every class whose capsule is so long, which may be none.  "
-            "[dim]\\[default: as many as an image shows][/dim]",
+            metavar="LENGTH",
+            help="Answer with every class whose capsule length reaches this, 0 to 1; possibly none.  "
+            "[dim]\\[default: as many classes as the training images show][/dim]",
             show_default=False,
         ),
     ] = None,
     invert: Annotated[
         Literal["auto", "yes", "no"],
-        typer.Option(help="Make dark on light light on dark; auto: where the model was trained on that."),
+        typer.Option(
+            help="Invert dark-on-light images; auto does so if the model was trained on light-on-dark ones."
+        ),
     ] = "auto",
     visualize: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Draw each image, its capsule lengths and its reconstruction into this folder, or FILE.png for one.",
+            help="Draw each image with its capsule lengths and reconstruction into this folder, or one image into "
+            "FILE.png.",
+            show_default=False,
         ),
     ] = None,
-    batch: Annotated[int, typer.Option(min=1, help="Images that run at once.")] = 32,
-    provider: ProviderOption = None,
-    threads: ThreadsOption = 0,
-    allow_fallback: AllowFallbackOption = False,
+    batch: Annotated[int, typer.Option(min=1, help="Images in each inference.")] = 32,
+    settings: Settings = DEFAULTS,
     as_json: JsonOption = False,
 ) -> None:
-    """Say what is on images: the class (two, if they overlap), how strongly it is present, and what comes next."""
+    """Classify images: the class (two for overlapped images), its capsule length, and the next best class."""
     import warnings
 
-    from capsedge.cli.answers import Tally
     from capsedge.cli.console import next_command, say, say_about, say_chosen
+    from capsedge.cli.screens.infer import Tally
     from capsedge.runtime.infer.classify import predict
     from capsedge.runtime.infer.sources import Images
     from capsedge.runtime.models import find_model
     from capsedge.runtime.open import open_session
-    from capsedge.runtime.settings import Settings
 
     warnings.filterwarnings(
         "ignore", module=r"PIL\."
     )  # of damaged EXIF and the like: the picture is read all the same
     named = Images(images or [], listed)
     pictures = _pictures(visualize, named)
-    settings = Settings(
-        provider=provider, threads=threads, allow_fallback=allow_fallback, batch=1 if named.alone else batch
-    )
+    settings = replace(settings, batch=1 if named.alone else batch)
     tally = Tally()
     file = find_model(model)
     with open_session(file, settings) as session:
@@ -130,16 +139,16 @@ def infer(
             _print(answers, tally, named, page=batch, as_json=as_json)
     if not as_json and tally.summary():
         say(tally.summary())
-    if doubt := tally.doubt():
-        say(f"note: {doubt}")
+    if warning := tally.doubt():
+        say(f"note: {warning}")
     if invert == "auto" and (remark := tally.exchanges.remark()):
-        say(f"note: {remark}; --invert yes or no treats all alike")
+        say(f"note: {remark}; --invert yes or no applies to all images")
     if tally.images > tally.broken and visualize is not None:
-        say(f"drawn: {visualize}")
+        say(f"wrote {visualize}")
     if tally.broken:
         from capsedge.plural import number_of
 
-        done = "; the others are done" if tally.broken < tally.images else ""
+        done = "; the others were classified" if tally.broken < tally.images else ""
         raise DataError(f"{tally.broken} of {number_of(tally.images, 'image')} could not be read{done}")
     if not as_json:
         next_command("capsedge", "bench", *([model] if model is not None else []))
@@ -159,9 +168,7 @@ def _drawn(
     pictures: "Pictures | None",
     threshold: float | None,
 ) -> "Generator[Prediction | Broken, None, None]":
-    """The predictions, each with its picture where there shall be one."""
-    import msgspec
-
+    """The predictions, each with its picture if pictures are drawn."""
     from capsedge.runtime.infer.classify import Broken
     from capsedge.runtime.session import contract_needed
 
@@ -172,7 +179,7 @@ def _drawn(
             yield detailed.prediction
         else:
             file = pictures.keep(number, detailed, contract_needed(session).classes, threshold)
-            yield msgspec.structs.replace(detailed.prediction, picture=str(file))
+            yield replace(detailed.prediction, picture=str(file))
 
 
 def _print(
@@ -183,8 +190,8 @@ def _print(
     Raises:
         DataError: The only image could not be read: its reason is the command's one line.
     """
-    from capsedge.cli.answers import Table
     from capsedge.cli.console import print_json, say
+    from capsedge.cli.screens.infer import Table
     from capsedge.runtime.infer.classify import Broken
 
     table = Table(page)

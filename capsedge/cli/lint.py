@@ -1,4 +1,4 @@
-"""`capsedge lint`: what TensorRT would refuse in an ONNX file, node by node."""
+"""`capsedge lint`: the nodes of an ONNX file that TensorRT does not accept."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from capsedge.cli.options import JsonOption
-from capsedge.cli.tables import NARROW
+from capsedge.cli.tables import NARROW, Column, print_table
 from capsedge.errors import ModelError, WrongUse, require
+from capsedge.plural import number_of
 
 if TYPE_CHECKING:
     from capsedge.export.tensorrt import Lint
@@ -29,13 +30,15 @@ def lint(
     model: Annotated[Path, typer.Argument(help="Any ONNX file, or a run's folder.", show_default=False)],
     trt_target: Annotated[
         str | None,
-        typer.Option(help="GPUs that it shall run on, such as sm75,sm86 (TensorRT-RTX).", show_default=False),
+        typer.Option(
+            help="Compute capabilities of the target GPUs, such as sm75,sm86 (TensorRT-RTX).", show_default=False
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Name each node that TensorRT would refuse or read otherwise, and int8 weights that some processors saturate.
+    """List nodes that TensorRT rejects or reads differently, and int8 weights that saturate on some processors.
 
-    Each comes with the reason and with what to do; nothing is built.
+    Each has a reason and a remedy; no engine is built.
     """
     from capsedge.cli.console import print_json, say_chosen
     from capsedge.runtime.open import model_file
@@ -44,7 +47,7 @@ def lint(
     file = model_file(model)
     say_chosen(model, file)
     if file.suffix != ".onnx":
-        raise WrongUse(f"lint reads ONNX files, and was given '{file}': give the .onnx file that it was built from")
+        raise WrongUse(f"expected an ONNX file, got '{file}': give the .onnx file that the engine was built from")
     from capsedge.export.tensorrt import lint as look
 
     found = look(file, tuple(part.strip() for part in trt_target.split(",")) if trt_target is not None else ())
@@ -53,21 +56,19 @@ def lint(
     else:
         _print(found)
     if found.refused:
-        raise ModelError(f"TensorRT would not take '{file}' as it is: {len(found.refused)} refused, see above")
+        raise ModelError(f"TensorRT rejects '{file}': {number_of(len(found.refused), 'finding')}, listed above")
 
 
 def _print(found: "Lint") -> None:
-    from rich import box
     from rich.padding import Padding
-    from rich.table import Column, Table
     from rich.text import Text
 
     from capsedge.cli.console import out, say
 
     asked = f"{found.parser} and capsedge's rules" if found.parser else f"capsedge's rules only ({found.no_parser})"
-    say(f"{found.model}: asked {asked}{', for ' + ', '.join(found.targets) if found.targets else ''}")
+    say(f"{found.model}: checked by {asked}{', for ' + ', '.join(found.targets) if found.targets else ''}")
     if not found.findings:
-        out.print("nothing found", markup=False)
+        out.print("no findings", markup=False)
         return
     nodes: dict[tuple[str, ...], list[str]] = {}  # whose row is the same otherwise
     for finding in found.findings:
@@ -78,9 +79,13 @@ def _print(found: "Lint") -> None:
             out.print(Text(severity, _COLOURS[severity]).append(f" {operator}: {', '.join(names)}", "default"))
             out.print(Padding(Text(f"{reason}\nto do: {advice}"), (0, 0, 0, 2)))
         return
-    titles = ("node", "operator", "severity", "reason", "what to do")
-    table = Table(*(Column(title, overflow="fold") for title in titles), box=box.SIMPLE)
-    for (operator, severity, reason, advice), names in nodes.items():
-        coloured = Text(severity, _COLOURS[severity])
-        table.add_row(Text("\n".join(names)), operator, coloured, Text(reason), Text(advice))
-    out.print(table)
+    severities = [Text(severity, _COLOURS[severity]) for _, severity, _, _ in nodes]
+    print_table(
+        [
+            Column("node", [Text("\n".join(names)) for names in nodes.values()]),
+            Column("operator", [operator for operator, *_ in nodes]),
+            Column("severity", severities),
+            Column("reason", [reason for _, _, reason, _ in nodes]),
+            Column("what to do", [advice for *_, advice in nodes]),
+        ]
+    )

@@ -1,4 +1,4 @@
-"""How a measurement looks while it runs: a bar that is drawn between the rounds only."""
+"""The progress bar of a measurement, drawn between its rounds only."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def measuring() -> Iterator[Callable[[float], None]]:
-    """Draw a bar on a terminal, whenever it is called with the share done: a thread that draws would be timed too."""
+    """Give a function that draws the share that is done; no thread draws, since it would be timed too."""
     from capsedge.cli.console import err
 
     if not err.is_terminal:

@@ -1,82 +1,111 @@
-"""Options that several commands share, written once."""
+"""Options that several commands share, declared once, and the records that they fill."""
 
+import inspect
 import math
-from typing import Annotated
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Annotated, Any, Literal
 
 import typer
 
 from capsedge.runtime.providers import Provider
-from capsedge.runtime.settings import GraphLevel
+from capsedge.runtime.settings import DEFAULTS, GraphLevel, Settings
+
+Command = Callable[..., None]
+SessionOption = Literal["provider", "threads", "spinning", "graph", "io_binding", "cuda_graph", "allow_fallback"]
+
+RUNTIME = "Runtime"  # heading of the session's options in the help
+_SESSION: dict[SessionOption, Any] = {
+    "provider": Annotated[
+        Provider | None,
+        typer.Option(
+            help="Execution provider for ONNX files; an engine runs on TensorRT.  [dim]\\[default: cpu][/dim]",
+            show_default=False,
+            rich_help_panel=RUNTIME,
+        ),
+    ],
+    "threads": Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=256,
+            help="CPU threads of ONNX Runtime; 0 chooses by the size of the model and the batch.",
+            rich_help_panel=RUNTIME,
+        ),
+    ],
+    "spinning": Annotated[
+        bool,
+        typer.Option(
+            "--spinning/--no-spinning",
+            help="Idle threads spin instead of sleeping: lower latency, more power.",
+            rich_help_panel=RUNTIME,
+        ),
+    ],
+    "graph": Annotated[
+        GraphLevel,
+        typer.Option(help="Level of ONNX Runtime's graph optimizations.", rich_help_panel=RUNTIME),
+    ],
+    "io_binding": Annotated[
+        bool | None,
+        typer.Option(
+            "--io-binding/--no-io-binding",
+            help="Bind inputs and outputs to device buffers.  [dim]\\[default: on, except on the CPU][/dim]",
+            show_default=False,
+            rich_help_panel=RUNTIME,
+        ),
+    ],
+    "cuda_graph": Annotated[
+        bool,
+        typer.Option(
+            "--cuda-graph/--no-cuda-graph",
+            help="Launch an engine as one CUDA graph where the engine allows it.",
+            rich_help_panel=RUNTIME,
+        ),
+    ],
+    "allow_fallback": Annotated[
+        bool,
+        typer.Option(
+            "--allow-fallback",
+            help="Run operators that the provider does not support on the CPU, and name them.",
+            rich_help_panel=RUNTIME,
+        ),
+    ],
+}
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change a value of the recipe; repeat for more."),
+]
+DownloadOption = Annotated[
+    bool, typer.Option("--download", help="Download a known data set that is not on this machine.")
+]
+DeviceOption = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Device that trains.")]
 
 
 def finite(value: float | None) -> float | None:
-    """Refuse NaN and infinity, which no bound of an option keeps out; for `typer.Option(callback=finite)`."""
+    """Refuse NaN and infinity, which the bounds of an option do not; for `typer.Option(callback=finite)`."""
     if value is not None and not math.isfinite(value):
-        raise typer.BadParameter(f"{value} is no number that can be meant")
+        raise typer.BadParameter(f"expected a finite number, got {value}.")
     return value
 
 
 def model_names(incomplete: str) -> list[str]:
-    """Names of models that begin so; for `typer.Option(autocompletion=model_names)`."""
+    """Names of models that begin with `incomplete`; for `typer.Option(autocompletion=model_names)`."""
     from capsedge.runtime.models import model_names as known
 
     return known(incomplete)
 
 
-RUNTIME = "Runtime"  # heading of these options in the help
-
-ProviderOption = Annotated[
-    Provider | None,
-    typer.Option(
-        help="Where an ONNX file shall run; an engine brings its own. [dim]\\[default: cpu][/dim]",
-        rich_help_panel=RUNTIME,
-    ),
-]
-ThreadsOption = Annotated[
-    int,
-    typer.Option(
-        min=0,
-        max=256,
-        help="Threads of ONNX Runtime on the CPU; 0 chooses by the work of a run.",
-        rich_help_panel=RUNTIME,
-    ),
-]
-SpinningOption = Annotated[
-    bool,
-    typer.Option(
-        "--spinning/--no-spinning", help="Idle threads wait awake: faster, and warmer.", rich_help_panel=RUNTIME
-    ),
-]
-GraphOption = Annotated[
-    GraphLevel,
-    typer.Option(help="How far ONNX Runtime rewrites the graph; less is for comparisons.", rich_help_panel=RUNTIME),
-]
-IoBindingOption = Annotated[
-    bool | None,
-    typer.Option(
-        "--io-binding/--no-io-binding",
-        help="Bind inputs and outputs to buffers of the device.  [dim]\\[default: off the CPU][/dim]",
+ModelArgument = Annotated[
+    str | None,
+    typer.Argument(
+        help="An .onnx or .engine file, a run's folder, or a model's name (capsedge models).  "
+        "[dim]\\[default: the newest export in runs/, else the built-in model][/dim]",
+        autocompletion=model_names,
         show_default=False,
-        rich_help_panel=RUNTIME,
     ),
 ]
-AllowFallbackOption = Annotated[
-    bool,
-    typer.Option(
-        "--allow-fallback",
-        help="Let the CPU run what the provider cannot; the operators are named.",
-        rich_help_panel=RUNTIME,
-    ),
-]
-CudaGraphOption = Annotated[
-    bool,
-    typer.Option(
-        "--cuda-graph/--no-cuda-graph",
-        help="Start an engine's run as one CUDA graph, where it can be one.",
-        rich_help_panel=RUNTIME,
-    ),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 MaxErrorIncreaseOption = Annotated[
     float | None,
     typer.Option(
@@ -84,8 +113,50 @@ MaxErrorIncreaseOption = Annotated[
         max=100,
         callback=finite,
         metavar="POINTS",
-        help="Points of error that a file may lose: 0.5 lets 9.0 % become 9.5 %.  "
+        help="Largest accepted increase of the error, in percentage points: 0.5 accepts 9.5 % after 9.0 %.  "
         "[dim]\\[default: by precision][/dim]",
         show_default=False,
     ),
 ]
+
+
+def session_options(*names: SessionOption) -> Callable[[Command], Command]:
+    """Give a command these options of a session in the place of its parameter `settings`, which they fill."""
+    return gathered(
+        "settings",
+        Settings,
+        {name: (_SESSION[name], getattr(DEFAULTS, name)) for name in names},
+    )
+
+
+def gathered(
+    parameter: str, record: Callable[..., Any], options: Mapping[str, tuple[Any, Any]]
+) -> Callable[[Command], Command]:
+    """Give a command several options in the place of one parameter, a record of them.
+
+    Args:
+        parameter: The name of the command's parameter.
+        record: Makes the record of the options' values, by their names.
+        options: The annotation and the default of each option, by its name.
+    """
+
+    def decorated(command: Command) -> Command:
+        parameters: list[inspect.Parameter] = []
+        for each in inspect.signature(command).parameters.values():
+            if each.name == parameter:
+                parameters += [
+                    each.replace(name=name, annotation=annotation, default=default)
+                    for name, (annotation, default) in options.items()
+                ]
+            else:
+                parameters.append(each)
+
+        @wraps(command)
+        def gathering(**given: Any) -> None:
+            command(**{parameter: record(**{name: given.pop(name) for name in options if name in given})}, **given)
+
+        gathering.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # Typer reads it
+        gathering.__annotations__ = {each.name: each.annotation for each in parameters}
+        return gathering
+
+    return decorated

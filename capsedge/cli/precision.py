@@ -1,4 +1,4 @@
-"""What `train` and `reproduce` say of a training's precision: which it is, why, and what bf16 without units costs."""
+"""What `train` and `reproduce` say of the precision: which, why, and the cost of bf16 without hardware units."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from capsedge.training.precision import PrecisionChoice
 
 # What an option can do about it; a resumed run has no choice.
-AVOIDS = "--set train.precision=auto avoids it"
-GOES_ON = "a run goes on in the precision that it began with"
+AVOIDS = "avoid it by --set train.precision=auto"
+GOES_ON = "a resumed run keeps its precision"
 
 
 def in_words(choice: "PrecisionChoice") -> str:
@@ -28,7 +28,7 @@ def note_cost(trainer: "Trainer", advice: str = AVOIDS) -> None:
         images = number_of(cost.images, "image")
         say(
             f"note: {_units(trainer.precision)}: a step takes about {times} times as long as in fp32 "
-            f"(measured just now on {images}); {advice}"
+            f"(measured on {images}); {advice}"
         )
 
 

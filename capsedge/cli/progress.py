@@ -1,4 +1,4 @@
-"""How a training looks on a terminal: a bar, a line for each epoch; in a pipe lines alone, one a minute at least."""
+"""The progress of a training: a bar and a line for each epoch; in a pipe lines only, at least one a minute."""
 
 import time
 from types import TracebackType

@@ -1,4 +1,4 @@
-"""`capsedge recipe`: a whole recipe as TOML, with what each key means, ready to be changed and trained."""
+"""`capsedge recipe`: a recipe as TOML, with a comment that explains each key."""
 
 import inspect
 import re
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from capsedge.cli.options import JsonOption
+from capsedge.cli.options import JsonOption, SetOption
 from capsedge.recipe import (
     DEFAULT_RECIPE,
     DataRecipe,
@@ -40,7 +40,7 @@ SECTIONS: "dict[str, type[msgspec.Struct]]" = {
     "train": TrainRecipe,
 }
 _WIDTH = 100
-_KEY = re.compile(r"    (\w+): (.*)")  # in a docstring; what goes on has more before it
+_KEY = re.compile(r"    (\w+): (.*)")  # in a docstring; continuation lines are indented further
 
 
 def recipe(
@@ -48,18 +48,17 @@ def recipe(
         str,
         typer.Argument(
             metavar="RECIPE",
-            help="A shipped recipe's name (capsedge train --list), or a TOML file.",
+            help="A recipe's name (capsedge train --list), or a TOML file.",
             autocompletion=shipped_recipes,
         ),
     ] = DEFAULT_RECIPE,
-    data: Annotated[str | None, typer.Option(help="As of train: another source of images than the recipe's.")] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change a value of the recipe; repeat for more."),
+    data: Annotated[
+        str | None, typer.Option(metavar="PLACE", help="Another source of images than the recipe's, as for train.")
     ] = None,
+    set_: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print a whole recipe, each key below what it means; a file of it can be changed and trained."""
+    """Print a recipe as TOML, each key with an explanation; edit it and give it to capsedge train."""
     from capsedge.cli.console import print_json
 
     found = load_recipe(name, set_ or [], data=data)

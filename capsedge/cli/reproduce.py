@@ -1,187 +1,360 @@
-"""`capsedge reproduce`: the paper's table and figures, each by one command that goes on where it was stopped."""
+"""`capsedge reproduce`: the paper's table and figures, one sub-command each; an interrupted one is resumed."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
-from capsedge.cli.options import model_names
-from capsedge.cli.tables import NARROW, widths
+from capsedge.cli.options import DeviceOption, DownloadOption, JsonOption, SetOption, gathered, model_names
 from capsedge.errors import Interrupted, WrongUse
-from capsedge.plural import number_of
+from capsedge.files import check_folder
 
 if TYPE_CHECKING:
     from capsedge.reproduce.figures import Content
-    from capsedge.reproduce.results import Table2, TableRow
     from capsedge.reproduce.trainings import TrainingSettings
     from capsedge.training import Observer
 
 EXAMPLES = """
 [bold]Examples[/bold]
 
-capsedge reproduce table2 --only fashion-mnist --width small --seed 0 --seed 1
+capsedge reproduce table2 --only fashion-mnist --width small
 
 capsedge reproduce fig1 shoe.png --model runs/my-run
 
 capsedge reproduce fig3 --width small --epochs 2
-
-capsedge reproduce fig4 --set train.precision=fp32 --rounds 40
 """
 
-
-class What(StrEnum):
-    """What can be reproduced."""
-
-    TABLE2 = "table2"
-    FIG1 = "fig1"
-    FIG2 = "fig2"
-    FIG3 = "fig3"
-    FIG4 = "fig4"
-
-
-class Width(StrEnum):
-    """How wide the networks are."""
-
-    TABLE1 = "table1"
-    SMALL = "small"
+Width = Literal["table1", "small"]
+OutOption = Annotated[Path, typer.Option(help="Folder for the figure (PNG) and its numbers (JSON).")]
+RedrawOption = Annotated[
+    bool, typer.Option("--redraw", help="Draw the figure again from the JSON file in --out; compute nothing.")
+]
+KindOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="KIND", help="Kind of routing; repeat for more.  [dim]\\[default: all][/dim]", show_default=False
+    ),
+]
+OUT = Path("reproduced")
 
 
-_TRAINING = {"--width", "--epochs", "--seed", "--set", "--runs", "--device", "--download"}
-# What each takes beside --out, --data and --json; the table is no figure, and cannot be drawn again.
-TAKES = {
-    What.TABLE2: _TRAINING | {"--only"},
-    What.FIG1: {"IMAGE", "--model", "--redraw"},
-    What.FIG2: _TRAINING | {"--redraw"},
-    What.FIG3: _TRAINING | {"--kind", "--redraw"},
-    What.FIG4: {"--width", "--seed", "--set", "--device", "--download", "--kind", "--rounds", "--redraw"},
-}
+class Training(NamedTuple):
+    """The options of the sub-commands that train; None for the default."""
+
+    data: str | None = None
+    width: Width = "table1"
+    epochs: int | None = None
+    seed: list[int] | None = None
+    set_: list[str] | None = None
+    runs: Path = Path("runs")
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    download: bool = False
+
+    def settings(self, *, silent: bool) -> "TrainingSettings":
+        """What the library takes; checks that it can train and draw."""
+        from capsedge.errors import require
+
+        check_folder(self.runs)
+        require("torch", extra="paper")
+        from capsedge.cli.precision import precision_reporter
+        from capsedge.reproduce import TrainingSettings
+
+        return TrainingSettings(
+            data=self.data,
+            width=self.width,
+            epochs=self.epochs,
+            seeds=tuple(self.seed or (0,)),
+            overrides=tuple(self.set_ or ()),
+            runs=self.runs,
+            device=self.device,
+            download=self.download,
+            watch=_watching(silent=silent),
+            on_start=precision_reporter(silent=silent),
+        )
 
 
-def reproduce(
-    what: Annotated[
-        What,
-        typer.Argument(
-            help="table2: test errors beside the published. fig1: capsule lengths of images. fig2: reconstructions. "
-            "fig3: validation error against steps. fig4: time of 100 steps, and memory.",
+def _data(default: str) -> Any:
+    return Annotated[
+        str | None,
+        typer.Option(
+            help="mnist, fashion-mnist, cifar-10, multi-mnist, multi-fashion-mnist, or a folder.  "
+            f"[dim]\\[default: {default}][/dim]",
+            show_default=False,
+        ),
+    ]
+
+
+_TRAINING: dict[str, Any] = {
+    "data": _data("fashion-mnist"),
+    "width": Annotated[Width, typer.Option(help="Width of the networks: that of Table I, or one for a CPU.")],
+    "epochs": Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Epochs of each training; fewer than the recipe's are marked in the result.  "
+            "[dim]\\[default: the recipe's][/dim]",
             show_default=False,
         ),
     ],
+    "seed": Annotated[
+        list[int] | None,
+        typer.Option(
+            help="Seed of a training; repeat for several trainings.  [dim]\\[default: 0][/dim]", show_default=False
+        ),
+    ],
+    "set_": SetOption,
+    "runs": Annotated[Path, typer.Option(help="Folder of the runs.")],
+    "device": DeviceOption,
+    "download": DownloadOption,
+}
+
+
+def _training_options(*without: str, **other: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the options of `Training`, but for some; others have another annotation there."""
+    options = {
+        name: (annotation, Training._field_defaults[name])
+        for name, annotation in (_TRAINING | other).items()
+        if name not in without
+    }
+    return gathered("training", Training, options)
+
+
+reproduce = typer.Typer(
+    help="Reproduce a table or a figure of the paper. Finished runs are reused, interrupted ones are resumed.",
+    no_args_is_help=True,
+)
+
+
+@reproduce.command(
+    epilog="""
+[bold]Examples[/bold]
+
+capsedge reproduce table2 --only fashion-mnist --width small --seed 0 --seed 1
+
+capsedge reproduce table2 --data photos/ --epochs 5
+"""
+)
+@_training_options(data=_data("all of them"))
+def table2(
+    training: Training,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ROW",
+            help="Rows to train, such as fashion-mnist/l2, mnist or '*/l1-fc'; repeat for more.  "
+            "[dim]\\[default: all][/dim]",
+            show_default=False,
+        ),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for table2.json.")] = OUT,
+    as_json: JsonOption = False,
+) -> None:
+    """Table II: the test error of every method on every data set, beside the published one."""
+    from capsedge.cli.console import print_json, say
+    from capsedge.cli.screens.reproduce import print_table2, say_row
+
+    check_folder(out)
+    settings = training.settings(silent=as_json)
+    from capsedge.reproduce import table2 as measured
+
+    with _resumable():
+        table = measured(settings, out, only=only or [], tell=lambda row: say_row(row, settings, silent=as_json))
+    if as_json:
+        print_json(table)
+    else:
+        print_table2(table)
+    say(f"wrote {out / 'table2.json'}")
+
+
+@reproduce.command(
+    epilog="""
+[bold]Examples[/bold]
+
+capsedge reproduce fig1
+
+capsedge reproduce fig1 shoe.png photos/ --model runs/my-run
+"""
+)
+def fig1(
     images: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="IMAGE...", help="fig1: image files or folders, instead of test images."),
+        typer.Argument(
+            metavar="IMAGE...",
+            help="Image files or folders, 30 images at most.  [dim]\\[default: a test image of each class][/dim]",
+            show_default=False,
+        ),
     ] = None,
-    out: Annotated[Path, typer.Option(help="The folder for figures and numbers.")] = Path("reproduced"),
     data: Annotated[
         str | None,
         typer.Option(
-            help="mnist, fashion-mnist, cifar-10, multi-mnist, multi-fashion-mnist, or a folder. "
-            "[dim]\\[default: all in table2, else fashion-mnist][/dim]"
+            help="Data set of the test images.  [dim]\\[default: the model's own][/dim]", show_default=False
         ),
-    ] = None,
-    width: Annotated[
-        Width | None, typer.Option(help="Table I's width, or one for a CPU. [dim]\\[default: table1][/dim]")
-    ] = None,
-    epochs: Annotated[
-        int | None, typer.Option(min=1, help="Epochs instead of the recipe's; the result is marked.")
-    ] = None,
-    seed: Annotated[list[int] | None, typer.Option(help="Repeat for more. [dim]\\[default: 0][/dim]")] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change a value of every recipe, as in train."),
-    ] = None,
-    only: Annotated[
-        list[str] | None,
-        typer.Option(metavar="ROW", help="table2: rows such as fashion-mnist/l2, mnist or '*/l1-fc'; repeat."),
-    ] = None,
-    kind: Annotated[
-        list[str] | None,
-        typer.Option(metavar="KIND", help="fig3, fig4: kinds of routing; repeat. [dim]\\[default: all][/dim]"),
     ] = None,
     model: Annotated[
         str | None,
         typer.Option(
-            "--model", "-m", help="fig1: a run, an exported model or a model's name.", autocompletion=model_names
+            "--model",
+            "-m",
+            help="A run's folder, an .onnx or .engine file, or a model's name.  "
+            "[dim]\\[default: the built-in model][/dim]",
+            autocompletion=model_names,
+            show_default=False,
         ),
     ] = None,
-    rounds: Annotated[
-        int | None, typer.Option(min=1, help="fig4: timed steps of each kind. [dim]\\[default: 20][/dim]")
-    ] = None,
-    runs: Annotated[
-        Path | None, typer.Option(help="The folder of the trainings. [dim]\\[default: runs][/dim]")
-    ] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda. [dim]\\[default: auto][/dim]")] = None,
-    download: Annotated[bool, typer.Option("--download", help="Fetch known data sets that are not here.")] = False,
-    redraw: Annotated[
-        bool, typer.Option("--redraw", help="Draw the figure again from its JSON; nothing is computed.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    out: OutOption = OUT,
+    redraw: RedrawOption = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """Reproduce a table or figure of the paper; what was trained before is not trained again."""
-    given: dict[str, Any] = {
-        "IMAGE": images,
-        "--width": width,
-        "--epochs": epochs,
-        "--seed": seed,
-        "--set": set_,
-        "--only": only,
-        "--kind": kind,
-        "--model": model,
-        "--rounds": rounds,
-        "--runs": runs,
-        "--device": device,
-        "--download": download,
+    """Figure 1: images, each beside the lengths of its class capsules."""
+
+    def content() -> "Content":
+        from capsedge.reproduce import fig1 as lengths
+
+        return lengths(images or [], model=model, data=data)
+
+    given = {"IMAGE": images, "--data": data, "--model": model}
+    _figure("fig1", content, out, redraw=redraw, given=given, as_json=as_json)
+
+
+@reproduce.command(
+    epilog="""
+[bold]Examples[/bold]
+
+capsedge reproduce fig2 --width small --epochs 2
+
+capsedge reproduce fig2 --redraw
+"""
+)
+@_training_options()
+def fig2(training: Training, out: OutOption = OUT, redraw: RedrawOption = False, as_json: JsonOption = False) -> None:
+    """Figure 2: reconstructions by DR's decoder, from DR's capsules and from those of an L2 network."""
+
+    def content() -> "Content":
+        settings = training.settings(silent=as_json)
+        from capsedge.reproduce import fig2 as reconstructions
+
+        return reconstructions(settings)
+
+    _figure("fig2", content, out, redraw=redraw, given=_given(training), as_json=as_json)
+
+
+@reproduce.command(
+    epilog="""
+[bold]Examples[/bold]
+
+capsedge reproduce fig3 --width small --epochs 2
+
+capsedge reproduce fig3 --kind l2 --kind dynamic --seed 0 --seed 1
+"""
+)
+@_training_options()
+def fig3(
+    training: Training,
+    kind: KindOption = None,
+    out: OutOption = OUT,
+    redraw: RedrawOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Figure 3: the validation error against training steps, for every kind of routing."""
+
+    def content() -> "Content":
+        settings = training.settings(silent=as_json)
+        from capsedge.reproduce import fig3 as convergence
+
+        return convergence(settings, kinds=kind)
+
+    given = {**_given(training), "--kind": kind}
+    _figure("fig3", content, out, redraw=redraw, given=given, as_json=as_json)
+
+
+@reproduce.command(
+    epilog="""
+[bold]Examples[/bold]
+
+capsedge reproduce fig4 --rounds 40
+
+capsedge reproduce fig4 --width small --set train.precision=fp32
+"""
+)
+@_training_options("epochs", "runs")
+def fig4(
+    training: Training,
+    kind: KindOption = None,
+    rounds: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Timed steps of each kind of routing.  [dim]\\[default: 20][/dim]", show_default=False
+        ),
+    ] = None,
+    out: OutOption = OUT,
+    redraw: RedrawOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Figure 4: the time of 100 training steps and the peak memory, for every kind of routing."""
+
+    def content() -> "Content":
+        settings = training.settings(silent=as_json)
+        from capsedge.cli.measuring import measuring
+        from capsedge.reproduce import fig4 as step_times
+        from capsedge.reproduce.step_times import ROUNDS
+
+        with measuring() as progress:
+            return step_times(settings, kinds=kind, rounds=rounds or ROUNDS, progress=progress)
+
+    given = {**_given(training), "--kind": kind, "--rounds": rounds}
+    _figure("fig4", content, out, redraw=redraw, given=given, as_json=as_json)
+
+
+def _given(training: Training) -> dict[str, object]:
+    """The options of a training that differ from their defaults, by the names that a person typed."""
+    default = Training()
+    return {
+        f"--{name.rstrip('_')}": value
+        for name, value in training._asdict().items()
+        if value != getattr(default, name)
     }
-    named = [name for name, value in given.items() if value] + (["--data"] if data else [])
-    _check(what, named, redraw=redraw, device=device)
-    if redraw:
-        from capsedge.reproduce import redraw as draw_again
 
-        content, png = draw_again(out / f"{what}.json")
-        _report(content, png, as_json=as_json)
-        return
 
+def _figure(
+    name: str,
+    content: "Callable[[], Content]",
+    out: Path,
+    *,
+    redraw: bool,
+    given: Mapping[str, object],
+    as_json: bool,
+) -> None:
+    """Make a figure, or draw it again, and show its numbers."""
+    from capsedge.cli.screens.reproduce import show_figure
+
+    others = [option for option, value in given.items() if value]
+    if redraw and others:
+        raise WrongUse(f"--redraw draws from the JSON file in --out and takes no other option, got {others[0]}")
     from capsedge.errors import require
 
+    check_folder(out)
     require("torch", extra="paper")
-    if what is not What.TABLE2:
-        require("matplotlib", extra="paper")  # now, and not after hours of training
-    from capsedge.cli.precision import precision_reporter
-    from capsedge.reproduce import TrainingSettings
+    require("matplotlib", extra="paper")  # before hours of training, not after
+    from capsedge.reproduce import redraw as draw_again
+    from capsedge.reproduce import save_figure
 
-    settings = TrainingSettings(
-        data=data,
-        width="small" if width is Width.SMALL else "table1",
-        epochs=epochs,
-        seeds=tuple(seed or (0,)),
-        overrides=tuple(set_ or ()),
-        runs=runs or Path("runs"),
-        device=device or "auto",
-        download=download,
-        watch=_watching(silent=as_json),
-        on_start=precision_reporter(silent=as_json),
-    )
+    if redraw:
+        made, png = draw_again(out / f"{name}.json")
+    else:
+        with _resumable():
+            made = content()
+        png = save_figure(made, out).png
+    show_figure(made, png, as_json=as_json)
+
+
+@contextmanager
+def _resumable() -> "Iterator[None]":
     try:
-        if what is What.TABLE2:
-            _table2(settings, out, only or [], as_json=as_json)
-        else:
-            _figure(what, settings, out, images=images or [], model=model, kinds=kind, rounds=rounds, as_json=as_json)
+        yield
     except Interrupted as stop:
-        raise Interrupted(f"{stop}; the same command goes on") from stop
-
-
-def _check(what: What, given: list[str], *, redraw: bool, device: str | None) -> None:
-    if redraw and (what is What.TABLE2 or given):
-        others = f", and was given {given[0]} too" if given else ""
-        raise WrongUse(f"--redraw draws fig1 to fig4 again from --out alone{others}: leave one of them out")
-    for name in given:
-        if name not in TAKES[what] | {"--data"}:
-            takers = ", ".join(each for each in What if name in TAKES[each])
-            raise WrongUse(f"{name} belongs to {takers}, and reproduce {what} does not take it")
-    if device not in (None, "auto", "cpu", "cuda"):
-        raise WrongUse(f"--device wants auto, cpu or cuda, and was given '{device}'")
+        raise Interrupted(f"{stop}; run the same command again to resume") from stop
 
 
 def _watching(*, silent: bool) -> "Callable[[str], Any]":
@@ -196,118 +369,3 @@ def _watching(*, silent: bool) -> "Callable[[str], Any]":
             yield progress
 
     return watch
-
-
-def _table2(settings: "TrainingSettings", out: Path, only: list[str], *, as_json: bool) -> None:
-    from capsedge.cli.console import print_json, say
-    from capsedge.reproduce import table2
-
-    def tell(row: "TableRow") -> None:
-        if not as_json:
-            of = f"{len(row.errors)} of {number_of(len(settings.seeds), 'seed')}"
-            say(f"{row.name}: test error {_measured(row)} %, {of}")
-
-    table = table2(settings, out, only=only, tell=tell)
-    if as_json:
-        print_json(table)
-    else:
-        _print_table2(table)
-    say(f"the table as JSON: {out / 'table2.json'}")
-
-
-def _figure(what: What, settings: "TrainingSettings", out: Path, *, as_json: bool, **options: Any) -> None:
-    from capsedge.cli.measuring import measuring
-    from capsedge.reproduce import fig1, fig2, fig3, fig4, save_figure
-    from capsedge.reproduce.step_times import ROUNDS
-
-    content: Content
-    if what is What.FIG1:
-        content = fig1(options["images"], model=options["model"], data=settings.data)
-    elif what is What.FIG2:
-        content = fig2(settings)
-    elif what is What.FIG3:
-        content = fig3(settings, kinds=options["kinds"])
-    else:
-        with measuring() as progress:
-            content = fig4(settings, kinds=options["kinds"], rounds=options["rounds"] or ROUNDS, progress=progress)
-    _report(content, save_figure(content, out).png, as_json=as_json)
-
-
-def _report(content: "Content", png: Path, *, as_json: bool) -> None:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    from capsedge.cli.console import out, print_json, say
-    from capsedge.reproduce.figures import rows
-    from capsedge.reproduce.step_times import Fig4
-
-    if as_json:
-        print_json(content)
-    else:
-        header, lines = rows(content)
-        table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
-        fitted = widths([*zip(header, *lines, strict=True)], out.width - 2 * len(header))
-        for number, (column, width) in enumerate(zip(header, fitted, strict=True)):
-            table.add_column(column, justify="right" if number else "left", width=width, overflow="fold")
-        for line in lines:
-            table.add_row(*(Text(each) for each in line))
-        out.print(table)
-    for warning in content.warnings if isinstance(content, Fig4) else ():
-        say(f"note: {warning}")
-    say(f"figure: {png}, drawn from {png.with_suffix('.json')}")
-
-
-def _print_table2(table: "Table2") -> None:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    from capsedge.cli.console import out, say
-
-    shown = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
-    wide = out.width >= NARROW  # a narrow terminal goes without the number of seeds
-    names = ("data", "method", "published %", "measured %", *(("seeds",) if wide else ()), "epochs")
-    rows = [(row.data, row.method, *_cells(row, seeds=wide)) for row in table.rows]
-    fitted = widths([*zip(names, *rows, strict=True)], out.width - 2 * len(names))
-    for number, (column, width) in enumerate(zip(names, fitted, strict=True)):
-        shown.add_column(column, justify="right" if number > 1 else "left", width=width, overflow="fold")
-    last = ""
-    for data, *cells in rows:
-        shown.add_row(Text(data if data != last else ""), *cells)
-        last = data
-    out.print(shown)
-    for line in _footnotes(table):
-        say(line)
-
-
-def _cells(row: "TableRow", *, seeds: bool) -> list[str]:
-    published = "-" if row.published_percent is None else f"{row.published_percent:.2f}{'*' if row.note else ''}"
-    if row.error is None:
-        return [published, row.status, *([""] if seeds else []), ""]
-    epochs = f"{row.epochs} of {row.recipe_epochs}" if row.shortened else str(row.epochs)
-    return [published, _measured(row), *([str(len(row.errors))] if seeds else []), epochs]
-
-
-def _measured(row: "TableRow") -> str:
-    assert row.error is not None
-    spread = "" if row.error.spread is None else f" ± {100 * row.error.spread:.2f}"
-    return f"{100 * row.error.mean:.2f}{spread}"
-
-
-def _footnotes(table: "Table2") -> Iterator[str]:
-    """What a reader must know to set the two columns beside each other."""
-    from capsedge.reproduce.cases import in_words
-
-    measured = [row for row in table.rows if row.error is not None]
-    size = in_words(table.width, changes=table.changes)
-    yield f"test error; measured: mean of the seeds ± their standard deviation, {size}"
-    if table.width == "small" and any(row.published_percent is not None for row in measured):
-        yield "the published figures are of Table I's width: --width table1"
-    for row in measured[:1]:
-        yield f"one standard error of a single figure such as {row.name}'s: {100 * (row.standard_error or 0):.2f}"
-    if any(row.shortened for row in measured):
-        yield "shortened: 'n of m' epochs is fewer than the recipe's m (--epochs)"
-    yield from (f"* {note}" for note in dict.fromkeys(row.note for row in table.rows if row.note))
-    yield from (f"data: {description}" for description in table.data)
-    yield from (f"no data: {reason}" for reason in table.missing)

@@ -1,4 +1,4 @@
-"""`capsedge show`: a run at a glance, and as a page."""
+"""`capsedge show`: the state and the results of a run, in the terminal or as a page."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from capsedge.cli.options import JsonOption
-from capsedge.errors import WrongUse
 from capsedge.plural import number_of
 
 if TYPE_CHECKING:
@@ -29,28 +28,26 @@ _POINTS = 8  # of the curve in the terminal
 def show(
     run: Annotated[
         Path | None,
-        typer.Argument(help="A run's folder.  [dim]\\[default: the newest][/dim]", show_default=False),
+        typer.Argument(help="A run's folder.  [dim]\\[default: the newest run in runs/][/dim]", show_default=False),
     ] = None,
     html: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE.html",
-            help="Write a page: curve, scores, recipe, training images, and of an export its errors.",
+            help="Write a page with the curve, scores, recipe, training images, and the errors of the export.",
         ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show a run: what it learns from, its curve, its scores, and what to do about it."""
+    """Show a run's data, validation curve, scores and exports, and advice on what to improve."""
     from msgspec import to_builtins
 
-    from capsedge.cli.console import next_command, print_json, say
+    from capsedge.cli.console import print_json, say
     from capsedge.errors import require
-    from capsedge.files import check_writable
+    from capsedge.files import check_output
 
-    if html is not None and html.suffix.lower() != ".html":
-        raise WrongUse(f"'{html}' wants a name that ends in .html")
     if html is not None:
-        check_writable(html)
+        check_output(html, ".html")
     require("torch", extra="train")
     from capsedge.training import Run, newest_run
 
@@ -67,12 +64,38 @@ def show(
         write_atomically(html, run_page(chosen))
         say(f"wrote {html}")
     if not as_json:
-        words = ("train", "--resume", "--run") if record.status == "training" else ("export",)
-        next_command("capsedge", *words, str(chosen.path))
+        _say_next(chosen, record)
+
+
+def _say_next(run: "Run", record: "RunRecord") -> None:
+    """Show what to do with a run as it stands."""
+    from capsedge.cli.console import next_command, say
+    from capsedge.runtime.models import exports_in
+
+    folder = str(run.path)
+    exports = exports_in(run.path)
+    if record.status == "training":
+        next_command("capsedge", "train", "--resume", "--run", folder)
+    elif exports and not _older(run):
+        overlap = run.read_recipe().data.overlap  # images that show two classes have no confusion to evaluate
+        next_command("capsedge", *(("infer", "--model", folder, "image.png") if overlap else ("eval", folder)))
+    elif record.remarks and not exports:
+        say("next: follow the advice above and train again")
+    else:
+        next_command("capsedge", "export", folder)
+
+
+def _older(run: "Run") -> list[str]:
+    """The names of exports that are older than the run's best network."""
+    from capsedge.runtime.models import exports_in
+
+    best = run.best.stat().st_mtime_ns if run.best.exists() else 0
+    return [file.name for file in exports_in(run.path) if file.stat().st_mtime_ns < best]
 
 
 def _print(run: "Run", record: "RunRecord") -> None:
     from capsedge.cli.console import out, percent
+    from capsedge.runtime.models import exports_in
     from capsedge.training.metrics import read_metrics
 
     def line(text: str) -> None:
@@ -89,15 +112,15 @@ def _print(run: "Run", record: "RunRecord") -> None:
     for score in record.scores:
         line(f"{score.split} error: {percent(score.error)} on {number_of(score.images, 'image')}")
     if record.balanced is not None:
-        line(f"balanced test error: {percent(record.balanced)}, every class counted alike")
+        line(f"balanced test error: {percent(record.balanced)}, the mean over the classes")
     if record.best_epoch:
         line(f"best epoch: {record.best_epoch}")
     for remark in record.remarks:
         line(f"advice: {remark}")
-    if exports := sorted(each.name for each in run.path.glob("model*.onnx")):
-        line(f"exported: {', '.join(exports)}")
-        if older := [name for name in exports if (run.path / name).stat().st_mtime_ns < run.best.stat().st_mtime_ns]:
-            line(f"note: older than the run's best network, so export it anew: {', '.join(older)}")
+    if exports := exports_in(run.path):
+        line(f"exported: {', '.join(file.name for file in exports)}")
+        if older := _older(run):
+            line(f"note: older than the run's best network; export the run again: {', '.join(older)}")
 
 
 def _curve(validated: Sequence[dict[str, Any]]) -> str:

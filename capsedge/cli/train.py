@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from msgspec import to_builtins
 
+from capsedge.cli.options import DeviceOption, DownloadOption, SetOption
 from capsedge.errors import WrongUse
 from capsedge.plural import number_of
 from capsedge.recipe import DEFAULT_RECIPE, load_recipe, shipped_recipes, taught
@@ -44,7 +45,7 @@ def train(
     recipe: Annotated[
         str | None,
         typer.Argument(
-            help=f"A shipped recipe's name, or a TOML file. [dim]\\[default: {DEFAULT_RECIPE}][/dim]",
+            help=f"A recipe's name (--list), or a TOML file.  [dim]\\[default: {DEFAULT_RECIPE}][/dim]",
             autocompletion=shipped_recipes,
             show_default=False,
         ),
@@ -52,63 +53,68 @@ def train(
     data: Annotated[
         str | None,
         typer.Option(
-            help="A known data set, or a place: a folder of images by class (photos/<class>/, or with train/, val/ "
-            "and test/ above), a .csv with columns path and label, an .npz of arrays, IDX files, CIFAR archives."
+            metavar="PLACE",
+            help="A known data set's name; or a folder with a subfolder of images for each class, optionally below "
+            "train/, val/ and test/; a .csv with the columns path and label; an .npz; IDX files; CIFAR archives.  "
+            "[dim]\\[default: the recipe's][/dim]",
+            show_default=False,
         ),
     ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change a value of the recipe; repeat for more."),
-    ] = None,
+    set_: SetOption = None,
     teacher: Annotated[
         list[Path] | None,
         typer.Option(
             metavar="RUN",
-            help="A finished run on the same classes and image size: the network learns from its capsule lengths, "
-            "too. Repeat for an ensemble, the mean of several runs.",
+            help="A finished run with the same classes and image size, to distill from; repeat for the mean of "
+            "several runs.",
         ),
     ] = None,
-    run: Annotated[Path | None, typer.Option(help="The folder to fill, or with --resume to go on in.")] = None,
+    run: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Folder of the new run, or with --resume of the run to continue.  "
+            "[dim]\\[default: runs/RECIPE][/dim]",
+            show_default=False,
+        ),
+    ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the newest unfinished run (or --run) where it stopped.")
+        bool,
+        typer.Option("--resume", help="Continue the newest unfinished run, or the one in --run, where it stopped."),
     ] = False,
     list_: Annotated[
-        bool, typer.Option("--list", help="List the recipes that come with capsedge, and exit.")
+        bool, typer.Option("--list", help="List the recipes that ship with capsedge, and exit.")
     ] = False,
-    download: Annotated[bool, typer.Option("--download", help="Fetch a known data set that is not here.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    download: DownloadOption = False,
+    device: DeviceOption = "auto",
     devices: Annotated[
         int | None,
         typer.Option(
             min=1,
-            help="Devices (on a CPU: processes) that share each batch.  [dim]\\[default: 1, or torchrun's][/dim]",
+            help="Number of devices, or of processes on a CPU, that share each batch.  "
+            "[dim]\\[default: 1, or as torchrun says][/dim]",
             show_default=False,
         ),
     ] = None,
     log: Annotated[
         Literal["tensorboard"] | None,
         typer.Option(
-            help="Write the figures of metrics.jsonl as event files for TensorBoard, too, into RUN/tensorboard. "
-            "--resume goes on with a run's log without being told."
+            help="Also write the metrics as TensorBoard event files into RUN/tensorboard; --resume continues it."
         ),
     ] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print the finished run's record as JSON; with --list, the names.")
+        bool, typer.Option("--json", help="Print the finished run's record as JSON; with --list, the recipes' names.")
     ] = False,
 ) -> None:
-    """Train a capsule network: the weights by the margin loss, the routing by its own objective."""
+    """Train a capsule network: weights by the margin loss, routing coefficients by the routing objective."""
     from capsedge.cli.console import next_command, percent, print_json, say
 
     if list_:
         _list(as_json=as_json)
         return
-    if device not in ("auto", "cpu", "cuda"):
-        raise WrongUse(f"--device wants auto, cpu or cuda, and was given '{device}'")
     if resume:
         if not (recipe is None and data is None and set_ is None and teacher is None):
-            raise WrongUse(
-                "--resume goes on with the run's own recipe: leave out RECIPE, --set, --data and --teacher"
-            )
+            raise WrongUse("--resume uses the recipe of the run: leave out RECIPE, --set, --data and --teacher")
         trainer = _resumed(run, device, devices, logged=log is not None)
     else:
         chosen = load_recipe(DEFAULT_RECIPE if recipe is None else recipe, set_ or [], data=data)
@@ -120,34 +126,28 @@ def train(
     for score in record.scores:
         say(f"{score.split} error: {_with_error(score.error, score.images)} on {number_of(score.images, 'image')}")
     if record.balanced is not None:
-        say(f"balanced test error: {percent(record.balanced)}, every class counted alike")
+        say(f"balanced test error: {percent(record.balanced)}, the mean over the classes")
     if trainer.position.epoch < trainer.recipe.train.epochs:
         patience = number_of(trainer.recipe.train.patience, "epoch")
-        say(f"stopped after epoch {trainer.position.epoch}: {patience} brought nothing better (train.patience)")
+        say(f"stopped after epoch {trainer.position.epoch}: no improvement in {patience} (train.patience)")
     for remark in record.remarks:
         say(f"advice: {remark}")
-    say(f"best epoch {record.best_epoch} of {trainer.recipe.train.epochs}; the run is in {trainer.run.path}")
+    say(f"best epoch: {record.best_epoch} of {trainer.recipe.train.epochs}; run: {trainer.run.path}")
     next_command("capsedge", "export", str(trainer.run.path))
 
 
 def _list(*, as_json: bool) -> None:
-    from rich.table import Table
-
     from capsedge.cli.console import next_command, out, print_json
+    from capsedge.cli.tables import print_rows
     from capsedge.recipe import parts_of_names
 
     if as_json:
         print_json(shipped_recipes())
         return
-    out.print("A recipe is named DATA-ROUTING or DATA-ROUTING-WIDTH; a width that begins with edge is one by itself.")
+    out.print("A recipe's name is DATA-ROUTING or DATA-ROUTING-WIDTH, or begins with edge and is one width.")
     for kind, parts in parts_of_names().items():
-        table = Table(box=None, padding=(0, 1, 0, 1), title=kind, title_justify="left", title_style="bold")
-        table.add_column(no_wrap=True, min_width=max(map(len, parts)))
-        table.add_column()
-        for name, words in parts.items():
-            table.add_row(name, words)
         out.print()
-        out.print(table)
+        print_rows(kind, parts.items())
     next_command("capsedge", "recipe", DEFAULT_RECIPE)
 
 
@@ -158,10 +158,14 @@ def _fresh(
     from capsedge.cli.precision import in_words, note_cost
     from capsedge.data.known import SUBSET
     from capsedge.errors import require
+    from capsedge.files import check_folder
+    from capsedge.runtime.models import RUNS
 
     require("torch", extra="train")
     if logged:
         _check_tensorboard()
+    if _is_first():
+        check_folder(RUNS if folder is None else folder)
     if download:
         from capsedge.data import download as fetch
 
@@ -186,21 +190,19 @@ def _fresh(
         train = trainer.recipe.train
         epochs, steps = number_of(train.epochs, "epoch"), number_of(len(trainer.batches), "step")
         say(
-            f"plan:   {epochs} of {steps}, batches of {train.batch_size}, "
-            f"learning rate {train.learning_rate:g}; by the number of images: "
-            f"{', '.join(f'train.{key}' for key in chosen)}"
+            f"plan:   {epochs} of {steps}, batches of {train.batch_size}, learning rate {train.learning_rate:g}; "
+            f"chosen by the number of images: {', '.join(f'train.{key}' for key in chosen)}"
         )
     for remark in dataset.remarks:
         say(f"note: {remark}")
     if dataset.source != recipe.data.source and dataset.source == SUBSET:
-        say(f"        the full {recipe.data.source} is not on this machine; --download fetches it")
+        say(f"note: the full {recipe.data.source} is not on this machine; --download downloads it")
     if recipe.train.teachers:
-        say(f"taught: by {', '.join(recipe.train.teachers)} (train.distillation {recipe.train.distillation:g})")
+        say(f"teachers: {', '.join(recipe.train.teachers)} (train.distillation {recipe.train.distillation:g})")
     if trainer.teachers.of_other_data:
         say(
-            f"note: trained on other data than this training: {', '.join(trainer.teachers.of_other_data)}; such a "
-            "teacher may have seen the validation images, so the validation error may be too low and the best epoch "
-            "another"
+            f"note: these teachers were trained on other data: {', '.join(trainer.teachers.of_other_data)}; they may "
+            "have seen the validation images, so the validation error may be too low"
         )
     say(f"run:    {run.path} on {_devices(group)}, {in_words(trainer.precision)}")
     note_cost(trainer)
@@ -219,16 +221,19 @@ def _resumed(folder: Path | None, device: str, devices: int | None, *, logged: b
     record, recipe = run.read_record(), run.read_recipe()
     if record.status == "finished":
         run.check_best()
-        raise WrongUse(f"run '{run.path}' is finished: export it, or start a new one")
+        raise WrongUse(f"run '{run.path}' is finished: export it, or start a new run")
     if logged or run.tensorboard.is_dir():
         _check_tensorboard(run)
+    if _is_first():
+        with run.locked():  # another process that trains it is told of now, and not when all is loaded
+            pass
     dataset = run.load_dataset()
     trainer = Trainer(recipe, dataset, run, devices=_launched(device, devices))
     damaged = trainer.resume()
     if damaged:
-        say(f"note: {damaged}; the checkpoint before it is taken up instead, which gives the same result")
+        say(f"note: {damaged}; resuming from the checkpoint before it, which gives the same result")
     epoch, step = trainer.position.epoch + 1, trainer.position.step
-    say(f"resumes {run.path} ({recipe.name}) at epoch {epoch}, step {step}, in {in_words(trainer.precision)}")
+    say(f"resuming {run.path} ({recipe.name}) at epoch {epoch}, step {step}, in {in_words(trainer.precision)}")
     note_cost(trainer, GOES_ON)
     return trainer
 
@@ -264,12 +269,12 @@ def _check_tensorboard(run: "Run | None" = None) -> None:
     except MissingExtra as error:
         if run is None or not run.tensorboard.is_dir():
             raise
-        advice = f"{error.advice}, or move '{run.tensorboard}' away to go on without that log"
+        advice = f"{error.advice}, or move '{run.tensorboard}' away to continue without that log"
         raise MissingExtra(error.text, advice) from error
 
 
 def _launched(device: str, devices: int | None) -> "Devices":
-    """Start the devices; all but the first keep silent from here on."""
+    """Start the devices; all but the first print nothing from here on."""
     from capsedge.cli import console
     from capsedge.training import launch
 
@@ -304,13 +309,13 @@ def _train(trainer: "Trainer", *, silent: bool, logged: bool) -> "RunRecord":
             observers: list[Observer] = []
             if logged and trainer.devices.first:
                 shown_by = shlex.join(["tensorboard", "--logdir", str(trainer.run.tensorboard)])
-                say(f"log:    for TensorBoard; watch it with {shown_by}")
+                say(f"log:    TensorBoard; view it with {shown_by}")
                 observers.append(stack.enter_context(TensorBoardLog(trainer.run)))
             observers.append(stack.enter_context(TrainingProgress(silent=silent)))
             return trainer.train(Observers(*observers))
     except Interrupted as stop:
         devices = f" --devices {trainer.devices.count}" if trainer.devices.count > 1 else ""
-        raise Interrupted(f"{stop}; go on with: capsedge train --resume --run {trainer.run.path}{devices}") from stop
+        raise Interrupted(f"{stop}; resume with: capsedge train --resume --run {trainer.run.path}{devices}") from stop
 
 
 def _with_error(error: float, images: int) -> str:

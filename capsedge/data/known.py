@@ -10,7 +10,7 @@ from typing import Literal
 from capsedge.data.cifar import BINARY, PYTHON, find_cifar
 from capsedge.data.cifar import CLASSES as _OBJECTS
 from capsedge.data.idx import idx_files
-from capsedge.errors import WrongUse, nearest
+from capsedge.errors import DataError, WrongUse, nearest
 
 SUBSET = "fashion-mnist-subset"
 SHIPPED_SUBSET = Path(__file__).parent / SUBSET
@@ -111,9 +111,12 @@ def known(name: str) -> Known:
 
     Raises:
         WrongUse: There is none of that name; the text names the nearest.
+        DataError: It is a path by its looks, and nothing is there.
     """
     if name in KNOWN:
         return KNOWN[name]
+    if Path(name).name != name:
+        raise DataError(f"there is no file or folder '{name}'")
     raise WrongUse(f"unknown data set '{name}', and there is no folder of that name; {nearest(name, KNOWN)}")
 
 

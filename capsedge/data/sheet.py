@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
+from capsedge.data.images.font import drawable, font_for
 from capsedge.data.split import Split
 
 COLUMNS = 12
 _SMALLEST = 48  # side of an image on the sheet, in pixels; a smaller one is shown as whole multiples
-_GAP, _LINE = 4, 16
+_GAP, _LINE, _LETTERS = 4, 16, 10
 _GROUND, _INK = (255, 255, 255), (0, 0, 0)
 
 
@@ -30,11 +31,11 @@ def sheet(split: Split, classes: Sequence[str], *, columns: int = COLUMNS) -> Im
     row = size[1] + _LINE + 2 * _GAP
     picture = Image.new("RGB", (columns * (size[0] + _GAP) + _GAP, len(classes) * row + _GAP), _GROUND)
     draw = ImageDraw.Draw(picture)
-    font = ImageFont.load_default()
     for label, name in enumerate(classes):
         members = np.flatnonzero(split.labels == label)
         top = label * row + _GAP
-        draw.text((_GAP, top), f"{name}: {len(members):,}".encode("ascii", "replace"), fill=_INK, font=font)
+        title = drawable(f"{name}: {len(members):,}")
+        draw.text((_GAP, top), title, fill=_INK, font=font_for(title, _LETTERS))
         count = min(columns, len(members))
         for place, member in enumerate(members[np.arange(count) * len(members) // max(count, 1)]):
             pixels = split.images[member]

@@ -1,4 +1,4 @@
-"""The paper's table and figures, on whatever data and time are given."""
+"""The paper's table and figures, on the data and in the time that are available."""
 
 from capsedge.reproduce.capsule_lengths import fig1
 from capsedge.reproduce.convergence import fig3

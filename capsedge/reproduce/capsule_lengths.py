@@ -31,11 +31,11 @@ EXAMPLES = 10  # test images, where no image is given
 
 
 class Pictured(msgspec.Struct, frozen=True):
-    """An image and what the network says to it.
+    """An image and the network's answer.
 
     Attributes:
-        title: The file's name, or which test image it is.
-        labels: Its true classes; none where they are not known.
+        title: The file's name, or the number of the test image.
+        labels: Its true classes; empty where they are unknown.
         pixels: uint8 [height, width, channels], as the network saw it.
         lengths: One a class, 0 to 1.
     """
@@ -77,7 +77,7 @@ def fig1(images: Sequence[Path], *, model: str | None = None, data: str | None =
         if images:
             files = find_images(images)
             if len(files) > MOST_IMAGES:
-                raise WrongUse(f"fig1 draws at most {MOST_IMAGES} images, and was given {len(files)}: name fewer")
+                raise WrongUse(f"expected at most {MOST_IMAGES} images, got {len(files)}")
             pixels = np.stack([fit_image(decode_image(file), answering.shape, answering.fit) for file in files])
             titles: list[tuple[str, tuple[str, ...]]] = [(file.name, ()) for file in files]
         else:
@@ -110,7 +110,7 @@ def draw(content: Fig1) -> "Figure":
         _bars(bars, content.classes, pictured)
     figure.suptitle(f"Lengths of the class capsules, by {content.model}", fontsize=11)
     figure.supxlabel(
-        f"length: 0 absent, 1 present (training pushes them below {M_MINUS} or above {M_PLUS}: dotted)", fontsize=9
+        f"length: 0 absent, 1 present (dotted: the margins of the loss, {M_MINUS} and {M_PLUS})", fontsize=9
     )
     return figure
 
@@ -158,8 +158,8 @@ def _examples(
     """
     if dataset.classes != answering.classes:
         raise WrongUse(
-            f"{answering.name} knows other classes than the images of '{dataset.name}': name image files, or their "
-            "data set by --data"
+            f"{answering.name} has other classes than data set '{dataset.name}': name image files, or a data set of "
+            "its classes by --data"
         )
     labels = dataset.test.labels.reshape(len(dataset.test), -1)
     members = [np.flatnonzero(labels[:, 0] == label) for label in range(min(EXAMPLES, len(dataset.classes)))]

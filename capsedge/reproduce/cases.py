@@ -166,7 +166,7 @@ def checked_kinds(kinds: Sequence[str] | None, data: PaperSet, width: Width) -> 
     known = kinds_with_recipes(data, width)
     for kind in kinds or ():
         if kind not in known:
-            raise WrongUse(f"--kind wants {', '.join(known)}, and was given '{kind}'")
+            raise WrongUse(f"--kind: expected {', '.join(known)}, got '{kind}'")
     return tuple(kind for kind in known if not kinds or kind in kinds)
 
 
@@ -200,4 +200,4 @@ def _check(overrides: Sequence[str], decided: dict[str, str]) -> None:
     for override in overrides:
         key = override.partition("=")[0].strip()
         if key in decided:
-            raise WrongUse(f"--set {key} is not taken here: {decided[key]} decides it")
+            raise WrongUse(f"--set {key} has no effect here: it is set by {decided[key]}")

@@ -81,7 +81,7 @@ def fig3(settings: TrainingSettings, *, kinds: Sequence[str] | None = None) -> F
 
     Raises:
         WrongUse: There is no such kind.
-        Interrupted: The training was stopped; the same call goes on.
+        Interrupted: The training was stopped; the same call resumes.
     """
     data, dataset = load_for_figure(settings)
     chosen = checked_kinds(kinds, data, settings.width)
@@ -129,7 +129,7 @@ def draw(content: Fig3) -> "Figure":
         _draw_line(above, each, 100 * np.array(each.errors), label, 1.2 + 0.4 * (len(ordered) - 1 - number))
     percent_axis(above, _TICKS)
     above.set_ylabel("validation error, % (logarithmic)")
-    above.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), handlelength=3.2, title="routing: error at the end")
+    above.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), handlelength=3.2, title="routing: final error")
     above.set_title(_title(content), fontsize=11, loc="left")
     axes = _draw_differences(below, content) or above
     axes.set_xlabel(f"training steps (batches of {content.batch_size} images)")
@@ -206,7 +206,7 @@ def _draw_differences(axes: "Axes", content: Fig3) -> "Axes | None":
     axes.set_ylim(-1.1 * reach, 1.1 * reach)
     axes.set_ylabel("difference from\ndynamic, points")
     axes.annotate(
-        "cut at the largest difference after the first quarter of the steps",
+        "axis limited to the largest difference after the first quarter of the steps",
         (0.99, 0.02),
         xycoords="axes fraction",
         ha="right",

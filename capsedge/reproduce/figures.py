@@ -31,7 +31,7 @@ def save_figure(content: Content, out: Path) -> FigureFiles:
 
 
 def redraw(path: Path) -> tuple[Content, Path]:
-    """Draw a figure anew from its JSON, beside it.
+    """Draw a figure again from its JSON file, into the same folder.
 
     Raises:
         DataError: The file is missing, or holds no figure.
@@ -52,9 +52,9 @@ def read_figure(path: Path) -> Content:
     try:
         content: Content = msgspec.json.decode(path.read_bytes(), type=Content)
     except FileNotFoundError as error:
-        raise DataError(f"there is no '{path}' to draw from: run this without --redraw first") from error
+        raise DataError(f"there is no file '{path}': run this without --redraw first") from error
     except msgspec.MsgspecError as error:
-        raise DataError(f"'{path}' holds no figure of capsedge: {damage(error)}") from error
+        raise DataError(f"'{path}' is damaged or not a figure of capsedge: {damage(error)}") from error
     return content
 
 

@@ -13,4 +13,4 @@ PUBLISHED: Mapping[str, Mapping[str, float]] = MappingProxyType(
         "multi-mnist": {"dr": 7.47, "l2": 7.54, "l1": 7.54},
     }
 )
-KIND_NOT_NAMED = "the paper gives 7.54 for its own routing and does not say whether L2 or L1"
+KIND_NOT_NAMED = "the paper gives 7.54 for its routing and does not say whether it is L2 or L1"

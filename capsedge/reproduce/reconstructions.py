@@ -1,4 +1,4 @@
-"""Figure 2: what DR's decoder draws, of DR's capsules and of those of an L2 network that never had a decoder."""
+"""Figure 2: reconstructions by DR's decoder, from DR's capsules and from those of an L2 network without a decoder."""
 
 from typing import TYPE_CHECKING
 
@@ -79,7 +79,9 @@ def fig2(settings: TrainingSettings) -> Fig2:
         WrongUse: There is more than one seed, or the data has two images in one or crops them.
     """
     if len(settings.seeds) != 1:
-        raise WrongUse(f"fig2 shows one training of each network: give one --seed, not {len(settings.seeds)}")
+        raise WrongUse(
+            f"--seed: expected one seed, got {len(settings.seeds)}; figure 2 shows one training of each network"
+        )
     (seed,) = settings.seeds
     data, dataset = load_for_figure(settings)
     recipes = [
@@ -103,7 +105,7 @@ def fig2(settings: TrainingSettings) -> Fig2:
         seed=seed,
         labels=tuple(dataset.classes[label] for label in labels),
         panels=(
-            Panel("(a) test images that L2/FC classifies rightly", None, Pixels.of(images)),
+            Panel("(a) test images that L2/FC classifies correctly", None, Pixels.of(images)),
             _panel("(b) DR's decoder on DR's capsules", own, images),
             _panel("(c) DR's decoder on the capsules of L2/FC", foreign, images),
         ),
@@ -178,7 +180,7 @@ def rows(content: Fig2) -> tuple[list[str], list[list[str]]]:
     ]
     return ["panel", "mean squared error"], [
         *lines,
-        ["the mean training image of the class, for scale", f"{content.mean_image_error:.4f}"],
+        ["the mean training image of the class, for comparison", f"{content.mean_image_error:.4f}"],
     ]
 
 
@@ -189,16 +191,16 @@ def _panel(title: str, drawn: NDArray[np.float32], images: NDArray[np.uint8]) ->
 def _under(content: Fig2, panel: Panel) -> str:
     if panel.squared_error is None:
         wrong = content.dynamic_wrong
-        return f"{len(content.labels)} images, a row a class;\nDR classifies {wrong} of them wrongly"
+        return f"{len(content.labels)} images, one row per class;\nDR misclassifies {wrong} of them"
     return (
         f"mean squared error per pixel {panel.squared_error:.4f}\n"
-        f"(class's mean image: {content.mean_image_error:.4f})"
+        f"(mean image of the class: {content.mean_image_error:.4f})"
     )
 
 
 def _check_whole_images(recipe: Recipe) -> None:
     if recipe.data.overlap or recipe.data.crop:
         raise WrongUse(
-            f"fig2 wants single, uncropped images, and recipe '{recipe.name}' has others: give --data mnist, "
-            "fashion-mnist or a folder"
+            f"expected single, uncropped images, got recipe '{recipe.name}': give --data mnist, fashion-mnist or a "
+            "folder"
         )

@@ -98,7 +98,7 @@ def table2(settings: TrainingSettings, out: Path, *, only: Sequence[str] = (), t
 
     Raises:
         WrongUse: A filter fits no row, or a run of that name was made by another recipe.
-        Interrupted: The training was stopped; the same call goes on.
+        Interrupted: The training was stopped; the same call resumes.
     """
     chosen = list(_chosen(settings, only))
     table = Table2(width=settings.width, changes=settings.overrides, rows=tuple(_waiting(*each) for each in chosen))
@@ -126,7 +126,7 @@ def _chosen(settings: TrainingSettings, only: Sequence[str]) -> Iterator[tuple[P
     for pattern in only:
         if not any(_fits(pattern, *row) for row in rows):
             names = ", ".join(_name(*row) for row in rows)
-            raise WrongUse(f"--only '{pattern}' fits no row; there are: {names}")
+            raise WrongUse(f"--only '{pattern}' matches no row; rows: {names}")
     return (row for row in rows if not only or any(_fits(pattern, *row) for pattern in only))
 
 

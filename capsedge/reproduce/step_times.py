@@ -55,7 +55,7 @@ class Fig4(msgspec.Struct, frozen=True, kw_only=True, tag="fig4", tag_field="kin
         machine: What else the times depend on.
         torch: Its version.
         kinds: One each.
-        warnings: What makes the times weaker than they look, a sentence each.
+        doubts: Why the times may be less reliable than they look, a sentence each.
     """
 
     data: str
@@ -172,7 +172,9 @@ def _draw_times(axes: "Axes", content: Fig4, colours: Sequence[str]) -> None:
     for place, (kind, spent) in enumerate(zip(content.kinds, times, strict=True)):
         text = f"{spent.median:.3g} s, {_ratio(content, kind).median:.2f}x"
         axes.text(spent.high + 0.015 * room, place, text, va="center", fontsize=9)
-    axes.set_xlabel(f"seconds per 100 steps: median, quartiles of {content.rounds}; x: times {_base(content)}")
+    axes.set_xlabel(
+        f"seconds per 100 steps: median and quartiles of {content.rounds} steps; x: ratio to {_base(content)}"
+    )
     axes.grid(visible=True, axis="x")
 
 
@@ -184,7 +186,7 @@ def _draw_memory(axes: "Axes", content: Fig4, colours: Sequence[str]) -> None:
     axes.set_xlim(0, 1.25 * max(peaks))
     for place, peak in enumerate(peaks):
         axes.text(peak + 0.02 * max(peaks), place, f"{peak:,.0f}", va="center", fontsize=9)
-    axes.set_xlabel("peak memory, MB; grey: before the first step")
+    axes.set_xlabel("peak memory, MB (grey: before the first step)")
     axes.grid(visible=True, axis="x")
     axes.tick_params(labelleft=False, left=False)
 
@@ -205,7 +207,7 @@ def _title(content: Fig4) -> str:
     threads = f"{number_of(content.threads, 'thread')}"
     place = content.device if content.device != "cpu" else f"{content.machine.cpu}, {threads}"
     return wrapped(
-        f"Training steps in one interleaved run: {size}, batch {content.batch_size}, {content.precision}\n"
+        f"Time and memory of training steps: {size}, batch {content.batch_size}, {content.precision}\n"
         f"{content.data}; {place}",
         115,
     )

@@ -1,8 +1,8 @@
 """Time and memory of training steps, of several trainers side by side in one run.
 
-A step is one iteration of Algorithm 1 as training makes it: the minibatch, the weight step, and the routing step
-where the kind has one. Every round takes one step of each trainer, in an order that moves on from round to round, so
-that a busy moment of the machine meets all of them; ratios are taken within a round.
+A step is one iteration of Algorithm 1 as in training: the minibatch, the weight step, and the routing step where the
+kind has one. Steps are interleaved: every round takes one step of each trainer, in rotating order, so that noise
+affects all of them equally. Ratios are taken within a round.
 """
 
 import statistics
@@ -113,7 +113,9 @@ def whole_batches(trainer: Trainer) -> "Iterator[Batch]":
                 whole += 1
                 yield batch
         if not whole:
-            raise WrongUse(f"train.batch_size is {size}, and there are fewer training images: set it to fewer")
+            raise WrongUse(
+                f"expected at least train.batch_size = {size} training images, got fewer: set a smaller batch"
+            )
 
 
 def quartiles(values: Sequence[float]) -> Quartiles:
@@ -147,7 +149,7 @@ def peak_memory(recipe: Recipe, *, device: str = "auto", steps: int = MEMORY_STE
     done = subprocess.run(worker, input=job, capture_output=True, check=False)
     if done.returncode:
         lines = done.stderr.decode(errors="replace").splitlines() or [f"exit code {done.returncode}"]
-        raise CapsedgeError(f"measuring the memory of recipe '{recipe.name}' failed: {lines[-1]}")
+        raise CapsedgeError(f"the memory of recipe '{recipe.name}' could not be measured: {lines[-1]}")
     return msgspec.json.decode(done.stdout, type=PeakMemory | None)
 
 

@@ -1,4 +1,4 @@
-"""Trainings by name: run, taken up where they were stopped, or found finished."""
+"""Trainings by name: started, resumed where they were stopped, or found finished."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -26,7 +26,7 @@ OnStart = Callable[[Trainer], None]
 
 @contextmanager
 def unwatched(_: str) -> Iterator[Observer]:
-    """Let a training go unseen."""
+    """Show nothing of a training."""
     yield Quiet()
 
 
@@ -68,7 +68,7 @@ class TrainingSettings:
     def __post_init__(self) -> None:
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
             given = ", ".join(map(str, self.seeds)) or "none"
-            raise WrongUse(f"--seed wants one or more different seeds, and was given {given}")
+            raise WrongUse(f"--seed: expected one or more different seeds, got {given}")
 
     def recipe(self, data: PaperSet, kind: RoutingKind, *, seed: int, decoder: bool | None = None) -> Recipe:
         """The recipe of one training; see `recipe_of`."""
@@ -127,8 +127,8 @@ def is_stand_in(dataset: Dataset, data: PaperSet) -> bool:
 def full_set_missing(data: PaperSet) -> DataError:
     """What to say of a data set whose shipped subset must not stand beside the paper's figures."""
     return DataError(
-        f"the full data set '{data.name}' is not on this machine: add --download to fetch it; "
-        f"--data {SUBSET} trains on the images that ship with capsedge"
+        f"the full data set '{data.name}' is not on this machine: add --download to download it, or use the subset "
+        f"that ships with capsedge by --data {SUBSET}"
     )
 
 
@@ -141,7 +141,7 @@ def trained(
     *,
     on_start: OnStart = unreported,
 ) -> Run:
-    """A finished run: found, taken up where it was stopped, or trained from its start.
+    """A finished run: found, resumed where it was stopped, or trained from the start.
 
     Args:
         recipe: What to train.
@@ -153,7 +153,7 @@ def trained(
 
     Raises:
         WrongUse: The folder holds a run of another recipe or of other images, or is no run's.
-        Interrupted: Ctrl-C or a termination signal came; the same call goes on.
+        Interrupted: Ctrl-C or a termination signal came; the same call resumes.
     """
     run = Run(folder)
     if finished(recipe, run, dataset):
@@ -183,12 +183,12 @@ def finished(recipe: Recipe, run: Run, dataset: Dataset) -> bool:
         recipe = structs.replace(recipe, train=structs.replace(recipe.train, precision=found.train.precision))
     if found != recipe:
         raise WrongUse(
-            f"run '{run.path}' was made by another recipe ({_changes(found, recipe)}): "
-            "give another folder by --runs, or move this run away"
+            f"run '{run.path}' has another recipe ({_changes(found, recipe)}): give another folder by --runs, or "
+            "move this run away"
         )
     if record.data_sha256 != dataset.sha256():
         raise WrongUse(
-            f"run '{run.path}' was trained on other images ({record.data}) than '{dataset.source}' holds now "
+            f"run '{run.path}' was trained on other images ({record.data}) than those in '{dataset.source}' now "
             f"({dataset.description}): give another folder by --runs, or move this run away"
         )
     return record.status == "finished"
@@ -215,13 +215,13 @@ def train_all(
 
 
 def _check_free(folder: Path) -> None:
-    """Refuse a folder with somebody's files; what a training leaves that was killed at its very start is none."""
+    """Refuse a folder with other files; what a training that was killed at its start leaves is accepted."""
     left = {each.name for each in folder.iterdir() if not each.name.startswith(".")} if folder.is_dir() else None
     if folder.exists() and (left is None or left - {"recipe.toml"}):
-        raise WrongUse(f"'{folder}' is in the way: it is no run; move it away, or give another folder by --runs")
+        raise WrongUse(f"'{folder}' exists and is not a run: move it away, or give another folder by --runs")
 
 
 def _changes(found: Recipe, wanted: Recipe) -> str:
     """The keys that differ, with what the run has and what was asked for."""
     old, new = to_flat_values(found), to_flat_values(wanted)
-    return "; ".join(f"{key} is {old.get(key)}, wanted {new[key]}" for key in new if old.get(key) != new[key])
+    return "; ".join(f"{key}: expected {new[key]}, got {old.get(key)}" for key in new if old.get(key) != new[key])

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeAlias, get_args, overload
+from typing import Any, BinaryIO, TypeAlias, get_args, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ from capsedge.runtime.session import Session, contract_needed
 from capsedge.runtime.settings import DEFAULTS, Settings
 from capsedge.runtime.verify import Verification, verify
 
-One: TypeAlias = str | os.PathLike[str] | bytes | Image.Image
+One: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO | Image.Image
 Array: TypeAlias = NDArray[np.uint8]
 
 
@@ -111,10 +111,10 @@ class Model:
         """Say what is on images; they are fitted as in training, so any size and colour will do.
 
         Args:
-            images: One image: a file's path, the bytes of a file, a Pillow image, or an array of uint8, [height,
-                width] or [height, width, 1 or 3]. Or many: an iterable of such, or an array [N, height, width,
-                channels].
-            top: Classes to name, the answer included; None names the answer and the next best.
+            images: One image: a file's path, the bytes of a file, a file that is open in binary mode, a Pillow image,
+                or an array of uint8, [height, width] or [height, width, 1 or 3]. Or many: an iterable of such, or an
+                array [N, height, width, channels].
+            top: Classes to name, 1 or more, the answer included; None names the answer and the next best.
             threshold: The answer is every class whose capsule is at least so long, 0 to 1, and may be none.
             invert: Whether dark things on light background become light ones on dark: `auto` where the network was
                 trained on that.
@@ -127,7 +127,7 @@ class Model:
             DataError: An image cannot be read.
             WrongUse: There is nothing that could be an image, or a folder; `stream` takes those.
         """
-        check(batch, invert)
+        check(batch, invert, top)
         given, alone = _given(images)
         with self._using() as session:
             answers = list(classify(session, given, batch=batch, top=top, threshold=threshold, invert=invert))
@@ -156,10 +156,16 @@ class Model:
             batch: See `predict`.
 
         Raises:
-            WrongUse: There is nothing at a path.
+            DataError: There is nothing at a path, or no image in a folder.
+            WrongUse: Something else than paths is given; `predict` takes arrays, bytes and Pillow images.
         """
-        check(batch, invert)
-        named = [paths] if isinstance(paths, str | os.PathLike) else paths
+        check(batch, invert, top)
+        named = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+        for path in named:
+            if not isinstance(path, str | os.PathLike):
+                raise WrongUse(
+                    f"stream: expected paths, got {_kind(path)}; predict takes arrays and images in memory"
+                )
         found = Images([Path(path) for path in named])
         return self._streamed(found, batch=batch, top=top, threshold=threshold, invert=invert)
 
@@ -243,12 +249,14 @@ class _Held:
         self.dropped = False
 
 
-def check(batch: int, invert: str) -> None:
+def check(batch: int, invert: str, top: int | None = None) -> None:
     """Refuse what no image could be asked with.
 
     Raises:
-        WrongUse: The batch is below 1, or there is no such way to invert.
+        WrongUse: The batch or the number of classes is below 1, or there is no such way to invert.
     """
+    if top is not None and top < 1:
+        raise WrongUse(f"top: expected 1 or more classes, got {top}")
     if batch < 1:
         raise WrongUse(f"batch: expected 1 or more images, got {batch}")
     if invert not in get_args(Invert):
@@ -259,27 +267,39 @@ def _given(images: One | Array | Iterable[One | Array]) -> tuple[list[ImageSourc
     """The images as sources, and whether it is one that stands for itself."""
     if isinstance(images, np.ndarray) and images.ndim == 4:
         images = list(images)
-    if isinstance(images, str | os.PathLike | bytes | Image.Image | np.ndarray):
+    if isinstance(images, str | os.PathLike | bytes | Image.Image | np.ndarray) or hasattr(images, "read"):
         return [_source(images, "the image")], True
     if not isinstance(images, Iterable):
-        raise WrongUse(f"an image, an array of images or an iterable of images is expected, {type(images)} was given")
+        raise WrongUse(f"expected an image, an array of images or an iterable of images, got {_kind(images)}")
     return [_source(image, f"image {number}") for number, image in enumerate(images)], False
 
 
-def _source(image: One | Array, name: str) -> ImageSource:
+def _source(image: Any, name: str) -> ImageSource:
     if isinstance(image, str | os.PathLike):
         path = Path(image)
         if path.is_dir():
             raise WrongUse(f"'{path}' is a folder: Model.stream takes folders, globs and archives")
         return Given(str(path), path)
+    if hasattr(image, "read") and not isinstance(image, Image.Image):
+        image = image.read()
+        if isinstance(image, str):
+            raise WrongUse(
+                f"{name}: expected a file that is open in binary mode, got one in text mode: open it by 'rb'"
+            )
     if isinstance(image, bytes | Image.Image):
         return Given(name, image)
     if isinstance(image, np.ndarray):
         known = image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (1, 3))
         if image.dtype != np.uint8 or not known or not image.size:
             raise WrongUse(
-                f"{name} is expected as uint8 [height, width] or [height, width, 1 or 3], {image.dtype} "
-                f"{list(image.shape)} was given"
+                f"{name}: expected uint8 [height, width] or [height, width, 1 or 3], got {image.dtype} "
+                f"{list(image.shape)}"
             )
         return Given(name, Image.fromarray(image[..., 0] if image.shape[2:] == (1,) else image))
-    raise WrongUse(f"{name} is expected as a path, bytes, a Pillow image or an array, {type(image)} was given")
+    raise WrongUse(f"{name}: expected a path, bytes, an open file, a Pillow image or an array, got {_kind(image)}")
+
+
+def _kind(value: object) -> str:
+    """The type of a value, as its user would write it."""
+    module = type(value).__module__
+    return type(value).__qualname__ if module == "builtins" else f"{module}.{type(value).__qualname__}"

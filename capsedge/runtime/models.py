@@ -146,13 +146,13 @@ def find_model(model: str | Path | None = None) -> Path:
             file of the same name, if its model is here: write `./name` for the file.
 
     Raises:
-        WrongUse: There is neither such a file nor such a name.
-        ModelError: The model is of the zoo and not here, or is not the file that the index lists; or None was given,
-            and this installation came without the default model.
+        WrongUse: There is no such name.
+        ModelError: There is no such file; the model is of the zoo and not here, or is not the file that the index
+            lists; or None was given, and this installation came without the default model.
     """
     builtin = builtin_models()
     if model == "":
-        raise WrongUse("the name of a model is empty: give a file, a run's folder or a built-in model's name")
+        raise WrongUse("expected a model's file, folder or name, got an empty text")
     if model is None and (exported := newest_export()):
         return exported
     if model in (None, BUILTIN_NAME):
@@ -169,8 +169,10 @@ def find_model(model: str | Path | None = None) -> Path:
         return Path(model)
     if name in listed:
         raise ModelError(f"the model '{name}' is not on this machine: {GET_ZOO}")
+    if Path(name).name != name or Path(name).suffix in (".onnx", ".engine"):  # a path by its looks
+        raise ModelError(f"there is no file or folder '{model}'")
     known = [*own_names(), *(each.name for each in zoo_index())]
-    raise WrongUse(f"there is no file and no built-in model '{model}'; {nearest(name, known)}")
+    raise WrongUse(f"there is no file and no model '{model}'; {nearest(name, known)}")
 
 
 def exports_in(folder: Path) -> list[Path]:

@@ -11,6 +11,8 @@ recipe.toml holds the precision that was chosen, and never `auto`, since it deci
 file anew, or goes on with the run on another machine, computes what the run computed. Nothing else holds it.
 """
 
+import os
+import platform
 import shlex
 import tomllib
 from collections.abc import Iterable, Iterator
@@ -135,19 +137,23 @@ class Run:
         file system without locks, and a run whose process was killed would then stay locked.
 
         Raises:
-            WrongUse: Another process trains in it, or the folder cannot be locked.
+            ModelError: Another process trains in it; the text names it.
+            WrongUse: The folder cannot be locked.
         """
-        lock = FileLock(self.path / ".lock", fallback_to_soft=False)
+        file = self.path / ".lock"
+        lock = FileLock(file, fallback_to_soft=False)
         try:
             held = lock.acquire(blocking=False)
         except Timeout as error:
-            raise WrongUse(f"run '{self.path}' is being trained by another process") from error
+            raise ModelError(f"run '{self.path}' is being trained by {_trainer_in(file)}") from error
         except OSError as error:
             raise WrongUse(
                 f"run '{self.path}' cannot be locked ({error.strerror}): choose a folder that can be written, on a "
                 "file system with locks, such as a local disk"
             ) from error
         with held:
+            with suppress(OSError):  # who holds it is told where the system lets others read it
+                file.write_text(f"{os.getpid()} {platform.node()}", encoding="utf-8")
             yield
 
     def create(self, recipe: Recipe, record: RunRecord) -> None:
@@ -277,6 +283,17 @@ def _in_present_keys(values: dict[str, Any]) -> dict[str, Any]:
         if isinstance(part := renamed.get(section), dict):
             renamed[section] = {keys.get(key, key): value for key, value in part.items()}
     return renamed
+
+
+def _trainer_in(lock: Path) -> str:
+    """The process that holds a lock, as far as the file tells."""
+    try:
+        process, _, machine = lock.read_text(encoding="utf-8").partition(" ")
+    except (OSError, UnicodeDecodeError):
+        process = machine = ""
+    if not process.isdecimal():
+        return "another process"
+    return f"process {process}" if machine == platform.node() else f"process {process} on {machine}"
 
 
 @contextmanager

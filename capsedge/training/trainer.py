@@ -18,7 +18,7 @@ from torch import Tensor
 from capsedge.contract import Score
 from capsedge.data import Dataset, Split
 from capsedge.data.images import wants_dark_background
-from capsedge.errors import Interrupted, ModelError, WrongUse
+from capsedge.errors import CapsedgeError, Interrupted, ModelError
 from capsedge.models import CapsNet, Capsules, build_network, margin_loss, reconstruction_loss
 from capsedge.models.loss import distillation_loss
 from capsedge.models.stem import BatchNorm
@@ -183,19 +183,19 @@ class Trainer:
 
         Raises:
             Interrupted: Ctrl-C or a termination signal came; the state was saved.
-            WrongUse: Another process trains in the run's folder.
-            ModelError: The loss is no longer a number.
+            ModelError: Another process trains in the run's folder, or the loss is no longer a number.
+            WrongUse: The run's folder cannot be locked.
         """
         with ExitStack() as stack:
-            refused = ""
+            refused: CapsedgeError | None = None
             if self.devices.first:
                 try:
                     stack.enter_context(self.run.locked())
-                except WrongUse as error:
-                    refused = str(error)
+                except CapsedgeError as error:
+                    refused = error
             # All devices hear of it: those that went on would wait for the first for ever.
-            if refused := self.devices.told(refused):
-                raise WrongUse(refused)
+            if told := self.devices.told(str(refused or "")):
+                raise refused or ModelError(told)
             first = self.devices.first
             return self._train(MetricsFile(self.run.metrics, self.position.step) if first else None, observer)
 

@@ -44,7 +44,6 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
         vars(module).update(EXAMPLES="capsedge work", work=work)
         monkeypatch.setitem(sys.modules, "capsedge.cli.work", module)
         monkeypatch.setattr(app, "COMMANDS", ("work",))
-        monkeypatch.setattr(app.app, "registered_commands", [])
         monkeypatch.setattr(sys, "argv", ["capsedge", *options, "work", *after])
         monkeypatch.setenv("CAPSEDGE_DEBUG", "")  # so that what --debug sets is undone
         with pytest.raises(SystemExit) as stop:
@@ -77,7 +76,7 @@ def test_a_command_that_ends_well_exits_with_0(run: Callable[..., int], capsys: 
         (
             OSError(28, "No space left on device", "m.onnx"),
             1,
-            "capsedge: [Errno 28] No space left on device: 'm.onnx'\n",
+            "capsedge: 'm.onnx': no space left on device; free some space, or choose a folder on another disk\n",
         ),
         (KeyError("b"), 1, "capsedge: this is a bug in capsedge (KeyError; see it with capsedge --debug ...): 'b'\n"),
         (KeyboardInterrupt(), 130, ""),
@@ -228,6 +227,13 @@ def test_an_unknown_option_is_wrong_use_in_one_line() -> None:
     assert re.fullmatch(r"capsedge: No such option: --epoch.*\n", done.stderr)
 
 
+def test_an_option_that_is_a_key_of_the_recipe_is_told_as_such() -> None:
+    done = capsedge("train", "--batch-size", "5")
+
+    assert done.returncode == 2
+    assert done.stderr.endswith("; a recipe's values are given as --set train.batch_size=VALUE\n")
+
+
 def test_the_help_lists_every_command_in_the_order_of_use() -> None:
     done = capsedge("--help")
 
@@ -235,9 +241,12 @@ def test_the_help_lists_every_command_in_the_order_of_use() -> None:
     assert re.findall(r"^│ (\w+) ", done.stdout.partition("Commands")[2], re.MULTILINE) == list(app.COMMANDS)
 
 
-@pytest.mark.parametrize("command", app.COMMANDS)
+FIGURES = [f"reproduce {name}" for name in ("table2", "fig1", "fig2", "fig3", "fig4")]
+
+
+@pytest.mark.parametrize("command", [*app.COMMANDS, *FIGURES])
 def test_every_commands_help_shows_what_it_does_and_an_example(command: str) -> None:
-    done = capsedge(command, "--help")
+    done = capsedge(*command.split(), "--help")
 
     assert done.returncode == 0
     assert f"Usage: capsedge {command}" in done.stdout
@@ -274,9 +283,10 @@ def test_a_reader_that_leaves_early_is_no_failure(printing: str) -> None:
     # `capsedge work | true`: the pipe's reader is gone before the first line.
     script = (
         "import importlib, sys, types, typer; from capsedge.cli import console;"
-        "app = importlib.import_module('capsedge.cli.app'); app.COMMANDS = ();"
-        f"app.app.command('work')(lambda: {printing} and None);"
-        "app.app.command('other')(lambda: None); sys.argv = ['capsedge', 'work']; app.main()"
+        "app = importlib.import_module('capsedge.cli.app'); app.COMMANDS = ('work',);"
+        "module = sys.modules['capsedge.cli.work'] = types.ModuleType('capsedge.cli.work');"
+        f"module.EXAMPLES, module.work = '', lambda: {printing} and None;"
+        "sys.argv = ['capsedge', 'work']; app.main()"
     )
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None

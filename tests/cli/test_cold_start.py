@@ -25,7 +25,8 @@ finally:
 # Of other people's, beside what Python brings.
 LIBRARIES = {"PIL", "annotated_doc", "msgspec", "numpy", "onnxruntime", "shellingham", "typer", "typing_extensions"}
 OURS = """
-cli cli.answers cli.app cli.console cli.infer cli.options contract cores data data.images data.images.decode
+cli cli.app cli.console cli.infer cli.options cli.screens cli.screens.infer contract cores data data.images
+data.images.decode
 data.images.figure data.images.fit data.images.background data.images.modes errors files fit golden lazy onnx_lite
 onnx_lite.file onnx_lite.graph onnx_lite.schema onnx_lite.tensor onnx_lite.wire processor runtime
 runtime.batches runtime.feeds runtime.infer runtime.infer.prefetch runtime.infer.classify

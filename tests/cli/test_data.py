@@ -98,7 +98,7 @@ def test_every_command_names_one_that_fetches_what_is_not_here(
 
 def test_a_subset_that_stands_in_is_told(capsedge: Capsedge, without_data: list[str]) -> None:
     said = capsedge("data", "fashion-mnist").stderr
-    assert said.startswith("note: the full fashion-mnist is not on this machine; --download fetches it\n")
+    assert said.startswith("note: the full fashion-mnist is not on this machine; --download downloads it\n")
     assert "note" not in capsedge("data", "fashion-mnist-subset").stderr
     capsedge("data", "fashion-mnist", "--download")
     assert without_data == ["fashion-mnist"]
@@ -118,7 +118,7 @@ def test_wrong_use_is_one_line(capsedge: Capsedge, photos: Path, tmp_path: Path)
     jpg = capsedge("data", str(photos), "--sheet", "seen.jpg")
     assert (jpg.returncode, jpg.stderr) == (
         2,
-        "capsedge: --sheet draws PNG, and was given 'seen.jpg': give 'seen.png'\n",
+        "capsedge: expected a file name that ends in .png, got 'seen.jpg': give 'seen.png'\n",
     )
     nothing = capsedge("data", str(tmp_path))
     assert nothing.returncode == 1

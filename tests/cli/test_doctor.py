@@ -71,7 +71,7 @@ def test_what_is_broken_ends_with_code_1_after_the_table(capsedge: Capsedge, fou
 
     assert done.returncode == 1
     assert "to do: pip install 'onnxruntime-gpu[cuda,cudnn]'" in done.stdout
-    assert "needs mending: CUDA" in done.stderr
+    assert "broken: CUDA" in done.stderr
 
 
 def test_a_path_that_is_longer_than_its_cell_is_folded_and_not_cut(

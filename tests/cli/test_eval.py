@@ -102,11 +102,11 @@ def test_images_in_parts_give_the_part_and_broken_ones_are_told(
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (("{good}",), 2, "lies in no run's folder, so say on which images: --data PLACE"),
-        (("{good}", "--data", "{tmp}/nowhere"), 2, "unknown data set"),
+        (("{good}",), 2, "is not in a run's folder: name labelled images by --data PLACE"),
+        (("{good}", "--data", "{tmp}/nowhere"), 1, "there is no file or folder"),
         (("{good}", "--data", "{tmp}/strange"), 1, "has 1 class ('horse') that the model does not know; it knows: "),
         (("{good}", "--data", "{tmp}/empty"), 1, "has no images: they are expected in <class>/*"),
-        (("{good}", "--data", "{photos}", "--html", "x.pdf"), 2, "'x.pdf' wants a name that ends in .html"),
+        (("{good}", "--data", "{photos}", "--html", "x.pdf"), 2, "ends in .html, got 'x.pdf'"),
         (("{good}", "--data", "fashion-mnist-subset"), 1, "that the model does not know; it knows: "),
     ],
 )
@@ -153,11 +153,11 @@ def test_a_run_without_a_plain_export_is_taken_by_its_only_one_and_that_is_said(
     shutil.copy(good, run / "model.int8.onnx")
     done = capsedge(*(word.format(str(run), photos=photos, good=good) for word in words))
     assert done.returncode == 0, done.stderr
-    assert f"note: '{run}' holds no model.onnx; its only export is taken, model.int8.onnx\n" in done.stderr
+    assert f"note: '{run}' has no model.onnx; using its only export, model.int8.onnx\n" in done.stderr
     shutil.copy(good, run / "model.onnx")
     done = capsedge(*(word.format(str(run), photos=photos, good=good) for word in words))
     assert done.returncode == 0, done.stderr
-    assert "only export" not in done.stderr
+    assert "its only export" not in done.stderr
 
 
 def test_one_image_is_no_images(capsedge: Capsedge, good: Path, photos: Path, tmp_path: Path) -> None:
@@ -281,8 +281,8 @@ def test_what_is_not_said_of_somebody_elses_network_is_assumed_aloud(
 @pytest.mark.parametrize(
     ("shape", "words", "said"),
     [
-        (("n", 3, 8, 8), (), "name its classes by --classes, in the order of its outputs"),
-        (("n", 3, 8, 8), ("--classes", "ant"), "--classes: expected two class names or more"),
+        (("n", 3, 8, 8), (), "give its class names, in the order of its outputs, by --classes"),
+        (("n", 3, 8, 8), ("--classes", "ant"), "--classes wants the names of two classes or more"),
         (("n", 3, 8, 8), ("--classes", "ant,ant,bee"), "--classes names 'ant' twice"),
         (("n", 3, 8, 8), ("--classes", "ant,bee,cat,dog,emu"), "--classes names 5 classes, and for 12 images"),
         (
@@ -348,7 +348,7 @@ def test_names_that_a_contract_carries_are_not_taken_from_the_command_line(
 ) -> None:
     done = capsedge("eval", str(good), "--data", str(photos), "--classes", "a,b")
     assert done.returncode == 2
-    assert "carries the names of its classes" in done.stderr
+    assert "has its own class names" in done.stderr
     same = capsedge("eval", str(good), "--data", str(photos), "--classes", ",".join(CLASSES), "--json")
     assert json.loads(same.stdout)["images"] == 6
 
@@ -373,10 +373,10 @@ def test_a_run_that_has_no_export_is_evaluated_as_it_was_trained(
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert (found["images"], found["error"]) == (trained.images, pytest.approx(trained.error))
-    assert "has no export: its network is evaluated as it was trained" in done.stderr
+    assert "has no export; its trained network is evaluated" in done.stderr
     for words, said in (
-        (("--threads", "1"), "leave out the options of a runtime"),
-        (("--classes", "a,b"), "carries"),
+        (("--threads", "1"), "leave out the runtime options"),
+        (("--classes", "a,b"), "has its own class names"),
     ):
         refused = capsedge("eval", str(run.path), *words)
         assert (refused.returncode, refused.stdout) == (2, "")

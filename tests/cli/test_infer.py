@@ -58,7 +58,7 @@ def test_after_a_training_the_newest_export_answers_and_that_is_said(
     shutil.copy(good, tmp_path / "runs/mine/model.onnx")
     (tmp_path / "runs/mine/run.json").write_text("{}")
     file = str(Path("runs/mine/model.onnx"))
-    note = f"note: {file} is the newest export here; the model that came with capsedge is named builtin\n"
+    note = f"note: {file} is the newest export in runs/; the built-in model is named builtin\n"
     done = capsedge("infer", str(photos))
     assert done.returncode == 0
     assert done.stderr.startswith(f"model: {file}\n{note}")
@@ -98,7 +98,7 @@ def test_a_broken_image_is_told_the_others_are_done_and_the_exit_code_is_1(
     assert "broken.png' cannot be read as an image" in table.stderr
     first, second = (json.loads(line) for line in lines.stdout.splitlines())
     assert (set(first), set(second)) == ({"path", "error"}, {"path", "class", "length", "next_best"})
-    last = "1 of 2 images could not be read; the others are done"
+    last = "1 of 2 images could not be read; the others were classified"
     assert table.stderr.splitlines()[-1] == f"capsedge: {last}"
     assert json.loads(lines.stderr.splitlines()[-1])["error"]["text"] == last
 
@@ -111,7 +111,7 @@ def test_a_line_of_a_list_that_is_too_long_is_one_broken_image(
 
     assert (done.returncode, "b.png" in done.stdout) == (1, True)
     assert max(map(len, done.stderr.splitlines())) < 300
-    assert done.stderr.splitlines()[-1] == "capsedge: 1 of 2 images could not be read; the others are done"
+    assert done.stderr.splitlines()[-1] == "capsedge: 1 of 2 images could not be read; the others were classified"
 
 
 def test_the_example_for_jq_leaves_broken_images_out() -> None:
@@ -171,7 +171,7 @@ def test_pictures_are_drawn_and_named_in_the_answers(capsedge: Capsedge, photos:
     assert drawn == [
         str(tmp_path / "seen" / f"0000{number}-{stem}.png") for number, stem in enumerate(("a_red", "b", "c"), 1)
     ]
-    assert one.stderr.splitlines()[1] == f"drawn: {tmp_path / 'one.png'}"
+    assert one.stderr.splitlines()[1] == f"wrote {tmp_path / 'one.png'}"
     with Image.open(tmp_path / "one.png") as alone, Image.open(drawn[1]) as among:
         assert alone.tobytes() == among.tobytes()
 
@@ -214,22 +214,20 @@ def on_a_terminal(arguments: list[str]) -> tuple[subprocess.CompletedProcess[byt
 @pytest.mark.parametrize(
     ("arguments", "code", "line"),
     [
-        ([], 2, "capsedge: name an image, a folder, a glob in quotes"),
-        (["gone.png"], 2, "capsedge: there is no image file or folder 'gone.png'"),
-        (["gone/*.png"], 2, "capsedge: nothing matches 'gone/*.png'"),
-        (["{empty}"], 2, "capsedge: the folder '{empty}' holds no images ("),
-        (["--list", "gone.txt"], 2, "capsedge: --list wants a file with a path on each line, or -: 'gone.txt'"),
+        (["gone/*.png"], 1, "capsedge: nothing matches 'gone/*.png'"),
+        (["{empty}"], 1, "capsedge: the folder '{empty}' holds no images ("),
+        (["--list", "gone.txt"], 1, "capsedge: --list: expected a file with a path on each line, or -; 'gone.txt'"),
         (["-", "--list", "-"], 2, "capsedge: standard input cannot be both"),
         (
             ["{photo}", "{photo}", "--visualize", "x.png"],
             2,
-            "capsedge: 'x.png' is one file, and there may be several",
+            "capsedge: --visualize: expected a folder for several images, got",
         ),
-        (["{photo}", "--visualize", "{photo}"], 2, "capsedge: '{photo}' is there and no picture of capsedge infer"),
+        (["{photo}", "--visualize", "{photo}"], 2, "capsedge: '{photo}' exists and was not drawn by capsedge infer"),
         (
             ["{photo}", "--model", "fashion-mnits"],
             2,
-            "capsedge: there is no file and no built-in model 'fashion-mnits'; did you mean",
+            "capsedge: there is no file and no model 'fashion-mnits'; did you mean",
         ),
         (["{photo}", "--model", "{models}/foreign.onnx"], 1, "capsedge: '{models}/foreign.onnx' carries no capsedge"),
         (["{photo}", "--model", "{models}/text.onnx"], 1, "capsedge: '{models}/text.onnx' is not a whole ONNX file"),
@@ -239,10 +237,7 @@ def on_a_terminal(arguments: list[str]) -> tuple[subprocess.CompletedProcess[byt
             "capsedge: '{models}/newer.onnx' has a contract of",
         ),
         (["{photo}", "--provider", "cuda"], 1, "capsedge: 'cuda' was asked for, but"),
-        (["{photo}", "--provider", "gpu"], 2, "capsedge: Invalid value for '--provider': "),
         (["{photo}", "--top", "0"], 2, "capsedge: Invalid value for '--top'"),
-        (["{photo}", "--threshold", "1.5"], 2, "capsedge: Invalid value for '--threshold'"),
-        (["{photo}", "--invert", "maybe"], 2, "capsedge: Invalid value for '--invert'"),
     ],
 )
 def test_what_cannot_be_done_is_one_line_and_an_exit_code(

@@ -115,13 +115,12 @@ def test_a_person_reads_every_part_of_the_contract(edge: Edge, file: Path, contr
         "gate rejected",
         "precision int8: 1 of 2 layers, 75.0 % of the FLOPs; fp16: 1 of 2 layers, 25.0 % of the FLOPs",
         "cost 16.6 MFLOPs for one image",
-        "parameters 373,824 in 2 layers, without their biases",
+        "parameters 373,824 in 2 layers, biases not counted",
         "input image, uint8 [batch, 28, 28, 1], grey of 0 to 255",
-        "other images are scaled (bilinear) as a whole, undistorted, on black",
+        "fitting images of other sizes are scaled (bilinear) to fit, keeping the aspect ratio, on black",
         "output lengths, float32 [batch, 10]: how strongly each class is present, 0 to 1",
         "output poses, float32 [batch, 10, 16]: the class capsules",
-        "output reconstruction, float32 [batch, 2, 28, 28, 1]: what the decoder draws of the longest capsules, "
-        "0 to 1",
+        "output reconstruction, float32 [batch, 2, 28, 28, 1]: the decoder's image of the longest capsules, 0 to 1",
         f"10 classes {', '.join(contract.classes)}",
         "answer the classes of the 2 longest capsules",
         "routing l2, collapsed into constant weights",
@@ -130,8 +129,8 @@ def test_a_person_reads_every_part_of_the_contract(edge: Edge, file: Path, contr
         "trained 9.93 % of 10,000",
         "int8 12.00 % of 5,000",
         "verdict rejected on CPUExecutionProvider, 5,000 validation images",
-        f"because {REASON}",
-        "it starts at the output of 'conv2'",
+        f"reason {REASON}",
+        "first difference the output of 'conv2'",
         "note the images are few",
         "largest length difference 0.4",
         "mean length difference 0.012",
@@ -176,9 +175,9 @@ def test_an_engine_is_shown_by_its_manifest(edge: Edge, contract: Contract, tmp_
     assert {
         "built by tensorrt_rtx 1.7.1.116",
         "for sm86, sm89",
-        "batch 1 to 64, best 8",
+        "batch 1 to 64, optimal 8",
         "build time 0.8 s",
-        "its layers 2 half, 1 int8",
+        "layers 2 half, 1 int8",
         "note a tensor was clamped",
         "engine as it was built",
     } <= set(lines_of(done.stdout))
@@ -191,7 +190,7 @@ def test_a_file_without_a_contract_is_described_and_what_is_missing_is_said(edge
     lines = lines_of(done.stdout)
     assert done.returncode == 0
     assert "contract none: the file was not made by capsedge export" in lines
-    assert "missing class names, image size, what the outputs mean, scores, golden sample, hashes" in lines
+    assert "missing class names, image size, meaning of the outputs, scores, golden sample, hashes" in lines
     assert any(line.startswith("table ") for line in lines)
     assert done.stderr == f"next: capsedge bench {models / 'foreign.onnx'}"
 
@@ -268,13 +267,13 @@ def test_a_contract_of_another_schema_is_refused_in_one_line(
     [
         (
             64,
-            "int8 the same on every processor: two products sum to 32,640 at most, and 16 bits, in which x86 without "
-            "VNNI adds them, hold 32,767",
+            "int8 the same on every processor: the largest sum of two products is 32,640, and x86 without VNNI adds "
+            "them in 16 bits (up to 32,767)",
         ),
         (
             127,
-            "int8 saturates on some processors: two products sum to 64,770 at most, and 16 bits, in which x86 "
-            "without VNNI adds them, hold 32,767 (w)",
+            "int8 saturates on some processors: the largest sum of two products is 64,770, and x86 without VNNI adds "
+            "them in 16 bits (up to 32,767) (w)",
         ),
     ],
 )

@@ -1,19 +1,11 @@
-"""The options that several commands share, as a command that takes them all reads them."""
+"""The options of a session, as a command that takes them reads them."""
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
-from capsedge.cli.options import (
-    AllowFallbackOption,
-    CudaGraphOption,
-    GraphOption,
-    IoBindingOption,
-    ProviderOption,
-    SpinningOption,
-    ThreadsOption,
-)
-from capsedge.runtime.settings import Settings
+from capsedge.cli.options import session_options
+from capsedge.runtime.settings import DEFAULTS, Settings
 
 
 @pytest.mark.parametrize(
@@ -35,30 +27,28 @@ from capsedge.runtime.settings import Settings
     ],
 )
 def test_the_options_of_a_command_are_the_settings_of_a_session(words: str, settings: Settings) -> None:
-    read: list[Settings] = []
+    read: list[tuple[int, Settings]] = []
     app = typer.Typer()
 
     @app.command()
-    def work(
-        provider: ProviderOption = None,
-        threads: ThreadsOption = 0,
-        spinning: SpinningOption = True,
-        graph: GraphOption = "all",
-        io_binding: IoBindingOption = None,
-        allow_fallback: AllowFallbackOption = False,
-        cuda_graph: CudaGraphOption = True,
-    ) -> None:
-        read.append(
-            Settings(
-                provider=provider,
-                threads=threads,
-                spinning=spinning,
-                graph=graph,
-                io_binding=io_binding,
-                allow_fallback=allow_fallback,
-                cuda_graph=cuda_graph,
-            )
-        )
+    @session_options("provider", "threads", "spinning", "graph", "io_binding", "cuda_graph", "allow_fallback")
+    def work(number: int, settings: Settings = DEFAULTS, other: bool = False) -> None:
+        """What it does."""
+        assert not other
+        read.append((number, settings))
 
-    assert CliRunner().invoke(app, words.split()).exit_code == 0
-    assert read == [settings]
+    assert CliRunner().invoke(app, ["3", *words.split()]).exit_code == 0
+    assert read == [(3, settings)]
+    assert "What it does." in CliRunner().invoke(app, ["--help"]).output
+
+
+def test_a_command_has_only_the_options_that_it_named() -> None:
+    app = typer.Typer()
+
+    @app.command()
+    @session_options("threads")
+    def work(settings: Settings = DEFAULTS) -> None:
+        del settings
+
+    assert CliRunner().invoke(app, ["--threads", "1"]).exit_code == 0
+    assert CliRunner().invoke(app, ["--provider", "cpu"]).exit_code == 2

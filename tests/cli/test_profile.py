@@ -8,7 +8,7 @@ from typing import cast
 import pytest
 
 from capsedge.cli import app
-from capsedge.cli.profile import _whole
+from capsedge.cli.screens.profile import unexplained
 from capsedge.measure.profile import roofline
 from capsedge.measure.profile.report import Profile, Whole
 from tests.in_process import Capsedge, in_this_process
@@ -66,16 +66,11 @@ def test_json_trace_and_plot_tell_of_the_same_layers(capsedge: Capsedge, good: P
 @pytest.mark.parametrize(
     ("asked", "code", "said"),
     [
-        (("gone.onnx",), 2, "there is no file and no built-in model 'gone.onnx'"),
         (("{good}", "--iterations", "5"), 2, "expected 50 iterations or more, got 5: use --iterations 50"),
-        (
-            ("{good}", "--plot", "plot.txt"),
-            2,
-            "--plot: expected a name that ends in .svg, .png, .pdf, got 'plot.txt'",
-        ),
-        (("{good}", "--trace", "trace.txt"), 2, "--trace: expected a name that ends in .json, got 'trace.txt'"),
-        (("{good}", "--trace", "{folder}/f.json"), 2, "'{folder}/f.json' is a folder, and a file is to be written"),
-        (("{good}", "--trace", "{good}/t.json"), 2, "'{good}/t.json' cannot be written"),
+        (("{good}", "--plot", "plot.txt"), 2, "--plot must end in .svg, .png, .pdf, 'plot.txt' was given"),
+        (("{good}", "--trace", "trace.txt"), 2, "--trace must end in .json, 'trace.txt' was given"),
+        (("{good}", "--trace", "{folder}/f.json"), 2, "expected a file, got the folder '{folder}/f.json'"),
+        (("{good}", "--trace", "{good}/t.json"), 2, "cannot write '{good}/t.json': "),
         (("{good}", "--provider", "cuda"), 1, "'cuda' was asked for"),
     ],
 )
@@ -93,7 +88,7 @@ def test_a_mistake_is_one_line_before_anything_is_measured(
 def test_no_row_is_negative() -> None:
     times = Whole(layers_us=20.0, between_us=-5.0, plain_us=15.0, profiled_us=14.0, profiler_us=-1.0)
 
-    rows = _whole(cast(Profile, SimpleNamespace(whole=times)))
+    rows = unexplained(cast(Profile, SimpleNamespace(whole=times)))
 
     assert rows == [("all layers", 20.0), ("an iteration", 15.0), ("a profiled iteration", 14.0)]
 
@@ -103,7 +98,7 @@ def test_an_engine_has_no_trace(capsedge: Capsedge, tmp_path: Path) -> None:
     done = capsedge("profile", str(tmp_path / "model.engine"), "--trace", "trace.json")
 
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("capsedge: a trace is made of ONNX Runtime's profile: give the .onnx file")
+    assert done.stderr.startswith("capsedge: --trace needs ONNX Runtime's profiler: give the .onnx file")
 
 
 def test_help_shows_examples(capsedge: Capsedge) -> None:

@@ -71,7 +71,7 @@ def test_a_run_is_told_with_its_curve_and_its_scores(capsedge: Capsedge, exporte
     last = [row for row in read_metrics(exported_once.metrics) if row["kind"] == "validation"][-1]
     assert f"{100 * last['error']:.1f} % ({last['epoch']})" in done.stdout
     assert "exported: model.onnx" in done.stdout
-    assert done.stderr.startswith("next: capsedge export ")
+    assert done.stderr == f"next: capsedge eval {exported_once.path}\n"
     assert json.loads(capsedge("show", str(exported_once.path), "--json").stdout)["best_epoch"] == record.best_epoch
 
 
@@ -160,9 +160,11 @@ def test_an_export_that_is_damaged_or_older_than_its_network_is_told(
     folder = tmp_path / "a run"
     shutil.copytree(exported_once.path, folder)
     os.utime(folder / "best.safetensors")
-    assert "older than the run's best network, so export it anew: model.onnx" in capsedge("show", str(folder)).stdout
+    told = capsedge("show", str(folder))
+    assert "older than the run's best network; export the run again: model.onnx" in told.stdout
+    assert told.stderr == f"next: capsedge export '{folder}'\n"
     said = capsedge("infer", str(ROOT / "samples"), "--model", str(folder)).stderr
-    assert f"is older than the best network of its run: capsedge export '{folder}'" in said
+    assert f"is older than the best network of its run; export it again: capsedge export '{folder}'" in said
 
     (folder / "model.onnx").write_bytes(b"no model")
     done = capsedge("show", str(folder), "--html", str(tmp_path / "page.html"))
@@ -214,9 +216,24 @@ def test_an_unfinished_run_has_no_scores_and_goes_on(capsedge: Capsedge, exporte
     assert "not finished" in (tmp_path / "run.html").read_text()
 
 
+def test_the_next_step_of_a_run_without_export_follows_its_advice(
+    capsedge: Capsedge, exported_once: Run, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(exported_once.path, folder, ignore=shutil.ignore_patterns("model*"))
+    values = json.loads((folder / "run.json").read_text())
+    for remarks, step in (
+        (["it errs"], "follow the advice above and train again"),
+        ([], f"capsedge export {folder}"),
+    ):
+        (folder / "run.json").write_text(json.dumps(values | {"remarks": remarks}))
+        assert capsedge("show", str(folder)).stderr == f"next: {step}\n"
+
+
 def test_wrong_use_is_one_line(capsedge: Capsedge, exported_once: Run, tmp_path: Path) -> None:
     nothing = capsedge("show", str(tmp_path))
     assert (nothing.returncode, nothing.stderr.count("\n")) == (1, 1)
     assert "is not a run: it has no run.json" in nothing.stderr
     wrong = capsedge("show", str(exported_once.path), "--html", "x.txt")
-    assert (wrong.returncode, wrong.stderr) == (2, "capsedge: 'x.txt' wants a name that ends in .html\n")
+    assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1)
+    assert "ends in .html, got 'x.txt'" in wrong.stderr

@@ -34,8 +34,14 @@ def test_json_carries_the_whole_record(edge: Edge, models: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "line"),
     [
-        ("altered-weight.onnx", "' on CPUExecutionProvider breaks its contract: its weights classes.weight were alt"),
-        ("altered-graph.onnx", "' on CPUExecutionProvider breaks its contract: its graph was altered, its weights w"),
+        (
+            "altered-weight.onnx",
+            "' on CPUExecutionProvider does not keep its contract: its weights classes.weight were alt",
+        ),
+        (
+            "altered-graph.onnx",
+            "' on CPUExecutionProvider does not keep its contract: its graph was altered, its weights w",
+        ),
         ("truncated.onnx", "' is not a whole ONNX file (it ends"),
         ("text.onnx", "' is not a whole ONNX file"),
         ("foreign.onnx", "' carries no capsedge contract"),
@@ -70,4 +76,4 @@ def test_what_the_provider_cannot_run_is_an_error_or_named(
         assert "does not tell which nodes run there" in json.loads(allowed.stdout)["provider"]
         return
     assert json.loads(allowed.stdout)["provider"] == "CPUExecutionProvider"
-    assert "on the CPU, because 'cuda' cannot run them: Add, Cast, Conv, " in allowed.stderr
+    assert "on the CPU, because 'cuda' does not support them: Add, Cast, Conv, " in allowed.stderr

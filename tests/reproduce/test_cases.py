@@ -96,13 +96,13 @@ def test_every_training_has_a_folder_of_its_own() -> None:
     [("routing.kind=em", "--kind"), ("data.source=mnist", "--data"), ("train.seed=1", "--seed")],
 )
 def test_what_an_option_decides_cannot_be_set_otherwise(override: str, instead: str) -> None:
-    with pytest.raises(WrongUse, match=f"--set {override.partition('=')[0]} is not taken here: .*{instead}"):
+    with pytest.raises(WrongUse, match=f"--set {override.partition('=')[0]} has no effect here: .*{instead}"):
         recipe_of(FASHION, "l2", overrides=[override])
 
 
 def test_the_decoder_can_be_set_only_where_no_row_decides_it() -> None:
     assert recipe_of(FASHION, "l2", overrides=["network.decoder=[]"]).network.decoder == ()
-    with pytest.raises(WrongUse, match=r"--set network\.decoder is not taken here: the row"):
+    with pytest.raises(WrongUse, match=r"--set network\.decoder has no effect here: it is set by the row"):
         recipe_of(FASHION, "l2", decoder=True, overrides=["network.decoder=[]"])
 
 
@@ -112,7 +112,7 @@ def test_kinds_are_those_with_a_shipped_recipe_in_one_order() -> None:
     assert known[:4] == ("dynamic", "l2", "l1", "frozen")
     assert checked_kinds(None, FASHION, "small") == known
     assert checked_kinds(["frozen", "dynamic"], FASHION, "small") == ("dynamic", "frozen")
-    with pytest.raises(WrongUse, match=r"--kind wants dynamic, l2, .* and was given 'l3'"):
+    with pytest.raises(WrongUse, match=r"--kind: expected dynamic, l2, .*, got 'l3'"):
         checked_kinds(["l3"], FASHION, "small")
 
 

@@ -88,7 +88,7 @@ def test_fig1_asks_an_exported_model_too() -> None:
 
 def test_fig1_refuses_more_images_than_a_page_holds(run: Run, tmp_path: Path) -> None:
     Image.fromarray(np.zeros((28, 28), np.uint8)).save(tmp_path / "a.png")
-    with pytest.raises(WrongUse, match=f"at most {MOST_IMAGES} images, and was given {MOST_IMAGES + 1}"):
+    with pytest.raises(WrongUse, match=f"at most {MOST_IMAGES} images, got {MOST_IMAGES + 1}"):
         fig1([tmp_path / "a.png"] * (MOST_IMAGES + 1), model=str(run.path))
 
 
@@ -99,7 +99,7 @@ def test_fig1_does_not_set_test_images_before_a_network_of_other_classes(run: Ru
             folder.mkdir(parents=True)
             for number in range(4):
                 Image.fromarray(np.full((28, 28), 9 * number, np.uint8)).save(folder / f"{number}.png")
-    with pytest.raises(WrongUse, match="knows other classes than the images of 'pets'"):
+    with pytest.raises(WrongUse, match="has other classes than data set 'pets'"):
         fig1([], model=str(run.path), data=str(tmp_path / "pets"))
 
 
@@ -156,7 +156,10 @@ def test_the_mean_image_of_a_class_is_the_mean_of_its_training_images() -> None:
 
 @pytest.mark.parametrize(
     ("changes", "words"),
-    [({"seeds": (0, 1)}, "give one --seed, not 2"), ({"more": ("data.crop=20",)}, "wants single, uncropped images")],
+    [
+        ({"seeds": (0, 1)}, "--seed: expected one seed, got 2"),
+        ({"more": ("data.crop=20",)}, "expected single, uncropped images"),
+    ],
 )
 def test_fig2_refuses_what_it_cannot_draw(
     changes: dict[str, object], words: str, make_settings: MakeSettings
@@ -305,9 +308,9 @@ def test_a_mosaic_lays_images_out_in_rows() -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (None, "there is no .*fig3.json' to draw from: run this without --redraw first"),
-        (b"{", "holds no figure of capsedge"),
-        (b'{"kind":"fig9"}', "holds no figure of capsedge"),
+        (None, "there is no .*fig3.json': run this without --redraw first"),
+        (b"{", "is damaged or not a figure"),
+        (b'{"kind":"fig9"}', "is damaged or not a figure"),
     ],
 )
 def test_what_is_no_figure_is_not_drawn(content: bytes | None, words: str, tmp_path: Path) -> None:

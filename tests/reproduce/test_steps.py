@@ -108,7 +108,7 @@ def test_uneven_batches_are_left_out_and_the_epochs_go_on() -> None:
 def test_a_batch_larger_than_the_data_is_wrong_use() -> None:
     recipe = tiny_recipe("train.batch_size=1601")
     trainer = Trainer(recipe, load_dataset("fashion-mnist-subset"), Run(SimpleNamespace()), device="cpu")  # type: ignore[arg-type]
-    with pytest.raises(WrongUse, match=r"train\.batch_size is 1601, and there are fewer training images"):
+    with pytest.raises(WrongUse, match=r"train\.batch_size = 1601 training images, got fewer"):
         next(whole_batches(trainer))
 
 
@@ -129,6 +129,6 @@ def test_memory_is_that_of_the_training_and_not_of_who_asked() -> None:
 def test_a_measurement_that_fails_says_why() -> None:
     recipe = tiny_recipe("data.source=nowhere")
     with pytest.raises(
-        CapsedgeError, match=r"measuring the memory of recipe 'fashion-mnist-l2-small' failed: .*nowhere"
+        CapsedgeError, match=r"memory of recipe 'fashion-mnist-l2-small' could not be measured: .*nowhere"
     ):
         peak_memory(recipe, device="cpu")

@@ -82,7 +82,7 @@ def test_a_run_of_another_recipe_is_refused_by_the_keys_that_differ(
 ) -> None:
     trained(recipe, tmp_path / "run", subset, Silent(), "cpu")
     other = tiny_recipe("train.epochs=2", "train.batch_size=200", "routing.learning_rate=0.5")
-    wanted = r"made by another recipe \(routing\.learning_rate is 0\.01, wanted 0\.5\): give another folder by --runs"
+    wanted = r"has another recipe \(routing\.rate: expected 0\.5, got 0\.01\): give another folder by --runs"
     with pytest.raises(WrongUse, match=wanted):
         trained(other, tmp_path / "run", subset, Untouched(), "cpu")
 
@@ -109,7 +109,7 @@ def test_auto_takes_up_a_run_in_whatever_precision_it_began(tmp_path: Path, subs
     assert all(ours[name].equal(theirs[name]) for name in theirs)
     assert trained(asked("auto"), run.path, subset, Untouched(), "cpu").path == run.path
     other = {"fp32": "bf16", "bf16": "fp32"}[began]
-    with pytest.raises(WrongUse, match=rf"train\.precision is {began}, wanted {other}"):
+    with pytest.raises(WrongUse, match=rf"train\.precision: expected {other}, got {began}"):
         trained(asked(other), run.path, subset, Untouched(), "cpu")
 
 
@@ -126,7 +126,7 @@ def test_a_person_s_files_in_the_way_are_left_alone(
 ) -> None:
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_text("years of work")
-    with pytest.raises(WrongUse, match="is in the way: it is no run"):
+    with pytest.raises(WrongUse, match="exists and is not a run"):
         trained(recipe, tmp_path / "run", subset, Untouched(), "cpu")
     assert (tmp_path / name).read_text() == "years of work"
 
@@ -138,7 +138,7 @@ def test_a_run_that_must_be_refused_is_refused_before_the_others_are_trained(
     settings = make_settings(watch=watched)
     recipes = [settings.recipe(SUBSET, kind, seed=0) for kind in ("l2", "frozen")]
     trained(tiny_recipe("train.epochs=1"), settings.folder(SUBSET, recipes[1]), subset, Silent(), "cpu")
-    with pytest.raises(WrongUse, match="made by another recipe"):
+    with pytest.raises(WrongUse, match="has another recipe"):
         list(train_all(settings, SUBSET, subset, recipes))
     assert watched.titles == []
 
@@ -160,7 +160,7 @@ def test_only_what_is_missing_is_trained_and_each_training_says_where_it_stands(
 
 @pytest.mark.parametrize("seeds", [(), (1, 1)])
 def test_seeds_are_one_or_more_and_different(seeds: tuple[int, ...], make_settings: MakeSettings) -> None:
-    with pytest.raises(WrongUse, match="--seed wants one or more different seeds"):
+    with pytest.raises(WrongUse, match="--seed: expected one or more different seeds"):
         make_settings(seeds=seeds)
 
 

@@ -11,7 +11,7 @@ import pytest
 from onnx import numpy_helper
 
 from capsedge.contract import Contract, EngineManifest, Layer, contract_of, encode
-from capsedge.errors import ModelError, WrongUse
+from capsedge.errors import ModelError
 from capsedge.onnx_lite.file import read_onnx_file
 from capsedge.runtime.inspection import inspect_model
 from capsedge.runtime.tensorrt.manifest import manifest_path
@@ -156,8 +156,7 @@ def test_a_runs_folder_means_its_model_and_names_what_is_beside_it(good: Path, e
 @pytest.mark.parametrize(
     ("name", "error", "line"),
     [
-        ("gone.onnx", WrongUse, "there is no file and no built-in model"),
-        ("gone.engine", WrongUse, "there is no file and no built-in model"),
+        ("gone.engine", ModelError, "there is no file or folder"),
         ("text.onnx", ModelError, "is not a whole ONNX file"),
         ("newer.onnx", ModelError, "has a contract of schema 99"),
         ("damaged-contract.onnx", ModelError, "has a damaged contract"),

@@ -5,6 +5,7 @@ import os
 import pickle
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -78,14 +79,28 @@ def test_what_is_no_image_is_refused_in_words(model: Model, tmp_path: Path) -> N
         model.predict([images(1)[0], b"no image"])
     with pytest.raises(WrongUse, match=r"is a folder: Model.stream takes folders"):
         model.predict(tmp_path)
-    with pytest.raises(WrongUse, match=r"the image is expected as uint8 .*, float64 \[28, 28\] was given"):
+    with pytest.raises(WrongUse, match=r"^the image: expected uint8 .*, got float64 \[28, 28\]$"):
         model.predict(images(1)[0, ..., 0] / 255)
-    with pytest.raises(WrongUse, match=r"image 0 is expected as uint8 .*, uint8 \[28, 28, 4\] was given"):
+    with pytest.raises(WrongUse, match=r"^image 0: expected uint8 .*, got uint8 \[28, 28, 4\]$"):
         model.predict(np.zeros((1, 28, 28, 4), np.uint8))
-    with pytest.raises(WrongUse, match="an iterable of images is expected"):
+    with pytest.raises(WrongUse, match=r"^expected an image, .*, got int$"):
         model.predict(3)  # type: ignore[call-overload]
-    with pytest.raises(WrongUse, match="image 0 is expected as a path, bytes"):
+    with pytest.raises(WrongUse, match=r"^image 0: expected a path, bytes, .*, got NoneType$"):
         model.predict([None])  # type: ignore[list-item]
+    with (tmp_path / "broken.png").open() as text, pytest.raises(WrongUse, match="open in binary mode"):
+        model.predict(text)
+    for asking in (model.predict, model.stream):
+        with pytest.raises(WrongUse, match=r"^top: expected 1 or more classes, got 0$"):
+            asking(tmp_path / "broken.png", top=0)
+
+
+def test_an_open_file_is_an_image_like_its_bytes(model: Model, tmp_path: Path) -> None:
+    for number, image in enumerate(images(2, seed=7)):
+        Image.fromarray(image[..., 0]).save(tmp_path / f"{number}.png")
+    first, second = (tmp_path / "0.png").open("rb"), BytesIO((tmp_path / "1.png").read_bytes())
+    with first:
+        found = [model.predict(first), *model.predict([second])]
+    assert lengths(found) == lengths(model.predict([tmp_path / "0.png", tmp_path / "1.png"]))
 
 
 def test_a_stream_tells_of_broken_images_in_their_place(model: Model, tmp_path: Path) -> None:
@@ -94,8 +109,10 @@ def test_a_stream_tells_of_broken_images_in_their_place(model: Model, tmp_path: 
     (tmp_path / "1.png").write_bytes(b"no image")
     found = list(model.stream([tmp_path]))
     assert [type(each) for each in found] == [capsedge.Prediction, capsedge.Broken, capsedge.Prediction]
-    with pytest.raises(WrongUse, match="there is no image file or folder"):
+    with pytest.raises(DataError, match="there is no image file or folder"):
         model.stream([tmp_path / "nowhere"])
+    with pytest.raises(WrongUse, match=r"expected paths, got numpy.ndarray; predict takes arrays"):
+        model.stream(images(2))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("bound", [False, True])
@@ -178,7 +195,7 @@ def test_what_cannot_be_asked_is_refused_in_words(model: Model) -> None:
         model.stream("samples", batch=-1)
     with pytest.raises(WrongUse, match="invert: expected auto, yes, no, got 'maybe'"):
         model.predict(image, invert="maybe")  # type: ignore[call-overload]
-    with pytest.raises(WrongUse, match=r"uint8 \[0, 0\] was given"):
+    with pytest.raises(WrongUse, match=r"got uint8 \[0, 0\]"):
         model.predict(np.zeros((0, 0), np.uint8))
     with pytest.raises(WrongUse, match="provider: expected cpu, "):
         capsedge.Settings(provider="tpu")  # type: ignore[arg-type]

@@ -95,7 +95,7 @@ def test_a_name_wins_over_a_folder_of_that_name(builtin: Path, tmp_path: Path) -
 
 
 def test_an_unknown_name_is_wrong_use_that_names_the_nearest(builtin: Path) -> None:
-    with pytest.raises(WrongUse, match=r"no built-in model 'fashion-mnits'; did you mean 'fashion-mnist'\?"):
+    with pytest.raises(WrongUse, match=r"no model 'fashion-mnits'; did you mean 'fashion-mnist'\?"):
         find_model("fashion-mnits")
 
 
@@ -110,8 +110,14 @@ def test_the_name_of_the_default_model_is_told_where_that_is_here(builtin: Path)
 
 
 def test_a_name_near_to_nothing_lists_what_there_is(builtin: Path) -> None:
-    with pytest.raises(WrongUse, match=r"no built-in model 'runs/7'; there are: builtin, digits, fashion-mnist"):
-        find_model("runs/7")
+    with pytest.raises(WrongUse, match=r"no model 'x'; there are: builtin, digits, fashion-mnist"):
+        find_model("x")
+
+
+@pytest.mark.parametrize("path", ["runs/7", "gone.onnx", "gone.engine"])
+def test_a_path_where_nothing_is_is_no_unknown_name(builtin: Path, path: str) -> None:
+    with pytest.raises(ModelError, match=f"^there is no file or folder '{path}'$"):
+        find_model(path)
 
 
 def test_an_installation_without_its_model_asks_for_a_path(builtin: Path) -> None:
@@ -243,7 +249,7 @@ def test_a_built_in_name_wins_over_one_of_the_zoo(zoo: Path, builtin: Path) -> N
 
 
 def test_an_unknown_name_may_be_near_to_one_of_the_zoo(zoo: Path) -> None:
-    with pytest.raises(WrongUse, match=r"no built-in model 'egde-tiny'; did you mean 'edge-tiny'\?"):
+    with pytest.raises(WrongUse, match=r"no model 'egde-tiny'; did you mean 'edge-tiny'\?"):
         find_model("egde-tiny")
 
 

@@ -42,7 +42,7 @@ def test_a_new_run_that_nothing_was_put_into_goes_again(tmp_path: Path) -> None:
 def test_two_processes_cannot_train_in_one_folder(finished: Run, tmp_path: Path) -> None:
     shutil.copytree(finished.path, tmp_path / "run")
     run = Run(tmp_path / "run")
-    with run.locked(), pytest.raises(WrongUse, match="is being trained by another process"), run.locked():
+    with run.locked(), pytest.raises(ModelError, match=f"is being trained by process {os.getpid()}$"), run.locked():
         pass
     with run.locked():  # free again
         pass
@@ -56,7 +56,7 @@ def test_a_lock_that_a_killed_process_left_does_not_hold(tmp_path: Path) -> None
     with subprocess.Popen([sys.executable, "-c", holding, tmp_path], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "held\n"
-        with pytest.raises(WrongUse, match="is being trained by another process"), Run(tmp_path).locked():
+        with pytest.raises(ModelError, match=f"is being trained by process {process.pid}$"), Run(tmp_path).locked():
             pass
         process.kill()
     assert (tmp_path / ".lock").exists(), "nobody tidied up"
@@ -173,7 +173,10 @@ def test_images_that_are_gone_are_told_as_the_runs_own(
     run = Run(shutil.copytree(finished.path, tmp_path / "run"))
     monkeypatch.setenv("CAPSEDGE_DATA", str(tmp_path / "none"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "none"))
-    for source, words in (("/nowhere/x", "unknown data set '/nowhere/x'"), (str(tmp_path), "has no images")):
+    for source, words in (
+        ("/nowhere/x", "there is no file or folder '/nowhere/x'"),
+        (str(tmp_path), "has no images"),
+    ):
         run.write_record(replace(run.read_record(), data_source=source))
         wanted = (
             rf"^run '{run.path}' was trained on Fashion-MNIST.*, and its data '{source}' cannot be loaded: .*{words}"

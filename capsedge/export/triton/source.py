@@ -51,6 +51,29 @@ class ServableFile:
     remarks: tuple[str, ...]
 
 
+def to_serve(model: Path, contract: Contract, engine: Path | None, manifest: EngineManifest | None) -> Path | None:
+    """The file to serve: the engine where Triton loads it and it ran here, else the ONNX file if that ran.
+
+    Args:
+        model: The ONNX file.
+        contract: Its contract.
+        engine: The engine that was built from it; None without one.
+        manifest: The engine's manifest.
+    """
+    if (
+        engine is not None
+        and manifest is not None
+        and manifest.package == "tensorrt"
+        and _accepted(manifest.contract)
+    ):
+        return engine
+    return model if _accepted(contract) else None
+
+
+def _accepted(contract: Contract) -> bool:
+    return contract.verdict is not None and contract.verdict.status == "accepted"
+
+
 def read_source(model: Path, *, allow_unexecuted: bool) -> ServableFile:
     """Read a file's contract, and refuse it where it may not be served or where Triton could not load it.
 

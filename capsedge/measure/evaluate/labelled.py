@@ -138,6 +138,36 @@ def source_of_run(folder: Path) -> str | None:
     return str(found)
 
 
+def images_for(subject: EvaluatedNetwork, data: str | None, part: Part) -> Labelled:
+    """The images to evaluate a network on: those named, or of a run's network the run's own.
+
+    Args:
+        subject: The network.
+        data: See `labelled`; None for the images that the run was trained, validated and tested on.
+        part: Which part of them.
+
+    Raises:
+        WrongUse: No data is named, and the network lies in no run's folder.
+        DataError: See `labelled` and `of_run`.
+    """
+    source = None if subject.run is None else source_of_run(subject.run)
+    if subject.run is None or source is None:
+        if data is None:
+            raise WrongUse(f"'{subject.name}' is not in a run's folder: name labelled images by --data PLACE")
+        return labelled(data, subject, part=part)
+    if is_own(data, source):  # divided as they were for the training, which has learned from the rest
+        return of_run(subject.run, classes=subject.classes, part=part)
+    return with_copies(labelled(data or source, subject, part=part), subject.run, classes=subject.classes)
+
+
+def is_own(data: str | None, source: str | None) -> bool:
+    """Whether `data` names the images of a run, which are loaded from `source`; None names them too."""
+    if data is None or source is None:
+        return source is not None
+    place = Path(data).expanduser()
+    return data == source or (place.exists() and str(place.resolve()) == source)
+
+
 def _listed(path: Path, subject: EvaluatedNetwork, part: Part) -> Labelled:
     listing = list_labelled(path)
     places = _chosen(path, [item.part for item in listing.items], part)

@@ -2,11 +2,14 @@
 
 import math
 from collections.abc import Sequence
+from csv import writer as csv_writer
+from io import StringIO
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from capsedge.outside import cell
 from capsedge.scoring import balanced_error, confusion, never_answered
 from capsedge.statistics import Difference, paired_difference, wilson_interval
 
@@ -214,6 +217,19 @@ def compared(first: Lengths, other: Lengths, labels: Labels, *, model: str) -> M
         other_alone=alone[1],
         p_value=mcnemar(*alone),
     )
+
+
+def as_csv(names: Sequence[str], labels: Labels, lengths: Lengths, classes: Sequence[str]) -> str:
+    """Every image with its class, its answer and all of its lengths, as CSV with a header."""
+    named = [cell(each) for each in classes]
+    text = StringIO()
+    writer = csv_writer(text, lineterminator="\n")
+    writer.writerow(["image", "label", "answer", "right", "length", *named])
+    for name, label, row in zip(names, labels.tolist(), lengths, strict=True):
+        answer = int(row.argmax())
+        numbers = [f"{value:.6f}" for value in (row[answer], *row)]
+        writer.writerow([cell(name), named[label], named[answer], "yes" if answer == label else "no", *numbers])
+    return text.getvalue()
 
 
 def mcnemar(one: int, other: int) -> float:

@@ -1,12 +1,12 @@
 """A picture of one answer: the image as the network saw it, its capsule lengths as bars, what the decoder draws."""
 
 from collections.abc import Sequence
-from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
+from capsedge.data.images.font import drawable, font_for
 from capsedge.runtime.infer.classify import DetailedPrediction
 
 MOST_BARS = 25
@@ -36,7 +36,7 @@ def draw(detailed: DetailedPrediction, classes: Sequence[str], threshold: float 
     """
     panels = _panels(detailed, classes)
     shown = _shown(detailed.lengths)
-    names = min(_NAMES, max(_width(classes[index], _TEXT) for index in shown) + 1)
+    names = min(_NAMES, max(_width(drawable(classes[index]), _TEXT) for index in shown) + 1)
     bars = _MARGIN + sum(panel.width + _GAP for panel, _ in panels) + names + 10
     width = bars + _BARS + _FIGURES + _MARGIN
     tall = max(panel.height for panel, _ in panels) + _ROW
@@ -53,10 +53,10 @@ def draw(detailed: DetailedPrediction, classes: Sequence[str], threshold: float 
 def _head(pen: ImageDraw.ImageDraw, detailed: DetailedPrediction, width: int) -> None:
     answer = ", ".join(guess.class_name for guess in detailed.prediction.answer) or "no class"
     title = _cut(answer, _TITLE, (width - 2 * _MARGIN) // 2)
-    pen.text((_MARGIN, _MARGIN), title, _INK, _font(_TITLE), anchor="lt")
+    pen.text((_MARGIN, _MARGIN), title, _INK, font_for(title, _TITLE), anchor="lt")
     room = width - 2 * _MARGIN - _width(title, _TITLE) - _GAP
     name = _cut(detailed.prediction.path, _SMALL, room, keep_end=True)
-    pen.text((width - _MARGIN, _MARGIN + _TITLE - 3), name, _QUIET, _font(_SMALL), anchor="rs")
+    pen.text((width - _MARGIN, _MARGIN + _TITLE - 3), name, _QUIET, font_for(name, _SMALL), anchor="rs")
     line = _MARGIN + _TITLE + _GAP // 3
     pen.line((_MARGIN, line, width - _MARGIN, line), _LINE)
 
@@ -98,7 +98,7 @@ def _draw_panels(
         sheet.paste(panel, (left, top))
         pen.rectangle((left - 1, top - 1, left + panel.width, top + panel.height), outline=_LINE)
         text = _cut(caption, _SMALL, panel.width + _GAP // 2)
-        pen.text((left, top + panel.height + 7), text, _QUIET, _font(_SMALL), anchor="lt")
+        pen.text((left, top + panel.height + 7), text, _QUIET, font_for(text, _SMALL), anchor="lt")
         left += panel.width + _GAP
 
 
@@ -115,29 +115,30 @@ def _draw_bars(
     bottom = top + len(shown) * _ROW
     for mark in _MARKS:
         pen.line((left + mark * _BARS, top, left + mark * _BARS, bottom), _LINE)
-        pen.text((left + mark * _BARS, bottom + 6), f"{mark:g}", _QUIET, _font(_SMALL), anchor="mt")
+        pen.text((left + mark * _BARS, bottom + 6), f"{mark:g}", _QUIET, font_for("", _SMALL), anchor="mt")
     answer = {guess.class_name for guess in detailed.prediction.answer}
     for row, index in enumerate(shown):
         name, length = classes[index], float(detailed.lengths[index])
         chosen = name in answer
         middle = top + row * _ROW + _ROW // 2
         ink = _INK if chosen else _QUIET
-        pen.text((left - 10, middle), _cut(name, _TEXT, names), ink, _font(_TEXT), anchor="rm")
+        shown_name = _cut(name, _TEXT, names)
+        pen.text((left - 10, middle), shown_name, ink, font_for(shown_name, _TEXT), anchor="rm")
         end = left + float(np.clip(np.nan_to_num(length), 0, 1)) * _BARS
         pen.rectangle((left, middle - _THICK // 2, end, middle + _THICK // 2), _ANSWER if chosen else _OTHER)
-        pen.text((left + _BARS + _FIGURES, middle), f"{length:.3f}", ink, _font(_TEXT), anchor="rm")
+        pen.text((left + _BARS + _FIGURES, middle), f"{length:.3f}", ink, font_for("", _TEXT), anchor="rm")
     if threshold is not None:
         _draw_threshold(pen, left + threshold * _BARS, (top, bottom), threshold)
     if len(shown) < len(classes):
         note = f"the {len(shown)} longest of {len(classes)} capsules"
-        pen.text((left, bottom + _ROW + 6), note, _QUIET, _font(_SMALL), anchor="lt")
+        pen.text((left, bottom + _ROW + 6), note, _QUIET, font_for(note, _SMALL), anchor="lt")
 
 
 def _draw_threshold(pen: ImageDraw.ImageDraw, across: float, ends: tuple[int, int], threshold: float) -> None:
     top, bottom = ends
     for dash in range(top, bottom, 8):
         pen.line((across, dash, across, min(dash + 4, bottom)), _THRESHOLD, 2)
-    pen.text((across, top - 3), f"threshold {threshold:g}", _THRESHOLD, _font(_SMALL), anchor="ms")
+    pen.text((across, top - 3), f"threshold {threshold:g}", _THRESHOLD, font_for("", _SMALL), anchor="ms")
 
 
 def _shown(lengths: NDArray[np.float32]) -> list[int]:
@@ -149,6 +150,7 @@ def _shown(lengths: NDArray[np.float32]) -> list[int]:
 
 def _cut(text: str, size: int, room: int, *, keep_end: bool = False) -> str:
     """Shorten a text to so many pixels; of a path the end says more than the beginning."""
+    text = drawable(text)
     if _width(text, size) <= room:
         return text
     low, high = 0, len(text)
@@ -163,9 +165,4 @@ def _shortened(text: str, characters: int, keep_end: bool) -> str:
 
 
 def _width(text: str, size: int) -> int:
-    return round(_font(size).getlength(text))
-
-
-@cache
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size)
+    return round(font_for(text, size).getlength(text))

@@ -118,22 +118,22 @@ def test_a_picture_of_ours_is_replaced_and_nothing_else(tmp_path: Path) -> None:
     assert file.read_bytes() != before
     for foreign in (b"notes", Path(__file__).read_bytes()):
         file.write_bytes(foreign)
-        with pytest.raises(WrongUse, match=r"seen\.png' is there and no picture of capsedge infer"):
+        with pytest.raises(WrongUse, match=r"seen\.png' exists and was not drawn by capsedge infer"):
             Pictures(file, alone=True)
         assert file.read_bytes() == foreign
     Image.new("L", (2, 2)).save(file)
-    with pytest.raises(WrongUse, match="no picture of capsedge infer"):
+    with pytest.raises(WrongUse, match="was not drawn by capsedge infer"):
         Pictures(file, alone=True)
     (tmp_path / "00007-b.png").write_text("mine")
-    with pytest.raises(WrongUse, match=r"00007-b\.png' is there"):
+    with pytest.raises(WrongUse, match=r"00007-b\.png' exists"):
         Pictures(tmp_path, alone=False).keep(7, detailed(), CLASSES)
 
 
 def test_one_file_is_for_one_image_and_a_folder_is_a_folder(tmp_path: Path) -> None:
-    with pytest.raises(WrongUse, match="there may be several images: give --visualize a folder"):
+    with pytest.raises(WrongUse, match="--visualize: expected a folder for several images"):
         Pictures(tmp_path / "seen.png", alone=False)
     (tmp_path / "notes").touch()
-    with pytest.raises(WrongUse, match=r"wants a folder or a name that ends in \.png"):
+    with pytest.raises(WrongUse, match=r"expected a folder, got the file"):
         Pictures(tmp_path / "notes", alone=True)
 
 
@@ -147,7 +147,9 @@ def test_what_was_drawn_is_no_image_of_the_next_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["seen.svg", "seen.JPG", "seen.pdf"])
 def test_a_picture_of_another_format_is_no_folder(tmp_path: Path, name: str) -> None:
     for alone in (True, False):
-        with pytest.raises(WrongUse, match=r"--visualize draws PNG, and .*: give '.*seen\.png', or a folder"):
+        with pytest.raises(
+            WrongUse, match=r"--visualize: expected a folder or a PNG file, .*: give '.*seen\.png', or a folder"
+        ):
             Pictures(tmp_path / name, alone=alone)
     (tmp_path / name).mkdir()
     assert not Pictures(tmp_path / name, alone=False).single

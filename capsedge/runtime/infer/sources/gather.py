@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from capsedge.data.images import IMAGE_SUFFIXES
-from capsedge.errors import WrongUse
+from capsedge.errors import DataError, WrongUse
 from capsedge.runtime.infer.sources.listed import open_list, paths_in
 from capsedge.runtime.infer.sources.source import STDIN, File, ImageSource, Stdin, Unreadable, called
 from capsedge.runtime.infer.sources.walk import ZIP_SUFFIX, images_below, is_glob, matches
@@ -17,7 +17,7 @@ class Images:
     """The images of files, folders, globs, zip archives, standard input and a list of paths.
 
     Iterating finds them one after the other, in the order in which they were named, so a million take no memory. It
-    raises WrongUse where a list turns out to be empty.
+    raises DataError where a list turns out to be empty.
 
     Attributes:
         alone: Whether one file, or standard input, is all that was named.
@@ -31,7 +31,8 @@ class Images:
             listed: A file with a path on each line, `-` for such a list on standard input.
 
         Raises:
-            WrongUse: There is nothing at a path, a folder holds no image, a glob matches none, or nothing was named.
+            WrongUse: Nothing was named, or standard input twice.
+            DataError: There is nothing at a path, a folder holds no image, or a glob matches none.
         """
         if not paths and listed is None:
             raise WrongUse(
@@ -42,7 +43,9 @@ class Images:
         for path in paths:
             _check(path)
         if listed is not None and listed != "-" and (os.path.isdir(listed) or not os.access(listed, os.R_OK)):  # noqa: PTH112
-            raise WrongUse(f"--list wants a file with a path on each line, or -: '{called(listed)}' cannot be read")
+            raise DataError(
+                f"--list: expected a file with a path on each line, or -; '{called(listed)}' cannot be read"
+            )
         self.paths, self.listed = paths, listed
         self.alone = listed is None and len(paths) == 1 and (paths[0] == STDIN or _is_single(paths[0]))
 
@@ -64,7 +67,7 @@ def find_images(paths: Sequence[Path]) -> list[Path]:
     """List image files: a file as it is, a folder's images at any depth and sorted, `-` for standard input.
 
     Raises:
-        WrongUse: A path does not exist, or a folder holds no image.
+        DataError: A path does not exist, or a folder holds no image.
     """
     for path in paths:
         _check(path)
@@ -92,7 +95,7 @@ def _listed(name: str) -> Iterator[ImageSource]:
             empty = False
             yield from _at(path)
     if empty:
-        raise WrongUse("the list holds no path: it wants one on each line")
+        raise DataError("the list is empty: expected a path on each line")
 
 
 def _at(path: Path) -> Iterator[ImageSource]:
@@ -127,16 +130,16 @@ def _check(path: Path) -> None:
             with suppress(FileNotFoundError, NotADirectoryError, ValueError):
                 path.stat()  # from Python 3.14 on, is_file and is_dir do not say why they could not look
     except OSError as error:
-        raise WrongUse(_refused(path, error)) from error
+        raise DataError(_refused(path, error)) from error
     if is_file:
         return
     if is_folder:
         if next(images_below(path), None) is None:
-            raise WrongUse(_holds_none(path))
+            raise DataError(_holds_none(path))
     elif not is_glob(path):
-        raise WrongUse(f"there is no image file or folder '{path}'")
+        raise DataError(f"there is no image file or folder '{path}'")
     elif next(matches(path), None) is None:
-        raise WrongUse(f"nothing matches '{path}'")
+        raise DataError(f"nothing matches '{path}'")
 
 
 def _found(path: Path) -> Iterator[File | Unreadable]:

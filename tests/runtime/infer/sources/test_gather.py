@@ -64,7 +64,7 @@ def test_a_picture_that_visualize_drew_is_an_image_where_it_is_named(tree: Path)
     (tree / "list.txt").write_text(f"{tree / 'b.png'}\n")
 
     assert names(Images([tree / "b.png"], str(tree / "list.txt")), tree) == ["b.png", "b.png"]
-    with pytest.raises(WrongUse, match="nothing matches"):
+    with pytest.raises(DataError, match="nothing matches"):
         Images([tree / "*.png"])
 
 
@@ -103,21 +103,24 @@ def test_a_list_on_standard_input_is_not_counted(tree: Path, monkeypatch: pytest
 @pytest.mark.parametrize(
     ("paths", "listed", "said"),
     [
-        ([], None, "name an image, a folder, a glob in quotes, a zip archive, - for standard input, or --list"),
         (["gone.png"], None, r"there is no image file or folder '.*gone\.png'"),
         (["empty"], None, r"the folder '.*empty' holds no images \(.*\.png.*\)"),
         (["*.gif"], None, r"nothing matches '.*\*\.gif'"),
         (["no/such/*.png"], None, "nothing matches"),
-        (["b.png"], "gone.txt", r"--list wants a file with a path on each line, or -: 'gone\.txt' cannot be read"),
-        (["b.png"], ".", "--list wants a file"),
-        (["b.png"], "n" * 5000, r"--list wants a file .*: 'n{100}…n{100}' cannot be read$"),
+        (
+            ["b.png"],
+            "gone.txt",
+            r"--list: expected a file with a path on each line, or -; 'gone\.txt' cannot be read",
+        ),
+        (["b.png"], ".", "--list: expected a file"),
+        (["b.png"], "n" * 5000, r"--list: expected a file .*; 'n{100}…n{100}' cannot be read$"),
         (["n" * 5000], None, r"^'/.{99}…n{100}' cannot be read: File name too long$"),
     ],
 )
-def test_what_is_not_there_is_wrong_use_before_anything_is_read(
+def test_what_is_not_there_is_told_before_anything_is_read(
     tree: Path, paths: list[str], listed: str | None, said: str
 ) -> None:
-    with pytest.raises(WrongUse, match=said):
+    with pytest.raises(DataError, match=said):
         Images([tree / path for path in paths], listed)
 
 
@@ -126,9 +129,14 @@ def test_standard_input_is_one_thing(tree: Path) -> None:
         Images([Path("-")], "-")
 
 
-def test_an_empty_list_is_wrong_use(tree: Path) -> None:
+def test_nothing_named_is_wrong_use() -> None:
+    with pytest.raises(WrongUse, match="name an image, a folder, a glob in quotes, a zip archive, - for standard"):
+        Images([])
+
+
+def test_an_empty_list_is_an_error(tree: Path) -> None:
     (tree / "list.txt").write_text("\n")
-    with pytest.raises(WrongUse, match="the list holds no path"):
+    with pytest.raises(DataError, match="the list is empty"):
         list(Images([], str(tree / "list.txt")))
 
 
@@ -136,5 +144,5 @@ def test_image_files_are_listed_for_a_figure(tree: Path) -> None:
     found = find_images([tree, tree / "a" / "notes.txt", Path("-")])
     files = ["a/deep/er.webp", "a/z.JPG", "b.png", "c.tif", "a/notes.txt"]
     assert found == [*(tree / name for name in files), Path("-")]
-    with pytest.raises(WrongUse, match=r"there is no image file or folder '.*gone\.png'"):
+    with pytest.raises(DataError, match=r"there is no image file or folder '.*gone\.png'"):
         find_images([tree / "gone.png"])

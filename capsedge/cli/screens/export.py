@@ -1,4 +1,4 @@
-"""How an export looks on a terminal: what is being done, each file with its verdict, and a table of several."""
+"""The progress and the results of `capsedge export`: each file with its verdict, and a table of several."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-from rich.table import Table
 
 from capsedge.cli.console import err, next_command, percent, say
+from capsedge.cli.tables import Column, print_table
 from capsedge.contract import Contract, EngineManifest, Verdict
 from capsedge.plural import number_of
 from capsedge.statistics import Difference
@@ -17,20 +17,17 @@ from capsedge.statistics import Difference
 if TYPE_CHECKING:
     from capsedge.export import Exported
 
-_ON_ONE_LINE = 90  # columns of a terminal that has the interval of a change beside it, and not below
-_WITH_DIFFERENCES = 78  # and of one that has room for the differences of lengths
-
 
 @contextmanager
 def working() -> Iterator[Callable[[str], None]]:
-    """Say on a terminal what is being done; nothing in a pipe."""
+    """Show the current step on a terminal; nothing in a pipe."""
     with err.status("") as status:
         yield lambda text: status.update(escape(text))
 
 
 @contextmanager
 def building() -> Iterator[Callable[[str, int, int], None]]:
-    """A bar for the phase that TensorRT is in; nothing in a pipe."""
+    """Show the progress of TensorRT's current phase; nothing in a pipe."""
     columns = (TextColumn("engine: {task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
         task = progress.add_task("parsing", total=None)
@@ -51,14 +48,14 @@ def show_file(made: "Exported") -> None:
         say(f"  {remark}")
     for score in contract.scores:
         gated = (score.stage, score.split) == (contract.precision, "validation")
-        change = f", a change of {_points(verdict.error_change)} points" if gated else ""
+        change = f", change {_points(verdict.error_change)} points" if gated else ""
         say(f"  {score.stage:>9} {score.split:<10} error {percent(score.error)}{change}")
 
 
 def show_engine(engine: Path, manifest: EngineManifest) -> None:
     """An engine, or how its target machine builds it."""
     if manifest.deferred:
-        say(f"engine: {engine} cannot be built here; on its target machine, beside its manifest:")
+        say(f"engine: {engine} cannot be built here; on the target machine, in the folder of its manifest, run:")
         say(f"  {manifest.deferred}")
         return
     verdict = manifest.contract.verdict
@@ -73,29 +70,32 @@ def show_engine(engine: Path, manifest: EngineManifest) -> None:
 
 
 def show_table(contracts: Sequence[Contract], files: Sequence[str]) -> None:
-    """Several files of one network side by side; a narrow terminal goes without the differences of lengths."""
-    wide = err.width >= _WITH_DIFFERENCES
-    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("precision", min_width=9)
-    for title in ("MB", "valid. %", "change, 95 %", "test %", *(("largest", "mean") if wide else ())):
-        table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("gate", min_width=8)
-    for contract, file in zip(contracts, files, strict=True):
-        verdict = contract.verdict
-        assert verdict is not None
-        test = next(
-            score.error for score in contract.scores if (score.stage, score.split) == (contract.precision, "test")
-        )
-        table.add_row(
-            contract.precision if contract.batch is None else f"{contract.precision} x{contract.batch}",
-            f"{Path(file).stat().st_size / 1e6:.2f}",
-            f"{100 * (verdict.error or 0):.2f}",
-            _points(verdict.error_change, "\n" if err.width < _ON_ONE_LINE else " "),
-            f"{100 * test:.2f}",
-            *([_small(verdict.largest_length_difference), _small(verdict.mean_length_difference)] if wide else []),
-            verdict.status.removesuffix(" here"),
-        )
-    err.print(table)
+    """Several files of one network side by side."""
+    verdicts = [contract.verdict or Verdict(status="not executed here") for contract in contracts]
+    sizes = [Path(file).stat().st_size / 1e6 for file in files]
+    print_table(
+        [
+            Column("precision", [_with_batch(contract) for contract in contracts]),
+            Column("MB", [f"{size:.2f}" for size in sizes], numeric=True),
+            Column("validation %", [f"{100 * (verdict.error or 0):.2f}" for verdict in verdicts], numeric=True),
+            Column("change, 95 %", [_points(each.error_change, "\n") for each in verdicts], numeric=True),
+            Column("test %", [f"{100 * _test_error(contract):.2f}" for contract in contracts], numeric=True),
+            Column(
+                "largest", [_small(each.largest_length_difference) for each in verdicts], numeric=True, optional=1
+            ),
+            Column("mean", [_small(each.mean_length_difference) for each in verdicts], numeric=True, optional=2),
+            Column("gate", [verdict.status.removesuffix(" here") for verdict in verdicts]),
+        ],
+        console=err,
+    )
+
+
+def _with_batch(contract: Contract) -> str:
+    return contract.precision if contract.batch is None else f"{contract.precision} x{contract.batch}"
+
+
+def _test_error(contract: Contract) -> float:
+    return next(each.error for each in contract.scores if (each.stage, each.split) == (contract.precision, "test"))
 
 
 def show_next(files: Sequence[tuple[str, Contract]]) -> None:
@@ -121,9 +121,11 @@ def in_types(contract: Contract) -> str:
 
 
 def _differences(verdict: Verdict) -> str:
-    same = "" if verdict.top1_agreement is None else f", the same answer on {percent(verdict.top1_agreement)}"
+    same = (
+        "" if verdict.top1_agreement is None else f", same answer on {percent(verdict.top1_agreement)} of the images"
+    )
     drawn = verdict.largest_reconstruction_difference
-    pixels = "" if drawn is None else f", of a pixel {drawn:.1e}"
+    pixels = "" if drawn is None else f", largest pixel difference {drawn:.1e}"
     return (
         f"largest length difference {_small(verdict.largest_length_difference)}, mean "
         f"{_small(verdict.mean_length_difference)}{pixels}{same}"

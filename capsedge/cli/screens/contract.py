@@ -1,11 +1,11 @@
-"""A contract in words: rows of a name and what there is to say, for `capsedge inspect`."""
+"""A contract in words: rows of a name and a value, for `capsedge inspect` and `capsedge gate`."""
 
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 from capsedge.cli.console import percent
+from capsedge.cli.tables import Row
 from capsedge.contract import PAIR_LIMIT, Contract, EngineManifest, Verdict
 from capsedge.plural import number_of
 from capsedge.processor import in_words
@@ -15,32 +15,18 @@ from capsedge.statistics import Difference
 _MEANINGS = {
     "lengths": "how strongly each class is present, 0 to 1",
     "poses": "the class capsules",
-    "reconstruction": "what the decoder draws of the longest capsules, 0 to 1",
+    "reconstruction": "the decoder's image of the longest capsules, 0 to 1",
 }
 _FRAMES = {
-    "pad": "scaled ({}) as a whole, undistorted, on black",
-    "crop": "scaled ({}) to fill the frame, undistorted; what hangs over is cut",
+    "pad": "scaled ({}) to fit, keeping the aspect ratio, on black",
+    "crop": "scaled ({}) to fill the frame, keeping the aspect ratio, and cropped",
     "stretch": "stretched ({}) to the frame",
-    "figure": "cut to what stands out from the background and scaled ({})",
+    "figure": "cropped to the object on a plain background and scaled ({})",
 }
 _VERDICTS = {"accepted": "green", "rejected": "bold red", "not executed here": "yellow"}
 _CHECKS = {True: "green", False: "bold red", None: "yellow"}
 _SHARES = ("top1_agreement", "error")
 _FIGURES = {"top1_agreement": "same answer", "error_change": "change of the error, points"}
-
-
-class Row(NamedTuple):
-    """A line of a description.
-
-    Attributes:
-        name: What it is about.
-        value: What there is to say.
-        style: Of rich.
-    """
-
-    name: str
-    value: str
-    style: str = ""
 
 
 def heading(found: Inspection) -> str:
@@ -58,25 +44,23 @@ def the_file(found: Inspection) -> Iterator[Row]:
     yield Row("file", found.file)
     yield Row("size", "not built yet" if found.size_bytes is None else in_bytes(found.size_bytes))
     if found.beside:
-        yield Row("beside it", ", ".join(found.beside))
+        yield Row("same folder", ", ".join(found.beside))
     if contract is None:
         outside = f", some of them in {', '.join(found.external)}" if found.external else ""
         yield Row("weights", f"{len(found.weights_bytes)}, {in_bytes(sum(found.weights_bytes.values()))}{outside}")
         yield from its_int8(found)
         yield Row("contract", "none: the file was not made by capsedge export", "yellow")
-        yield Row("missing", "class names, image size, what the outputs mean, scores, golden sample, hashes")
+        yield Row("missing", "class names, image size, meaning of the outputs, scores, golden sample, hashes")
         return
     verdict = contract.verdict
     yield (
-        Row("gate", verdict.status, _VERDICTS[verdict.status])
-        if verdict
-        else Row("gate", "has not seen it", "yellow")
+        Row("gate", verdict.status, _VERDICTS[verdict.status]) if verdict else Row("gate", "not checked", "yellow")
     )
     yield Row("precision", precision(contract))
     yield from its_int8(found)
     yield Row("cost", f"{rounded(contract.flops)}FLOPs for one image")
     yield Row(
-        "parameters", f"{contract.parameters:,} in {number_of(len(contract.layers), 'layer')}, without their biases"
+        "parameters", f"{contract.parameters:,} in {number_of(len(contract.layers), 'layer')}, biases not counted"
     )
 
 
@@ -86,8 +70,8 @@ def its_int8(found: Inspection) -> Iterator[Row]:
     if pairs is None:
         return
     sums = (
-        f"two products sum to {pairs.largest:,} at most, and 16 bits, in which x86 without VNNI adds them, hold "
-        f"{PAIR_LIMIT:,}"
+        f"the largest sum of two products is {pairs.largest:,}, and x86 without VNNI adds them in 16 bits (up to "
+        f"{PAIR_LIMIT:,})"
     )
     if pairs.fit:
         yield Row("int8", f"the same on every processor: {sums}")
@@ -101,15 +85,17 @@ def its_use(contract: Contract) -> Iterator[Row]:
     colours = "RGB" if given.channels == 3 else "grey"
     batch = contract.batch or "batch"
     yield Row("input", f"{given.name}, uint8 [{batch}, {_listed(given.shape)}], {colours} of 0 to 255")
-    spread = ", and their shades are spread from black to white" if contract.fit.levels == "full" else ""
-    yield Row("other images", f"are {_FRAMES[contract.fit.frame].format(contract.fit.resize)}{spread}")
+    spread = ", with the contrast stretched from black to white" if contract.fit.levels == "full" else ""
+    yield Row(
+        "fitting", f"images of other sizes are {_FRAMES[contract.fit.frame].format(contract.fit.resize)}{spread}"
+    )
     for name in contract.outputs:
         meaning = _MEANINGS.get(name, "unknown to this capsedge")
         yield Row("output", f"{name}, float32 [{batch}, {_listed(_axes(contract, name))}]: {meaning}")
     yield Row(f"{len(contract.classes)} classes", ", ".join(contract.classes))
     several = f"the classes of the {contract.labels} longest capsules"
     yield Row("answer", "the class of the longest capsule" if contract.labels == 1 else several)
-    way = "collapsed into constant weights" if contract.collapsed else "done anew for each image"
+    way = "collapsed into constant weights" if contract.collapsed else "computed for each image"
     yield Row("routing", f"{contract.routing}, {way}")
     if contract.calibration:
         yield Row("calibration", contract.calibration.text)
@@ -120,19 +106,19 @@ def its_engine(manifest: EngineManifest) -> Iterator[Row]:
     if manifest.deferred:
         yield Row("build it with", manifest.deferred, "yellow")
     yield Row("built by", f"{manifest.package} {manifest.package_version}".rstrip())
-    yield Row("for", ", ".join(manifest.targets) or "the GPUs that the package takes by default")
+    yield Row("for", ", ".join(manifest.targets) or "the default GPUs of the package")
     if manifest.gpu or manifest.platform:
         yield Row("on", ", ".join(filter(None, (manifest.gpu, manifest.platform))))
     if manifest.hardware_compatible:
-        yield Row("compatible", "with other GPUs, from sm80 on")
+        yield Row("compatible", "with all GPUs from sm80 on")
     smallest, optimal, largest = manifest.batch
-    yield Row("batch", f"{smallest} to {largest}, best {optimal}")
+    yield Row("batch", f"{smallest} to {largest}, optimal {optimal}")
     if manifest.workspace_mb is not None:
         yield Row("workspace", f"{manifest.workspace_mb} MiB")
     if not manifest.deferred:
         yield Row("build time", f"{manifest.build_seconds:.1f} s")
         types = Counter(manifest.precision.values()).most_common()
-        yield Row("its layers", ", ".join(f"{count} {kind}" for kind, count in types))
+        yield Row("layers", ", ".join(f"{count} {kind}" for kind, count in types))
     for warning in manifest.warnings:
         yield Row("note", warning, "yellow")
 
@@ -145,9 +131,9 @@ def its_verdict(verdict: Verdict) -> Iterator[Row]:
     if verdict.processor is not None:
         yield Row("processor", in_words(verdict.processor))
     for reason in verdict.reasons:
-        yield Row("because", reason, "red")
+        yield Row("reason", reason, "red")
     if verdict.starts_at:
-        yield Row("it starts at", verdict.starts_at)
+        yield Row("first difference", verdict.starts_at)
     for remark in verdict.remarks:
         yield Row("note", remark)
 

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from capsedge.cli.answers import Table, Tally
+from capsedge.cli.screens.infer import Table, Tally
 from capsedge.runtime.infer.classify import Broken, Guess, Prediction
 
 
@@ -36,7 +36,7 @@ def test_several_classes_no_class_and_an_inverted_image_can_be_told_apart(capsys
     assert rows[0] == ["a.png", "Coat,", "Bag", "0.500,", "0.400", "Dress", "0.250"]
     assert rows[1] == ["b.png", "-", "-", "Dress", "0.250"]
     assert rows[2] == ["c.png", "(inverted)", "Coat", "0.500", "Dress", "0.250"]
-    assert " ".join(rows[3][:6]) == "d.png (inverted, unlike the training's images)"
+    assert " ".join(rows[3][:6]) == "d.png (inverted, unlike the training images)"
 
 
 def test_a_name_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
@@ -54,8 +54,9 @@ def test_many_images_are_summed_up_in_one_line_and_few_are_not() -> None:
     assert tally.summary() == ""
     tally.add(Broken("x.png", "broken"))
     tally.add(prediction("y.png", None))
-    assert tally.summary() == "22 images: Bag 15, Coat 5, no class 1, 1 inverted, 1 broken"
-    assert (tally.images, tally.broken) == (22, 1)
+    tally.add(prediction("z.png", also=(Guess("Bag", 0.4),)))
+    assert tally.summary() == "23 images: Bag 15, Coat 5, no class 1, Coat + Bag 1, 1 inverted, 1 broken"
+    assert (tally.images, tally.broken) == (23, 1)
 
 
 def test_the_rarest_of_many_classes_are_summed_up_as_others() -> None:
@@ -91,9 +92,7 @@ def test_a_network_that_is_no_judge_of_most_images_is_doubted(
         tally.add(Broken("b.png", "it is empty"))
     assert bool(tally.doubt()) is doubted
     if doubted:
-        assert tally.doubt().startswith(
-            "2 of 4 images are unlike the training's images, so these answers mean little"
-        )
+        assert tally.doubt().startswith("2 of 4 images are unlike the training images")
 
 
 def test_a_narrow_terminal_gets_the_file_on_a_line_of_its_own(

@@ -1,4 +1,4 @@
-"""The predictions of `capsedge infer` as text: a row each, printed as they come, and a summary of many."""
+"""The predictions of `capsedge infer` as text: a row each, printed as they arrive, and a summary of many."""
 
 import sys
 from collections import Counter
@@ -11,7 +11,7 @@ _MOST_WIDTH = 60
 _SUMMARY_FROM = 20
 _MOST_NAMED = 10
 _DOUBT_FROM = 2
-UNLIKE = "unlike the training's images"
+UNLIKE = "unlike the training images"
 
 Row = tuple[str, str, str, str]
 _COLUMNS: Row = ("file", "class", "length", "next best")
@@ -52,7 +52,7 @@ class Table:
             lines = [self._line(_COLUMNS, folded=folded), _rule(min(width, columns))]
         lines += (self._line(row, folded=folded) for row in self._rows)
         self._rows.clear()
-        sys.stdout.write("\n".join(lines) + "\n")  # at once: a progress bar is drawn anew after each piece
+        sys.stdout.write("\n".join(lines) + "\n")  # at once: a progress bar is drawn again after each piece
         sys.stdout.flush()
 
     def _line(self, row: Row, *, folded: bool) -> str:
@@ -64,7 +64,7 @@ class Table:
 
 
 class Tally:
-    """What many predictions come to, in words."""
+    """Counts of many predictions; several classes of one image are counted as one answer, `Coat + Bag`."""
 
     def __init__(self) -> None:
         from capsedge.data.images import Exchanges
@@ -83,7 +83,7 @@ class Tally:
         else:
             self.exchanges.add(answer.path, turned=answer.inverted)
             self.unlike += answer.unlike
-            self.classes[_names(answer) or "no class"] += 1
+            self.classes[_names(answer, " + ") or "no class"] += 1
 
     def summary(self) -> str:
         """One line for many images, "" for so few that they can be seen at a glance."""
@@ -105,8 +105,8 @@ class Tally:
         if seen < _DOUBT_FROM or 2 * self.unlike < seen:
             return ""
         return (
-            f"{self.unlike:,} of {seen:,} images are {UNLIKE}, so these answers mean little: train on such images, "
-            "or look at how they are framed (docs/images.md)"
+            f"{self.unlike:,} of {seen:,} images are {UNLIKE}, so these answers are unreliable: train on such "
+            "images, or check how they are framed (docs/images.md)"
         )
 
 
@@ -119,8 +119,8 @@ def _row(prediction: "Prediction") -> Row:
     return _printable(prediction.path + told), _printable(_names(prediction) or "-"), lengths, _printable(others)
 
 
-def _names(prediction: "Prediction") -> str:
-    return ", ".join(guess.class_name for guess in prediction.answer)
+def _names(prediction: "Prediction", between: str = ", ") -> str:
+    return between.join(guess.class_name for guess in prediction.answer)
 
 
 def _printable(text: str) -> str:

@@ -1,0 +1,60 @@
+"""Fonts for pictures: Pillow's own for the characters that it has, else one of the system's."""
+
+import unicodedata
+from functools import cache
+
+from PIL import ImageFont
+
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
+# Found by name on Linux, macOS and Windows; each covers more scripts than Pillow's own, which has English and dashes.
+_OF_THE_SYSTEM = (
+    "DejaVuSans.ttf",
+    "NotoSans-Regular.ttf",
+    "LiberationSans-Regular.ttf",
+    "Arial Unicode.ttf",
+    "Arial.ttf",
+    "arial.ttf",
+    "segoeui.ttf",
+    "NotoSansCJK-Regular.ttc",
+    "PingFang.ttc",
+    "msyh.ttc",
+    "msgothic.ttc",
+)
+_UNASSIGNED = "\uffff"  # every font draws its sign for a missing character
+
+
+def font_for(text: str, size: int) -> Font:
+    """A font of a size in pixels that has all characters of a text; Pillow's own where no font has them."""
+    own = ImageFont.load_default(size)
+    if _has(own, text):
+        return own
+    return next((font for font in _others(size) if _has(font, text)), own)
+
+
+def drawable(text: str) -> str:
+    """A text that some font here can draw: where none has it, without accents, and `?` for what is left."""
+    if _has(font_for(text, 12), text):
+        return text
+    bare = unicodedata.normalize("NFKD", text.replace("ß", "ss"))
+    return "".join(each for each in bare if not unicodedata.combining(each)).encode("ascii", "replace").decode()
+
+
+def _has(font: Font, text: str) -> bool:
+    if text.isascii():
+        return True
+    missing = bytes(font.getmask(_UNASSIGNED)) if isinstance(font, ImageFont.FreeTypeFont) else b""
+    return isinstance(font, ImageFont.FreeTypeFont) and all(
+        each.isspace() or bytes(font.getmask(each)) != missing for each in set(text)
+    )
+
+
+@cache
+def _others(size: int) -> tuple[Font, ...]:
+    found = []
+    for name in _OF_THE_SYSTEM:
+        try:
+            found.append(ImageFont.truetype(name, size))
+        except OSError:
+            continue
+    return tuple(found)
