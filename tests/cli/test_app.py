@@ -108,7 +108,7 @@ def test_an_error_of_several_lines_is_told_in_one(
             {"code": "missing-extra", "text": "no x", "advice": "pip install x"},
         ),
         (ProviderError("old", code="driver-too-old"), 1, {"code": "driver-too-old", "text": "old", "advice": ""}),
-        (OSError(28, "full"), 1, {"code": "system", "text": "[Errno 28] full", "advice": ""}),
+        (MemoryError("x"), 1, {"code": "memory", "text": "there is not enough memory for this; x", "advice": ""}),
     ],
 )
 def test_with_json_the_error_s_line_is_a_record(

@@ -67,8 +67,12 @@ def test_json_trace_and_plot_tell_of_the_same_layers(capsedge: Capsedge, good: P
     ("asked", "code", "said"),
     [
         (("{good}", "--iterations", "5"), 2, "expected 50 iterations or more, got 5: use --iterations 50"),
-        (("{good}", "--plot", "plot.txt"), 2, "--plot must end in .svg, .png, .pdf, 'plot.txt' was given"),
-        (("{good}", "--trace", "trace.txt"), 2, "--trace must end in .json, 'trace.txt' was given"),
+        (
+            ("{good}", "--plot", "plot.txt"),
+            2,
+            "--plot: expected a name that ends in .svg, .png, .pdf, got 'plot.txt'",
+        ),
+        (("{good}", "--trace", "trace.txt"), 2, "--trace: expected a name that ends in .json, got 'trace.txt'"),
         (("{good}", "--trace", "{folder}/f.json"), 2, "expected a file, got the folder '{folder}/f.json'"),
         (("{good}", "--trace", "{good}/t.json"), 2, "cannot write '{good}/t.json': "),
         (("{good}", "--provider", "cuda"), 1, "'cuda' was asked for"),

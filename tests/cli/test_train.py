@@ -264,7 +264,7 @@ def test_the_blocks_that_are_built_are_counted(grid: int, said: str, capsedge: C
     ("arguments", "code", "words"),
     [
         (["fashion-mnist-l3"], 2, "unknown recipe 'fashion-mnist-l3'; did you mean 'fashion-mnist-l2'?"),
-        (["--set", "epochs"], 2, "wants section.key=value"),
+        (["--set", "epochs"], 2, "expected section.key=value"),
         (["--resume"], 1, "there is no training run in 'runs/'"),
         (["--resume", "mnist-l2"], 2, "leave out RECIPE"),
         (["--resume", "--teacher", "runs/a"], 2, "leave out RECIPE, --set, --data and --teacher"),
@@ -323,7 +323,7 @@ def test_a_folder_with_files_is_not_filled(tmp_path: Path, capsedge: Capsedge) -
     [
         ([], 1, "there is no finished or training run in 'runs/': start one with capsedge train"),
         (["--trt", "--trt-batch", "1,2"], 2, "expected three integers such as 1,8,64, got '1,2'"),
-        (["--trt", "--trt-target", "ampere"], 2, "such as sm86, and 'ampere' was given"),
+        (["--trt", "--trt-target", "ampere"], 2, "such as sm86, got 'ampere'"),
         (["--trt-batch", "1,2,4"], 2, "add --trt"),
         (["--output", "model.engine"], 2, "ends in .onnx, got 'model.engine'"),
     ],

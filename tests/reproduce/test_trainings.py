@@ -82,7 +82,7 @@ def test_a_run_of_another_recipe_is_refused_by_the_keys_that_differ(
 ) -> None:
     trained(recipe, tmp_path / "run", subset, Silent(), "cpu")
     other = tiny_recipe("train.epochs=2", "train.batch_size=200", "routing.learning_rate=0.5")
-    wanted = r"has another recipe \(routing\.rate: expected 0\.5, got 0\.01\): give another folder by --runs"
+    wanted = r"has another recipe \(routing\.learning_rate: expected 0\.5, got 0\.01\): give another folder by --runs"
     with pytest.raises(WrongUse, match=wanted):
         trained(other, tmp_path / "run", subset, Untouched(), "cpu")
 
