@@ -15,11 +15,16 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 def printable(text: str) -> str:
     r"""Text for a terminal: what would steer it is written as its code, such as `\x1b` or `\u202e`.
 
-    Line breaks and tabs stay; of a name that must be one line they are to be written out by the caller.
+    Line breaks and tabs stay; see `one_line`.
     """
     if text.isprintable():
         return text
     return "".join(each if _is_plain(each) else _code(each) for each in text)
+
+
+def one_line(text: str) -> str:
+    r"""A name for a terminal, a table or a page: as `printable`, and a line break is written `\n`."""
+    return printable(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
 def cell(text: str) -> str:

@@ -170,8 +170,8 @@ def bench(
     as_json: JsonOption = False,
 ) -> None:
     """Measure the latency of models, interleaved, so that noise of the machine affects all of them equally."""
-    from capsedge.cli.benched import named, show_comparison, show_report, slower_than_first
     from capsedge.cli.console import print_json, say
+    from capsedge.cli.screens.bench import named, show_comparison, show_report, slower_than_first
     from capsedge.measure.bench.baseline import check_machine, compare, parse_regression
     from capsedge.measure.bench.files import check_output, load, save
     from capsedge.measure.machine import this_machine

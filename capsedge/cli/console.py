@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import typer
 
+from capsedge.outside import printable
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -21,9 +23,9 @@ def __getattr__(name: str) -> "Console":
     """Make `out` and `err` when they are first used: what only says a line does without rich, a sixth of a start."""
     if name not in ("out", "err"):
         raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
-    from rich.console import Console
+    from capsedge.cli.screen import Screen
 
-    console = globals()[name] = Console(stderr=name == "err", highlight=False)
+    console = globals()[name] = Screen(stderr=name == "err", highlight=False)
     return console
 
 
@@ -37,12 +39,13 @@ def keep_silent(silent: bool) -> None:
 def say(text: str) -> None:
     """Tell a person what is going on, on stderr."""
     if not _silent():
-        typer.echo(text, err=True)
+        typer.echo(printable(text), err=True)
 
 
 def next_command(*words: str) -> None:
     """Show the command that a person would likely run next, quoted for a shell, ready to copy."""
-    say(f"next: {typer.style(shlex.join(words), bold=True)}")
+    if not _silent():
+        typer.echo(f"next: {typer.style(printable(shlex.join(words)), bold=True)}", err=True)
 
 
 def say_chosen(model: object, file: Path) -> None:

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from capsedge.outside import printable
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
@@ -64,6 +66,7 @@ def print_table(
     from capsedge.cli.console import out
 
     console = console or out
+    columns = [_safe(column) for column in columns]  # before widths are measured
     room = console.width - 1  # beside the indent
     shown, widths = fitted(columns, room)
     rows = [*zip(*(_folded(column, width) for column, width in zip(shown, widths, strict=True)), strict=True)]
@@ -95,9 +98,14 @@ def print_rows(title: str, rows: "Iterable[Row | tuple[str, str]]") -> None:
     table.add_column(no_wrap=True, min_width=13)
     table.add_column(overflow="fold")
     for row in (Row(*each) for each in rows):
-        table.add_row(Text(row.name), Text(row.value, row.style))
+        table.add_row(Text(printable(row.name)), Text(printable(row.value), row.style))
     out.print(Text(title, "bold"))
     out.print(Padding(table, (0, 0, 0, 1), expand=False))
+
+
+def _safe(column: Column) -> Column:
+    cells = [printable(cell) if isinstance(cell, str) else cell for cell in column.cells]
+    return column._replace(title=printable(column.title), cells=cells)
 
 
 def fitted(columns: Sequence[Column], width: int) -> tuple[list[Column], list[int]]:

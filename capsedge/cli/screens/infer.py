@@ -4,6 +4,8 @@ import sys
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from capsedge.outside import one_line
+
 if TYPE_CHECKING:
     from capsedge.runtime.infer.classify import Broken, Prediction
 
@@ -116,16 +118,11 @@ def _row(prediction: "Prediction") -> Row:
     others = ", ".join(f"{guess.class_name} {guess.length:.3f}" for guess in prediction.next_best)
     marks = [mark for mark, set_ in (("inverted", prediction.inverted), (UNLIKE, prediction.unlike)) if set_]
     told = f" ({', '.join(marks)})" if marks else ""
-    return _printable(prediction.path + told), _printable(_names(prediction) or "-"), lengths, _printable(others)
+    return one_line(prediction.path + told), one_line(_names(prediction) or "-"), lengths, one_line(others)
 
 
 def _names(prediction: "Prediction", between: str = ", ") -> str:
     return between.join(guess.class_name for guess in prediction.answer)
-
-
-def _printable(text: str) -> str:
-    """A name without the characters that would steer the terminal."""
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 def _columns_of_terminal() -> int | None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from capsedge.cli import benched, console, lint
-from capsedge.cli.screens import compress, export, inspect, profile, reproduce
+from capsedge.cli import console, lint
+from capsedge.cli.screens import bench, compress, export, inspect, profile, reproduce
 from capsedge.compress.record import Compression, Figures
 from capsedge.contract import METADATA_KEY, Contract, Layer, Score, Verdict, decode
 from capsedge.export.tensorrt.lint import Lint
@@ -97,7 +97,7 @@ def test_layers_of_a_file(good: Path, capsys: pytest.CaptureFixture[str]) -> Non
 
 def test_a_measurement_and_its_comparison(capsys: pytest.CaptureFixture[str]) -> None:
     report = reports.report()
-    benched.show_report(report)
+    bench.show_report(report)
     tables = capsys.readouterr().out
     assert_whole(
         tables, "p50 ms", "images/s", "x first", "a int8 2.01 1,082 0.343-0.357 7.12 7.45", "first inference"

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from capsedge.measure.bench.report import BenchReport, Case, Group
 from capsedge.measure.bench.show import text
 from capsedge.measure.bench.show.columns import LABEL, PROVIDER, Column, figures
+from capsedge.outside import one_line
 
 
 def markdown(report: BenchReport) -> str:
@@ -24,7 +25,7 @@ def markdown(report: BenchReport) -> str:
         f"Machine: {escaped(text.hardware(report.machine))}.",
         f"With {escaped(text.versions(report))}.",
         "",
-        f"    {text.printable(shlex.join(report.command))}",
+        f"    {one_line(shlex.join(report.command))}",
     ]
     return "\n".join(lines) + "\n"
 
@@ -34,7 +35,7 @@ def escaped(given: str) -> str:
 
     Underscores inside of words mean themselves already.
     """
-    marked = re.sub(r"([\\`*\[\]|~])", r"\\\1", text.printable(given))
+    marked = re.sub(r"([\\`*\[\]|~])", r"\\\1", one_line(given))
     return marked.replace("&", "&amp;").replace("<", "&lt;")
 
 

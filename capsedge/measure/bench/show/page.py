@@ -15,6 +15,7 @@ from capsedge.measure.bench.show import model_plots, sample_plots, text
 from capsedge.measure.bench.show.columns import BREAKDOWN, ENERGY, FACTS, LABEL, Column, figures
 from capsedge.measure.bench.show.drawing import Look, Plot, looks
 from capsedge.measure.machine import Machine
+from capsedge.outside import one_line
 from capsedge.processor import in_words
 
 _FOLDER = Path(__file__).parent
@@ -82,7 +83,7 @@ def page(report: BenchReport) -> str:
 
 def _printable(value: Any) -> Any:
     """No name brings line breaks or control characters into the page; what is HTML already stays."""
-    return value if hasattr(value, "__html__") or not isinstance(value, str) else text.printable(value)
+    return value if hasattr(value, "__html__") or not isinstance(value, str) else one_line(value)
 
 
 def _policy(script: str) -> str:

@@ -7,6 +7,7 @@ from capsedge.measure.bench.plan import METRIC
 from capsedge.measure.bench.report import BenchReport, Case, Group, Percentile, Ratio
 from capsedge.measure.bench.stats import ratio as ratio_of
 from capsedge.measure.machine import Machine
+from capsedge.outside import one_line
 from capsedge.plural import number_of
 from capsedge.runtime.providers import CPU
 
@@ -129,14 +130,9 @@ def _same_network(one: Case, other: Case) -> bool:
     ) and Path(one.model).parent == Path(other.model).parent
 
 
-def printable(text: str) -> str:
-    """A name without line breaks and control characters, which files may have in theirs."""
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
-
-
 def shortened(text: str, most: int) -> str:
     """A name of so many characters at most: the middle goes, because models differ at their ends."""
-    text = printable(text)
+    text = one_line(text)
     if len(text) <= most:
         return text
     head = (most - 1) // 3

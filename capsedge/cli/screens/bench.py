@@ -6,19 +6,15 @@ from dataclasses import replace
 from posixpath import commonpath
 from typing import TYPE_CHECKING
 
-from rich import box
-from rich.table import Table
-from rich.text import Text
-
 from capsedge.cli.console import out, say
-from capsedge.cli.tables import longest_word
+from capsedge.cli.tables import Column, print_table
 from capsedge.measure.bench.show import columns, text
-from capsedge.measure.bench.show.columns import Column
+from capsedge.measure.bench.show.columns import Column as Figure
+from capsedge.outside import one_line
 
 if TYPE_CHECKING:
     from capsedge.measure.bench.report import BenchReport, Change, Comparison, Group
 
-_WIDE = 72  # columns of a terminal; on a narrower one p99 is left out
 _SHOWN = ("p50 ms", "p90 ms", "p99 ms", "images/s", "x first", "error %")
 
 
@@ -27,25 +23,25 @@ def show_report(report: "BenchReport") -> None:
     for group in report.groups:
         if len(report.groups) > 1:
             out.print(f"batch {group.batch}")
-        out.print(_filled("model", group, _figures(group)))
+        _print("model", group, _figures(group))
         if parts := columns.breakdown(group):
-            out.print(_filled("where the time goes", group, parts))
+            _print("where the time goes", group, parts)
     say(f"{text.hardware(report.machine)}; {text.versions(report)}")
     for group in report.groups:
         threads = " or ".join(dict.fromkeys(str(case.settings.threads or "all") for case in group.cases))
         say(f"{text.title(group)}: {text.counted(group)}, {threads} {'thread' if threads == '1' else 'threads'}")
     for note in (*text.slow_int8(report), *text.warnings(report)):
-        say(f"note: {text.printable(note)}")
+        say(f"note: {one_line(note)}")
 
 
 def show_comparison(comparison: "Comparison") -> None:
     """Print how each case compares with the baseline."""
     ratios = [f"{text.number(row.ratio)}\n{text.interval(row.low, row.high)}" for row in comparison.rows]
     verdicts = [_verdict(row) for row in comparison.rows]
-    labels = [text.printable(row.label) for row in comparison.rows]
-    out.print(_table("case", labels, {"x baseline": ratios, "verdict": verdicts}))
+    labels = [one_line(row.label) for row in comparison.rows]
+    print_table([Column("case", labels), Column("x baseline", ratios, numeric=True), Column("verdict", verdicts)])
     for warning in comparison.warnings:
-        say(f"note: {text.printable(str(warning))}")
+        say(f"note: {one_line(str(warning))}")
 
 
 def slower_than_first(report: "BenchReport", most: float) -> list[str]:
@@ -68,9 +64,9 @@ def _verdict(row: "Change") -> str:
     return "slower" if row.regressed else "too few rounds" if row.low is None else "good"
 
 
-def _figures(group: "Group") -> list[Column]:
-    """What fits beside the labels; a column that says the same of every model is left out."""
-    hidden = set() if out.width >= _WIDE else {"p99 ms"}
+def _figures(group: "Group") -> list[Figure]:
+    """A column that says the same of every model is left out."""
+    hidden = set()
     if group.interval_ms:  # the camera sets the pace then
         hidden.add("images/s")
     if len({case.error for case in group.cases}) == 1:
@@ -81,30 +77,27 @@ def _figures(group: "Group") -> list[Column]:
     return shown
 
 
-def _filled(first: str, group: "Group", shown: Sequence[Column]) -> Table:
-    """A row a case; small below a figure stands its detail, such as the bound of a percentile."""
-    cells = {
-        column.name: [f"{column.text(case)}\n{column.detail(case)}".rstrip() for case in group.cases]
-        for column in shown
-    }
-    return _table(first, _labels(group), cells)
-
-
-def _table(first: str, labels: Sequence[str], cells: dict[str, list[str]]) -> Table:
-    """The labels and the heads fold where there is not room enough, and no figure is cut."""
-    table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0))
-    table.add_column(first, overflow="fold", min_width=8)
-    for name, column in cells.items():
-        width = max(longest_word([name]), *(len(line) for cell in column for line in cell.split("\n")))
-        table.add_column(name, justify="right", min_width=width)
-    for label, *row in zip(labels, *cells.values(), strict=True):
-        table.add_row(Text(label), *row)
-    return table
+def _print(first: str, group: "Group", shown: Sequence[Figure]) -> None:
+    """A row a case; beside or below a figure stands its detail, such as the bound of a percentile."""
+    print_table(
+        [
+            Column(first, _labels(group)),
+            *(
+                Column(
+                    figure.name,
+                    [f"{figure.text(case)}\n{figure.detail(case)}".strip() for case in group.cases],
+                    numeric=True,
+                    optional=1 if figure.name == "p99 ms" else 0,
+                )
+                for figure in shown
+            ),
+        ]
+    )
 
 
 def _labels(group: "Group") -> list[str]:
     """The labels without the folder that all of them start with: the columns have to fit into a terminal."""
-    labels = [_short(text.printable(case.label)) for case in group.cases]
+    labels = [_short(one_line(case.label)) for case in group.cases]
     folders = [label.rpartition("/")[0] for label in labels]
     if len(labels) == 1 or not all(folders) or len({folder.startswith("/") for folder in folders}) > 1:
         return labels
