@@ -26,7 +26,8 @@ def read(file: Path) -> dict[Any, Any]:
 
 
 def steps(job: dict[str, Any]) -> list[dict[str, Any]]:
-    return job.get("steps", [])
+    found: list[dict[str, Any]] = job.get("steps", [])
+    return found
 
 
 def workflow(name: str) -> dict[Any, Any]:
