@@ -3,7 +3,7 @@
 Passes take and give `onnx.ModelProto`, not onnx_ir's model: docs/decisions/0026-passes-on-protos.md.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import onnx
 
@@ -20,8 +20,7 @@ class NamedGraph:
         outputs: Names of what comes out.
     """
 
-    def __init__(self, model: onnx.ModelProto) -> None:
-        graph = model.graph
+    def __init__(self, graph: onnx.GraphProto) -> None:
         self.nodes = list(graph.node)
         self.constants = {constant.name: constant for constant in graph.initializer}
         self.makers: dict[str, onnx.NodeProto] = {}
@@ -35,6 +34,23 @@ class NamedGraph:
                 self.constants |= dict(zip(node.output, values, strict=False))
         self.inputs = [each for each in graph.input if each.name not in self.constants]
         self.outputs = [output.name for output in graph.output]
+
+
+def graphs_within(model: onnx.ModelProto) -> Iterator[onnx.GraphProto]:
+    """The graphs that run inside of a model's own, at any depth: those of If, Loop and Scan, and its functions."""
+    for function in model.functions:
+        inner = onnx.GraphProto(name=function.name, node=function.node)
+        yield inner
+        yield from _within(inner)
+    yield from _within(model.graph)
+
+
+def _within(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    for node in graph.node:
+        for attribute in node.attribute:
+            for inner in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
+                yield inner
+                yield from _within(inner)
 
 
 def integer(node: onnx.NodeProto, name: str, default: int) -> int:

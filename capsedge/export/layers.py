@@ -45,8 +45,10 @@ class _ShapedGraph(NamedGraph):
     def __init__(self, model: onnx.ModelProto) -> None:
         single = onnx.ModelProto()
         single.CopyFrom(model)
-        for tensor in single.graph.input:
-            tensor.type.tensor_type.shape.dim[0].dim_value = 1
+        constants = {constant.name for constant in single.graph.initializer}
+        for tensor in single.graph.input:  # old files list their constants there, and a scalar has no batch
+            if tensor.name not in constants and tensor.type.tensor_type.shape.dim:
+                tensor.type.tensor_type.shape.dim[0].dim_value = 1
         for tensor in single.graph.output:  # whose batch follows from the input's
             tensor.type.tensor_type.ClearField("shape")
         del single.graph.value_info[:]
@@ -56,7 +58,7 @@ class _ShapedGraph(NamedGraph):
             raise ModelError(
                 f"the shapes of its graph do not fit each other: {' '.join(str(error).split())}"
             ) from error
-        super().__init__(inferred)
+        super().__init__(inferred.graph)
         known = [*inferred.graph.value_info, *inferred.graph.input, *inferred.graph.output]
         self.types = {value.name: value.type.tensor_type.elem_type for value in known}
         self.shapes: dict[str, list[int]] = {

@@ -180,7 +180,7 @@ def test_every_figure_is_printed_with_its_limit(exported: Run, capsedge: Capsedg
     [
         ("-0.1", "--max-error-increase"),
         ("101", "--max-error-increase"),
-        ("nan", "--max-error-increase': nan is no number that can be meant"),
+        ("nan", "--max-error-increase': expected a finite number, got nan"),
         ("half", "--max-error-increase"),
     ],
 )

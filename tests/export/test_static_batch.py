@@ -101,7 +101,7 @@ def test_the_command_writes_both_files_of_each_precision(exported: Run, capsedge
     names = ["model.onnx", "model.batch4.onnx", "model.int8.onnx", "model.batch4.int8.onnx"]
     assert [Path(each["model"]).name for each in made] == names
     assert [each["contract"]["batch"] for each in made] == [None, 4, None, 4]
-    rows = [line.split()[:2] for line in result.stderr.splitlines() if line.startswith(("fp32 ", "int8 "))]
+    rows = [line.split()[:2] for line in result.stderr.splitlines() if line.startswith((" fp32 ", " int8 "))]
     assert [precision for precision, _ in rows] == ["fp32", "fp32", "int8", "int8"]
     assert [second for _, second in rows if second == "x4"] == ["x4", "x4"]
     (following,) = [line for line in result.stderr.splitlines() if line.startswith("next: ")]

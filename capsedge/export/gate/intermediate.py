@@ -26,7 +26,7 @@ class TracedGraph(NamedGraph):
     """An ONNX graph whose tensors can be asked for by name, and followed through casts and quantization."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
-        super().__init__(model)
+        super().__init__(model.graph)
         self.model = model
 
     @property

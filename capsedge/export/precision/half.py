@@ -54,7 +54,7 @@ class _TypedGraph(NamedGraph):
     """A graph, walked in its order: first each node's type is decided, then casts are put where two types meet."""
 
     def __init__(self, model: onnx.ModelProto, half: HalfType) -> None:
-        super().__init__(model)
+        super().__init__(model.graph)
         self.half = half
         self.floats = {name for name, kind in types_of(model).items() if kind == TensorProto.FLOAT}
         self.float_constants = {each.name for each in model.graph.initializer if each.name in self.floats}

@@ -55,7 +55,7 @@ class _QuantizedGraph(NamedGraph):
     """
 
     def __init__(self, model: onnx.ModelProto, ranges: Mapping[str, float], weights: Mapping[str, Codes]) -> None:
-        super().__init__(model)
+        super().__init__(model.graph)
         self.written: list[onnx.NodeProto] = []
         self._ranges = ranges
         self._weights = weights

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import msgspec
 import onnx
+from onnx.external_data_helper import load_external_data_for_tensor, uses_external_data
 
 from capsedge.errors import MissingExtra, ModelError
+from capsedge.export.graph import NamedGraph, graphs_within
 from capsedge.export.tensorrt.options import BuildOptions, Package, check_names, choose_package
 from capsedge.export.tensorrt.process import run_worker
-from capsedge.export.tensorrt.rules import LintFinding, apply_rules, node_name
+from capsedge.export.tensorrt.rules import QUANTIZERS, LintFinding, apply_rules, node_name
 from capsedge.export.tensorrt.worker import Parse, Parsed, Refusal
 from capsedge.runtime.int8_pairs import in_words, int8_pairs
 
@@ -89,7 +91,23 @@ def _load(path: Path) -> onnx.ModelProto:
         raise ModelError(f"'{path}' is not an ONNX file ({' '.join(str(error).split())[:120]})") from error
     if not model.graph.node:
         raise ModelError(f"'{path}' is not an ONNX file: it holds no graph")
+    _load_zero_points(path, model)
     return model
+
+
+def _load_zero_points(path: Path, model: onnx.ModelProto) -> None:
+    """Load what the rules read of the weights that lie beside the file: beside it, wherever the command runs."""
+    for graph in (model.graph, *graphs_within(model)):
+        named = NamedGraph(graph)
+        for node in named.nodes:
+            zero = named.constants.get(node.input[2]) if len(node.input) > 2 else None
+            if zero is not None and node.op_type in QUANTIZERS and uses_external_data(zero):
+                try:
+                    load_external_data_for_tensor(zero, str(path.parent))
+                except Exception as error:  # a missing file, a path that leads out of the folder, too few bytes
+                    said = " ".join(str(error).split())[:120]
+                    raise ModelError(f"'{path}' has values in another file that cannot be read ({said})") from error
+                zero.data_location = onnx.TensorProto.DEFAULT
 
 
 def _may_saturate(model: Path) -> Iterator[LintFinding]:

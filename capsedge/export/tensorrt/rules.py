@@ -12,6 +12,8 @@ Each rule was read from the parser and the builder of TensorRT-RTX 1.7.1, which 
 7. A fixed batch: the engine then runs that batch only.
 8. A type that a target cannot compute (`capsedge.runtime.tensorrt.targets`).
 9. In a quantized file, a layer that was not: it stays as slow as it was.
+
+Rules 1 to 6 also look into the graphs of If, Loop and Scan and into the file's functions.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,13 +24,15 @@ import numpy as np
 import onnx
 
 from capsedge.contract import Layer
-from capsedge.export.graph import NamedGraph, integer
+from capsedge.export.graph import NamedGraph, graphs_within, integer
 from capsedge.export.layers import layers_of
 from capsedge.runtime.tensorrt.targets import listed, takes, unable
 
 Severity = Literal["refused", "warning", "note"]
 
 _T = onnx.TensorProto
+QUANTIZERS = ("QuantizeLinear", "DequantizeLinear")
+
 _QOPERATORS = {"QGemm", "QAttention", "ConvInteger", "MatMulInteger", "DynamicQuantizeLinear"}
 _SYMMETRIC = "quantize symmetrically to int8 (QInt8, ActivationSymmetric, WeightSymmetric), in QDQ format"
 
@@ -64,14 +68,19 @@ def apply_rules(
         targets: GPUs that it shall run on, such as `sm86`.
         package: `tensorrt_rtx` or `tensorrt`, which differ in what a target computes.
     """
-    graph = NamedGraph(model)
-    found = [finding for rule in _RULES for finding in rule(graph)]
+    graph = NamedGraph(model.graph)
+    found = [finding for rule in (*_RULES, _batches) for finding in rule(graph)]
+    for inner in map(NamedGraph, graphs_within(model)):
+        inner.constants = graph.constants | inner.constants  # which inner graphs can name, too
+        found += [finding for rule in _RULES for finding in rule(inner)]
     try:
         layers = layers_of(model)
     except Exception as error:  # anybody's model: what its types are is not known then
         said = " ".join(f"{type(error).__name__}: {error}".split())[:120]
         reason = f"its types cannot be inferred ({said})"
-        return [*found, _of_graph("note", reason, "the layers' types were not held against the targets")]
+        # Who asks for targets is told that these were not checked by the exit code, too.
+        severity: Severity = "refused" if targets else "note"
+        return [*found, _of_graph(severity, reason, "the layers' types were not checked against the targets")]
     return [*found, *_types(layers, targets, package), *_left_out(layers)]
 
 
@@ -83,7 +92,7 @@ def node_name(node: onnx.NodeProto, position: int) -> str:
 def _quantizers(graph: NamedGraph) -> Iterator[tuple[onnx.NodeProto, onnx.TensorProto | None]]:
     """Every QuantizeLinear and DequantizeLinear, with its zero-point where that is written in the graph."""
     for node in graph.nodes:
-        if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+        if node.op_type in QUANTIZERS:
             yield node, graph.constants.get(node.input[2]) if len(node.input) > 2 else None
 
 
@@ -160,7 +169,6 @@ _RULES: tuple[Callable[[NamedGraph], Iterable[LintFinding]], ...] = (
     _wide_integers,
     _zero_points,
     _uint8_inputs,
-    _batches,
 )
 
 

@@ -115,7 +115,7 @@ def test_a_run_of_another_setting_is_refused_before_anything_is_trained(parts: P
 
     assert main(given) == 2
 
-    assert "was made by another recipe (train.epochs is 1, wanted 2): give another folder by --runs" in (
+    assert "has another recipe (train.epochs: expected 2, got 1): give another folder by --runs" in (
         capsys.readouterr().err
     )
     assert not (parts / "runs" / "erase-seed0").exists()

@@ -133,7 +133,7 @@ def test_the_command_names_the_node_and_fails(rtx: str, tmp_path: Path) -> None:
     assert "refused" in done.stdout
     assert rtx in done.stderr
     assert done.stderr.splitlines()[-1] == (
-        f"capsedge: TensorRT would not take '{tmp_path / 'm.onnx'}' as it is: 2 refused, see above"
+        f"capsedge: TensorRT rejects '{tmp_path / 'm.onnx'}': 2 findings, listed above"
     )
 
 
@@ -159,7 +159,7 @@ def test_the_command_wants_an_onnx_file(tmp_path: Path) -> None:
     done = command(tmp_path / "m.engine")
 
     assert done.returncode == 2
-    assert "lint reads ONNX files, and was given" in done.stderr
+    assert "expected an ONNX file, got" in done.stderr
 
 
 def test_weights_that_saturate_on_some_processors_are_named(tmp_path: Path) -> None:
@@ -170,3 +170,23 @@ def test_weights_that_saturate_on_some_processors_are_named(tmp_path: Path) -> N
     assert "reduce_range" in finding.advice
     narrow = lint(saved(quantized_product(np.full((4, 4), 64, np.int8)), tmp_path))
     assert not any(each.node == "w" for each in narrow.findings)
+
+
+def test_values_in_another_file_are_those_beside_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of the same name in the working directory is another model's."""
+    model = zero_point(5, np.int8)
+    for tensor in model.graph.initializer:
+        onnx.external_data_helper.set_external_data(tensor, "values.bin")
+    (tmp_path / "model").mkdir()
+    onnx.save(model, tmp_path / "model" / "m.onnx")
+    content = (tmp_path / "model" / "values.bin").read_bytes()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "values.bin").write_bytes(bytes(len(content)))  # with zero-points of 0
+    monkeypatch.chdir(elsewhere)
+
+    assert any("zero-point is not 0" in finding.reason for finding in lint(tmp_path / "model" / "m.onnx").findings)
+
+    (tmp_path / "model" / "values.bin").unlink()
+    with pytest.raises(ModelError, match="in another file that cannot be read"):
+        lint(tmp_path / "model" / "m.onnx")

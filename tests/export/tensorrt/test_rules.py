@@ -148,8 +148,42 @@ def test_a_graph_whose_types_cannot_be_inferred_is_looked_at_all_the_same() -> N
     first, note = apply_rules(model, ["sm75"])
 
     assert (first.node, first.severity) == ("nchw", "refused")
-    assert (note.node, note.severity) == ("(the graph)", "note")
+    assert (note.node, note.severity) == ("(the graph)", "refused")  # for the target, nothing is known of it
     assert "types cannot be inferred" in note.reason
+    assert apply_rules(model)[-1].severity == "note"
+
+
+def branches(inner: onnx.GraphProto) -> onnx.ModelProto:
+    """A graph that chooses between two of the same kind."""
+    value = onnx.helper.make_tensor_value_info
+    choice = onnx.helper.make_node("If", ["c"], ["y"], then_branch=inner, else_branch=inner)
+    graph = onnx.helper.make_graph([choice], "outer", [value("c", onnx.TensorProto.BOOL, [])], [])
+    return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)])
+
+
+def test_graphs_within_nodes_and_functions_are_looked_at() -> None:
+    product = onnx.helper.make_node("MatMulInteger", ["a", "b"], ["y"], name="within")
+    inner = onnx.helper.make_graph([product], "inner", [], [])
+    function = onnx.helper.make_function(
+        "mine", "F", ["a", "b"], ["y"], [product], [onnx.helper.make_opsetid("", 20)]
+    )
+    deep = branches(onnx.helper.make_graph(list(branches(inner).graph.node), "middle", [], []))
+    with_function = branches(onnx.helper.make_graph([], "empty", [], []))
+    with_function.functions.append(function)
+
+    for model in (deep, with_function):
+        assert {finding.node for finding in refused(model)} == {"within"}
+
+
+def test_inputs_that_are_weights_or_scalars_do_not_hide_the_types() -> None:
+    model = typed("bf16")
+    model.graph.input.extend(
+        onnx.helper.make_tensor_value_info(each.name, each.data_type, each.dims) for each in model.graph.initializer
+    )
+    model.graph.input.append(onnx.helper.make_tensor_value_info("scalar", onnx.TensorProto.FLOAT, []))
+    found = [finding for finding in apply_rules(model, ["sm75"]) if finding.severity == "refused"]
+    assert found
+    assert all("bf16" in finding.reason for finding in found)
 
 
 def quantize(file: Path, **options: Any) -> onnx.ModelProto:
