@@ -8,11 +8,11 @@ JOBS ?= 2
 
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-EXTRAS := train,export,paper,cpu,trt,dev
+EXTRAS := train,export,paper,cpu,trt,docs,dev
 ON_PATH := PATH="$(abspath $(BIN)):$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint format demo extras bounds platforms builtin zoo ablation study steps schema prove portable clean
+.PHONY: help setup test lint format demo extras bounds platforms builtin zoo ablation study steps schema docs prove portable clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -72,6 +72,9 @@ portable: $(STAMP) ## Check the edge, the gate and int8 on emulated processors (
 schema: $(STAMP) ## Write docs/contract.schema.json anew, after a change of the contract
 	$(BIN)/python scripts/contract_schema.py
 
+docs: $(STAMP) ## Build the documentation as a site in site/, every link checked
+	$(BIN)/python -m mkdocs build --strict
+
 bounds: $(STAMP) ## As extras, with the lowest releases that pyproject.toml admits (not gpu; torch stays as pinned)
 	@PYTHON="$(abspath $(BIN))/python" CONSTRAINTS=lower-bounds.txt bash scripts/check_extras.sh \
 		cpu cpu,trt train,tensorboard,cpu paper,cpu train,export,cpu train,export,cpu,trt
@@ -80,4 +83,4 @@ platforms: $(STAMP) ## Resolve the extras for other systems, without installing
 	$(BIN)/python scripts/check_platforms.py
 
 clean: ## Remove the virtual environment and what tools left behind
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

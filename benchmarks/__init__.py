@@ -1,1 +1,1 @@
-"""What the figures in README and docs come from; each module says its command."""
+"""What the figures in docs come from; each module says its command."""

@@ -168,7 +168,7 @@ class Golden(msgspec.Struct, frozen=True):
     Attributes:
         images: uint8 [count, height, width, channels], deflated, base64.
         labels: The true class of each image, or its classes where it shows several.
-        lengths: Capsule lengths, [count][classes]: of the trained network for a file in fp32; of the file itself, as
+        lengths: Capsule lengths [count, classes]: of the trained network for a file in fp32; of the file itself, as
             it ran when it was gated, in lower precision.
         tolerance: Largest accepted absolute difference of a length.
     """

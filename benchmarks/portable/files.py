@@ -28,7 +28,7 @@ from capsedge.runtime.settings import Settings
 DATA = "fashion-mnist-subset"
 BATCH = 100
 COMPARED = LARGEST_BATCH
-# It had the lowest error at Table I's width (README, "Precision").
+# It had the lowest error at Table I's width (docs/results.md, "Precision").
 CALIBRATION = next(method for method in METHODS if method.name == "percentile 99.99")
 
 MODEL = Path(__file__).parents[2] / "zoo" / "edge-small" / "model.onnx"

@@ -25,7 +25,8 @@ TYPES = "capsule types"
 PRIMARY = "primary"
 
 # A product of the class capsules takes ten times as long as one of a convolution, since its weight is read for it
-# alone: of Table I's time they have 6.7 % for 1.5 million, the primary capsules 88.9 % for 191 million (README.md).
+# alone: of Table I's time they have 6.7 % for 1.5 million, the primary capsules 88.9 % for 191 million
+# (docs/results.md).
 ROUTING_WORK = 10
 
 Counts = Mapping[str, int]  # of each width, how many are kept

@@ -102,7 +102,7 @@ def test_how_long_the_papers_claim_holds_is_as_the_curves_have_it() -> None:
         "points of L2 there."
     ) in ROUTING
     assert set(range(1, first + 1)) <= set(below("frozen", "dynamic"))
-    assert f"dynamic routing is behind all three after each of the first {first} epochs." in prose("README.md")
+    assert f"dynamic routing is behind all three after each of the first {first} epochs." in prose("docs/results.md")
 
 
 def test_when_dynamic_routing_is_below_all_others_is_as_the_curves_have_it() -> None:
@@ -196,12 +196,12 @@ def test_what_is_said_of_the_test_errors_is_as_the_scores_have_it() -> None:
         for part in PARTS:
             assert scores[name][part]["less_frozen"]["low"] < 0 < scores[name][part]["less_frozen"]["high"]
 
-    readme = prose("README.md")
-    assert f"test errors of {test['l2']} and {test['l1']} %, frozen coefficients (b = 1) {test['frozen']} %" in readme
+    results = prose("docs/results.md")
+    assert f"test errors of {test['l2']} and {test['l1']} %, frozen coefficients (b = 1) {test['frozen']} %" in results
     assert (
         f"In the end its test error is {test['dynamic']} %, which is {gap['mean']} points below frozen coefficients' "
         f"({gap['high']} to {gap['low']}, over the images"
-    ) in readme
+    ) in results
 
 
 def test_what_is_said_of_the_sieve_is_as_its_rows_have_it() -> None:
@@ -324,21 +324,21 @@ def test_equal_errors_share_a_rank_and_a_run_of_epochs_is_a_range() -> None:
     assert for_good(np.array([True, False])) is None
 
 
-def test_the_quotients_of_training_steps_follow_from_the_readmes_table() -> None:
-    rows = {row[0]: row for row in table("README.md", "| routing | fp32 | ratio")}
+def test_the_quotients_of_training_steps_follow_from_the_table() -> None:
+    rows = {row[0]: row for row in table("docs/results.md", "| routing | fp32 | ratio")}
     fp32, bf16 = (
         {name: float(row[column].removesuffix(" ms").replace(",", "")) for name, row in rows.items()}
         for column in (1, 4)
     )
     textbook, dynamic = "dynamic as the textbook has it", "dynamic, 3 iterations"
-    readme, figures = prose("README.md"), prose("docs/reproduce.md")
+    results, figures = prose("docs/results.md"), prose("docs/reproduce.md")
 
-    assert f"for L2 in fp32 that is {fp32['L2'] / fp32['frozen']:.2f}." in readme
+    assert f"for L2 in fp32 that is {fp32['L2'] / fp32['frozen']:.2f}." in results
     assert (
         f"fp32 takes {fp32[textbook] / fp32[dynamic]:.2f} times as long as our dynamic routing, "
         f"{fp32[textbook] / fp32['L2']:.2f} times as long as L2, and {fp32[textbook] / bf16['L2']:.2f} times as long "
         "as L2 in bf16"
-    ) in readme
+    ) in results
     saved = {f"{100 * (1 - fp32[kind] / fp32[dynamic]):.0f}" for kind in ("L2", "L1")}
     assert f"In fp32 both take {saved.pop()} % less" in figures
     assert not saved
@@ -393,10 +393,10 @@ def test_what_is_said_of_figure_4_is_as_its_json_has_it() -> None:
     assert f"and {quartiles('em', 'l2')[1]:.1f} times as long as L2's" in text
 
 
-def test_the_papers_errors_in_the_readme_are_table_iis() -> None:
+def test_the_papers_errors_in_the_results_are_table_iis() -> None:
     assert (
         f"has {PAPER['l2-fc']} % for L2 and {PAPER['l1-fc']} % for L1 without decoder, {PAPER['l2']} % and "
         f"{PAPER['l1']} % with it, and {PAPER['dr']} % for dynamic routing"
-    ) in prose("README.md")
+    ) in prose("docs/results.md")
     others = [PAPER["dr"] - PAPER[name] for name in ("l2", "l1", "l2-fc", "l1-fc")]
     assert f"differences, {min(others):.2f} to {max(others):.2f} points in the other direction" in ROUTING

@@ -166,7 +166,7 @@ class Report:
 
 
 def page(proof: Proof) -> str:
-    """A proof as Markdown: rows for the README, every test, the latencies, and what was not run."""
+    """A proof as Markdown: rows for docs/verified.md, every test, the latencies, and what was not run."""
     return "\n\n".join(_parts(proof)) + "\n"
 
 

@@ -1,0 +1,43 @@
+"""Pages of the site that are not in docs/: the zoo's cards, the examples, CONTRIBUTING and CHANGELOG.
+
+MkDocs calls the two functions (mkdocs.yml, hooks). The root of the site is docs/ and the root of the repository in one,
+so a link between the two is written anew; every other link stays as it is, and the strict build checks it.
+"""
+
+import posixpath
+import re
+from pathlib import Path
+from typing import Any
+
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+ROOT = Path(__file__).parent.parent
+OUTSIDE = ("CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "examples/*.*", "zoo/*/card.md", "zoo/*/*.png")
+LINK = re.compile(r"(?P<image>!?)\[(?P<text>[^\]]*)\]\((?P<path>[^)#:\s]+)(?P<anchor>#[^)\s]*)?\)")
+
+
+def on_files(files: Files, config: Any) -> Files:
+    """Adds the files that are not in docs/."""
+    for pattern in OUTSIDE:
+        for path in sorted(ROOT.glob(pattern)):
+            name = path.relative_to(ROOT).as_posix()
+            files.append(File.generated(config, name, abs_src_path=str(path)))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: Any, files: Files) -> str:
+    """Writes the links anew that leave docs/ or lead into it."""
+    here = page.file.src_uri
+    folder = posixpath.dirname(here if page.file.generated_by else f"docs/{here}")
+
+    def linked(match: re.Match[str]) -> str:
+        target = posixpath.normpath(posixpath.join(folder, match["path"]))
+        on_site = target.removeprefix("docs/")
+        if files.get_file_from_path(on_site):
+            path = posixpath.relpath(on_site, posixpath.dirname(here) or ".")
+            return f"{match['image']}[{match['text']}]({path}{match['anchor'] or ''})"
+        # Code and data are in the repository alone, and the site has no address of it to link to.
+        return match["text"] if (ROOT / target).exists() else match[0]
+
+    return LINK.sub(linked, markdown)
