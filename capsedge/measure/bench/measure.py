@@ -235,6 +235,8 @@ def case_of(
     return Case(
         label=subject.label,
         model=session.name,
+        file=str(session.file),
+        network=contract.name if contract else None,
         precision=contract.precision if contract else None,
         routing=_routing(contract) if contract else None,
         error=error,

@@ -8,7 +8,7 @@ from capsedge.measure.bench.plan import Plan, Scenario
 from capsedge.measure.machine import Conditions, Machine, Reading
 from capsedge.runtime.settings import Settings
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 WarningCode = Literal[
     "busy",
@@ -101,6 +101,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         label: What to call it in this report, unique within its group, such as `runs/a int8 threads 2`.
         model: The model's name for people.
+        file: The file that was measured, as it was opened.
+        network: `Contract.name`, the same in each precision; None without a contract.
         precision: `Contract.precision`; None without a contract.
         routing: `Contract.routing`, and whether it collapsed, such as `l2, collapsed`; None without a contract.
         error: The file's test error by its contract, 0 to 1, or its validation error where it has no test score; None
@@ -125,6 +127,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 
     label: str
     model: str
+    file: str
+    network: str | None
     precision: str | None
     routing: str | None
     error: float | None

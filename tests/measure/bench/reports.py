@@ -43,6 +43,8 @@ def case(label: str = "runs/a", samples_ms: Sequence[Sequence[float]] | None = N
     made = Case(
         label=label,
         model=label,
+        file=label,
+        network="a",
         precision="fp32",
         routing="l2, collapsed",
         error=0.0712,

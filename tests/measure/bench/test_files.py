@@ -44,7 +44,7 @@ def test_json_gives_back_every_sample_and_every_word(tmp_path: Path) -> None:
 def test_json_is_what_any_reader_of_json_reads(saved: Path) -> None:
     read = json.loads(saved.read_text())
 
-    assert (read["kind"], read["schema"]) == ("capsedge bench", 2)
+    assert (read["kind"], read["schema"]) == ("capsedge bench", 3)
     assert read == json.loads(msgspec.json.encode(report()))
     assert read["groups"][0]["before"]["gpu_power_w"] == "unavailable"
 
@@ -124,7 +124,7 @@ def test_a_report_that_was_cut_off_is_told(saved: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", ["{}", '{"schema": 2, "classes": []}', '{"kind": "capsedge profile", "schema": 1}']
+    "content", ["{}", '{"schema": 3, "classes": []}', '{"kind": "capsedge profile", "schema": 1}']
 )
 def test_json_of_another_kind_is_told(content: str, tmp_path: Path) -> None:
     (tmp_path / "old.json").write_text(content)
@@ -133,11 +133,11 @@ def test_json_of_another_kind_is_told(content: str, tmp_path: Path) -> None:
         load(tmp_path / "old.json")
 
 
-@pytest.mark.parametrize("schema", [0, 1, 3])
+@pytest.mark.parametrize("schema", [0, 2, 4])
 def test_a_report_of_another_schema_is_told_whatever_is_in_it(schema: int, tmp_path: Path) -> None:
     (tmp_path / "other.json").write_text(f'{{"kind": "capsedge bench", "schema": {schema}, "groups": "elsewhere"}}')
 
-    with pytest.raises(DataError, match=rf"expected a report of schema 2, got schema {schema} in .*: measure again"):
+    with pytest.raises(DataError, match=rf"expected a report of schema 3, got schema {schema} in .*: measure again"):
         load(tmp_path / "other.json")
 
 

@@ -151,8 +151,17 @@ def test_only_files_of_one_network_in_the_same_settings_are_compared() -> None:
     elsewhere = case("runs/b/model.onnx", rounds_of(1.0))
     one_thread = replace(FP32, settings=Settings(threads=1))
     routed = replace(FP32, routing="dynamic")
-    for other in (elsewhere, one_thread, routed, replace(FP32, precision=None)):
+    named_otherwise = replace(FP32, network="b")
+    for other in (elsewhere, one_thread, routed, named_otherwise, replace(FP32, precision=None)):
         assert slow_int8(report(group(other, SLOW))) == []
+
+
+def test_names_for_people_do_not_say_which_files_belong_together() -> None:
+    """A model of the zoo is shown without its folder."""
+    small = replace(FP32, model="small (zoo)", file="zoo/small/model.onnx")
+    large = replace(SLOW, model="large int8 (zoo)", file="zoo/large/model.int8.onnx")
+    assert slow_int8(report(group(small, large))) == []
+    assert len(slow_int8(report(group(small, replace(large, file="zoo/small/model.int8.onnx"))))) == 1
 
 
 def test_only_the_cpu_is_spoken_of() -> None:

@@ -16,6 +16,8 @@ from capsedge.runtime.settings import Settings
 CASE = Case(
     label="runs/a int8",
     model="runs/a/model.int8.onnx",
+    file="runs/a/model.int8.onnx",
+    network="a",
     precision="int8",
     routing="l2, collapsed",
     error=0.1,

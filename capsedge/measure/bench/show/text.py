@@ -123,11 +123,11 @@ def _slow_int8(group: Group, machine: Machine) -> Iterator[str]:
 
 def _same_network(one: Case, other: Case) -> bool:
     """Whether two cases are of one network in other types: of one folder, on one provider, with the same threads."""
-    return (one.provider, one.settings.threads, one.routing) == (
-        other.provider,
-        other.settings.threads,
-        other.routing,
-    ) and Path(one.model).parent == Path(other.model).parent
+
+    def network(case: Case) -> tuple[object, ...]:
+        return case.network, Path(case.file).parent, case.routing, case.provider, case.settings.threads
+
+    return network(one) == network(other)
 
 
 def shortened(text: str, most: int) -> str:
