@@ -172,9 +172,8 @@ def bench(
     """Measure the latency of models, interleaved, so that noise of the machine affects all of them equally."""
     from capsedge.cli.console import print_json, say
     from capsedge.cli.screens.bench import named, show_comparison, show_report, slower_than_first
-    from capsedge.measure.bench.baseline import check_machine, compare, parse_regression
+    from capsedge.measure.bench.baseline import compare, parse_regression
     from capsedge.measure.bench.files import check_output, load, save
-    from capsedge.measure.machine import this_machine
 
     limit = parse_regression(max_regression or "5%")
     outputs = output or []
@@ -190,19 +189,19 @@ def bench(
     earlier = load(baseline) if baseline is not None else None
     for file in outputs:
         check_output(file)
-    if earlier is not None and source is None and not other_machine:
-        check_machine(this_machine(), earlier)
+    if earlier is not None and source is None:
+        _check_baseline(earlier, models or [], settings, plan, sweep or [], other_machine=other_machine)
     report = load(source) if source is not None else _measure(models or [], settings, plan, sweep or [], outputs)
+    if not as_json:
+        show_report(report)
+    for file in outputs:  # before the comparison, which may fail
+        save(report, file)
+        say(f"report: {file}")
     comparison = None if earlier is None else compare(report, earlier, limit, other_machine=other_machine)
     if as_json:
         print_json(report if comparison is None else {"report": report, "comparison": comparison})
-    else:
-        show_report(report)
-        if comparison is not None:
-            show_comparison(comparison)
-    for file in outputs:
-        save(report, file)
-        say(f"report: {file}")
+    elif comparison is not None:
+        show_comparison(comparison)
     slower = [] if max_ratio is None else slower_than_first(report, max_ratio)
     if slower:
         raise CapsedgeError(f"beyond {max_ratio:g} times the first model: {', '.join(slower)}")
@@ -211,6 +210,29 @@ def bench(
         raise CapsedgeError(f"slower than '{baseline}' by more than {100 * limit:g} %: {named(regressed)}")
     if unsure := [row for row in rows if row.unsure]:
         raise CapsedgeError(f"too few rounds to judge what looks slower: {named(unsure)}; measure longer")
+
+
+def _check_baseline(
+    baseline: "BenchReport",
+    models: list[str],
+    settings: Settings,
+    plan: Plan,
+    sweeps: list[str],
+    *,
+    other_machine: bool,
+) -> None:
+    """Refuse a baseline that cannot be compared with what is asked, before ten minutes of measuring."""
+    from capsedge.measure.bench.baseline import check_cases, check_machine
+    from capsedge.measure.bench.sweep import parse_axes, variants
+    from capsedge.measure.machine import this_machine
+    from capsedge.runtime.models import title
+    from capsedge.runtime.open import model_file
+
+    if not other_machine:
+        check_machine(this_machine(), baseline)
+    axes = parse_axes(sweeps)
+    names = [title(model_file(variant.file)) for variant in variants(models, settings, axes)]
+    check_cases(plan, axes.get("batch", (plan.images,)), list(dict.fromkeys(names)), baseline)
 
 
 def _measure(

@@ -139,6 +139,31 @@ def test_another_machine_is_refused_before_anything_is_measured(
     assert "latencies of two machines cannot show a regression" in done.stderr
 
 
+def test_a_baseline_without_the_model_is_refused_before_anything_is_measured(
+    report: Path, models: Path, capsedge: Capsedge
+) -> None:
+    words = ("--iterations", "1000000", "--baseline", str(report))
+    for asked in ([str(models / "foreign.onnx")], ["fashion-mnist", "--sweep", "batch=2,4"]):
+        done = capsedge("bench", *asked, *words)
+
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.startswith("capsedge: the baseline has none of the cases that are measured")
+
+
+def test_a_comparison_that_fails_loses_no_measurement(
+    report: Path, models: Path, capsedge: Capsedge, tmp_path: Path
+) -> None:
+    """The baseline has the model with one thread: that it gets another number is known when it is open."""
+    words = [str(models / "good.onnx"), "--iterations", "16", "--quick", "--threads", "2", "--baseline", str(report)]
+    done = capsedge("bench", *words, "--output", str(tmp_path / "now.json"), "--output", str(tmp_path / "now.md"))
+
+    assert done.returncode == 2
+    assert "p50 ms" in done.stdout
+    assert done.stderr.splitlines()[-1].startswith("capsedge: the baseline has none of the cases that are measured")
+    assert json.loads((tmp_path / "now.json").read_bytes())["unfinished"] is False
+    assert "good" in (tmp_path / "now.md").read_text()
+
+
 def test_a_sweep_that_was_cut_off_goes_on_from_its_file(models: Path, capsedge: Capsedge, tmp_path: Path) -> None:
     file = tmp_path / "sweep.json"
     words = ("bench", str(models / "good.onnx"), *FEW, "--sweep", "batch=1,2", "--output", str(file))

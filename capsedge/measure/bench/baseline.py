@@ -2,13 +2,13 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from capsedge.errors import WrongUse
-from capsedge.measure.bench.plan import METRIC
+from capsedge.measure.bench.plan import METRIC, Plan
 from capsedge.measure.bench.report import BenchReport, BenchWarning, Case, Change, Comparison, Group, WarningCode
 from capsedge.measure.bench.stats import ROUNDS_FOR_INTERVAL, alike, figure, interval, rounds_of
 from capsedge.measure.machine import Machine
@@ -66,6 +66,29 @@ def check_machine(machine: Machine, baseline: BenchReport) -> None:
         )
 
 
+def check_cases(plan: Plan, batches: Sequence[int], models: Sequence[str], baseline: BenchReport) -> None:
+    """Refuse a baseline that has nothing of what shall be measured, as far as that is known before a model opens.
+
+    Args:
+        plan: What shall be measured, apart from the batch.
+        batches: Images in a query.
+        models: As the sessions will be named.
+        baseline: The earlier report.
+
+    Raises:
+        WrongUse: No case of the baseline has such a scenario, batch, interval and model.
+    """
+    theirs = list(_labelled_cases(baseline))
+    keys = map(_key, theirs)
+    if not any(
+        (key.scenario, key.interval_ms) == (plan.scenario, plan.interval_ms)
+        and key.batch in batches
+        and key.model in models
+        for key in keys
+    ):
+        raise _nothing_in_common(models, theirs)
+
+
 def compare(
     report: BenchReport, baseline: BenchReport, max_regression: float, *, other_machine: bool = False
 ) -> Comparison:
@@ -93,10 +116,7 @@ def compare(
     ours, theirs = _by_key(report, baseline)
     both = [(found, theirs[key]) for key, found in ours.items() if key in theirs]
     if not both:
-        raise WrongUse(
-            f"the baseline has none of the cases that were measured ({_named(ours.values())}), it has "
-            f"{_named(theirs.values())}: take it with the same models, scenario, batch, provider and threads"
-        )
+        raise _nothing_in_common((each.label for each in ours.values()), theirs.values())
     changes = [_changes(now, then, max_regression) for now, then in both]
     only_here = tuple(found.label for key, found in ours.items() if key not in theirs)
     only_there = tuple(found.label for key, found in theirs.items() if key not in ours)
@@ -152,8 +172,14 @@ def _key(found: LabelledCase) -> Key:
     )
 
 
-def _named(found: Iterable[LabelledCase]) -> str:
-    return ", ".join(f"'{each.label}'" for each in found) or "none"
+def _nothing_in_common(ours: Iterable[str], theirs: Iterable[LabelledCase]) -> WrongUse:
+    here, there = (
+        ", ".join(f"'{label}'" for label in labels) or "none" for labels in (ours, (each.label for each in theirs))
+    )
+    return WrongUse(
+        f"the baseline has none of the cases that are measured ({here}), it has {there}: take it with the same "
+        "models, scenario, batch, interval, provider and threads"
+    )
 
 
 def _changes(now: LabelledCase, then: LabelledCase, limit: float) -> tuple[list[Change], list[BenchWarning]]:

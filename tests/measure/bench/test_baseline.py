@@ -7,7 +7,8 @@ import pytest
 from msgspec.structs import replace
 
 from capsedge.errors import WrongUse
-from capsedge.measure.bench.baseline import check_machine, compare, parse_regression
+from capsedge.measure.bench.baseline import check_cases, check_machine, compare, parse_regression
+from capsedge.measure.bench.plan import Plan
 from capsedge.measure.bench.report import BenchReport, BenchWarning, Change, Comparison
 from capsedge.measure.bench.stats import ROUNDS_FOR_INTERVAL
 from capsedge.measure.machine import Gpu
@@ -184,7 +185,7 @@ def test_a_model_that_was_named_twice_is_told_apart_by_its_labels() -> None:
 
 
 def test_no_case_in_common_is_an_error() -> None:
-    with pytest.raises(WrongUse, match=r"none of the cases that were measured \('x'\), it has 'y'"):
+    with pytest.raises(WrongUse, match=r"none of the cases that are measured \('x'\), it has 'y'"):
         compare(report(group(case("x"))), report(group(case("y"))), 0.05)
 
 
@@ -280,6 +281,20 @@ def test_another_machine_is_told_before_anything_is_measured() -> None:
     with pytest.raises(WrongUse, match="best in the same job"):
         check_machine(replace(MACHINE, cpu="EPYC"), report())
     check_machine(MACHINE, report())
+
+
+def test_a_baseline_of_nothing_that_is_asked_for_is_told_before_anything_is_measured() -> None:
+    then = report(group(case("a")), group(case("a"), batch=8))
+
+    check_cases(Plan(), [4, 8], ["b", "a"], then)
+    for plan, batches, model in (
+        (Plan(scenario="offline"), [8], "a"),
+        (Plan(interval_ms=33), [8], "a"),
+        (Plan(), [4], "a"),
+        (Plan(), [8], "b"),
+    ):
+        with pytest.raises(WrongUse, match=rf"measured \('{model}'\), it has 'a, batch 1', 'a, batch 8'"):
+            check_cases(plan, batches, [model], then)
 
 
 @pytest.mark.parametrize(
