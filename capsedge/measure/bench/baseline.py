@@ -141,7 +141,7 @@ def compare(
 
 
 def _by_key(report: BenchReport, baseline: BenchReport) -> tuple[dict[Key, LabelledCase], dict[Key, LabelledCase]]:
-    """The cases of both that have samples, in order; equal keys belong together."""
+    """The cases of both, in order; equal keys belong together."""
     both = [list(_labelled_cases(report)), list(_labelled_cases(baseline))]
     twice = {key for found in both for key, count in Counter(map(_key, found)).items() if count > 1}
 
@@ -156,7 +156,7 @@ def _by_key(report: BenchReport, baseline: BenchReport) -> tuple[dict[Key, Label
 def _labelled_cases(report: BenchReport) -> Iterator[LabelledCase]:
     for group in report.groups:
         told = f", batch {group.batch}" if len(report.groups) > 1 else ""
-        yield from (LabelledCase(group, case, case.label + told) for case in group.cases if any(case.samples_ms))
+        yield from (LabelledCase(group, case, case.label + told) for case in group.cases)
 
 
 def _key(found: LabelledCase) -> Key:

@@ -6,11 +6,15 @@ from pathlib import Path
 
 import msgspec
 
-from capsedge.errors import DataError, WrongUse, damage, require
+from capsedge.errors import DataError, WrongUse, require
 from capsedge.files import check_writable, write_atomically
 from capsedge.measure.bench.report import SCHEMA_VERSION, BenchReport
+from capsedge.records import DamagedRecord, decoded
 
 KIND = "capsedge bench"
+
+# The code of the error about a report that another capsedge wrote.
+OTHER_SCHEMA = "other-schema"
 
 
 class _Head(msgspec.Struct):
@@ -63,29 +67,28 @@ def load(file: Path) -> BenchReport:
     """Read a report that `save` wrote as .json.
 
     Raises:
-        DataError: The file is missing, is no report, is damaged, or was written by another capsedge.
+        DataError: The file is missing, is no report, is damaged, or has another schema (its code is `OTHER_SCHEMA`).
     """
     try:
         content = file.read_bytes()
     except OSError as error:
         raise DataError(f"the report '{file}' cannot be read: {error.strerror}") from error
     try:
-        head = msgspec.json.decode(content, type=_Head)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"'{file}' is not the JSON of a report, or was cut off ({damage(error)}): {_WANTED}"
-        ) from error
+        head = decoded(content, _Head)
+    except DamagedRecord as error:
+        raise DataError(f"'{file}' is not the JSON of a report, or was cut off ({error}): {_WANTED}") from error
     if head.kind != KIND:
         raise DataError(f"'{file}' is JSON of something else than `{KIND}`: {_WANTED}")
     if head.schema != SCHEMA_VERSION:
         raise DataError(
-            f"expected a report of schema {SCHEMA_VERSION}, got schema {head.schema} in '{file}': measure again, or "
-            "install the capsedge that wrote it"
+            f"expected a report of schema {SCHEMA_VERSION}, got schema {head.schema} in '{file}'",
+            "measure again, or install the capsedge that wrote it",
+            code=OTHER_SCHEMA,
         )
     try:
-        return msgspec.json.decode(content, type=BenchReport)
-    except msgspec.MsgspecError as error:
-        raise DataError(f"'{file}' is a damaged report ({damage(error)}): {_WANTED}") from error
+        return decoded(content, BenchReport)
+    except DamagedRecord as error:
+        raise DataError(f"'{file}' is a damaged report ({error}): {_WANTED}") from error
 
 
 _WANTED = "give a file that `capsedge bench --output FILE.json` wrote"

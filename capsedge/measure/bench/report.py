@@ -32,6 +32,10 @@ WarningCode = Literal[
 ]
 
 
+_Latency = Annotated[float, msgspec.Meta(gt=0)]
+_Round = Annotated[tuple[_Latency, ...], msgspec.Meta(min_length=1)]
+
+
 class Percentile(msgspec.Struct, frozen=True, kw_only=True):
     """A percentile that the sample supports.
 
@@ -146,7 +150,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     breakdown: Breakdown
     energy_mj: Reading
     ratio: Ratio | None
-    samples_ms: tuple[tuple[float, ...], ...]
+    samples_ms: Annotated[tuple[_Round, ...], msgspec.Meta(min_length=1)]
     sha256: str | None = None
 
 

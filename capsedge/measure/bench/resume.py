@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from capsedge.errors import DataError, WrongUse
-from capsedge.measure.bench.files import load
+from capsedge.measure.bench.files import OTHER_SCHEMA, load
 from capsedge.measure.bench.measure import sha256_of
 from capsedge.measure.bench.report import BenchReport, Group
 from capsedge.measure.bench.sweep import Variant
@@ -32,6 +32,8 @@ def measured_before(
     try:
         earlier = load(file)
     except DataError as error:
+        if error.code == OTHER_SCHEMA:  # an earlier report, which this one replaces
+            return ()
         raise WrongUse(f"'{file}' exists and is no report of capsedge bench: choose another --output") from error
     found = cut_off(earlier, asked, batches, laid_out)
     if earlier.unfinished and not found:

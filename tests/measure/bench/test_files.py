@@ -107,7 +107,9 @@ def test_a_missing_file_is_told(tmp_path: Path) -> None:
         load(tmp_path / "old.json")
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"model,p50\n", b"[]", b"\xff\xfe", b'{"kind": "\xff"}'])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"model,p50\n", b"[]", b"\xff\xfe", b'{"kind": "\xff"}', b"[" * 100_000]
+)
 def test_what_is_no_json_of_a_report_is_told_in_a_line(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "old.json").write_bytes(content)
 
@@ -145,6 +147,26 @@ def test_a_damaged_field_is_named(saved: Path) -> None:
     saved.write_text(saved.read_text().replace('"rounds": 20', '"rounds": "many"'))
 
     with pytest.raises(DataError, match=r"damaged report .*groups\[0\]\.rounds"):
+        load(saved)
+
+
+@pytest.mark.parametrize(
+    ("samples", "place"), [([], "samples_ms"), ([[1.0], []], r"samples_ms\[1\]"), ([[0.0]], r"samples_ms\[0\]\[0\]")]
+)
+def test_a_case_without_a_latency_is_told(samples: list[list[float]], place: str, saved: Path) -> None:
+    content = json.loads(saved.read_text())
+    content["groups"][0]["cases"][1]["samples_ms"] = samples
+    saved.write_text(json.dumps(content))
+
+    with pytest.raises(DataError, match=rf"damaged report \(groups\[0\]\.cases\[1\]\.{place}: expected"):
+        load(saved)
+
+
+@pytest.mark.parametrize("name", [b'"\xff"', b"[" * 100_000])
+def test_bytes_that_are_no_text_and_deep_nesting_within_a_report_are_told(name: bytes, saved: Path) -> None:
+    saved.write_bytes(saved.read_bytes().replace(b'"Cortex-A78AE"', name))
+
+    with pytest.raises(DataError, match=r"report\.json' is .* \(.*(UTF-8|too deep)"):
         load(saved)
 
 

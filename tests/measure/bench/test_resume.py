@@ -101,6 +101,13 @@ def test_the_file_of_the_report_tells_what_was_measured(files: list[Variant], tm
     assert measured_before(state, report(), BATCHES, files) == begun().groups
 
 
+def test_a_report_of_another_schema_is_measured_anew(files: list[Variant], tmp_path: Path) -> None:
+    state = tmp_path / "state.json"
+    state.write_text('{"kind": "capsedge bench", "schema": 1}')
+
+    assert measured_before(state, report(), BATCHES, files) == ()
+
+
 def test_what_would_be_lost_is_not_overwritten(files: list[Variant], tmp_path: Path) -> None:
     state = tmp_path / "state.json"
     save(begun(), state)
