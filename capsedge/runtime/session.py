@@ -65,7 +65,7 @@ class Session(Protocol):
         load_ms: Time of reading, checking and loading it, without the import of the runtime's library.
         fell_back: Operators that run on the CPU though another provider was asked for (`Settings.allow_fallback`).
         warnings: What was assumed of somebody else's file, and what was found while it ran to be otherwise than the
-            settings asked, a sentence each.
+            settings asked, a sentence each, without the model's name.
     """
 
     name: str

@@ -87,7 +87,7 @@ class OrtSession(Session):
     def _warnings(self, saturates: bool) -> Iterator[str]:
         """What was assumed of the file, and what is done about int8 sums that saturate."""
         if self.contract is None:
-            yield from _assumed(self.name, self._ort, self.batch_limits)
+            yield from _assumed(self._ort, self.batch_limits)
         if saturates:
             done = (
                 "so it runs with ONNX Runtime's exact kernels, which take longer and exist only for constant "
@@ -95,7 +95,7 @@ class OrtSession(Session):
                 if self.settings.exact_int8
                 else "and ONNX Runtime cannot open it with exact kernels: its answers may be wrong here"
             )
-            yield f"'{self.name}': its int8 sums can saturate on processors without VNNI such as this one, {done}"
+            yield f"its int8 sums can saturate on processors without VNNI such as this one, {done}"
 
     def _bound(self, ort: Any) -> Binding | None:
         """Bind inputs and outputs as the settings say; by default off the CPU, where that is possible."""
@@ -170,16 +170,16 @@ def _batch_limits(opened: Any) -> tuple[int, int] | None:
     return (fixed[0], fixed[0]) if fixed else None if first else (1, 1)
 
 
-def _assumed(model: str, opened: Any, limits: tuple[int, int] | None) -> Iterator[str]:
+def _assumed(opened: Any, limits: tuple[int, int] | None) -> Iterator[str]:
     """What `feeds` makes of the axes of a file without a contract, which tells what they are for."""
     for node in opened.get_inputs():
         free = [size or f"axis {axis}" for axis, size in enumerate(node.shape) if axis and not isinstance(size, int)]
         if free:
-            yield f"'{model}': of its input '{node.name}', {' and '.join(free)} can be any size, taken as 1"
+            yield f"of its input '{node.name}', {' and '.join(free)} can be any size, taken as 1"
     if limits is not None and limits[0] > 1:
         yield (
-            f"'{model}': the fixed first axis of its inputs, {limits[0]}, was taken as the batch; where it is none, "
-            "the images/s are too many"
+            f"the fixed first axis of its inputs, {limits[0]}, was taken as the batch; where it is none, the "
+            "images/s are too many"
         )
 
 

@@ -300,7 +300,7 @@ class EngineSession(Session):
         self._log.errors.clear()
 
     def _warn(self, text: str) -> None:
-        self.warnings += (f"'{self.name}': {text}",)
+        self.warnings += (text,)
 
 
 def _provider(manifest: EngineManifest, trt: Any, device: Device) -> str:
