@@ -40,8 +40,8 @@ def show_comparison(comparison: "Comparison") -> None:
     verdicts = [_verdict(row) for row in comparison.rows]
     labels = [one_line(row.label) for row in comparison.rows]
     print_table([Column("case", labels), Column("x baseline", ratios, numeric=True), Column("verdict", verdicts)])
-    for warning in comparison.warnings:
-        say(f"note: {one_line(str(warning))}")
+    for note in text.comparison_warnings(comparison):
+        say(f"note: {one_line(note)}")
 
 
 def slower_than_first(report: "BenchReport", most: float) -> list[str]:

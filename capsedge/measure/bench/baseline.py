@@ -5,11 +5,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from msgspec.structs import replace
-
 from capsedge.errors import WrongUse
 from capsedge.measure.bench.plan import METRIC, Plan
-from capsedge.measure.bench.report import BenchReport, BenchWarning, Case, Change, Comparison, Group, WarningCode
+from capsedge.measure.bench.report import BenchReport, Case, Change, Comparison, ComparisonWarning, Group, WarningCode
 from capsedge.measure.bench.stats import ROUNDS_FOR_INTERVAL, alike, figure, interval, rounds_of
 from capsedge.measure.machine import Machine
 
@@ -118,21 +116,27 @@ def compare(
     if not both:
         raise _nothing_in_common((each.label for each in ours.values()), theirs.values())
     changes = [_changes(now, then, max_regression) for now, then in both]
-    only_here = tuple(found.label for key, found in ours.items() if key not in theirs)
-    only_there = tuple(found.label for key, found in theirs.items() if key not in ours)
+    only_here = [found for key, found in ours.items() if key not in theirs]
+    only_there = [found for key, found in theirs.items() if key not in ours]
     return Comparison(
         baseline=baseline.created,
         max_regression=max_regression,
         rows=tuple(row for rows, _ in changes for row in rows),
-        only_here=only_here,
-        only_in_baseline=only_there,
+        only_here=tuple(each.label for each in only_here),
+        only_in_baseline=tuple(each.label for each in only_there),
         warnings=(
             *_about_machines(report, baseline),
             *(warning for _, found in changes for warning in found),
-            *(_warning("not-in-baseline", "it is not in the baseline", label) for label in only_here),
-            *(_warning("only-in-baseline", "it is in the baseline only", label) for label in only_there),
+            *(_warning("not-in-baseline", "it is not in the baseline", each) for each in only_here),
+            *(_warning("only-in-baseline", "it is in the baseline only", each) for each in only_there),
             *dict.fromkeys(
-                replace(warning, text=f"of the baseline: {warning.text}")
+                ComparisonWarning(
+                    code=warning.code,
+                    text=warning.text,
+                    case=warning.case,
+                    batch=then.group.batch,
+                    of_baseline=True,
+                )
                 for _, then in both
                 for warning in then.group.warnings
             ),
@@ -182,7 +186,7 @@ def _nothing_in_common(ours: Iterable[str], theirs: Iterable[LabelledCase]) -> W
     )
 
 
-def _changes(now: LabelledCase, then: LabelledCase, limit: float) -> tuple[list[Change], list[BenchWarning]]:
+def _changes(now: LabelledCase, then: LabelledCase, limit: float) -> tuple[list[Change], list[ComparisonWarning]]:
     """Compare one case, and warn of what weakens that."""
     percent = METRIC[now.group.scenario]
     supported = all(percent in {each.percent for each in found.case.percentiles} for found in (now, then))
@@ -190,7 +194,7 @@ def _changes(now: LabelledCase, then: LabelledCase, limit: float) -> tuple[list[
     rows = [_change(now, then, each, limit) for each in ([percent, 50] if by_metric else [50])]
     return rows, [
         *([] if by_metric else [_only_by_median(now, percent)]),
-        *(_about_noise(row) for row in rows if row.unsure),
+        *(_about_noise(now, row) for row in rows if row.unsure),
         *_about_drift(now, then),
         *_about_settings(now, then),
     ]
@@ -217,24 +221,28 @@ def _change(now: LabelledCase, then: LabelledCase, percent: int | None, limit: f
     )
 
 
-def _warning(code: WarningCode, text: str, case: str | None = None) -> BenchWarning:
-    return BenchWarning(code=code, text=text, case=case)
+def _warning(
+    code: WarningCode, text: str, about: LabelledCase | None = None, metric: str | None = None
+) -> ComparisonWarning:
+    if about is None:
+        return ComparisonWarning(code=code, text=text)
+    return ComparisonWarning(code=code, text=text, case=about.case.label, batch=about.group.batch, metric=metric)
 
 
-def _only_by_median(now: LabelledCase, percent: int | None) -> BenchWarning:
-    text = f"it is compared by its median alone, because one side has too few iterations for p{percent}"
-    return _warning("few-iterations", text, now.label)
+def _only_by_median(now: LabelledCase, percent: int | None) -> ComparisonWarning:
+    text = "one side has too few iterations for it, so only the median is compared"
+    return _warning("few-iterations", text, now, f"p{percent}")
 
 
-def _about_noise(row: Change) -> BenchWarning:
+def _about_noise(now: LabelledCase, row: Change) -> ComparisonWarning:
     text = (
         f"{row.ratio:.2f} x the baseline is beyond the limit, but fewer than {ROUNDS_FOR_INTERVAL} rounds on a side "
         "cannot tell that from noise: measure longer"
     )
-    return _warning("few-rounds", text, row.label)
+    return _warning("few-rounds", text, now, row.metric)
 
 
-def _about_drift(now: LabelledCase, then: LabelledCase) -> Iterator[BenchWarning]:
+def _about_drift(now: LabelledCase, then: LabelledCase) -> Iterator[ComparisonWarning]:
     sides = [name for name, found in (("now", now), ("in the baseline", then)) if alike(rounds_of(found.case))]
     if sides:
         text = (
@@ -242,21 +250,21 @@ def _about_drift(now: LabelledCase, then: LabelledCase) -> Iterator[BenchWarning
             "speed; the interval is wider for it, and a change that lasted through a whole measurement looks like a "
             "regression: measure both again"
         )
-        yield _warning("drift", text, now.label)
+        yield _warning("drift", text, now)
 
 
-def _about_settings(now: LabelledCase, then: LabelledCase) -> Iterator[BenchWarning]:
+def _about_settings(now: LabelledCase, then: LabelledCase) -> Iterator[ComparisonWarning]:
     """How one case was opened otherwise, or ran elsewhere."""
     for name in _SETTINGS:
         was, is_ = (getattr(found.case.settings, name) for found in (then, now))
         if was != is_:
-            yield _warning("other-settings", f"{name} was {was}, is {is_}", now.label)
+            yield _warning("other-settings", f"{name} was {was}, is {is_}", now)
     if now.case.fell_back != then.case.fell_back:
         was, is_ = (", ".join(found.case.fell_back) or "nothing" for found in (then, now))
-        yield _warning("fell-back", f"on the CPU instead ran {was} then, {is_} now", now.label)
+        yield _warning("fell-back", f"on the CPU instead ran {was} then, {is_} now", now)
 
 
-def _about_machines(report: BenchReport, baseline: BenchReport) -> Iterator[BenchWarning]:
+def _about_machines(report: BenchReport, baseline: BenchReport) -> Iterator[ComparisonWarning]:
     """What else differs: machine, versions, cores, the governor, how long was measured."""
     if moved := _another_machine(report.machine, baseline):
         yield _warning("other-machine", moved)

@@ -262,6 +262,20 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     unsure: bool
 
 
+class ComparisonWarning(BenchWarning, frozen=True, kw_only=True):
+    """What to know before believing a comparison; a group's warning about the baseline is one too.
+
+    Attributes:
+        batch: Images in a query; None where it is about all.
+        metric: `Change.metric` of the figure that it is about; None where it is about all.
+        of_baseline: Whether it is a warning of the baseline's own report, and `case` a label there.
+    """
+
+    batch: int | None = None
+    metric: str | None = None
+    of_baseline: bool = False
+
+
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     """A report against a baseline.
 
@@ -279,4 +293,4 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     rows: tuple[Change, ...]
     only_here: tuple[str, ...]
     only_in_baseline: tuple[str, ...]
-    warnings: tuple[BenchWarning, ...]
+    warnings: tuple[ComparisonWarning, ...]

@@ -9,7 +9,8 @@ from msgspec.structs import replace
 from capsedge.errors import WrongUse
 from capsedge.measure.bench.baseline import check_cases, check_machine, compare, parse_regression
 from capsedge.measure.bench.plan import Plan
-from capsedge.measure.bench.report import BenchReport, BenchWarning, Change, Comparison
+from capsedge.measure.bench.report import BenchReport, BenchWarning, Change, Comparison, ComparisonWarning
+from capsedge.measure.bench.show.text import comparison_warnings
 from capsedge.measure.bench.stats import ROUNDS_FOR_INTERVAL
 from capsedge.measure.machine import Gpu
 from capsedge.processor import arithmetic
@@ -236,8 +237,9 @@ def test_what_else_is_another_is_told() -> None:
         capsedge="0.0.9",
     )
 
-    told = {str(each) for each in compare(report(), then, 0.05).warnings}
+    found = compare(report(), then, 0.05)
 
+    assert ComparisonWarning(code="busy", text="it was busy", batch=1, of_baseline=True) in found.warnings
     assert {
         "onnxruntime was 1.30.0, is 1.31.1",
         "the number of cores was 4, is 6",
@@ -246,7 +248,7 @@ def test_what_else_is_another_is_told() -> None:
         f"'runs/a': cuda_graph was {not Settings().cuda_graph}, is {Settings().cuda_graph}",
         "'runs/a': on the CPU instead ran Resize then, nothing now",
         "of the baseline: it was busy",
-    } <= told
+    } <= set(comparison_warnings(found))
 
 
 def test_a_speed_that_lasted_for_many_rounds_is_told() -> None:
@@ -274,7 +276,35 @@ def test_warnings_of_the_baseline_are_told_once_and_only_of_what_was_compared() 
 
     told = compare(report(two), then, 0.05).warnings
 
-    assert [each.text for each in told if each.code in ("busy", "gpu-throttled")] == ["of the baseline: it was busy"]
+    assert [each.batch for each in told if each.of_baseline] == [1]
+
+
+def test_a_warning_names_its_case_batch_and_figure_in_fields_and_on_the_screen() -> None:
+    few = [rounds_of(ms, rounds=ROUNDS_FOR_INTERVAL - 1) for ms in (2.0, 3.0)]
+    then, now = (
+        report(
+            group(case(samples_ms=few[0]), warnings=(BUSY,)),
+            group(case(samples_ms=samples), batch=8, warnings=(BUSY,)),
+        )
+        for samples in few
+    )
+
+    found = compare(now, then, 0.05)
+
+    noisy = [each for each in found.warnings if each.code == "few-rounds"]
+    assert [(each.case, each.batch, each.metric) for each in noisy] == [("runs/a", 8, "p90"), ("runs/a", 8, "p50")]
+    assert [line.partition(" x the")[0] for line in comparison_warnings(found)] == [
+        "batch 8, 'runs/a': p90: 1.50",
+        "batch 8, 'runs/a': p50: 1.50",
+        "of the baseline: it was busy",
+    ]
+
+
+def test_a_case_on_one_side_is_named_by_its_own_label() -> None:
+    found = compare(report(group(case("a")), group(case("a"), batch=8)), report(group(case("a"))), 0.05)
+
+    assert [(each.code, each.case, each.batch) for each in found.warnings] == [("not-in-baseline", "a", 8)]
+    assert comparison_warnings(found) == ["batch 8, 'a': it is not in the baseline"]
 
 
 def test_another_machine_is_told_before_anything_is_measured() -> None:

@@ -82,8 +82,8 @@ def test_only_a_file_that_may_saturate_is_opened_with_exact_kernels(wide: Path, 
         (*_, last) = session.warnings
         assert last == (
             "its int8 sums can saturate on processors without VNNI such as this one, so it runs with ONNX Runtime's "
-            "exact kernels, which take longer and exist only for constant weights; other programs may compute it wrongly "
-            "here"
+            "exact kernels, which take longer and exist only for constant weights; other programs may compute it "
+            "wrongly here"
         )
     for file in (narrow, good):
         with open_session(file) as session:

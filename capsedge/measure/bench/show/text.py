@@ -1,10 +1,10 @@
 """Figures and facts as text, so that all formats for people write them alike."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from capsedge.measure.bench.plan import METRIC
-from capsedge.measure.bench.report import BenchReport, Case, Group, Percentile, Ratio
+from capsedge.measure.bench.report import BenchReport, Case, Comparison, Group, Percentile, Ratio
 from capsedge.measure.bench.stats import ratio as ratio_of
 from capsedge.measure.machine import Machine
 from capsedge.outside import one_line
@@ -66,25 +66,48 @@ def counted(group: Group) -> str:
 
 def warnings(report: BenchReport) -> list[str]:
     """All warnings, each once: with the cases and the batches that it is about, where it is not about all."""
-    about: dict[tuple[str, str], dict[str, list[str]]] = {}
-    for group in report.groups:
-        for warning in group.warnings:
-            cases = about.setdefault((warning.code, warning.text), {})
-            cases.setdefault(warning.case or "", []).append(str(group.batch))
-    return [line for (_, text), cases in about.items() for line in _warning_lines(text, cases, len(report.groups))]
+    found = [(each.text, _quoted(each.case), group.batch) for group in report.groups for each in group.warnings]
+    return _merged(found, len(report.groups))
 
 
-def _warning_lines(text: str, cases: dict[str, list[str]], groups: int) -> Iterator[str]:
+def comparison_warnings(comparison: Comparison) -> list[str]:
+    """All warnings of a comparison, likewise; those of the baseline's own report say so."""
+    batches = {row.batch for row in comparison.rows} | {each.batch for each in comparison.warnings if each.batch}
+    found = []
+    for each in comparison.warnings:
+        origin = "of the baseline" if each.of_baseline else None
+        found.append((": ".join(filter(None, (origin, each.metric, each.text))), _quoted(each.case), each.batch))
+    return _merged(found, len(batches))
+
+
+def _quoted(label: str | None) -> str:
+    return "" if label is None else f"'{label}'"
+
+
+def _merged(warnings: Iterable[tuple[str, str, int | None]], batches: int) -> list[str]:
+    """Lines that say each text once.
+
+    Args:
+        warnings: The text of each, the name of what it is about ("" is all), and the batch (None is all).
+        batches: How many batches there are.
+    """
+    about: dict[str, dict[str, list[str]]] = {}
+    for text, name, batch in warnings:
+        about.setdefault(text, {}).setdefault(name, []).extend([] if batch is None else [str(batch)])
+    return [line for text, names in about.items() for line in _warning_lines(text, names, batches)]
+
+
+def _warning_lines(text: str, about: dict[str, list[str]], batches: int) -> Iterator[str]:
     """A line for each set of batches, which names the cases that it is about."""
     by_batches: dict[tuple[str, ...], list[str]] = {}
-    for case, batches in cases.items():
-        by_batches.setdefault(tuple(batches), []).append(case)
-    for in_batches, labels in by_batches.items():
-        names = [f"'{label}'" for label in labels if label]
+    for name, in_batches in about.items():
+        by_batches.setdefault(tuple(in_batches), []).append(name)
+    for numbers, all_names in by_batches.items():
+        names = list(filter(None, all_names))
         named = " and ".join(names) if len(names) < 3 else f"{len(names)} models"
-        where = "" if len(in_batches) == groups else f"batch {', '.join(in_batches)}"
-        about = ", ".join(filter(None, (where, named)))
-        yield f"{about}: {text}" if about else text
+        where = "" if len(numbers) in (0, batches) else f"batch {', '.join(numbers)}"
+        prefix = ", ".join(filter(None, (where, named)))
+        yield f"{prefix}: {text}" if prefix else text
 
 
 def versions(report: BenchReport) -> str:
