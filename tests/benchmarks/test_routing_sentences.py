@@ -197,7 +197,9 @@ def test_what_is_said_of_the_test_errors_is_as_the_scores_have_it() -> None:
             assert scores[name][part]["less_frozen"]["low"] < 0 < scores[name][part]["less_frozen"]["high"]
 
     results = prose("docs/results.md")
-    assert f"test errors of {test['l2']} and {test['l1']} %, frozen coefficients (b = 1) {test['frozen']} %" in results
+    assert (
+        f"test errors of {test['l2']} and {test['l1']} %, frozen coefficients (b = 1) {test['frozen']} %" in results
+    )
     assert (
         f"In the end its test error is {test['dynamic']} %, which is {gap['mean']} points below frozen coefficients' "
         f"({gap['high']} to {gap['low']}, over the images"
