@@ -1,7 +1,7 @@
 """Pages of the site that are not in docs/: the zoo's cards, the examples, CONTRIBUTING and CHANGELOG.
 
-MkDocs calls the two functions (mkdocs.yml, hooks). The root of the site is docs/ and the root of the repository in one,
-so a link between the two is written anew; every other link stays as it is, and the strict build checks it.
+MkDocs calls the two functions (mkdocs.yml, hooks). The site's root is docs/ and the repository's root in one, so a
+link between the two is written anew; every other link stays as it is, and the strict build checks it.
 """
 
 import posixpath
@@ -26,7 +26,7 @@ def on_files(files: Files, config: Any) -> Files:
     return files
 
 
-def on_page_markdown(markdown: str, page: Page, config: Any, files: Files) -> str:
+def on_page_markdown(markdown: str, page: Page, config: Any, files: Files) -> str:  # noqa: ARG001 by name
     """Writes the links anew that leave docs/ or lead into it."""
     here = page.file.src_uri
     folder = posixpath.dirname(here if page.file.generated_by else f"docs/{here}")

@@ -6,8 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.test_own_images_page import ROOT, commands, photographs, ran
+from tests.test_own_images_page import commands, photographs, ran
 
+ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 
 

@@ -1,4 +1,4 @@
-"""The documentation as a site: every link leads somewhere, nothing comes from another host, every public name is told."""
+"""The documentation as a site: links lead somewhere, nothing comes from another host, public names are told."""
 
 import os
 import re
