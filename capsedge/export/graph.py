@@ -39,7 +39,7 @@ class NamedGraph:
 def named_graphs(model: onnx.ModelProto) -> Iterator[NamedGraph]:
     """Every graph of a model: its own, those of If, Loop and Scan at any depth, and its functions.
 
-    `constants` of an inner graph has those of the graphs around it, too, which its nodes can name; a function's has not.
+    `constants` of an inner graph has those of the graphs around it, too, which its nodes can name; a function's not.
     """
     own = NamedGraph(model.graph)
     yield own

@@ -44,8 +44,8 @@ class LintFinding(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         node: Its name, or what stands for it where it has none.
         operator: Its operator; "" for the graph, its inputs and its weights.
-        severity: `refused` gives no engine, or one that computes something else; `unchecked` could not be held against
-            the targets; `warning` gives an engine with less than one would expect; `note` is worth knowing.
+        severity: `refused` gives no engine, or one that computes something else; `unchecked` could not be held
+            against the targets; `warning` gives an engine with less than one would expect; `note` is worth knowing.
         reason: What is wrong, in one clause.
         advice: What to do.
         source: `rules`, or the parser and its release.
