@@ -1,6 +1,5 @@
 """Labelled images as a model takes them: a person's folder or list, a known data set, or the run's own."""
 
-import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -23,7 +22,7 @@ from capsedge.data.own import Own
 from capsedge.errors import DataError, WrongUse
 from capsedge.measure.evaluate.subject import EvaluatedNetwork
 from capsedge.plural import number_of
-from capsedge.recipe import from_values
+from capsedge.recipe import from_values, read_values
 from capsedge.records import DamagedRecord, decoded
 
 Part = Literal["test", "validation", "train", "all"]
@@ -99,9 +98,7 @@ def of_run(folder: Path, *, classes: Sequence[str], part: Part) -> Labelled:
     try:
         record = decoded((folder / "run.json").read_bytes(), _Origin)
         source, told, sha256 = record.data_source, record.data, record.data_sha256
-        recipe = from_values(
-            tomllib.loads((folder / "recipe.toml").read_text(encoding="utf-8")), source=str(folder / "recipe.toml")
-        )
+        recipe = from_values(read_values(folder / "recipe.toml"), source=str(folder / "recipe.toml"))
     except (OSError, ValueError) as error:
         raise DataError(f"'{folder}' does not say what it was trained on ({error}): give --data") from error
     try:
