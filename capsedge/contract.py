@@ -11,10 +11,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from capsedge.errors import ModelError, damage
+from capsedge.errors import ModelError
 from capsedge.fit import Fit
 from capsedge.onnx_lite.file import OnnxFile
 from capsedge.processor import Processor
+from capsedge.records import DamagedRecord, decoded
 from capsedge.scoring import longest
 from capsedge.statistics import Difference
 
@@ -258,7 +259,7 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
     recipe: str
     routing: str
     collapsed: bool
-    layers: tuple[Layer, ...]
+    layers: Annotated[tuple[Layer, ...], msgspec.Meta(min_length=1)]
     outputs: tuple[str, ...] = ("lengths", "poses")
     shapes: dict[str, tuple[int, ...]] = {}
     calibration: Calibration | None = None
@@ -374,15 +375,15 @@ def decode(text: str | bytes, kind: type[Record], *, source: str) -> Record:
         ModelError: The text is damaged, or was written by a newer or older capsedge.
     """
     try:
-        schema = msgspec.json.decode(text, type=_Schema).schema
+        schema = decoded(text, _Schema).schema
         if schema != SCHEMA_VERSION:
             way_out = "upgrade capsedge" if schema > SCHEMA_VERSION else "export it again"
             raise ModelError(
                 f"'{source}' has a contract of schema {schema}, this capsedge reads {SCHEMA_VERSION}: {way_out}"
             )
-        return msgspec.json.decode(text, type=kind)
-    except msgspec.MsgspecError as error:
-        raise ModelError(f"'{source}' has a damaged contract ({damage(error)}); export it again") from error
+        return decoded(text, kind)
+    except DamagedRecord as error:
+        raise ModelError(f"'{source}' has a damaged contract ({error}); export it again") from error
 
 
 def sealed(contract: Contract) -> dict[str, str]:

@@ -349,6 +349,25 @@ def taught(recipe: Recipe, teachers: Sequence[Path] = ()) -> Recipe:
     return msgspec.structs.replace(recipe, train=train)
 
 
+# What an earlier capsedge called keys of a recipe's sections.
+_FORMER_KEYS = {"routing": {"rate": "learning_rate"}, "train": {"rate": "learning_rate"}}
+
+
+def read_values(path: Path) -> dict[str, Any]:
+    """The content of a recipe's file, which an earlier capsedge may have written, with the keys of this one.
+
+    Raises:
+        OSError: It cannot be read.
+        tomllib.TOMLDecodeError: It is no TOML.
+        UnicodeDecodeError: It is not UTF-8.
+    """
+    values = tomllib.loads(path.read_text(encoding="utf-8"))
+    for section, keys in _FORMER_KEYS.items():
+        if isinstance(part := values.get(section), dict):
+            values[section] = {keys.get(key, key): value for key, value in part.items()}
+    return values
+
+
 def from_values(values: Mapping[str, Any], *, source: str) -> Recipe:
     """Check plain values, such as a parsed TOML file's, and make the typed recipe.
 
@@ -430,7 +449,7 @@ def _read(path: Path, extending: tuple[Path, ...] = (), *, data: str | None = No
     if path.resolve() in extending:
         raise WrongUse(f"recipe '{path}' extends itself: {' -> '.join(each.stem for each in chain)}")
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = read_values(path)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise WrongUse(f"recipe '{path}' is not valid TOML: {error}") from error
     values.setdefault("name", path.stem)

@@ -5,7 +5,7 @@
 It shows what a program in any language has to do with an exported file: read the contract in the file's metadata,
 bring images to the input's size as the contract says, run, and take the longest capsule. The answers are those of
 `capsedge infer --invert no`. The script refuses what it does not compute: the frame `figure`, the levels `full` and
-images of 16 bits. Unlike `capsedge infer`, it does not invert images that show dark things on a light ground
+images of 16 bits. Unlike `capsedge infer`, it does not invert images that show dark things on a light background
 (docs/images.md).
 """
 
@@ -20,7 +20,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-SCHEMA = 2  # of the contract; a reader refuses any other (docs/contract.md)
+SCHEMA = 3  # of the contract; a reader refuses any other (docs/contract.md)
 Pixels = NDArray[np.uint8]
 
 

@@ -400,3 +400,10 @@ def test_flat_values_have_the_names_that_set_knows() -> None:
     assert (flat["name"], flat["train.epochs"], flat["routing.kind"]) == ("edge-nano", 7, "l1")
     whole = to_values(load_recipe("edge-nano"))
     assert len(flat) == 1 + sum(len(section) for name, section in whole.items() if name != "name")
+
+
+def test_a_recipes_file_of_an_earlier_capsedge_is_read_with_the_present_keys(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text('extends = "mnist-l2"\n[train]\nrate = 0.5\n[routing]\nrate = 0.25\n')
+    recipe = load_recipe(str(file))
+    assert (recipe.train.learning_rate, recipe.routing.learning_rate) == (0.5, 0.25)

@@ -158,7 +158,10 @@ def _recipe_key(error: TyperException) -> str:
 
     wanted = option.lstrip("-").replace("-", "_")
     keys = [f"{name}.{key}" for name, kind in SECTIONS.items() for key in kind.__struct_fields__ if key == wanted]
-    return f"; a recipe's values are given as --set {keys[0]}=VALUE" if keys else ""
+    if not keys:
+        return ""
+    told = " or ".join(f"--set {key}=VALUE" for key in reversed(keys))  # the training's first
+    return f"; a recipe's values are given as {told}"
 
 
 def _fail(error: Exception, code: int, *, prefix: str = "", text: str = "", kind: str = WrongUse.code) -> int:
@@ -190,7 +193,5 @@ def _as_json(error: CapsedgeError, prefix: str) -> str:
 
 
 def _repeats(error: Exception) -> bool:
-    """Whether another process of the same training on this machine says it: the same error, or the one behind it."""
-    if os.environ.get("LOCAL_RANK", "0") == "0":
-        return False
-    return isinstance(error, CapsedgeError) or "Connection closed by peer" in str(error)
+    """Whether the first process of the same training on this machine says it, too."""
+    return isinstance(error, CapsedgeError) and os.environ.get("LOCAL_RANK", "0") != "0"

@@ -82,7 +82,7 @@ def compress(
         ),
     ] = None,
     epochs: Annotated[int, typer.Option(min=1, help="Epochs of fine-tuning in each round.")] = 3,
-    rate: Annotated[
+    learning_rate: Annotated[
         float | None,
         typer.Option(
             min=1e-9,
@@ -139,7 +139,7 @@ def compress(
         by=by,
         rounds=rounds,
         epochs=epochs,
-        learning_rate=rate,
+        learning_rate=learning_rate,
         precision=precision,
         multiple=multiple,
         overrides=set_ or (),

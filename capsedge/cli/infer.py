@@ -139,7 +139,7 @@ def infer(
             _print(answers, tally, named, page=batch, as_json=as_json)
     if not as_json and tally.summary():
         say(tally.summary())
-    if warning := tally.doubt():
+    if warning := tally.warning():
         say(f"note: {warning}")
     if invert == "auto" and (remark := tally.exchanges.remark()):
         say(f"note: {remark}; --invert yes or no applies to all images")

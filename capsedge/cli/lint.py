@@ -23,7 +23,7 @@ capsedge lint somebody-elses.onnx --trt-target sm75,sm86
 capsedge lint model.onnx --json | jq '.findings[] | select(.severity == "refused")'
 """
 
-_COLOURS = {"refused": "red", "warning": "yellow", "note": ""}
+_COLOURS = {"refused": "red", "unchecked": "red", "warning": "yellow", "note": ""}
 
 
 def lint(
@@ -57,6 +57,8 @@ def lint(
         _print(found)
     if found.refused:
         raise ModelError(f"TensorRT rejects '{file}': {number_of(len(found.refused), 'finding')}, listed above")
+    if found.unchecked:
+        raise ModelError(f"'{file}' could not be checked for {', '.join(found.targets)}: see above")
 
 
 def _print(found: "Lint") -> None:
@@ -76,7 +78,8 @@ def _print(found: "Lint") -> None:
         nodes.setdefault(row, []).append(finding.node)
     if out.width < NARROW:  # five columns would be a few letters wide
         for (operator, severity, reason, advice), names in nodes.items():
-            out.print(Text(severity, _COLOURS[severity]).append(f" {operator}: {', '.join(names)}", "default"))
+            what = f" {operator}: " if operator else ": "
+            out.print(Text(severity, _COLOURS[severity]).append(what + ", ".join(names), "default"))
             out.print(Padding(Text(f"{reason}\nto do: {advice}"), (0, 0, 0, 2)))
         return
     severities = [Text(severity, _COLOURS[severity]) for _, severity, _, _ in nodes]

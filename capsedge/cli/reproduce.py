@@ -52,11 +52,12 @@ class Training(NamedTuple):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     download: bool = False
 
-    def settings(self, *, silent: bool) -> "TrainingSettings":
-        """What the library takes; checks that it can train and draw."""
+    def settings(self, *, silent: bool, keeps: bool = True) -> "TrainingSettings":
+        """What the library takes; checks that it can train and draw, and keep its runs where it `keeps` them."""
         from capsedge.errors import require
 
-        check_folder(self.runs)
+        if keeps:
+            check_folder(self.runs)
         require("torch", extra="paper")
         from capsedge.cli.precision import precision_reporter
         from capsedge.reproduce import TrainingSettings
@@ -109,6 +110,9 @@ _TRAINING: dict[str, Any] = {
     "device": DeviceOption,
     "download": DownloadOption,
 }
+
+
+_ONE_SEED = Annotated[list[int] | None, typer.Option(help="Seed of the trainings.", show_default="0")]
 
 
 def _training_options(*without: str, **other: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -227,7 +231,7 @@ capsedge reproduce fig2 --width small --epochs 2
 capsedge reproduce fig2 --redraw
 """
 )
-@_training_options()
+@_training_options(seed=_ONE_SEED)
 def fig2(training: Training, out: OutOption = OUT, redraw: RedrawOption = False, as_json: JsonOption = False) -> None:
     """Figure 2: reconstructions by DR's decoder, from DR's capsules and from those of an L2 network."""
 
@@ -278,7 +282,7 @@ capsedge reproduce fig4 --rounds 40
 capsedge reproduce fig4 --width small --set train.precision=fp32
 """
 )
-@_training_options("epochs", "runs")
+@_training_options("epochs", "runs", seed=_ONE_SEED)
 def fig4(
     training: Training,
     kind: KindOption = None,
@@ -295,7 +299,7 @@ def fig4(
     """Figure 4: the time of 100 training steps and the peak memory, for every kind of routing."""
 
     def content() -> "Content":
-        settings = training.settings(silent=as_json)
+        settings = training.settings(silent=as_json, keeps=False)
         from capsedge.cli.measuring import measuring
         from capsedge.reproduce import fig4 as step_times
         from capsedge.reproduce.step_times import ROUNDS

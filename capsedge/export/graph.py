@@ -36,19 +36,28 @@ class NamedGraph:
         self.outputs = [output.name for output in graph.output]
 
 
-def graphs_within(model: onnx.ModelProto) -> Iterator[onnx.GraphProto]:
-    """The graphs that run inside of a model's own, at any depth: those of If, Loop and Scan, and its functions."""
+def named_graphs(model: onnx.ModelProto) -> Iterator[NamedGraph]:
+    """Every graph of a model: its own, those of If, Loop and Scan at any depth, and its functions.
+
+    `constants` of an inner graph has those of the graphs around it, too, which its nodes can name; a function's not.
+    """
+    own = NamedGraph(model.graph)
+    yield own
+    yield from _within(own)
     for function in model.functions:
-        inner = onnx.GraphProto(name=function.name, node=function.node)
+        inner = NamedGraph(onnx.GraphProto(name=function.name, node=function.node))
         yield inner
         yield from _within(inner)
-    yield from _within(model.graph)
 
 
-def _within(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
-    for node in graph.node:
+def _within(outer: NamedGraph) -> Iterator[NamedGraph]:
+    for node in outer.nodes:
         for attribute in node.attribute:
-            for inner in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
+            for graph in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
+                inner = NamedGraph(graph)
+                own = {*inner.makers, *(each.name for each in inner.inputs)}
+                around = {name: tensor for name, tensor in outer.constants.items() if name not in own}
+                inner.constants = around | inner.constants
                 yield inner
                 yield from _within(inner)
 

@@ -10,6 +10,7 @@ from capsedge.errors import ModelError
 from capsedge.export.graph import NamedGraph, integer
 
 LAYER_OPS = ("Conv", "Gemm", "MatMul")
+NO_LAYERS = "no-layers"  # of an error
 
 _T = onnx.TensorProto
 _NAMES: dict[int, str] = {
@@ -35,7 +36,9 @@ def layers_of(model: onnx.ModelProto) -> tuple[Layer, ...]:
     except (KeyError, IndexError, ValueError) as error:  # a tensor that nothing makes, or whose shape is unknown
         raise ModelError(f"its graph is damaged, or holds a runtime's own operators: see {error}") from error
     if not layers:
-        raise ModelError("its graph has no Conv, Gemm or MatMul: a runtime may have put its own in place")
+        raise ModelError(
+            "its graph has no Conv, Gemm or MatMul: a runtime may have put its own in place", code=NO_LAYERS
+        )
     return layers
 
 

@@ -47,7 +47,7 @@ def read_onnx_file(path: Path) -> OnnxFile:
     Raises:
         ModelError: The file is missing, or is not a whole ONNX file.
     """
-    content = _read(path)
+    content = read_content(path)
     metadata: dict[str, str] = {}
     weights: list[tuple[StoredTensor, memoryview]] = []
     graph = hashlib.sha256()
@@ -62,9 +62,9 @@ def read_onnx_file(path: Path) -> OnnxFile:
                 has_graph = True
                 weights.extend(_initializers(value))
     except ValueError as error:
-        raise _not_whole(path, error) from error
+        raise not_whole(path, error) from error
     if not has_graph:
-        raise _no_graph(path)
+        raise no_graph(path)
     return OnnxFile(
         metadata=metadata,
         graph_sha256=graph.hexdigest(),
@@ -92,13 +92,18 @@ def read_metadata(path: Path) -> dict[str, str]:
             if number == ModelField.METADATA:
                 metadata |= read_entry(value)
     except ValueError as error:
-        raise _not_whole(path, error) from error
+        raise not_whole(path, error) from error
     if not has_graph:
-        raise _no_graph(path)
+        raise no_graph(path)
     return metadata
 
 
-def _read(path: Path) -> memoryview:
+def read_content(path: Path) -> memoryview:
+    """The bytes of a file.
+
+    Raises:
+        ModelError: It is missing or cannot be read.
+    """
     with _readable(path):
         return memoryview(path.read_bytes())
 
@@ -119,12 +124,14 @@ def _readable(path: Path) -> Iterator[None]:
         raise ModelError(f"'{path}' cannot be read as a model: {error.strerror}") from error
 
 
-def _not_whole(path: Path, error: ValueError) -> ModelError:
+def not_whole(path: Path, error: Exception) -> ModelError:
+    """The error for a file that is no whole protobuf message."""
     again = f": {REINSTALL}" if path.parent == _BUILTIN else "; export or copy it again"
     return ModelError(f"'{path}' is not a whole ONNX file ({error}){again}")
 
 
-def _no_graph(path: Path) -> ModelError:
+def no_graph(path: Path) -> ModelError:
+    """The error for a protobuf message that is no model."""
     return ModelError(f"'{path}' is not an ONNX file: it holds no graph")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from capsedge.errors import ModelError
+from capsedge.onnx_lite.file import no_graph, not_whole, read_content
 from capsedge.onnx_lite.schema import (
     FUNCTION_NODE,
     AttributeField,
@@ -110,19 +110,18 @@ def read_graph(path: Path) -> Graph:
     Raises:
         ModelError: The file is missing, or is not a whole ONNX file.
     """
+    content = read_content(path)
+    parts: dict[int, list[memoryview]] = {ModelField.GRAPH: [], ModelField.FUNCTION: []}
     try:
-        parts: dict[int, list[memoryview]] = {ModelField.GRAPH: [], ModelField.FUNCTION: []}
-        for number, _, value in fields_of(memoryview(path.read_bytes())):
+        for number, _, value in fields_of(content):
             if number in parts:
                 parts[number].append(value)
         if not parts[ModelField.GRAPH]:
-            raise ModelError(f"'{path}' is not an ONNX file: it holds no graph")
+            raise no_graph(path)
         functions = {op for function in parts[ModelField.FUNCTION] for op in _operators(function, FUNCTION_NODE)}
         return _graph(parts[ModelField.GRAPH][0], functions)
-    except OSError as error:
-        raise ModelError(f"'{path}' cannot be read as a model: {error.strerror}") from error
     except (ValueError, KeyError, RecursionError) as error:  # KeyError: an attribute without a name
-        raise ModelError(f"'{path}' is not a whole ONNX file ({error}); export or copy it again") from error
+        raise not_whole(path, error) from error
 
 
 def _graph(message: memoryview, functions: set[str]) -> Graph:

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from capsedge.errors import DataError, damage
+from capsedge.errors import DataError
 from capsedge.files import write_atomically
+from capsedge.records import DamagedRecord, decoded
 from capsedge.reproduce import capsule_lengths, convergence, reconstructions, step_times
 from capsedge.reproduce.drawing import save_png, styled
 
@@ -50,11 +51,11 @@ def read_figure(path: Path) -> Content:
         DataError: The file is missing, or holds no figure.
     """
     try:
-        content: Content = msgspec.json.decode(path.read_bytes(), type=Content)
+        content: Content = decoded(path.read_bytes(), Content)  # type: ignore[arg-type]  # a union
     except FileNotFoundError as error:
         raise DataError(f"there is no file '{path}': run this without --redraw first") from error
-    except msgspec.MsgspecError as error:
-        raise DataError(f"'{path}' is damaged or not a figure of capsedge: {damage(error)}") from error
+    except DamagedRecord as error:
+        raise DataError(f"'{path}' is damaged or not a figure of capsedge: {error}") from error
     return content
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import torch
 
+from capsedge.errors import WrongUse
 from capsedge.measure.bench.warnings import about_load
 from capsedge.measure.machine import Machine, conditions, this_machine
 from capsedge.plural import number_of
@@ -55,7 +56,7 @@ class Fig4(msgspec.Struct, frozen=True, kw_only=True, tag="fig4", tag_field="kin
         machine: What else the times depend on.
         torch: Its version.
         kinds: One each.
-        doubts: Why the times may be less reliable than they look, a sentence each.
+        warnings: Why the times may be less reliable than they look, a sentence each.
     """
 
     data: str
@@ -83,16 +84,20 @@ def fig4(
     """Time every kind in turns, then measure the memory of each in a process of its own.
 
     Args:
-        settings: What all trainings have in common; the seed is the first.
+        settings: What all trainings have in common, with one seed.
         kinds: Kinds of routing; None for all that have a recipe.
         rounds: Steps of each that are timed.
         progress: Told the share that is done.
 
     Raises:
-        WrongUse: There is no such kind.
+        WrongUse: There is no such kind, or there is more than one seed.
     """
     data, dataset = load_for_figure(settings)
     chosen = checked_kinds(kinds, data, settings.width)
+    if len(settings.seeds) != 1:
+        raise WrongUse(
+            f"--seed: expected one seed, got {len(settings.seeds)}; figure 4 times one training of each kind"
+        )
     recipes = {kind: settings.recipe(data, kind, seed=settings.seeds[0]) for kind in chosen}
     machine = this_machine()
     warnings = tuple(map(str, about_load(conditions().load_average, machine.cores)))  # before our own work

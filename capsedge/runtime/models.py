@@ -12,9 +12,10 @@ from typing import Literal
 import msgspec
 
 from capsedge.contract import METADATA_KEY, PRECISIONS, Contract, Precision, decode
-from capsedge.errors import ModelError, WrongUse, damage, nearest
+from capsedge.errors import ModelError, WrongUse, nearest
 from capsedge.files import sha256_of
 from capsedge.onnx_lite.file import REINSTALL, read_metadata
+from capsedge.records import DamagedRecord, decoded
 from capsedge.runtime.tensorrt.manifest import manifest_path
 
 DEFAULT_MODEL = "fashion-mnist"
@@ -113,11 +114,11 @@ def zoo_index() -> tuple[ListedModel, ...]:
     """
     file = BUILTIN / INDEX
     try:
-        return msgspec.json.decode(file.read_bytes(), type=Index).models
+        return decoded(file.read_bytes(), Index).models
     except FileNotFoundError:
         return ()
-    except msgspec.MsgspecError as error:
-        raise ModelError(f"'{file}' is damaged ({damage(error)})", REINSTALL) from error
+    except DamagedRecord as error:
+        raise ModelError(f"'{file}' is damaged ({error})", REINSTALL) from error
 
 
 def model_names(incomplete: str = "") -> list[str]:

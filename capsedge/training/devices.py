@@ -16,13 +16,15 @@ from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from capsedge.cores import usable_cores
-from capsedge.errors import ProviderError, WrongUse
+from capsedge.errors import Interrupted, ProviderError, WrongUse
 from capsedge.models import CapsNet
 from capsedge.models.stem import BatchNorm
 
 _PORT = "CAPSEDGE_DEVICES_PORT"  # tells a process that another one started it, and where that one listens
 _ALONE = "127.0.0.1"
 _LAST_WORDS_S = 0.2
+_parent = os.getppid()
+_started: "list[subprocess.Popen[bytes]]" = []
 _GRACE_S = 10.0  # for the other processes to end by themselves
 
 
@@ -82,6 +84,15 @@ class Devices:
                 network, device_ids=[self.device] if self.device.type == "cuda" else None, broadcast_buffers=False
             )
 
+    def lost_one(self) -> bool:
+        """Whether another process of the training has ended: one that this one started, or that started this one."""
+        if self.count == 1:
+            return False
+        time.sleep(_LAST_WORDS_S)  # its connection is closed before the system knows that it has ended
+        return any(child.poll() is not None for child in _started) or (
+            _PORT in os.environ and os.getppid() != _parent
+        )
+
     def computing_in(self, precision: Literal["fp32", "bf16"]) -> AbstractContextManager[object]:
         """Within it modules compute in a precision: bf16 by autocast."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=precision == "bf16")
@@ -117,6 +128,8 @@ def launch(device: str = "auto", *, devices: int | None = None) -> Devices:
     else:
         rank = local = int(os.environ["RANK"]) if _PORT in os.environ else 0
         port = int(os.environ.get(_PORT, "0"))
+        if rank:
+            threading.Thread(target=_end_with_the_first, daemon=True).start()
         store = distributed.TCPStore(_ALONE, port, count, is_master=rank == 0, wait_for_workers=False)  # type: ignore[attr-defined]
         if rank == 0:
             _start_others(count, store.port)
@@ -138,6 +151,7 @@ def _start_others(count: int, port: int) -> None:
     for rank in range(1, count):
         numbers = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(count), _PORT: str(port)}
         child = subprocess.Popen(command, env=os.environ | numbers)
+        _started.append(child)
         threading.Thread(target=_watch, args=(child, rank), daemon=True).start()
         atexit.register(_end, child)
 
@@ -145,11 +159,19 @@ def _start_others(count: int, port: int) -> None:
 def _watch(child: "subprocess.Popen[bytes]", rank: int) -> None:
     """End this process when another one fails: it may wait for it for ever, in code that no signal reaches."""
     code = child.wait()
-    if code == 0:
+    if code in (0, Interrupted.exit_code):  # all of them end so after Ctrl-C, the first once it has saved the state
         return
     time.sleep(_GRACE_S)  # where this process meets the same end, it has the better words
     sys.stderr.write(f"process {rank} of the training ended with exit code {code}, so the training ends\n")
     sys.stderr.flush()
+    os._exit(1)
+
+
+def _end_with_the_first() -> None:
+    """End this process when the first one is gone, which may be before they have met; it was the one to say why."""
+    while os.getppid() == _parent:
+        time.sleep(1)
+    time.sleep(_GRACE_S)
     os._exit(1)
 
 

@@ -32,7 +32,7 @@ from capsedge.errors import DataError, ModelError, WrongUse
 from capsedge.files import write_atomically
 from capsedge.fit import Fit
 from capsedge.models import CapsNet, build_network
-from capsedge.recipe import Recipe, from_values, to_values
+from capsedge.recipe import Recipe, from_values, read_values, to_values
 from capsedge.records import DamagedRecord, decoded
 from capsedge.training.checkpoint import PREVIOUS, load_network
 
@@ -192,7 +192,9 @@ class Run:
         """
         path = self.path / "run.json"
         try:
-            values = _in_present_keys(decoded(path.read_bytes(), dict[str, Any]))
+            values = {
+                _FORMER_KEYS.get(key, key): each for key, each in decoded(path.read_bytes(), dict[str, Any]).items()
+            }
             return decoded(msgspec.json.encode(values), RunRecord)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise ModelError(
@@ -209,7 +211,7 @@ class Run:
         """
         path = self.path / "recipe.toml"
         try:
-            return from_values(_in_present_keys(tomllib.loads(path.read_text(encoding="utf-8"))), source=str(path))
+            return from_values(read_values(path), source=str(path))
         except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError, WrongUse) as error:
             raise ModelError(f"'{path}' cannot be read: {error}") from error
 
@@ -268,21 +270,8 @@ class Run:
         return network.eval()
 
 
-# What an earlier capsedge called keys of run.json ("") and of recipe.toml's sections.
-_FORMER_KEYS = {
-    "": {"dark_ground": "dark_background"},
-    "routing": {"rate": "learning_rate"},
-    "train": {"rate": "learning_rate"},
-}
-
-
-def _in_present_keys(values: dict[str, Any]) -> dict[str, Any]:
-    """The content of a run's file that an earlier capsedge may have written, with the keys of this one."""
-    renamed = {_FORMER_KEYS[""].get(key, key): value for key, value in values.items()}
-    for section, keys in _FORMER_KEYS.items():
-        if isinstance(part := renamed.get(section), dict):
-            renamed[section] = {keys.get(key, key): value for key, value in part.items()}
-    return renamed
+# What an earlier capsedge called keys of run.json.
+_FORMER_KEYS = {"dark_ground": "dark_background"}
 
 
 def _trainer_in(lock: Path) -> str:

@@ -77,7 +77,7 @@ def _finished(folder: Path, recipe: Recipe, dataset: Dataset) -> Run:
         if record.status == "finished":
             run.check_best()
     except ModelError as error:
-        raise WrongUse(f"{wanted}, and cannot be read: {error}") from error
+        raise ModelError(f"{wanted}, and cannot be read: {error}") from error
     if record.status != "finished":
         raise WrongUse(f"{wanted}, and its training has not ended: go on with it by --resume, or name another run")
     if record.classes != dataset.classes:

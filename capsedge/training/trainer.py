@@ -197,7 +197,18 @@ class Trainer:
             if told := self.devices.told(str(refused or "")):
                 raise refused or ModelError(told)
             first = self.devices.first
-            return self._train(MetricsFile(self.run.metrics, self.position.step) if first else None, observer)
+            metrics = MetricsFile(self.run.metrics, self.position.step) if first else None
+            try:
+                return self._train(metrics, observer)
+            except RuntimeError as error:  # gloo has no kind of its own for a process that is gone
+                if self.devices.lost_one():
+                    again = (
+                        f"go on with: capsedge train --resume --run {self.run.path} --devices {self.devices.count}"
+                    )
+                    raise ModelError(
+                        "another process of the training has ended", again, code="process-lost"
+                    ) from error
+                raise
 
     def _train(self, metrics: MetricsFile | None, observer: Observer) -> RunRecord:
         with Interruption() as interruption:

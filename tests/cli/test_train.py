@@ -268,7 +268,7 @@ def test_the_blocks_that_are_built_are_counted(grid: int, said: str, capsedge: C
         (["--resume"], 1, "there is no training run in 'runs/'"),
         (["--resume", "mnist-l2"], 2, "leave out RECIPE"),
         (["--resume", "--teacher", "runs/a"], 2, "leave out RECIPE, --set, --data and --teacher"),
-        ([*TINY, "--teacher", "nowhere"], 2, "nowhere' must be a finished run, and cannot be read: "),
+        ([*TINY, "--teacher", "nowhere"], 1, "nowhere' must be a finished run, and cannot be read: "),
         (["--resume", "--run", "nowhere"], 1, "'nowhere' is not a run"),
         (["--resume", "--run", "/dev/null"], 1, "'/dev/null' is not a run"),
         (["--run", "/dev/null"], 2, "expected a folder, got the file '/dev/null'"),

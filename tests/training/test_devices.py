@@ -192,3 +192,32 @@ def test_a_device_that_fails_before_they_meet_ends_the_training_in_one_line(tmp_
     )
     assert done.returncode == 1
     assert done.stderr == "process 1 of the training ended with exit code 3, so the training ends\n"
+
+
+def test_a_process_that_is_killed_ends_the_training_in_one_line_that_tells_how_to_go_on(tmp_path: Path) -> None:
+    """As the system does when memory runs out."""
+    words = command(tmp_path / "run", recipe=tiny_recipe(*RECIPE, "train.epochs=50"))
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=environment()) as process:
+        while process.poll() is None and not (tmp_path / "run" / "last.safetensors").exists():
+            time.sleep(0.05)
+        (child,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        os.kill(int(child), signal.SIGKILL)
+        _, said = process.communicate(timeout=100)
+    assert process.returncode == 1, said
+    assert said.splitlines()[-1].startswith("capsedge: another process of the training has ended: go on with: ")
+    assert "bug" not in said
+
+
+def test_a_process_whose_first_is_killed_ends_too(tmp_path: Path) -> None:
+    words = command(tmp_path / "run", recipe=tiny_recipe(*RECIPE, "train.epochs=50"))
+    with subprocess.Popen(words, stderr=subprocess.PIPE, env=environment()) as process:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        while process.poll() is None and not children.read_text():  # before they have met
+            time.sleep(0.05)
+        child = Path("/proc", children.read_text().split()[0])
+        process.kill()
+    for _ in range(400):
+        if not child.exists():
+            return
+        time.sleep(0.1)
+    pytest.fail("it waits for ever")

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 _MOST_WIDTH = 60
 _SUMMARY_FROM = 20
 _MOST_NAMED = 10
-_DOUBT_FROM = 2
+_WARN_FROM = 2
 UNLIKE = "unlike the training images"
 
 Row = tuple[str, str, str, str]
@@ -101,10 +101,10 @@ class Tally:
         ]
         return f"{self.images:,} images: {', '.join(parts)}"
 
-    def doubt(self) -> str:
+    def warning(self) -> str:
         """One line where the network is no judge of most of these images, else ""."""
         seen = self.images - self.broken
-        if seen < _DOUBT_FROM or 2 * self.unlike < seen:
+        if seen < _WARN_FROM or 2 * self.unlike < seen:
             return ""
         return (
             f"{self.unlike:,} of {seen:,} images are {UNLIKE}, so these answers are unreliable: train on such "

@@ -5,16 +5,17 @@ Int8 weights that some x86 processors compute wrongly are named too.
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 import onnx
 from onnx.external_data_helper import load_external_data_for_tensor, uses_external_data
 
 from capsedge.errors import MissingExtra, ModelError
-from capsedge.export.graph import NamedGraph, graphs_within
+from capsedge.export.graph import named_graphs
 from capsedge.export.tensorrt.options import BuildOptions, Package, check_names, choose_package
 from capsedge.export.tensorrt.process import run_worker
-from capsedge.export.tensorrt.rules import QUANTIZERS, LintFinding, apply_rules, node_name
+from capsedge.export.tensorrt.rules import QUANTIZERS, LintFinding, Severity, apply_rules, node_name
 from capsedge.export.tensorrt.worker import Parse, Parsed, Refusal
 from capsedge.runtime.int8_pairs import in_words, int8_pairs
 
@@ -41,6 +42,11 @@ class Lint(msgspec.Struct, frozen=True, kw_only=True):
         """What gives no engine, or a wrong one."""
         return tuple(finding for finding in self.findings if finding.severity == "refused")
 
+    @property
+    def unchecked(self) -> tuple[LintFinding, ...]:
+        """What could not be held against the targets."""
+        return tuple(finding for finding in self.findings if finding.severity == "unchecked")
+
 
 def lint(model: Path, targets: Sequence[str] = ()) -> Lint:
     """Look for everything in an ONNX file, capsedge's or anybody's, that TensorRT would not take.
@@ -59,7 +65,7 @@ def lint(model: Path, targets: Sequence[str] = ()) -> Lint:
     parser = f"{package} {parsed.version}".strip() if not parsed.errors else ""
     by_rules = [*apply_rules(graph, targets, package), *_may_saturate(model)]
     findings = [*by_rules, *_of_parser(graph, parsed, parser, by_rules)] if parser else by_rules
-    order = ("refused", "warning", "note")
+    order = get_args(Severity)
     return Lint(
         model=str(model),
         parser=parser,
@@ -97,8 +103,7 @@ def _load(path: Path) -> onnx.ModelProto:
 
 def _load_zero_points(path: Path, model: onnx.ModelProto) -> None:
     """Load what the rules read of the weights that lie beside the file: beside it, wherever the command runs."""
-    for graph in (model.graph, *graphs_within(model)):
-        named = NamedGraph(graph)
+    for named in named_graphs(model):
         for node in named.nodes:
             zero = named.constants.get(node.input[2]) if len(node.input) > 2 else None
             if zero is not None and node.op_type in QUANTIZERS and uses_external_data(zero):

@@ -22,13 +22,14 @@ from typing import Literal
 import msgspec
 import numpy as np
 import onnx
+from onnx.external_data_helper import uses_external_data
 
 from capsedge.contract import Layer
-from capsedge.export.graph import NamedGraph, graphs_within, integer
-from capsedge.export.layers import layers_of
+from capsedge.export.graph import NamedGraph, integer, named_graphs
+from capsedge.export.layers import NO_LAYERS, layers_of
 from capsedge.runtime.tensorrt.targets import listed, takes, unable
 
-Severity = Literal["refused", "warning", "note"]
+Severity = Literal["refused", "unchecked", "warning", "note"]
 
 _T = onnx.TensorProto
 QUANTIZERS = ("QuantizeLinear", "DequantizeLinear")
@@ -43,8 +44,8 @@ class LintFinding(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         node: Its name, or what stands for it where it has none.
         operator: Its operator; "" for the graph, its inputs and its weights.
-        severity: `refused` gives no engine, or one that computes something else; `warning` gives an engine with less
-            than one would expect; `note` is worth knowing.
+        severity: `refused` gives no engine, or one that computes something else; `unchecked` could not be held
+            against the targets; `warning` gives an engine with less than one would expect; `note` is worth knowing.
         reason: What is wrong, in one clause.
         advice: What to do.
         source: `rules`, or the parser and its release.
@@ -68,19 +69,17 @@ def apply_rules(
         targets: GPUs that it shall run on, such as `sm86`.
         package: `tensorrt_rtx` or `tensorrt`, which differ in what a target computes.
     """
-    graph = NamedGraph(model.graph)
-    found = [finding for rule in (*_RULES, _batches) for finding in rule(graph)]
-    for inner in map(NamedGraph, graphs_within(model)):
-        inner.constants = graph.constants | inner.constants  # which inner graphs can name, too
-        found += [finding for rule in _RULES for finding in rule(inner)]
+    found = [finding for graph in named_graphs(model) for rule in _RULES for finding in rule(graph)]
+    found += _batches(NamedGraph(model.graph))
+    layers: Sequence[Layer] = ()
     try:
         layers = layers_of(model)
     except Exception as error:  # anybody's model: what its types are is not known then
-        said = " ".join(f"{type(error).__name__}: {error}".split())[:120]
-        reason = f"its types cannot be inferred ({said})"
-        # Who asks for targets is told that these were not checked by the exit code, too.
-        severity: Severity = "refused" if targets else "note"
-        return [*found, _of_graph(severity, reason, "the layers' types were not checked against the targets")]
+        only_onnx = all(node.domain in ("", "ai.onnx") for node in model.graph.node)
+        if not (only_onnx and getattr(error, "code", "") == NO_LAYERS):
+            reason = f"its types cannot be inferred ({' '.join(str(error).split())[:120]})"
+            advice = "the layers' types were not checked against the targets"
+            found.append(_of_graph("unchecked" if targets else "note", reason, advice))
     return [*found, *_types(layers, targets, package), *_left_out(layers)]
 
 
@@ -125,13 +124,19 @@ def _wide_integers(graph: NamedGraph) -> Iterator[LintFinding]:
 
 def _zero_points(graph: NamedGraph) -> Iterator[LintFinding]:
     for node, zero in _quantizers(graph):
-        if zero is not None and zero.data_type in (_T.INT8, _T.UINT8) and np.any(onnx.numpy_helper.to_array(zero)):
+        if zero is not None and _is_shifted(zero):
             yield _of(
                 node, "refused", "its zero-point is not 0, and TensorRT quantizes symmetrically only", _SYMMETRIC
             )
         elif _is_uint8(node, zero):
             reason = "it quantizes to uint8, which TensorRT takes and computes in int8: values above 127 are lost"
             yield _of(node, "refused", reason, _SYMMETRIC)
+
+
+def _is_shifted(zero: onnx.TensorProto) -> bool:
+    """Whether a zero-point of 8 bits is not 0, where its value is in the file, or was loaded (`lint`)."""
+    known = zero.data_type in (_T.INT8, _T.UINT8) and not uses_external_data(zero)
+    return known and bool(np.any(onnx.numpy_helper.to_array(zero)))
 
 
 def _is_uint8(node: onnx.NodeProto, zero: onnx.TensorProto | None) -> bool:

@@ -20,6 +20,7 @@ _BRINGERS = {
 }
 
 
+_MISSED = re.compile(r"^(\S+): cannot open shared object file")
 _NOT_FOUND = re.compile(r"^\s*(\S+) => not found$", re.MULTILINE)
 
 
@@ -32,10 +33,19 @@ def absent(library: Path) -> list[str]:
         told = subprocess.run(
             command, capture_output=True, text=True, timeout=30, check=False, env=os.environ | {"LC_ALL": "C"}
         )
-    except (OSError, subprocess.SubprocessError):  # a system without ldd
-        return []
+    except (OSError, subprocess.SubprocessError):  # a system without ldd, such as a container with little in it
+        return _first_absent(library)
     # Of those, this process may have loaded some itself, as ONNX Runtime does with CUDA's wheels.
     return [name for name in dict.fromkeys(_NOT_FOUND.findall(told.stdout)) if not _loads(name)]
+
+
+def _first_absent(library: Path) -> list[str]:
+    """The library that the loader itself misses: it stops at the first."""
+    try:
+        ctypes.CDLL(str(library))
+    except OSError as error:
+        return [name for name in _MISSED.findall(str(error)) if name != str(library)]
+    return []
 
 
 def advice(libraries: list[str]) -> str:

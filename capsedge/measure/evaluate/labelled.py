@@ -1,13 +1,12 @@
 """Labelled images as a model takes them: a person's folder or list, a known data set, or the run's own."""
 
-import json
-import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -23,7 +22,8 @@ from capsedge.data.own import Own
 from capsedge.errors import DataError, WrongUse
 from capsedge.measure.evaluate.subject import EvaluatedNetwork
 from capsedge.plural import number_of
-from capsedge.recipe import from_values
+from capsedge.recipe import from_values, read_values
+from capsedge.records import DamagedRecord, decoded
 
 Part = Literal["test", "validation", "train", "all"]
 PARTS: tuple[Part, ...] = get_args(Part)
@@ -81,6 +81,14 @@ def labelled(place: str, subject: EvaluatedNetwork, *, part: Part = "test") -> L
     return replace(found, images=images, remarks=(*found.remarks, *fitting.remarks()))
 
 
+class _Origin(msgspec.Struct):
+    """What a run's record says of its images."""
+
+    data_source: str
+    data: str
+    data_sha256: str
+
+
 def of_run(folder: Path, *, classes: Sequence[str], part: Part) -> Labelled:
     """The images that a run was trained, chosen and tested on, divided as they were.
 
@@ -88,12 +96,10 @@ def of_run(folder: Path, *, classes: Sequence[str], part: Part) -> Labelled:
         DataError: They are no longer here, or the folder's records are damaged.
     """
     try:
-        record = json.loads((folder / "run.json").read_bytes())
-        source, told, sha256 = record["data_source"], record["data"], record["data_sha256"]
-        recipe = from_values(
-            tomllib.loads((folder / "recipe.toml").read_text(encoding="utf-8")), source=str(folder / "recipe.toml")
-        )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        record = decoded((folder / "run.json").read_bytes(), _Origin)
+        source, told, sha256 = record.data_source, record.data, record.data_sha256
+        recipe = from_values(read_values(folder / "recipe.toml"), source=str(folder / "recipe.toml"))
+    except (OSError, ValueError) as error:
         raise DataError(f"'{folder}' does not say what it was trained on ({error}): give --data") from error
     try:
         dataset = dataset_of(recipe.data, source=source)
@@ -132,10 +138,9 @@ def with_copies(images: Labelled, run: Path, *, classes: Sequence[str]) -> Label
 def source_of_run(folder: Path) -> str | None:
     """What loads the images of a run again; None where the folder is none."""
     try:
-        found: Any = json.loads((folder / "run.json").read_bytes())["data_source"]
-    except (OSError, ValueError, KeyError, TypeError):
+        return decoded((folder / "run.json").read_bytes(), _Origin).data_source
+    except (OSError, DamagedRecord):
         return None
-    return str(found)
 
 
 def images_for(subject: EvaluatedNetwork, data: str | None, part: Part) -> Labelled:

@@ -90,9 +90,9 @@ def test_a_network_that_is_no_judge_of_most_images_is_doubted(
         tally.add(prediction("a.png", unlike=unlike))
     for _ in range(broken):
         tally.add(Broken("b.png", "it is empty"))
-    assert bool(tally.doubt()) is doubted
+    assert bool(tally.warning()) is doubted
     if doubted:
-        assert tally.doubt().startswith("2 of 4 images are unlike the training images")
+        assert tally.warning().startswith("2 of 4 images are unlike the training images")
 
 
 def test_a_narrow_terminal_gets_the_file_on_a_line_of_its_own(

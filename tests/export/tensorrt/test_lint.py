@@ -14,6 +14,7 @@ from capsedge.export.tensorrt import lint, process
 from tests.export.tensorrt.conftest import Machine
 from tests.export.tensorrt.graphs import typed
 from tests.export.tensorrt.refused import REFUSED, fixed_batch, node, unknown_operator, zero_point
+from tests.export.tensorrt.test_rules import branches
 from tests.runtime.int8_models import quantized_product
 
 
@@ -186,6 +187,14 @@ def test_values_in_another_file_are_those_beside_the_model(tmp_path: Path, monke
     monkeypatch.chdir(elsewhere)
 
     assert any("zero-point is not 0" in finding.reason for finding in lint(tmp_path / "model" / "m.onnx").findings)
+
+    within = branches(onnx.helper.make_graph(list(model.graph.node), "inner", [], []))
+    within.graph.initializer.extend(
+        onnx.load(tmp_path / "model" / "m.onnx", load_external_data=False).graph.initializer
+    )
+    (tmp_path / "model" / "within.onnx").write_bytes(within.SerializeToString())
+    found = lint(tmp_path / "model" / "within.onnx").findings
+    assert any("zero-point is not 0" in finding.reason for finding in found)
 
     (tmp_path / "model" / "values.bin").unlink()
     with pytest.raises(ModelError, match="in another file that cannot be read"):

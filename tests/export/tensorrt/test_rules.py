@@ -148,7 +148,7 @@ def test_a_graph_whose_types_cannot_be_inferred_is_looked_at_all_the_same() -> N
     first, note = apply_rules(model, ["sm75"])
 
     assert (first.node, first.severity) == ("nchw", "refused")
-    assert (note.node, note.severity) == ("(the graph)", "refused")  # for the target, nothing is known of it
+    assert (note.node, note.severity) == ("(the graph)", "unchecked")
     assert "types cannot be inferred" in note.reason
     assert apply_rules(model)[-1].severity == "note"
 
@@ -173,6 +173,31 @@ def test_graphs_within_nodes_and_functions_are_looked_at() -> None:
 
     for model in (deep, with_function):
         assert {finding.node for finding in refused(model)} == {"within"}
+
+
+def test_an_inner_graph_names_constants_around_it_and_a_function_does_not() -> None:
+    helper, tensor = onnx.helper, onnx.numpy_helper.from_array
+    pair = helper.make_node("QuantizeLinear", ["x", "s", "z"], ["y"], name="within")
+    innermost = helper.make_graph([pair], "innermost", [], [])
+    middle = helper.make_graph(
+        list(branches(innermost).graph.node), "middle", [], [], [tensor(np.array(3, np.int8), "z")]
+    )
+    assert {finding.node for finding in refused(branches(middle))} == {"within"}
+
+    model = branches(helper.make_graph([], "empty", [], []))
+    model.graph.initializer.append(tensor(np.array(3, np.int8), "z"))
+    model.functions.append(
+        helper.make_function("mine", "F", ["x", "s", "z"], ["y"], [pair], [helper.make_opsetid("", 20)])
+    )
+    assert refused(model) == []
+
+
+def test_a_graph_without_products_has_no_types_to_check() -> None:
+    value = onnx.helper.make_tensor_value_info
+    ends = [value(name, onnx.TensorProto.FLOAT, ["n", 4]) for name in ("x", "y")]
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Abs", ["x"], ["y"])], "g", ends[:1], ends[1:])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)])
+    assert apply_rules(model, ["sm86"]) == []
 
 
 def test_inputs_that_are_weights_or_scalars_do_not_hide_the_types() -> None:

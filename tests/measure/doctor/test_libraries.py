@@ -1,6 +1,7 @@
 """What a shared library lacks, compared with what the system's loader says of it."""
 
 import ctypes
+import os
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,11 @@ def test_a_whole_library_lacks_nothing() -> None:
     assert absent(LIBRARY) == []
 
 
-def test_a_library_that_is_not_there_is_named_as_the_loader_names_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("path", [os.environ["PATH"], ""], ids=["ldd", "no ldd"])
+def test_a_library_that_is_not_there_is_named_as_the_loader_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.setenv("PATH", path)
     copy = tmp_path / "libaltered.so"
     copy.write_bytes(LIBRARY.read_bytes().replace(b"\0libm.so.6\0", b"\0libQ.so.6\0"))
 
