@@ -431,6 +431,8 @@ def _find(name_or_path: str, extending: tuple[Path, ...] = (), *, data: str | No
         return _read(path, extending, data=data)
     shipped = _shipped()
     if name_or_path not in shipped:
+        if name_or_path and not extending and path.is_dir():
+            raise WrongUse(f"expected a recipe, got the folder '{path}'", f"images are given by --data {path}")
         parts = " - ".join(f"({' '.join(path.stem for path in part)})" for part in _parts())
         names = f"a name is {parts}, or edge-nano, edge-small or edge-base"
         raise WrongUse(f"unknown recipe '{name_or_path}'; {nearest(name_or_path, shipped, otherwise=names)}")

@@ -407,3 +407,8 @@ def test_a_recipes_file_of_an_earlier_capsedge_is_read_with_the_present_keys(tmp
     file.write_text('extends = "mnist-l2"\n[train]\nrate = 0.5\n[routing]\nrate = 0.25\n')
     recipe = load_recipe(str(file))
     assert (recipe.train.learning_rate, recipe.routing.learning_rate) == (0.5, 0.25)
+
+
+def test_a_folder_in_the_place_of_a_recipe_leads_to_the_option_for_images(tmp_path: Path) -> None:
+    with pytest.raises(WrongUse, match=r"expected a recipe, got the folder .*: images are given by --data"):
+        load_recipe(str(tmp_path))

@@ -243,7 +243,7 @@ def _measure(
     from capsedge.measure.bench import benchmark
     from capsedge.runtime.models import find_model
 
-    for model in dict.fromkeys(models):
+    for model in dict.fromkeys(models) or (None,):
         say_chosen(model, find_model(model))
     state = next((file for file in output if file.suffix.lower() == ".json"), None)
     with measuring() as progress:

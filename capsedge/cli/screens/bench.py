@@ -30,6 +30,8 @@ def show_report(report: "BenchReport") -> None:
     for group in report.groups:
         threads = " or ".join(dict.fromkeys(str(case.settings.threads or "all") for case in group.cases))
         say(f"{text.title(group)}: {text.counted(group)}, {threads} {'thread' if threads == '1' else 'threads'}")
+    if any(each.bound_ms is not None for group in report.groups for case in group.cases for each in case.percentiles):
+        say("after a percentile, < is what the true one is below with 99 % confidence")
     for note in (*text.slow_int8(report), *text.warnings(report)):
         say(f"note: {one_line(note)}")
 
