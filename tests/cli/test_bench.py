@@ -109,7 +109,7 @@ def test_what_cannot_be_judged_is_not_called_good(report: Path, capsedge: Capsed
     done = capsedge("bench", "--from", str(now), "--baseline", str(then))
 
     assert done.returncode == 1
-    assert "too few rounds" in done.stdout
+    assert "too few" in done.stdout  # the cell folds where the path of the model is long
     assert "capsedge: too few rounds to judge what looks slower" in done.stderr
 
 

@@ -205,10 +205,10 @@ def test_an_archive_of_something_else_is_damaged(tmp_path: Path, content: bytes)
         load_cifar(found_in(tmp_path))
 
 
-@pytest.mark.parametrize("kind", [b"L", b"K", b"x", b"g"], ids=["long name", "long link", "pax", "pax of all"])
-def test_a_member_with_a_name_of_gigabytes_is_refused_before_it_is_read(tmp_path: Path, kind: bytes) -> None:
+@pytest.mark.parametrize("kind", ["L", "K", "x", "g"])  # tar(5)
+def test_a_member_with_a_name_of_gigabytes_is_refused_before_it_is_read(tmp_path: Path, kind: str) -> None:
     header = tarfile.TarInfo("a")
-    header.type, header.size = kind, 3 << 30
+    header.type, header.size = kind.encode(), 3 << 30
     path = tmp_path / "cifar-10-binary.tar.gz"
     path.write_bytes(gzip.compress(header.tobuf() + bytes(1 << 24)))  # of the name, the first 16 MiB
     tracemalloc.start()
