@@ -105,7 +105,7 @@ def test_a_folder_names_its_own_run_and_no_folder_of_the_machine_that_trained_it
         ("compress edge --keep 0.5", 1),
         ("gate edge", 1),
         ("train --resume --run edge", 1),
-        ("train --data fashion-mnist-subset --teacher edge", 2),
+        ("train --data fashion-mnist-subset --teacher edge", 1),
     ],
 )
 def test_a_command_that_wants_a_run_says_how_to_make_one(

@@ -21,9 +21,9 @@ from capsedge.models import CapsNet
 from capsedge.models.stem import BatchNorm
 
 _PORT = "CAPSEDGE_DEVICES_PORT"  # tells a process that another one started it, and where that one listens
+_FIRST = "CAPSEDGE_DEVICES_FIRST"  # that one's number in the system, which may have ended before this one looks
 _ALONE = "127.0.0.1"
 _LAST_WORDS_S = 0.2
-_parent = os.getppid()
 _started: "list[subprocess.Popen[bytes]]" = []
 _GRACE_S = 10.0  # for the other processes to end by themselves
 
@@ -89,9 +89,7 @@ class Devices:
         if self.count == 1:
             return False
         time.sleep(_LAST_WORDS_S)  # its connection is closed before the system knows that it has ended
-        return any(child.poll() is not None for child in _started) or (
-            _PORT in os.environ and os.getppid() != _parent
-        )
+        return _is_orphan() or any(child.poll() is not None for child in _started)
 
     def computing_in(self, precision: Literal["fp32", "bf16"]) -> AbstractContextManager[object]:
         """Within it modules compute in a precision: bf16 by autocast."""
@@ -149,8 +147,8 @@ def _start_others(count: int, port: int) -> None:
     main = sys.modules["__main__"].__spec__
     command = [sys.executable, *(["-m", main.name] if main else [str(Path(sys.argv[0]).absolute())]), *sys.argv[1:]]
     for rank in range(1, count):
-        numbers = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(count), _PORT: str(port)}
-        child = subprocess.Popen(command, env=os.environ | numbers)
+        numbers = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(count)}
+        child = subprocess.Popen(command, env=os.environ | numbers | {_PORT: str(port), _FIRST: str(os.getpid())})
         _started.append(child)
         threading.Thread(target=_watch, args=(child, rank), daemon=True).start()
         atexit.register(_end, child)
@@ -169,10 +167,15 @@ def _watch(child: "subprocess.Popen[bytes]", rank: int) -> None:
 
 def _end_with_the_first() -> None:
     """End this process when the first one is gone, which may be before they have met; it was the one to say why."""
-    while os.getppid() == _parent:
+    while not _is_orphan():
         time.sleep(1)
     time.sleep(_GRACE_S)
     os._exit(1)
+
+
+def _is_orphan() -> bool:
+    """Whether the process that started this one is gone."""
+    return _FIRST in os.environ and os.getppid() != int(os.environ[_FIRST])
 
 
 def _end(child: "subprocess.Popen[bytes]") -> None:
