@@ -55,11 +55,14 @@ def say_chosen(model: object, file: Path) -> None:
         model: What was named; None for nothing.
         file: What was found: a file, or the folder of a run.
     """
-    from capsedge.runtime.models import BUILTIN_NAME, PLAIN, is_export
+    from capsedge.runtime.models import BUILTIN_NAME, PLAIN, is_export, unexported_since
 
     if model is None:
         if is_export(file):
             say(f"note: {file} is the newest export in runs/; the built-in model is named {BUILTIN_NAME}")
+            if newer := unexported_since(file):
+                command = shlex.join(["capsedge", "export", str(newer)])
+                say(f"note: {newer} was finished later and is not exported: {command}")
         return
     folder = Path(str(model))
     if file == folder and folder.is_dir():

@@ -6,6 +6,7 @@ models and refuses a file that is not the one listed. Nothing is downloaded.
 """
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -198,6 +199,25 @@ def newest_export(root: Path = RUNS) -> Path | None:
 def is_export(file: Path) -> bool:
     """Whether a file is what `newest_export` would find."""
     return file.parent.parent == RUNS
+
+
+def unexported_since(file: Path, root: Path = RUNS) -> Path | None:
+    """The newest run that was finished after a file was exported, and has no export of its own."""
+    since = file.stat().st_mtime_ns
+    records = sorted(root.glob("*/run.json"), key=lambda record: record.stat().st_mtime_ns, reverse=True)
+    for record in records:
+        if record.stat().st_mtime_ns <= since:
+            return None
+        with suppress(DamagedRecord):  # which is told when the run is named
+            if not any(record.parent.glob("*.onnx")) and decoded(record.read_bytes(), _Status).status == "finished":
+                return record.parent
+    return None
+
+
+class _Status(msgspec.Struct):
+    """How a run stands, as its record says."""
+
+    status: str
 
 
 def in_precision(file: Path, precision: Precision, *, must_exist: bool = True) -> Path:

@@ -27,6 +27,7 @@ from capsedge.runtime.models import (
     list_models,
     model_names,
     title,
+    unexported_since,
     zoo_folder,
 )
 from tests.runtime.capsule_model import graph, save_with
@@ -327,3 +328,25 @@ def test_finding_a_model_loads_neither_torch_nor_onnx_nor_numpys_friends(zoo: Pa
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
 
     assert {"torch", "onnx", "onnxruntime", "PIL", "rich"}.isdisjoint(done.stdout.split())
+
+
+def test_a_run_that_was_finished_after_the_newest_export_is_found(tmp_path: Path) -> None:
+    def run(name: str, when: int, status: str, *files: str) -> Path:
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "run.json").write_text(f'{{"status": "{status}"}}')
+        for file in files:
+            (folder / file).touch()
+        for each in folder.iterdir():
+            os.utime(each, (when, when))
+        return folder
+
+    export = run("exported", 100, "finished", "model.onnx") / "model.onnx"
+    run("older", 50, "finished")
+    run("exported-too", 150, "finished", "model.int8.onnx")
+    run("unfinished", 160, "training")
+    assert unexported_since(export, tmp_path) is None
+
+    newer = run("newer", 120, "finished")
+    (tmp_path / "unfinished" / "run.json").write_text("damaged")
+    assert unexported_since(export, tmp_path) == newer
