@@ -26,7 +26,7 @@ def show_profile(found: "Profile", *, layers: bool) -> None:
     say(hardware(found.machine))
     _say_roofs(found)
     for warning in found.warnings:
-        say(f"note: {warning}")
+        say(f"note: {warning.text}")
 
 
 def print_stages(found: "Profile") -> None:

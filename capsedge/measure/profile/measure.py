@@ -16,7 +16,7 @@ from capsedge.measure.profile.grouping import stage_times, typical, under, with_
 from capsedge.measure.profile.layers import layers_of, probe_of
 from capsedge.measure.profile.ort_events import RunTime
 from capsedge.measure.profile.recording import FEWEST_RUNS, Recording, record
-from capsedge.measure.profile.report import LayerTime, Profile, Whole
+from capsedge.measure.profile.report import LayerTime, Profile, ProfileWarning, Whole
 from capsedge.measure.profile.roofline import Roofs, measure_roofs
 from capsedge.runtime.open import open_session
 from capsedge.runtime.ort.session import OrtSession
@@ -68,7 +68,8 @@ def profile_model(
         raise WrongUse(f"expected {FEWEST_RUNS} iterations or more, got {iterations}: use --iterations {FEWEST_RUNS}")
     settings = msgspec.structs.replace(settings, batch=batch)
     cores = this_machine().cores
-    busy = tuple(map(str, about_load(conditions().load_average, cores)))
+    load = about_load(conditions().load_average, cores)
+    busy = tuple(ProfileWarning(code="busy", text=warning.text) for warning in load)
     with open_session(model, settings) as session:
         if isinstance(session, OrtSession):
             measured = _of_onnx(session, batch, iterations, roofline=roofline, progress=progress)
@@ -143,7 +144,7 @@ def _profile(
     whole: Whole,
     roofs: Roofs | None,
     layers: Sequence[LayerTime],
-    found: tuple[str, ...],
+    found: tuple[ProfileWarning, ...],
 ) -> Profile:
     contract = session.contract
     return Profile(

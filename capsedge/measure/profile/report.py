@@ -8,7 +8,40 @@ from capsedge.measure.machine import Machine
 from capsedge.measure.profile.roofline import Roofs
 from capsedge.runtime.settings import Settings
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+
+
+ProfileCode = Literal[
+    "busy",
+    "threads",
+    "fell-back",
+    "session",
+    "no-graph",
+    "launch-times",
+    "no-roofline",
+    "inner-graphs",
+    "no-cuda-graph",
+    "layers-exceed-run",
+    "profiler-within-noise",
+    "short-layers",
+    "probe",
+    "no-probe",
+    "no-nodes",
+    "uncounted",
+    "above-roof",
+]
+
+
+class ProfileWarning(msgspec.Struct, frozen=True, kw_only=True):
+    """What makes figures weaker than they look.
+
+    Attributes:
+        code: What it is, for programs; docs/profile.md lists them all.
+        text: What it is, for people.
+    """
+
+    code: ProfileCode
+    text: str
 
 
 class LayerTime(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,7 +155,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         roofs: The machine's roofs, or None where they were not measured.
         stages: By stage, in the order of the network.
         layers: In the order in which they ran; a node that holds graphs (If, Loop, Scan) is one layer.
-        warnings: What makes the figures weaker than they look, a sentence each.
+        warnings: What makes the figures weaker than they look.
     """
 
     kind: Literal["capsedge profile"] = "capsedge profile"
@@ -141,4 +174,4 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     roofs: Roofs | None
     stages: tuple[StageTime, ...]
     layers: tuple[LayerTime, ...]
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[ProfileWarning, ...] = ()

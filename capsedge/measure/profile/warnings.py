@@ -1,9 +1,9 @@
-"""What makes the figures of a profile weaker than they look, a sentence each."""
+"""What makes the figures of a profile weaker than they look."""
 
 from collections.abc import Iterator, Sequence
 
 from capsedge.measure.profile.recording import Recording
-from capsedge.measure.profile.report import LayerTime, Whole
+from capsedge.measure.profile.report import LayerTime, ProfileCode, ProfileWarning, Whole
 from capsedge.plural import number_of, plural
 from capsedge.runtime.session import Session
 
@@ -11,80 +11,103 @@ SHORT_US = 10.0  # ONNX Runtime counts whole microseconds, rounded down
 _NO_ROOFLINE = "the roofline is measured on the CPU only"
 
 
-def about_session(session: Session, cores: int) -> Iterator[str]:
-    """Doubt how the model was opened; to be asked when it has run."""
+def _warning(code: ProfileCode, text: str) -> ProfileWarning:
+    return ProfileWarning(code=code, text=text)
+
+
+def about_session(session: Session, cores: int) -> Iterator[ProfileWarning]:
+    """Warn of how the model was opened; to be asked when it has run."""
     threads = session.settings.threads
     if threads > cores:
-        yield f"{threads} threads on {number_of(cores, 'core')} wait for each other: give it {cores} or fewer"
+        yield _warning(
+            "threads",
+            f"{threads} threads on {number_of(cores, 'core')} wait for each other: give it {cores} or fewer",
+        )
     if session.fell_back:
-        yield f"{', '.join(session.fell_back)} did not run on {session.settings.provider}, but on the CPU"
-    yield from session.warnings
+        yield _warning(
+            "fell-back", f"{', '.join(session.fell_back)} did not run on {session.settings.provider}, but on the CPU"
+        )
+    yield from (_warning("session", each) for each in session.warnings)
 
 
-def about_recording(recording: Recording, *, on_cpu: bool) -> Iterator[str]:
-    """Doubt what ONNX Runtime's profiler could see."""
+def about_recording(recording: Recording, *, on_cpu: bool) -> Iterator[ProfileWarning]:
+    """Warn of what ONNX Runtime's profiler could see."""
     if recording.graph is None:
-        yield "ONNX Runtime does not give the graph that this provider runs, so stages and weights are not known"
+        yield _warning(
+            "no-graph",
+            "ONNX Runtime does not give the graph that this provider runs, so stages and weights are not known",
+        )
     if not on_cpu:
-        yield "on a GPU ONNX Runtime's profiler times the launch of a node, not its work: profile an engine"
-        yield _NO_ROOFLINE
+        yield _warning(
+            "launch-times",
+            "on a GPU ONNX Runtime's profiler times the launch of a node, not its work: profile an engine",
+        )
+        yield _warning("no-roofline", _NO_ROOFLINE)
     holders = [node for node in recording.runs[0].nodes if node.inner]
     if holders:
-        yield (
+        yield _warning(
+            "inner-graphs",
             f"{number_of(sum(len(node.inner) for node in holders), 'node')} ran in graphs within "
             f"{', '.join(sorted({node.op for node in holders}))} and count as no layers here: their times are part "
-            "of the layer that holds them, and so is what the profiler takes for each"
+            "of the layer that holds them, and so is what the profiler takes for each",
         )
 
 
-def about_engine() -> Iterator[str]:
-    """Doubt what TensorRT's profiler changes."""
-    yield "TensorRT runs its layers without a CUDA graph while it is profiled"
-    yield _NO_ROOFLINE
+def about_engine() -> Iterator[ProfileWarning]:
+    """Warn of what TensorRT's profiler changes."""
+    yield _warning("no-cuda-graph", "TensorRT runs its layers without a CUDA graph while it is profiled")
+    yield _warning("no-roofline", _NO_ROOFLINE)
 
 
-def about_whole(whole: Whole) -> Iterator[str]:
-    """Doubt times that do not fit together."""
+def about_whole(whole: Whole) -> Iterator[ProfileWarning]:
+    """Warn of times that do not fit together."""
     if whole.between_us < 0:
         why = (
             "layers of an engine can run side by side, and the profiler slows them down"
             if whole.profiled_us is None
             else "the profiler makes them longer, the short ones most"
         )
-        yield (
+        yield _warning(
+            "layers-exceed-run",
             f"the layers add up to {whole.layers_us:.1f} us, and a run without the profiler takes "
-            f"{whole.plain_us:.1f} us: {why}"
+            f"{whole.plain_us:.1f} us: {why}",
         )
     if whole.profiler_us is not None and whole.profiler_us < 0:
-        yield (
+        yield _warning(
+            "profiler-within-noise",
             "the profiled runs were the faster ones: other work disturbed the measurement by more than the profiler "
-            "takes"
+            "takes",
         )
 
 
-def about_layers(layers: Sequence[LayerTime], whole: Whole) -> Iterator[str]:
-    """Doubt the times and costs of single layers."""
+def about_layers(layers: Sequence[LayerTime], whole: Whole) -> Iterator[ProfileWarning]:
+    """Warn of the times and costs of single layers."""
     short = sum(layer.time_us < SHORT_US for layer in layers)
     if short:
-        yield (
+        yield _warning(
+            "short-layers",
             f"{short} of {number_of(len(layers), 'layer')} {plural(short, 'takes', 'take')} less than {SHORT_US:.0f} "
-            "us, and ONNX Runtime counts whole microseconds: such times are rough"
+            "us, and ONNX Runtime counts whole microseconds: such times are rough",
         )
     if whole.probe_us:
-        yield (
+        yield _warning(
+            "probe",
             f"{whole.probe_us:.1f} us are taken off each layer, which the profiler itself takes: so much it records "
-            "of a Reshape, which does nothing"
+            "of a Reshape, which does nothing",
         )
     elif layers:
-        yield "no node does nothing here, so what the profiler itself takes is part of each layer's time"
+        yield _warning(
+            "no-probe", "no node does nothing here, so what the profiler itself takes is part of each layer's time"
+        )
     else:
-        yield "no node ran: the result is the same in every run"
+        yield _warning("no-nodes", "no node ran: the result is the same in every run")
     unknown = sorted({layer.op for layer in layers if layer.flops is None and layer.op})
     if unknown:
-        yield f"operations are not counted for {', '.join(unknown)}"
+        yield _warning("uncounted", f"operations are not counted for {', '.join(unknown)}")
     passed = [layer for layer in layers if (layer.of_roof or 0.0) > 1.0]
     if passed:
-        yield (
+        yield _warning(
+            "above-roof",
             f"{', '.join(layer.layer or layer.name for layer in passed)} pass the roof: the test product or copy was "
-            "slower than this layer, or its bytes lay in a nearer cache"
+            "slower than this layer, or its bytes lay in a nearer cache",
         )

@@ -9,6 +9,7 @@ import onnx
 import pytest
 
 from capsedge.errors import ModelError, WrongUse
+from capsedge.measure.bench.report import BenchWarning
 from capsedge.measure.machine import Conditions, this_machine
 from capsedge.measure.profile import measure
 from capsedge.measure.profile.grouping import typical, under, with_shares
@@ -72,11 +73,11 @@ def test_it_is_json_that_can_be_read_back(measured: RecordedProfile) -> None:
 def test_a_busy_machine_is_warned_of_by_what_others_do(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[float | str, int]] = []
 
-    def about_load(load: float | str, cores: int) -> list[str]:
+    def about_load(load: float | str, cores: int) -> list[BenchWarning]:
         """In place of the one that takes our own work out of the average, to be asked before there is any."""
         assert opened == []
         asked.append((load, cores))
-        return ["busy"]
+        return [BenchWarning(code="busy", text="busy here")]
 
     opened: list[object] = []
 
@@ -90,7 +91,7 @@ def test_a_busy_machine_is_warned_of_by_what_others_do(good: Path, monkeypatch: 
     warnings = profile_model(good, ONE, iterations=50, roofline=False).profile.warnings
 
     assert asked == [(10_000.0, this_machine().cores)]
-    assert warnings[0] == "busy"
+    assert (warnings[0].code, warnings[0].text) == ("busy", "busy here")
     assert len(opened) == 1
     assert len(warnings) > 1
 
@@ -114,7 +115,9 @@ def test_somebody_elses_model_is_grouped_by_operator(models: Path) -> None:
 def test_what_a_session_assumed_is_a_warning_of_its_profile(models: Path) -> None:
     profile = profile_model(models / "foreign.onnx", ONE, iterations=50, roofline=False).profile
 
-    assert any("of its input 'tokens', words can be any size, taken as 1" in warning for warning in profile.warnings)
+    assert any(
+        "of its input 'tokens', words can be any size, taken as 1" in warning.text for warning in profile.warnings
+    )
 
 
 def test_what_runs_within_a_loop_is_counted_once(tmp_path: Path) -> None:
@@ -123,7 +126,7 @@ def test_what_runs_within_a_loop_is_counted_once(tmp_path: Path) -> None:
 
     assert [layer.op for layer in profile.layers] == ["Loop", "Neg"]
     assert profile.whole.layers_us <= (profile.whole.profiled_us or 0.0)
-    assert any(warning.startswith("6 nodes ran in graphs within Loop") for warning in profile.warnings)
+    assert any(warning.text.startswith("6 nodes ran in graphs within Loop") for warning in profile.warnings)
 
 
 def test_too_few_runs_are_refused(good: Path) -> None:

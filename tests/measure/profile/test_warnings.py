@@ -1,12 +1,14 @@
-"""Doubts of made-up profiles."""
+"""Warnings of made-up profiles."""
 
+import re
+from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import pytest
 
 from capsedge.measure.profile import warnings
-from capsedge.measure.profile.report import Whole
+from capsedge.measure.profile.report import ProfileCode, Whole
 from capsedge.runtime.session import Session
 from capsedge.runtime.settings import Settings
 
@@ -29,14 +31,17 @@ def whole(layers_us: float, plain_us: float, profiled_us: float | None) -> Whole
 def test_more_threads_than_cores_are_warned_of() -> None:
     (said,) = warnings.about_session(session(threads=8), 2)
 
-    assert said == "8 threads on 2 cores wait for each other: give it 2 or fewer"
+    assert (said.code, said.text) == ("threads", "8 threads on 2 cores wait for each other: give it 2 or fewer")
     assert list(warnings.about_session(session(threads=2), 2)) == []
 
 
 def test_what_fell_back_and_what_was_assumed_are_told() -> None:
     said = list(warnings.about_session(session(fell_back=("Loop", "If"), warnings=("assumed",)), 2))
 
-    assert said == ["Loop, If did not run on cuda, but on the CPU", "assumed"]
+    assert [(each.code, each.text) for each in said] == [
+        ("fell-back", "Loop, If did not run on cuda, but on the CPU"),
+        ("session", "assumed"),
+    ]
 
 
 def test_times_that_fit_together_give_no_warning() -> None:
@@ -49,16 +54,25 @@ def test_times_that_fit_together_give_no_warning() -> None:
 def test_layers_that_last_longer_than_a_run_are_warned_of(profiled_us: float | None, why: str) -> None:
     (said,) = warnings.about_whole(whole(20.0, 10.0, profiled_us))
 
-    assert said.startswith(f"the layers add up to 20.0 us, and a run without the profiler takes 10.0 us: {why}")
+    assert said.code == "layers-exceed-run"
+    assert said.text.startswith(f"the layers add up to 20.0 us, and a run without the profiler takes 10.0 us: {why}")
 
 
 def test_a_profiler_that_takes_less_than_nothing_is_warned_of() -> None:
     (said,) = warnings.about_whole(whole(8.0, 10.0, 9.0))
 
-    assert said.startswith("the profiled runs were the faster ones")
+    assert said.code == "profiler-within-noise"
+    assert said.text.startswith("the profiled runs were the faster ones")
 
 
 def test_a_network_without_nodes_says_so() -> None:
-    assert list(warnings.about_layers([], whole(0.0, 5.0, 6.0))) == [
-        "no node ran: the result is the same in every run"
-    ]
+    (said,) = warnings.about_layers([], whole(0.0, 5.0, 6.0))
+
+    assert (said.code, said.text) == ("no-nodes", "no node ran: the result is the same in every run")
+
+
+def test_the_page_lists_every_code() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "profile.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| `([\w-]+)` \|", page[page.index("## Warnings") :], re.MULTILINE) == list(
+        get_args(ProfileCode)
+    )
