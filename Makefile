@@ -7,12 +7,15 @@ PYTHON ?= $(shell for p in python3.11 python3; do $$p -c '' 2>/dev/null && echo 
 JOBS ?= 2
 
 BIN := $(VENV)/bin
+TOOLS := $(VENV)-tools
 STAMP := $(VENV)/.installed
 EXTRAS := train,export,paper,cpu,trt,docs,dev
 ON_PATH := PATH="$(abspath $(BIN)):$$PATH"
 
+comma := ,
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint format demo extras bounds platforms builtin zoo ablation study steps schema docs prove portable clean
+.PHONY: help setup test lint format demo extras bounds platforms builtin zoo ablation study steps schema docs prove \
+	portable fuzz chaos soak mutants audit sbom lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -69,6 +72,37 @@ prove: ## Run the tests that need a GPU, and report (docs/prove-on-gpu.md); ARGS
 portable: $(STAMP) ## Check the edge, the gate and int8 on emulated processors (docs/portable.md); ARGS goes to the script
 	$(BIN)/python -m benchmarks.portable $(ARGS)
 
+# Slow, and not part of CI (docs/reliability.md); ARGS goes to the program, whose --help lists its options.
+fuzz: $(TOOLS)/.installed ## Give every reader 100,000 damaged files, within bounds of time and memory
+	$(TOOLS)/bin/python -m tests.hardening.fuzz $(ARGS)
+
+chaos: $(STAMP) ## Kill trainings, exports and engine builds, fill the disk, start two of everything
+	$(BIN)/python -m tests.hardening.chaos $(ARGS)
+
+soak: $(STAMP) ## A million inferences and 100,000 images: the same answers, flat memory
+	$(BIN)/python -m tests.hardening.soak $(ARGS)
+
+mutants: $(TOOLS)/.installed ## Change the code at random places, and list the changes that no test notices
+	$(TOOLS)/bin/python -m tests.hardening.mutants $(ARGS)
+
+audit: $(TOOLS)/.installed ## Look for known vulnerabilities of the developers' environment (asks the package index)
+	$(TOOLS)/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip --strict
+
+sbom: $(TOOLS)/.installed ## Write sbom.json: everything in the developers' environment, as CycloneDX
+	$(TOOLS)/bin/cyclonedx-py environment $(BIN)/python --pyproject pyproject.toml --output-file sbom.json
+
+lock: $(STAMP) ## Write requirements.lock: the developers' environment with the hash of every file, for pip --require-hashes
+	$(BIN)/uv pip compile pyproject.toml $(foreach extra,$(subst $(comma), ,$(EXTRAS)),--extra $(extra)) \
+		--constraints constraints.txt --generate-hashes --python $(BIN)/python --quiet --output-file requirements.lock
+
+# It sees the packages of the developers' environment too, for which it has a path.
+$(TOOLS)/.installed: $(STAMP) tools.txt
+	"$(BIN)/python" -m venv --clear $(TOOLS)
+	"$(BIN)/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+		> "$$($(TOOLS)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/developers.pth"
+	$(TOOLS)/bin/python -m pip install --disable-pip-version-check --quiet --ignore-installed -r tools.txt
+	@touch $@
+
 schema: $(STAMP) ## Write docs/contract.schema.json anew, after a change of the contract
 	$(BIN)/python scripts/contract_schema.py
 
@@ -83,4 +117,4 @@ platforms: $(STAMP) ## Resolve the extras for other systems, without installing
 	$(BIN)/python scripts/check_platforms.py
 
 clean: ## Remove the virtual environment and what tools left behind
-	rm -rf $(VENV) build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) $(TOOLS) fuzz sbom.json requirements.lock build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

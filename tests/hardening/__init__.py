@@ -1,0 +1,1 @@
+"""Hostile input, kills and long runs: what docs/reliability.md promises, tried many times."""
