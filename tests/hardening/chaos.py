@@ -227,6 +227,37 @@ def termination(place: Place, kills: int, chance: random.Random) -> str:
     return f"{tries} trainings"
 
 
+def ranks_ended(place: Place, kills: int, chance: random.Random) -> str:
+    """A training on two devices of which one process is ended: all end, and it goes on to the same weights."""
+    whole = place.new("ranks-whole")
+    devices = ["--device", "cpu", "--devices", "2"]
+    undisturbed = capsedge(*place.train, "--run", whole, *devices)
+    check(undisturbed.code == 0, f"an undisturbed training on two devices failed: {undisturbed.said}")
+    tries, met = max(1, kills // 10), 0
+    for number in range(tries):
+        run = place.new(f"ranks-{number}")
+        process = _started(*place.train, "--run", run, *devices)
+        time.sleep(chance.uniform(0.4, 0.8) * undisturbed.seconds)
+        if ranks := _children(process.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(chance.choice(ranks), signal.SIGTERM if number % 2 else signal.SIGKILL)
+        said = process.communicate(timeout=120)[1]
+        check(_BUG not in said and "Traceback" not in said, said[-300:])
+        if process.returncode != 0:
+            met += 1
+            given = ["train", "--resume", "--run", run] if (run / "run.json").exists() else [*place.train, "--run", run]
+            again = capsedge(*given, *devices)
+            check(again.code == 0, f"it does not resume: {again.said[-300:]}")
+        check(_weights(run) == _weights(whole), "other weights than the undisturbed training's")
+    return f"{met} of {tries} trainings ended by one of two processes"
+
+
+def _children(process: int) -> list[int]:
+    """Processes that a process has started and that train; Linux."""
+    listed = Path(f"/proc/{process}/task/{process}/children")
+    return [int(each) for each in listed.read_text().split()] if listed.exists() else []
+
+
 def two_at_once(place: Place, kills: int, chance: random.Random) -> str:
     """Two trainings of one folder: one is refused and has changed nothing. Two exports: the same files."""
     tries = max(1, kills // 10)
@@ -339,6 +370,7 @@ SCENARIOS: dict[str, Callable[[Place, int, random.Random], str]] = {
     "exports-killed": exports_killed,
     "engine-builds-killed": engine_builds_killed,
     "termination": termination,
+    "ranks-ended": ranks_ended,
     "two-at-once": two_at_once,
     "full-disk": full_disk,
     "read-only": read_only,
