@@ -186,7 +186,7 @@ def test_a_model_that_was_named_twice_is_told_apart_by_its_labels() -> None:
 
 
 def test_no_case_in_common_is_an_error() -> None:
-    with pytest.raises(WrongUse, match=r"none of the cases that are measured \('x'\), it has 'y'"):
+    with pytest.raises(WrongUse, match=r"none of the measured cases \('x'\), it has 'y'"):
         compare(report(group(case("x"))), report(group(case("y"))), 0.05)
 
 
@@ -246,7 +246,7 @@ def test_what_else_is_another_is_told() -> None:
         "capsedge was 0.0.9, is 0.1.0",
         "'runs/a': spinning was False, is True",
         f"'runs/a': cuda_graph was {not Settings().cuda_graph}, is {Settings().cuda_graph}",
-        "'runs/a': on the CPU instead ran Resize then, nothing now",
+        "'runs/a': operators that fell back to the CPU: Resize in the baseline, nothing now",
         "of the baseline: it was busy",
     } <= set(comparison_warnings(found))
 
@@ -261,8 +261,8 @@ def test_a_speed_that_lasted_for_many_rounds_is_told() -> None:
 
     (there,) = told(sides[0], sides[1])
     (both,) = told(sides[1], sides[1])
-    assert "were alike in the baseline, because" in there
-    assert "were alike now and in the baseline, because" in both
+    assert "neighbouring rounds of the baseline are correlated" in there
+    assert "neighbouring rounds of this report and the baseline are correlated" in both
     assert told(sides[0], sides[0]) == []
 
 
@@ -308,7 +308,7 @@ def test_a_case_on_one_side_is_named_by_its_own_label() -> None:
 
 
 def test_another_machine_is_told_before_anything_is_measured() -> None:
-    with pytest.raises(WrongUse, match="best in the same job"):
+    with pytest.raises(WrongUse, match="if possible in the same job"):
         check_machine(replace(MACHINE, cpu="EPYC"), report())
     check_machine(MACHINE, report())
 
@@ -323,7 +323,7 @@ def test_a_baseline_of_nothing_that_is_asked_for_is_told_before_anything_is_meas
         (Plan(), [4], "a"),
         (Plan(), [8], "b"),
     ):
-        with pytest.raises(WrongUse, match=rf"measured \('{model}'\), it has 'a, batch 1', 'a, batch 8'"):
+        with pytest.raises(WrongUse, match=rf"measured cases \('{model}'\), it has 'a, batch 1', 'a, batch 8'"):
             check_cases(plan, batches, [model], then)
 
 
@@ -336,10 +336,10 @@ def test_a_limit_is_read_as_a_percentage(text: str, share: float) -> None:
 
 @pytest.mark.parametrize("text", ["", "%", "five", "-5%", "nan", "inf", "1e2", "5%%", "5 10", "\u0665%"])
 def test_what_is_no_percentage_is_refused(text: str) -> None:
-    with pytest.raises(WrongUse, match=r"percentage of 0 or more such as 5% as the regression, got '.*'"):
+    with pytest.raises(WrongUse, match=r"percentage of 0 or more for --max-regression, such as 5%, got '.*'"):
         parse_regression(text)
 
 
 def test_a_share_without_a_sign_is_asked_back() -> None:
-    with pytest.raises(WrongUse, match=r"may be 0\.05% or 5%: write the percent sign"):
+    with pytest.raises(WrongUse, match=r"--max-regression 0\.05 may mean 0\.05% or 5%: add the percent sign"):
         parse_regression("0.05")

@@ -61,7 +61,7 @@ def test_json_is_the_same_bytes_each_time_with_a_round_on_a_line(saved: Path, tm
 @pytest.mark.parametrize("name", ["report", "report.txt", "report.json.gz", ".json"])
 def test_another_suffix_is_refused_with_those_that_there_are(name: str, tmp_path: Path) -> None:
     for refused in (check_suffix, lambda file: save(report(), file)):
-        with pytest.raises(WrongUse, match=r"\.json, \.csv, \.md, \.html, got '.*'"):
+        with pytest.raises(WrongUse, match=r"that ends in \.json, \.csv, \.md, \.html, got '.*'"):
             refused(tmp_path / name)
     assert list(tmp_path.iterdir()) == []
 
@@ -113,7 +113,7 @@ def test_a_missing_file_is_told(tmp_path: Path) -> None:
 def test_what_is_no_json_of_a_report_is_told_in_a_line(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "old.json").write_bytes(content)
 
-    with pytest.raises(DataError, match=r"is not the JSON of a report, or was cut off .*--output FILE\.json") as told:
+    with pytest.raises(DataError, match=r"is not a JSON report, or is incomplete .*--output FILE\.json") as told:
         load(tmp_path / "old.json")
     assert "\n" not in str(told.value)
 
@@ -121,7 +121,7 @@ def test_what_is_no_json_of_a_report_is_told_in_a_line(content: bytes, tmp_path:
 def test_a_report_that_was_cut_off_is_told(saved: Path) -> None:
     saved.write_bytes(saved.read_bytes()[:-100])
 
-    with pytest.raises(DataError, match="cut off"):
+    with pytest.raises(DataError, match="incomplete"):
         load(saved)
 
 
@@ -131,7 +131,7 @@ def test_a_report_that_was_cut_off_is_told(saved: Path) -> None:
 def test_json_of_another_kind_is_told(content: str, tmp_path: Path) -> None:
     (tmp_path / "old.json").write_text(content)
 
-    with pytest.raises(DataError, match="is JSON of something else than `capsedge bench`"):
+    with pytest.raises(DataError, match="is a JSON file, but not a report of `capsedge bench`"):
         load(tmp_path / "old.json")
 
 

@@ -196,12 +196,12 @@ def test_labels_are_what_the_report_calls_the_sessions(clock: Clock) -> None:
 
 @pytest.mark.parametrize("labels", [["one"], ["one", "one"]])
 def test_labels_that_do_not_tell_the_sessions_apart_are_wrong_use(clock: Clock, labels: list[str]) -> None:
-    with pytest.raises(WrongUse, match="a label of its own for each of 2 models"):
+    with pytest.raises(WrongUse, match="a unique label for each of 2 models"):
         measure([Timed("a", clock, [1.0]) for _ in range(2)], Plan(), labels=labels)
 
 
 def test_no_session_is_wrong_use() -> None:
-    with pytest.raises(WrongUse, match="expected one model or more"):
+    with pytest.raises(WrongUse, match="expected at least one model"):
         measure([], Plan())
 
 

@@ -11,7 +11,7 @@ from capsedge.errors import ModelError, WrongUse
 from capsedge.measure.bench.files import save
 from capsedge.measure.bench.plan import Plan
 from capsedge.measure.bench.report import BenchReport, Group
-from capsedge.measure.bench.resume import cut_off, measured_before
+from capsedge.measure.bench.resume import measured_before, resumable_groups
 from capsedge.measure.bench.sweep import Variant
 from capsedge.measure.machine import Gpu
 from capsedge.runtime.settings import Settings
@@ -40,15 +40,15 @@ def begun(*groups: Group, **fields: Any) -> BenchReport:
 
 
 def test_the_same_measurement_goes_on(files: list[Variant]) -> None:
-    assert cut_off(begun(), report(), BATCHES, files) == begun().groups
+    assert resumable_groups(begun(), report(), BATCHES, files) == begun().groups
 
 
 def test_one_whose_groups_are_all_there_goes_on_too_if_it_did_not_end(files: list[Variant]) -> None:
-    assert cut_off(begun(), report(), [1, 2], files) == begun().groups
+    assert resumable_groups(begun(), report(), [1, 2], files) == begun().groups
 
 
 def test_a_whole_report_is_measured_anew(files: list[Variant]) -> None:
-    assert cut_off(begun(unfinished=False), report(), BATCHES, files) == ()
+    assert resumable_groups(begun(unfinished=False), report(), BATCHES, files) == ()
 
 
 @pytest.mark.parametrize(
@@ -63,34 +63,34 @@ def test_a_whole_report_is_measured_anew(files: list[Variant]) -> None:
     ],
 )
 def test_another_measurement_version_or_machine_is_measured_anew(files: list[Variant], other: dict[str, Any]) -> None:
-    assert cut_off(begun(), report(**other), BATCHES, files) == ()
+    assert resumable_groups(begun(), report(**other), BATCHES, files) == ()
 
 
 def test_another_file_of_the_same_name_is_measured_anew(files: list[Variant]) -> None:
     files[1].file.write_text("trained again")
 
-    assert cut_off(begun(), report(), BATCHES, files) == ()
+    assert resumable_groups(begun(), report(), BATCHES, files) == ()
 
 
 def test_files_that_nobody_hashed_are_measured_anew(files: list[Variant]) -> None:
-    assert cut_off(begun(group(case("a"), case("b"))), report(), BATCHES, files) == ()
+    assert resumable_groups(begun(group(case("a"), case("b"))), report(), BATCHES, files) == ()
 
 
 def test_another_order_or_other_labels_are_measured_anew(files: list[Variant]) -> None:
-    assert cut_off(begun(), report(), BATCHES, files[::-1]) == ()
-    assert cut_off(begun(), report(), BATCHES, files[:1]) == ()
-    assert cut_off(begun(), report(), BATCHES, [files[0], Variant("c", files[1].file, Settings())]) == ()
+    assert resumable_groups(begun(), report(), BATCHES, files[::-1]) == ()
+    assert resumable_groups(begun(), report(), BATCHES, files[:1]) == ()
+    assert resumable_groups(begun(), report(), BATCHES, [files[0], Variant("c", files[1].file, Settings())]) == ()
 
 
 def test_a_batch_that_is_not_asked_for_is_left_out(files: list[Variant]) -> None:
-    assert [each.batch for each in cut_off(begun(), report(), [2, 4], files)] == [2]
+    assert [each.batch for each in resumable_groups(begun(), report(), [2, 4], files)] == [2]
 
 
 def test_a_file_that_is_gone_is_told(files: list[Variant]) -> None:
     files[0].file.unlink()
 
     with pytest.raises(ModelError, match="there is no model at"):
-        cut_off(begun(), report(), BATCHES, files)
+        resumable_groups(begun(), report(), BATCHES, files)
 
 
 def test_the_file_of_the_report_tells_what_was_measured(files: list[Variant], tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_what_would_be_lost_is_not_overwritten(files: list[Variant], tmp_path: P
     files[1].file.write_text("trained again")
 
     with pytest.raises(
-        WrongUse, match=r"holds the beginning of `capsedge bench runs/a 'runs/a b/model\.int8\.onnx'`"
+        WrongUse, match=r"holds an unfinished measurement of `capsedge bench runs/a 'runs/a b/model\.int8\.onnx'`"
     ):
         measured_before(state, report(), BATCHES, files)
     state.write_text("{}")

@@ -15,8 +15,8 @@ from capsedge.measure.bench.report import Ratio
 from capsedge.measure.bench.stats import (
     ROUNDS_FOR_INTERVAL,
     Rounds,
-    alike,
-    at_most,
+    autocorrelated,
+    binomial_cdf,
     bounding_rank,
     interval,
     percentile_of_repeated,
@@ -67,7 +67,7 @@ def test_an_outlier_stays_in_the_sample() -> None:
 def test_the_tail_is_that_of_the_binomial_distribution(successes: int, trials: int, chance: str) -> None:
     exact = exactly_at_most(successes, trials, Fraction(chance))
 
-    assert at_most(successes, trials, float(Fraction(chance))) == pytest.approx(float(exact), rel=1e-9)
+    assert binomial_cdf(successes, trials, float(Fraction(chance))) == pytest.approx(float(exact), rel=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -254,15 +254,16 @@ def test_the_interval_of_nothing_that_changed_mostly_holds_1(machine: Machine, a
 def test_rounds_of_a_steady_machine_are_not_alike_and_those_of_one_that_drifts_are() -> None:
     rng = np.random.default_rng(6)
 
-    found = [[alike(measured(machine(rng), rng)) for _ in range(40)] for machine in (independent, drift, two_speeds)]
+    machines = (independent, drift, two_speeds)
+    counts = [sum(autocorrelated(measured(machine(rng), rng)) for _ in range(40)) for machine in machines]
 
-    assert [sum(each) for each in found] == [pytest.approx(1, abs=3), pytest.approx(35, abs=5), 40]
+    assert counts == [pytest.approx(1, abs=3), pytest.approx(35, abs=5), 40]
 
 
 def test_rounds_that_are_all_the_same_are_not_alike_beyond_chance() -> None:
     same = [np.array([1.0, 2.0])] * 12
 
-    assert not alike(same)
+    assert not autocorrelated(same)
     assert interval(same, same, 50) == (1.0, 1.0)
 
 
@@ -271,8 +272,8 @@ def test_the_interval_is_that_of_rounds_drawn_one_by_one(percent: int | None) ->
     """The slow way: draw rounds, put their iterations together, ask numpy. Turns are of different lengths."""
     now = [np.array(turn[: 1 + 7 * (index % 2)]) for index, turn in enumerate(rounds_of(2.2, seed=2))]
     then = [np.array(turn[: 8 - 6 * (index % 3 == 0)]) for index, turn in enumerate(rounds_of(2.0))]
-    assert not alike(now)
-    assert not alike(then)
+    assert not autocorrelated(now)
+    assert not autocorrelated(then)
     generator = np.random.default_rng(7)
 
     def drawn(rounds: Rounds) -> float:
@@ -288,8 +289,8 @@ def test_alike_rounds_are_drawn_in_blocks_of_neighbours_and_their_spread_is_wide
     """The slow way again: four blocks of neighbours in a ring, whose scatter is moved apart in logarithms."""
     rng = np.random.default_rng(8)
     now, then = (measured(drift(rng), rng)[:80] for _ in range(2))
-    assert alike(now)
-    assert alike(then)
+    assert autocorrelated(now)
+    assert autocorrelated(then)
 
     def drawn(rounds: Rounds) -> float:
         picked = [rounds[(start + step) % 80] for start in rng.integers(0, 80, 4) for step in range(20)]

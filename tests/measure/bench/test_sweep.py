@@ -81,12 +81,12 @@ def test_axes_keep_the_order_and_the_types_of_their_values() -> None:
         (["batch="], "expected a sweep as .* got 'batch='"),
         (["batches=1"], r"there is no sweep over 'batches'; did you mean 'batch'\?"),
         (["batch=1", "batch=2"], "over 'batch' was given twice"),
-        (["batch=0"], "expected whole numbers from 1 for a sweep over 'batch', got '0'"),
-        (["batch=1,,2"], "expected whole numbers from 1 for a sweep over 'batch', got ''"),
-        (["threads=-1"], "expected whole numbers from 0 .* for a sweep over 'threads', got '-1'"),
-        (["threads=257"], "expected whole numbers from 0 .* to 256 for a sweep over 'threads', got '257'"),
+        (["batch=0"], "expected integers from 1 for a sweep over 'batch', got '0'"),
+        (["batch=1,,2"], "expected integers from 1 for a sweep over 'batch', got ''"),
+        (["threads=-1"], "expected integers from 0 .* for a sweep over 'threads', got '-1'"),
+        (["threads=257"], "expected integers from 0 .* to 256 for a sweep over 'threads', got '257'"),
         (["precision=fp64"], "expected fp32, fp16, bf16, int8.* for a sweep over 'precision', got 'fp64'"),
-        (["spinning=maybe"], "expected yes and no for a sweep over 'spinning', got 'maybe'"),
+        (["spinning=maybe"], "expected yes or no for a sweep over 'spinning', got 'maybe'"),
     ],
 )
 def test_an_axis_that_cannot_be_is_wrong_use(texts: list[str], line: str) -> None:
@@ -124,10 +124,10 @@ def test_a_precision_is_called_by_what_it_is(run: Path, monkeypatch: pytest.Monk
 
 
 def test_an_axis_that_changes_nothing_or_more_than_it_says_is_wrong_use(run: Path) -> None:
-    with pytest.raises(WrongUse, match=r"'cuda-graph' changes nothing for '.*', which is no engine"):
+    with pytest.raises(WrongUse, match=r"'cuda-graph' has no effect on '.*', which is not an engine"):
         variants([str(run)], Settings(), parse_axes(["cuda-graph=yes,no"]))
     (run / "model.engine").write_bytes(b"")
-    with pytest.raises(WrongUse, match=r"'graph' changes nothing for '.*model.engine', which is an engine"):
+    with pytest.raises(WrongUse, match=r"'graph' has no effect on '.*model.engine', which is an engine"):
         variants([str(run / "model.engine")], Settings(), parse_axes(["graph=all,none"]))
     with pytest.raises(WrongUse, match="'spinning' needs --threads N"):
         variants([str(run)], Settings(), parse_axes(["spinning=yes,no"]))

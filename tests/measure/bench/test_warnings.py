@@ -114,7 +114,7 @@ def test_a_warm_up_that_never_settled_names_the_case() -> None:
     ("iterations", "plan", "said"),
     [
         (400, Plan(), "p99 needs 662 iterations, 400 were made within the limit of 180 s"),
-        (100, Plan(iterations=100), "p95 needs 130 iterations, p99 needs 662 iterations, 100 were made as asked"),
+        (100, Plan(iterations=100), "p95 needs 130 iterations, p99 needs 662 iterations, 100 were made as requested"),
         (64, Plan(quick=True), "p95 needs 130 iterations, p99 needs 662 iterations, 64 were made"),
         (20, Plan(scenario="offline"), "p90 needs 64 iterations, 20 were made within the limit of 180 s"),
     ],
@@ -136,7 +136,7 @@ def test_offline_needs_no_p99_and_nothing_needs_p99_9() -> None:
 def test_more_threads_than_cores_are_said() -> None:
     (warning,) = about_case(settings=Settings(threads=3))
 
-    assert "3 threads on 2 cores" in warning.text
+    assert "3 threads share 2 cores" in warning.text
 
 
 def test_operators_that_fell_back_are_named() -> None:
