@@ -41,9 +41,9 @@ def parse_regression(text: str) -> float:
     Raises:
         WrongUse: The text is not a percentage, or is ambiguous: `0.05` may mean 5 % or 0.05 %.
     """
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(%?)\s*", text, re.ASCII)
+    found = re.fullmatch(r"\s*(\d{1,6}(?:\.\d+)?)\s*(%?)\s*", text, re.ASCII)
     if found is None:
-        raise WrongUse(f"expected a percentage of 0 or more for --max-regression, such as 5%, got '{text}'")
+        raise WrongUse(f"expected a percentage from 0 to 999999 for --max-regression, such as 5%, got '{text}'")
     number, sign = float(found[1]), found[2]
     if 0 < number < 1 and not sign:
         raise WrongUse(f"--max-regression {text} may mean {text}% or {100 * number:g}%: add the percent sign")

@@ -7,7 +7,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from capsedge.errors import Interrupted, WrongUse
-from capsedge.measure.bench.plan import Plan
+from capsedge.measure.bench.plan import Plan, limits_of
 from capsedge.measure.bench.report import BenchReport, Group
 from capsedge.measure.machine import this_machine
 from capsedge.plural import number_of, plural
@@ -40,7 +40,8 @@ def bench(
         progress: Called between the rounds with the completed share, 0 to 1.
 
     Raises:
-        WrongUse: A model or a sweep does not exist, or options contradict each other.
+        WrongUse: A model or a sweep does not exist, a number of the plan is out of range, or options contradict each
+            other.
         CapsedgeError: A model cannot be opened, does not accept a batch, or fails.
         Interrupted: Ctrl-C, after results were saved in `state`.
     """
@@ -50,6 +51,7 @@ def bench(
 
     given = [] if models is None else [models] if isinstance(models, str | Path) else models
     named, state = [str(model) for model in given], None if state is None else Path(state)
+    limits_of(plan)  # an invalid plan is refused before a model is opened
     axes = parse_axes(sweeps)
     if "batch" in axes and plan.batch is not None:
         raise WrongUse("--batch and --sweep batch=... were both given: choose one")

@@ -21,6 +21,12 @@ percentile p exceeds 1 %, so the sample may not contain the tail. These are the 
 exists (`stats`); for 90 and 99 they are LoadGen's own numbers.
 """
 
+# Larger numbers are mistakes: they overflow a timer, or the samples do not fit into memory.
+MOST_IMAGES = 1_000_000
+MOST_ITERATIONS = 10_000_000
+LONGEST_DURATION_S = 86_400
+LONGEST_INTERVAL_MS = 3_600_000
+
 _IMAGES: dict[Scenario, int] = {"single-stream": 1, "multi-stream": 8, "offline": 64}
 
 
@@ -31,12 +37,13 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         scenario: In the style of MLPerf Inference; the results are not MLPerf results. `single-stream` sends queries
             of one image, with p90 as the metric; `multi-stream` of 8 images, with p99; `offline` of 64 images, with
             images/s.
-        batch: Images in a query; None is 1, 8 or 64, by the scenario.
+        batch: Images in a query, at most 1,000,000; None is 1, 8 or 64, by the scenario.
         interval_ms: Idle time before each query in milliseconds, 0 to 1 hour, as between the frames of a camera; 0
             sends queries without a pause.
         duration: Least time of the timed iterations of each session, in seconds, at most 1 day; None is 10, or 1 if
             `quick`.
-        iterations: Exact number of timed iterations of each session, whatever time they take; None uses `duration`.
+        iterations: Exact number of timed iterations of each session, at most 10,000,000, whatever time they take;
+            None uses `duration`.
         quick: Short measurement, marked in the results: shorter warm-up and duration, fewer percentiles.
         breakdown: Whether to measure the parts of a query too (load, first inference, decoding, copies, compute).
     """
@@ -136,8 +143,11 @@ def limits_of(plan: Plan) -> Limits:
 
 
 def _check(plan: Plan) -> None:
-    for name, value in (("duration", plan.duration), ("iterations", plan.iterations), ("batch", plan.batch)):
-        if value is not None and not value > 0:
-            raise WrongUse(f"expected {name} above 0, got {value}")
-    if not 0 <= plan.interval_ms < inf:
-        raise WrongUse(f"expected an interval of 0 ms or more, got {plan.interval_ms}")
+    if plan.batch is not None and not 1 <= plan.batch <= MOST_IMAGES:
+        raise WrongUse(f"expected a batch from 1 to {MOST_IMAGES} images, got {plan.batch}")
+    if plan.iterations is not None and not 1 <= plan.iterations <= MOST_ITERATIONS:
+        raise WrongUse(f"expected 1 to {MOST_ITERATIONS} iterations, got {plan.iterations}")
+    if plan.duration is not None and not 0 < plan.duration <= LONGEST_DURATION_S:
+        raise WrongUse(f"expected a duration above 0 s, up to {LONGEST_DURATION_S} s (a day), got {plan.duration:g}")
+    if not 0 <= plan.interval_ms <= LONGEST_INTERVAL_MS:
+        raise WrongUse(f"expected an interval from 0 to {LONGEST_INTERVAL_MS} ms (an hour), got {plan.interval_ms:g}")

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from capsedge.contract import PRECISIONS
 from capsedge.errors import WrongUse, nearest
 from capsedge.measure.bench.measure import measure
-from capsedge.measure.bench.plan import Plan
+from capsedge.measure.bench.plan import MOST_IMAGES, Plan
 from capsedge.measure.bench.report import Group
 from capsedge.runtime.models import PLAIN, find_model, in_precision, is_export
 from capsedge.runtime.open import model_file, open_session
@@ -196,7 +196,7 @@ def _read(name: str, text: str) -> Any:
     return value
 
 
-def _integer(least: int, most: int = 1_000_000) -> Callable[[str], int | None]:
+def _integer(least: int, most: int) -> Callable[[str], int | None]:
     return lambda text: int(text) if re.fullmatch("[0-9]{1,7}", text) and least <= int(text) <= most else None
 
 
@@ -213,7 +213,7 @@ _OF_ONNX = {"threads", "spinning", "graph", "io-binding", "provider"}
 
 # The parser of each axis (it returns None for an invalid value), and its valid values for the error.
 _READERS: dict[str, tuple[Callable[[str], Any], str]] = {
-    "batch": (_integer(1), "integers from 1"),
+    "batch": (_integer(1, MOST_IMAGES), f"integers from 1 to {MOST_IMAGES}"),
     "threads": (_integer(0, 256), "integers from 0 (automatic) to 256"),
     "precision": _one_of(PRECISIONS),
     "provider": _one_of(get_args(Provider)),
