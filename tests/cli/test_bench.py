@@ -102,7 +102,8 @@ def test_a_slower_model_sets_the_exit_code(report: Path, capsedge: Capsedge, tmp
 def test_what_cannot_be_judged_is_not_called_good(report: Path, capsedge: Capsedge, tmp_path: Path) -> None:
     then = faster(report, tmp_path / "then.json", 1000)
     content = json.loads(report.read_bytes())
-    content["groups"][0]["cases"][1]["samples_ms"] = [[1.0] * 8, [1.0] * 8]
+    for case in content["groups"][0]["cases"]:
+        case["samples_ms"] = [[1.0] * 8, [1.0] * 8]
     now = tmp_path / "now.json"
     now.write_text(json.dumps(content))
 

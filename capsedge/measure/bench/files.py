@@ -87,9 +87,19 @@ def load(file: Path) -> BenchReport:
             code=OTHER_SCHEMA,
         )
     try:
-        return decoded(content, BenchReport)
+        report = decoded(content, BenchReport)
+        _check_rounds(report)
     except DamagedRecord as error:
         raise DataError(f"'{file}' is a damaged report ({error}): {_WANTED}") from error
+    return report
+
+
+def _check_rounds(report: BenchReport) -> None:
+    """Refuse a group whose cases have different numbers of rounds: ratios compare cases round by round."""
+    for index, group in enumerate(report.groups):
+        counts = {len(case.samples_ms) for case in group.cases}
+        if len(counts) > 1:
+            raise DamagedRecord(f"groups[{index}].cases: expected samples_ms with the same number of rounds")
 
 
 _WANTED = "give a file that `capsedge bench --output FILE.json` wrote"

@@ -35,7 +35,9 @@ def measured_before(
     except DataError as error:
         if error.code == OTHER_SCHEMA:  # a report of another version: it is overwritten
             return ()
-        raise WrongUse(f"'{file}' exists and is no report of capsedge bench: choose another --output") from error
+        raise WrongUse(
+            f"'{file}' exists and is not a report of capsedge bench, or is damaged: choose another --output"
+        ) from error
     found = resumable_groups(earlier, asked, batches, laid_out)
     if earlier.unfinished and not found:
         raise WrongUse(

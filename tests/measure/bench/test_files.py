@@ -151,14 +151,20 @@ def test_a_damaged_field_is_named(saved: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("samples", "place"), [([], "samples_ms"), ([[1.0], []], r"samples_ms\[1\]"), ([[0.0]], r"samples_ms\[0\]\[0\]")]
+    ("samples", "place"),
+    [
+        ([], r"\[1\]\.samples_ms"),
+        ([[1.0], []], r"\[1\]\.samples_ms\[1\]"),
+        ([[0.0]], r"\[1\]\.samples_ms\[0\]\[0\]"),
+        ([[1.0], [1.0]], ""),  # the other case has 20 rounds
+    ],
 )
-def test_a_case_without_a_latency_is_told(samples: list[list[float]], place: str, saved: Path) -> None:
+def test_damaged_samples_are_located(samples: list[list[float]], place: str, saved: Path) -> None:
     content = json.loads(saved.read_text())
     content["groups"][0]["cases"][1]["samples_ms"] = samples
     saved.write_text(json.dumps(content))
 
-    with pytest.raises(DataError, match=rf"damaged report \(groups\[0\]\.cases\[1\]\.{place}: expected"):
+    with pytest.raises(DataError, match=rf"damaged report \(groups\[0\]\.cases{place}: expected"):
         load(saved)
 
 

@@ -32,16 +32,11 @@ def test_a_quick_measurement_is_shorter_in_every_way() -> None:
     assert quick.alone_seconds < full.alone_seconds
 
 
-def test_seconds_that_are_asked_for_leave_the_fewest_runs_as_they_are() -> None:
-    aim = limits_of(Plan(duration=0.5)).timing
+def test_a_duration_keeps_the_fewest_iterations_and_raises_the_longest_time() -> None:
+    short, long = (limits_of(Plan(duration=seconds)).timing for seconds in (0.5, 600.0))
 
-    assert (aim.seconds, aim.iterations, aim.exact) == (0.5, 662, False)
-
-
-def test_who_asks_for_more_seconds_than_a_session_may_take_gets_them() -> None:
-    aim = limits_of(Plan(duration=600.0)).timing
-
-    assert aim.longest_seconds > aim.seconds == 600.0
+    assert (short.seconds, short.iterations, short.exact) == (0.5, 662, False)
+    assert long.longest_seconds > long.seconds == 600.0
 
 
 @pytest.mark.parametrize("quick", [False, True])
