@@ -32,7 +32,9 @@ WarningCode = Literal[
 ]
 
 
-_Latency = Annotated[float, msgspec.Meta(gt=0)]
+# The upper limits (30 years in milliseconds) keep damaged values out of the axes of the plots.
+_Latency = Annotated[float, msgspec.Meta(gt=0, le=1e12)]
+_PartMs = Annotated[float, msgspec.Meta(ge=0, le=1e12)] | None
 _Round = Annotated[tuple[_Latency, ...], msgspec.Meta(min_length=1)]
 
 
@@ -47,7 +49,7 @@ class Percentile(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     percent: float
-    value_ms: float
+    value_ms: _Latency
     bound_ms: float | None
 
 
@@ -77,12 +79,12 @@ class Breakdown(msgspec.Struct, frozen=True, kw_only=True):
         copy_out_ms: Copy from device to host, for a query.
     """
 
-    load_ms: float | None = None
-    first_inference_ms: float | None = None
-    decode_ms: float | None = None
-    copy_in_ms: float | None = None
-    compute_ms: float | None = None
-    copy_out_ms: float | None = None
+    load_ms: _PartMs = None
+    first_inference_ms: _PartMs = None
+    decode_ms: _PartMs = None
+    copy_in_ms: _PartMs = None
+    compute_ms: _PartMs = None
+    copy_out_ms: _PartMs = None
 
 
 class Ratio(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,18 +137,18 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     network: str | None
     precision: str | None
     routing: str | None
-    error: float | None
+    error: Annotated[float, msgspec.Meta(ge=0, le=1)] | None
     error_on: Literal["test", "validation"] | None
     provider: str
     fell_back: tuple[str, ...] = ()
     settings: Settings
     warmup: Warmup
     iterations: int
-    mean_ms: float
-    min_ms: float
-    max_ms: float
+    mean_ms: _Latency
+    min_ms: _Latency
+    max_ms: _Latency
     percentiles: tuple[Percentile, ...]
-    images_per_second: float
+    images_per_second: Annotated[float, msgspec.Meta(gt=0, le=1e15)]
     breakdown: Breakdown
     energy_mj: Reading
     ratio: Ratio | None
