@@ -38,12 +38,8 @@ def test_percentiles_are_those_of_the_sorted_samples_with_a_bound_above() -> Non
 
     assert [each.value_ms for each in found] == [500.0, 900.0, 950.0, 990.0]
     assert all(each.bound_ms is not None and each.value_ms < each.bound_ms <= 1000.0 for each in found)
-
-
-def test_an_outlier_stays_in_the_sample() -> None:
     (*_, p99) = percentiles([1.0] * 650 + [50.0] * 12)
-
-    assert p99.value_ms == 50.0
+    assert p99.value_ms == 50.0  # outliers stay in the sample
 
 
 @pytest.mark.parametrize(
@@ -155,20 +151,14 @@ def test_short_odd_turns_leave_a_session_as_fast_as_itself() -> None:
         found: list[list[float]] = np.exp(0.03 * rng.normal(size=(4000, count)) + held_up).tolist()
         return found
 
-    assert ratio(turns_of(3), turns_of(101)).value == pytest.approx(1.0, abs=0.006)
+    assert ratio(turns_of(3), turns_of(31)).value == pytest.approx(1.0, abs=0.006)
 
 
-def test_turns_may_have_different_numbers_of_runs() -> None:
-    first, own = [[4.0, 4.0, 9.0]] * 20, [[1.0] * 30] * 20
+def test_turns_may_differ_in_length_and_too_few_rounds_have_no_interval() -> None:
+    first, own = [[4.0, 4.0, 9.0]] * ROUNDS_FOR_INTERVAL, [[1.0] * 30] * ROUNDS_FOR_INTERVAL
 
     assert ratio(own, first) == Ratio(value=0.25, low=0.25, high=0.25)
-
-
-def test_too_few_rounds_have_no_interval() -> None:
-    few = [[1.0, 2.0]] * (ROUNDS_FOR_INTERVAL - 1)
-
-    assert ratio(few, few) == Ratio(value=1.0, low=None, high=None)
-    assert ratio([*few, [1.0]], [*few, [1.0]]).low is not None
+    assert ratio(own[1:], first[1:]) == Ratio(value=0.25, low=None, high=None)
 
 
 ROUNDS, RUNS = 83, 7
