@@ -63,7 +63,9 @@ def test_another_measurement_version_or_machine_is_measured_anew(files: list[Var
     assert resumable_groups(begun(), report(**other), BATCHES, files) == ()
 
 
-def test_other_files_another_order_and_other_labels_are_measured_anew(files: list[Variant]) -> None:
+def test_other_files_another_order_and_other_labels_are_measured_anew(
+    files: list[Variant], monkeypatch: pytest.MonkeyPatch
+) -> None:
     renamed = [files[0], Variant("c", files[1].file, Settings())]
     for variants in (files[::-1], files[:1], renamed):
         assert resumable_groups(begun(), report(), BATCHES, variants) == ()
@@ -71,6 +73,8 @@ def test_other_files_another_order_and_other_labels_are_measured_anew(files: lis
     assert resumable_groups(without_hash, report(), BATCHES, files) == ()
     files[1].file.write_text("trained again")
     assert resumable_groups(begun(), report(), BATCHES, files) == ()
+    monkeypatch.setattr("capsedge.measure.bench.resume.sha256_of", lambda _: None)  # unreadable
+    assert resumable_groups(without_hash, report(), BATCHES, files) == ()
 
 
 def test_a_file_that_is_gone_is_told(files: list[Variant]) -> None:

@@ -15,6 +15,7 @@ from capsedge.measure.bench.stats import (
     autocorrelated,
     bounding_rank,
     interval,
+    percentile_of_repeated,
     percentiles,
     ratio,
     upper_bound,
@@ -200,6 +201,14 @@ def test_the_interval_of_an_unchanged_model_on_an_unsteady_machine_mostly_contai
         covered += low is not None and high is not None and low <= 1 <= high
 
     assert covered >= 11
+
+
+def test_a_percentile_of_repeated_samples_is_that_of_numpy() -> None:
+    rng = np.random.default_rng(1)
+    ordered, times = np.sort(rng.random(30)), np.append(rng.integers(0, 4, 29), 1)
+    for percent in (50, 90, 99):
+        expected = np.percentile(np.repeat(ordered, times), percent)
+        assert percentile_of_repeated(ordered, times, percent) == pytest.approx(expected)
 
 
 def test_rounds_of_a_steady_machine_are_not_alike_and_those_of_one_that_drifts_are() -> None:
