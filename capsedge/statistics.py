@@ -1,4 +1,4 @@
-"""How sure a measured error, or a difference of two, can be."""
+"""Uncertainty of error rates and of their differences."""
 
 from collections.abc import Sequence
 
@@ -14,8 +14,8 @@ class MeanSpread(msgspec.Struct, frozen=True):
 
     Attributes:
         mean: The mean.
-        spread: Sample standard deviation over the seeds; None of a single one.
-        count: How many seeds.
+        spread: Sample standard deviation over the seeds; None for a single seed.
+        count: Number of seeds.
     """
 
     mean: float
@@ -24,12 +24,12 @@ class MeanSpread(msgspec.Struct, frozen=True):
 
 
 class Difference(msgspec.Struct, frozen=True):
-    """The difference of two errors on the same images.
+    """The difference of two error rates on the same images.
 
     Attributes:
-        mean: Ours less theirs, as a share of the images.
+        mean: Our error rate minus theirs, as a share of the images.
         low: Lower end of the 95 % interval.
-        high: Its upper end.
+        high: Upper end of the 95 % interval.
     """
 
     mean: float
@@ -38,22 +38,22 @@ class Difference(msgspec.Struct, frozen=True):
 
 
 def mean_and_spread(values: Sequence[float]) -> MeanSpread:
-    """The mean of one value a seed, with their sample standard deviation."""
+    """Mean and sample standard deviation of one value per seed."""
     spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
     return MeanSpread(float(np.mean(values)), spread, len(values))
 
 
 def standard_error(error: float, images: int) -> float:
-    """Standard error of an error rate that was counted on so many images (binomial)."""
+    """Standard error of an error rate measured on `images` images (binomial)."""
     return float((error * (1 - error) / images) ** 0.5)
 
 
 def wilson_interval(wrong: int, images: int) -> tuple[float, float]:
-    """The 95 % interval of an error rate (Wilson 1927), which holds for few images and for none wrong, too.
+    """The 95 % interval of an error rate (Wilson 1927); valid for few images, and for no wrong answer.
 
     Args:
-        wrong: Wrong answers.
-        images: All images.
+        wrong: Number of wrong answers.
+        images: Number of images.
     """
     z = 1.959964
     share, spread = wrong / images, z * z / images
@@ -69,19 +69,19 @@ def paired_difference(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Difference:
-    """Difference of two errors, paired by image and seed, with a 95 % bootstrap interval over the images.
+    """Difference of two error rates, paired by image and seed, with a 95 % bootstrap interval over the images.
 
-    The interval tells how far another draw of test images would move the difference. It does not hold how far other
-    seeds would: look at the spread over the seeds for that.
+    The interval covers the variation between draws of test images, not the variation between seeds; the spread over
+    the seeds shows that.
 
     Args:
         ours: The mistakes of each seed, each [images].
-        theirs: Those of the other, of the same seeds on the same images.
-        resamples: Draws of the bootstrap.
-        seed: Of the draws.
+        theirs: The mistakes of the other network, with the same seeds on the same images.
+        resamples: Number of bootstrap resamples.
+        seed: Seed of the bootstrap.
     """
     each_image = np.mean([one.astype(float) - two for one, two in zip(ours, theirs, strict=True)], axis=0)
-    # Images that differ equally are alike to a resample, which so is one multinomial draw over the few values.
+    # Images with the same difference are interchangeable, so a resample is one multinomial draw over the few values.
     values, counts = np.unique(each_image, return_counts=True)
     images = len(each_image)
     draws = np.random.default_rng(seed).multinomial(images, counts / images, size=resamples)

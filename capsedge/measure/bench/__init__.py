@@ -1,7 +1,7 @@
-"""Latency of several models, measured side by side, interleaved.
+"""Measure the latency of several models, with their iterations interleaved.
 
-Reading order: `plan` says what to measure, `benchmark` measures a whole command, `sweep` a grid of variants,
-`measure` one group side by side, `loop` its warm-up and rounds; `stats` has the statistics, `report` the records,
-`files` their files, `show` what they look like, and `baseline` tells whether something became slower. Import from
-these: the help needs only the plan.
+Reading order: `plan` has the options of a measurement, `benchmark` runs a whole command, `sweep` a grid of variants,
+`measure` one group of sessions, `loop` the warm-up and the rounds. `stats` computes the statistics, `report` has the
+records, `files` reads and writes them, `show` formats them, and `baseline` compares two reports. Import from these
+modules, not from the package: `capsedge bench --help` loads `plan` only.
 """

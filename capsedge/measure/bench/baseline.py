@@ -1,4 +1,4 @@
-"""Is it slower than before? A report compared with an earlier one of the same machine, case by case."""
+"""Compare a report with a baseline, an earlier report of the same machine, case by case."""
 
 import re
 from collections import Counter
@@ -8,14 +8,14 @@ from typing import NamedTuple
 from capsedge.errors import WrongUse
 from capsedge.measure.bench.plan import METRIC, Plan
 from capsedge.measure.bench.report import BenchReport, Case, Change, Comparison, ComparisonWarning, Group, WarningCode
-from capsedge.measure.bench.stats import ROUNDS_FOR_INTERVAL, alike, figure, interval, rounds_of
+from capsedge.measure.bench.stats import ROUNDS_FOR_INTERVAL, autocorrelated, figure, interval, rounds_of
 from capsedge.measure.machine import Machine
 
 _SETTINGS = ("spinning", "graph", "io_binding", "cuda_graph", "allow_fallback", "exact_int8")
 
 
 class LabelledCase(NamedTuple):
-    """A case, its group, and what to call it in a report of several groups."""
+    """A case, its group, and a label that is unique in a report of several groups."""
 
     group: Group
     case: Case
@@ -23,7 +23,7 @@ class LabelledCase(NamedTuple):
 
 
 class Key(NamedTuple):
-    """What makes a case of one report the same as a case of another."""
+    """Identity of a case: cases of two reports with equal keys are compared."""
 
     scenario: str
     batch: int
@@ -36,45 +36,45 @@ class Key(NamedTuple):
 
 
 def parse_regression(text: str) -> float:
-    """Read a limit in percent: `5%` and `5` are 0.05.
+    """Parse a limit in percent: `5%` and `5` are 0.05.
 
     Raises:
-        WrongUse: It is no percentage, or a share such as `0.05` that might mean 5 % or 0.05 %.
+        WrongUse: The text is not a percentage, or is ambiguous: `0.05` may mean 5 % or 0.05 %.
     """
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(%?)\s*", text, re.ASCII)
+    found = re.fullmatch(r"\s*(\d{1,6}(?:\.\d+)?)\s*(%?)\s*", text, re.ASCII)
     if found is None:
-        raise WrongUse(f"expected a percentage of 0 or more such as 5% as the regression, got '{text}'")
+        raise WrongUse(f"expected a percentage from 0 to 999999 for --max-regression, such as 5%, got '{text}'")
     number, sign = float(found[1]), found[2]
     if 0 < number < 1 and not sign:
-        raise WrongUse(f"a regression of '{text}' may be {text}% or {100 * number:g}%: write the percent sign")
+        raise WrongUse(f"--max-regression {text} may mean {text}% or {100 * number:g}%: add the percent sign")
     return number / 100
 
 
 def check_machine(machine: Machine, baseline: BenchReport) -> None:
-    """Refuse a baseline of another machine; to be asked before ten minutes of measuring.
+    """Refuse a baseline of another machine. Call this before the measurement, which takes minutes.
 
     Raises:
-        WrongUse: The processor is another one or has other instruction sets, or the GPU is where the baseline has a
-            case that ran on one.
+        WrongUse: The processor or its instruction sets differ, or the GPU differs and a case of the baseline ran on
+            it.
     """
-    if moved := _another_machine(machine, baseline):
+    if difference := _machine_difference(machine, baseline):
         raise WrongUse(
-            f"{moved}: latencies of two machines cannot show a regression; take the baseline on this machine, best "
-            "in the same job, or add --other-machine"
+            f"{difference}: latencies of two machines cannot show a regression; measure the baseline on this "
+            "machine, if possible in the same job, or add --other-machine"
         )
 
 
 def check_cases(plan: Plan, batches: Sequence[int], models: Sequence[str], baseline: BenchReport) -> None:
-    """Refuse a baseline that has nothing of what shall be measured, as far as that is known before a model opens.
+    """Refuse a baseline without any case to compare, as far as this is known before the models are opened.
 
     Args:
-        plan: What shall be measured, apart from the batch.
+        plan: The measurement; its batch is ignored.
         batches: Images in a query.
-        models: As the sessions will be named.
+        models: Names of the sessions.
         baseline: The earlier report.
 
     Raises:
-        WrongUse: No case of the baseline has such a scenario, batch, interval and model.
+        WrongUse: No case of the baseline has the same scenario, batch, interval and model.
     """
     theirs = list(_labelled_cases(baseline))
     keys = map(_key, theirs)
@@ -90,24 +90,25 @@ def check_cases(plan: Plan, batches: Sequence[int], models: Sequence[str], basel
 def compare(
     report: BenchReport, baseline: BenchReport, max_regression: float, *, other_machine: bool = False
 ) -> Comparison:
-    """Compare a report with an earlier one.
+    """Compare a report with a baseline.
 
-    Cases belong together where scenario, batch, interval, model, precision, provider and threads are the same; where
-    a report has two such cases (a model that was named twice), their labels must be the same too. The interval holds
-    what the rounds of the two processes scattered, not how two processes differ: see docs/bench.md before setting a
-    limit below 5 %.
+    Two cases are compared if scenario, batch, interval, model, precision, provider and threads are equal. Where a
+    report has two such cases (a model was given twice), their labels must be equal too. The interval covers the
+    variation between the rounds of each process, not the variation between two processes: see docs/bench.md before
+    setting a limit below 5 %.
 
-    Each case is compared by the metric of its scenario, and by its median too: a p90 that lies on the edge between
-    two modes of a machine is so unsure that it would let a case pass that got slower in every iteration.
+    Each case is compared by the metric of its scenario and by its median. The median is needed because a p90 on the
+    edge between two modes of a machine has a very wide interval: a case that got slower in every iteration would
+    pass.
 
     Args:
-        report: The new one.
-        baseline: The earlier one.
-        max_regression: The limit: 0.05 admits 5 % more time.
-        other_machine: Compare although the processor or the GPU is another one; it becomes a warning.
+        report: The new report.
+        baseline: The earlier report.
+        max_regression: The limit: 0.05 accepts 5 % more time.
+        other_machine: Compare although the processor or the GPU differs; the difference becomes a warning.
 
     Raises:
-        WrongUse: The machine is another one, or no case is in both.
+        WrongUse: The machines differ, or the reports have no case in common.
     """
     if not other_machine:
         check_machine(report.machine, baseline)
@@ -125,7 +126,7 @@ def compare(
         only_here=tuple(each.label for each in only_here),
         only_in_baseline=tuple(each.label for each in only_there),
         warnings=(
-            *_about_machines(report, baseline),
+            *_about_environment(report, baseline),
             *(warning for _, found in changes for warning in found),
             *(_warning("not-in-baseline", "it is not in the baseline", each) for each in only_here),
             *(_warning("only-in-baseline", "it is in the baseline only", each) for each in only_there),
@@ -145,22 +146,22 @@ def compare(
 
 
 def _by_key(report: BenchReport, baseline: BenchReport) -> tuple[dict[Key, LabelledCase], dict[Key, LabelledCase]]:
-    """The cases of both, in order; equal keys belong together."""
+    """Cases of both reports by their keys, in order."""
     both = [list(_labelled_cases(report)), list(_labelled_cases(baseline))]
     twice = {key for found in both for key, count in Counter(map(_key, found)).items() if count > 1}
 
-    def told_apart(found: LabelledCase) -> Key:
+    def unique_key(found: LabelledCase) -> Key:
         key = _key(found)
         return key._replace(label=found.case.label) if key in twice else key
 
-    ours, theirs = ({told_apart(each): each for each in found} for found in both)
+    ours, theirs = ({unique_key(each): each for each in found} for found in both)
     return ours, theirs
 
 
 def _labelled_cases(report: BenchReport) -> Iterator[LabelledCase]:
     for group in report.groups:
-        told = f", batch {group.batch}" if len(report.groups) > 1 else ""
-        yield from (LabelledCase(group, case, case.label + told) for case in group.cases)
+        suffix = f", batch {group.batch}" if len(report.groups) > 1 else ""
+        yield from (LabelledCase(group, case, case.label + suffix) for case in group.cases)
 
 
 def _key(found: LabelledCase) -> Key:
@@ -181,13 +182,13 @@ def _nothing_in_common(ours: Iterable[str], theirs: Iterable[LabelledCase]) -> W
         ", ".join(f"'{label}'" for label in labels) or "none" for labels in (ours, (each.label for each in theirs))
     )
     return WrongUse(
-        f"the baseline has none of the cases that are measured ({here}), it has {there}: take it with the same "
+        f"the baseline has none of the measured cases ({here}), it has {there}: measure the baseline with the same "
         "models, scenario, batch, interval, provider and threads"
     )
 
 
 def _changes(now: LabelledCase, then: LabelledCase, limit: float) -> tuple[list[Change], list[ComparisonWarning]]:
-    """Compare one case, and warn of what weakens that."""
+    """Compare one case, with warnings about what limits the comparison."""
     percent = METRIC[now.group.scenario]
     supported = all(percent in {each.percent for each in found.case.percentiles} for found in (now, then))
     by_metric = percent is None or supported
@@ -230,52 +231,52 @@ def _warning(
 
 
 def _only_by_median(now: LabelledCase, percent: int | None) -> ComparisonWarning:
-    text = "one side has too few iterations for it, so only the median is compared"
+    text = "too few iterations in one of the reports, so only the median is compared"
     return _warning("few-iterations", text, now, f"p{percent}")
 
 
 def _about_noise(now: LabelledCase, row: Change) -> ComparisonWarning:
     text = (
-        f"{row.ratio:.2f} x the baseline is beyond the limit, but fewer than {ROUNDS_FOR_INTERVAL} rounds on a side "
-        "cannot tell that from noise: measure longer"
+        f"{row.ratio:.2f} x the baseline exceeds the limit, but with fewer than {ROUNDS_FOR_INTERVAL} rounds in a "
+        "report this may be noise: measure longer"
     )
     return _warning("few-rounds", text, now, row.metric)
 
 
 def _about_drift(now: LabelledCase, then: LabelledCase) -> Iterator[ComparisonWarning]:
-    sides = [name for name, found in (("now", now), ("in the baseline", then)) if alike(rounds_of(found.case))]
-    if sides:
+    reports = ("this report", now), ("the baseline", then)
+    if names := [name for name, found in reports if autocorrelated(rounds_of(found.case))]:
         text = (
-            f"neighbouring rounds were alike {' and '.join(sides)}, because the machine drifted or changed its "
-            "speed; the interval is wider for it, and a change that lasted through a whole measurement looks like a "
+            f"neighbouring rounds of {' and '.join(names)} are correlated: the machine drifted or changed its speed. "
+            "The interval is wider to allow for it, but a change that lasted for a whole measurement looks like a "
             "regression: measure both again"
         )
         yield _warning("drift", text, now)
 
 
 def _about_settings(now: LabelledCase, then: LabelledCase) -> Iterator[ComparisonWarning]:
-    """How one case was opened otherwise, or ran elsewhere."""
+    """Differences in how the two cases were opened and where they ran."""
     for name in _SETTINGS:
         was, is_ = (getattr(found.case.settings, name) for found in (then, now))
         if was != is_:
             yield _warning("other-settings", f"{name} was {was}, is {is_}", now)
     if now.case.fell_back != then.case.fell_back:
         was, is_ = (", ".join(found.case.fell_back) or "nothing" for found in (then, now))
-        yield _warning("fell-back", f"on the CPU instead ran {was} then, {is_} now", now)
+        yield _warning("fell-back", f"operators that fell back to the CPU: {was} in the baseline, {is_} now", now)
 
 
-def _about_machines(report: BenchReport, baseline: BenchReport) -> Iterator[ComparisonWarning]:
-    """What else differs: machine, versions, cores, the governor, how long was measured."""
-    if moved := _another_machine(report.machine, baseline):
-        yield _warning("other-machine", moved)
-    then, now = (_circumstances(each) for each in (baseline, report))
+def _about_environment(report: BenchReport, baseline: BenchReport) -> Iterator[ComparisonWarning]:
+    """Differences in machine, versions, cores, governor and length of the measurement."""
+    if difference := _machine_difference(report.machine, baseline):
+        yield _warning("other-machine", difference)
+    then, now = (_environment(each) for each in (baseline, report))
     for name in dict.fromkeys([*then, *now]):
         if then.get(name) != now.get(name):
-            text = f"{name} was {then.get(name, 'not there')}, is {now.get(name, 'not there')}"
+            text = f"{name} was {then.get(name, 'not installed')}, is {now.get(name, 'not installed')}"
             yield _warning("other-versions", text)
 
 
-def _circumstances(report: BenchReport) -> dict[str, str]:
+def _environment(report: BenchReport) -> dict[str, str]:
     machine, gpu = report.machine, report.machine.gpu
     return {
         "the number of cores": str(machine.cores),
@@ -291,16 +292,16 @@ def _circumstances(report: BenchReport) -> dict[str, str]:
     }
 
 
-def _another_machine(now: Machine, baseline: BenchReport) -> str:
-    """How the machine differs, or ""; the GPU counts where a case ran off the CPU."""
+def _machine_difference(now: Machine, baseline: BenchReport) -> str:
+    """How the machine differs, or "". The GPU is compared if a case of the baseline did not run on the CPU."""
     then = baseline.machine
     if now.cpu != then.cpu:
-        return f"the baseline was taken on the processor '{then.cpu}', this is '{now.cpu}'"
+        return f"the baseline was measured on the processor '{then.cpu}', this is '{now.cpu}'"
     if now.processor and then.processor and now.processor.instruction_sets != then.processor.instruction_sets:
         had, has = (" ".join(each.instruction_sets) or "none" for each in (then.processor, now.processor))
-        return f"the baseline was taken on '{then.cpu}' with the instruction sets {had}, this one has {has}"
+        return f"the baseline was measured on '{then.cpu}' with the instruction sets {had}, this one has {has}"
     names = ["none" if machine.gpu is None else machine.gpu.name for machine in (then, now)]
     off_cpu = any(case.provider != "CPUExecutionProvider" for group in baseline.groups for case in group.cases)
     if off_cpu and names[0] != names[1]:
-        return f"the baseline was taken on the GPU '{names[0]}', this is '{names[1]}'"
+        return f"the baseline was measured on the GPU '{names[0]}', this is '{names[1]}'"
     return ""

@@ -1,4 +1,4 @@
-"""A whole benchmark: from models and a plan to the report of their measurements."""
+"""Run a whole benchmark: models and a plan in, a report out."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -7,7 +7,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from capsedge.errors import Interrupted, WrongUse
-from capsedge.measure.bench.plan import Plan
+from capsedge.measure.bench.plan import Plan, limits_of
 from capsedge.measure.bench.report import BenchReport, Group
 from capsedge.measure.machine import this_machine
 from capsedge.plural import number_of, plural
@@ -27,22 +27,23 @@ def bench(
     tell: Callable[[str], object] = lambda _: None,
     progress: Callable[[float], None] = lambda _: None,
 ) -> BenchReport:
-    """Measure the latency of models side by side, interleaved, so that noise affects all models equally.
+    """Measure the latency of models with their iterations interleaved, so that noise affects all models equally.
 
     Args:
-        models: ONNX files, with a contract or without, engines, runs, or names; the others are compared with the
-            first. None means the newest export, or the built-in model where there is none.
-        plan: What a query is, and how long to measure.
-        settings: How each model is opened.
+        models: ONNX files, with or without a contract, engines, runs, or names; the others are compared with the
+            first. None is the newest export, or the built-in model if nothing was exported.
+        plan: Scenario, batch and length of the measurement.
+        settings: Options with which each model is opened.
         sweeps: Values to measure with, such as `threads=1,2` (`capsedge.measure.bench.sweep`).
-        state: A .json that gets the report; a measurement that was cut off continues from it.
-        tell: Called with a line about what is taken from `state`.
-        progress: Called between the rounds with the share done, 0 to 1.
+        state: A .json file for the report; an interrupted measurement continues from it.
+        tell: Called with a line that says what is reused from `state`.
+        progress: Called between the rounds with the completed share, 0 to 1.
 
     Raises:
-        WrongUse: There is no such model or sweep, or the plan contradicts itself.
-        CapsedgeError: A model does not open, does not take a batch, or fails.
-        Interrupted: Ctrl-C, after something was kept in `state`.
+        WrongUse: A model or a sweep does not exist, a number of the plan is out of range, or options contradict each
+            other.
+        CapsedgeError: A model cannot be opened, does not accept a batch, or fails.
+        Interrupted: Ctrl-C, after results were saved in `state`.
     """
     from capsedge.measure.bench.files import save
     from capsedge.measure.bench.resume import measured_before
@@ -50,6 +51,7 @@ def bench(
 
     given = [] if models is None else [models] if isinstance(models, str | Path) else models
     named, state = [str(model) for model in given], None if state is None else Path(state)
+    limits_of(plan)  # an invalid plan is refused before a model is opened
     axes = parse_axes(sweeps)
     if "batch" in axes and plan.batch is not None:
         raise WrongUse("--batch and --sweep batch=... were both given: choose one")
@@ -61,7 +63,7 @@ def bench(
     done = () if state is None else measured_before(state, report, batches, laid_out)
     if done:
         whole = sum(not group.unfinished for group in done)
-        begun = ", one in part" if whole < len(done) else ""
+        begun = ", one partly" if whole < len(done) else ""
         measured = f"{whole} of {number_of(len(batches), 'batch')} {plural(whole, 'was', 'were')} measured before"
         tell(f"continuing '{state}': {measured}{begun}")
     kept = 0
@@ -77,7 +79,9 @@ def bench(
     except KeyboardInterrupt:
         if not kept:
             raise
-        raise Interrupted(f"stopped; '{state}' keeps what was measured, and the same command continues it") from None
+        raise Interrupted(
+            f"stopped; the results so far are in '{state}', and the same command continues the measurement"
+        ) from None
     finished = replace(report, groups=groups)
     if state is not None:
         save(finished, state)
@@ -85,12 +89,12 @@ def bench(
 
 
 def assemble(groups: Sequence[Group], plan: Plan, command: Sequence[str]) -> BenchReport:
-    """Put the groups of one command together with what they have in common, as of now.
+    """Build the report of one command, with the current time and this machine.
 
     Args:
         groups: The measurements.
-        plan: Of all groups, apart from the batch.
-        command: What was asked, as words of a command line.
+        plan: Plan of all groups; its batch is ignored.
+        command: Words of the command line.
     """
     return BenchReport(
         capsedge=__version__,
@@ -103,7 +107,7 @@ def assemble(groups: Sequence[Group], plan: Plan, command: Sequence[str]) -> Ben
 
 
 def _command(models: Sequence[str], settings: Settings, plan: Plan, sweeps: Sequence[str]) -> tuple[str, ...]:
-    """What was asked, in one spelling, so that the same measurement always has the same words."""
+    """Words of the command line in canonical form: the same measurement always gives the same words."""
     chosen = [
         _option(name, getattr(record, name))
         for record, defaults in ((plan, DEFAULT_PLAN), (settings, DEFAULTS))

@@ -1,4 +1,4 @@
-"""What each session is measured for alone, after the rounds: where the time of a query goes, and the GPU's energy."""
+"""Measure the parts of a query and the energy of the GPU, for each session alone and after the rounds."""
 
 from collections.abc import Callable, Sequence
 from io import BytesIO
@@ -14,20 +14,20 @@ from capsedge.measure.machine import Reading, gpu_energy_mj
 
 _ITERATIONS = 30
 _FEWEST_ITERATIONS = 3
-_ENERGY_SECONDS = 1.0  # the counter moves in steps of some tens of milliseconds
+_ENERGY_SECONDS = 1.0  # the counter is updated every few tens of milliseconds
 
 Value = TypeVar("Value")
 
 
 def breakdown_of(subject: Subject, first_inference_ms: float, longest_seconds: float) -> Breakdown:
-    """Measure the parts of a query, alone and after the rounds: the events around the copies cost time themselves.
+    """Measure the parts of a query. This runs after the rounds, because the events around the copies take time.
 
-    Each is the median of 30 iterations at the subject's cadence, or of fewer where these take longer than they may.
+    Each part is the median of 30 iterations at the subject's interval, or of fewer if `longest_seconds` is reached.
 
     Args:
-        subject: Warmed up.
-        first_inference_ms: The first query, timed when it was sent.
-        longest_seconds: Limit for each of the two, decoding and running.
+        subject: A subject that is warmed up.
+        first_inference_ms: Latency of the first query.
+        longest_seconds: Time limit, once for decoding and once for running.
 
     Raises:
         ModelError: The model fails, or its golden sample is damaged.
@@ -51,7 +51,7 @@ def breakdown_of(subject: Subject, first_inference_ms: float, longest_seconds: f
 
 
 def _decode_ms(contract: Contract, longest_seconds: float) -> float:
-    """Decode and fit images of the golden sample, each a PNG in memory, in turn."""
+    """Median time to decode and fit one image: the golden images in turn, each a PNG in memory."""
     from capsedge.data.images import decode_image, fit_image
 
     pngs = cycle(_pngs(contract))
@@ -79,7 +79,7 @@ def _pngs(contract: Contract) -> list[bytes]:
 
 
 def _repeated(measure: Callable[[], Value], longest_seconds: float) -> list[Value]:
-    """Measure once for nothing, which makes what is made once (events, imports), then up to 30 times."""
+    """Measure up to 30 times, after one untimed call that does the one-time work (events, imports)."""
     measure()
     start = clock.now_ns()
     values: list[Value] = []
@@ -96,12 +96,13 @@ def _median(values: Sequence[float | None]) -> float | None:
 
 
 def energy_mj(subject: Subject) -> Reading:
-    """Run a session alone for a second, at its cadence, and divide what the GPU has used by the images.
+    """Run a session alone for one second, at its interval, and divide the energy of the GPU by the images.
 
-    What an idle GPU draws between the queries is part of it. Not run on a GPU yet.
+    The energy that the idle GPU uses between the queries is included. Not run on a GPU yet.
 
     Returns:
-        Millijoules an image; "unavailable" where the session is not on an NVIDIA GPU, or that has no counter.
+        Millijoules per image; "unavailable" if the session does not run on an NVIDIA GPU or the GPU has no energy
+        counter.
 
     Raises:
         ModelError: The model fails.
@@ -120,5 +121,5 @@ def energy_mj(subject: Subject) -> Reading:
 
 
 def on_gpu(provider: str) -> bool:
-    """Whether a provider, as `Session.provider` names it, runs on an NVIDIA GPU."""
+    """Whether a provider (as in `Session.provider`) runs on an NVIDIA GPU."""
     return any(name in provider.lower() for name in ("cuda", "tensorrt"))

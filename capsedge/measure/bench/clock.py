@@ -1,4 +1,4 @@
-"""The clock of the bench, which a test can replace, and what is kept out of what it times."""
+"""Clock of the measurements, replaceable in tests, and tools to keep other work out of the timed iterations."""
 
 import gc
 import time
@@ -16,7 +16,7 @@ def seconds_since(start_ns: int) -> float:
 
 @contextmanager
 def no_garbage_collection() -> Iterator[None]:
-    """Run Python's garbage collector now, and not again until the end."""
+    """Run the garbage collector once, then disable it in the block."""
     was_enabled = gc.isenabled()
     gc.collect()
     gc.disable()
@@ -28,11 +28,11 @@ def no_garbage_collection() -> Iterator[None]:
 
 
 class Every:
-    """Does something at most once in so many seconds; the first time no sooner than that from now.
+    """Calls an action at most once per period; the first period starts now.
 
     Args:
-        seconds: The time between two calls of `action`.
-        action: What to do.
+        seconds: Length of the period.
+        action: The action.
     """
 
     def __init__(self, seconds: float, action: Callable[[], object]) -> None:
@@ -41,7 +41,7 @@ class Every:
         self._last_ns = now_ns()
 
     def __call__(self) -> None:
-        """Do it, if it is time."""
+        """Call the action if the period is over."""
         if seconds_since(self._last_ns) >= self._seconds:
             self._action()
             self._last_ns = now_ns()

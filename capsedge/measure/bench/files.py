@@ -1,4 +1,4 @@
-"""A measurement as a file, in the format that the file's name ends in."""
+"""Read and write reports; the suffix of the file name selects the format."""
 
 import re
 from collections.abc import Callable
@@ -13,37 +13,37 @@ from capsedge.records import DamagedRecord, decoded
 
 KIND = "capsedge bench"
 
-# The code of the error about a report that another capsedge wrote.
+# Code of the error about a report with another schema.
 OTHER_SCHEMA = "other-schema"
 
 
 class _Head(msgspec.Struct):
-    """What tells a report from other JSON files."""
+    """The fields that distinguish a report from other JSON files."""
 
     kind: str = ""
     schema: int = 0
 
 
 def check_suffix(file: Path) -> None:
-    """Refuse a file that `save` could not write, before anything is measured.
+    """Refuse a file name with a format that `save` cannot write.
 
     Raises:
-        WrongUse: The name ends in no format.
-        MissingExtra: It ends in .html, and what writes the page is not installed.
+        WrongUse: The suffix is not a known format.
+        MissingExtra: The suffix is .html, and the packages for pages are not installed.
     """
     suffix = file.suffix.lower()
     if suffix not in _WRITERS:
-        raise WrongUse(f"expected a report's name to end in {', '.join(_WRITERS)}, got '{file}'")
+        raise WrongUse(f"expected a report name that ends in {', '.join(_WRITERS)}, got '{file}'")
     if suffix == ".html":
         for module in ("jinja2", "matplotlib"):
             require(module, extra="plots")
 
 
 def check_output(file: Path) -> None:
-    """As `check_suffix`, and refuse a place where `save` could not write.
+    """Refuse a file that `save` cannot write: its format (`check_suffix`) or its folder.
 
     Raises:
-        WrongUse: The name ends in no format, is a folder's, or its folder cannot be written.
+        WrongUse: The suffix is not a known format, the path is a folder, or its folder is not writable.
         MissingExtra: See `check_suffix`.
     """
     check_suffix(file)
@@ -51,13 +51,13 @@ def check_output(file: Path) -> None:
 
 
 def save(report: BenchReport, file: Path) -> None:
-    """Write a report in one step, in the format that the file's name ends in.
+    """Write a report atomically; the suffix of the file name selects the format.
 
-    The JSON is the report itself, with every sample; the others are views of it.
+    JSON is the complete report with every sample; the other formats leave the samples out.
 
     Raises:
-        WrongUse: The name ends in no format.
-        MissingExtra: It ends in .html, and what writes the page is not installed.
+        WrongUse: The suffix is not a known format.
+        MissingExtra: See `check_suffix`.
     """
     check_suffix(file)
     write_atomically(file, _WRITERS[file.suffix.lower()](report))
@@ -67,7 +67,8 @@ def load(file: Path) -> BenchReport:
     """Read a report that `save` wrote as .json.
 
     Raises:
-        DataError: The file is missing, is no report, is damaged, or has another schema (its code is `OTHER_SCHEMA`).
+        DataError: The file is missing, not a report, damaged, or has another schema (then its code is
+            `OTHER_SCHEMA`).
     """
     try:
         content = file.read_bytes()
@@ -76,29 +77,39 @@ def load(file: Path) -> BenchReport:
     try:
         head = decoded(content, _Head)
     except DamagedRecord as error:
-        raise DataError(f"'{file}' is not the JSON of a report, or was cut off ({error}): {_WANTED}") from error
+        raise DataError(f"'{file}' is not a JSON report, or is incomplete ({error}): {_WANTED}") from error
     if head.kind != KIND:
-        raise DataError(f"'{file}' is JSON of something else than `{KIND}`: {_WANTED}")
+        raise DataError(f"'{file}' is a JSON file, but not a report of `{KIND}`: {_WANTED}")
     if head.schema != SCHEMA_VERSION:
         raise DataError(
             f"expected a report of schema {SCHEMA_VERSION}, got schema {head.schema} in '{file}'",
-            "measure again, or install the capsedge that wrote it",
+            "measure again, or install the version of capsedge that wrote it",
             code=OTHER_SCHEMA,
         )
     try:
-        return decoded(content, BenchReport)
+        report = decoded(content, BenchReport)
+        _check_rounds(report)
     except DamagedRecord as error:
         raise DataError(f"'{file}' is a damaged report ({error}): {_WANTED}") from error
+    return report
+
+
+def _check_rounds(report: BenchReport) -> None:
+    """Refuse a group whose cases have different numbers of rounds: ratios compare cases round by round."""
+    for index, group in enumerate(report.groups):
+        counts = {len(case.samples_ms) for case in group.cases}
+        if len(counts) > 1:
+            raise DamagedRecord(f"groups[{index}].cases: expected samples_ms with the same number of rounds")
 
 
 _WANTED = "give a file that `capsedge bench --output FILE.json` wrote"
 
-# A list of numbers over several lines; a newline cannot stand in a string of JSON, so no text is touched.
+# A list of numbers over several lines. JSON strings contain no newline, so this matches no text.
 _NUMBERS = re.compile(rb"\[\n\s+([-+\d.eE]+(?:,\n\s+[-+\d.eE]+)*)\n\s+\]")
 
 
 def _json(report: BenchReport) -> str:
-    """Indented for people, with the samples of a round on one line."""
+    """Indented JSON, with the samples of a round on one line."""
     indented = msgspec.json.format(msgspec.json.encode(report), indent=1)
     lines = _NUMBERS.sub(lambda found: b"[" + b" ".join(found[1].split()) + b"]", indented)
     return lines.decode() + "\n"

@@ -1,6 +1,6 @@
-"""The loop that measures: each session warms up, then all take turns in rounds of shuffled order.
+"""The measurement loop: each session warms up, then all sessions take turns in rounds of shuffled order.
 
-The rounds are interleaved, so that noise of the machine affects all sessions equally.
+The turns are interleaved so that noise of the machine affects all sessions equally.
 """
 
 import random
@@ -16,21 +16,21 @@ from capsedge.measure.bench.report import Warmup
 from capsedge.runtime.feeds import Arrays
 from capsedge.runtime.session import Session
 
-# A session has settled when the medians of so many windows differ by at most 5 %.
+# A session has settled when the medians of its last _WINDOWS windows differ by at most _TOLERANCE.
 _WINDOWS = 3
 _TOLERANCE = 0.05
 
-# A turn begins with iterations that are not timed, one at least and for about this long. Without them a model would
-# pay for the caches that the others' turns emptied: a model of 0.15 ms was 40 % slower just after a turn of one of
-# 2 ms, and as fast as alone after 2 ms. Their number is fixed beforehand. Where the clock ended them, it mostly did
-# so within an iteration that another program held up, and on a busy machine the first timed one was 50 % slower than
-# the later ones.
+# A turn starts with a lead-in: at least one untimed iteration, about this long in total. It refills the caches after
+# the turns of the other models: a model of 0.15 ms was 40 % slower just after a turn of a model of 2 ms, and as fast
+# as alone 2 ms later. The number of iterations is fixed beforehand. When the clock ended the lead-in instead, that
+# mostly happened in an iteration that another program had delayed: on a busy machine the first timed iteration was
+# then 50 % slower than the later ones.
 LEAD_IN_MS = 5.0
 
-# Turns of 7 iterations, or longer where that would make more than 100 rounds: each begins with a lead-in that is
-# lost. Shorter where it would make fewer than 20, which a bootstrap over the rounds needs. Always an odd number: the
-# median of an even few lies between the middle two and leans to the tail. A session against itself, with turns of 2
-# against 100 and a heavy tail, came out 2 % slower than itself.
+# A turn has 7 iterations: more if there would be more than 100 rounds, because each turn costs a lead-in; fewer if
+# there would be fewer than 20 rounds, because the bootstrap over the rounds needs them. The number is always odd: the
+# median of a small even number of iterations is the mean of the middle two and biased towards the tail. A session
+# compared with itself, with turns of 2 and of 100 iterations and a heavy tail, was 2 % slower than itself.
 _TURN_ITERATIONS = 7
 MOST_ROUNDS = 100
 FEWEST_ROUNDS = 20
@@ -40,19 +40,19 @@ _SEED = 20260101
 
 @dataclass
 class Subject:
-    """One session under measurement: its inputs, the cadence of its queries, and what was timed so far.
+    """One session under measurement: its inputs, the interval of its queries, and its samples so far.
 
     Attributes:
-        label: What the report calls it.
+        label: Name in the report.
         session: The session.
-        feeds: What every query asks.
+        feeds: Input arrays of each query.
         batch: Images in a query.
         interval_ms: Idle time before each query.
-        median_ms: Latency at the end of the warm-up, for which the lead-in of a turn is counted.
-        mean_ms: Mean latency in the warm-up, by which the rounds are laid out: a busy machine spends most of its time
-            in few iterations.
-        rounds: The timed iterations of each round, in milliseconds.
-        sha256: Of the session's file, as it was before the measurement.
+        median_ms: Median latency at the end of the warm-up; it sets the length of the lead-in.
+        mean_ms: Mean latency in the warm-up; it sets the number and length of the rounds. The mean, because a busy
+            machine spends most of the time in few slow iterations.
+        rounds: Latencies of the timed iterations of each round, in milliseconds.
+        sha256: SHA-256 of the session's file before the measurement.
     """
 
     label: str
@@ -72,34 +72,36 @@ class Subject:
 
     @property
     def iterations(self) -> int:
-        """How many there are."""
+        """Number of timed iterations."""
         return sum(map(len, self.rounds))
 
     @property
     def seconds(self) -> float:
-        """How long they took, the idle time before them counted."""
+        """Duration of the timed iterations, idle time included."""
         return (sum(map(sum, self.rounds)) + self.iterations * self.interval_ms) / 1000
 
     def idle(self) -> None:
-        """Wait for the next query, as for a frame of a camera."""
+        """Wait for the idle time before a query."""
         if self.interval_ms:
             clock.sleep(self.interval_ms / 1000)
 
     def query_at_once(self) -> float:
-        """Send one query and give its latency in milliseconds."""
+        """Send one query without idle time; returns its latency in milliseconds."""
         now, run, feeds = clock.now_ns, self.session.run_raw, self.feeds
         start = now()
         run(feeds)
         return (now() - start) / 1e6
 
     def query(self) -> float:
-        """Send one query at the cadence; the idle time before it is not in its latency."""
+        """Wait for the idle time, then send one query; returns its latency in milliseconds, without the idle time."""
         self.idle()
         return self.query_at_once()
 
 
 def warm_up(subject: Subject, limits: WarmupLimits) -> Warmup:
-    """Send queries at the subject's cadence until the medians of the last windows agree; leaves its latency behind.
+    """Send queries at the subject's interval until the medians of the last windows agree.
+
+    Sets `Subject.median_ms` and `Subject.mean_ms`.
 
     Raises:
         ModelError: The model fails.
@@ -123,13 +125,13 @@ def warm_up(subject: Subject, limits: WarmupLimits) -> Warmup:
 
 
 def agree(medians: Sequence[float]) -> bool:
-    """Whether the last three windows differ by at most 5 %: the slowest from the fastest."""
+    """Whether the slowest of the last three windows is at most 5 % slower than the fastest."""
     last = medians[-_WINDOWS:]
     return len(last) == _WINDOWS and max(last) <= (1 + _TOLERANCE) * min(last)
 
 
 def _window(subject: Subject, limits: WarmupLimits, start_ns: int) -> tuple[list[float], bool]:
-    """Send queries for one window, and tell whether it is whole or the warm-up's time was over before."""
+    """Send the queries of one window; returns the samples, and whether the window ended before the time limit."""
     began = clock.now_ns()
     samples: list[float] = []
     while len(samples) < limits.window_iterations or clock.seconds_since(began) < limits.window_seconds:
@@ -146,13 +148,13 @@ def run_rounds(
     progress: Callable[[float], None] = lambda _: None,
     between: Callable[[], None] = lambda: None,
 ) -> None:
-    """Fill `Subject.rounds` until every subject has its time and its iterations, or all of them their longest time.
+    """Fill `Subject.rounds` until every subject has its time and iterations, or the time limit is reached.
 
     Args:
-        subjects: Warmed up. Rounds that they already have, of an earlier process, count.
-        limits: How long.
-        progress: Called after each round with the share done, 0 to 1.
-        between: Called after each round; what it does is not timed.
+        subjects: Subjects that are warmed up. Rounds of an earlier process count.
+        limits: Least and longest time, and iterations.
+        progress: Called after each round with the completed share, 0 to 1.
+        between: Called after each round, outside of the timed iterations.
 
     Raises:
         ModelError: A model fails.
@@ -163,7 +165,7 @@ def run_rounds(
     for _ in subjects[0].rounds:
         shuffle(order)
     earlier, start = sum(subject.seconds for subject in subjects), clock.now_ns()
-    share = _share(subjects, limits, earlier)
+    share = _progress(subjects, limits, earlier)
     while share < 1:
         shuffle(order)
         for index in order:
@@ -171,22 +173,22 @@ def run_rounds(
             timed = min(turns[index], limits.iterations - subject.iterations) if limits.exact else turns[index]
             subject.rounds.append(_turn(subject, timed, alone=len(subjects) == 1))
         between()
-        share = _share(subjects, limits, earlier + clock.seconds_since(start))
+        share = _progress(subjects, limits, earlier + clock.seconds_since(start))
         progress(share)
 
 
 def turn_iterations(subjects: Sequence[Subject], limits: TimingLimits) -> list[int]:
-    """How many timed iterations a turn of each subject has, so that all have enough in the same number of rounds."""
+    """Timed iterations in a turn of each subject, so that all reach their iterations in the same number of rounds."""
     wanted = [_wanted_iterations(subject, limits) for subject in subjects]
     fewest = min(wanted)
-    longest = max(1, ceil(fewest / (FEWEST_ROUNDS - 1)) - 1)  # the longest turn that leaves so many rounds
+    longest = max(1, ceil(fewest / (FEWEST_ROUNDS - 1)) - 1)  # of a turn, with at least FEWEST_ROUNDS rounds
     turn = _odd(max(_TURN_ITERATIONS, ceil(fewest / MOST_ROUNDS)), longest)
     rounds = ceil(fewest / turn)
     return [_odd(ceil(iterations / rounds), iterations) for iterations in wanted]
 
 
 def _odd(count: int, most: int) -> int:
-    """An odd number near to `count`, not above `most`."""
+    """An odd number next to `count`, at most `most`."""
     even = min(count, most) % 2 == 0
     return min(count, most) + (0 if not even else 1 if count < most else -1)
 
@@ -205,16 +207,16 @@ def _turn(subject: Subject, iterations: int, *, alone: bool) -> list[float]:
 
 
 def lead_in_iterations(subject: Subject) -> int:
-    """How many iterations at the start of a turn are not timed, where other subjects had their turns before."""
+    """Untimed iterations at the start of a turn, if there are other subjects."""
     return ceil(LEAD_IN_MS / (subject.median_ms + subject.interval_ms))
 
 
-def _share(subjects: Sequence[Subject], limits: TimingLimits, spent_seconds: float) -> float:
-    """How far the rounds are, 0 to 1: as far as the subject that lacks most, or as the time that they may take."""
-    share = min(_share_of(subject, limits) for subject in subjects)
+def _progress(subjects: Sequence[Subject], limits: TimingLimits, spent_seconds: float) -> float:
+    """Progress of the rounds, 0 to 1: that of the slowest subject, or the used share of the time limit if larger."""
+    share = min(_progress_of(subject, limits) for subject in subjects)
     return min(1.0, max(share, spent_seconds / (limits.longest_seconds * len(subjects))))
 
 
-def _share_of(subject: Subject, limits: TimingLimits) -> float:
+def _progress_of(subject: Subject, limits: TimingLimits) -> float:
     by_iterations = subject.iterations / limits.iterations
     return min(by_iterations, subject.seconds / limits.seconds if limits.seconds else by_iterations)

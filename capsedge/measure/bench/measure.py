@@ -1,4 +1,4 @@
-"""One measurement of one or more sessions, side by side, and the records of what it found."""
+"""Measure one group of sessions and build the records of its results."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ from capsedge.measure.bench.stats import percentiles, ratio
 from capsedge.measure.machine import Conditions, Reading, conditions, this_machine
 from capsedge.runtime.session import Session, check_batch
 
-# Saving takes milliseconds, between two rounds; a cut loses this much at most.
+# Saving takes milliseconds, between two rounds; an interruption loses at most this much.
 _SECONDS_BETWEEN_SAVES = 10.0
 _SECONDS_BETWEEN_READINGS = 1.0
 
@@ -29,15 +29,15 @@ _NO_BREAKDOWN = Breakdown()
 
 
 @dataclass(frozen=True)
-class _Circumstances:
-    """What the cases of a group have in common.
+class _GroupContext:
+    """Facts that all cases of a group share.
 
     Attributes:
-        plan: What was asked.
-        before: The state of the machine before the rounds.
-        warnings: What is known before the rounds.
-        processes: How many measured the group, one after the other.
-        throttled: The reasons of throttling that were seen between the rounds; each is a key, in their order.
+        plan: The plan.
+        before: State of the machine before the rounds.
+        warnings: Warnings known before the rounds.
+        processes: Number of processes that measured the group, one after the other.
+        throttled: Reasons of throttling reported between the rounds; a dict as an ordered set.
     """
 
     plan: Plan
@@ -47,20 +47,20 @@ class _Circumstances:
     throttled: dict[str, None] = field(default_factory=dict)
 
     def read_throttling(self) -> None:
-        """Ask the GPU, where it can tell: it may slow itself down and recover before the end."""
+        """Read the throttling state of the GPU: it may throttle and recover before the end of the rounds."""
         if self.before.gpu_throttling != "unavailable":
             self.throttled.update(dict.fromkeys(warnings.throttling(conditions())))
 
     def group(
         self, cases: Sequence[Case], after: Conditions, more: Iterable[BenchWarning] = (), *, unfinished: bool = False
     ) -> Group:
-        """Put a group together.
+        """Build the record of the group.
 
         Args:
-            cases: Of its sessions.
-            after: The state of the machine after the rounds.
+            cases: One case for each session.
+            after: State of the machine after the rounds.
             more: Further warnings.
-            unfinished: Whether more is to come.
+            unfinished: Whether the group is still being measured.
         """
         machine = warnings.about_machine(self.before, after, self.throttled)
         return Group(
@@ -87,24 +87,25 @@ def measure(
     keep: Callable[[Group], None] = lambda _: None,
     progress: Callable[[float], None] = lambda _: None,
 ) -> Group:
-    """Time sessions in turns: first query, warm-up of each, rounds, and then each alone for its breakdown and energy.
+    """Measure sessions: first query of each, warm-up of each, rounds, then each alone for its breakdown and energy.
 
-    Only `Session.run_raw` is timed: no decoding, no Python around it. The figures are those of a model that runs
-    again and again, with its weights in the caches.
+    Only `Session.run_raw` is timed: no decoding and no Python code around it. The latencies are those of a model that
+    runs repeatedly, with its weights in the caches.
 
     Args:
-        sessions: Opened models that have not run yet, or `Breakdown.first_inference_ms` is not that of a first
-            inference. The first is what the others are compared with.
-        plan: What to measure; `limits_of` says how long that takes.
-        labels: What to call them, each once; None takes their names, and numbers those that come again.
-        earlier: The unfinished group of a process that was cut off, of the same plan: its rounds count where they are
-            of the same files with the same settings, and are left out otherwise.
-        keep: Called with the unfinished group every ten seconds or so, between two rounds, and after the last round.
-        progress: Called between the rounds with the share done, 0 to 1; what it does is not timed.
+        sessions: Opened models. They must not have run yet, or `Breakdown.first_inference_ms` is wrong. The others
+            are compared with the first.
+        plan: The plan; `limits_of` gives its limits of time and iterations.
+        labels: Unique names of the sessions in the report; None takes the names of the sessions, and numbers
+            repeated ones.
+        earlier: Unfinished group of an interrupted process with the same plan. Its rounds are reused if the files and
+            the settings are the same, and ignored otherwise.
+        keep: Called with the unfinished group about every ten seconds, between two rounds, and after the last round.
+        progress: Called between the rounds with the completed share, 0 to 1, outside of the timed iterations.
 
     Raises:
-        WrongUse: There is no session, the labels do not fit, or a number of the plan is out of its range.
-        ModelError: A model does not take the batch, or fails.
+        WrongUse: There is no session, the labels do not match the sessions, or a number of the plan is out of range.
+        ModelError: A model does not accept the batch, or fails.
     """
     limits = limits_of(plan)
     subjects = _subjects(sessions, plan, labels)
@@ -115,7 +116,7 @@ def measure(
     first_inferences_ms = [subject.query_at_once() for subject in subjects]
     warmups = [warm_up(subject, limits.warmup) for subject in subjects]
     before = replace(conditions(), load_average=load)
-    shared = _Circumstances(plan, before, known, processes=1 if earlier is None else earlier.processes + 1)
+    shared = _GroupContext(plan, before, known, processes=1 if earlier is None else earlier.processes + 1)
 
     def save() -> None:
         so_far = [case_of(each, subjects[0], warmup=warmup) for each, warmup in zip(subjects, warmups, strict=True)]
@@ -144,7 +145,7 @@ def measure(
 
 
 def sha256_of(file: Path) -> str | None:
-    """Hash a file, because a name may stand for another file tomorrow; None where it can no longer be read."""
+    """SHA-256 of a file, which identifies its content; None if the file cannot be read."""
     try:
         return files.sha256_of(file)
     except OSError:
@@ -152,7 +153,7 @@ def sha256_of(file: Path) -> str | None:
 
 
 def _resumed(subjects: Sequence[Subject], earlier: Group | None) -> Group | None:
-    """Give the subjects the rounds that were measured before, where these are of the very same sessions."""
+    """Copy the rounds of an earlier process to the subjects; returns None if the sessions are not the same."""
     if earlier is None or not earlier.unfinished:
         return None
     then = [(case.label, case.sha256, case.provider, case.settings) for case in earlier.cases]
@@ -172,10 +173,10 @@ def _warnings_of(earlier: Group | None) -> tuple[BenchWarning, ...]:
 
 def _subjects(sessions: Sequence[Session], plan: Plan, labels: Sequence[str] | None) -> list[Subject]:
     if not sessions:
-        raise WrongUse("expected one model or more to measure, got none")
+        raise WrongUse("expected at least one model to measure, got none")
     names = _numbered([session.name for session in sessions]) if labels is None else labels
     if len(names) != len(sessions) or len(set(names)) != len(names):
-        raise WrongUse(f"expected a label of its own for each of {len(sessions)} models, got {list(names)}")
+        raise WrongUse(f"expected a unique label for each of {len(sessions)} models, got {list(names)}")
     for session in sessions:
         check_batch(session, plan.images)
     return [
@@ -192,7 +193,7 @@ def _subjects(sessions: Sequence[Session], plan: Plan, labels: Sequence[str] | N
 
 
 def _numbered(names: Sequence[str]) -> list[str]:
-    """Tell the same name apart: a model beside itself shows what noise alone does."""
+    """Number repeated names. Measuring a model twice shows the noise of the machine."""
     counts = [names[: index + 1].count(name) for index, name in enumerate(names)]
     return [name if count == 1 else f"{name} ({count})" for name, count in zip(names, counts, strict=True)]
 
@@ -204,7 +205,7 @@ def _cases(
     first_inferences_ms: Sequence[float],
     warmups: Sequence[Warmup],
 ) -> Iterator[Case]:
-    """Measure each session alone, now that the rounds are over, and sum it up."""
+    """Measure each session alone after the rounds, and build its case."""
     for subject, first_ms, warmup in zip(subjects, first_inferences_ms, warmups, strict=True):
         yield case_of(
             subject,
@@ -223,14 +224,14 @@ def case_of(
     breakdown: Breakdown = _NO_BREAKDOWN,
     energy_mj: Reading = "unavailable",
 ) -> Case:
-    """Sum up one session.
+    """Build the record of one session.
 
     Args:
-        subject: Measured.
-        first: What it is compared with; itself where it comes first.
-        warmup: Its warm-up.
-        breakdown: Where its time goes.
-        energy_mj: Its energy for one image.
+        subject: The session with its samples.
+        first: The first subject of the group, the denominator of the ratio; may be `subject` itself.
+        warmup: Record of its warm-up.
+        breakdown: Parts of a query.
+        energy_mj: Energy for one image, in millijoules.
     """
     session, samples = subject.session, subject.samples_ms
     contract = session.contract
@@ -264,10 +265,9 @@ def case_of(
 
 
 def error_of(contract: Contract | None) -> tuple[float | None, Literal["test", "validation"] | None]:
-    """The error of the file itself on the test split, or else on the validation split, and which of them it is.
+    """Error of the file on the test split, or on the validation split if there is no test score, and the split.
 
-    The scores of the trained network are another file's: lower precision changes the error, which is what somebody
-    wants to compare with the latency.
+    Only scores of this file's precision count: a lower precision changes the error.
     """
     if contract is not None:
         of_file = {score.split: score.error for score in contract.scores if score.stage == contract.precision}

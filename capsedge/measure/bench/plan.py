@@ -1,4 +1,4 @@
-"""What a measurement shall do: the scenario, how long it takes, and how many iterations that is."""
+"""Options of a measurement: scenario, batch, duration and iterations, and the limits that follow from them."""
 
 from dataclasses import dataclass, replace
 from math import inf
@@ -11,33 +11,41 @@ from capsedge.errors import WrongUse
 Scenario = Literal["single-stream", "multi-stream", "offline"]
 
 METRIC: dict[Scenario, int | None] = {"single-stream": 90, "multi-stream": 99, "offline": None}
-"""The figure that decides in a scenario: a percentile of a query's latency; None is images/s."""
+"""Metric of each scenario: a percentile of the latency of a query; None is images/s."""
 
 FEWEST_ITERATIONS: dict[float, int] = {50.0: 11, 90.0: 64, 95.0: 130, 99.0: 662, 99.9: 6636}
-"""The fewest iterations n for a percentile.
+"""Least number of iterations n for each percentile.
 
-Below, the chance p^n + n (1 - p) p^(n - 1) that at most one of them lies beyond the true percentile p is more than
-1 %, and the sample may know nothing of the tail. It is where LoadGen's bound begins (`stats`); its counts for 90 and
-99 are these.
+With fewer iterations, the probability p^n + n (1 - p) p^(n - 1) that at most one of them lies beyond the true
+percentile p exceeds 1 %, so the sample may not contain the tail. These are the counts from which LoadGen's bound
+exists (`stats`); for 90 and 99 they are LoadGen's own numbers.
 """
+
+# Larger numbers are mistakes: they overflow a timer, or the samples do not fit into memory.
+MOST_IMAGES = 1_000_000
+MOST_ITERATIONS = 10_000_000
+LONGEST_DURATION_S = 86_400
+LONGEST_INTERVAL_MS = 3_600_000
 
 _IMAGES: dict[Scenario, int] = {"single-stream": 1, "multi-stream": 8, "offline": 64}
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """One measurement of one or more sessions, side by side.
+    """Options of one measurement.
 
     Attributes:
-        scenario: In the style of MLPerf Inference, and no result of it. `single-stream` sends one query after the
-            other; its metric is p90. `multi-stream` sends queries of 8 images; its metric is p99. The metric of
-            `offline` is images/s.
-        batch: Images in a query; None is 1, 8 and 64, by the scenario.
-        interval_ms: Idle time before each query, as between the frames of a camera; 0 sends it at once.
-        duration: Least time in seconds of each session's timed iterations; None is 10, or 1 where `quick`.
-        iterations: Exactly so many timed iterations of each session, whatever the time; None goes by `duration`.
-        quick: A short measurement whose results are marked: shorter warm-up and duration, fewer percentiles.
-        breakdown: Whether to measure where the time of a query goes too (load, first inference, decoding, copies,
-            compute).
+        scenario: In the style of MLPerf Inference; the results are not MLPerf results. `single-stream` sends queries
+            of one image, with p90 as the metric; `multi-stream` of 8 images, with p99; `offline` of 64 images, with
+            images/s.
+        batch: Images in a query, at most 1,000,000; None is 1, 8 or 64, by the scenario.
+        interval_ms: Idle time before each query in milliseconds, 0 to 1 hour, as between the frames of a camera; 0
+            sends queries without a pause.
+        duration: Least time of the timed iterations of each session, in seconds, at most 1 day; None is 10, or 1 if
+            `quick`.
+        iterations: Exact number of timed iterations of each session, at most 10,000,000, whatever time they take;
+            None uses `duration`.
+        quick: Short measurement, marked in the results: shorter warm-up and duration, fewer percentiles.
+        breakdown: Whether to measure the parts of a query too (load, first inference, decoding, copies, compute).
     """
 
     scenario: Scenario = "single-stream"
@@ -56,15 +64,15 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True)
 class WarmupLimits:
-    """How long a session warms up.
+    """Limits of the warm-up of a session.
 
     Attributes:
-        seconds: At least so long.
-        iterations: At least so many iterations.
-        window_seconds: Medians of windows are compared; a window is at least so long,
-        window_iterations: and has at least so many iterations.
-        longest_seconds: Not longer, whatever else is asked: a slow model, or one that waits between its queries, may
-            end before it has made its iterations or its windows. It has not settled then.
+        seconds: Least duration.
+        iterations: Least number of iterations.
+        window_seconds: Least duration of a window; the medians of the windows are compared.
+        window_iterations: Least number of iterations in a window.
+        longest_seconds: Longest duration; it overrides all other limits. A slow model, or one with idle time between
+            its queries, may reach it before the other limits, and then has not settled.
     """
 
     seconds: float
@@ -76,14 +84,14 @@ class WarmupLimits:
 
 @dataclass(frozen=True)
 class TimingLimits:
-    """How long each session is timed.
+    """Limits of the timed iterations of each session.
 
     Attributes:
-        seconds: At least so long, its idle time between queries counted.
-        iterations: At least so many timed iterations; exactly so many where `exact`.
-        longest_seconds: The share of one session in the whole time: the rounds end when the sessions together have
-            taken so long each.
-        exact: Whether `iterations` alone decides.
+        seconds: Least duration, idle time between queries included.
+        iterations: Least number of timed iterations; the exact number if `exact`.
+        longest_seconds: Longest duration per session: the rounds end when all sessions together have taken this long
+            times the number of sessions.
+        exact: Whether `iterations` is the exact number, and the only limit.
     """
 
     seconds: float
@@ -99,7 +107,7 @@ class Limits:
     Attributes:
         warmup: The warm-up.
         timing: The rounds.
-        alone_seconds: What each extra measurement may take that a session makes alone (its breakdown, its energy).
+        alone_seconds: Longest duration of each measurement after the rounds (decoding, parts of a query).
     """
 
     warmup: WarmupLimits
@@ -107,8 +115,8 @@ class Limits:
     alone_seconds: float
 
 
-# The percentile that the iterations have to support. The metric of `offline` is images/s; p90 still shows an uneven
-# measurement.
+# The percentile for which a full measurement has enough iterations. The metric of `offline` is images/s; its p90
+# still shows how much the latency varies.
 _SUPPORTED: dict[Scenario, float] = {"single-stream": 99, "multi-stream": 99, "offline": 90}
 
 _FULL = Limits(WarmupLimits(1.0, 50, 0.1, 5, 10.0), TimingLimits(10.0, 0, 180.0), 5.0)
@@ -116,14 +124,14 @@ _QUICK = Limits(WarmupLimits(0.2, 10, 0.02, 3, 1.0), TimingLimits(1.0, FEWEST_IT
 
 
 def limits_of(plan: Plan) -> Limits:
-    """Give the limits of a plan.
+    """Limits of a plan.
 
-    A full measurement takes the iterations that p99 needs, or p90 where the scenario is `offline`; a quick one those
-    of p90. One session may take 180 s (quick: 10 s), and longer where a longer duration is asked for; percentiles
-    that its iterations do not support are left out then.
+    A full measurement makes enough iterations for p99, or for p90 if the scenario is `offline`; a quick one for p90.
+    A session takes at most 180 s (quick: 10 s), or twice `Plan.duration` if that is longer. Percentiles for which the
+    iterations are too few are left out.
 
     Raises:
-        WrongUse: A number of the plan is out of its range.
+        WrongUse: A number of the plan is out of range.
     """
     _check(plan)
     limits = _QUICK if plan.quick else _FULL
@@ -135,8 +143,11 @@ def limits_of(plan: Plan) -> Limits:
 
 
 def _check(plan: Plan) -> None:
-    for name, value in (("duration", plan.duration), ("iterations", plan.iterations), ("batch", plan.batch)):
-        if value is not None and not value > 0:
-            raise WrongUse(f"expected {name} above 0, got {value}")
-    if not 0 <= plan.interval_ms < inf:
-        raise WrongUse(f"expected an interval of 0 ms or more, got {plan.interval_ms}")
+    if plan.batch is not None and not 1 <= plan.batch <= MOST_IMAGES:
+        raise WrongUse(f"expected a batch from 1 to {MOST_IMAGES} images, got {plan.batch}")
+    if plan.iterations is not None and not 1 <= plan.iterations <= MOST_ITERATIONS:
+        raise WrongUse(f"expected 1 to {MOST_ITERATIONS} iterations, got {plan.iterations}")
+    if plan.duration is not None and not 0 < plan.duration <= LONGEST_DURATION_S:
+        raise WrongUse(f"expected a duration above 0 s, up to {LONGEST_DURATION_S} s (a day), got {plan.duration:g}")
+    if not 0 <= plan.interval_ms <= LONGEST_INTERVAL_MS:
+        raise WrongUse(f"expected an interval from 0 to {LONGEST_INTERVAL_MS} ms (an hour), got {plan.interval_ms:g}")

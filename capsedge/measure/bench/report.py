@@ -1,4 +1,4 @@
-"""What a measurement found: the records of `capsedge bench`, and the JSON file that they are."""
+"""Records of a measurement; `BenchReport` is also the schema of the JSON file of `capsedge bench`."""
 
 from typing import Annotated, Literal
 
@@ -32,7 +32,9 @@ WarningCode = Literal[
 ]
 
 
-_Latency = Annotated[float, msgspec.Meta(gt=0)]
+# The upper limits (30 years in milliseconds) keep damaged values out of the axes of the plots.
+_Latency = Annotated[float, msgspec.Meta(gt=0, le=1e12)]
+_PartMs = Annotated[float, msgspec.Meta(ge=0, le=1e12)] | None
 _Round = Annotated[tuple[_Latency, ...], msgspec.Meta(min_length=1)]
 
 
@@ -40,23 +42,23 @@ class Percentile(msgspec.Struct, frozen=True, kw_only=True):
     """A percentile that the sample supports.
 
     Attributes:
-        percent: Such as 90 or 99.9.
-        value_ms: Of the sample.
-        bound_ms: What the true percentile is below with 99 % confidence (the early-stopping bound of MLPerf's
-            LoadGen); None where the sample is too small for one.
+        percent: The percentile, such as 90 or 99.9.
+        value_ms: Its value in the sample.
+        bound_ms: Upper bound of the true percentile with 99 % confidence (the early-stopping bound of MLPerf's
+            LoadGen); None if the sample is too small.
     """
 
     percent: float
-    value_ms: float
+    value_ms: _Latency
     bound_ms: float | None
 
 
 class Warmup(msgspec.Struct, frozen=True, kw_only=True):
-    """The iterations before the measurement.
+    """The warm-up of a session.
 
     Attributes:
-        iterations: How many.
-        seconds: How long.
+        iterations: Number of iterations.
+        seconds: Duration.
         settled: Whether the last three windows agreed within 5 %.
     """
 
@@ -66,32 +68,32 @@ class Warmup(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Breakdown(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the time goes, medians in milliseconds; None where there is no such part here.
+    """Parts of the time, medians in milliseconds; None if the part does not exist.
 
     Attributes:
-        load_ms: Opening the model, once.
-        first_inference_ms: The first query, once.
-        decode_ms: Decoding and fitting one image of the model's size from a PNG in memory, times the batch.
-        copy_in_ms: Host to device, of a query.
-        compute_ms: The network, of a query.
-        copy_out_ms: Device to host, of a query.
+        load_ms: Time to open the model, measured once.
+        first_inference_ms: Latency of the first query.
+        decode_ms: Time to decode and fit one image of the model's size from a PNG in memory, times the batch.
+        copy_in_ms: Copy from host to device, for a query.
+        compute_ms: Execution of the network, for a query.
+        copy_out_ms: Copy from device to host, for a query.
     """
 
-    load_ms: float | None = None
-    first_inference_ms: float | None = None
-    decode_ms: float | None = None
-    copy_in_ms: float | None = None
-    compute_ms: float | None = None
-    copy_out_ms: float | None = None
+    load_ms: _PartMs = None
+    first_inference_ms: _PartMs = None
+    decode_ms: _PartMs = None
+    copy_in_ms: _PartMs = None
+    compute_ms: _PartMs = None
+    copy_out_ms: _PartMs = None
 
 
 class Ratio(msgspec.Struct, frozen=True, kw_only=True):
-    """Latency over that of the first case of the group: 0.5 is twice as fast.
+    """Latency of a case divided by that of the first case of its group: 0.5 is twice as fast.
 
     Attributes:
         value: Median over the rounds of the ratio of the two medians within a round.
-        low: Lower end of the 95 % interval, by a bootstrap over the rounds; None with too few rounds.
-        high: Its upper end.
+        low: Lower end of the 95 % interval, from a bootstrap over the rounds; None with too few rounds.
+        high: Upper end of the interval.
     """
 
     value: float
@@ -100,33 +102,33 @@ class Ratio(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
-    """One session of a group: what it was, and how long it took.
+    """One session of a group: model, settings and results.
 
     Attributes:
-        label: What to call it in this report, unique within its group, such as `runs/a int8 threads 2`.
-        model: The model's name for people.
-        file: The file that was measured, as it was opened.
+        label: Name in the report, unique within the group, such as `runs/a int8 threads 2`.
+        model: Display name of the model.
+        file: Path of the measured file, as it was opened.
         network: `Contract.name`, the same in each precision; None without a contract.
         precision: `Contract.precision`; None without a contract.
         routing: `Contract.routing`, and whether it collapsed, such as `l2, collapsed`; None without a contract.
-        error: The file's test error by its contract, 0 to 1, or its validation error where it has no test score; None
-            where it has neither.
+        error: Test error of the file from its contract, 0 to 1, or its validation error if it has no test score; None
+            if it has neither.
         error_on: The split of `error`.
-        provider: Where it ran.
-        fell_back: Operators that ran on the CPU instead.
-        settings: What it was opened with.
-        warmup: The iterations before.
-        iterations: Timed iterations, each of one query.
+        provider: Execution provider that ran the model.
+        fell_back: Operators that ran on the CPU instead of the requested provider.
+        settings: Settings with which the model was opened.
+        warmup: The warm-up.
+        iterations: Number of timed iterations; each is one query.
         mean_ms: Mean latency of a query.
-        min_ms: The fastest.
-        max_ms: The slowest; nothing is clipped.
-        percentiles: Those that the sample supports, p50 first.
-        images_per_second: Throughput of the timed iterations, idle time not counted.
-        breakdown: Where the time goes.
-        energy_mj: Energy of the GPU for one image, in millijoules; "unavailable" where it cannot be measured.
-        ratio: To the first case of the group; None of the first itself.
-        samples_ms: Every timed iteration, by rounds.
-        sha256: Of the file that was measured; None where it was gone at once.
+        min_ms: Least latency of a query.
+        max_ms: Greatest latency of a query; nothing is clipped.
+        percentiles: Percentiles that the sample supports, p50 first.
+        images_per_second: Throughput of the timed iterations, without idle time.
+        breakdown: Parts of the time.
+        energy_mj: Energy of the GPU for one image, in millijoules; "unavailable" if it cannot be measured.
+        ratio: Latency relative to the first case of the group; None for the first case.
+        samples_ms: Latency of every timed iteration, by rounds.
+        sha256: SHA-256 of the measured file; None if the file could not be read for it.
     """
 
     label: str
@@ -135,18 +137,18 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     network: str | None
     precision: str | None
     routing: str | None
-    error: float | None
+    error: Annotated[float, msgspec.Meta(ge=0, le=1)] | None
     error_on: Literal["test", "validation"] | None
     provider: str
     fell_back: tuple[str, ...] = ()
     settings: Settings
     warmup: Warmup
     iterations: int
-    mean_ms: float
-    min_ms: float
-    max_ms: float
+    mean_ms: _Latency
+    min_ms: _Latency
+    max_ms: _Latency
     percentiles: tuple[Percentile, ...]
-    images_per_second: float
+    images_per_second: Annotated[float, msgspec.Meta(gt=0, le=1e15)]
     breakdown: Breakdown
     energy_mj: Reading
     ratio: Ratio | None
@@ -155,12 +157,12 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BenchWarning(msgspec.Struct, frozen=True, kw_only=True):
-    """What makes figures weaker than they look.
+    """A reason to trust the results of a group less.
 
     Attributes:
-        code: What it is, for programs; docs/bench.md lists them all.
-        text: What it is, for people, without the label of the case.
-        case: The label of the case that it is about; None where it is about all.
+        code: Kind of the warning, for programs; docs/bench.md lists all codes.
+        text: Message for people, without the label of the case.
+        case: Label of the case that it concerns; None if it concerns all.
     """
 
     code: WarningCode
@@ -175,20 +177,21 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
     """Cases that were measured side by side, in rounds of shuffled order.
 
     Attributes:
-        scenario: Of the plan.
+        scenario: Scenario of the plan.
         batch: Images in a query.
         interval_ms: Idle time before each query.
         quick: Whether it was a short measurement.
-        rounds: Rounds of turns.
-        before: The state of the machine before the first round (of the last process, where several measured it); its
-            load is that of before the warm-up.
-        after: And after the last.
-        warnings: What makes the figures weaker than they look: load, throttling, a warm-up that never settled, too
-            few iterations for a percentile, a quick measurement.
-        cases: In the order given; ratios are to the first.
-        unfinished: Whether it was cut off within its rounds: the figures are those of fewer iterations, and there
-            is no breakdown and no energy.
-        processes: How many measured it, one after the other: 1, or more where it was cut off and went on.
+        rounds: Number of rounds.
+        before: State of the machine before the first round (of the last process, if several measured the group); its
+            load average is from before the warm-up.
+        after: State of the machine after the last round.
+        warnings: Reasons to trust the results less, such as load, throttling, a warm-up that did not settle, too few
+            iterations for a percentile, or a quick measurement.
+        cases: In the order given; ratios are relative to the first.
+        unfinished: Whether it was interrupted during its rounds: the results are those of fewer iterations, without
+            breakdown and energy.
+        processes: Number of processes that measured it, one after the other: more than 1 if it was interrupted and
+            continued.
     """
 
     scenario: Scenario
@@ -208,15 +211,15 @@ class BenchReport(msgspec.Struct, frozen=True, kw_only=True):
     """The groups of one command; a sweep has one for each batch.
 
     Attributes:
-        kind: Tells this file from others.
+        kind: Marks the file as a report of `capsedge bench`.
         schema: Version of these records.
         capsedge: Version of capsedge.
         created: Date and time in UTC, ISO 8601.
-        command: What was asked, as words of a command line.
-        plan: Of all groups, apart from the batch.
-        machine: What does not change meanwhile.
+        command: Words of the command line.
+        plan: Plan of all groups; `Group.batch` has the batch of each.
+        machine: Hardware and versions.
         groups: The measurements.
-        unfinished: Whether the command was cut off, or still runs: the groups are those that it had by then.
+        unfinished: Whether the command was interrupted or is still running; `groups` has the results so far.
     """
 
     kind: Literal["capsedge bench"] = "capsedge bench"
@@ -234,19 +237,19 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     """How one figure of one case compares with the baseline.
 
     Attributes:
-        label: What to call it, such as `runs/a p90`; with its batch where the report has several.
-        case: The label of this report's case.
+        label: Case and metric, such as `runs/a p90`; with the batch if the report has several groups.
+        case: Label of the case in the new report.
         batch: Images in a query.
-        metric: What is compared: `p90` or `p99` of a query, by the scenario; `mean` of `offline`, which is its
-            images/s turned over; and `p50` of all.
-        baseline_ms: That figure in the baseline.
-        now_ms: That figure now.
-        ratio: Now over then: 1.1 is 10 % slower.
-        low: Lower end of its 95 % interval, by a bootstrap over the rounds of both (`stats.interval`); None with too
-            few rounds.
-        high: Its upper end.
-        regressed: Whether the ratio is beyond the limit and the interval lies above 1.
-        unsure: Whether the ratio is beyond the limit, and there is no interval to tell that from noise.
+        metric: The compared figure: `p90` or `p99` of a query, by the scenario; `mean` for `offline`, the reciprocal
+            of images/s; and `p50` for all.
+        baseline_ms: The figure in the baseline.
+        now_ms: The figure in the new report.
+        ratio: `now_ms` divided by `baseline_ms`: 1.1 is 10 % slower.
+        low: Lower end of the 95 % interval, from a bootstrap over the rounds of both reports (`stats.interval`); None
+            with too few rounds.
+        high: Upper end of the interval.
+        regressed: Whether the ratio exceeds the limit and the interval lies above 1.
+        unsure: Whether the ratio exceeds the limit and there are too few rounds for an interval.
     """
 
     label: str
@@ -263,12 +266,12 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ComparisonWarning(BenchWarning, frozen=True, kw_only=True):
-    """What to know before believing a comparison; a group's warning about the baseline is one too.
+    """A reason to trust a comparison less; the warnings of the baseline's own groups are included.
 
     Attributes:
-        batch: Images in a query; None where it is about all.
-        metric: `Change.metric` of the figure that it is about; None where it is about all.
-        of_baseline: Whether it is a warning of the baseline's own report, and `case` a label there.
+        batch: Images in a query; None if it concerns all batches.
+        metric: `Change.metric` of the figure that it concerns; None if it concerns all.
+        of_baseline: Whether it is a warning of the baseline's own report; `case` is then a label of the baseline.
     """
 
     batch: int | None = None
@@ -277,15 +280,15 @@ class ComparisonWarning(BenchWarning, frozen=True, kw_only=True):
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
-    """A report against a baseline.
+    """Comparison of a report with a baseline.
 
     Attributes:
-        baseline: When the baseline was measured.
-        max_regression: The limit: 0.05 admits 5 % more time.
-        rows: The cases that are in both, in this report's order, with two figures each.
-        only_here: Labels of cases that the baseline does not have.
-        only_in_baseline: Labels of cases that this report does not have.
-        warnings: What else to know before believing the rows.
+        baseline: Date and time of the baseline.
+        max_regression: The limit: 0.05 accepts 5 % more time.
+        rows: Cases that are in both reports, in the order of the new one, with up to two figures each.
+        only_here: Labels of cases that only the new report has.
+        only_in_baseline: Labels of cases that only the baseline has.
+        warnings: Reasons to trust the rows less.
     """
 
     baseline: str

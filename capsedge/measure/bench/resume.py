@@ -1,4 +1,4 @@
-"""Continues a measurement that was cut off, from the report that it had written by then."""
+"""Continue an interrupted measurement from the report that it saved."""
 
 import shlex
 from collections.abc import Sequence
@@ -15,47 +15,50 @@ from capsedge.runtime.open import model_file
 def measured_before(
     file: Path, asked: BenchReport, batches: Sequence[int], laid_out: Sequence[Variant]
 ) -> tuple[Group, ...]:
-    """Give what an earlier process of the same measurement left in the file that shall hold the report.
+    """Groups that an interrupted process of the same measurement saved in the output file.
 
     Args:
-        file: Where the report will be written; it may not be there.
-        asked: The report of this process, without groups.
-        batches: Of the whole measurement.
-        laid_out: What is to be measured side by side.
+        file: The output file; it need not exist.
+        asked: Report of this process, without groups.
+        batches: All batches of the measurement.
+        laid_out: The variants to measure.
 
     Raises:
         ModelError: A file to measure is missing.
-        WrongUse: The file is something else, or an unfinished measurement of another command: both would be lost.
+        WrongUse: The file is not a report, or holds an unfinished measurement of another command. Writing the new
+            report would destroy it.
     """
     if not file.exists():
         return ()
     try:
         earlier = load(file)
     except DataError as error:
-        if error.code == OTHER_SCHEMA:  # an earlier report, which this one replaces
+        if error.code == OTHER_SCHEMA:  # a report of another version: it is overwritten
             return ()
-        raise WrongUse(f"'{file}' exists and is no report of capsedge bench: choose another --output") from error
-    found = cut_off(earlier, asked, batches, laid_out)
+        raise WrongUse(
+            f"'{file}' exists and is not a report of capsedge bench, or is damaged: choose another --output"
+        ) from error
+    found = resumable_groups(earlier, asked, batches, laid_out)
     if earlier.unfinished and not found:
         raise WrongUse(
-            f"'{file}' holds the beginning of `{shlex.join(earlier.command)}`, of other files or of another machine: "
-            "repeat that command, choose another --output, or remove the file"
+            f"'{file}' holds an unfinished measurement of `{shlex.join(earlier.command)}`, which differs in command, "
+            "machine, versions or model files: repeat that command, choose another --output, or remove the file"
         )
     return found
 
 
-def cut_off(
+def resumable_groups(
     earlier: BenchReport, asked: BenchReport, batches: Sequence[int], laid_out: Sequence[Variant]
 ) -> tuple[Group, ...]:
-    """The groups of an earlier report that was cut off before its end, if it is one of the very same measurement.
+    """Groups of an unfinished report that this measurement can continue.
 
-    That is the same command and plan, by the same capsedge, on the same machine with the same versions, of the very
-    same files. A report that is whole gives none: who asks again wants to measure again.
+    Command, plan, version of capsedge, machine with its versions, and SHA-256 of the files must be the same. A
+    finished report has none: repeating a finished command measures again.
 
     Raises:
         ModelError: A file to measure is missing.
     """
-    if not earlier.unfinished or _asked_and_where(earlier) != _asked_and_where(asked):
+    if not earlier.unfinished or _identity(earlier) != _identity(asked):
         return ()
     files = [(variant.label, sha256_of(model_file(variant.file))) for variant in laid_out]
     groups = tuple(group for group in earlier.groups if group.batch in batches)
@@ -63,6 +66,6 @@ def cut_off(
     return groups if same and all(sha256 is not None for _, sha256 in files) else ()
 
 
-def _asked_and_where(report: BenchReport) -> tuple[object, ...]:
-    """What has to be the same for two measurements to be one."""
+def _identity(report: BenchReport) -> tuple[object, ...]:
+    """Fields that must be equal to continue a measurement."""
     return report.command, report.plan, report.capsedge, report.machine

@@ -1,27 +1,27 @@
-"""The statistics of a measurement: percentiles with their bounds, and ratios with their intervals.
+"""Statistics of a measurement: percentiles with their bounds, and ratios with their intervals.
 
-**The bound of a percentile** is the early-stopping rule of MLPerf Inference's LoadGen. Of n independent queries, the
-number that take longer than the true percentile p is binomial with n trials of chance 1 - p. LoadGen
-(loadgen/early_stopping.cc and results.cc, confidence 0.99, tolerance 0) looks for the largest t with
+**The bound of a percentile** follows the early-stopping rule of MLPerf Inference's LoadGen. Of n independent queries,
+the number that take longer than the true percentile p is binomial with n trials of probability 1 - p. LoadGen
+(loadgen/early_stopping.cc and results.cc, confidence 0.99, tolerance 0) finds the largest t with
 
     P(X <= t) = sum over k = 0..t of C(n, k) (1 - p)^k p^(n - k)  <=  0.01,
 
-discards the t - 1 slowest queries and gives the slowest of the others as its estimate. (It writes the sum as a
-regularized incomplete beta function, I_p(n - t, t + 1).) That latency is below the true percentile only where fewer
-than t queries took longer, so it is an upper bound of it with more than 99 % confidence. The rule wants t >= 1, from
-which the fewest queries follow: 64 for p90, 662 for p99. Queries are not quite independent: one that is slow is often
-followed by another. The bound says how far chance alone could mislead, not how the machine will be tomorrow.
+discards the t - 1 slowest queries and reports the slowest of the others as its estimate. (It writes the sum as a
+regularized incomplete beta function, I_p(n - t, t + 1).) That latency is below the true percentile only if fewer than
+t queries took longer, so it is an upper bound with more than 99 % confidence. The rule requires t >= 1, which gives
+the least number of queries: 64 for p90, 662 for p99. Queries are not fully independent, because a slow query is often
+followed by another. The bound covers the random error of the sample only, not changes of the machine.
 
 **The ratio of two sessions that took turns** (`ratio`) compares them within each round.
 
-**The ratio of two processes** (`interval`) draws the rounds of each side by itself, because the two did not take
-turns. A round is drawn whole: its iterations are alike. Where neighbouring rounds are alike too (the machine drifts,
-or stays in one of two speeds for a while), blocks of neighbours are drawn, or the interval would be far too narrow:
-docs/bench.md has the figures (circular block bootstrap: Politis and Romano, 1992). A block is a quarter of the
-rounds: what keeps rounds alike mostly lasts, and shorter blocks, whose length followed from how fast the likeness
-fades, covered less in simulations. As a spread that only four blocks tell is itself unsure, the drawn figures are
-moved apart by as much as Student's t with 3 degrees of freedom is wider than a normal distribution, as the method of
-batch means does.
+**The ratio of two processes** (`interval`) resamples the rounds of each process separately, because the two did not
+take turns. Rounds are drawn as a whole, because their iterations are correlated. If neighbouring rounds are
+correlated too (the machine drifts, or stays at one of two speeds for some time), blocks of neighbouring rounds are
+drawn; single rounds would make the interval much too narrow. docs/bench.md has the numbers (circular block bootstrap:
+Politis and Romano, 1992). A block is a quarter of the rounds: correlation mostly lasts long, and shorter blocks, with
+a length derived from the decay of the autocorrelation, gave lower coverage in simulations. Four blocks give an
+uncertain estimate of the spread, so the resampled figures are spread further by the ratio of Student's t with 3
+degrees of freedom to the normal distribution, as in the method of batch means.
 """
 
 from bisect import bisect_right
@@ -37,8 +37,9 @@ from capsedge.measure.bench.report import Case, Percentile, Ratio
 
 CHANCE_OF_ERROR = 0.01
 
-# With fewer rounds the interval is too narrow. Of 95 % it covers 90 % with 8 rounds, 93 % with 12, 94 % with 20 and
-# 95 % with 83 (simulated: a machine that drifts, rounds that differ by 3 %, iterations with a heavy tail).
+# With fewer rounds the interval is too narrow. The coverage of the 95 % interval is 90 % with 8 rounds, 93 % with 12,
+# 94 % with 20 and 95 % with 83 (simulated: a machine that drifts, rounds that differ by 3 %, iterations with a heavy
+# tail).
 ROUNDS_FOR_INTERVAL = 12
 
 Rounds = Sequence[NDArray[np.float64]]
@@ -48,14 +49,14 @@ _SEED = 20260101
 _RATIO_RESAMPLES = 2000
 _RESAMPLES = 1000
 _BLOCKS = 4
-# 97.5 % point of Student's t with 3 degrees of freedom over that of the normal distribution; and as a bootstrap of k
-# blocks takes the variance over k, it is too small by k - 1 over k.
+# The 97.5 % point of Student's t with 3 degrees of freedom, divided by that of the normal distribution. The root
+# corrects the variance: a bootstrap of k blocks divides by k instead of k - 1.
 _WIDER = 3.182 / 1.960 * sqrt(_BLOCKS / (_BLOCKS - 1))
 _ROUNDING = 1e-9
 
 
 def percentiles(samples: Sequence[float]) -> tuple[Percentile, ...]:
-    """Give every percentile of `FEWEST_ITERATIONS` that the sample supports, with its bound.
+    """Every percentile of `FEWEST_ITERATIONS` that the sample supports, with its bound.
 
     The value is interpolated between the two nearest iterations; nothing is clipped.
 
@@ -75,31 +76,31 @@ def percentiles(samples: Sequence[float]) -> tuple[Percentile, ...]:
 
 
 def upper_bound(ordered: Sequence[float], percent: float) -> float | None:
-    """Give the latency that a percentile is below with 99 % confidence, or None where the sample is too small.
+    """Upper bound of a percentile with 99 % confidence, or None if the sample is too small.
 
     Args:
-        ordered: The sample, the smallest first.
-        percent: Such as 99.
+        ordered: The sample in ascending order.
+        percent: The percentile, such as 99.
     """
     rank = bounding_rank(len(ordered), percent)
     return ordered[len(ordered) - rank] if rank else None
 
 
 def bounding_rank(count: int, percent: float) -> int:
-    """Give t of the module's rule: the t-th slowest of `count` queries is the bound; 0 where there is none."""
+    """The t of the module's rule: the t-th slowest of `count` queries is the bound; 0 if there is none."""
     beyond = 1 - percent / 100
-    # Below the mean the chance grows with t and stays below a half: the search ends within.
+    # The probability grows with t and is far above 1 % at the mean, so t is in this range.
     candidates = range(int(count * beyond) + 1)
-    return max(bisect_right(candidates, CHANCE_OF_ERROR, key=lambda t: at_most(t, count, beyond)) - 1, 0)
+    return max(bisect_right(candidates, CHANCE_OF_ERROR, key=lambda t: binomial_cdf(t, count, beyond)) - 1, 0)
 
 
-def at_most(successes: int, trials: int, chance: float) -> float:
+def binomial_cdf(successes: int, trials: int, chance: float) -> float:
     """P(X <= successes) of a binomial X, for `successes` up to the mean.
 
-    The terms are summed from the last and largest one down, each by its ratio to the one before, until they no longer
-    count; nothing under- or overflows, and about sqrt(trials) terms are enough.
+    The sum starts with the last and largest term, derives each term from the one before, and stops when terms are
+    negligible. Nothing under- or overflows, and about sqrt(trials) terms are enough.
     """
-    term = _probability(successes, trials, chance)
+    term = _binomial_pmf(successes, trials, chance)
     total = 0.0
     for below in range(successes, -1, -1):
         total += term
@@ -109,7 +110,7 @@ def at_most(successes: int, trials: int, chance: float) -> float:
     return total
 
 
-def _probability(successes: int, trials: int, chance: float) -> float:
+def _binomial_pmf(successes: int, trials: int, chance: float) -> float:
     """P(X = successes) of a binomial X."""
     ways = lgamma(trials + 1) - lgamma(successes + 1) - lgamma(trials - successes + 1)
     return exp(ways + successes * log(chance) + (trials - successes) * log1p(-chance))
@@ -118,18 +119,18 @@ def _probability(successes: int, trials: int, chance: float) -> float:
 def ratio(own: Sequence[Sequence[float]], first: Sequence[Sequence[float]]) -> Ratio:
     """Compare two sessions that took turns.
 
-    The iterations of a round are alike (a clock that is low, another program that runs), so a round is one
-    observation: the ratio of the two medians within it, in which whatever hit both cancels. The ratio is the median
-    of these over the rounds, and its 95 % interval a bootstrap that draws rounds, for both sessions the same ones,
-    with replacement (percentile method). Pooling the iterations of all rounds instead was tried: where the machine
-    changes between two speeds, the two medians can fall into different ones.
+    The iterations of a round are correlated (a low clock, another program), so a round is one observation: the ratio
+    of the two medians within it, in which effects on both sessions cancel. The ratio is the median of these over the
+    rounds. Its 95 % interval comes from a bootstrap that draws rounds with replacement, the same rounds for both
+    sessions (percentile method). Pooling the iterations of all rounds is worse: if the machine changes between two
+    speeds, the two medians can fall into different speeds.
 
     Args:
         own: The timed iterations of each round.
-        first: Those of the session to compare with, of the same rounds.
+        first: The timed iterations of the session to compare with, in the same rounds.
 
     Returns:
-        The ratio, without an interval where there are fewer than `ROUNDS_FOR_INTERVAL`.
+        The ratio, without an interval if there are fewer than `ROUNDS_FOR_INTERVAL` rounds.
     """
     ratios = np.array([median(ours) / median(theirs) for ours, theirs in zip(own, first, strict=True)])
     value = float(np.median(ratios))
@@ -147,35 +148,35 @@ def rounds_of(case: Case) -> list[NDArray[np.float64]]:
 
 
 def figure(rounds: Rounds, percent: int | None) -> float:
-    """A percentile of all iterations, or their mean where it is None."""
+    """A percentile of all iterations, or their mean if `percent` is None."""
     samples = np.concatenate(rounds)
     return float(samples.mean() if percent is None else np.percentile(samples, percent))
 
 
 def interval(now: Rounds, then: Rounds, percent: int | None) -> Interval:
-    """The 95 % interval of the ratio of the two figures; none with fewer than `ROUNDS_FOR_INTERVAL` rounds."""
+    """The 95 % interval of the ratio of two figures; None with fewer than `ROUNDS_FOR_INTERVAL` rounds."""
     if min(len(now), len(then)) < ROUNDS_FOR_INTERVAL:
         return None, None
     generator = np.random.default_rng(_SEED)
-    ratios = _redrawn(now, percent, generator) / _redrawn(then, percent, generator)
+    ratios = _resampled(now, percent, generator) / _resampled(then, percent, generator)
     low, high = np.quantile(ratios, [0.025, 0.975])
     return float(low), float(high)
 
 
-def alike(rounds: Rounds) -> bool:
-    """Whether neighbouring rounds are more alike than chance makes them.
+def autocorrelated(rounds: Rounds) -> bool:
+    """Whether neighbouring rounds are correlated.
 
-    That is, whether the first autocorrelation of the logarithms of their medians is beyond two standard errors, which
-    are 1 over the root of the number of rounds where there is none.
+    That is, whether the first autocorrelation of the logarithms of their medians exceeds two standard errors. Without
+    autocorrelation, the standard error is 1 / sqrt(rounds).
     """
     medians = np.log([np.median(turn) for turn in rounds])
     off = medians - medians.mean()
     return bool(np.ptp(medians) > _ROUNDING and off[1:] @ off[:-1] > 2 / sqrt(len(off)) * (off @ off))
 
 
-def _redrawn(rounds: Rounds, percent: int | None, generator: np.random.Generator) -> NDArray[np.float64]:
+def _resampled(rounds: Rounds, percent: int | None, generator: np.random.Generator) -> NDArray[np.float64]:
     """The figure of each resample, [resamples]."""
-    if not alike(rounds):
+    if not autocorrelated(rounds):
         return _figures(rounds, _times_drawn(len(rounds), 1, generator), percent)
     found = _figures(rounds, _times_drawn(len(rounds), len(rounds) // _BLOCKS, generator), percent)
     own = figure(rounds, percent)
@@ -184,7 +185,7 @@ def _redrawn(rounds: Rounds, percent: int | None, generator: np.random.Generator
 
 
 def _times_drawn(rounds: int, block: int, generator: np.random.Generator) -> NDArray[np.int64]:
-    """How often each resample has each round, [resamples, rounds]; the first round follows the last."""
+    """How often each resample contains each round, [resamples, rounds]; blocks wrap around the end."""
     starts = generator.integers(0, rounds, (_RESAMPLES, -(-rounds // block)))
     drawn = (starts[:, :, None] + np.arange(block)).reshape(_RESAMPLES, -1)[:, :rounds] % rounds
     times = np.zeros((_RESAMPLES, rounds), dtype=np.int64)
@@ -205,7 +206,7 @@ def _figures(rounds: Rounds, drawn: NDArray[np.int64], percent: int | None) -> N
 
 
 def percentile_of_repeated(ordered: NDArray[np.float64], times: NDArray[np.int64], percent: int) -> float:
-    """`np.percentile` of ordered samples that are there so many times each, without repeating them."""
+    """`np.percentile` of `np.repeat(ordered, times)`, without building that array."""
     ends = np.cumsum(times)
     place = (ends[-1] - 1) * percent / 100
     below = floor(place)

@@ -1,4 +1,4 @@
-"""A grid of measurements: each model in each precision and with each setting, at each batch."""
+"""Measure a grid: each model in each precision and with each setting, at each batch."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from capsedge.contract import PRECISIONS
 from capsedge.errors import WrongUse, nearest
 from capsedge.measure.bench.measure import measure
-from capsedge.measure.bench.plan import Plan
+from capsedge.measure.bench.plan import MOST_IMAGES, Plan
 from capsedge.measure.bench.report import Group
 from capsedge.runtime.models import PLAIN, find_model, in_precision, is_export
 from capsedge.runtime.open import model_file, open_session
@@ -26,12 +26,12 @@ Progress = Callable[[float], None]
 
 @dataclass(frozen=True)
 class Variant:
-    """One model with the settings that it is to be measured with.
+    """One model with the settings to measure it with.
 
     Attributes:
-        label: What to call it, unique among the variants.
+        label: Name in the report, unique among the variants.
         file: The file to load.
-        settings: How to open it, apart from the batch.
+        settings: Settings to open it with, without the batch.
     """
 
     label: str
@@ -40,10 +40,10 @@ class Variant:
 
 
 def parse_axes(texts: Sequence[str]) -> Axes:
-    """Read axes such as `batch=1,8` or `precision=fp32,int8`: the values of each, in the order given.
+    """Parse axes such as `batch=1,8` or `precision=fp32,int8`; values keep the order given.
 
     Raises:
-        WrongUse: A text is no axis, an axis does not exist or comes twice, or a value does not fit it.
+        WrongUse: A text is not an axis, an axis does not exist or is repeated, or a value is not valid for it.
     """
     axes: dict[str, tuple[Any, ...]] = {}
     for text in texts:
@@ -59,15 +59,15 @@ def parse_axes(texts: Sequence[str]) -> Axes:
 
 
 def variants(models: Sequence[str], settings: Settings, axes: Axes) -> list[Variant]:
-    """Lay out what is measured side by side: every model with every combination of the axes, the batch apart.
+    """Variants of a group: every model with every combination of the axes other than the batch.
 
     Args:
-        models: As a person names them; none is the default model.
-        settings: What the axes do not set.
+        models: Names or paths; an empty sequence is the default model.
+        settings: Settings that the axes do not set.
         axes: See `parse_axes`.
 
     Raises:
-        WrongUse: There is no such model.
+        WrongUse: A model does not exist, or an axis has no effect on it.
         ModelError: A file, or a precision of it, is missing.
     """
     names = [name for name in axes if name != "batch"]
@@ -76,7 +76,7 @@ def variants(models: Sequence[str], settings: Settings, axes: Axes) -> list[Vari
         for model in models or (None,)
         for values in product(*(axes[name] for name in names))
     ]
-    return _told_apart(found)
+    return _with_unique_labels(found)
 
 
 def sweep(
@@ -88,20 +88,19 @@ def sweep(
     keep: Callable[[tuple[Group, ...]], None] = lambda _: None,
     progress: Progress = lambda _: None,
 ) -> tuple[Group, ...]:
-    """Measure the variants side by side, at one batch after the other.
+    """Measure the variants together, at one batch after the other.
 
     Args:
         laid_out: See `variants`.
-        plan: The measurement, whose batch is set here.
+        plan: The plan; its batch is replaced.
         batches: Images in a query.
-        done: Groups of an earlier command that was cut off: their batches are not measured again, and an unfinished
-            one continues where it was.
-        keep: Called with all groups so far after each new one, and every ten seconds or so within one, which is
-            unfinished then.
-        progress: Called with the share done, 0 to 1.
+        done: Groups of an interrupted command: finished ones are not measured again, an unfinished one continues.
+        keep: Called with all groups so far, after each group and about every ten seconds within one; the last group
+            is then unfinished.
+        progress: Called with the completed share, 0 to 1.
 
     Raises:
-        CapsedgeError: A model does not open, does not take a batch, or fails.
+        CapsedgeError: A model cannot be opened, does not accept a batch, or fails.
     """
     groups = {group.batch: group for group in done if group.batch in batches}
     todo = [batch for batch in batches if batch not in groups or groups[batch].unfinished]
@@ -137,37 +136,39 @@ def _variant(model: str | None, settings: Settings, chosen: Mapping[str, Any]) -
     if "precision" in chosen:
         path, base = file, file / PLAIN if file.is_dir() else model_file(file)
         file = in_precision(base, chosen["precision"])
-        if path == Path(model or ""):  # a name stays what it is
+        if path == Path(model or ""):  # a path, not a name such as `fashion-mnist`
             model = str(in_precision(base, "fp32", must_exist=False))
     _check_effect(file, settings, chosen)
     fields = {name.replace("-", "_"): value for name, value in chosen.items() if name != "precision"}
-    label = " ".join([_short(model, file), *(_said(name, value) for name, value in chosen.items())])
+    label = " ".join([_model_label(model, file), *(_value_label(name, value) for name, value in chosen.items())])
     return Variant(label, file, replace(settings, **fields))
 
 
-def _short(model: str | None, file: Path) -> str:
-    """A model as a person names it; a run's folder stands for its model.onnx."""
+def _model_label(model: str | None, file: Path) -> str:
+    """The model as given on the command line, without a trailing `/model.onnx`."""
     if not model and not is_export(file):
         return file.stem
-    named = str(Path(model or file))  # without a leading ./ and a / at the end
+    named = str(Path(model or file))  # removes a leading ./ and a trailing /
     return named.removesuffix("/model.onnx")
 
 
 def _check_effect(file: Path, settings: Settings, chosen: Mapping[str, Any]) -> None:
-    """Refuse an axis that changes nothing for this model, or more than it says: its ratio would be no such thing."""
+    """Refuse an axis that changes nothing for this model, or other settings too: its ratios would be misleading."""
     engine = file.suffix == ".engine"
-    idle = chosen.keys() & (_OF_ONNX if engine else _OF_ENGINES)
-    if idle:
-        kind = "an engine" if engine else "no engine"
-        raise WrongUse(f"a sweep over '{min(idle)}' changes nothing for '{file}', which is {kind}: leave one out")
+    if without_effect := chosen.keys() & (_OF_ONNX if engine else _OF_ENGINES):
+        kind = "an engine" if engine else "not an engine"
+        raise WrongUse(
+            f"a sweep over '{min(without_effect)}' has no effect on '{file}', which is {kind}: remove the sweep or "
+            "the model"
+        )
     if "spinning" in chosen and not chosen.get("threads", settings.threads):
         raise WrongUse(
-            "a sweep over 'spinning' needs --threads N or a sweep over threads from 1: without spinning, capsedge "
-            "chooses another number of threads"
+            "a sweep over 'spinning' needs --threads N or a sweep over threads from 1: otherwise capsedge chooses "
+            "the number of threads, and chooses another one without spinning"
         )
 
 
-def _said(name: str, value: Any) -> str:
+def _value_label(name: str, value: Any) -> str:
     if (name, value) == ("threads", 0):
         return "threads as chosen"
     if isinstance(value, bool):
@@ -175,8 +176,8 @@ def _said(name: str, value: Any) -> str:
     return str(value) if name in ("precision", "provider") else f"{name} {value}"
 
 
-def _told_apart(found: Sequence[Variant]) -> list[Variant]:
-    """Number the variants that would share a label: a model that was named twice, to see what noise alone does."""
+def _with_unique_labels(found: Sequence[Variant]) -> list[Variant]:
+    """Number repeated labels: a model may be given twice, to see the noise of the machine."""
     seen: dict[str, int] = {}
 
     def numbered() -> Iterator[Variant]:
@@ -195,11 +196,11 @@ def _read(name: str, text: str) -> Any:
     return value
 
 
-def _whole(least: int, most: int = 1_000_000) -> Callable[[str], int | None]:
+def _integer(least: int, most: int) -> Callable[[str], int | None]:
     return lambda text: int(text) if re.fullmatch("[0-9]{1,7}", text) and least <= int(text) <= most else None
 
 
-def _among(known: Sequence[str]) -> tuple[Callable[[str], str | None], str]:
+def _one_of(known: Sequence[str]) -> tuple[Callable[[str], str | None], str]:
     return (lambda text: text if text in known else None), ", ".join(known)
 
 
@@ -210,14 +211,14 @@ def _yes_or_no(text: str) -> bool | None:
 _OF_ENGINES = {"cuda-graph"}
 _OF_ONNX = {"threads", "spinning", "graph", "io-binding", "provider"}
 
-# How a value of each axis is read (None where it does not fit), and what the values are, for the error.
+# The parser of each axis (it returns None for an invalid value), and its valid values for the error.
 _READERS: dict[str, tuple[Callable[[str], Any], str]] = {
-    "batch": (_whole(1), "whole numbers from 1"),
-    "threads": (_whole(0, 256), "whole numbers from 0 (capsedge's choice) to 256"),
-    "precision": _among(PRECISIONS),
-    "provider": _among(get_args(Provider)),
-    "graph": _among(get_args(GraphLevel)),
-    "spinning": (_yes_or_no, "yes and no"),
-    "io-binding": (_yes_or_no, "yes and no"),
-    "cuda-graph": (_yes_or_no, "yes and no"),
+    "batch": (_integer(1, MOST_IMAGES), f"integers from 1 to {MOST_IMAGES}"),
+    "threads": (_integer(0, 256), "integers from 0 (automatic) to 256"),
+    "precision": _one_of(PRECISIONS),
+    "provider": _one_of(get_args(Provider)),
+    "graph": _one_of(get_args(GraphLevel)),
+    "spinning": (_yes_or_no, "yes or no"),
+    "io-binding": (_yes_or_no, "yes or no"),
+    "cuda-graph": (_yes_or_no, "yes or no"),
 }

@@ -1,4 +1,4 @@
-"""What makes the figures of a group weaker than they look: each warning has a code and a text."""
+"""Warnings about a measurement: reasons to trust its results less, each with a code and a text."""
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,18 +10,18 @@ from capsedge.measure.bench.stats import ROUNDS_FOR_INTERVAL
 from capsedge.measure.machine import Conditions, Reading
 from capsedge.plural import number_of, plural
 
-# A busy machine: other programs keep a quarter of the cores running.
+# Load average of other programs, per core, above which the machine counts as busy.
 BUSY = 0.25
-# A clock that fell by more than this made the later rounds slower.
+# Relative drop of a clock above which the later rounds are slower.
 CLOCK_DROP = 0.10
 
 UNFINISHED = BenchWarning(
     code="unfinished",
-    text="the measurement was cut off before its end: the same command with the same --output continues it",
+    text="the measurement was interrupted: the same command with the same --output continues it",
 )
 
-# Whose absence is worth a warning. p99.9 is not among them: it takes 6,636 iterations, and is given where they were
-# made.
+# Percentiles whose absence gives a warning. p99.9 needs 6,636 iterations; it is reported when they were made, and its
+# absence gives no warning.
 _EXPECTED: dict[Scenario, tuple[float, ...]] = {
     "single-stream": (50, 90, 95, 99),
     "multi-stream": (50, 90, 95, 99),
@@ -33,7 +33,7 @@ _STARTED, _USED = time.monotonic(), time.process_time()
 
 
 def about_load(load_average: Reading, cores: int) -> Iterator[BenchWarning]:
-    """Warn of a machine that was busy with other things; `load_average` is to be read just before this is asked."""
+    """Warn if other programs kept the machine busy; read `load_average` just before this call."""
     others = load_of_others(load_average)
     if others != "unavailable" and others > BUSY * cores:
         yield BenchWarning(
@@ -44,10 +44,10 @@ def about_load(load_average: Reading, cores: int) -> Iterator[BenchWarning]:
 
 
 def load_of_others(average: Reading) -> Reading:
-    """Take this process's own part out of a load average that was read now: a sweep is no other program.
+    """Subtract this process's own share from a load average that was just read.
 
-    The kernel lets the average approach the number of running threads with a time constant of a minute. Ours is taken
-    as if this process had run evenly since it began to measure: the processor time since over the time since.
+    The load average approaches the number of running threads with a time constant of one minute. The share of this
+    process is its mean number of running threads since this module was imported: processor time over elapsed time.
 
     Args:
         average: The load average of the last minute.
@@ -59,17 +59,17 @@ def load_of_others(average: Reading) -> Reading:
 
 
 def own_load(running: float, seconds: float) -> float:
-    """What so many running threads add to the load average of a minute within so many seconds."""
+    """Load average of one minute after `seconds` with `running` threads, starting from 0."""
     return running * (1 - exp(-seconds / _MINUTE))
 
 
 def about_machine(before: Conditions, after: Conditions, during: Iterable[str]) -> Iterator[BenchWarning]:
-    """Warn of a machine that slowed itself down.
+    """Warn if the GPU throttled or a clock dropped.
 
     Args:
-        before: Its state before the rounds, but after the warm-up: an idle clock is low.
-        after: And after them.
-        during: Reasons of throttling that were seen between the rounds.
+        before: State of the machine before the rounds and after the warm-up, because an idle clock is low.
+        after: State of the machine after the rounds.
+        during: Reasons of throttling reported between the rounds.
     """
     reasons = dict.fromkeys([*throttling(before), *during, *throttling(after)])
     if reasons:
@@ -91,22 +91,22 @@ def about_machine(before: Conditions, after: Conditions, during: Iterable[str]) 
 
 
 def throttling(state: Conditions) -> tuple[str, ...]:
-    """The reasons for which the GPU slows itself down at one moment; none where they are not known."""
+    """Reasons of GPU throttling in one state of the machine; empty if unknown."""
     return () if state.gpu_throttling == "unavailable" else state.gpu_throttling
 
 
 def about_plan(plan: Plan) -> Iterator[BenchWarning]:
-    """Warn of a quick measurement."""
+    """Warn if the measurement is quick."""
     if plan.quick:
         yield BenchWarning(
             code="quick",
-            text="this is a quick measurement with a short warm-up and few iterations: leave out --quick for figures "
-            "to rely on",
+            text="this is a quick measurement with a short warm-up and few iterations: leave out --quick for "
+            "reliable results",
         )
 
 
 def about_case(case: Case, plan: Plan, limits: Limits, cores: int) -> Iterator[BenchWarning]:
-    """Warn of one session's figures."""
+    """Warn about the results of one session."""
     for code, text in _about_case(case, plan, limits, cores):
         yield BenchWarning(code=code, text=text, case=case.label)
 
@@ -115,8 +115,8 @@ def _about_case(case: Case, plan: Plan, limits: Limits, cores: int) -> Iterator[
     if case.settings.threads > cores:
         yield (
             "oversubscribed",
-            f"{case.settings.threads} threads on {number_of(cores, 'core')} wait for each other: use --threads "
-            f"{cores} or fewer",
+            f"{case.settings.threads} threads share {number_of(cores, 'core')} and wait for each other: use "
+            f"--threads {cores} or fewer",
         )
     if case.fell_back:
         yield "fell-back", f"{', '.join(case.fell_back)} ran on the CPU instead of {case.settings.provider}"
@@ -139,25 +139,25 @@ def _about_case(case: Case, plan: Plan, limits: Limits, cores: int) -> Iterator[
 
 def _why(plan: Plan, limits: Limits) -> str:
     if plan.iterations is not None:
-        return " as asked"
+        return " as requested"
     return "" if plan.quick else f" within the limit of {limits.timing.longest_seconds:g} s"
 
 
 def about_processes(processes: int) -> Iterator[BenchWarning]:
-    """Warn of a group that was cut off and continued."""
+    """Warn if a group was interrupted and continued."""
     if processes > 1:
         yield BenchWarning(
             code="resumed",
-            text=f"{processes} processes measured this one after the other, and two processes differ by more than "
-            "the intervals say",
+            text=f"{processes} processes measured this one after the other; processes differ by more than the "
+            "intervals cover",
         )
 
 
 def about_rounds(cases: Sequence[Case], rounds: int) -> Iterator[BenchWarning]:
-    """Warn of ratios that have no interval."""
+    """Warn if the ratios have no interval."""
     if len(cases) > 1 and rounds < ROUNDS_FOR_INTERVAL:
         made = f"{rounds} {plural(rounds, 'was', 'were')} made"
         yield BenchWarning(
             code="few-rounds",
-            text=f"the ratios have no interval: it takes {ROUNDS_FOR_INTERVAL} rounds, {made}",
+            text=f"the ratios have no interval: an interval needs {ROUNDS_FOR_INTERVAL} rounds, {made}",
         )

@@ -1,4 +1,4 @@
-"""What the clock keeps out of the timed iterations, and what it does only now and then."""
+"""The garbage collector during the timed iterations, and periodic actions."""
 
 import gc
 
@@ -8,19 +8,13 @@ from capsedge.measure.bench.clock import Every, no_garbage_collection
 from tests.measure.bench.clocked import Clock
 
 
-def test_an_error_within_does_not_leave_it_off() -> None:
-    with pytest.raises(KeyboardInterrupt), no_garbage_collection():
-        raise KeyboardInterrupt
-
-    assert gc.isenabled()
-
-
-def test_who_had_it_off_keeps_it_off() -> None:
-    gc.disable()
+@pytest.mark.parametrize("enabled", [True, False])
+def test_the_garbage_collector_is_as_before_after_an_error(*, enabled: bool) -> None:
+    (gc.enable if enabled else gc.disable)()
     try:
-        with no_garbage_collection():
-            pass
-        assert not gc.isenabled()
+        with pytest.raises(KeyboardInterrupt), no_garbage_collection():
+            raise KeyboardInterrupt
+        assert gc.isenabled() is enabled
     finally:
         gc.enable()
 

@@ -4,7 +4,6 @@ import csv
 import io
 import json
 
-import pytest
 from msgspec.structs import replace
 
 from capsedge.measure.bench.report import BenchReport
@@ -38,7 +37,8 @@ def test_every_figure_comes_back_as_it_was() -> None:
 
 
 def test_a_row_is_a_case_and_repeats_its_group() -> None:
-    rows = read(report(group(case(), case("b")), group(case(), batch=8, interval_ms=33.5)))
+    unsettled = replace(case(), warmup=replace(case().warmup, settled=False))
+    rows = read(report(group(case(), case("b")), group(unsettled, batch=8, interval_ms=33.5, quick=True)))
 
     assert [(row["group"], row["batch"], row["label"]) for row in rows] == [
         ("1", "1", "runs/a"),
@@ -46,47 +46,34 @@ def test_a_row_is_a_case_and_repeats_its_group() -> None:
         ("2", "8", "runs/a"),
     ]
     assert [row["interval_ms"] for row in rows] == ["0.0", "0.0", "33.5"]
+    assert [(row["quick"], row["warmup_settled"]) for row in rows[1:]] == [("false", "true"), ("true", "false")]
 
 
-def test_what_is_not_there_is_empty_and_what_cannot_be_known_says_so() -> None:
-    (row,) = read(report(group(case(precision=None, error=None, error_on=None))))
+def test_a_missing_value_is_empty_an_unavailable_one_says_so_and_a_zero_is_a_number() -> None:
+    zero = case("b", error=0.0, energy_mj=0.0)
+    row, zeros = read(report(group(case(precision=None, error=None, error_on=None), zero)))
 
-    for column in (
-        "precision",
-        "error",
-        "ratio_to_first",
-        "copy_in_ms",
-        "p99_ms",
-        "p99_9_ms",
-        "gpu",
-        "asked_provider",
-    ):
-        assert row[column] == ""
+    empty = ("precision", "error", "ratio_to_first", "copy_in_ms", "p99_ms", "p99_9_ms", "gpu", "asked_provider")
+    assert {row[column] for column in empty} == {""}
+    assert (zeros["error"], zeros["energy_per_image_mj"]) == ("0.0", "0.0")
     assert row["energy_per_image_mj"] == row["gpu_power_w_before"] == row["cpu_mhz_after"] == "unavailable"
     assert (row["load_average_before"], row["load_average_after"]) == ("0.25", "1.0")
 
 
-def test_a_figure_that_is_zero_is_not_empty() -> None:
-    (row,) = read(report(group(case(error=0.0, energy_mj=0.0), before=Conditions(gpu_throttling=()))))
+def test_any_name_comes_back_but_never_as_a_formula_of_a_spreadsheet() -> None:
+    names = ['a, "b"', "a\nb", "a;b", " a ", "模型", "a\r\nb"]
 
-    assert (row["error"], row["energy_per_image_mj"], row["gpu_throttling_before"]) == ("0.0", "0.0", "[]")
-
-
-@pytest.mark.parametrize("name", ['a, "b"', "a\nb", "a;b", " a ", "模型", "a\r\nb"])
-def test_any_name_comes_back(name: str) -> None:
-    assert [row["label"] for row in read(report(group(case(name))))] == [name]
-
-
-def test_a_name_is_no_formula_of_a_spreadsheet() -> None:
-    assert [row["label"] for row in read(report(group(case("=1+1"))))] == ["'=1+1"]
+    assert [row["label"] for row in read(report(group(*map(case, [*names, "=1+1"]))))] == [*names, "'=1+1"]
 
 
 def test_lists_come_back_as_json() -> None:
-    (row,) = read(report(group(case(fell_back=("Resize", "a, b")), warnings=("it was busy; very",))))
+    cool = Conditions(gpu_throttling=())
+    (row,) = read(report(group(case(fell_back=("Resize", "a, b")), warnings=("it was busy; very",), before=cool)))
 
     assert json.loads(row["fell_back"]) == ["Resize", "a, b"]
     assert json.loads(row["warnings"]) == ["it was busy; very"]
     assert json.loads(row["versions"]) == {"onnxruntime": "1.31.1", "numpy": "2.4.6"}
+    assert row["gpu_throttling_before"] == "[]"
 
 
 def test_the_columns_are_the_same_for_few_runs_and_for_many() -> None:
@@ -115,11 +102,3 @@ def test_every_column_of_time_energy_or_clock_names_its_unit() -> None:
 
     named = [name.removesuffix("_before").removesuffix("_after") for name in figures]
     assert [name for name in named if not name.endswith(units) and name not in counts | ratios] == []
-
-
-def test_a_quick_result_and_an_unsettled_one_are_marked() -> None:
-    unsettled = case()
-    unsettled = replace(unsettled, warmup=replace(unsettled.warmup, settled=False))
-    (row,) = read(report(group(unsettled, quick=True)))
-
-    assert (row["quick"], row["warmup_settled"]) == ("true", "false")

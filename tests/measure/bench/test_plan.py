@@ -5,6 +5,7 @@ from math import inf, nan
 import pytest
 
 from capsedge.errors import WrongUse
+from capsedge.measure.bench.benchmark import bench
 from capsedge.measure.bench.plan import Plan, Scenario, limits_of
 
 
@@ -31,16 +32,11 @@ def test_a_quick_measurement_is_shorter_in_every_way() -> None:
     assert quick.alone_seconds < full.alone_seconds
 
 
-def test_seconds_that_are_asked_for_leave_the_fewest_runs_as_they_are() -> None:
-    aim = limits_of(Plan(duration=0.5)).timing
+def test_a_duration_keeps_the_fewest_iterations_and_raises_the_longest_time() -> None:
+    short, long = (limits_of(Plan(duration=seconds)).timing for seconds in (0.5, 600.0))
 
-    assert (aim.seconds, aim.iterations, aim.exact) == (0.5, 662, False)
-
-
-def test_who_asks_for_more_seconds_than_a_session_may_take_gets_them() -> None:
-    aim = limits_of(Plan(duration=600.0)).timing
-
-    assert aim.longest_seconds > aim.seconds == 600.0
+    assert (short.seconds, short.iterations, short.exact) == (0.5, 662, False)
+    assert long.longest_seconds > long.seconds == 600.0
 
 
 @pytest.mark.parametrize("quick", [False, True])
@@ -53,14 +49,18 @@ def test_runs_that_are_asked_for_are_the_only_aim(*, quick: bool) -> None:
 @pytest.mark.parametrize(
     ("plan", "message"),
     [
-        (Plan(batch=0), "expected batch above 0, got 0"),
-        (Plan(duration=0.0), "expected duration above 0, got 0.0"),
-        (Plan(duration=nan), "expected duration above 0, got nan"),
-        (Plan(iterations=-1), "expected iterations above 0, got -1"),
-        (Plan(interval_ms=-1.0), "expected an interval of 0 ms or more, got -1.0"),
-        (Plan(interval_ms=nan), "expected an interval of 0 ms or more, got nan"),
+        *((Plan(batch=batch), "expected a batch from 1 to 1000000 images, got") for batch in (0, -1, 10**400)),
+        *((Plan(iterations=count), "expected 1 to 10000000 iterations, got") for count in (0, -1, 10**400)),
+        *(
+            (Plan(duration=seconds), r"expected a duration above 0 s, up to 86400 s \(a day\), got")
+            for seconds in (0.0, -1.0, nan, inf, 1e308)
+        ),
+        *(
+            (Plan(interval_ms=pause), r"expected an interval from 0 to 3600000 ms \(an hour\), got")
+            for pause in (-1.0, nan, inf, 1e300)
+        ),
     ],
 )
-def test_numbers_out_of_their_range_are_wrong_use(plan: Plan, message: str) -> None:
+def test_numbers_out_of_their_range_are_refused_before_a_model_is_opened(plan: Plan, message: str) -> None:
     with pytest.raises(WrongUse, match=message):
-        limits_of(plan)
+        bench("there is no such model", plan)

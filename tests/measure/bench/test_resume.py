@@ -1,4 +1,4 @@
-"""Going on with a measurement that was cut off, and only with the very same one."""
+"""Continuing an interrupted measurement, if it is the same one."""
 
 import hashlib
 from pathlib import Path
@@ -11,7 +11,7 @@ from capsedge.errors import ModelError, WrongUse
 from capsedge.measure.bench.files import save
 from capsedge.measure.bench.plan import Plan
 from capsedge.measure.bench.report import BenchReport, Group
-from capsedge.measure.bench.resume import cut_off, measured_before
+from capsedge.measure.bench.resume import measured_before, resumable_groups
 from capsedge.measure.bench.sweep import Variant
 from capsedge.measure.machine import Gpu
 from capsedge.runtime.settings import Settings
@@ -39,16 +39,13 @@ def begun(*groups: Group, **fields: Any) -> BenchReport:
     return report(*(groups or (measured(1), measured(2, unfinished=True))), **{"unfinished": True} | fields)
 
 
-def test_the_same_measurement_goes_on(files: list[Variant]) -> None:
-    assert cut_off(begun(), report(), BATCHES, files) == begun().groups
-
-
-def test_one_whose_groups_are_all_there_goes_on_too_if_it_did_not_end(files: list[Variant]) -> None:
-    assert cut_off(begun(), report(), [1, 2], files) == begun().groups
-
-
-def test_a_whole_report_is_measured_anew(files: list[Variant]) -> None:
-    assert cut_off(begun(unfinished=False), report(), BATCHES, files) == ()
+def test_an_unfinished_report_of_the_same_measurement_is_continued_and_a_finished_one_is_not(
+    files: list[Variant],
+) -> None:
+    assert resumable_groups(begun(), report(), BATCHES, files) == begun().groups
+    assert resumable_groups(begun(), report(), [1, 2], files) == begun().groups  # all groups, but not finished
+    assert [each.batch for each in resumable_groups(begun(), report(), [2, 4], files)] == [2]
+    assert resumable_groups(begun(unfinished=False), report(), BATCHES, files) == ()
 
 
 @pytest.mark.parametrize(
@@ -63,49 +60,39 @@ def test_a_whole_report_is_measured_anew(files: list[Variant]) -> None:
     ],
 )
 def test_another_measurement_version_or_machine_is_measured_anew(files: list[Variant], other: dict[str, Any]) -> None:
-    assert cut_off(begun(), report(**other), BATCHES, files) == ()
+    assert resumable_groups(begun(), report(**other), BATCHES, files) == ()
 
 
-def test_another_file_of_the_same_name_is_measured_anew(files: list[Variant]) -> None:
+def test_other_files_another_order_and_other_labels_are_measured_anew(
+    files: list[Variant], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    renamed = [files[0], Variant("c", files[1].file, Settings())]
+    for variants in (files[::-1], files[:1], renamed):
+        assert resumable_groups(begun(), report(), BATCHES, variants) == ()
+    without_hash = begun(group(case("a"), case("b")))
+    assert resumable_groups(without_hash, report(), BATCHES, files) == ()
     files[1].file.write_text("trained again")
-
-    assert cut_off(begun(), report(), BATCHES, files) == ()
-
-
-def test_files_that_nobody_hashed_are_measured_anew(files: list[Variant]) -> None:
-    assert cut_off(begun(group(case("a"), case("b"))), report(), BATCHES, files) == ()
-
-
-def test_another_order_or_other_labels_are_measured_anew(files: list[Variant]) -> None:
-    assert cut_off(begun(), report(), BATCHES, files[::-1]) == ()
-    assert cut_off(begun(), report(), BATCHES, files[:1]) == ()
-    assert cut_off(begun(), report(), BATCHES, [files[0], Variant("c", files[1].file, Settings())]) == ()
-
-
-def test_a_batch_that_is_not_asked_for_is_left_out(files: list[Variant]) -> None:
-    assert [each.batch for each in cut_off(begun(), report(), [2, 4], files)] == [2]
+    assert resumable_groups(begun(), report(), BATCHES, files) == ()
+    monkeypatch.setattr("capsedge.measure.bench.resume.sha256_of", lambda _: None)  # unreadable
+    assert resumable_groups(without_hash, report(), BATCHES, files) == ()
 
 
 def test_a_file_that_is_gone_is_told(files: list[Variant]) -> None:
     files[0].file.unlink()
 
     with pytest.raises(ModelError, match="there is no model at"):
-        cut_off(begun(), report(), BATCHES, files)
+        resumable_groups(begun(), report(), BATCHES, files)
 
 
-def test_the_file_of_the_report_tells_what_was_measured(files: list[Variant], tmp_path: Path) -> None:
+def test_the_groups_come_from_the_output_file_unless_it_is_missing_or_of_another_schema(
+    files: list[Variant], tmp_path: Path
+) -> None:
     state = tmp_path / "state.json"
+    assert measured_before(state, report(), BATCHES, files) == ()
+    state.write_text('{"kind": "capsedge bench", "schema": 1}')
     assert measured_before(state, report(), BATCHES, files) == ()
     save(begun(), state)
-
     assert measured_before(state, report(), BATCHES, files) == begun().groups
-
-
-def test_a_report_of_another_schema_is_measured_anew(files: list[Variant], tmp_path: Path) -> None:
-    state = tmp_path / "state.json"
-    state.write_text('{"kind": "capsedge bench", "schema": 1}')
-
-    assert measured_before(state, report(), BATCHES, files) == ()
 
 
 def test_what_would_be_lost_is_not_overwritten(files: list[Variant], tmp_path: Path) -> None:
@@ -114,9 +101,9 @@ def test_what_would_be_lost_is_not_overwritten(files: list[Variant], tmp_path: P
     files[1].file.write_text("trained again")
 
     with pytest.raises(
-        WrongUse, match=r"holds the beginning of `capsedge bench runs/a 'runs/a b/model\.int8\.onnx'`"
+        WrongUse, match=r"holds an unfinished measurement of `capsedge bench runs/a 'runs/a b/model\.int8\.onnx'`"
     ):
         measured_before(state, report(), BATCHES, files)
     state.write_text("{}")
-    with pytest.raises(WrongUse, match="exists and is no report of capsedge bench"):
+    with pytest.raises(WrongUse, match="exists and is not a report of capsedge bench, or is damaged"):
         measured_before(state, report(), BATCHES, files)

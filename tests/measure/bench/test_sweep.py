@@ -81,12 +81,12 @@ def test_axes_keep_the_order_and_the_types_of_their_values() -> None:
         (["batch="], "expected a sweep as .* got 'batch='"),
         (["batches=1"], r"there is no sweep over 'batches'; did you mean 'batch'\?"),
         (["batch=1", "batch=2"], "over 'batch' was given twice"),
-        (["batch=0"], "expected whole numbers from 1 for a sweep over 'batch', got '0'"),
-        (["batch=1,,2"], "expected whole numbers from 1 for a sweep over 'batch', got ''"),
-        (["threads=-1"], "expected whole numbers from 0 .* for a sweep over 'threads', got '-1'"),
-        (["threads=257"], "expected whole numbers from 0 .* to 256 for a sweep over 'threads', got '257'"),
+        (["batch=0"], "expected integers from 1 to 1000000 for a sweep over 'batch', got '0'"),
+        (["batch=1,,2"], "expected integers from 1 to 1000000 for a sweep over 'batch', got ''"),
+        (["threads=-1"], "expected integers from 0 .* for a sweep over 'threads', got '-1'"),
+        (["threads=257"], "expected integers from 0 .* to 256 for a sweep over 'threads', got '257'"),
         (["precision=fp64"], "expected fp32, fp16, bf16, int8.* for a sweep over 'precision', got 'fp64'"),
-        (["spinning=maybe"], "expected yes and no for a sweep over 'spinning', got 'maybe'"),
+        (["spinning=maybe"], "expected yes or no for a sweep over 'spinning', got 'maybe'"),
     ],
 )
 def test_an_axis_that_cannot_be_is_wrong_use(texts: list[str], line: str) -> None:
@@ -94,7 +94,7 @@ def test_an_axis_that_cannot_be_is_wrong_use(texts: list[str], line: str) -> Non
         parse_axes(texts)
 
 
-def test_every_model_comes_with_every_combination(run: Path) -> None:
+def test_every_model_comes_with_every_combination_and_a_unique_label(run: Path) -> None:
     laid_out = variants(
         [str(run)], Settings(graph="basic"), parse_axes(["precision=fp32,int8", "threads=1,2", "batch=1"])
     )
@@ -104,30 +104,30 @@ def test_every_model_comes_with_every_combination(run: Path) -> None:
         for precision, file in (("fp32", "model.onnx"), ("int8", "model.int8.onnx"))
         for threads in (1, 2)
     ]
+    twice = variants([str(run)] * 2, Settings(), {})
+    assert [variant.label for variant in twice] == [str(run), f"{run} (2)"]
 
 
-def test_a_precision_is_found_from_the_file_of_another(run: Path) -> None:
-    (variant,) = variants([str(run / "model.int8.onnx")], Settings(), parse_axes(["precision=fp32"]))
+def test_precisions_are_found_from_the_file_of_another_or_a_folder_without_a_plain_export(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def found(model: str, precisions: str) -> list[tuple[str, str]]:
+        axes = parse_axes([f"precision={precisions}"])
+        return [(each.label, each.file.name) for each in variants([model], Settings(), axes)]
 
-    assert variant.file == run / "model.onnx"
-
-
-def test_a_precision_is_called_by_what_it_is(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    int8 = (f"{run} int8", "model.int8.onnx")
+    assert found(f"{run}/model.int8.onnx", "fp32,int8") == [(f"{run} fp32", "model.onnx"), int8]
     monkeypatch.chdir(run)
-    axes = parse_axes(["precision=fp32,int8"])
-
-    assert [variant.label for variant in variants([f"{run}/model.int8.onnx"], Settings(), axes)] == [
-        f"{run} fp32",
-        f"{run} int8",
-    ]
     assert [variant.label for variant in variants(["./model.onnx"], Settings(), {})] == ["model.onnx"]
+    (run / "model.onnx").rename(run / "model.fp16.onnx")
+    assert found(str(run), "fp16,int8") == [(f"{run} fp16", "model.fp16.onnx"), int8]
 
 
 def test_an_axis_that_changes_nothing_or_more_than_it_says_is_wrong_use(run: Path) -> None:
-    with pytest.raises(WrongUse, match=r"'cuda-graph' changes nothing for '.*', which is no engine"):
+    with pytest.raises(WrongUse, match=r"'cuda-graph' has no effect on '.*', which is not an engine"):
         variants([str(run)], Settings(), parse_axes(["cuda-graph=yes,no"]))
     (run / "model.engine").write_bytes(b"")
-    with pytest.raises(WrongUse, match=r"'graph' changes nothing for '.*model.engine', which is an engine"):
+    with pytest.raises(WrongUse, match=r"'graph' has no effect on '.*model.engine', which is an engine"):
         variants([str(run / "model.engine")], Settings(), parse_axes(["graph=all,none"]))
     with pytest.raises(WrongUse, match="'spinning' needs --threads N"):
         variants([str(run)], Settings(), parse_axes(["spinning=yes,no"]))
@@ -141,11 +141,7 @@ def test_a_precision_that_was_not_exported_says_how_to_export_it(run: Path) -> N
         variants([], Settings(), parse_axes(["precision=fp16"]))
 
 
-def test_a_model_that_is_named_twice_gets_two_labels(run: Path) -> None:
-    assert [variant.label for variant in variants([str(run)] * 2, Settings(), {})] == [str(run), f"{run} (2)"]
-
-
-def test_lanes_are_measured_side_by_side_at_each_batch(run: Path, measured: list[Asked]) -> None:
+def test_variants_are_measured_together_at_each_batch(run: Path, measured: list[Asked]) -> None:
     kept: list[list[tuple[int, bool]]] = []
     shares: list[float] = []
     laid_out = variants([str(run)], Settings(), parse_axes(["precision=fp32,int8", "threads=1"]))
@@ -165,27 +161,13 @@ def test_lanes_are_measured_side_by_side_at_each_batch(run: Path, measured: list
     assert shares == [0.5, 1.0]
 
 
-def test_a_batch_that_was_measured_before_is_not_measured_again(run: Path, measured: list[Asked]) -> None:
-    groups = sweep(variants([str(run)], Settings(), {}), Plan(), [1, 2, 4], done=(group(4), group(1), group(99)))
+def test_finished_batches_are_not_measured_again_and_an_unfinished_one_continues(
+    run: Path, measured: list[Asked]
+) -> None:
+    begun = group(8, unfinished=True)
+    done = (group(4), group(1), group(99), begun)
 
-    assert [each.batch for each in groups] == [1, 2, 4]
-    assert [(each.batch, each.earlier) for each in measured] == [(2, None)]
+    groups = sweep(variants([str(run)], Settings(), {}), Plan(), [1, 2, 4, 8], done=done)
 
-
-def test_a_batch_that_was_cut_off_goes_on_with_what_it_had(run: Path, measured: list[Asked]) -> None:
-    begun = group(2, unfinished=True)
-
-    groups = sweep(variants([str(run)], Settings(), {}), Plan(), [1, 2], done=(group(1), begun))
-
-    assert [each.unfinished for each in groups] == [False, False]
-    assert [(each.batch, each.earlier) for each in measured] == [(2, begun)]
-
-
-def test_a_precision_is_found_in_a_folder_without_a_plain_export(run: Path) -> None:
-    (run / "model.onnx").rename(run / "model.fp16.onnx")
-    laid_out = variants([str(run)], Settings(), parse_axes(["precision=fp16,int8"]))
-
-    assert [(variant.label, variant.file.name) for variant in laid_out] == [
-        (f"{run} fp16", "model.fp16.onnx"),
-        (f"{run} int8", "model.int8.onnx"),
-    ]
+    assert [(each.batch, each.unfinished) for each in groups] == [(batch, False) for batch in (1, 2, 4, 8)]
+    assert [(each.batch, each.earlier) for each in measured] == [(2, None), (8, begun)]

@@ -1,6 +1,5 @@
 """What makes figures weaker than they look."""
 
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -8,34 +7,13 @@ from msgspec.structs import replace
 
 from capsedge.measure.bench import warnings
 from capsedge.measure.bench.plan import Plan, limits_of
-from capsedge.measure.bench.report import BenchWarning, Breakdown, Case, Warmup
+from capsedge.measure.bench.report import BenchWarning, Warmup
 from capsedge.measure.bench.warnings import load_of_others, own_load
 from capsedge.measure.machine import Conditions
 from capsedge.runtime.settings import Settings
+from tests.measure.bench.reports import case
 
-CASE = Case(
-    label="runs/a int8",
-    model="runs/a/model.int8.onnx",
-    file="runs/a/model.int8.onnx",
-    network="a",
-    precision="int8",
-    routing="l2, collapsed",
-    error=0.1,
-    error_on="test",
-    provider="CPUExecutionProvider",
-    settings=Settings(threads=2),
-    warmup=Warmup(iterations=60, seconds=1.1, settled=True),
-    iterations=662,
-    mean_ms=1.0,
-    min_ms=1.0,
-    max_ms=1.0,
-    percentiles=(),
-    images_per_second=1000.0,
-    breakdown=Breakdown(),
-    energy_mj="unavailable",
-    ratio=None,
-    samples_ms=(),
-)
+CASE = case("runs/a int8", [[1.0]], iterations=662, warmup=Warmup(iterations=60, seconds=1.1, settled=True))
 FULL = Plan()
 COOL = Conditions(cpu_mhz=3000.0, gpu_mhz=1500.0, gpu_memory_mhz=5000.0, gpu_throttling=())
 
@@ -57,7 +35,7 @@ def test_a_good_measurement_has_none() -> None:
     assert list(warnings.about_rounds([CASE, CASE], 83)) == []
 
 
-def test_what_a_machine_does_not_tell_is_no_reason_to_warn() -> None:
+def test_an_unavailable_reading_gives_no_warning() -> None:
     assert list(warnings.about_load("unavailable", cores=2)) == []
     assert list(warnings.about_machine(Conditions(), COOL, [])) == []
     assert list(warnings.about_machine(COOL, Conditions(), [])) == []
@@ -69,22 +47,23 @@ def test_a_load_of_more_than_a_quarter_of_the_cores_is_said() -> None:
     assert "load average of 0.51 on 2 cores" in warning.text
 
 
-@pytest.mark.parametrize("when", ["before", "during", "after"])
-def test_throttling_is_said_whenever_it_was_seen(when: str) -> None:
-    hot = Conditions(gpu_throttling=("thermal",))
-    before, after = (hot if when == name else COOL for name in ("before", "after"))
+@pytest.mark.parametrize(
+    ("before", "during", "after"),
+    [
+        (("thermal",), [], ()),
+        ((), ["thermal"], ()),
+        ((), [], ("thermal",)),
+        (("thermal",), ["thermal"], ("thermal",)),
+    ],
+)
+def test_each_reason_of_throttling_before_during_or_after_the_rounds_is_named_once(
+    before: tuple[str, ...], during: list[str], after: tuple[str, ...]
+) -> None:
+    start, end = (replace(COOL, gpu_throttling=reasons) for reasons in (before, after))
 
-    (warning,) = warnings.about_machine(before, after, ["thermal"] if when == "during" else [])
+    (warning,) = warnings.about_machine(start, end, during)
 
     assert (warning.code, "(thermal)" in warning.text) == ("gpu-throttled", True)
-
-
-def test_a_reason_that_was_seen_three_times_is_named_once() -> None:
-    hot = Conditions(gpu_throttling=("thermal", "power"))
-
-    (warning,) = warnings.about_machine(hot, hot, ["power"])
-
-    assert "(thermal, power)" in warning.text
 
 
 @pytest.mark.parametrize(
@@ -93,28 +72,18 @@ def test_a_reason_that_was_seen_three_times_is_named_once() -> None:
 )
 def test_a_clock_that_fell_by_more_than_a_tenth_is_said(clock: str, named: str) -> None:
     start = getattr(COOL, clock)
-    fall: Callable[[float], Iterator[BenchWarning]] = lambda share: warnings.about_machine(  # noqa: E731
-        COOL, replace(COOL, **{clock: share * start}), []
-    )
+    slower, equal, faster = (replace(COOL, **{clock: share * start}) for share in (0.89, 0.91, 1.5))
 
-    assert list(fall(0.91)) == []
-    assert list(fall(1.5)) == []
-    (warning,) = fall(0.89)
+    assert [*warnings.about_machine(COOL, equal, []), *warnings.about_machine(COOL, faster, [])] == []
+    (warning,) = warnings.about_machine(COOL, slower, [])
     assert f"the clock of the {named} fell from {start:.0f} to {0.89 * start:.0f} MHz" in warning.text
-
-
-def test_a_warm_up_that_never_settled_names_the_case() -> None:
-    (warning,) = about_case(warmup=Warmup(iterations=7, seconds=10.2, settled=False))
-
-    assert (warning.code, warning.case) == ("not-settled", "runs/a int8")
-    assert "7 iterations in 10.2 s" in warning.text
 
 
 @pytest.mark.parametrize(
     ("iterations", "plan", "said"),
     [
         (400, Plan(), "p99 needs 662 iterations, 400 were made within the limit of 180 s"),
-        (100, Plan(iterations=100), "p95 needs 130 iterations, p99 needs 662 iterations, 100 were made as asked"),
+        (100, Plan(iterations=100), "p95 needs 130 iterations, p99 needs 662 iterations, 100 were made as requested"),
         (64, Plan(quick=True), "p95 needs 130 iterations, p99 needs 662 iterations, 64 were made"),
         (20, Plan(scenario="offline"), "p90 needs 64 iterations, 20 were made within the limit of 180 s"),
     ],
@@ -133,17 +102,25 @@ def test_offline_needs_no_p99_and_nothing_needs_p99_9() -> None:
     assert about_case(Plan(scenario="multi-stream"), iterations=662) == []
 
 
-def test_more_threads_than_cores_are_said() -> None:
-    (warning,) = about_case(settings=Settings(threads=3))
+@pytest.mark.parametrize(
+    ("changes", "code", "text"),
+    [
+        ({"settings": Settings(threads=3)}, "oversubscribed", "3 threads share 2 cores"),
+        (
+            {"settings": Settings(provider="cuda"), "fell_back": ("Conv", "Gemm")},
+            "fell-back",
+            "Conv, Gemm ran on the CPU instead of cuda",
+        ),
+        ({"warmup": Warmup(iterations=7, seconds=10.2, settled=False)}, "not-settled", "7 iterations in 10.2 s"),
+    ],
+)
+def test_too_many_threads_a_fallback_and_an_unsettled_warm_up_name_the_case(
+    changes: dict[str, Any], code: str, text: str
+) -> None:
+    (warning,) = about_case(**changes)
 
-    assert "3 threads on 2 cores" in warning.text
-
-
-def test_operators_that_fell_back_are_named() -> None:
-    (warning,) = about_case(settings=Settings(provider="cuda"), fell_back=("Conv", "Gemm"))
-
-    assert (warning.code, warning.case) == ("fell-back", "runs/a int8")
-    assert "Conv, Gemm ran on the CPU instead of cuda" in warning.text
+    assert (warning.code, warning.case) == (code, "runs/a int8")
+    assert text in warning.text
 
 
 def test_a_ratio_without_an_interval_is_said_where_there_is_one() -> None:
@@ -174,7 +151,4 @@ def test_what_others_run_stays(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert load_of_others(2.0) == pytest.approx(2.0 - kernel_average(2.0, 60), abs=0.01)
     assert load_of_others(0.5) == 0.0
-
-
-def test_a_machine_that_does_not_tell_stays_unavailable() -> None:
     assert load_of_others("unavailable") == "unavailable"

@@ -1,1 +1,1 @@
-"""What a report looks like: as text on a terminal, Markdown, CSV, and a page for the browser."""
+"""Format a report: text for the terminal, Markdown, CSV, and an HTML page."""

@@ -1,4 +1,4 @@
-"""What is said of a case, in one list of columns, from which every format takes those that it shows."""
+"""Columns of a case: one list, from which every format takes the columns that it shows."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -14,17 +14,17 @@ Value = Callable[[Case], object]
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """One thing that is said of each case.
+    """One value, or some related values, of each case.
 
     Attributes:
-        name: What a person calls it, with its unit.
-        values: What the CSV writes, by the name of the column there; the first decides the order in a sorted table,
-            and whether a case has the thing at all.
-        text: For people.
-        detail: What stands small beside the text; "" for nothing.
+        name: Heading for people, with the unit.
+        values: Values for the CSV, by their column names there. The first is the sort key, and a case without it has
+            no value in this column.
+        text: The value as text.
+        detail: Additional text in small print; "" for none.
         optional: Whether a table without small print leaves the detail out.
         metric: Whether it is the metric of the scenario.
-        of_first: What the first value is where it is missing because the case is the first of its group.
+        of_first: Sort key of the first case of a group, if that case has no value.
     """
 
     name: str
@@ -36,28 +36,28 @@ class Column:
     of_first: float | None = None
 
     def value(self, case: Case) -> object:
-        """The first value, by which a table is sorted."""
+        """Sort key of a case."""
         found = next(iter(self.values.values()))(case)
         return self.of_first if found is None else found
 
     def has_any(self, cases: Iterable[Case]) -> bool:
-        """Whether some case has it: nobody wants an empty column."""
+        """Whether at least one case has a value; empty columns are not shown."""
         first = next(iter(self.values.values()))
         return any(first(case) not in (None, "unavailable") for case in cases)
 
 
 def figures(group: Group) -> list[Column]:
-    """The figures that some case of a group has, and the metric of its scenario marked."""
+    """Columns of results that at least one case of a group has; the metric of the scenario is marked."""
     return [column for column in _figures(METRIC[group.scenario]) if column.has_any(group.cases)]
 
 
 def breakdown(group: Group) -> list[Column]:
-    """Where the time of a query goes, and its energy: the parts that some case has."""
+    """Columns of the breakdown and the energy that at least one case of a group has."""
     return [column for column in (*BREAKDOWN, ENERGY) if column.has_any(group.cases)]
 
 
 def every_column() -> list[Column]:
-    """All columns, whether a case has them or not, so that a file has the same columns each time."""
+    """All columns, so that every file has the same columns."""
     return [*FACTS, *_figures(None), *BREAKDOWN]
 
 
@@ -79,7 +79,7 @@ def _number(name: str, key: str, value: Callable[[Case], float | str | None], *,
 
 
 def _percentile(percent: float, *, metric: bool) -> Column:
-    """A percentile; beside it what the true one is below, with 99 % confidence."""
+    """A percentile, with its bound as the detail."""
 
     def value_ms(case: Case) -> float | None:
         found = percentile(case, percent)
@@ -158,7 +158,7 @@ FACTS = (
     Column(
         name="threads",
         values={"threads": lambda case: case.settings.threads},
-        text=lambda case: str(case.settings.threads or "chosen by the work of a query"),
+        text=lambda case: str(case.settings.threads or "automatic, by the cost of a query"),
     ),
     Column(
         name="spinning",

@@ -1,4 +1,4 @@
-"""A measurement as CSV: one row a case, what the cases of a group share repeated in each."""
+"""A report as CSV: one row per case; the fields of the report and of the group are repeated in each row."""
 
 import csv
 import io
@@ -13,10 +13,10 @@ from capsedge.outside import cell
 
 
 def csv_of(report: BenchReport) -> str:
-    """Write a report's cases, with units in the names of the columns, and every number in full.
+    """Format the cases of a report, with units in the column names and all digits of each number.
 
-    A cell is empty for what is not there (None), and "unavailable" for what the machine could not tell. Lists are
-    JSON. The samples are in the JSON file only.
+    A cell is empty if the value does not exist (None), and "unavailable" if the machine could not report it. Lists
+    are JSON. The samples are in the JSON file only.
     """
     rows = [
         _of_report(report) | {"group": index} | _of_group(group) | _of_case(case)

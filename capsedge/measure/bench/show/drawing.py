@@ -1,4 +1,4 @@
-"""What the plots share: colours that follow the page's, axes of plain numbers, and SVG that stands inside of HTML."""
+"""Shared code of the plots: colours of the page, axes with plain numbers, and SVG for embedding in HTML."""
 
 import html
 import io
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
-# Okabe and Ito's colours, which people of any colour vision tell apart. After these they come again with a dash.
+# Colours of Okabe and Ito, distinguishable with any colour vision. After the last, they repeat with a dash.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _DASHES = ("", "5 2", "2 2", "8 2 2 2")
 
-# Colours that stand for others: the page's own, which differ in light and dark.
+# Placeholders for the CSS colours of the page, which differ in light and dark mode.
 INK, SOFT, GRID, PAPER = "#010101", "#020202", "#030303", "#040404"
-_OF_THE_PAGE = {INK: "var(--ink)", SOFT: "var(--soft)", GRID: "var(--grid)", PAPER: "var(--card)"}
+_PAGE_COLOURS = {INK: "var(--ink)", SOFT: "var(--soft)", GRID: "var(--grid)", PAPER: "var(--card)"}
 
-# So wide that letters of a figure have their true size on a phone; wider screens enlarge it, or show two in a row.
+# At this width the text of a figure has its nominal size on a phone; wider screens enlarge it or show two in a row.
 WIDTH_INCHES = 4.8
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -62,26 +62,26 @@ _STYLE: dict[Any, Any] = {
 
 
 class Look(NamedTuple):
-    """How a case is drawn, in every plot: a colour, and a dash (SVG's `stroke-dasharray`) where colours repeat."""
+    """Line style of a case in every plot: a colour, and a dash (`stroke-dasharray` of SVG) if colours repeat."""
 
     colour: str
     dash: str
 
     @property
     def line(self) -> dict[str, Any]:
-        """For matplotlib's lines."""
+        """Keyword arguments of a matplotlib line."""
         lengths = [float(each) for each in self.dash.split()]
         return {"color": self.colour, "linestyle": (0, [each / 1.6 for each in lengths]) if lengths else "-"}
 
 
 class Plot(NamedTuple):
-    """A plot that is drawn.
+    """A finished plot.
 
     Attributes:
-        title: What it shows.
-        svg: The `<svg>` element, with title and description for those who do not see it.
-        note: How to read it, in plain text.
-        legend: The labels of the cases that need one.
+        title: Heading.
+        svg: The `<svg>` element, with title and description for screen readers.
+        note: How to read the plot, in plain text.
+        legend: Labels of the cases in the legend.
         numbered: Whether the plot shows a number for each label of the legend, from 1 on.
     """
 
@@ -93,7 +93,7 @@ class Plot(NamedTuple):
 
 
 def looks(report: BenchReport) -> dict[str, Look]:
-    """A look for each label, the same in all groups."""
+    """A line style for each label, the same in all groups."""
     labels = dict.fromkeys(case.label for group in report.groups for case in group.cases)
     count = len(_COLOURS)
     return {
@@ -104,34 +104,34 @@ def looks(report: BenchReport) -> dict[str, Look]:
 
 @contextmanager
 def figure(height_inches: float) -> "Iterator[Figure]":
-    """An empty figure in the style of all; it knows no display and no global state."""
+    """An empty figure in the common style; it uses no display and no global state."""
     require("matplotlib", extra="plots")
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
     with rc_context(_STYLE), warnings.catch_warnings():
-        # The browser has fonts for the letters that matplotlib's own lacks.
+        # The browser has fonts for glyphs that matplotlib's font lacks.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         yield Figure(figsize=(WIDTH_INCHES, height_inches), layout="constrained")
 
 
 def svg(drawn: "Figure", *, name: str, title: str, description: str) -> str:
-    """Make a figure an `<svg>` element that may stand beside others in one page.
+    """Convert a figure to an `<svg>` element for a page with several of them.
 
     Args:
         drawn: The figure.
-        name: Unique in the page; the element's ids start with it.
-        title: What it is.
-        description: What is to be seen in it, for screen readers.
+        name: Prefix of all ids in the element, unique in the page.
+        title: Title, for screen readers.
+        description: The plotted values in words, for screen readers.
     """
     buffer = io.StringIO()
     drawn.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     text = buffer.getvalue()
     body = text[text.index(">", text.index("<svg")) + 1 :].strip()
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
-    body = _own_ids(_rounded(body), name)
-    for stand_in, colour in _OF_THE_PAGE.items():
-        body = body.replace(stand_in, colour)
+    body = _with_prefixed_ids(_rounded(body), name)
+    for placeholder, colour in _PAGE_COLOURS.items():
+        body = body.replace(placeholder, colour)
     width, height = (72 * inches for inches in drawn.get_size_inches())
     return (
         f'<svg viewBox="0 0 {width:g} {height:g}" role="img" aria-labelledby="{name}-title {name}-desc" '
@@ -147,31 +147,31 @@ def samples(case: Case) -> NDArray[np.float64]:
 
 
 def limits(values: Sequence[NDArray[np.float64]]) -> tuple[float, float]:
-    """The smallest and the largest of all."""
+    """Smallest and largest of all values."""
     return min(float(each.min()) for each in values), max(float(each.max()) for each in values)
 
 
-def spread_out(low: float, high: float) -> bool:
-    """Whether figures from `low` to `high` want a logarithmic axis."""
+def needs_log_axis(low: float, high: float) -> bool:
+    """Whether values from `low` to `high` get a logarithmic axis."""
     return low > 0 and high / low > 3
 
 
 def bins(low: float, high: float, count: int) -> NDArray[np.float64]:
-    """Edges of bins that hold everything from `low` to `high`, as the axis is."""
-    low, high = _apart(low, high)
-    spaced = np.geomspace if spread_out(low, high) else np.linspace
+    """Edges of bins that cover `low` to `high`, with the spacing of the axis (linear or logarithmic)."""
+    low, high = _widened(low, high)
+    spaced = np.geomspace if needs_log_axis(low, high) else np.linspace
     edges = spaced(low, high, count + 1)
     edges[0], edges[-1] = low, high
     return edges
 
 
 def plain_numbers(axes: "Axes", which: str, low: float, high: float, *, ticks: int = 9) -> None:
-    """Let an axis show all of `low` to `high` in plain numbers, logarithmic where that is wide."""
+    """Scale an axis to `low` to `high`, logarithmic for a wide range, with plain numbers as tick labels."""
     from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-    low, high = _apart(low, high)
+    low, high = _widened(low, high)
     axis: Axis = getattr(axes, f"{which}axis")
-    if spread_out(low, high):
+    if needs_log_axis(low, high):
         getattr(axes, f"set_{which}scale")("log")
         axis.set_major_locator(FixedLocator(_ticks(low, high, ticks)))
         axis.set_minor_locator(NullLocator())
@@ -184,13 +184,13 @@ def plain_numbers(axes: "Axes", which: str, low: float, high: float, *, ticks: i
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
 
 
-def _apart(low: float, high: float) -> tuple[float, float]:
-    """An axis has a length, also where all figures are one."""
+def _widened(low: float, high: float) -> tuple[float, float]:
+    """A range of positive length, also if all values are equal."""
     return (low * 0.95, high * 1.05 + 1e-9) if high <= low * 1.001 else (low, high)
 
 
 def _ticks(low: float, high: float, most: int) -> list[float]:
-    """Round numbers from `low` to `high`: as many as there is room for of 1, 2, 5, or of the tens."""
+    """Round numbers from `low` to `high` as ticks of a logarithmic axis: the densest series with at most `most`."""
     decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
     closest = (high / low) ** (0.7 / most)
     for steps in ((1, 1.5, 2, 3, 4, 5, 6, 8), (1, 2, 3, 5), (1, 2, 5), (1, 3), (1,)):
@@ -202,7 +202,7 @@ def _ticks(low: float, high: float, most: int) -> list[float]:
 
 
 def _rounded(body: str) -> str:
-    """Hundredths of a point are enough for coordinates: the file is half as long."""
+    """Round coordinates to hundredths of a point, which halves the file size."""
 
     def shorter(found: re.Match[str]) -> str:
         numbers = re.sub(r"-?\d+\.\d+", lambda each: f"{float(each[0]):.2f}".rstrip("0").rstrip("."), found[2])
@@ -211,8 +211,8 @@ def _rounded(body: str) -> str:
     return re.sub(r'\s(d|x|y)="([^"]*)"', shorter, body)
 
 
-def _own_ids(body: str, name: str) -> str:
-    """Keep the ids that something refers to, under this figure's name: a page must not have one twice."""
+def _with_prefixed_ids(body: str, name: str) -> str:
+    """Prefix the ids that are referenced and remove the others: ids must be unique in the page."""
     used = set(re.findall(r'(?:url\(#|href="#)([^)"]+)', body))
     body = re.sub(r'\sid="([^"]*)"', lambda found: f' id="{name}-{found[1]}"' if found[1] in used else "", body)
     return re.sub(r'(url\(#|href="#)', rf"\g<1>{name}-", body)

@@ -1,4 +1,4 @@
-"""A measurement as Markdown: what one would paste into a README, with everything that it takes to believe it."""
+"""A report as Markdown, for a README: the results, with warnings, machine and command."""
 
 import re
 import shlex
@@ -11,7 +11,7 @@ from capsedge.outside import one_line
 
 
 def markdown(report: BenchReport) -> str:
-    """Write a report: a table a group, the warnings, the machine and the command."""
+    """Format a report: a table per group, the warnings, the machine and the command."""
     lines = [f"### Latency, measured by capsedge {escaped(report.capsedge)} on {escaped(report.created)}", ""]
     for group in report.groups:
         lines += [*_group(group), ""]
@@ -20,7 +20,7 @@ def markdown(report: BenchReport) -> str:
     for line in text.slow_int8(report):
         lines += [f"{escaped(line)}.", ""]
     if any(len(group.cases) > 1 for group in report.groups):
-        lines += ["x first: the latency over that of the first case, with its 95 % interval.", ""]
+        lines += ["x first: latency divided by that of the first case, with its 95 % interval.", ""]
     lines += [
         f"Machine: {escaped(text.hardware(report.machine))}.",
         f"With {escaped(text.versions(report))}.",
@@ -31,9 +31,9 @@ def markdown(report: BenchReport) -> str:
 
 
 def escaped(given: str) -> str:
-    r"""Text that means itself in a cell: `|` ends a cell, and a name may hold anything.
+    r"""Escape text for a table cell: a name may contain any character, and `|` would end the cell.
 
-    Underscores inside of words mean themselves already.
+    Underscores inside words need no escape.
     """
     marked = re.sub(r"([\\`*\[\]|~])", r"\\\1", one_line(given))
     return marked.replace("&", "&amp;").replace("<", "&lt;")

@@ -1,4 +1,4 @@
-"""Plots that compare the models of a report: over the batch, error against latency, and where the time goes."""
+"""Plots that compare the models of a report: figures over the batch, error against latency, and the breakdown."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -13,20 +13,20 @@ from capsedge.plural import number_of, plural
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Name, and how dark a part is in its case's colour.
+# Opacity of each part of a query, in the colour of the case.
 _SHADES = {"decode": 0.35, "copy in": 0.6, "compute": 1.0, "copy out": 0.75}
 
 
 class Point(NamedTuple):
-    """A case that has an error."""
+    """A case with its latency and error."""
 
     case: Case
     latency_ms: float
     error_percent: float
 
 
-class _OverBatch(NamedTuple):
-    """What is drawn over the batch."""
+class _BatchPlot(NamedTuple):
+    """A figure to plot over the batch."""
 
     name: str
     title: str
@@ -41,11 +41,11 @@ def has_sweep(report: BenchReport) -> bool:
 
 
 def batch_sweep(report: BenchReport, looks: dict[str, Look]) -> list[Plot]:
-    """Draw the median latency of a query, and the images per second, over the images in a query."""
+    """Plot the median latency of a query and the images per second over the batch."""
     return [_over_batch(_by_label(report), looks, figure) for figure in _FIGURES]
 
 
-def _over_batch(by_label: dict[str, dict[int, Case]], looks: dict[str, Look], drawn: _OverBatch) -> Plot:
+def _over_batch(by_label: dict[str, dict[int, Case]], looks: dict[str, Look], drawn: _BatchPlot) -> Plot:
     values = {label: [drawn.of(case) for case in cases.values()] for label, cases in by_label.items()}
     every = [value for each in values.values() for value in each]
     with drawing.figure(2.7) as figure:
@@ -58,13 +58,13 @@ def _over_batch(by_label: dict[str, dict[int, Case]], looks: dict[str, Look], dr
         axes.set_ylabel(drawn.unit)
         axes.set_xlabel("images in a query")
         _batches(axes, sorted({batch for cases in by_label.values() for batch in cases}))
-        told = "; ".join(_told(label, cases, drawn) for label, cases in by_label.items())
-        svg = drawing.svg(figure, name=f"sweep-{drawn.name}", title=drawn.title, description=told)
+        description = "; ".join(_batch_description(label, cases, drawn) for label, cases in by_label.items())
+        svg = drawing.svg(figure, name=f"sweep-{drawn.name}", title=drawn.title, description=description)
     return Plot(drawn.title, svg, drawn.note, tuple(by_label))
 
 
 def _by_label(report: BenchReport) -> dict[str, dict[int, Case]]:
-    """The cases of each label, by their batch."""
+    """Cases by label, then by batch."""
     found: dict[str, dict[int, Case]] = {}
     for group in sorted(report.groups, key=lambda group: group.batch):
         for case in group.cases:
@@ -85,18 +85,18 @@ def _batches(axes: "Axes", batches: list[int]) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
 
 
-def _told(label: str, cases: dict[int, Case], drawn: _OverBatch) -> str:
+def _batch_description(label: str, cases: dict[int, Case], drawn: _BatchPlot) -> str:
     figures = ", ".join(f"{number(drawn.of(case))} at batch {batch}" for batch, case in cases.items())
     return f"{label}, {drawn.unit}: {figures}"
 
 
 def has_errors(group: Group) -> bool:
-    """Whether at least two cases can be compared by their errors."""
+    """Whether at least two cases have an error."""
     return sum(case.error is not None for case in group.cases) > 1
 
 
 def pareto(group: Group, looks: dict[str, Look], name: str) -> Plot:
-    """Draw the error of each case over its latency, numbered, and the line of those that no other beats in both."""
+    """Plot the error of each case over its latency, numbered, with the Pareto front."""
     figures, what = points(group)
     best = front(figures)
     low, high = min(each.latency_ms for each in figures), max(each.latency_ms for each in figures)
@@ -121,7 +121,7 @@ def pareto(group: Group, looks: dict[str, Look], name: str) -> Plot:
             axes.annotate(
                 str(place + 1),
                 (each.latency_ms, each.error_percent),
-                (6, -9 if place % 2 else 5),  # neighbours on the axis have their numbers above and below
+                (6, -9 if place % 2 else 5),  # alternate sides, so that neighbouring numbers do not overlap
                 textcoords="offset points",
                 fontsize=8.5,
                 color=INK if each in best else SOFT,
@@ -132,19 +132,19 @@ def pareto(group: Group, looks: dict[str, Look], name: str) -> Plot:
         axes.tick_params(length=2, color=SOFT)
         axes.set_xlabel(f"{what}, ms")
         axes.set_ylabel("error, %")
-        told = "; ".join(
+        description = "; ".join(
             f"{each.case.label}: {number(each.latency_ms)} ms, {each.error_percent:.2f} %"
             f"{' (on the front)' if each in best else ''}"
             for each in figures
         )
-        drawn = drawing.svg(figure, name=name, title="Error against latency", description=told)
+        drawn = drawing.svg(figure, name=name, title="Error against latency", description=description)
     hollow = any(each.case.error_on == "validation" for each in figures)
     left_out = len(group.cases) - len(figures)
     return Plot(
         "Error against latency",
         drawn,
-        "Lower left is better. No other model beats those in a ring in both; the line joins them."
-        + (" Hollow: the error is one on validation images, because there is no test score." if hollow else "")
+        "Lower left is better. No other model is better than a ringed one in both error and latency."
+        + (" Hollow: error on validation images, because there is no test score." if hollow else "")
         + (
             f" {number_of(left_out, 'case')} without a known error {plural(left_out, 'is', 'are')} left out."
             if left_out
@@ -156,7 +156,7 @@ def pareto(group: Group, looks: dict[str, Look], name: str) -> Plot:
 
 
 def points(group: Group) -> tuple[list[Point], str]:
-    """The cases that have an error, fastest first, by the scenario's metric; by the median where one lacks it."""
+    """Cases with an error, the fastest first, by the metric of the scenario, or by the median if a case lacks it."""
     cases = [case for case in group.cases if case.error is not None]
     percent = METRIC[group.scenario] or 50
     if any(percentile_ms(case, percent) is None for case in cases):
@@ -170,7 +170,7 @@ def points(group: Group) -> tuple[list[Point], str]:
 
 
 def front(figures: Sequence[Point]) -> list[Point]:
-    """Those that no other beats: none is as fast and as good, and better in one of the two. The fastest first."""
+    """The Pareto front, fastest first: no other point is at least as good in both and better in one."""
     kept: list[Point] = []
     for each in sorted(figures, key=lambda point: (point.latency_ms, point.error_percent)):
         if not kept or each.error_percent < kept[-1].error_percent:
@@ -179,18 +179,18 @@ def front(figures: Sequence[Point]) -> list[Point]:
 
 
 def has_breakdown(group: Group) -> bool:
-    """Whether some case of the group has parts that can be told apart."""
-    return any(len(_there(case)) > 1 for case in group.cases)
+    """Whether at least one case of the group has two or more parts."""
+    return any(len(_parts(case)) > 1 for case in group.cases)
 
 
 def breakdown(group: Group, looks: dict[str, Look], name: str) -> Plot:
-    """Draw the medians of each case's parts, one after the other."""
-    cases = [case for case in group.cases if _there(case)]
+    """Plot the median of each part of a query as stacked bars, one bar per case."""
+    cases = [case for case in group.cases if _parts(case)]
     with drawing.figure(0.5 * len(cases) + 0.75) as figure:
         axes = figure.subplots()
         for place, case in enumerate(cases):
             start = 0.0
-            for part, value in _there(case).items():
+            for part, value in _parts(case).items():
                 axes.barh(place, value, left=start, height=0.36, color=looks[case.label].colour, alpha=_SHADES[part])
                 start += value
             axes.text(0, place - 0.28, shortened(case.label, 62), va="bottom", ha="left")
@@ -200,38 +200,38 @@ def breakdown(group: Group, looks: dict[str, Look], name: str) -> Plot:
         axes.spines["left"].set_visible(False)
         axes.tick_params(length=2, color=SOFT)
         axes.set_xlabel("median of a query, ms")
-        told = "; ".join(f"{case.label}: {_parts_told(case)}" for case in cases)
-        drawn = drawing.svg(figure, name=name, title="Where the time goes", description=told)
+        description = "; ".join(f"{case.label}: {_parts_description(case)}" for case in cases)
+        drawn = drawing.svg(figure, name=name, title="Where the time goes", description=description)
     return Plot(
         "Where the time goes",
         drawn,
-        "From left to right, where it has such a part: decoding (palest), copy in, compute (full colour), copy out. "
-        "They were measured apart from the timed iterations; the figures are under 'How each case ran'.",
+        "From left to right, if the part exists: decoding (palest), copy in, compute (full colour), copy out. They "
+        "were measured separately from the timed iterations; the numbers are under 'How each case ran'.",
     )
 
 
-def _there(case: Case) -> dict[str, float]:
+def _parts(case: Case) -> dict[str, float]:
     values = {part: getattr(case.breakdown, f"{part.replace(' ', '_')}_ms") for part in _SHADES}
     return {part: value for part, value in values.items() if value is not None}
 
 
-def _parts_told(case: Case) -> str:
-    return ", ".join(f"{part} {maybe(value)} ms" for part, value in _there(case).items())
+def _parts_description(case: Case) -> str:
+    return ", ".join(f"{part} {maybe(value)} ms" for part, value in _parts(case).items())
 
 
 _FIGURES = (
-    _OverBatch(
+    _BatchPlot(
         "latency",
         "Latency over batch",
         "median of a query, ms",
         _median_ms,
-        "The time of a whole query: lower is better.",
+        "Latency of a whole query: lower is better.",
     ),
-    _OverBatch(
+    _BatchPlot(
         "rate",
         "Throughput over batch",
         "images/s",
         lambda case: case.images_per_second,
-        "Higher is better; where the line is flat, a larger query only takes longer.",
+        "Higher is better; where the line is flat, a larger batch only adds latency.",
     ),
 )

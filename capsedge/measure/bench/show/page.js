@@ -1,4 +1,4 @@
-// A click on a header sorts by that column, another one turns it round; what has no figure stays last.
+// A click on a header sorts by that column, a second click reverses the order; empty cells stay last.
 for (const table of document.querySelectorAll("table.cases")) {
   const heads = [...table.tHead.rows[0].cells], body = table.tBodies[0];
   heads.forEach((head, column) => head.querySelector("button").addEventListener("click", () => {

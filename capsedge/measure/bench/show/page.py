@@ -1,4 +1,4 @@
-"""A measurement as one HTML page that needs nothing else: no network, no other file."""
+"""A report as one self-contained HTML page: no network, no other file."""
 
 import hashlib
 import shlex
@@ -20,9 +20,9 @@ from capsedge.processor import in_words
 
 _FOLDER = Path(__file__).parent
 STYLE = (_FOLDER / "page.css").read_text(encoding="utf-8")
-"""How a page of capsedge looks, in light and dark and on paper."""
+"""Style sheet of capsedge's HTML pages: light mode, dark mode and print."""
 
-# Groups of a report that are open when the page is; of a longer sweep one sees the first, and the others by a click.
+# Up to this many groups are all expanded when the page opens; of more, only the first.
 _OPEN_GROUPS = 2
 
 _STATES = {
@@ -39,10 +39,10 @@ _STATES = {
 
 
 def page(report: BenchReport) -> str:
-    """Write a report as HTML.
+    """Format a report as HTML.
 
     Raises:
-        MissingExtra: What fills the template or draws the plots is not installed.
+        MissingExtra: Jinja or matplotlib is not installed.
     """
     require("jinja2", extra="plots")
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -82,18 +82,18 @@ def page(report: BenchReport) -> str:
 
 
 def _printable(value: Any) -> Any:
-    """No name brings line breaks or control characters into the page; what is HTML already stays."""
+    """Escape line breaks and control characters in names; markup stays as it is."""
     return value if hasattr(value, "__html__") or not isinstance(value, str) else one_line(value)
 
 
 def _policy(script: str) -> str:
-    """Nothing is fetched, and no script runs but the page's own, whatever a file is called."""
+    """Content security policy: fetch nothing, and run only the page's own script."""
     own = b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{own}'"
 
 
 def _shown(report: BenchReport, index: int, chosen: dict[str, Look]) -> dict[str, Any]:
-    """What the template shows of one group."""
+    """Template variables of one group."""
     group = report.groups[index]
     return {
         "group": group,
@@ -109,7 +109,7 @@ def _shown(report: BenchReport, index: int, chosen: dict[str, Look]) -> dict[str
 
 
 def _facts(group: Group) -> Iterator[tuple[str, ...]]:
-    """A row for each fact: how each case was opened and warmed up, and where its time goes."""
+    """Rows of the table of details: settings, warm-up and breakdown of each case."""
     columns: list[Column] = [*FACTS[1:], *BREAKDOWN, ENERGY]
     for column in columns:
         yield column.name, *map(column.text, group.cases)
@@ -128,7 +128,7 @@ def _state(value: object) -> str:
 
 
 def _machine(report: BenchReport) -> Iterator[tuple[str, str]]:
-    """What does not change meanwhile."""
+    """Rows of the table of the machine."""
     machine: Machine = report.machine
     yield "processor", machine.cpu
     if machine.processor:
@@ -137,7 +137,7 @@ def _machine(report: BenchReport) -> Iterator[tuple[str, str]]:
     yield "logical cores", str(machine.cores)
     if machine.gpu:
         yield "GPU", f"{machine.gpu.name} ({machine.gpu.target})"
-        yield "driver", f"{machine.gpu.driver}, for CUDA up to {machine.gpu.cuda}"
+        yield "driver", f"{machine.gpu.driver}, supports CUDA up to {machine.gpu.cuda}"
         yield "GPU memory, MiB", text.maybe(machine.gpu.memory_mb)
     else:
         yield "GPU", "none that capsedge can use"

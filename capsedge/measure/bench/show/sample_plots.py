@@ -1,4 +1,4 @@
-"""Plots of the samples of a group: how often, how many and when a latency came. Nothing is clipped."""
+"""Plots of the samples of a group: histogram, cumulative distribution, and latency over time. Nothing is clipped."""
 
 from typing import TYPE_CHECKING
 
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _BINS = 90
-# A bin with a single iteration is drawn so high, as a share of the panel, or nobody would see the slowest ones.
+# Least height of a non-empty bin, as a share of the panel, so that single slow iterations are visible.
 _LOWEST = 0.035
 
-# Steps that are drawn of a distribution: these many over all of it, and each of the iterations at either end.
+# Points of a cumulative distribution: evenly spaced over all iterations, and every iteration at both ends.
 _STEPS, _ENDS = 250, 60
 _MARKED = (50, 90, 99)
 
-# Cells of a panel over time; iterations that fall into one are drawn as one, so that a long measurement is no heavier
-# than a short.
+# Grid cells of a panel over time. A cell is drawn once, whatever its number of iterations, which limits the file size
+# of a long measurement.
 _COLUMNS, _ROWS = 150, 44
 
 
 def histogram(group: Group, looks: dict[str, Look], name: str) -> Plot:
-    """Draw how often each latency came, for every case of a group."""
+    """Plot the histogram of the latency for every case of a group."""
     taken = [drawing.samples(case) for case in group.cases]
     low, high = drawing.limits(taken)
     edges = drawing.bins(low, high, _BINS)
@@ -45,23 +45,25 @@ def histogram(group: Group, looks: dict[str, Look], name: str) -> Plot:
             axes.tick_params(axis="x", length=2, color=SOFT)
         drawing.plain_numbers(panels[-1], "x", low, high)
         panels[-1].set_xlabel("latency of a query, ms")
-        told = "; ".join(
+        description = "; ".join(
             f"{case.label}: median {number(float(np.median(values)))} ms, {number(values.min())} to "
             f"{number(values.max())} ms"
             for case, values in zip(group.cases, taken, strict=True)
         )
-        drawn = drawing.svg(figure, name=name, title="Latency histogram", description=told)
-    scale = "bins of equal ratio on a logarithmic axis" if drawing.spread_out(low, high) else "bins of equal width"
+        drawn = drawing.svg(figure, name=name, title="Latency histogram", description=description)
+    scale = (
+        "bins of equal ratio on a logarithmic axis" if drawing.needs_log_axis(low, high) else "bins of equal width"
+    )
     return Plot(
         "Latency histogram",
         drawn,
-        f"Every iteration is in it, from {number(low)} to {number(high)} ms, in {scale}. Each panel is as high as "
-        "its fullest bin; a bin with a single iteration is drawn high enough to be seen. The mark is the median.",
+        f"All iterations, from {number(low)} to {number(high)} ms, in {scale}. Each panel is scaled to its highest "
+        "bin; a bin with few iterations is drawn high enough to be visible. The mark is the median.",
     )
 
 
 def ecdf(group: Group, looks: dict[str, Look], name: str) -> Plot:
-    """Draw the share of iterations over the latency, for every case of a group."""
+    """Plot the cumulative distribution of the latency for every case of a group."""
     taken = [drawing.samples(case) for case in group.cases]
     low, high = drawing.limits(taken)
     with drawing.figure(3.1) as figure:
@@ -71,8 +73,8 @@ def ecdf(group: Group, looks: dict[str, Look], name: str) -> Plot:
             times, shares = thinned(values)
             axes.step([times[0], *times], [0, *shares], where="post", **look.line)
             marked = [(percentile_ms(case, percent), percent) for percent in _MARKED]
-            there = [(value, percent) for value, percent in marked if value is not None]
-            axes.plot([each[0] for each in there], [each[1] for each in there], "o", color=look.colour, markersize=4)
+            dots = [(value, percent) for value, percent in marked if value is not None]
+            axes.plot([each[0] for each in dots], [each[1] for each in dots], "o", color=look.colour, markersize=4)
         axes.set_yticks([0, 25, 50, 75, 90, 99], [f"{each} %" for each in (0, 25, 50, 75, 90, 99)])
         for tick, percent in zip(axes.yaxis.get_major_ticks(), (0, 25, 50, 75, 90, 99), strict=True):
             tick.gridline.set_linestyle("-" if percent in _MARKED else ":")
@@ -83,26 +85,26 @@ def ecdf(group: Group, looks: dict[str, Look], name: str) -> Plot:
         axes.tick_params(length=2, color=SOFT)
         axes.set_xlabel("latency of a query, ms")
         axes.set_ylabel("iterations that took no longer")
-        told = "; ".join(
+        description = "; ".join(
             f"{case.label}: "
             + ", ".join(f"p{percent} {maybe(percentile_ms(case, percent))} ms" for percent in _MARKED)
             for case in group.cases
         )
-        drawn = drawing.svg(figure, name=name, title="Cumulative distribution", description=told)
+        drawn = drawing.svg(figure, name=name, title="Cumulative distribution", description=description)
     return Plot(
         "Cumulative distribution",
         drawn,
-        "Further left is faster, steeper is steadier; dots are p50, p90 and p99 where the sample supports them. The "
-        f"axis ends at the slowest iteration of all, {number(high)} ms.",
+        "Further left is faster, steeper is more constant; dots are p50, p90 and p99 if supported by the sample. "
+        f"The axis ends at the slowest iteration, {number(high)} ms.",
         tuple(case.label for case in group.cases),
     )
 
 
 def thinned(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Points on the empirical distribution: all iterations at either end, and in between so many that none is far.
+    """Points of the empirical distribution: every iteration at both ends, and evenly spaced ones between.
 
     Returns:
-        The latencies, and the percentage of iterations that took no longer than each: both of the whole sample.
+        The latencies, and for each the percentage of all iterations that took no longer.
     """
     ordered = np.sort(values)
     count = len(ordered)
@@ -119,7 +121,7 @@ def thinned(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[n
 
 
 def over_time(group: Group, looks: dict[str, Look], name: str) -> Plot:
-    """Draw every iteration of each case over the rounds, with the median of those around."""
+    """Plot every iteration of each case over the rounds, with a running median."""
     with drawing.figure(0.85 * len(group.cases) + 0.5) as figure:
         panels = figure.subplots(len(group.cases), 1, sharex=True, squeeze=False)[:, 0]
         for axes, case in zip(panels, group.cases, strict=True):
@@ -136,18 +138,18 @@ def over_time(group: Group, looks: dict[str, Look], name: str) -> Plot:
             axes.set_xlim(0, max(group.rounds, 1))
         panels[-1].set_xlabel("round")
         figure.supylabel("latency of a query, ms", fontsize=9)
-        told = "; ".join(_drift(case) for case in group.cases)
-        drawn = drawing.svg(figure, name=name, title="Latency over time", description=told)
+        description = "; ".join(_drift(case) for case in group.cases)
+        drawn = drawing.svg(figure, name=name, title="Latency over time", description=description)
     return Plot(
         "Latency over time",
         drawn,
-        "Every iteration is in it, at its round; those that would cover each other are one mark. The line is the "
-        "median around: a slope is a drift, two bands are two modes. Each panel has its own axis.",
+        "All iterations by round; overlapping ones are drawn as one mark. The line is the running median: a slope is "
+        "a drift, two bands are two modes. Each panel has its own scale.",
     )
 
 
 def _when(case: Case) -> NDArray[np.float64]:
-    """The time of each iteration, in rounds: 2.5 is the middle of the third."""
+    """Position of each iteration in rounds: 2.5 is the middle of the third round."""
     return np.concatenate(
         [index + (np.arange(len(turn)) + 0.5) / len(turn) for index, turn in enumerate(case.samples_ms)]
     )
@@ -156,7 +158,7 @@ def _when(case: Case) -> NDArray[np.float64]:
 def _occupied(
     rounds: NDArray[np.float64], values: NDArray[np.float64], across: NDArray[np.float64], up: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """The cells that hold an iteration, [rectangles, 4, 2]; neighbours in a row are one rectangle."""
+    """Rectangles of the non-empty cells, [rectangles, 4, 2]; neighbours in a row are merged."""
     counts, _, _ = np.histogram2d(values, rounds, (up, across))
     rectangles = []
     for row, occupied in enumerate(counts > 0):
@@ -176,12 +178,12 @@ def _fill(axes: "Axes", rectangles: NDArray[np.float64], colour: str) -> None:
 
 
 def _medians(rounds: NDArray[np.float64], values: NDArray[np.float64], count: int) -> tuple[list[float], list[float]]:
-    """The median of the iterations of each stretch of the rounds, at its middle."""
+    """Median latency of each of up to 30 sections of the rounds, at the middle of the section."""
     edges = np.linspace(0, max(count, 1), min(30, max(count, 1)) + 1)
     owner = np.searchsorted(edges, rounds, side="right") - 1
-    there = [index for index in range(len(edges) - 1) if np.any(owner == index)]
-    middles = [float(edges[index] + edges[index + 1]) / 2 for index in there]
-    return middles, [float(np.median(values[owner == index])) for index in there]
+    occupied = [index for index in range(len(edges) - 1) if np.any(owner == index)]
+    middles = [float(edges[index] + edges[index + 1]) / 2 for index in occupied]
+    return middles, [float(np.median(values[owner == index])) for index in occupied]
 
 
 def _drift(case: Case) -> str:

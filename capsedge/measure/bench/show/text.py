@@ -1,4 +1,4 @@
-"""Figures and facts as text, so that all formats for people write them alike."""
+"""Values and warnings as text, the same in all formats for people."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -11,67 +11,67 @@ from capsedge.outside import one_line
 from capsedge.plural import number_of
 from capsedge.runtime.providers import CPU
 
-DETAILS = "Beside a percentile: what the true one is below, with 99 % confidence; beside a ratio: its 95 % interval."
+DETAILS = "Beside a percentile: its upper bound with 99 % confidence; beside a ratio: its 95 % interval."
 
 
 def number(value: float) -> str:
-    """Three significant digits, and every digit before the point."""
+    """Format a number with three significant digits, and all digits before the decimal point."""
     return f"{value:,.0f}" if abs(value) >= 99.95 else f"{value:#.3g}".rstrip(".")
 
 
 def maybe(value: float | str | None) -> str:
-    """A figure that may be missing (a dash), or a word such as "unavailable"."""
+    """Format a number, a missing value (a dash), or a word such as "unavailable"."""
     return "-" if value is None else value if isinstance(value, str) else number(value)
 
 
 def percentile(case: Case, percent: float) -> Percentile | None:
-    """A case's percentile, if its sample supports it."""
+    """A percentile of a case, or None if the sample does not support it."""
     return next((each for each in case.percentiles if each.percent == percent), None)
 
 
 def percentile_ms(case: Case, percent: float) -> float | None:
-    """Its value."""
+    """The value of `percentile`."""
     found = percentile(case, percent)
     return None if found is None else found.value_ms
 
 
 def interval(low: float | None, high: float | None) -> str:
-    """A 95 % interval, or that there is none."""
+    """Format a 95 % interval; "no interval" if it is None."""
     return "no interval" if low is None or high is None else f"{number(low)}-{number(high)}"
 
 
 def ratio(given: Ratio) -> str:
-    """A ratio with its interval."""
+    """Format a ratio with its interval."""
     return f"{number(given.value)} ({interval(given.low, given.high)})"
 
 
 def title(group: Group) -> str:
-    """What a group measured, in a few words."""
+    """Scenario, batch and interval of a group in words."""
     pause = f", {group.interval_ms:g} ms idle before each query" if group.interval_ms else ""
-    return f"{group.scenario}, {number_of(group.batch, 'image')} a query{pause}"
+    return f"{group.scenario}, {number_of(group.batch, 'image')} per query{pause}"
 
 
 def metric(group: Group) -> str:
-    """The metric of a group's scenario."""
+    """Name of the metric of a group's scenario."""
     percent = METRIC[group.scenario]
     return "images/s" if percent is None else f"p{percent}"
 
 
 def counted(group: Group) -> str:
-    """How many iterations each case of a group had."""
+    """Number of timed iterations and rounds of a group in words."""
     counts = sorted({case.iterations for case in group.cases}) or [0]
     fewest = "" if len(counts) == 1 else f"{counts[0]:,} to "
-    return f"{fewest}{number_of(counts[-1], 'timed iteration')} of each in {number_of(group.rounds, 'round')}"
+    return f"{fewest}{number_of(counts[-1], 'timed iteration')} per case in {number_of(group.rounds, 'round')}"
 
 
 def warnings(report: BenchReport) -> list[str]:
-    """All warnings, each once: with the cases and the batches that it is about, where it is not about all."""
+    """All warnings, each once, with the cases and batches that it concerns unless it concerns all."""
     found = [(each.text, _quoted(each.case), group.batch) for group in report.groups for each in group.warnings]
     return _merged(found, len(report.groups))
 
 
 def comparison_warnings(comparison: Comparison) -> list[str]:
-    """All warnings of a comparison, likewise; those of the baseline's own report say so."""
+    """All warnings of a comparison, each once; those of the baseline's own report are marked."""
     batches = {row.batch for row in comparison.rows} | {each.batch for each in comparison.warnings if each.batch}
     found = []
     for each in comparison.warnings:
@@ -85,11 +85,11 @@ def _quoted(label: str | None) -> str:
 
 
 def _merged(warnings: Iterable[tuple[str, str, int | None]], batches: int) -> list[str]:
-    """Lines that say each text once.
+    """Merge warnings with the same text.
 
     Args:
-        warnings: The text of each, the name of what it is about ("" is all), and the batch (None is all).
-        batches: How many batches there are.
+        warnings: Text, quoted label of the case ("" for all cases), and batch (None for all batches).
+        batches: Number of batches in the report.
     """
     about: dict[str, dict[str, list[str]]] = {}
     for text, name, batch in warnings:
@@ -98,7 +98,7 @@ def _merged(warnings: Iterable[tuple[str, str, int | None]], batches: int) -> li
 
 
 def _warning_lines(text: str, about: dict[str, list[str]], batches: int) -> Iterator[str]:
-    """A line for each set of batches, which names the cases that it is about."""
+    """One line for each set of batches, with the cases that it concerns."""
     by_batches: dict[tuple[str, ...], list[str]] = {}
     for name, in_batches in about.items():
         by_batches.setdefault(tuple(in_batches), []).append(name)
@@ -111,14 +111,14 @@ def _warning_lines(text: str, about: dict[str, list[str]], batches: int) -> Iter
 
 
 def versions(report: BenchReport) -> str:
-    """What it ran with, in a line."""
+    """Versions of the software, in one line."""
     machine = report.machine
     installed = {"capsedge": report.capsedge, "Python": machine.python} | machine.onnxruntime | machine.versions
     return ", ".join(f"{name} {version}" for name, version in installed.items())
 
 
 def hardware(machine: Machine) -> str:
-    """What it ran on, in a line."""
+    """Hardware and system, in one line."""
     sets = "" if machine.processor is None else f" ({' '.join(machine.processor.instruction_sets)})"
     gpu = None if machine.gpu is None else machine.gpu.name
     parts = (f"{machine.cpu}{sets}", number_of(machine.cores, "core"), gpu, machine.system, machine.board)
@@ -126,7 +126,7 @@ def hardware(machine: Machine) -> str:
 
 
 def slow_int8(report: BenchReport) -> list[str]:
-    """A line for each int8 file that is not faster than the fp32 file of the same network beside it."""
+    """One line for each int8 file that is not faster than the fp32 file of the same network in its group."""
     return list(dict.fromkeys(line for group in report.groups for line in _slow_int8(group, report.machine)))
 
 
@@ -145,7 +145,7 @@ def _slow_int8(group: Group, machine: Machine) -> Iterator[str]:
 
 
 def _same_network(one: Case, other: Case) -> bool:
-    """Whether two cases are of one network in other types: of one folder, on one provider, with the same threads."""
+    """Whether two cases are the same network in different precisions, on the same provider, with the same threads."""
 
     def network(case: Case) -> tuple[object, ...]:
         return case.network, Path(case.file).parent, case.routing, case.provider, case.settings.threads
@@ -154,7 +154,7 @@ def _same_network(one: Case, other: Case) -> bool:
 
 
 def shortened(text: str, most: int) -> str:
-    """A name of so many characters at most: the middle goes, because models differ at their ends."""
+    """Shorten a name to `most` characters in the middle, because names of models differ at their ends."""
     text = one_line(text)
     if len(text) <= most:
         return text
