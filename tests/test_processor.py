@@ -14,10 +14,10 @@ from capsedge.processor import (
     X86,
     Processor,
     arithmetic,
+    from_cpuid,
+    from_cpuinfo,
     instruction_sets,
     this_processor,
-    told_by_cpuid,
-    told_by_linux,
 )
 from tests.emulated import emulated
 
@@ -76,11 +76,11 @@ def cpuinfo(folder: Path, text: str) -> Path:
     ids=["Zen 3", "Raspberry Pi 4", "Jetson Orin", "the order of X86", "words", "POWER", "empty"],
 )
 def test_linux_lists_the_sets_in_its_own_words(text: str, sets: object, tmp_path: Path) -> None:
-    assert told_by_linux(cpuinfo(tmp_path, text)) == sets
+    assert from_cpuinfo(cpuinfo(tmp_path, text)) == sets
 
 
 def test_a_system_without_the_list_does_not_tell(tmp_path: Path) -> None:
-    assert told_by_linux(tmp_path / "cpuinfo") == "unavailable"
+    assert from_cpuinfo(tmp_path / "cpuinfo") == "unavailable"
 
 
 # Sets whose names older kernels do not know: Linux lists them from 5.3, 5.12, 5.16 and (on Arm) 5.10 on.
@@ -180,14 +180,14 @@ def test_a_set_is_told_by_its_bit_and_only_where_the_system_keeps_its_state(
     name: str, bit: tuple[int, int, int, int], needs: int
 ) -> None:
     everything = 1 | XMM | YMM | ZMM | TILES
-    assert told_by_cpuid(cpuid_with(bit), lambda: everything) == (name,)
-    assert told_by_cpuid(cpuid_with(bit), lambda: needs) == (name,)
+    assert from_cpuid(cpuid_with(bit), lambda: everything) == (name,)
+    assert from_cpuid(cpuid_with(bit), lambda: needs) == (name,)
     for part in (XMM, YMM, 1 << 5, 1 << 6, 1 << 7, 1 << 17, 1 << 18):
         if needs & part:
-            assert told_by_cpuid(cpuid_with(bit), partial(int, everything & ~part)) == ()
+            assert from_cpuid(cpuid_with(bit), partial(int, everything & ~part)) == ()
 
 
 def test_sse_needs_no_state_and_leaves_that_a_processor_lacks_are_not_asked() -> None:
     sse = (1, 0, ECX, 19)
-    assert told_by_cpuid(cpuid_with(sse, (7, 0, EBX, 5), largest=6), lambda: 0b111) == ("sse4_1",)
-    assert told_by_cpuid(cpuid_with(sse), lambda: 0) == ("sse4_1",)
+    assert from_cpuid(cpuid_with(sse, (7, 0, EBX, 5), largest=6), lambda: 0b111) == ("sse4_1",)
+    assert from_cpuid(cpuid_with(sse), lambda: 0) == ("sse4_1",)

@@ -138,7 +138,7 @@ def test_a_lost_engine_is_a_problem(engine: Engine) -> None:
     file = engine()
     file.unlink()
 
-    assert inspect_model(file).problems == ("there is a manifest, and no engine beside it",)
+    assert inspect_model(file).problems == ("its manifest is there, but the engine is missing",)
 
 
 def test_a_runs_folder_means_its_model_and_names_what_is_beside_it(good: Path, engine: Engine) -> None:

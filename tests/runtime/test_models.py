@@ -124,7 +124,7 @@ def test_a_path_where_nothing_is_is_no_unknown_name(builtin: Path, path: str) ->
 def test_an_installation_without_its_model_asks_for_a_path(builtin: Path) -> None:
     (builtin / "fashion-mnist.onnx").unlink()
 
-    with pytest.raises(ModelError, match="came without its model 'fashion-mnist': give a model's path"):
+    with pytest.raises(ModelError, match="lacks the built-in model 'fashion-mnist': give a model's path"):
         find_model()
 
 

@@ -76,7 +76,7 @@ def test_a_driver_without_a_device_needs_one_start_as_root(tmp_path: Path) -> No
     assert "nvidia-smi" in stands.advice
 
 
-def test_wsl_has_the_gpu_that_windows_lends_it(tmp_path: Path) -> None:
+def test_wsl_has_the_gpu_that_windows_provides(tmp_path: Path) -> None:
     wsl = {"dev/dxg": "", "proc/sys/kernel/osrelease": "5.15.153.1-microsoft-standard-WSL2\n"}
     without = read_presence(root(tmp_path / "without", wsl))
     lent = read_presence(root(tmp_path / "lent", wsl | {"usr/lib/wsl/lib/libcuda.so.1": ""}))
@@ -84,7 +84,7 @@ def test_wsl_has_the_gpu_that_windows_lends_it(tmp_path: Path) -> None:
     assert (without.place, without.usable) == ("wsl", False)
     assert obstacle(without) == (
         "no-gpu",
-        "none that Windows lends to WSL",
+        "Windows provides none to WSL",
         "install NVIDIA's driver on Windows, and none in WSL",
     )
     assert (lent.place, lent.usable) == ("wsl", True)

@@ -59,7 +59,7 @@ def test_a_network_that_fails_its_golden_sample_is_broken_where_a_node_runs(mode
     found = find_provider("cpu", NOTHING)
 
     assert found.state == "broken"
-    assert found.detail.startswith("runs a node, and not our network: ")
+    assert found.detail.startswith("runs a node, but not the built-in network: ")
     assert "its weights classes.weight were altered" in found.detail
     assert found.advice == "pip install --force-reinstall --no-deps capsedge"
 
@@ -110,7 +110,7 @@ def test_a_provider_that_is_listed_is_missing_where_no_gpu_can_be_reached() -> N
     for presence in (NOTHING, GIVEN_NONE):
         found = find_provider("cuda", presence)
         assert (found.state, found.advice) == ("missing", "")
-        assert found.detail.endswith("and there is no GPU for it here")
+        assert found.detail.endswith("but there is no GPU for it")
 
 
 @no_gpu

@@ -126,7 +126,7 @@ def test_what_runs_within_a_loop_is_counted_once(tmp_path: Path) -> None:
 
     assert [layer.op for layer in profile.layers] == ["Loop", "Neg"]
     assert profile.whole.layers_us <= (profile.whole.profiled_us or 0.0)
-    assert any(warning.text.startswith("6 nodes ran in graphs within Loop") for warning in profile.warnings)
+    assert any(warning.text.startswith("6 nodes ran in subgraphs of Loop") for warning in profile.warnings)
 
 
 def test_too_few_runs_are_refused(good: Path) -> None:

@@ -49,7 +49,7 @@ def test_times_that_fit_together_give_no_warning() -> None:
 
 
 @pytest.mark.parametrize(
-    ("profiled_us", "why"), [(25.0, "the profiler makes them longer"), (None, "layers of an engine can run side")]
+    ("profiled_us", "why"), [(25.0, "the profiler makes them longer"), (None, "layers of an engine can run in parallel")]
 )
 def test_layers_that_last_longer_than_a_run_are_warned_of(profiled_us: float | None, why: str) -> None:
     (said,) = warnings.about_whole(whole(20.0, 10.0, profiled_us))
@@ -62,13 +62,13 @@ def test_a_profiler_that_takes_less_than_nothing_is_warned_of() -> None:
     (said,) = warnings.about_whole(whole(8.0, 10.0, 9.0))
 
     assert said.code == "profiler-within-noise"
-    assert said.text.startswith("the profiled runs were the faster ones")
+    assert said.text.startswith("the profiled runs were faster than those without")
 
 
 def test_a_network_without_nodes_says_so() -> None:
     (said,) = warnings.about_layers([], whole(0.0, 5.0, 6.0))
 
-    assert (said.code, said.text) == ("no-nodes", "no node ran: the result is the same in every run")
+    assert (said.code, said.text) == ("no-nodes", "no node ran: the outputs are constant")
 
 
 def test_the_page_lists_every_code() -> None:

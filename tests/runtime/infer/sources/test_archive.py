@@ -121,7 +121,7 @@ def test_a_link_is_no_image(tmp_path: Path) -> None:
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr(info, "/etc/passwd")
     (tmp_path / "x.zip").write_bytes(buffer.getvalue())
-    assert "a.png' is a link and no image" in the_error(tmp_path / "x.zip")
+    assert "a.png' is a link, not an image" in the_error(tmp_path / "x.zip")
 
 
 def test_no_two_threads_unpack_from_one_archive_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
