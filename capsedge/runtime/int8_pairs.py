@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from capsedge.contract import PAIR_LIMIT, Int8Pairs
 from capsedge.errors import ModelError
 from capsedge.onnx_lite.graph import Graph, Node, read_graph
+from capsedge.plural import number_of
 
 _LARGEST_ACTIVATION = 255
 _WORST = _LARGEST_ACTIVATION * 2 * 128  # for weights that are not known
@@ -76,11 +77,16 @@ def int8_pairs(file: Path) -> Int8Pairs | None:
     graph = read_graph(file)
     try:
         found = [_of_layer(graph, node, codes) for node, codes in _layers(graph)]
-    except (ValueError, IndexError) as error:  # numbers that do not fit their axes, a node without inputs
-        raise ModelError(f"the graph of '{file}' is damaged ({error}); export or copy it again") from error
+    except ValueError as error:  # numbers that do not fit their axes, a node without inputs
+        raise damaged_graph(file, str(error)) from error
     if graph.inner.intersection(("DequantizeLinear", *_INTEGER_PRODUCTS)):
         found.append(Int8Pairs(largest=_WORST, weight="(a graph within a node, or a function)"))
     return max(found, key=lambda pairs: pairs.largest, default=None)
+
+
+def damaged_graph(file: Path, reason: str) -> ModelError:
+    """The error for a file whose graph contradicts itself."""
+    return ModelError(f"the graph of '{file}' is damaged ({reason}); export or copy it again")
 
 
 def in_words(pairs: Int8Pairs) -> str:
@@ -95,7 +101,7 @@ def _layers(graph: Graph) -> Iterator[tuple[Node, _Codes]]:
     """Each layer that multiplies by signed int8 weights, or by weights that the graph does not show."""
     for node in graph.nodes:
         if node.op in _INTEGER_PRODUCTS:
-            if node.op in _AS_WRITTEN and _kind(graph, node.inputs[_ACTIVATION_ZERO]) == "int8":
+            if node.op in _AS_WRITTEN and _kind(graph, _input(node, _ACTIVATION_ZERO)) == "int8":
                 continue  # signed by signed: no processor adds these in pairs
             given = [node.inputs[each] for each in _INTEGER_PRODUCTS[node.op] if each < len(node.inputs)]
             found = [_constant_behind(graph, name) for name in given if name]
@@ -112,7 +118,7 @@ def _codes_behind(graph: Graph, name: str) -> _Codes | None:
     moved, known = False, True
     for node in _before(graph, name):
         if node.op == "DequantizeLinear":
-            codes = _constant_behind(graph, node.inputs[0])
+            codes = _constant_behind(graph, _input(node, 0))
             return codes._replace(moved=moved or codes.moved, known=known and codes.known)
         if node.op not in _PASSING:
             return None
@@ -126,8 +132,20 @@ def _constant_behind(graph: Graph, name: str) -> _Codes:
     for node in _before(graph, name):
         if node.op in ("Constant", "QuantizeLinear"):
             break
-        name, moved, known = node.inputs[0], True, known and node.op in _MOVING
+        name, moved, known = _input(node, 0), True, known and node.op in _MOVING
     return _Codes(name, moved, known)
+
+
+def _input(node: Node, index: int) -> str:
+    """The name of an input.
+
+    Raises:
+        ValueError: The node lacks it.
+    """
+    if index >= len(node.inputs):
+        what = f"{node.op} '{node.name or next(iter(node.outputs), '')}'"
+        raise ValueError(f"{what} needs {number_of(index + 1, 'input')} or more, it has {len(node.inputs)}")
+    return node.inputs[index]
 
 
 def _before(graph: Graph, name: str) -> Iterator[Node]:
@@ -149,8 +167,8 @@ def _kind(graph: Graph, tensor: str) -> str:
         return "uint8"
     if node is None or node.op != "QuantizeLinear":
         return "int8"
-    if len(node.inputs) > 2 and node.inputs[2]:
-        return _kind(graph, node.inputs[2])
+    if len(node.inputs) > 2 and (zero := node.inputs[2]):
+        return graph.weights[zero].kind if zero in graph.weights else "int8"
     return "uint8" if node.integers.get("output_dtype", 0) in (0, 2) else "int8"  # as onnx's TensorProto counts
 
 

@@ -1,6 +1,7 @@
 """Opening a model; the suffix of the file selects the runtime."""
 
 import shlex
+from itertools import chain
 from pathlib import Path
 
 from capsedge.errors import ModelError, ProviderError, WrongUse
@@ -57,8 +58,21 @@ def model_file(path: Path) -> Path:
 
 def _export_of(folder: Path) -> Path:
     exports = exports_in(folder)
+    if not exports and not (folder / "run.json").is_file() and _has_images(folder):
+        raise ModelError(
+            f"'{folder}' is a folder of images, not a model: give an .onnx file, an .engine file, the folder of a "
+            "run or a model's name (capsedge models lists them)"
+        )
     if not exports:
         raise ModelError(f"the folder '{folder}' holds no {PLAIN}: {shlex.join(['capsedge', 'export', str(folder)])}")
     if len(exports) > 1 and exports[0].name != PLAIN:
         raise WrongUse(f"the folder '{folder}' holds no {PLAIN}, so say which: {', '.join(map(str, exports))}")
     return exports[0]
+
+
+def _has_images(folder: Path) -> bool:
+    """Whether a folder has images, in it or in its folders, as one for each class."""
+    from capsedge.data.images import IMAGE_SUFFIXES  # only for an error
+
+    files = chain(folder.glob("*"), folder.glob("*/*"))
+    return any(file.suffix.lower() in IMAGE_SUFFIXES for file in files)

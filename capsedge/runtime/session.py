@@ -4,8 +4,9 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter_ns
-from typing import Protocol, Self
+from typing import Literal, Protocol, Self
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -34,6 +35,28 @@ class Outputs:
     lengths: NDArray[np.float32]
     poses: NDArray[np.float32]
     reconstruction: NDArray[np.float32] | None = None
+
+
+SessionCode = Literal[
+    "assumed-size",
+    "assumed-batch",
+    "exact-int8",
+    "inexact-int8",
+    "graph-limit",
+    "graph-failed",
+]
+
+
+class SessionWarning(msgspec.Struct, frozen=True):
+    """An assumption about a model, or a setting that could not be followed.
+
+    Attributes:
+        code: For programs; docs/profile.md lists all codes.
+        text: A clause for people, without the model's name.
+    """
+
+    code: SessionCode
+    text: str
 
 
 @dataclass(frozen=True)
@@ -75,7 +98,7 @@ class Session(Protocol):
     settings: Settings = DEFAULTS
     load_ms: float | None = None
     fell_back: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[SessionWarning, ...] = ()
 
     @property
     def processor(self) -> Processor | None:

@@ -75,7 +75,7 @@ def verify(session: Session) -> Verification:
         weights=len(contract.weights_sha256),
         altered_weights=altered,
         problems=(*problems, *_sample_problems(contract.golden, largest, same)),
-        warnings=session.warnings,
+        warnings=tuple(each.text for each in session.warnings),
     )
 
 

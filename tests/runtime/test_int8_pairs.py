@@ -183,6 +183,13 @@ def test_a_graph_that_goes_in_a_circle_comes_to_an_end(tmp_path: Path) -> None:
     model = model_of(nodes, {"shape": np.array([4, 4])}, ("batch", 4))
     assert pairs_of(model, tmp_path) is None
 
+    own_zero = [
+        node("QuantizeLinear", ["x", "one", "q"], ["q"]),
+        node("QLinearMatMul", ["q", "one", "q", "w", "one", "q", "one", "q"], ["y"]),
+    ]
+    model = model_of(own_zero, {"one": np.array(1, np.float32), "w": np.ones((4, 4), np.int8)}, ("batch", 4))
+    assert pairs_of(model, tmp_path) is None  # signed by signed, as far as the graph shows
+
 
 # The same weights of 127 on other ways to the product; each was run on an emulated Haswell, where its sums saturate.
 WIDE = np.full((16, 16), 127, np.int8)

@@ -54,6 +54,17 @@ def test_the_folder_of_a_run_that_was_not_exported_says_how_to_export_it(tmp_pat
         open_session(tmp_path)
 
 
+@pytest.mark.parametrize("file", ["photo.JPG", "cat/photo.png"])
+def test_a_folder_of_images_is_not_taken_for_a_run(file: str, tmp_path: Path) -> None:
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).touch()
+    with pytest.raises(ModelError, match=r"is a folder of images, not a model: give an \.onnx file, .*capsedge mod"):
+        open_session(tmp_path)
+    (tmp_path / "run.json").touch()
+    with pytest.raises(ModelError, match=r"holds no model\.onnx"):
+        open_session(tmp_path)
+
+
 def test_the_folder_of_a_run_without_that_means_its_only_export(good: Path, tmp_path: Path) -> None:
     (tmp_path / "model.int8.onnx").write_bytes(good.read_bytes())
     (tmp_path / "model.onnx.rejected").write_bytes(good.read_bytes())
@@ -149,7 +160,7 @@ def test_a_model_of_a_fixed_batch_runs_any_number_of_images(models: Path) -> Non
 def test_a_model_without_a_contract_says_what_it_lacks(models: Path) -> None:
     with (
         open_session(models / "foreign.onnx") as session,
-        pytest.raises(ModelError, match=r"carries no capsedge contract, so its class names.*capsedge bench needs no contract"),
+        pytest.raises(ModelError, match=r"carries no capsedge contract, so its class.*bench needs no contract"),
     ):
         session.run(images(1))
 

@@ -113,8 +113,8 @@ def _input(session: Session, size: int, layout: Layout | None) -> tuple[str, tup
     ways: dict[Layout, int | None] = {"nchw": axes[1], "nhwc": axes[3]} if len(axes) == 4 else {}
     if len(declared) != 1 or not {*ways.values()} & {1, 3}:
         raise ModelError(
-            f"'{session.name}': expected one input of images, [batch, channels, height, width] or [batch, height, "
-            f"width, channels] with 1 or 3 channels, got {inputs}"
+            f"'{session.name}' takes {inputs}, and one input of images is expected: [batch, channels, height, width] "
+            "or [batch, height, width, channels] with 1 or 3 channels"
         )
     likely: list[Layout] = [way for way, channels in ways.items() if channels in (1, 3)]
     if layout is None and len(likely) > 1:
@@ -175,7 +175,7 @@ def _scores(
             return flat.astype(np.float32)
     shapes = ", ".join(f"{name} {list(array.shape)}" for name, array in given.items())
     raise WrongUse(
-        f"--classes names {len(classes)} classes, but '{session.name}' gives {shapes} for {images} images, none with "
+        f"--classes names {len(classes)} classes, and for {images} images '{session.name}' gives {shapes}, none with "
         f"{len(classes)} scores for each: give one name for each score"
     )
 

@@ -158,7 +158,11 @@ def images_for(subject: EvaluatedNetwork, data: str | None, part: Part) -> Label
     source = None if subject.run is None else source_of_run(subject.run)
     if subject.run is None or source is None:
         if data is None:
-            raise WrongUse(f"'{subject.name}' is not in a run's folder: name labelled images by --data PLACE")
+            raise WrongUse(
+                f"expected labelled images: '{subject.name}' is not in the folder of a run, whose test images are "
+                "the default; give --data with a folder that has a subfolder of images for each class, a .csv or .npz "
+                f"file, or a data set's name ({', '.join(KNOWN)})"
+            )
         return labelled(data, subject, part=part)
     if is_own(data, source):  # in the division of the training, which used the other parts
         return of_run(subject.run, classes=subject.classes, part=part)

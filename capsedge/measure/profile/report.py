@@ -6,6 +6,7 @@ import msgspec
 
 from capsedge.measure.machine import Machine
 from capsedge.measure.profile.roofline import Roofs
+from capsedge.runtime.session import SessionCode
 from capsedge.runtime.settings import Settings
 
 SCHEMA_VERSION = 2
@@ -15,7 +16,7 @@ ProfileCode = Literal[
     "busy",
     "threads",
     "fell-back",
-    "session",
+    SessionCode,
     "no-graph",
     "launch-times",
     "no-roofline",

@@ -27,7 +27,7 @@ def about_session(session: Session, cores: int) -> Iterator[ProfileWarning]:
         yield _warning(
             "fell-back", f"{', '.join(session.fell_back)} did not run on {session.settings.provider}, but on the CPU"
         )
-    yield from (_warning("session", each) for each in session.warnings)
+    yield from (_warning(each.code, each.text) for each in session.warnings)
 
 
 def about_recording(recording: Recording, *, on_cpu: bool) -> Iterator[ProfileWarning]:

@@ -20,7 +20,7 @@ from capsedge.runtime.ort.binding import Binding
 from capsedge.runtime.ort.placement import open_on, placement_of, reason
 from capsedge.runtime.ort.threads import threads_for
 from capsedge.runtime.ort.wheels import load_onnxruntime
-from capsedge.runtime.session import QueryBreakdown, Session, check_batch, closed
+from capsedge.runtime.session import QueryBreakdown, Session, SessionWarning, check_batch, closed
 from capsedge.runtime.settings import DEFAULTS, Settings
 
 
@@ -84,18 +84,23 @@ class OrtSession(Session):
         """See `Session.close`; ONNX Runtime frees the model when its last reference is gone."""
         self._ort = self._binding = None
 
-    def _warnings(self, saturates: bool) -> Iterator[str]:
-        """What was assumed of the file, and what is done about int8 sums that saturate."""
+    def _warnings(self, saturates: bool) -> Iterator[SessionWarning]:
+        """Warn about assumptions on the file, and about int8 sums that saturate."""
         if self.contract is None:
             yield from _assumed(self._ort, self.batch_limits)
         if saturates:
-            done = (
-                "so it runs with ONNX Runtime's exact kernels, which take longer and exist only for constant "
-                "weights; other programs may compute it wrongly here"
-                if self.settings.exact_int8
-                else "and ONNX Runtime cannot open it with exact kernels: its answers may be wrong here"
-            )
-            yield f"its int8 sums can saturate on processors without VNNI such as this one, {done}"
+            can = "its int8 sums can saturate on processors without VNNI such as this one"
+            if self.settings.exact_int8:
+                yield SessionWarning(
+                    "exact-int8",
+                    f"{can}, so it runs with ONNX Runtime's exact kernels, which take longer and exist only for "
+                    "constant weights; other programs may compute it wrongly here",
+                )
+            else:
+                yield SessionWarning(
+                    "inexact-int8",
+                    f"{can}, and ONNX Runtime cannot open it with exact kernels: its answers may be wrong here",
+                )
 
     def _bound(self, ort: Any) -> Binding | None:
         """Bind inputs and outputs as the settings say; by default on a GPU only, where memory can be allocated."""
@@ -171,16 +176,19 @@ def _batch_limits(opened: Any) -> tuple[int, int] | None:
     return (fixed[0], fixed[0]) if fixed else None if first else (1, 1)
 
 
-def _assumed(opened: Any, limits: tuple[int, int] | None) -> Iterator[str]:
-    """What `feeds` makes of the axes of a file without a contract, which tells what they are for."""
+def _assumed(opened: Any, limits: tuple[int, int] | None) -> Iterator[SessionWarning]:
+    """Warn about the assumptions of `feeds` on the axes of a file without a contract."""
     for node in opened.get_inputs():
         free = [size or f"axis {axis}" for axis, size in enumerate(node.shape) if axis and not isinstance(size, int)]
         if free:
-            yield f"of its input '{node.name}', {' and '.join(free)} can be any size, taken as 1"
+            yield SessionWarning(
+                "assumed-size", f"of its input '{node.name}', {' and '.join(free)} can be any size, taken as 1"
+            )
     if limits is not None and limits[0] > 1:
-        yield (
-            f"the fixed first axis of its inputs, {limits[0]}, was taken as the batch; where it is none, the "
-            "images/s are too many"
+        yield SessionWarning(
+            "assumed-batch",
+            f"the fixed first axis of its inputs, {limits[0]}, was taken as the batch; if it is not, images/s is too "
+            "high",
         )
 
 

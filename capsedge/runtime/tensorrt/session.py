@@ -18,7 +18,7 @@ from capsedge.contract import EngineManifest
 from capsedge.errors import CapsedgeError, ModelError, ProviderError, WrongUse
 from capsedge.runtime.feeds import Arrays, random_array
 from capsedge.runtime.models import title
-from capsedge.runtime.session import QueryBreakdown, Session, check_batch, closed
+from capsedge.runtime.session import QueryBreakdown, Session, SessionCode, SessionWarning, check_batch, closed
 from capsedge.runtime.settings import DEFAULTS, Settings
 from capsedge.runtime.tensorrt.buffers import Buffer, allocate
 from capsedge.runtime.tensorrt.cuda import Device, checked
@@ -272,7 +272,10 @@ class EngineSession(Session):
         if not self._may_record or self._plain_runs[batch] != 2:
             return
         if len(self._graphs) == MOST_GRAPHS:
-            self._warn(f"batches of {batch} run without a CUDA graph: {MOST_GRAPHS} other sizes have one already")
+            self._warn(
+                "graph-limit",
+                f"batches of {batch} run without a CUDA graph: {MOST_GRAPHS} other sizes have one already",
+            )
             return
         try:
             context = self._new_context(graphs=False)
@@ -296,11 +299,11 @@ class EngineSession(Session):
         """Stop recording, with a warning and `settings` that show it."""
         self._may_record = False
         self.settings = replace(self.settings, cuda_graph=bool(self._graphs))
-        self._warn(f"runs cannot be recorded as a CUDA graph ({error})")
+        self._warn("graph-failed", f"runs cannot be recorded as a CUDA graph ({error})")
         self._log.errors.clear()
 
-    def _warn(self, text: str) -> None:
-        self.warnings += (text,)
+    def _warn(self, code: SessionCode, text: str) -> None:
+        self.warnings += (SessionWarning(code, text),)
 
 
 def _provider(manifest: EngineManifest, trt: Any, device: Device) -> str:

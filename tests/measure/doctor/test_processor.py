@@ -29,8 +29,8 @@ def test_this_processor_is_tried_by_running_its_int8_kernels() -> None:
             True,
             "sse4_1 avx2: fp32 by avx2, int8 by avx2, whose sums saturate with weights of 8 bits, bf16 emulated, "
             "slower than fp32; in a test run, the largest int8 sums saturate: files with weights of 7 bits, as "
-            "capsedge exports them, are still exact; others run with exact kernels where ONNX Runtime has them, which "
-            "take longer",
+            "capsedge exports them, are still exact; others run with exact kernels where ONNX Runtime has them, "
+            "which take longer",
         ),
         (
             ZEN_4,

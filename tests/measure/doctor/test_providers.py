@@ -13,7 +13,6 @@ from msgspec.structs import replace
 from capsedge.errors import ProviderError
 from capsedge.measure.doctor import libraries
 from capsedge.measure.doctor import providers as doctor_providers
-from capsedge.measure.doctor.one_node import one_node
 from capsedge.measure.doctor.providers import find_onnxruntime, find_provider
 from capsedge.runtime import models as built_in
 from capsedge.runtime.open import open_session
@@ -83,8 +82,8 @@ def test_a_library_that_computes_otherwise_is_not_mended_by_another_copy_of_the_
 
 
 def test_a_node_that_computes_wrongly_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
-    wrong = one_node().replace(b"\x03Mul", b"\x03Sub")
-    monkeypatch.setattr(doctor_providers, "one_node", lambda: wrong)
+    wrong = doctor_providers._one_node().replace(b"\x03Mul", b"\x03Sub")
+    monkeypatch.setattr(doctor_providers, "_one_node", lambda: wrong)
     found = find_provider("cpu", NOTHING)
 
     assert found.state == "broken"

@@ -96,7 +96,7 @@ def test_a_run_of_many_nodes_is_recorded_less_often(tmp_path: Path, monkeypatch:
     )
     seen = SimpleNamespace(most=0)
 
-    def alternate(profiled: recording._Timed, plain: recording._Timed, runs: int | None, most: int, _: object) -> None:
+    def alternate(profiled: recording._Timed, plain: recording._Timed, _: object, most: int, __: object) -> None:
         seen.most = most
         profiled.warm_up(1)
         profiled.turn(1)

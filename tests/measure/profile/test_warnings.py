@@ -9,7 +9,7 @@ import pytest
 
 from capsedge.measure.profile import warnings
 from capsedge.measure.profile.report import ProfileCode, Whole
-from capsedge.runtime.session import Session
+from capsedge.runtime.session import Session, SessionWarning
 from capsedge.runtime.settings import Settings
 
 
@@ -36,11 +36,12 @@ def test_more_threads_than_cores_are_warned_of() -> None:
 
 
 def test_what_fell_back_and_what_was_assumed_are_told() -> None:
-    said = list(warnings.about_session(session(fell_back=("Loop", "If"), warnings=("assumed",)), 2))
+    assumed = SessionWarning("assumed-size", "taken as 1")
+    said = list(warnings.about_session(session(fell_back=("Loop", "If"), warnings=(assumed,)), 2))
 
     assert [(each.code, each.text) for each in said] == [
         ("fell-back", "Loop, If did not run on cuda, but on the CPU"),
-        ("session", "assumed"),
+        ("assumed-size", "taken as 1"),
     ]
 
 
@@ -49,7 +50,8 @@ def test_times_that_fit_together_give_no_warning() -> None:
 
 
 @pytest.mark.parametrize(
-    ("profiled_us", "why"), [(25.0, "the profiler makes them longer"), (None, "layers of an engine can run in parallel")]
+    ("profiled_us", "why"),
+    [(25.0, "the profiler makes them longer"), (None, "layers of an engine can run")],
 )
 def test_layers_that_last_longer_than_a_run_are_warned_of(profiled_us: float | None, why: str) -> None:
     (said,) = warnings.about_whole(whole(20.0, 10.0, profiled_us))

@@ -16,6 +16,7 @@ from capsedge.errors import ModelError
 from capsedge.onnx_lite.file import read_onnx_file
 from capsedge.runtime.open import open_session
 from capsedge.runtime.ort import session as ort_module
+from capsedge.runtime.session import SessionWarning
 from capsedge.runtime.settings import Settings
 from tests.runtime.capsule_model import save_with
 
@@ -102,9 +103,11 @@ def test_a_fixed_batch_is_the_only_one(tmp_path: Path) -> None:
 def test_a_fixed_first_axis_that_may_be_no_batch_is_warned_of(tmp_path: Path) -> None:
     with open_session(identity(tmp_path / "m.onnx", TensorProto.FLOAT, (4, "N"))) as session:
         assert list(session.warnings) == [
-            "of its input 'x', N can be any size, taken as 1",
-            "the fixed first axis of its inputs, 4, was taken as the batch; where it is none, the images/s are too "
-            "many",
+            SessionWarning("assumed-size", "of its input 'x', N can be any size, taken as 1"),
+            SessionWarning(
+                "assumed-batch",
+                "the fixed first axis of its inputs, 4, was taken as the batch; if it is not, images/s is too high",
+            ),
         ]
         with pytest.raises(ModelError, match=r"use --batch 4, the first axis of its inputs, if that is its batch"):
             session.feeds(1)
@@ -115,7 +118,7 @@ def test_free_axes_that_are_made_1_are_told(tmp_path: Path) -> None:
     said = []
     for shape in shapes:
         with open_session(identity(tmp_path / "m.onnx", TensorProto.FLOAT, shape)) as session:
-            said.append(list(session.warnings))
+            said.append([warning.text for warning in session.warnings])
 
     assert said == [["of its input 'x', height and axis 3 can be any size, taken as 1"], [], []]
 

@@ -9,6 +9,7 @@ import pytest
 
 from capsedge.errors import ProviderError
 from capsedge.runtime.open import open_session
+from capsedge.runtime.session import SessionWarning
 from capsedge.runtime.settings import Settings
 from capsedge.runtime.tensorrt.session import MOST_GRAPHS
 from tests.runtime.capsule_model import evaluate, images
@@ -47,7 +48,10 @@ def test_no_more_graphs_are_recorded_than_there_is_memory_set_aside_for(build: B
                 session.run(images(count))
         assert len(cuda.executables) == MOST_GRAPHS
         assert session.warnings == tuple(
-            f"batches of {count} run without a CUDA graph: 4 other sizes have one already" for count in (5, 6)
+            SessionWarning(
+                "graph-limit", f"batches of {count} run without a CUDA graph: 4 other sizes have one already"
+            )
+            for count in (5, 6)
         )
 
 
@@ -81,7 +85,8 @@ def test_an_engine_that_cannot_be_recorded_goes_on_as_it_is_and_says_so(
             np.testing.assert_array_equal(session.run(images(count, seed=seed)).lengths, lengths)
         assert not session.settings.cuda_graph
         (warning,) = session.warnings
-        assert warning.startswith("runs cannot be recorded as a CUDA graph (")
+        assert warning.code == "graph-failed"
+        assert warning.text.startswith("runs cannot be recorded as a CUDA graph (")
 
     assert cuda.calls.count("cudaStreamBeginCapture") == 1  # it was tried once, and for no other batch again
     assert (cuda.executables, cuda.recording, cuda.memory, cuda.pinned) == ({}, None, {}, {})

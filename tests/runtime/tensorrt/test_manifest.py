@@ -35,9 +35,9 @@ def test_an_engine_of_another_release_says_what_to_rebuild(build: Build, install
 
     with pytest.raises(
         ModelError,
-        match=r"was built by tensorrt_rtx 1\.6\.0 and loads only in that release; 1\.7\.1\.116 is installed: pip install "
-        r"'tensorrt_rtx==1\.6\.0', or build it again with: capsedge export 'runs/small capsules' --trt --precision "
-        r"fp32 --trt-target sm87 --trt-batch 1,1,16$",
+        match=r"was built by tensorrt_rtx 1\.6\.0 and loads only in that release; 1\.7\.1\.116 is installed: "
+        r"pip install 'tensorrt_rtx==1\.6\.0', or build it again with: capsedge export 'runs/small capsules' --trt "
+        r"--precision fp32 --trt-target sm87 --trt-batch 1,1,16$",
     ):
         open_session(file)
 

@@ -112,7 +112,11 @@ def test_an_rtx_engine_runs_on_every_platform(manifest: EngineManifest) -> None:
     ("fields", "target", "reason"),
     [
         ({"targets": ("sm87",)}, "sm87", ""),
-        ({"targets": ("sm87",), "gpu": "Orin"}, "sm86", "it was built on Orin (sm87) and runs only on GPUs of that kind"),
+        (
+            {"targets": ("sm87",), "gpu": "Orin"},
+            "sm86",
+            "it was built on Orin (sm87) and runs only on GPUs of that",
+        ),
         ({"targets": ("sm86",), "hardware_compatible": True}, "sm120", ""),
         ({"targets": ("sm86",), "hardware_compatible": True}, "sm75", "it runs on sm80 and later"),
         ({"targets": ("sm87",), "platform": "Linux sparc64"}, "sm87", "it was built on Linux sparc64"),
