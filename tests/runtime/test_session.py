@@ -8,7 +8,6 @@ import onnx
 import pytest
 
 from capsedge.errors import ModelError, ProviderError, WrongUse
-from capsedge.runtime.batches import run_batches
 from capsedge.runtime.open import open_session
 from capsedge.runtime.session import contract_needed
 from capsedge.runtime.settings import Settings
@@ -40,13 +39,6 @@ def test_a_session_knows_its_file_its_provider_and_its_contract(good: Path) -> N
         assert session.provider == "CPUExecutionProvider"
         assert session.batch_limits is None
         assert contract_needed(session).classes == CLASSES
-
-
-def test_the_folder_of_a_run_means_its_model(good: Path, tmp_path: Path) -> None:
-    (tmp_path / "model.onnx").write_bytes(good.read_bytes())
-
-    with open_session(str(tmp_path)) as session:
-        assert session.file == tmp_path / "model.onnx"
 
 
 def test_the_folder_of_a_run_that_was_not_exported_says_how_to_export_it(tmp_path: Path) -> None:
@@ -135,26 +127,6 @@ def test_a_batch_that_the_model_cannot_take_is_refused(models: Path) -> None:
         assert session.batch_limits == (2, 2)
         with pytest.raises(ModelError, match=r"expected a batch of 2, got 3: use --batch 2"):
             session.run(images(3))
-
-
-@pytest.mark.parametrize("batch", [1, 2, 3, 100])
-def test_any_number_of_images_runs_in_any_batch(good: Path, batch: int) -> None:
-    with open_session(good) as session:
-        together = session.run(images(5))
-        parted = run_batches(session, images(5), batch)
-
-    np.testing.assert_allclose(parted.lengths, together.lengths, atol=1e-5)
-    np.testing.assert_allclose(parted.poses, together.poses, atol=1e-5)
-
-
-def test_a_model_of_a_fixed_batch_runs_any_number_of_images(models: Path) -> None:
-    lengths, poses = evaluate(models / "good.onnx", images(3))
-
-    with open_session(models / "batch-of-2.onnx") as session:
-        outputs = run_batches(session, images(3), batch=1)
-
-    np.testing.assert_allclose(outputs.lengths, lengths, atol=1e-5)
-    assert outputs.poses.shape == poses.shape
 
 
 def test_a_model_without_a_contract_says_what_it_lacks(models: Path) -> None:
