@@ -32,7 +32,7 @@ def contract(good: Path) -> Contract:
 def engine(contract: Contract, tmp_path: Path) -> Engine:
     """Write an engine that nothing could load, with its manifest."""
 
-    def write(name: str = "model.engine", *, content: bytes = ENGINE, **changes: Any) -> Path:
+    def write(name: str = "model.engine", *, content: bytes | None = ENGINE, **changes: Any) -> Path:
         manifest = EngineManifest(
             engine_sha256=hashlib.sha256(ENGINE).hexdigest(),
             package="tensorrt_rtx",
@@ -45,7 +45,7 @@ def engine(contract: Contract, tmp_path: Path) -> Engine:
             contract=contract,
         )
         manifest_path(tmp_path / name).write_text(encode(msgspec.structs.replace(manifest, **changes)))
-        if not changes.get("deferred"):
+        if content is not None and not changes.get("deferred"):
             (tmp_path / name).write_bytes(content)
         return tmp_path / name
 
@@ -102,25 +102,20 @@ def test_an_engine_is_described_by_its_manifest_and_needs_no_tensorrt(engine: En
     assert inspect_model(manifest_path(file)) == found
 
 
-def test_an_engine_that_was_replaced_is_told_by_its_hash(engine: Engine) -> None:
-    found = inspect_model(engine(content=b"another"))
+@pytest.mark.parametrize(
+    ("changes", "size", "holds", "problems"),
+    [
+        ({"content": b"another"}, 7, False, ("it is not the engine that its manifest describes",)),
+        ({"content": None}, None, False, ("its manifest is there, but the engine is missing",)),
+        ({"deferred": "trtexec --onnx=model.onnx", "engine_sha256": ""}, None, None, ()),  # it is not built yet
+    ],
+)
+def test_an_engine_that_was_replaced_or_lost_is_a_problem(
+    changes: dict[str, Any], size: int | None, holds: bool | None, problems: tuple[str, ...], engine: Engine
+) -> None:
+    found = inspect_model(engine(**changes))
 
-    assert found.problems == ("it is not the engine that its manifest describes",)
-
-
-def test_an_engine_that_is_not_built_yet_is_no_problem(engine: Engine) -> None:
-    found = inspect_model(engine(deferred="trtexec --onnx=model.onnx", engine_sha256=""))
-
-    assert found.size_bytes is None
-    assert [check.holds for check in found.checks] == [None]
-    assert found.problems == ()
-
-
-def test_a_lost_engine_is_a_problem(engine: Engine) -> None:
-    file = engine()
-    file.unlink()
-
-    assert inspect_model(file).problems == ("its manifest is there, but the engine is missing",)
+    assert (found.size_bytes, [check.holds for check in found.checks], found.problems) == (size, [holds], problems)
 
 
 def test_a_runs_folder_means_its_model_and_names_what_is_beside_it(good: Path, engine: Engine) -> None:

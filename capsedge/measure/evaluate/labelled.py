@@ -160,8 +160,8 @@ def images_for(subject: EvaluatedNetwork, data: str | None, part: Part) -> Label
         if data is None:
             raise WrongUse(
                 f"expected labelled images: '{subject.name}' is not in the folder of a run, whose test images are "
-                "the default; give --data with a folder that has a subfolder of images for each class, a .csv or .npz "
-                f"file, or a data set's name ({', '.join(KNOWN)})"
+                "the default; give --data with a folder that has a subfolder of images for each class, a .csv file, "
+                f"an .npz file, or a data set's name ({', '.join(KNOWN)})"
             )
         return labelled(data, subject, part=part)
     if is_own(data, source):  # in the division of the training, which used the other parts

@@ -74,7 +74,7 @@ def _draw_roofline(axes: "Axes", roofs: Roofs, layers: Sequence[LayerTime]) -> N
     highest = max([*roofs.gflops.values(), *rates])
     low, high = min(intensities) / 3, max(*intensities, 100.0) * 10
     axes.set(xscale="log", yscale="log", xlim=(low, high), ylim=(min(rates) / 3, highest * 3))
-    axes.set(xlabel="operations for each byte touched", ylabel="10⁹ operations a second")
+    axes.set(xlabel="operations per byte", ylabel="10⁹ operations per second")
     _draw_roofs(axes, roofs, low, high, highest)
     for stage in dict.fromkeys(layer.stage for layer in points):
         its = [layer for layer in points if layer.stage == stage]
@@ -141,7 +141,7 @@ def _draw_shares(axes: "Axes", profile: Profile) -> None:
         axes.text(
             stage.time_us + 0.01 * longest, place, f"{100 * stage.share:.1f} %", va="center", fontsize=8, color=_GREY
         )
-    axes.set(xlabel="microseconds a run" + (" (dark: what the roof allows)" if profile.roofs else ""))
+    axes.set(xlabel="microseconds per run" + (" (dark: at the roof)" if profile.roofs else ""))
     axes.set_xlim(0, longest * 1.15)
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)

@@ -105,21 +105,14 @@ def test_a_provider_that_the_wheel_lacks_names_the_wheel_only_where_a_gpu_is(pro
 @no_gpu
 @pytest.mark.usefixtures("listed")
 @pytest.mark.filterwarnings("ignore:Specified provider")
-def test_a_provider_that_is_listed_is_missing_where_no_gpu_can_be_reached() -> None:
+def test_a_provider_that_does_not_start_is_missing_without_a_gpu_and_broken_with_one() -> None:
     for presence in (NOTHING, GIVEN_NONE):
         found = find_provider("cuda", presence)
         assert (found.state, found.advice) == ("missing", "")
         assert found.detail.endswith("but there is no GPU for it")
-
-
-@no_gpu
-@pytest.mark.usefixtures("listed")
-@pytest.mark.filterwarnings("ignore:Specified provider")
-def test_a_provider_that_does_not_start_on_a_gpu_is_broken_with_onnxruntime_s_reason() -> None:
-    found = find_provider("cuda", WORKSTATION)
-
-    assert found.state == "broken"
-    assert "'cuda' was asked for" in found.detail
+    broken = find_provider("cuda", WORKSTATION)
+    assert broken.state == "broken"
+    assert "'cuda' was asked for" in broken.detail
 
 
 @no_gpu
