@@ -1,4 +1,4 @@
-"""How many cores this process may use: one count for everything that shares its work among threads."""
+"""The number of cores that this process may use: one count for everything that runs in threads."""
 
 import os
 from pathlib import Path
@@ -8,10 +8,10 @@ _OWN_CGROUPS = Path("/proc/self/cgroup")
 
 
 def usable_cores() -> int:
-    """Count the logical cores that this process is bound to, and no more than its container has time for.
+    """Count the logical cores that this process is bound to, limited by the CPU quota of its container.
 
-    ONNX Runtime counts the machine's cores, also in a container that is held to a part of their time, where threads
-    that spin use up the time of those that work.
+    ONNX Runtime counts the machine's cores, even in a container with a CPU quota, where spinning threads use up the
+    time of the working ones.
     """
     bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = cgroup_quota(_OWN_CGROUPS, _CGROUPS)
@@ -19,18 +19,18 @@ def usable_cores() -> int:
 
 
 def cgroup_quota(own: Path, root: Path) -> float | None:
-    """Read how many cores' time Linux's control groups give to this process.
+    """Read the CPU quota that Linux's control groups set for this process, in cores.
 
-    Version 2 tells it as `cpu.max`, "quota period" in microseconds or "max period"; version 1 in two files, with a
-    quota of -1 for none (docs.kernel.org/admin-guide/cgroup-v2.html, docs.kernel.org/scheduler/sched-bwc.html). A
-    group has no more than those that it lies in.
+    Version 2 has it in `cpu.max`, "quota period" in microseconds or "max period"; version 1 in two files, with a
+    quota of -1 for none (docs.kernel.org/admin-guide/cgroup-v2.html, docs.kernel.org/scheduler/sched-bwc.html). The
+    quotas of all parent groups apply to a group too.
 
     Args:
         own: The groups of this process, such as `/proc/self/cgroup`: a line `hierarchy:controllers:path` for each.
-        root: Where the groups lie, such as `/sys/fs/cgroup`.
+        root: Folder of the groups, such as `/sys/fs/cgroup`.
 
     Returns:
-        The smallest quota in cores, or None where there is none.
+        The smallest quota in cores, or None where no quota is set.
     """
     try:
         lines = [line.split(":", 2) for line in own.read_text().splitlines()]

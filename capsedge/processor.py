@@ -1,7 +1,7 @@
-"""The instruction sets of this processor, and what they mean for fp32, int8 and bf16.
+"""The instruction sets of this processor, and how it computes fp32, int8 and bf16 with them.
 
-They are asked of the processor itself, or of the kernel's record of this process. /proc/cpuinfo shows the machine's
-own processor under an emulator too (QEMU, Rosetta), so it comes last.
+They are read with CPUID (x86) or from the auxiliary vector of this process (Arm). /proc/cpuinfo is only the fallback:
+under an emulator (QEMU, Rosetta) it lists the host's processor.
 """
 
 import sys
@@ -14,7 +14,7 @@ import msgspec
 
 X86 = ("sse4_1", "avx2", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16")
 ARM = ("asimd", "asimddp", "i8mm", "sve", "bf16")
-"""The instruction sets that are looked for, by the names that Linux and lscpu give them."""
+"""The instruction sets to detect, by their names in Linux and lscpu."""
 
 Unavailable = Literal["unavailable"]
 
@@ -35,7 +35,7 @@ _X86_BITS = {
     "amx_bf16": (7, 0, 3, 22),
 }
 _OSXSAVE = (1, 0, 2, 27)
-# The state that the operating system must keep for them, as bits of XCR0.
+# The register state that the operating system must save for them, as bits of XCR0.
 _STATE = {"sse": 0, "avx": 0b110, "avx512": 0b1110_0110, "amx": 0b11 << 17}
 
 # void cpuid(leaf: edi, subleaf: esi, registers: rdx), in the calling convention of Linux and macOS.
@@ -45,14 +45,14 @@ _XGETBV = bytes.fromhex("31c9 0f01d0 48c1e220 4809d0 c3")
 
 
 class Processor(msgspec.Struct, frozen=True, kw_only=True):
-    """The instruction sets of a processor, and with which of them it computes: names of `X86` or `ARM`, "" for none.
+    """The instruction sets of a processor, and which of them it uses: names of `X86` or `ARM`, "" for none.
 
     Attributes:
         instruction_sets: All that were found.
-        fp32: Its widest vectors.
-        int8: Its products of 8-bit integers, as ONNX Runtime chooses among them.
-        int8_saturates: Whether those are added in pairs in 16 bits (VPMADDUBSW), which large weights overflow.
-        bf16: Its products of bf16; "" where they are emulated in fp32, which is far slower than fp32 itself.
+        fp32: The widest vectors.
+        int8: Products of 8-bit integers, as ONNX Runtime chooses among them.
+        int8_saturates: Whether these are added in pairs in 16 bits (VPMADDUBSW), which saturate with large weights.
+        bf16: Products of bf16; "" where they are emulated in fp32, which is far slower than fp32 itself.
     """
 
     instruction_sets: tuple[str, ...]
@@ -63,29 +63,29 @@ class Processor(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def this_processor() -> Processor | None:
-    """The processor here; None where its instruction sets cannot be told."""
+    """The processor of this machine; None where its instruction sets cannot be read."""
     sets = instruction_sets()
     return None if sets == "unavailable" else arithmetic(sets)
 
 
 @cache
 def instruction_sets() -> tuple[str, ...] | Unavailable:
-    """The instruction sets that programs can use here, of `X86` or `ARM`, in that order."""
+    """The instruction sets that programs can use on this machine, in the order of `X86` or `ARM`."""
     import platform
 
-    machine = platform.machine().lower() if sys.maxsize > 2**32 else ""  # of the kernel, not of this program
+    machine = platform.machine().lower() if sys.maxsize > 2**32 else ""  # the kernel's, not the interpreter's
     try:
         if machine in ("x86_64", "amd64") and sys.platform != "win32":
             return _of_x86()
         if machine in ("aarch64", "arm64") and sys.platform == "linux":
             return _of_arm()
-    except (OSError, ValueError):  # memory that may be executed is refused by some hardened systems
-        return told_by_linux(Path("/proc/cpuinfo"))
+    except (OSError, ValueError):  # some hardened systems refuse executable memory
+        return from_cpuinfo(Path("/proc/cpuinfo"))
     return "unavailable"
 
 
-def told_by_linux(cpuinfo: Path) -> tuple[str, ...] | Unavailable:
-    """The instruction sets that Linux lists, of the machine's own processor.
+def from_cpuinfo(cpuinfo: Path) -> tuple[str, ...] | Unavailable:
+    """The instruction sets that Linux lists for the host's processor.
 
     Args:
         cpuinfo: `/proc/cpuinfo`: a line `flags` (x86) or `Features` (Arm) for each core.
@@ -101,10 +101,10 @@ def told_by_linux(cpuinfo: Path) -> tuple[str, ...] | Unavailable:
 
 
 def arithmetic(sets: tuple[str, ...]) -> Processor:
-    """What instruction sets mean for the types that capsedge computes in.
+    """Which instruction sets the processor uses for each type that capsedge computes in.
 
     Args:
-        sets: As of `instruction_sets`.
+        sets: See `instruction_sets`.
     """
     vnni = _first(sets, "amx_int8", "avx512_vnni", "avx_vnni")
     return Processor(
@@ -117,7 +117,7 @@ def arithmetic(sets: tuple[str, ...]) -> Processor:
 
 
 def in_words(processor: Processor) -> str:
-    """What a processor computes in fp32, int8 and bf16 with, for people."""
+    """A clause for people: the instruction sets that a processor uses for fp32, int8 and bf16."""
     int8 = f"int8 by {processor.int8 or 'its plain instructions'}"
     saturates = ", whose sums saturate with weights of 8 bits" if processor.int8_saturates else ""
     bf16 = f"bf16 by {processor.bf16}" if processor.bf16 else "bf16 emulated, slower than fp32"
@@ -140,36 +140,36 @@ def _of_x86() -> tuple[str, ...]:
     import ctypes
     import mmap
 
-    assert sys.platform != "win32"  # whose calling convention and memory are others
+    assert sys.platform != "win32"  # it has another calling convention and other memory flags
     with mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC) as memory:
         memory.write(_CPUID + _XGETBV)
         start = ctypes.c_char.from_buffer(memory)
         try:
-            return _asked(ctypes.addressof(start))
+            return _run_cpuid(ctypes.addressof(start))
         finally:
-            del start  # memory that something points to cannot be given back
+            del start  # the mapping cannot be closed while an object points into it
 
 
-def _asked(address: int) -> tuple[str, ...]:
+def _run_cpuid(address: int) -> tuple[str, ...]:
     import ctypes
 
     registers = (ctypes.c_uint32 * 4)()
     cpuid = ctypes.CFUNCTYPE(None, ctypes.c_uint32, ctypes.c_uint32, ctypes.c_void_p)(address)
     xgetbv = ctypes.CFUNCTYPE(ctypes.c_uint64)(address + len(_CPUID))
 
-    def told(leaf: int, subleaf: int) -> tuple[int, ...]:
+    def registers_of(leaf: int, subleaf: int) -> tuple[int, ...]:
         cpuid(leaf, subleaf, registers)
         return tuple(registers)
 
-    return told_by_cpuid(told, xgetbv)
+    return from_cpuid(registers_of, xgetbv)
 
 
-def told_by_cpuid(cpuid: Callable[[int, int], tuple[int, ...]], xgetbv: Callable[[], int]) -> tuple[str, ...]:
+def from_cpuid(cpuid: Callable[[int, int], tuple[int, ...]], xgetbv: Callable[[], int]) -> tuple[str, ...]:
     """The instruction sets of an x86 processor that the operating system lets programs use.
 
     Args:
-        cpuid: From leaf and subleaf to the registers EAX, EBX, ECX and EDX.
-        xgetbv: The register XCR0: which state the operating system keeps for each program.
+        cpuid: Maps leaf and subleaf to the registers EAX, EBX, ECX and EDX.
+        xgetbv: Reads the register XCR0: the state that the operating system saves for each program.
     """
 
     def has(leaf: int, subleaf: int, register: int, bit: int) -> bool:

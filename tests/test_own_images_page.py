@@ -50,7 +50,7 @@ def test_the_page_leads_from_a_folder_to_a_page_of_results(tmp_path: Path) -> No
     assert (tmp_path / "seen.png").is_file()
     assert "of the answers are wrong</h1>" in (tmp_path / "errors.html").read_text(encoding="utf-8")
     whole = (tmp_path / "run.html").read_text(encoding="utf-8")
-    for heading in ("Curve", "Training images", "What is taken for what", "Recipe"):
+    for heading in ("Curve", "Training images", "Confusion matrix", "Recipe"):
         assert f"<h2>{heading}</h2>" in whole
     assert list((tmp_path / "runs" / "edge-small" / "tensorboard").glob("events.out.tfevents.*"))
     assert (tmp_path / "runs" / "edge-small" / "model.onnx").is_file()

@@ -14,10 +14,10 @@ from capsedge.processor import (
     X86,
     Processor,
     arithmetic,
+    from_cpuid,
+    from_cpuinfo,
     instruction_sets,
     this_processor,
-    told_by_cpuid,
-    told_by_linux,
 )
 from tests.emulated import emulated
 
@@ -27,30 +27,20 @@ COMMAND = Path(f"/proc/self/task/{os.getpid()}/cmdline")
 
 RASPBERRY_PI_4 = """\
 processor\t: 0
-BogoMIPS\t: 108.00
 Features\t: fp asimd evtstrm crc32 cpuid
-CPU implementer\t: 0x41
 CPU architecture: 8
-CPU variant\t: 0x0
-CPU part\t: 0xd08
-CPU revision\t: 3
 
-Revision\t: c03114
 Model\t\t: Raspberry Pi 4 Model B Rev 1.4
 """
 JETSON_ORIN = """\
 processor\t: 0
 model name\t: ARMv8 Processor rev 1 (v8l)
-BogoMIPS\t: 62.50
 Features\t: fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm lrcpc dcpop asimddp uscat
 CPU implementer\t: 0x41
 """
 ZEN_3 = """\
 processor\t: 0
-vendor_id\t: AuthenticAMD
-cpu family\t: 25
 model name\t: AMD EPYC 7763 64-Core Processor
-bogomips\t: 4890.85
 flags\t\t: fpu vme sse sse2 ht syscall nx ssse3 fma cx16 sse4_1 sse4_2 movbe popcnt avx f16c rdrand avx2 bmi2 vaes
 bugs\t\t: sysret_ss_attrs null_seg spectre_v1 spectre_v2
 """
@@ -76,11 +66,11 @@ def cpuinfo(folder: Path, text: str) -> Path:
     ids=["Zen 3", "Raspberry Pi 4", "Jetson Orin", "the order of X86", "words", "POWER", "empty"],
 )
 def test_linux_lists_the_sets_in_its_own_words(text: str, sets: object, tmp_path: Path) -> None:
-    assert told_by_linux(cpuinfo(tmp_path, text)) == sets
+    assert from_cpuinfo(cpuinfo(tmp_path, text)) == sets
 
 
 def test_a_system_without_the_list_does_not_tell(tmp_path: Path) -> None:
-    assert told_by_linux(tmp_path / "cpuinfo") == "unavailable"
+    assert from_cpuinfo(tmp_path / "cpuinfo") == "unavailable"
 
 
 # Sets whose names older kernels do not know: Linux lists them from 5.3, 5.12, 5.16 and (on Arm) 5.10 on.
@@ -180,14 +170,14 @@ def test_a_set_is_told_by_its_bit_and_only_where_the_system_keeps_its_state(
     name: str, bit: tuple[int, int, int, int], needs: int
 ) -> None:
     everything = 1 | XMM | YMM | ZMM | TILES
-    assert told_by_cpuid(cpuid_with(bit), lambda: everything) == (name,)
-    assert told_by_cpuid(cpuid_with(bit), lambda: needs) == (name,)
+    assert from_cpuid(cpuid_with(bit), lambda: everything) == (name,)
+    assert from_cpuid(cpuid_with(bit), lambda: needs) == (name,)
     for part in (XMM, YMM, 1 << 5, 1 << 6, 1 << 7, 1 << 17, 1 << 18):
         if needs & part:
-            assert told_by_cpuid(cpuid_with(bit), partial(int, everything & ~part)) == ()
+            assert from_cpuid(cpuid_with(bit), partial(int, everything & ~part)) == ()
 
 
 def test_sse_needs_no_state_and_leaves_that_a_processor_lacks_are_not_asked() -> None:
     sse = (1, 0, ECX, 19)
-    assert told_by_cpuid(cpuid_with(sse, (7, 0, EBX, 5), largest=6), lambda: 0b111) == ("sse4_1",)
-    assert told_by_cpuid(cpuid_with(sse), lambda: 0) == ("sse4_1",)
+    assert from_cpuid(cpuid_with(sse, (7, 0, EBX, 5), largest=6), lambda: 0b111) == ("sse4_1",)
+    assert from_cpuid(cpuid_with(sse), lambda: 0) == ("sse4_1",)

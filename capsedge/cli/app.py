@@ -99,6 +99,7 @@ def main() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):  # a name that the terminal cannot show is no reason to fail
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # both are text streams here
     try:
+        _refuse_empty(sys.argv[1:])
         code = application(_meant(sys.argv[1:]))(standalone_mode=False) or 0
         sys.stdout.flush()  # here, where a reader that left is caught, and not at the interpreter's end
     except typer.Exit as stop:
@@ -133,6 +134,18 @@ def _open_closed_streams() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):  # in the order of the numbers that are free
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115  # open to the end
+
+
+def _refuse_empty(words: Sequence[str]) -> None:
+    """Refuse an empty argument, such as `--model "$UNSET"`: as a path it would mean the working directory.
+
+    Raises:
+        WrongUse: There is one.
+    """
+    for before, word in zip(("capsedge", *words), words, strict=False):
+        name, is_value, value = word.partition("=")
+        if not word or (name.startswith("--") and is_value and not value):
+            raise WrongUse(f"expected a path, a name or another value after '{name or before}', got an empty text")
 
 
 def _meant(words: Sequence[str]) -> Sequence[str]:

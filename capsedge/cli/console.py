@@ -83,7 +83,7 @@ def say_about(session: "Session") -> None:
         operators = ", ".join(session.fell_back)
         say(f"running on the CPU, because '{session.settings.provider}' does not support them: {operators}")
     for warning in session.warnings if session.contract else ():  # without one the model is refused, for that alone
-        say(f"note: '{session.name}': {warning}")
+        say(f"note: '{session.name}': {warning.text}")
 
 
 def _silent() -> bool:

@@ -192,7 +192,7 @@ def _subject(model: str | None, settings: Settings, foreign: _Foreign, stack: "E
             "--classes"
         )
     for warning in session.warnings:
-        say(f"note: '{session.name}': {warning}")
+        say(f"note: '{session.name}': {warning.text}")
     return foreign_subject(
         session, classes=named, pixels=foreign.pixels, size=foreign.size, layout=foreign.layout, frame=foreign.frame
     )

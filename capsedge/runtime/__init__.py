@@ -1,1 +1,1 @@
-"""Running exported models at the edge; neither torch nor onnx is needed here."""
+"""Running exported models at the edge; this package needs neither torch nor onnx."""

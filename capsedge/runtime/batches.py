@@ -1,4 +1,4 @@
-"""Running more images than one batch holds."""
+"""Running any number of images in batches."""
 
 from collections.abc import Sequence
 
@@ -9,13 +9,13 @@ from capsedge.runtime.session import Outputs, Session
 
 
 def run_batches(session: Session, images: NDArray[np.uint8], batch: int = 32) -> Outputs:
-    """Run any number of images in batches that the model takes.
+    """Run any number of images in batches of a size that the model takes.
 
     Args:
         session: A model with a contract.
         images: uint8 [count, height, width, channels], count of 1 or more.
-        batch: Wanted batch; less where the model takes less. Where it takes only larger ones, black images fill
-            them up, and their answers are dropped.
+        batch: Preferred batch; smaller where the model takes fewer images. Where the model takes only larger batches,
+            black images pad them, and their outputs are dropped.
 
     Returns:
         The outputs of all images, in order.

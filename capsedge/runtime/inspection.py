@@ -1,4 +1,4 @@
-"""What a model's file says of itself: its contract, its size and its hashes, read without running or loading it."""
+"""Reading a model's file without running it: its contract, size and hashes."""
 
 from pathlib import Path
 
@@ -14,23 +14,23 @@ from capsedge.runtime.tensorrt.manifest import manifest_path, read_manifest
 
 
 class Inspection(msgspec.Struct, frozen=True, kw_only=True):
-    """All that can be said of a model without running it.
+    """The facts about a model that its file holds.
 
     Attributes:
         model: The model's name for people.
         file: The file that was read.
-        size_bytes: Its size; None of an engine that is not there.
-        weights_bytes: Bytes that each weight takes in an ONNX file or in `external`, by its name.
-        external: Names of the files beside an ONNX file that hold weights (external data), which no hash covers.
-        contract: The contract in an ONNX file; None in somebody else's.
+        size_bytes: Its size; None for an engine whose file is missing.
+        weights_bytes: Size of each weight of an ONNX file by name, whether stored in the file or in `external`.
+        external: Names of the files beside an ONNX file that hold weights (external data); no hash covers them.
+        contract: The contract of an ONNX file; None for a file that capsedge did not export.
         manifest: The manifest of an engine, which holds its contract.
-        precision: `Contract.precision`; None where no contract names a layer.
+        precision: `Contract.precision`; None where there is no contract, or the contract lists no layer.
         flops: `Contract.flops`.
         parameters: `Contract.parameters`.
-        int8_pairs: Whether its int8 layers give the same on every processor, read from its weights, or for an engine
-            from its contract; None where it has none.
-        checks: What the hashes say.
-        beside: Names of the other models of the run whose folder was given.
+        int8_pairs: Whether the int8 layers compute the same on every processor, read from the weights, or for an
+            engine from its contract; None without int8 layers.
+        checks: Results of the hash comparisons.
+        beside: Names of the other models in the same folder, where the folder of a run was given.
     """
 
     model: str
@@ -49,25 +49,25 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def promises(self) -> Contract | None:
-        """The contract, wherever it was found."""
+        """The contract of the ONNX file, or of the engine's manifest."""
         return self.contract if self.manifest is None else self.manifest.contract
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """One clause for each hash that does not hold."""
+        """One clause for each hash that differs."""
         return tuple(check.said for check in self.checks if check.holds is False)
 
 
 def inspect_model(model: str | Path | None = None) -> Inspection:
-    """Read what a model's file says of itself; needs neither a runtime nor the onnx package.
+    """Read the facts in a model's file; needs neither a runtime nor the onnx package.
 
     Args:
-        model: An ONNX file, an engine or its manifest, a run's folder, the name of a built-in model, or None for the
-            default one.
+        model: An ONNX file, an engine or its manifest, the folder of a run, the name of a model, or None for the
+            default one (`find_model`).
 
     Raises:
         ModelError: The file is missing or damaged, or its contract is damaged or of another schema.
-        WrongUse: There is neither such a file nor such a built-in model.
+        WrongUse: There is no such file, and no model of that name.
     """
     path = _engine_with_manifest(model) or find_model(model)
     file = path if path.suffix == ".engine" else model_file(path)
@@ -83,7 +83,7 @@ def inspect_model(model: str | Path | None = None) -> Inspection:
 
 
 def _engine_with_manifest(model: str | Path | None) -> Path | None:
-    """The engine that is meant by its own name or its manifest's, though it may not be built yet."""
+    """The engine that the path of an engine or of its manifest names; the engine need not be built yet."""
     engine = Path(str(model or "").removesuffix(".json"))
     return engine if engine.suffix == ".engine" and manifest_path(engine).is_file() else None
 

@@ -1,13 +1,13 @@
-"""Whether the int8 products of a file stay within 16 bits, whatever processor runs them.
+"""Whether sums of two int8 products of a file fit into 16 bits, so that every processor computes them exactly.
 
-x86 processors without VNNI multiply unsigned activations of 0 to 255 with signed weights, and add two products in 16
-bits, which saturate (VPMADDUBSW). ONNX Runtime makes the int8 activations of a QDQ graph unsigned on x86, and
+x86 processors without VNNI multiply unsigned activations of 0 to 255 by signed weights, and add two products in 16
+bits with saturation (VPMADDUBSW). ONNX Runtime makes the int8 activations of a QDQ graph unsigned on x86, and
 computes QLinear operators as they are written. Its documentation advises weights of 7 bits there (onnxruntime.ai,
 "Quantize ONNX models", on U8S8 saturation).
 
-Which two weights are neighbours depends on the kernel. So here any two weights of an output count: where the two
-largest of them, and the two smallest, keep the sum within 16 bits, every order does. Weights of up to 64 always do:
-255 * (64 + 64) = 32,640. What a file does not show counts as the worst: a proof is wanted, and no guess.
+Which two weights are added depends on the kernel. The check is therefore over all pairs of weights of an output: if
+the sum of its two largest and of its two smallest weights fits into 16 bits, every pair does. Weights of up to 64
+always fit: 255 * (64 + 64) = 32,640. Weights that the file does not show count as the worst case.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,11 +20,12 @@ from numpy.typing import NDArray
 from capsedge.contract import PAIR_LIMIT, Int8Pairs
 from capsedge.errors import ModelError
 from capsedge.onnx_lite.graph import Graph, Node, read_graph
+from capsedge.plural import number_of
 
 _LARGEST_ACTIVATION = 255
-_WORST = _LARGEST_ACTIVATION * 2 * 128  # of weights that are not known
+_WORST = _LARGEST_ACTIVATION * 2 * 128  # for weights that are not known
 
-# Operators that multiply integers themselves: the inputs that hold their weights.
+# Operators that multiply integers directly, with the inputs that hold their weights.
 _INTEGER_PRODUCTS = {
     "ConvInteger": (1,),
     "DynamicQuantizeLSTM": (1, 2),
@@ -38,9 +39,9 @@ _INTEGER_PRODUCTS = {
 }
 _AS_WRITTEN, _ACTIVATION_ZERO = ("QGemm", "QLinearConv", "QLinearMatMul"), 2
 _PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
-# What only moves numbers, so that a weight behind it has the same numbers in another order.
+# Operators that only move numbers: a weight behind one has the same numbers in another order.
 _MOVING = ("Expand", "Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
-# Behind which a runtime still computes in the integers of a DequantizeLinear: it takes them along, or away.
+# Operators that a runtime may compute in the integers of the DequantizeLinear before them.
 _PASSING = (
     *("Cast", "Clip", "Concat", "DepthToSpace", "Dropout", "Gather", "GlobalMaxPool", "MaxPool", "Pad", "Relu"),
     *("Resize", "Slice", "SpaceToDepth", "Split", "Tile", *_MOVING),
@@ -51,9 +52,9 @@ class _Codes(NamedTuple):
     """The integers that an operand of a product was dequantized from.
 
     Attributes:
-        tensor: Their tensor: a weight, or what gives them.
-        moved: Whether they are in another order in the product than in the tensor.
-        known: Whether the tensor's numbers are those of the product.
+        tensor: Name of their tensor: an initializer, or the output of a node.
+        moved: Whether their order in the product differs from that in the tensor.
+        known: Whether the product uses exactly the tensor's numbers.
     """
 
     tensor: str
@@ -64,27 +65,32 @@ class _Codes(NamedTuple):
 def int8_pairs(file: Path) -> Int8Pairs | None:
     """The largest sum of two products of a file's int8 layers; None where no layer multiplies signed int8 weights.
 
-    Weights that are no constants, or lie outside of the file, count as -128 to 127, and so do all of a file with
-    quantized layers in graphs within its nodes or in functions.
+    Weights that are not constant, or are stored outside the file, count as -128 to 127. So do all weights of a file
+    with quantized layers in subgraphs or functions.
 
     Args:
-        file: An ONNX file, of anybody.
+        file: Any ONNX file.
 
     Raises:
-        ModelError: It is missing, or damaged.
+        ModelError: The file is missing or damaged.
     """
     graph = read_graph(file)
     try:
         found = [_of_layer(graph, node, codes) for node, codes in _layers(graph)]
-    except (ValueError, IndexError) as error:  # numbers that do not fit their axes, a node without inputs
-        raise ModelError(f"the graph of '{file}' is damaged ({error}); export or copy it again") from error
+    except ValueError as error:  # numbers that do not fit their axes, a node without inputs
+        raise damaged_graph(file, str(error)) from error
     if graph.inner.intersection(("DequantizeLinear", *_INTEGER_PRODUCTS)):
         found.append(Int8Pairs(largest=_WORST, weight="(a graph within a node, or a function)"))
     return max(found, key=lambda pairs: pairs.largest, default=None)
 
 
+def damaged_graph(file: Path, reason: str) -> ModelError:
+    """The error for a file whose graph contradicts itself."""
+    return ModelError(f"the graph of '{file}' is damaged ({reason}); export or copy it again")
+
+
 def in_words(pairs: Int8Pairs) -> str:
-    """What is wrong with pairs that do not fit, as one clause."""
+    """One clause that says why pairs do not fit."""
     return (
         f"two int8 products of '{pairs.weight}' can sum to {pairs.largest:,}, and x86 processors without VNNI add "
         f"them in 16 bits, up to {PAIR_LIMIT:,}"
@@ -92,11 +98,11 @@ def in_words(pairs: Int8Pairs) -> str:
 
 
 def _layers(graph: Graph) -> Iterator[tuple[Node, _Codes]]:
-    """Each layer that multiplies with signed int8 weights, or with some that the graph does not show."""
+    """Each layer that multiplies by signed int8 weights, or by weights that the graph does not show."""
     for node in graph.nodes:
         if node.op in _INTEGER_PRODUCTS:
-            if node.op in _AS_WRITTEN and _kind(graph, node.inputs[_ACTIVATION_ZERO]) == "int8":
-                continue  # signed with signed, which no processor adds in pairs
+            if node.op in _AS_WRITTEN and _kind(graph, _input(node, _ACTIVATION_ZERO)) == "int8":
+                continue  # signed by signed: no processor adds these in pairs
             given = [node.inputs[each] for each in _INTEGER_PRODUCTS[node.op] if each < len(node.inputs)]
             found = [_constant_behind(graph, name) for name in given if name]
         elif node.op in _PRODUCTS:
@@ -108,11 +114,11 @@ def _layers(graph: Graph) -> Iterator[tuple[Node, _Codes]]:
 
 
 def _codes_behind(graph: Graph, name: str) -> _Codes | None:
-    """The integers that an operand was dequantized from; None where nothing before it was."""
+    """The integers that an operand was dequantized from; None where no DequantizeLinear comes before it."""
     moved, known = False, True
     for node in _before(graph, name):
         if node.op == "DequantizeLinear":
-            codes = _constant_behind(graph, node.inputs[0])
+            codes = _constant_behind(graph, _input(node, 0))
             return codes._replace(moved=moved or codes.moved, known=known and codes.known)
         if node.op not in _PASSING:
             return None
@@ -121,17 +127,29 @@ def _codes_behind(graph: Graph, name: str) -> _Codes | None:
 
 
 def _constant_behind(graph: Graph, name: str) -> _Codes:
-    """The weight that integers come from, or what gives them."""
+    """The initializer that integers come from, or else the tensor where the search ends."""
     moved, known = False, True
     for node in _before(graph, name):
         if node.op in ("Constant", "QuantizeLinear"):
             break
-        name, moved, known = node.inputs[0], True, known and node.op in _MOVING
+        name, moved, known = _input(node, 0), True, known and node.op in _MOVING
     return _Codes(name, moved, known)
 
 
+def _input(node: Node, index: int) -> str:
+    """The name of an input.
+
+    Raises:
+        ValueError: The node lacks it.
+    """
+    if index >= len(node.inputs):
+        what = f"{node.op} '{node.name or next(iter(node.outputs), '')}'"
+        raise ValueError(f"{what} needs {number_of(index + 1, 'input')} or more, it has {len(node.inputs)}")
+    return node.inputs[index]
+
+
 def _before(graph: Graph, name: str) -> Iterator[Node]:
-    """The nodes that a tensor comes from, through the first input of each; a damaged graph may go in circles."""
+    """The nodes that a tensor comes from, through the first input of each; a damaged graph may have cycles."""
     seen: set[int] = set()
     while (maker := graph.maker.get(name)) is not None and maker not in seen:
         seen.add(maker)
@@ -140,7 +158,7 @@ def _before(graph: Graph, name: str) -> Iterator[Node]:
 
 
 def _kind(graph: Graph, tensor: str) -> str:
-    """The type of integers: a weight's, or what QuantizeLinear gives; int8 where the graph does not show it."""
+    """The integer type of an initializer or of a QuantizeLinear's output; int8 where the graph does not show it."""
     if tensor in graph.weights:
         return graph.weights[tensor].kind
     maker = graph.maker.get(tensor)
@@ -149,8 +167,8 @@ def _kind(graph: Graph, tensor: str) -> str:
         return "uint8"
     if node is None or node.op != "QuantizeLinear":
         return "int8"
-    if len(node.inputs) > 2 and node.inputs[2]:
-        return _kind(graph, node.inputs[2])
+    if len(node.inputs) > 2 and (zero := node.inputs[2]):
+        return graph.weights[zero].kind if zero in graph.weights else "int8"
     return "uint8" if node.integers.get("output_dtype", 0) in (0, 2) else "int8"  # as onnx's TensorProto counts
 
 
@@ -164,7 +182,7 @@ def _of_layer(graph: Graph, node: Node, found: _Codes) -> Int8Pairs:
 
 
 def _by_output(node: Node, codes: NDArray[np.int8]) -> NDArray[np.int8]:
-    """The codes of a weight as [outputs, products]."""
+    """The integers of a weight as [outputs, products]."""
     if codes.ndim < 2 or not codes.size or node.op == "ConvTranspose":
         return codes.reshape(1, -1)
     axis = 0 if "Conv" in node.op or node.integers.get("transB", 0) else codes.ndim - 1
@@ -172,7 +190,7 @@ def _by_output(node: Node, codes: NDArray[np.int8]) -> NDArray[np.int8]:
 
 
 def _largest_pair(codes: NDArray[np.int8]) -> int:
-    """Largest magnitude of the sum of two weights of one sign, of one output: [outputs, products]."""
+    """Largest magnitude of the sum of two weights of the same sign and output; `codes` is [outputs, products]."""
     if not codes.size:
         return 0
     positive = _two_of_each(codes, np.argmax, np.int8(-128)).clip(min=0).sum(1).max()
@@ -181,10 +199,10 @@ def _largest_pair(codes: NDArray[np.int8]) -> int:
 
 
 def _two_of_each(codes: NDArray[np.int8], find: Callable[..., NDArray[np.intp]], last: np.int8) -> NDArray[np.int64]:
-    """The two largest, or smallest, of each output: [outputs, 2]. `last` is the code that is found last of all."""
+    """The two largest or smallest of each output, [outputs, 2]. `last` is the value that `find` prefers least."""
     rest, rows = codes.copy(), np.arange(len(codes))
     found = []
-    for _ in range(2):  # twice a pass over bytes, where sorting would take wide integers
+    for _ in range(2):  # two passes over bytes; sorting would need wide integers
         where = find(rest, axis=1)
         found.append(rest[rows, where])
         rest[rows, where] = last

@@ -1,4 +1,4 @@
-"""Whether a file is still what its contract describes, by its hashes alone; nothing is run."""
+"""Comparing a file's hashes with those in its contract; nothing is run."""
 
 import hashlib
 from pathlib import Path
@@ -11,12 +11,12 @@ from capsedge.plural import number_of
 
 
 class Check(msgspec.Struct, frozen=True):
-    """One hash, compared.
+    """Result of comparing one hash.
 
     Attributes:
         what: `contract`, `graph` (which holds the weights) or `engine`.
-        holds: Whether it is the one that was written down; None where none was.
-        said: The same in words.
+        holds: Whether it equals the recorded hash; None where none was recorded.
+        said: The result in words.
     """
 
     what: str
@@ -25,7 +25,7 @@ class Check(msgspec.Struct, frozen=True):
 
 
 def check_onnx(file: OnnxFile, contract: Contract) -> tuple[Check, ...]:
-    """Compare an ONNX file's contract and its graph with the hashes of its export."""
+    """Compare an ONNX file's contract and graph with the hashes recorded at its export."""
     sealed, same = seal_holds(file), file.graph_sha256 == contract.graph_sha256
     return (
         Check("contract", sealed, "as it was sealed" if sealed else "its contract was altered"),
@@ -40,11 +40,11 @@ def check_onnx(file: OnnxFile, contract: Contract) -> tuple[Check, ...]:
 
 
 def check_engine(file: Path, manifest: EngineManifest) -> tuple[Check, ...]:
-    """Compare an engine with the hash in its manifest; one that another machine builds has none."""
+    """Compare an engine with the hash in its manifest; a manifest for a build on another machine has none."""
     if manifest.deferred:
         return (Check("engine", None, "its manifest was written before it was built, so no hash is known"),)
     if not file.is_file():
-        return (Check("engine", False, "there is a manifest, and no engine beside it"),)
+        return (Check("engine", False, "its manifest is there, but the engine is missing"),)
     same = hashlib.sha256(file.read_bytes()).hexdigest() == manifest.engine_sha256
     return (Check("engine", same, "as it was built" if same else "it is not the engine that its manifest describes"),)
 

@@ -1,11 +1,11 @@
-"""Loading a library that runs models, so that one that is there and broken is told in one line too."""
+"""Importing a runtime's library; one that is installed but broken gives a one-line error."""
 
 from types import ModuleType
 
 from capsedge.errors import ProviderError, require
 
 DOES_NOT_LOAD = "does-not-load"
-OVERLAPPING = "overlapping-packages"  # two packages that write the same files
+OVERLAPPING = "overlapping-packages"  # two packages that contain the same files
 
 
 def load(module: str, *, extra: str) -> ModuleType:
@@ -13,7 +13,7 @@ def load(module: str, *, extra: str) -> ModuleType:
 
     Raises:
         MissingExtra: It is not installed.
-        ProviderError: It is installed and does not load, mostly for want of a shared library.
+        ProviderError: It is installed but does not load, usually because a shared library is missing.
     """
     try:
         return require(module, extra=extra)

@@ -1,4 +1,4 @@
-"""A model in Python: loaded once, asked for predictions, from any thread, and sent to other processes."""
+"""The Python interface: a model that is loaded once, predicts from any thread, and can be pickled."""
 
 import ctypes
 import os
@@ -31,29 +31,29 @@ def load(model: str | Path = BUILTIN_NAME, settings: Settings = DEFAULTS) -> "Mo
     """Load a model.
 
     Args:
-        model: Path of an `.onnx` file, of an `.engine` or of a run's folder; `builtin`, or the name of a model of the
-            zoo (`capsedge models` lists them).
-        settings: Where it runs and how, such as `capsedge.Settings(provider="cuda", threads=1)`.
+        model: Path of an `.onnx` file, of an `.engine` file or of a run's folder; `builtin`, or the name of a model
+            of the zoo (`capsedge models` lists them).
+        settings: Provider, threads and other options, such as `capsedge.Settings(provider="cuda", threads=1)`.
 
     Raises:
         WrongUse: There is no such file or name.
         ModelError: The file is damaged, or was not made by `capsedge export`.
-        ProviderError: The hardware or the library that was asked for is not there.
+        ProviderError: The requested hardware or library is not available.
         MissingExtra: No ONNX Runtime is installed.
     """
     return Model(find_model(model), settings)
 
 
 class Model:
-    """An exported model that answers images.
+    """An exported model that classifies images.
 
-    It may be shared by threads, and pickled: a copy in another process opens the file there when it is first asked. A
-    process that was forked does the same, since ONNX Runtime's threads do not follow it.
+    Threads may share it, and it can be pickled: a copy in another process opens the file there on its first call. So
+    does a forked process, because ONNX Runtime's threads do not survive a fork.
 
     Attributes:
         file: The file it was loaded from.
-        settings: What it was loaded with.
-        contract: Its promises: input, classes, scores, the gate's verdict.
+        settings: The settings it was loaded with.
+        contract: Its contract: input, classes, scores, the gate's verdict.
     """
 
     _process: int
@@ -61,7 +61,7 @@ class Model:
     _held: "_Held | None"
 
     def __init__(self, file: Path, settings: Settings = DEFAULTS) -> None:
-        """Open the file; see `load`, which takes names too."""
+        """Open the file; `load` also takes names."""
         self.file, self.settings = file.absolute(), settings
         self._clear()
         with self._using() as session:
@@ -75,7 +75,7 @@ class Model:
 
     @property
     def provider(self) -> str:
-        """Where it runs, as the runtime says."""
+        """The execution provider that the runtime reports."""
         return self._provider
 
     @overload
@@ -108,24 +108,24 @@ class Model:
         invert: Invert = "auto",
         batch: int = 32,
     ) -> Prediction | list[Prediction]:
-        """Say what is on images; they are fitted as in training, so any size and colour will do.
+        """Classify images of any size and colour; they are fitted as in training.
 
         Args:
-            images: One image: a file's path, the bytes of a file, a file that is open in binary mode, a Pillow image,
-                or an array of uint8, [height, width] or [height, width, 1 or 3]. Or many: an iterable of such, or an
+            images: One image: the path of a file, the bytes of a file, a file opened in binary mode, a Pillow image,
+                or a uint8 array [height, width] or [height, width, 1 or 3]. Or many: an iterable of these, or an
                 array [N, height, width, channels].
-            top: Classes to name, 1 or more, the answer included; None names the answer and the next best.
-            threshold: The answer is every class whose capsule is at least so long, 0 to 1, and may be none.
-            invert: Whether dark things on light background become light ones on dark: `auto` where the network was
-                trained on that.
-            batch: Images that run at once.
+            top: Number of classes to name, 1 or more, including the answer; None for the answer and the next best.
+            threshold: The answer is every class whose capsule is at least this long, 0 to 1; it may have no class.
+            invert: Whether to invert dark objects on a light background: `auto` inverts where the network was trained
+                on light objects on a dark background.
+            batch: Images in a batch.
 
         Returns:
-            One prediction for one image, else a list in the images' order.
+            One prediction for one image, else a list in the order of the images.
 
         Raises:
             DataError: An image cannot be read.
-            WrongUse: There is nothing that could be an image, or a folder; `stream` takes those.
+            WrongUse: The argument is not an image, or is a folder, which `stream` takes.
         """
         check(batch, invert, top)
         given, alone = _given(images)
@@ -146,7 +146,7 @@ class Model:
         invert: Invert = "auto",
         batch: int = 32,
     ) -> Iterator[Prediction | Broken]:
-        """Say what is on any number of images, in bounded memory; a broken one is reported in its place.
+        """Classify any number of images in bounded memory; a broken one is reported in its place.
 
         Args:
             paths: A file, a folder (at any depth), a glob or a zip archive, or several of them.
@@ -156,8 +156,8 @@ class Model:
             batch: See `predict`.
 
         Raises:
-            DataError: There is nothing at a path, or no image in a folder.
-            WrongUse: Something else than paths is given; `predict` takes arrays, bytes and Pillow images.
+            DataError: A path does not exist, or a folder holds no image.
+            WrongUse: An argument is not a path; `predict` takes arrays, bytes and Pillow images.
         """
         check(batch, invert, top)
         named = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
@@ -179,9 +179,9 @@ class Model:
             return verify(session)
 
     def close(self) -> None:
-        """Free the model's memory, once calls that are under way have ended; the next call opens it again."""
+        """Free the model's memory once running calls have ended; the next call opens the file again."""
         if self._process != os.getpid():
-            self._leave_behind()
+            self._forget_parent()
         with self._lock:
             held, self._held = self._held, None
             if held is None:
@@ -198,7 +198,7 @@ class Model:
         self.close()
 
     def __del__(self) -> None:
-        with suppress(Exception):  # an interpreter that ends may have taken what close needs
+        with suppress(Exception):  # at interpreter shutdown, modules that close needs may be gone
             self.close()
 
     def __repr__(self) -> str:
@@ -214,17 +214,17 @@ class Model:
     def _clear(self) -> None:
         self._process, self._lock, self._held = os.getpid(), threading.Lock(), None
 
-    def _leave_behind(self) -> None:
-        """Keep the session of the process that this one was forked from: freeing it would wait for threads there."""
+    def _forget_parent(self) -> None:
+        """Leak the parent's session after a fork: freeing it would wait for threads that do not exist here."""
         if self._held is not None:
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._held))
         self._clear()
 
     @contextmanager
     def _using(self) -> Iterator[Session]:
-        """The session, open for as long as this lasts."""
+        """Give the session, and keep it open within the `with` block."""
         if self._process != os.getpid():
-            self._leave_behind()
+            self._forget_parent()
         with self._lock:
             if self._held is None:
                 self._held = _Held(open_session(self.file, self.settings))
@@ -241,7 +241,7 @@ class Model:
 
 
 class _Held:
-    """An open session, how many calls use it, and whether the last of them shall close it."""
+    """An open session, the number of calls that use it, and whether the last of them must close it."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
@@ -250,10 +250,10 @@ class _Held:
 
 
 def check(batch: int, invert: str, top: int | None = None) -> None:
-    """Refuse what no image could be asked with.
+    """Check the options of a prediction.
 
     Raises:
-        WrongUse: The batch or the number of classes is below 1, or there is no such way to invert.
+        WrongUse: The batch or the number of classes is below 1, or `invert` has an unknown value.
     """
     if top is not None and top < 1:
         raise WrongUse(f"top: expected 1 or more classes, got {top}")
@@ -264,7 +264,7 @@ def check(batch: int, invert: str, top: int | None = None) -> None:
 
 
 def _given(images: One | Array | Iterable[One | Array]) -> tuple[list[ImageSource], bool]:
-    """The images as sources, and whether it is one that stands for itself."""
+    """The images as sources, and whether a single image was given."""
     if isinstance(images, np.ndarray) and images.ndim == 4:
         images = list(images)
     if isinstance(images, str | os.PathLike | bytes | Image.Image | np.ndarray) or hasattr(images, "read"):
@@ -300,6 +300,6 @@ def _source(image: Any, name: str) -> ImageSource:
 
 
 def _kind(value: object) -> str:
-    """The type of a value, as its user would write it."""
+    """The qualified name of a value's type, such as `pathlib.PosixPath`."""
     module = type(value).__module__
     return type(value).__qualname__ if module == "builtins" else f"{module}.{type(value).__qualname__}"

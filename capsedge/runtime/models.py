@@ -1,8 +1,8 @@
-"""Finding the model that a person means: a file, a run, one that came with capsedge, or one of the zoo.
+"""Finding a model by path or name: a file, a run's folder, a built-in model, or a model of the zoo.
 
-The zoo is a folder of trained models that the wheel does not carry: $CAPSEDGE_ZOO, or `zoo/` of the checkout that
-this package lies in. The wheel carries its index, with the SHA-256 of each file, so that any installation lists the
-models and refuses a file that is not the one listed. Nothing is downloaded.
+The zoo is a folder of trained models outside the wheel: $CAPSEDGE_ZOO, or `zoo/` of the checkout that contains this
+package. The wheel contains the zoo's index with the SHA-256 of each file, so that every installation can list the
+models and refuses a file with another hash. Nothing is downloaded.
 """
 
 import os
@@ -20,9 +20,9 @@ from capsedge.records import DamagedRecord, decoded
 from capsedge.runtime.tensorrt.manifest import manifest_path
 
 DEFAULT_MODEL = "fashion-mnist"
-BUILTIN_NAME = "builtin"  # for the default one, where exports lie about
+BUILTIN_NAME = "builtin"  # names the default model even where `runs/` has exports
 RUNS = Path("runs")
-PLAIN = "model.onnx"  # the export that a run's folder means
+PLAIN = "model.onnx"  # the export that the path of a run's folder stands for
 BUILTIN = Path(__file__).parent.parent / "builtin"
 INDEX = "zoo.json"  # in the same folder
 ZOO_VARIABLE = "CAPSEDGE_ZOO"
@@ -37,7 +37,7 @@ class ModelFile(msgspec.Struct, frozen=True, kw_only=True):
         precision: `Contract.precision`.
         size_bytes: Its size.
         sha256: Of the whole file.
-        test_error: Share of wrong answers on the test images, 0 to 1; None where its contract has no such score.
+        test_error: Share of wrong answers on the test images, 0 to 1; None where its contract has no test score.
     """
 
     file: str
@@ -51,12 +51,12 @@ class ListedModel(msgspec.Struct, frozen=True, kw_only=True):
     """A model as the zoo's index lists it.
 
     Attributes:
-        name: Of its folder in the zoo, and for `--model`.
+        name: Name of its folder in the zoo, and its name for `--model`.
         data: The data set that it was trained and tested on.
-        test_images: How many images the errors were counted on.
+        test_images: Number of test images behind the errors.
         parameters: `Contract.parameters`.
         macs: Multiply-accumulate operations for one image.
-        files: The first is the one that the bare name means.
+        files: Its files; the name without a precision stands for the first.
     """
 
     name: str
@@ -71,9 +71,9 @@ class Available(ListedModel, frozen=True, kw_only=True):
     """A model, and whether it is on this machine.
 
     Attributes:
-        origin: Whether the wheel carries it.
-        folder: Where its files lie; None where they are not here.
-        altered: Names of files that are here and are not the ones listed.
+        origin: Whether it is in the wheel or in the zoo.
+        folder: Folder of its files; None where they are not on this machine.
+        altered: Names of files whose SHA-256 differs from the index.
     """
 
     origin: Literal["built in", "zoo"]
@@ -89,26 +89,26 @@ class Index(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def builtin_models() -> dict[str, Path]:
-    """List the models that came with capsedge, by name."""
+    """The built-in models by name."""
     return {file.stem: file for file in sorted(BUILTIN.glob("*.onnx"))}
 
 
 def own_names() -> list[str]:
-    """The names of the models that came with capsedge: `builtin`, and that of each."""
+    """Names of the built-in models, with `builtin` for the default one."""
     names = list(builtin_models())
     return [BUILTIN_NAME, *names] if DEFAULT_MODEL in names else names
 
 
 def zoo_folder() -> Path | None:
-    """The zoo's folder, which need not exist; None where neither the variable nor a checkout names one."""
+    """The zoo's folder, which need not exist; None without the variable and outside a checkout."""
     if own := os.environ.get(ZOO_VARIABLE):
-        return Path(os.path.expanduser(own)).absolute()  # noqa: PTH111  which leaves the home of nobody as it is
+        return Path(os.path.expanduser(own)).absolute()  # noqa: PTH111  pathlib raises where `~name` is unknown
     checkout = Path(__file__).parents[2]
     return checkout / "zoo" if (checkout / "pyproject.toml").is_file() else None
 
 
 def zoo_index() -> tuple[ListedModel, ...]:
-    """The models of the zoo, here or not; none where this installation has no index.
+    """The models of the zoo, on this machine or not; empty where this installation has no index.
 
     Raises:
         ModelError: The index is damaged.
@@ -123,16 +123,16 @@ def zoo_index() -> tuple[ListedModel, ...]:
 
 
 def model_names(incomplete: str = "") -> list[str]:
-    """Names for `--model` that begin so: built-in models, and those of the zoo that are here; for the completion."""
+    """Completions for `--model`: built-in models, and models of the zoo that are on this machine."""
     here = [name for name, (model, file) in _zoo_files().items() if (path := _place(model, file)) and path.is_file()]
     return [name for name in (*own_names(), *here) if name.startswith(incomplete)]
 
 
 def list_models() -> list[Available]:
-    """All models with a name: those that came with capsedge, then the zoo's.
+    """All models with a name: the built-in ones, then the zoo's.
 
     Raises:
-        ModelError: The index, or a model that came with capsedge, is damaged.
+        ModelError: The index or a built-in model is damaged.
     """
     built_in = [_builtin(name, file) for name, file in builtin_models().items()]
     return [*built_in, *(_available(model) for model in zoo_index())]
@@ -142,15 +142,15 @@ def find_model(model: str | Path | None = None) -> Path:
     """Find a model by its path or its name.
 
     Args:
-        model: Path of a file or of a run's folder, the name of a built-in model, the name of a model of the zoo
-            (`edge-small`, or `edge-small.int8` for its file of a precision), `builtin` for the default one of them,
-            or None for the newest export in `runs/`, and where there is none for the default one. A name wins over a
-            file of the same name, if its model is here: write `./name` for the file.
+        model: Path of a file or of a run's folder; the name of a built-in model; the name of a model of the zoo
+            (`edge-small`, or `edge-small.int8` for its file in a precision); `builtin` for the default model; or None
+            for the newest export in `runs/`, or else the default model. Where a model of the name is on this machine,
+            the name has precedence over a file of the same name: write `./name` for the file.
 
     Raises:
-        WrongUse: There is no such name.
-        ModelError: There is no such file; the model is of the zoo and not here, or is not the file that the index
-            lists; or None was given, and this installation came without the default model.
+        WrongUse: There is no such name, or it is empty.
+        ModelError: There is no such file; the zoo's model is not on this machine, or its file differs from the
+            index; or None was given, and this installation lacks the default model.
     """
     builtin = builtin_models()
     if model == "":
@@ -159,7 +159,7 @@ def find_model(model: str | Path | None = None) -> Path:
         return exported
     if model in (None, BUILTIN_NAME):
         if DEFAULT_MODEL not in builtin:
-            raise ModelError(f"this capsedge came without its model '{DEFAULT_MODEL}': give a model's path")
+            raise ModelError(f"this installation lacks the built-in model '{DEFAULT_MODEL}': give a model's path")
         return builtin[DEFAULT_MODEL]
     name = str(model)
     if name in builtin:
@@ -167,27 +167,27 @@ def find_model(model: str | Path | None = None) -> Path:
     listed = _zoo_files()
     if name in listed and (file := _place(*listed[name])) and file.is_file():
         return _as_listed(file)
-    if Path(model).exists() or manifest_path(Path(model)).exists():  # an engine that is not built yet has the latter
+    if Path(model).exists() or manifest_path(Path(model)).exists():  # an engine that is not built yet has a manifest
         return Path(model)
     if name in listed:
         raise ModelError(f"the model '{name}' is not on this machine: {GET_ZOO}")
-    if Path(name).name != name or Path(name).suffix in (".onnx", ".engine"):  # a path by its looks
+    if Path(name).name != name or Path(name).suffix in (".onnx", ".engine"):  # a path and not a name
         raise ModelError(f"there is no file or folder '{model}'")
     known = [*own_names(), *(each.name for each in zoo_index())]
     raise WrongUse(f"there is no file and no model '{model}'; {nearest(name, known)}")
 
 
 def exports_in(folder: Path) -> list[Path]:
-    """The files that exports wrote into a folder, `model.onnx` before those in other precisions.
+    """The exported files of a folder, `model.onnx` before those in other precisions.
 
-    A file that the gate rejected has another name, and so has one that is being written.
+    Files that the gate rejected and files that are still being written have other names.
     """
     files = (file for file in folder.glob("model*.onnx") if file.is_file())
     return sorted(files, key=lambda file: (file.name != PLAIN, file.name))
 
 
 def newest_export(root: Path = RUNS) -> Path | None:
-    """The file that an export wrote last into a run's folder; of one run, its `model.onnx` where it has one."""
+    """The newest exported file of all runs; where its run has a `model.onnx`, that file."""
     files = [file for record in root.glob("*/run.json") for file in exports_in(record.parent)]
     newest = max(files, key=lambda file: file.stat().st_mtime_ns, default=None)
     if newest is None:
@@ -197,25 +197,25 @@ def newest_export(root: Path = RUNS) -> Path | None:
 
 
 def is_export(file: Path) -> bool:
-    """Whether a file is what `newest_export` would find."""
+    """Whether a file lies in the folder of a run in `runs/`, where `newest_export` searches."""
     return file.parent.parent == RUNS
 
 
 def unexported_since(file: Path, root: Path = RUNS) -> Path | None:
-    """The newest run that was finished after a file was exported, and has no export of its own."""
+    """The newest run that finished after a file was exported and has no export itself."""
     since = file.stat().st_mtime_ns
     records = sorted(root.glob("*/run.json"), key=lambda record: record.stat().st_mtime_ns, reverse=True)
     for record in records:
         if record.stat().st_mtime_ns <= since:
             return None
-        with suppress(DamagedRecord):  # which is told when the run is named
+        with suppress(DamagedRecord):  # commands on that run report it
             if not any(record.parent.glob("*.onnx")) and decoded(record.read_bytes(), _Status).status == "finished":
                 return record.parent
     return None
 
 
 class _Status(msgspec.Struct):
-    """How a run stands, as its record says."""
+    """The status in the record of a run."""
 
     status: str
 
@@ -223,10 +223,10 @@ class _Status(msgspec.Struct):
 def in_precision(file: Path, precision: Precision, *, must_exist: bool = True) -> Path:
     """Find the same model in another precision: `model.int8.onnx` beside `model.onnx`, as an export names them.
 
-    A built-in model may come as a single file of any precision, which its contract tells.
+    A built-in model may be a single file in any precision, which is read from its contract.
 
     Raises:
-        ModelError: There is no such file, or the zoo's is not the one that the index lists.
+        ModelError: There is no such file, or the zoo's file differs from the index.
     """
     stem = _stem(file)[0]
     wanted = file.with_name(stem + ("" if precision == "fp32" else f".{precision}") + file.suffix)
@@ -244,7 +244,7 @@ def in_precision(file: Path, precision: Precision, *, must_exist: bool = True) -
 
 
 def title(file: Path) -> str:
-    """Name a model for people: the path as it was given, or the name of one that came with capsedge or of the zoo."""
+    """A model's name for people: the path as given, or the name of a built-in model or a model of the zoo."""
     if file.parent == BUILTIN:
         return f"{file.stem} (built in)"
     if file.parent.parent == zoo_folder():
@@ -253,7 +253,7 @@ def title(file: Path) -> str:
 
 
 def _stem(file: Path) -> list[str]:
-    """A file's name without its suffixes, and where it has one, its precision: `model.int8.onnx`."""
+    """A file's name without its suffixes, then its precision if it has one: `model.int8.onnx`."""
     precision = next((each for each in PRECISIONS if file.stem.endswith(f".{each}")), None)
     return [file.stem] if precision is None else [file.stem.removesuffix(f".{precision}"), precision]
 
@@ -270,7 +270,7 @@ def _place(model: ListedModel, file: ModelFile) -> Path | None:
 
 
 def _as_listed(path: Path) -> Path:
-    """Refuse a file of the zoo that is not the one that the index lists; any other file is as it is."""
+    """Refuse a file of the zoo whose hash differs from the index; return any other path unchanged."""
     if path.parent.parent != zoo_folder():
         return path
     for model in zoo_index():
@@ -291,7 +291,7 @@ def _available(model: ListedModel) -> Available:
 
 
 def _builtin(name: str, file: Path) -> Available:
-    """What the contract in a built-in model says, as the index would."""
+    """A built-in model with the facts of its contract."""
     contract = _contract(file)
     tested = [score for score in contract.scores if (score.stage, score.split) == (contract.precision, "test")]
     return Available(

@@ -1,6 +1,7 @@
-"""From a file to a session: the file's name says which runtime loads it."""
+"""Opening a model; the suffix of the file selects the runtime."""
 
 import shlex
+from itertools import chain
 from pathlib import Path
 
 from capsedge.errors import ModelError, ProviderError, WrongUse
@@ -11,16 +12,17 @@ from capsedge.runtime.settings import DEFAULTS, Settings
 
 
 def open_session(path: str | Path, settings: Settings = DEFAULTS) -> Session:
-    """Load a model with the runtime that its file name asks for.
+    """Load a model with the runtime for its file type.
 
     Args:
         path: An `.onnx` file, a TensorRT `.engine`, or the folder of a run (`model_file`).
-        settings: Where it shall run and how. An engine runs on TensorRT only, and heeds `cuda_graph` alone.
+        settings: Provider and other options. An engine runs on TensorRT only, and of the others uses only
+            `cuda_graph`.
 
     Raises:
         ModelError: The file is missing, damaged or of another kind.
         WrongUse: The folder has several exports, and none is its `model.onnx`.
-        ProviderError: The hardware or the library that was asked for is not there.
+        ProviderError: The requested hardware or library is not available.
         MissingExtra: No ONNX Runtime is installed.
     """
     file = model_file(Path(path))
@@ -28,17 +30,17 @@ def open_session(path: str | Path, settings: Settings = DEFAULTS) -> Session:
         if settings.provider not in (None, "tensorrt", "tensorrt-rtx"):
             wanted = f"cannot run on '{settings.provider}'"
             raise ProviderError(f"'{file}' is a TensorRT engine and {wanted}: give the .onnx file")
-        from capsedge.runtime.tensorrt.session import EngineSession  # `infer` with an ONNX file needs none of it
+        from capsedge.runtime.tensorrt.session import EngineSession  # an ONNX file does not need it
 
         return EngineSession(file, settings)
     return OrtSession(file, settings)
 
 
 def model_file(path: Path) -> Path:
-    """Find the file to load at `path`: itself, or of the folder of a run its `model.onnx`, or else its only export.
+    """Find the file to load: `path` itself, or in the folder of a run its `model.onnx` or else its only export.
 
     Raises:
-        ModelError: There is no such file, or it is not a model by its name.
+        ModelError: There is no such file, or its suffix is not that of a model.
         WrongUse: The folder has several exports, and none is its `model.onnx`.
     """
     file = _export_of(path) if path.is_dir() else path
@@ -46,7 +48,7 @@ def model_file(path: Path) -> Path:
         if file.suffix == ".engine":
             from capsedge.runtime.tensorrt.manifest import cannot_run_here, manifest_path
 
-            if manifest_path(file).is_file():  # its manifest says where to get it
+            if manifest_path(file).is_file():  # the manifest has the command that builds it
                 raise ModelError(cannot_run_here(file))
         raise ModelError(f"there is no model at '{path}'")
     if file.suffix not in (".onnx", ".engine"):
@@ -56,8 +58,21 @@ def model_file(path: Path) -> Path:
 
 def _export_of(folder: Path) -> Path:
     exports = exports_in(folder)
+    if not exports and not (folder / "run.json").is_file() and _has_images(folder):
+        raise ModelError(
+            f"'{folder}' is a folder of images, not a model: give an .onnx file, an .engine file, the folder of a "
+            "run or a model's name (capsedge models lists them)"
+        )
     if not exports:
         raise ModelError(f"the folder '{folder}' holds no {PLAIN}: {shlex.join(['capsedge', 'export', str(folder)])}")
     if len(exports) > 1 and exports[0].name != PLAIN:
         raise WrongUse(f"the folder '{folder}' holds no {PLAIN}, so say which: {', '.join(map(str, exports))}")
     return exports[0]
+
+
+def _has_images(folder: Path) -> bool:
+    """Whether a folder has images, in it or in its folders, as one for each class."""
+    from capsedge.data.images import IMAGE_SUFFIXES  # only for an error
+
+    files = chain(folder.glob("*"), folder.glob("*/*"))
+    return any(file.suffix.lower() in IMAGE_SUFFIXES for file in files)

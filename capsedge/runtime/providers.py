@@ -1,4 +1,4 @@
-"""The names of the hardware that a model can be asked to run on."""
+"""Names of the execution providers."""
 
 from typing import Literal
 
@@ -12,4 +12,4 @@ ORT_NAMES: dict[Provider, str] = {
     "tensorrt": "TensorrtExecutionProvider",
     "tensorrt-rtx": "NvTensorRTRTXExecutionProvider",
 }
-"""What ONNX Runtime calls them."""
+"""Their names in ONNX Runtime."""

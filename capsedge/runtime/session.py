@@ -4,8 +4,9 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter_ns
-from typing import Protocol, Self
+from typing import Literal, Protocol, Self
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,15 +21,15 @@ OUTPUTS = ("lengths", "poses", "reconstruction")
 
 @dataclass(frozen=True)
 class Outputs:
-    """What a capsule network answers.
+    """The outputs of a capsule network.
 
     Attributes:
-        lengths: float32 [batch, classes], how strongly each class is present, 0 to 1. They are independent, two
-            classes can both be there: never softmax them.
+        lengths: float32 [batch, classes], how strongly each class is present, 0 to 1. They are independent: several
+            classes can be present, so never apply a softmax.
         poses: float32 [batch, classes, dim], the class capsules.
-        reconstruction: float32 [batch, height, width, channels] of 0 to 1, what the decoder draws of the longest
-            capsule; [batch, labels, height, width, channels] where an image shows several classes, the longest
-            first. None where the model has no decoder.
+        reconstruction: float32 [batch, height, width, channels] of 0 to 1, the decoder's reconstruction from the
+            longest capsule; [batch, labels, height, width, channels] where an image shows several classes, the
+            longest first. None where the model has no decoder.
     """
 
     lengths: NDArray[np.float32]
@@ -36,14 +37,36 @@ class Outputs:
     reconstruction: NDArray[np.float32] | None = None
 
 
-@dataclass(frozen=True)
-class QueryBreakdown:
-    """Where the time of one run went, in milliseconds.
+SessionCode = Literal[
+    "assumed-size",
+    "assumed-batch",
+    "exact-int8",
+    "inexact-int8",
+    "graph-limit",
+    "graph-failed",
+]
+
+
+class SessionWarning(msgspec.Struct, frozen=True):
+    """An assumption about a model, or a setting that could not be followed.
 
     Attributes:
-        copy_in_ms: From the caller's arrays to the device; None where there is no such copy, as on the CPU.
-        compute_ms: The network.
-        copy_out_ms: Back, to arrays that are the caller's; None as above.
+        code: For programs; docs/profile.md lists all codes.
+        text: A clause for people, without the model's name.
+    """
+
+    code: SessionCode
+    text: str
+
+
+@dataclass(frozen=True)
+class QueryBreakdown:
+    """The parts of the time of one run, in milliseconds.
+
+    Attributes:
+        copy_in_ms: Copy from the caller's arrays to the device; None where there is no such copy, as on the CPU.
+        compute_ms: Computation of the network.
+        copy_out_ms: Copy to new arrays on the host; None as above.
     """
 
     copy_in_ms: float | None
@@ -52,20 +75,19 @@ class QueryBreakdown:
 
 
 class Session(Protocol):
-    """A model in memory, on the hardware that runs it; a context manager that frees both.
+    """A loaded model on the hardware that runs it; a context manager that frees its memory.
 
     Attributes:
         name: The model's name for people.
         file: The file it was loaded from.
-        provider: Where it runs, asked of the runtime after loading, never assumed.
-        contract: The model's promises, or None for somebody else's file.
+        provider: The execution provider that the runtime reports after loading.
+        contract: The model's contract, or None for a file that capsedge did not export.
         batch_limits: Smallest and largest batch, or None where any batch runs.
-        settings: What it was opened with; what they left open (`threads`, `io_binding`) is as it was chosen, and
-            `cuda_graph` is False once it showed that runs cannot be recorded.
-        load_ms: Time of reading, checking and loading it, without the import of the runtime's library.
-        fell_back: Operators that run on the CPU though another provider was asked for (`Settings.allow_fallback`).
-        warnings: What was assumed of somebody else's file, and what was found while it ran to be otherwise than the
-            settings asked, a sentence each, without the model's name.
+        settings: The settings it was opened with. Options left to capsedge (`threads`, `io_binding`) have the chosen
+            values, and `cuda_graph` is False after recording a CUDA graph has failed.
+        load_ms: Time to read, check and load the model, without the import of the runtime's library.
+        fell_back: Operators that run on the CPU though another provider was requested (`Settings.allow_fallback`).
+        warnings: Assumptions about a file without a contract, and settings that could not be followed.
     """
 
     name: str
@@ -76,7 +98,7 @@ class Session(Protocol):
     settings: Settings = DEFAULTS
     load_ms: float | None = None
     fell_back: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[SessionWarning, ...] = ()
 
     @property
     def processor(self) -> Processor | None:
@@ -85,28 +107,28 @@ class Session(Protocol):
 
     @abstractmethod
     def feeds(self, batch: int) -> Arrays:
-        """Make random inputs for a batch, the same ones every time.
+        """Make random inputs for a batch, the same on each call.
 
         Raises:
-            ModelError: The model does not take this batch, or takes something that is not a tensor of numbers.
+            ModelError: The model does not take this batch, or an input is not a tensor of numbers.
         """
 
     def axes(self) -> dict[str, tuple[int | None, ...]]:
-        """The axes of each input as the model declares them, by its name; None where any number goes."""
+        """The declared axes of each input by name; None for an axis of any size."""
         smallest, largest = self.batch_limits or (1, 0)
         fixed = smallest if smallest == largest else None
         return {name: (fixed, *array.shape[1:]) for name, array in self.feeds(smallest).items()}
 
     @abstractmethod
     def run_raw(self, feeds: Arrays) -> Arrays:
-        """Run the model on named inputs and give its outputs by name; needs no contract.
+        """Run the model on inputs by name and give its outputs by name; needs no contract.
 
         Raises:
-            ModelError: The model failed, mostly because the inputs do not fit it.
+            ModelError: The model failed, usually because the inputs do not fit it.
         """
 
     def run_with_breakdown(self, feeds: Arrays) -> QueryBreakdown:
-        """Run as `run_raw` does, and tell where the time went; where there are no copies, all of it is compute.
+        """Run as `run_raw` does, and give the times of its parts; without copies, all time is computation.
 
         Raises:
             ModelError: See `run_raw`.
@@ -117,16 +139,16 @@ class Session(Protocol):
 
     @abstractmethod
     def close(self) -> None:
-        """Free the model's memory; harmless when done twice."""
+        """Free the model's memory; a second call does nothing."""
 
     def run(self, images: NDArray[np.uint8]) -> Outputs:
         """Run a model that has a contract.
 
         Args:
-            images: uint8 [batch, height, width, channels], as `Contract.input` says.
+            images: uint8 [batch, height, width, channels] of the shape in `Contract.input`.
 
         Raises:
-            ModelError: The model has no contract, the images do not fit it, or it does not keep its contract.
+            ModelError: The model has no contract, the images do not fit it, or its outputs violate the contract.
         """
         contract = contract_needed(self)
         _check_images(self, contract, images)
@@ -152,7 +174,7 @@ class Session(Protocol):
 
 
 def contract_needed(session: Session) -> Contract:
-    """Give the session's contract, or say what a file without one lacks.
+    """Give the session's contract, or raise an error that says what is missing without one.
 
     Raises:
         ModelError: The model has no contract.
@@ -160,21 +182,21 @@ def contract_needed(session: Session) -> Contract:
     if session.contract is None:
         raise ModelError(
             f"'{session.name}' carries no capsedge contract, so its class names, its image size and its golden "
-            "sample are unknown: make the file with capsedge export (capsedge bench runs it as it is)"
+            "sample are unknown: make the file with capsedge export (capsedge bench needs no contract)"
         )
     return session.contract
 
 
 def closed(session: Session) -> ModelError:
-    """What to raise where a session is used after `close`."""
+    """The error for the use of a session after `close`."""
     return ModelError(f"'{session.name}' was closed: open it again")
 
 
 def check_batch(session: Session, batch: int) -> None:
-    """Refuse a batch that the model cannot run.
+    """Refuse a batch that the model does not take.
 
     Raises:
-        ModelError: The batch is outside of `Session.batch_limits`.
+        ModelError: The batch is outside `Session.batch_limits`.
     """
     smallest, largest = session.batch_limits or (1, batch)
     if not smallest <= batch <= largest:

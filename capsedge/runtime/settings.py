@@ -1,4 +1,4 @@
-"""How a model is opened: where it runs, and what of the runtime can be set. docs/settings.md has the measurements."""
+"""Settings for opening a model: the provider and the options of the runtime. docs/settings.md has measurements."""
 
 from typing import Literal, get_args
 
@@ -11,20 +11,21 @@ GraphLevel = Literal["none", "basic", "extended", "all"]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What `open_session` is told; the defaults are those that measured best.
+    """Settings of `open_session`; the defaults measured best.
 
     Attributes:
-        provider: Where an ONNX file shall run; None is the CPU. An engine brings its own.
+        provider: Execution provider for an ONNX file; None is the CPU. An engine runs on its own TensorRT.
         threads: Threads of ONNX Runtime on the CPU; 0 chooses by the work of a run (`threads_for`).
-        spinning: Whether idle threads wait for the next layer awake. Asleep they save power and cost the hand-off.
-        graph: How far ONNX Runtime rewrites the graph.
-        io_binding: Whether inputs and outputs are bound to buffers of the device; None binds off the CPU only.
-        allow_fallback: Whether nodes that the provider cannot run may go to the CPU; they are named then.
+        spinning: Whether idle threads spin until the next layer. Without spinning they save power, and each hand-off
+            takes longer.
+        graph: Level of ONNX Runtime's graph optimization.
+        io_binding: Whether inputs and outputs are bound to buffers of the device; None binds on a GPU only.
+        allow_fallback: Whether nodes that the provider cannot run may run on the CPU; `Session.fell_back` names them.
         exact_int8: Whether int8 products on the CPU use the kernels that cannot saturate, which take longer on x86
-            without VNNI and are the usual ones elsewhere; None for where the file and this processor need it.
-        cuda_graph: Whether an engine's run is recorded as a CUDA graph and started in one call, where it can be;
-            `Session.settings` and `Session.warnings` tell where it could not.
-        batch: Images that a run will mostly hold, for `threads`.
+            without VNNI and are the default elsewhere; None uses them where the file and this processor need them.
+        cuda_graph: Whether an engine's run is recorded as a CUDA graph and started in one call, where possible;
+            `Session.settings` and `Session.warnings` show where it was not.
+        batch: Expected images in a run, for `threads`.
     """
 
     provider: Provider | None = None
@@ -38,7 +39,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     batch: int = 1
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be.
+        """Check the values.
 
         Raises:
             WrongUse: There is no such provider, the number of threads is negative, or the batch is below 1.

@@ -1,4 +1,4 @@
-"""Proof, without a data set, that a model on this machine computes what the trained network computed."""
+"""Checking, without a data set, that a model on this machine computes what the trained network computed."""
 
 import msgspec
 import numpy as np
@@ -16,20 +16,20 @@ from capsedge.scoring import wrong_answers
 
 
 class Verification(msgspec.Struct, frozen=True, kw_only=True):
-    """What replaying the golden sample and comparing the hashes found.
+    """Result of replaying the golden sample and comparing the hashes.
 
     Attributes:
         model: The model's name.
-        provider: Where it ran.
-        images: Images of the golden sample.
+        provider: The execution provider that ran it.
+        images: Number of images in the golden sample.
         largest_difference: Largest absolute difference of a length, or None where one is not a number.
         tolerance: Largest difference that the contract accepts.
-        same_class: Images that get the golden sample's answer: the same longest capsule, or the same set of them
-            where an image shows several classes.
-        weights: Weights that the contract holds a hash of.
-        altered_weights: Names of those that differ, are missing or were added.
-        problems: One clause for each broken promise; none means that the model is as it was exported.
-        warnings: `Session.warnings`.
+        same_class: Number of images with the golden sample's answer: the same longest capsule, or the same set of
+            longest capsules where an image shows several classes.
+        weights: Number of weights with a hash in the contract.
+        altered_weights: Names of weights that differ, are missing or were added.
+        problems: One clause for each deviation from the contract; none means that the model is as it was exported.
+        warnings: Texts of `Session.warnings`.
     """
 
     model: str
@@ -45,14 +45,14 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def ok(self) -> bool:
-        """Whether every promise was kept."""
+        """Whether no deviation was found."""
         return not self.problems
 
 
 def verify(session: Session) -> Verification:
-    """Replay the golden sample one by one and in the largest batch, and compare the hashes of an ONNX file.
+    """Replay the golden sample one by one and as one batch, and compare the hashes of an ONNX file.
 
-    An engine's hash is its manifest's, and was compared when it was loaded.
+    The hash of an engine, which its manifest holds, was compared when it was loaded.
 
     Raises:
         ModelError: The model has no contract, or its golden sample is damaged.
@@ -75,7 +75,7 @@ def verify(session: Session) -> Verification:
         weights=len(contract.weights_sha256),
         altered_weights=altered,
         problems=(*problems, *_sample_problems(contract.golden, largest, same)),
-        warnings=session.warnings,
+        warnings=tuple(each.text for each in session.warnings),
     )
 
 
@@ -103,7 +103,7 @@ def _sample_problems(golden: Golden, largest: float | None, same: NDArray[np.boo
 
 
 def _altered(session: Session, contract: Contract) -> tuple[tuple[str, ...], list[str]]:
-    """Name the weights that are not the contract's, and say in words what the hashes of an ONNX file tell."""
+    """Names of weights that differ from the contract, and one clause for each hash of an ONNX file that differs."""
     if session.file.suffix != ".onnx":
         return (), []
     file = read_onnx_file(session.file)

@@ -227,6 +227,14 @@ def test_an_unknown_option_is_wrong_use_in_one_line() -> None:
     assert re.fullmatch(r"capsedge: No such option: --epoch.*\n", done.stderr)
 
 
+@pytest.mark.parametrize(("words", "place"), [(["infer", ""], "infer"), (["infer", "x.png", "--model="], "--model")])
+def test_an_empty_path_is_wrong_use_and_not_the_working_directory(words: list[str], place: str) -> None:
+    done = capsedge(*words)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"capsedge: expected a path, a name or another value after '{place}', got an empty text\n"
+
+
 def test_an_option_that_is_a_key_of_the_recipe_is_told_as_such() -> None:
     done = capsedge("train", "--batch-size", "5")
 

@@ -33,7 +33,13 @@ def test_an_image_is_the_same_in_every_form(model: Model, good: Path, tmp_path: 
     file = tmp_path / "a.png"
     Image.fromarray(pixels).save(file)
     forms: list[One | Array] = [file, str(file), file.read_bytes(), Image.open(file), pixels, pixels[..., np.newaxis]]
+    forms.append(BytesIO(file.read_bytes()))
     found = [model.predict(form, top=len(CLASSES)) for form in forms]
+    with file.open("rb") as first:
+        found += [
+            model.predict(first, top=len(CLASSES)),
+            *model.predict([BytesIO(file.read_bytes())], top=len(CLASSES)),
+        ]
     wanted, _ = evaluate(good, pixels[np.newaxis, ..., np.newaxis])
     for each in found:
         assert isinstance(each, capsedge.Prediction)
@@ -92,15 +98,6 @@ def test_what_is_no_image_is_refused_in_words(model: Model, tmp_path: Path) -> N
     for asking in (model.predict, model.stream):
         with pytest.raises(WrongUse, match=r"^top: expected 1 or more classes, got 0$"):
             asking(tmp_path / "broken.png", top=0)
-
-
-def test_an_open_file_is_an_image_like_its_bytes(model: Model, tmp_path: Path) -> None:
-    for number, image in enumerate(images(2, seed=7)):
-        Image.fromarray(image[..., 0]).save(tmp_path / f"{number}.png")
-    first, second = (tmp_path / "0.png").open("rb"), BytesIO((tmp_path / "1.png").read_bytes())
-    with first:
-        found = [model.predict(first), *model.predict([second])]
-    assert lengths(found) == lengths(model.predict([tmp_path / "0.png", tmp_path / "1.png"]))
 
 
 def test_a_stream_tells_of_broken_images_in_their_place(model: Model, tmp_path: Path) -> None:

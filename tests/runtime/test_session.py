@@ -8,7 +8,6 @@ import onnx
 import pytest
 
 from capsedge.errors import ModelError, ProviderError, WrongUse
-from capsedge.runtime.batches import run_batches
 from capsedge.runtime.open import open_session
 from capsedge.runtime.session import contract_needed
 from capsedge.runtime.settings import Settings
@@ -42,15 +41,19 @@ def test_a_session_knows_its_file_its_provider_and_its_contract(good: Path) -> N
         assert contract_needed(session).classes == CLASSES
 
 
-def test_the_folder_of_a_run_means_its_model(good: Path, tmp_path: Path) -> None:
-    (tmp_path / "model.onnx").write_bytes(good.read_bytes())
-
-    with open_session(str(tmp_path)) as session:
-        assert session.file == tmp_path / "model.onnx"
-
-
 def test_the_folder_of_a_run_that_was_not_exported_says_how_to_export_it(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"holds no model\.onnx: capsedge export .*" + tmp_path.name):
+        open_session(tmp_path)
+
+
+@pytest.mark.parametrize("file", ["photo.JPG", "cat/photo.png"])
+def test_a_folder_of_images_is_not_taken_for_a_run(file: str, tmp_path: Path) -> None:
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).touch()
+    with pytest.raises(ModelError, match=r"is a folder of images, not a model: give an \.onnx file, .*capsedge mod"):
+        open_session(tmp_path)
+    (tmp_path / "run.json").touch()
+    with pytest.raises(ModelError, match=r"holds no model\.onnx"):
         open_session(tmp_path)
 
 
@@ -126,30 +129,10 @@ def test_a_batch_that_the_model_cannot_take_is_refused(models: Path) -> None:
             session.run(images(3))
 
 
-@pytest.mark.parametrize("batch", [1, 2, 3, 100])
-def test_any_number_of_images_runs_in_any_batch(good: Path, batch: int) -> None:
-    with open_session(good) as session:
-        together = session.run(images(5))
-        parted = run_batches(session, images(5), batch)
-
-    np.testing.assert_allclose(parted.lengths, together.lengths, atol=1e-5)
-    np.testing.assert_allclose(parted.poses, together.poses, atol=1e-5)
-
-
-def test_a_model_of_a_fixed_batch_runs_any_number_of_images(models: Path) -> None:
-    lengths, poses = evaluate(models / "good.onnx", images(3))
-
-    with open_session(models / "batch-of-2.onnx") as session:
-        outputs = run_batches(session, images(3), batch=1)
-
-    np.testing.assert_allclose(outputs.lengths, lengths, atol=1e-5)
-    assert outputs.poses.shape == poses.shape
-
-
 def test_a_model_without_a_contract_says_what_it_lacks(models: Path) -> None:
     with (
         open_session(models / "foreign.onnx") as session,
-        pytest.raises(ModelError, match=r"carries no capsedge contract, so its class names.*capsedge bench runs it"),
+        pytest.raises(ModelError, match=r"carries no capsedge contract, so its class.*bench needs no contract"),
     ):
         session.run(images(1))
 

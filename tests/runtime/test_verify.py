@@ -24,6 +24,13 @@ def verified(file: Path) -> Verification:
         return verify(session)
 
 
+def with_golden(contract: Contract, folder: Path, **changes: object) -> Verification:
+    """Verify the small network with a changed golden sample, in place of a fault of the hardware or the runtime."""
+    golden = msgspec.structs.replace(contract.golden, **changes)
+    save_with(graph(), msgspec.structs.replace(contract, golden=golden), folder / "m.onnx")
+    return verified(folder / "m.onnx")
+
+
 @pytest.fixture
 def contract(good: Path) -> Contract:
     contract = contract_of(read_onnx_file(good), source=str(good))
@@ -84,13 +91,9 @@ def test_an_altered_graph_with_true_weights_is_found(models: Path) -> None:
 
 
 def test_a_machine_that_computes_other_lengths_is_found(contract: Contract, tmp_path: Path) -> None:
-    """The file is whole; a fault of the hardware or the runtime is played by other golden lengths."""
     lengths = [list(row) for row in contract.golden.lengths]
     lengths[3][0] += 3e-5
-    golden = msgspec.structs.replace(contract.golden, lengths=tuple(map(tuple, lengths)))
-    save_with(graph(), msgspec.structs.replace(contract, golden=golden), tmp_path / "m.onnx")
-
-    found = verified(tmp_path / "m.onnx")
+    found = with_golden(contract, tmp_path, lengths=tuple(map(tuple, lengths)))
 
     assert found.problems == ("a length is off by 3e-05, 1e-05 is accepted",)
     assert found.same_class == 5
@@ -99,10 +102,8 @@ def test_a_machine_that_computes_other_lengths_is_found(contract: Contract, tmp_
 def test_another_class_within_the_tolerance_is_found(contract: Contract, tmp_path: Path) -> None:
     lengths = np.array(contract.golden.lengths)
     lengths[2, lengths[2].argmin()] = lengths[2].max() + 0.001
-    golden = msgspec.structs.replace(contract.golden, lengths=tuple(map(tuple, lengths.tolist())), tolerance=1.0)
-    save_with(graph(), msgspec.structs.replace(contract, golden=golden), tmp_path / "m.onnx")
-
-    assert verified(tmp_path / "m.onnx").problems == ("another answer for 1 of 5 images",)
+    found = with_golden(contract, tmp_path, lengths=tuple(map(tuple, lengths.tolist())), tolerance=1.0)
+    assert found.problems == ("another answer for 1 of 5 images",)
 
 
 @pytest.mark.parametrize(("labels", "problems"), [(1, ()), (2, ("another answer for 1 of 5 images",))])
@@ -113,11 +114,7 @@ def test_another_second_class_is_found_where_images_show_two(
     lengths = np.array(contract.golden.lengths)
     first, second, third = np.argsort(-lengths[3])[:3]
     lengths[3, third] = (lengths[3, first] + lengths[3, second]) / 2
-    golden = msgspec.structs.replace(contract.golden, lengths=tuple(map(tuple, lengths.tolist())), tolerance=1.0)
-    save_with(graph(), msgspec.structs.replace(contract, golden=golden), tmp_path / "m.onnx")
-
-    found = verified(tmp_path / "m.onnx")
-
+    found = with_golden(contract, tmp_path, lengths=tuple(map(tuple, lengths.tolist())), tolerance=1.0)
     assert (found.problems, found.same_class) == (problems, 5 - len(problems))
 
 
@@ -126,10 +123,7 @@ def test_two_classes_in_the_other_order_are_the_same_answer(tmp_path: Path) -> N
     lengths = np.array(contract.golden.lengths)
     first, second = np.argsort(-lengths[3])[:2]
     lengths[3, [first, second]] = lengths[3, [second, first]]
-    golden = msgspec.structs.replace(contract.golden, lengths=tuple(map(tuple, lengths.tolist())), tolerance=1.0)
-    save_with(graph(), msgspec.structs.replace(contract, golden=golden), tmp_path / "m.onnx")
-
-    assert verified(tmp_path / "m.onnx").ok
+    assert with_golden(contract, tmp_path, lengths=tuple(map(tuple, lengths.tolist())), tolerance=1.0).ok
 
 
 def test_a_length_that_is_not_a_number_is_found(contract: Contract, tmp_path: Path) -> None:
@@ -166,13 +160,5 @@ def test_a_runtime_that_fails_in_larger_batches_only_is_found(good: Path) -> Non
     ],
 )
 def test_a_damaged_golden_sample_is_told(contract: Contract, tmp_path: Path, damage: dict[str, object]) -> None:
-    golden = msgspec.structs.replace(contract.golden, **damage)
-    save_with(graph(), msgspec.structs.replace(contract, golden=golden), tmp_path / "m.onnx")
-
     with pytest.raises(ModelError, match=r"the golden sample .*; export the model again"):
-        verified(tmp_path / "m.onnx")
-
-
-def test_a_model_without_a_contract_cannot_be_verified(models: Path) -> None:
-    with pytest.raises(ModelError, match="carries no capsedge contract"):
-        verified(models / "foreign.onnx")
+        with_golden(contract, tmp_path, **damage)

@@ -17,7 +17,8 @@ from capsedge.export.tensorrt.options import BuildOptions, Package, check_names,
 from capsedge.export.tensorrt.process import run_worker
 from capsedge.export.tensorrt.rules import QUANTIZERS, LintFinding, Severity, apply_rules, node_name
 from capsedge.export.tensorrt.worker import Parse, Parsed, Refusal
-from capsedge.runtime.int8_pairs import in_words, int8_pairs
+from capsedge.onnx_lite.file import read_metadata
+from capsedge.runtime.int8_pairs import damaged_graph, in_words, int8_pairs
 
 
 class Lint(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,16 +89,16 @@ def _ask_parser(model: Path, targets: Sequence[str]) -> tuple[Package, Parsed]:
 
 
 def _load(path: Path) -> onnx.ModelProto:
+    read_metadata(path)  # a missing or cut file gives the same error as in all other commands
     try:
         # Weights that lie beside the file are large and say nothing here.
         model = onnx.load_model(str(path), load_external_data=False)
-    except FileNotFoundError as error:
-        raise ModelError(f"there is no model at '{path}'") from error
     except Exception as error:  # protobuf has several ways to say that bytes are no message
         raise ModelError(f"'{path}' is not an ONNX file ({' '.join(str(error).split())[:120]})") from error
     if not model.graph.node:
         raise ModelError(f"'{path}' is not an ONNX file: it holds no graph")
     _load_zero_points(path, model)
+    _check_quantizers(path, model)
     return model
 
 
@@ -113,6 +114,23 @@ def _load_zero_points(path: Path, model: onnx.ModelProto) -> None:
                     said = " ".join(str(error).split())[:120]
                     raise ModelError(f"'{path}' has values in another file that cannot be read ({said})") from error
                 zero.data_location = onnx.TensorProto.DEFAULT
+
+
+def _check_quantizers(path: Path, model: onnx.ModelProto) -> None:
+    """Refuse quantizing nodes that the rules cannot read."""
+    for named in named_graphs(model):
+        for position, node in enumerate(named.nodes):
+            if node.op_type not in QUANTIZERS:
+                continue
+            what = f"{node.op_type} '{node_name(node, position)}'"
+            if not node.input:
+                raise damaged_graph(path, f"{what} has no inputs")
+            zero = named.constants.get(node.input[2]) if len(node.input) > 2 else None
+            if zero is not None and zero.data_type in (onnx.TensorProto.INT8, onnx.TensorProto.UINT8):
+                try:
+                    onnx.numpy_helper.to_array(zero)
+                except (TypeError, ValueError) as error:
+                    raise damaged_graph(path, f"the zero-point of {what}: {error}") from error
 
 
 def _may_saturate(model: Path) -> Iterator[LintFinding]:

@@ -136,9 +136,9 @@ def measure(
     cases = tuple(_cases(subjects, plan, limits, first_inferences_ms, warmups))
     more = [each for case in cases for each in warnings.about_case(case, plan, limits, cores)]
     more += [
-        BenchWarning(code="session", text=text, case=subject.label)
+        BenchWarning(code=warning.code, text=warning.text, case=subject.label)
         for subject in subjects
-        for text in subject.session.warnings
+        for warning in subject.session.warnings
     ]
     more += [*warnings.about_rounds(cases, len(subjects[0].rounds)), *warnings.about_processes(shared.processes)]
     return shared.group(cases, after, more)

@@ -6,6 +6,7 @@ import msgspec
 
 from capsedge.measure.bench.plan import Plan, Scenario
 from capsedge.measure.machine import Conditions, Machine, Reading
+from capsedge.runtime.session import SessionCode
 from capsedge.runtime.settings import Settings
 
 SCHEMA_VERSION = 3
@@ -27,7 +28,7 @@ WarningCode = Literal[
     "oversubscribed",
     "quick",
     "resumed",
-    "session",
+    SessionCode,
     "unfinished",
 ]
 

@@ -1,4 +1,4 @@
-"""What this machine can run, proved by running it; nothing is installed, and nothing leaves the machine."""
+"""Testing what this machine can run; nothing is installed, and nothing leaves the machine."""
 
 from capsedge.measure.doctor.diagnosis import diagnose
 from capsedge.measure.doctor.findings import Diagnosis, Finding, State

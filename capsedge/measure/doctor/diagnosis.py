@@ -1,4 +1,4 @@
-"""All findings, in the order in which a person would ask."""
+"""All findings, in the order of the output."""
 
 from dataclasses import replace
 from typing import get_args
@@ -16,9 +16,9 @@ from capsedge.runtime.providers import Provider
 
 
 def diagnose() -> Diagnosis:
-    """Look at everything that capsedge can use, once."""
+    """Test everything that capsedge can use."""
     machine, presence = this_machine(), read_presence()
-    if machine.gpu is not None and not presence.hardware:  # Windows, whose driver has no files to look for
+    if machine.gpu is not None and not presence.hardware:  # Windows, whose driver has no such files
         presence = replace(presence, hardware=True, reachable=True)
     graphics = find_gpu(presence, machine.gpu)
     target = graphics.target if graphics.state == "works" else ""

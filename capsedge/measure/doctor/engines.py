@@ -1,4 +1,4 @@
-"""What is found about TensorRT and TensorRT-RTX, by building an engine in a process of its own."""
+"""Findings about TensorRT and TensorRT-RTX, by building an engine in a separate process."""
 
 import re
 import subprocess
@@ -19,11 +19,11 @@ Package = Literal["tensorrt_rtx", "tensorrt"]
 
 TITLES: dict[Package, str] = {"tensorrt_rtx": "TensorRT-RTX", "tensorrt": "TensorRT"}
 
-_TIMEOUT_S = 120  # classic TensorRT measures kernels; a minute on a small Jetson is much for one node
+_TIMEOUT_S = 120  # classic TensorRT times kernels; one node takes less than a minute even on a small Jetson
 
 
 class Tried(msgspec.Struct, frozen=True):
-    """What `trial.attempt` tells."""
+    """The result of `trial.attempt`."""
 
     version: str
     built: int
@@ -32,12 +32,12 @@ class Tried(msgspec.Struct, frozen=True):
 
 
 def find_engine(package: Package, presence: Presence, target: str) -> Finding:
-    """Prove a package.
+    """Test a package.
 
     Args:
-        package: Which.
-        presence: What the kernel shows of a GPU.
-        target: The GPU that CUDA found, such as `sm86`; "" for none.
+        package: Its import name.
+        presence: The GPU that the kernel shows.
+        target: Compute capability of the GPU that CUDA found, such as `sm86`; "" for none.
     """
     subject = TITLES[package]
     if flavours := _flavours(package):
@@ -77,33 +77,33 @@ def _judged(package: Package, presence: Presence, target: str, tried: Tried) -> 
 
 
 def _tried(package: Package, target: str) -> Tried:
-    """Let a fresh process try it; -P: the files beside it are no top-level modules."""
+    """Test the package in a new process; -P keeps the files beside trial.py from being top-level modules."""
     command = [sys.executable, "-P", trial.__file__, package, target]
     try:
         done = subprocess.run(command, capture_output=True, timeout=_TIMEOUT_S, check=False)
         return msgspec.json.decode(done.stdout, type=Tried)
     except subprocess.TimeoutExpired:
         return Tried("its build", 0, ran=False, error=f"it took more than {_TIMEOUT_S} s")
-    except msgspec.DecodeError:  # it crashed, which a package with half its libraries does
+    except msgspec.DecodeError:  # it crashed, as a package with missing libraries does
         said = " ".join(done.stderr.decode(errors="replace").split())[-200:]
         return Tried("", 0, ran=False, error=f"its process ended with {done.returncode}: {said}")
 
 
 def _flavours(package: Package) -> list[str]:
-    """The wheels of a package for several releases of CUDA, which share a folder; none where there is but one."""
+    """The wheels of a package for several releases of CUDA, which share a folder; empty for a single wheel."""
     form = re.compile(rf"{package.replace('_', '[-_.]')}[-_.]cu\d+[-_.]libs")
     names = {str(found.metadata["Name"]) for found in metadata.distributions() if form.fullmatch(found.name)}
     return sorted(names) if len(names) > 1 else []
 
 
 def _where_from(package: Package, presence: Presence) -> str:
-    """What to do for a package that is not installed; "" where it is of no use."""
+    """How to install a missing package; "" where it is of no use."""
     if package == "tensorrt_rtx":
         rtx = "pip install 'capsedge[trt]' builds engines, also without a GPU"
         return "" if presence.place == "jetson" else rtx
     if presence.place != "jetson":
-        return "pip install tensorrt, where the GPU is none for TensorRT-RTX" if presence.hardware else ""
+        return "pip install tensorrt, for a GPU that TensorRT-RTX does not support" if presence.hardware else ""
     system = any(Path("/usr/lib").glob("python3*/dist-packages/tensorrt"))
     if system:
-        return "JetPack's is outside of this environment: make it with python3 -m venv --system-site-packages"
+        return "JetPack's is outside this environment: create it with python3 -m venv --system-site-packages"
     return "sudo apt install python3-libnvinfer"

@@ -19,18 +19,18 @@ SUBJECTS: dict[Provider, str] = {
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """What was found about one thing that capsedge can use.
+    """The state of one component that capsedge can use.
 
     Attributes:
-        subject: Name of the thing.
-        state: `works` was proved by using it; `installed` is here and was not used; `missing` is not here; `broken`
-            is here and must be mended.
-        detail: What was seen.
-        advice: What to install or do, or "" where nothing would help, or nothing is wanting.
-        code: Why it is in that state, such as `driver-too-old`; "" where the state says it all. It stays when the
-            words change.
-        provider: The execution provider that the finding is about; None where it is about something else.
-        target: Compute capability of the GPU, such as `sm89`; "" where none is known.
+        subject: Name of the component.
+        state: `works`: it was used successfully; `installed`: it is here and was not used; `missing`: it is not here;
+            `broken`: it is here and fails.
+        detail: The facts behind the state.
+        advice: What to install or do; "" where nothing would help or is needed.
+        code: Reason for the state, such as `driver-too-old`; "" where the state says everything. Codes stay when the
+            texts change.
+        provider: The execution provider that the finding is about; None for other subjects.
+        target: Compute capability of the GPU, such as `sm89`; "" where it is not known.
     """
 
     subject: str
@@ -43,11 +43,11 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 class Diagnosis(msgspec.Struct, frozen=True):
-    """Everything that was found.
+    """All findings.
 
     Attributes:
         machine: The machine.
-        findings: One record for each thing, always of the same things in the same order.
+        findings: One for each component, always the same components in the same order.
     """
 
     machine: Machine
@@ -55,7 +55,7 @@ class Diagnosis(msgspec.Struct, frozen=True):
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """What keeps capsedge from running a model here, or is broken."""
+        """Subjects that are broken, or that no provider runs a model."""
         broken = [finding.subject for finding in self.findings if finding.state == "broken"]
         runs = any(finding.state == "works" for finding in self.findings if finding.provider is not None)
         return tuple(broken) if runs or broken else ("no provider runs a model",)

@@ -1,4 +1,4 @@
-"""What is found about the NVIDIA GPU and its driver."""
+"""Findings about the NVIDIA GPU and its driver."""
 
 import ctypes
 from typing import Any
@@ -11,7 +11,7 @@ from capsedge.runtime.tensorrt.cuda import DRIVER_TOO_OLD, first_device, load_cu
 
 
 def find_gpu(presence: Presence, gpu: Gpu | None) -> Finding:
-    """Ask CUDA for the GPU, else its driver."""
+    """Find the GPU with CUDA, or else with its driver."""
     subject = "NVIDIA GPU"
     try:
         cuda = load_cuda()
@@ -22,7 +22,7 @@ def find_gpu(presence: Presence, gpu: Gpu | None) -> Finding:
         if isinstance(error, MissingExtra) and gpu is not None:
             return Finding(subject, "installed", f"{gpu.name} ({gpu.target})", code=error.code, target=gpu.target)
         if isinstance(error, MissingExtra):
-            detail = "one is here; without cuda-python and NVML nothing is known of it"
+            detail = "found; its name needs cuda-python or NVML"
             return Finding(subject, "installed", detail, code=error.code)
         refused = _refused(error, presence, gpu)
         return Finding(subject, "broken", refused.detail, refused.advice, code=refused.code)
@@ -30,22 +30,22 @@ def find_gpu(presence: Presence, gpu: Gpu | None) -> Finding:
 
 
 def find_driver(presence: Presence, gpu: Gpu | None, wanted: dict[str, int]) -> Finding:
-    """Compare the CUDA that the driver supports with that which each library was built for.
+    """Compare the CUDA release that the driver supports with the releases that libraries were built for.
 
     Args:
-        presence: What the kernel shows.
-        gpu: What NVML tells.
-        wanted: CUDA's major release by the name of each library that needs it.
+        presence: The GPU that the kernel shows.
+        gpu: The GPU that NVML describes.
+        wanted: Required major release of CUDA by the name of each library.
     """
     subject = "NVIDIA driver"
     version = gpu.driver if gpu is not None and gpu.driver != "unavailable" else presence.driver
     supported = gpu.cuda if gpu is not None else "unavailable"
     if not version and presence.usable:  # a part of the system on a Jetson, and of Windows in WSL
-        return Finding(subject, "installed", "here, of a release that nothing tells", code="version-unknown")
+        return Finding(subject, "installed", "loaded; its version is not known", code="version-unknown")
     if not version:
         return Finding(subject, "missing", "none loaded", code="driver-not-loaded")
     if supported == "unavailable":
-        return Finding(subject, "installed", f"{version}; without NVML its CUDA is not known", code="cuda-unknown")
+        return Finding(subject, "installed", f"{version}; the CUDA that it supports needs NVML", code="cuda-unknown")
     behind = {name: major for name, major in wanted.items() if major > int(supported.partition(".")[0])}
     detail = f"{version}, for CUDA up to {supported}"
     if not behind:
@@ -56,22 +56,22 @@ def find_driver(presence: Presence, gpu: Gpu | None, wanted: dict[str, int]) -> 
 
 
 def _refused(error: CapsedgeError, presence: Presence, gpu: Gpu | None) -> Obstacle:
-    """Why CUDA finds no device where one should be, and what to do."""
+    """Why CUDA finds no device though the kernel shows one, and what to do."""
     if error.code != DRIVER_TOO_OLD:
-        detail = f"{gpu.name if gpu else 'one is here'}, and CUDA does not start: {error}"
+        detail = f"{gpu.name if gpu else 'found'}, but CUDA does not start: {error}"
         return Obstacle(error.code, detail, "nvidia-smi must work first")
     if not _driver_library():
         inside = (
             "; in a container NVIDIA_DRIVER_CAPABILITIES must hold compute" if presence.place == "container" else ""
         )
-        detail = f"one is here, and the driver's library libcuda.so.1 is not{inside}"
+        detail = f"found, but the driver's library libcuda.so.1 is missing{inside}"
         return Obstacle("driver-library-missing", detail, "install NVIDIA's driver")
     detail = f"the driver {presence.driver} is too old for the CUDA of cuda-python"
     return Obstacle(DRIVER_TOO_OLD, detail, _newer(presence, 13))
 
 
 def _newer(presence: Presence, major: int) -> str:
-    """How to get a driver for a CUDA."""
+    """How to get a driver for a major release of CUDA."""
     if presence.place == "jetson":
         return "upgrade JetPack (its driver is a part of it; CUDA 13 came with JetPack 7)"
     where = " on Windows" if presence.place == "wsl" else " on the host" if presence.place == "container" else ""

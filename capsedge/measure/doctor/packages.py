@@ -1,4 +1,4 @@
-"""What is found about Python packages that some commands need; they are looked up, and not imported."""
+"""Findings about optional Python packages; they are looked up, not imported."""
 
 from importlib import metadata
 from typing import NamedTuple
@@ -7,14 +7,15 @@ from capsedge.measure.doctor.findings import Finding
 
 
 class Optional(NamedTuple):
-    """A package that capsedge can do without.
+    """An optional package.
 
     Attributes:
-        subject: What the finding calls it.
+        subject: Subject of the finding.
         wheel: Its name in the package index.
-        use: What it is for.
-        extra: The extra that brings it; "" where that brings a second ONNX Runtime, and the wheel is named instead.
-        for_gpu: Whether it is of no use without an NVIDIA GPU.
+        use: Its purpose, as a clause with a verb.
+        extra: The extra that installs it; "" where that extra would install a second ONNX Runtime, so that the wheel
+            is advised instead.
+        for_gpu: Whether it is useless without an NVIDIA GPU.
     """
 
     subject: str

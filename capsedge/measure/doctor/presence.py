@@ -1,6 +1,6 @@
-"""Whether an NVIDIA GPU is in this machine, by what its kernel shows, and what keeps CUDA from it.
+"""Detecting an NVIDIA GPU by the kernel's files, and obstacles to its use by CUDA.
 
-No library is loaded: the question is what should work here, and the libraries may be what is missing.
+No library is loaded, because the result says what should work here, even where libraries are missing.
 """
 
 import os
@@ -15,21 +15,21 @@ from capsedge.measure.machine.kernel import ROOT, text
 OLDEST_DRIVERS = {13: 580, 12: 525, 11: 450}
 """The oldest driver for each CUDA (docs.nvidia.com/deploy/cuda-compatibility/minor-version-compatibility.html)."""
 
-_NVIDIA = "0x10de"  # the vendor on the PCI bus
-_DISPLAY = "0x03"  # the class of graphics and 3D controllers; the GPU's sound output is another device
+_NVIDIA = "0x10de"  # PCI vendor
+_DISPLAY = "0x03"  # PCI class of graphics and 3D controllers; the GPU's audio output is a separate device
 
 Place = Literal["machine", "container", "wsl", "jetson"]
 
 
 @dataclass(frozen=True)
 class Presence:
-    """What the kernel shows of an NVIDIA GPU.
+    """The NVIDIA GPU and driver that the kernel shows.
 
     Attributes:
-        place: What kind of place this is.
+        place: Kind of environment.
         hardware: Whether there is a GPU.
         driver: Version of the loaded driver, or "".
-        reachable: Whether this process may talk to the driver.
+        reachable: Whether this process has access to the driver's device files.
     """
 
     place: Place
@@ -44,11 +44,11 @@ class Presence:
 
 
 class Obstacle(NamedTuple):
-    """What keeps CUDA from a GPU.
+    """A reason why CUDA cannot use a GPU.
 
     Attributes:
-        code: Such as `no-gpu`; it stays when the words change.
-        detail: In words.
+        code: Such as `no-gpu`; it stays when the texts change.
+        detail: The reason in words.
         advice: What to do; "" where there is no GPU.
     """
 
@@ -58,12 +58,12 @@ class Obstacle(NamedTuple):
 
 
 def read_presence(root: Path = ROOT) -> Presence:
-    """Look at what the kernel shows."""
+    """Read the kernel's files."""
     place = _place(root)
     found = re.search(r"\b\d{3}\.\d+(\.\d+)?\b", text(root / "proc/driver/nvidia/version"))
     driver = found.group() if found else ""
     if place == "wsl":
-        windows = (root / "usr/lib/wsl/lib/libcuda.so.1").exists()  # what the driver for Windows puts there
+        windows = (root / "usr/lib/wsl/lib/libcuda.so.1").exists()  # provided by the driver for Windows
         return Presence(place, hardware=windows, driver=driver, reachable=windows)
     if place == "jetson":
         return Presence(place, hardware=True, driver=driver, reachable=any(root.glob("dev/nv*gpu")))
@@ -77,10 +77,10 @@ def hidden() -> bool:
 
 
 def obstacle(presence: Presence) -> Obstacle | None:
-    """What keeps CUDA from a GPU; None where nothing does."""
+    """The reason why CUDA cannot use a GPU; None where no reason is known."""
     if not presence.hardware and presence.place == "wsl":
         advice = "install NVIDIA's driver on Windows, and none in WSL"
-        return Obstacle("no-gpu", "none that Windows lends to WSL", advice)
+        return Obstacle("no-gpu", "Windows provides none to WSL", advice)
     if not presence.hardware:
         return Obstacle("no-gpu", "none here")
     if hidden():
@@ -89,19 +89,19 @@ def obstacle(presence: Presence) -> Obstacle | None:
 
 
 def _unreachable(presence: Presence) -> Obstacle:
-    """Why there is no device of a GPU that is here, and what to do."""
+    """Why a GPU that is here has no device file, and what to do."""
     if presence.place == "container":
         return Obstacle(
             "not-in-container",
-            "the host has one, and this container was not given it",
+            "the host has one, but this container has no access to it",
             "start the container with --gpus all, or --runtime nvidia on a Jetson (NVIDIA's container toolkit)",
         )
     if presence.driver:
-        detail = f"driver {presence.driver} is loaded and shows no device"
+        detail = f"driver {presence.driver} is loaded but shows no device"
         return Obstacle("no-device", detail, "run nvidia-smi once, as root")
     return Obstacle(
         "driver-not-loaded",
-        "one is here, and its driver is not loaded",
+        "found, but its driver is not loaded",
         f"install NVIDIA's driver, {OLDEST_DRIVERS[13]} or later for CUDA 13",
     )
 

@@ -1,4 +1,4 @@
-"""What is found about ONNX Runtime: its wheel, and each provider, by running a node and then a network on it."""
+"""Findings about ONNX Runtime: its wheel, and each provider, by running one node and then a network on it."""
 
 import tempfile
 from functools import partial
@@ -6,12 +6,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from capsedge.errors import CapsedgeError, MissingExtra, ProviderError
+import numpy as np
+
+from capsedge.errors import CapsedgeError, MissingExtra, ModelError, ProviderError
 from capsedge.measure.doctor import libraries
 from capsedge.measure.doctor.findings import SUBJECTS, Finding
-from capsedge.measure.doctor.one_node import one_node, prove
 from capsedge.measure.doctor.presence import Presence
 from capsedge.onnx_lite.file import REINSTALL
+from capsedge.onnx_lite.schema import FLOAT
+from capsedge.onnx_lite.write import Value, one_node_file
 from capsedge.runtime.inspection import inspect_model
 from capsedge.runtime.models import BUILTIN_NAME, find_model
 from capsedge.runtime.open import open_session
@@ -40,7 +43,7 @@ def find_onnxruntime() -> Finding:
 
 
 def find_provider(provider: Provider, presence: Presence) -> Finding:
-    """Prove a provider: first one node, then the built-in model's golden sample."""
+    """Test a provider: first with one node, then with the built-in model's golden sample."""
     found = partial(Finding, SUBJECTS[provider], provider=provider)
     try:
         ort = load_onnxruntime()
@@ -58,12 +61,12 @@ def find_provider(provider: Provider, presence: Presence) -> Finding:
     try:
         return found("works", f"runs a node; {_golden_sample(provider)}")
     except CapsedgeError as error:
-        wrong = f"runs a node, and not our network: {error.text}"
+        wrong = f"runs a node, but not the built-in network: {error.text}"
         return found("broken", wrong, error.advice or _about_our_model(), code=error.code)
 
 
 def cuda_of_onnxruntime() -> str:
-    """The CUDA that the installed ONNX Runtime was built for, such as `13.0`; "" where it tells none."""
+    """The CUDA release that the installed ONNX Runtime was built for, such as `13.0`; "" where it names none."""
     try:
         load_onnxruntime()
         from onnxruntime.capi import build_and_package_info
@@ -73,18 +76,26 @@ def cuda_of_onnxruntime() -> str:
 
 
 def _wheel_for(provider: Provider, presence: Presence, advice: str) -> str:
-    """What to install for a provider: nothing where there is no GPU for it."""
+    """How to install a provider; "" where there is no GPU for it."""
     if presence.place == "jetson":
         return "" if provider == "tensorrt-rtx" else _ON_JETSON
     return advice if presence.hardware else ""
 
 
+def _one_node() -> bytes:
+    """An ONNX file that squares four float32 numbers, `x` to `y`."""
+    return one_node_file("Mul", "square", ("x", "x"), takes=Value("x", FLOAT, (4,)), makes=Value("y", FLOAT, (4,)))
+
+
 def _run_one_node(provider: Provider) -> None:
+    x = np.array([0, 1, 3, -0.5], np.float32)  # every type of float holds their squares exactly
     with tempfile.TemporaryDirectory(prefix="capsedge-", ignore_cleanup_errors=True) as folder:
         file = Path(folder, "one-node.onnx")
-        file.write_bytes(one_node())
+        file.write_bytes(_one_node())
         with kernels_in(Path(folder)), open_session(file, Settings(provider=provider)) as session:
-            prove(session)
+            (y,) = session.run_raw({"x": x}).values()
+    if not np.array_equal(y, x * x):
+        raise ModelError(f"a node that squares {x.tolist()} gives {y.tolist()}")
 
 
 def _golden_sample(provider: Provider) -> str:
@@ -101,7 +112,7 @@ def _golden_sample(provider: Provider) -> str:
 
 
 def _about_our_model() -> str:
-    """What brings the built-in model back where its file is damaged, or ""."""
+    """How to restore the built-in model where its file is damaged, or ""."""
     try:
         damaged = inspect_model().problems
     except CapsedgeError:
@@ -110,7 +121,7 @@ def _about_our_model() -> str:
 
 
 def _library(ort: Any, provider: Provider) -> Path:
-    """The shared library of a provider, which a plugin brings itself."""
+    """The shared library of a provider, in ONNX Runtime or in a plugin."""
     spec = find_spec(plugin.MODULE) if provider == "tensorrt-rtx" else None
     origin = ort.__file__ if spec is None or spec.origin is None else spec.origin
     folder = Path(origin).parent / ("capi" if origin == ort.__file__ else "")
@@ -119,10 +130,10 @@ def _library(ort: Any, provider: Provider) -> Path:
 
 
 def _does_not_start(ort: Any, provider: Provider, presence: Presence, error: CapsedgeError) -> Finding:
-    """Tell a provider that lacks a GPU from one that has a GPU and lacks a library."""
+    """The finding for a provider that does not start, for lack of a GPU or of a library."""
     found = partial(Finding, SUBJECTS[provider], provider=provider)
     if not presence.usable:
-        return found("missing", "installed, and there is no GPU for it here", code="no-gpu")
+        return found("missing", "installed, but there is no GPU for it", code="no-gpu")
     if error.code == plugin.GPU_NOT_SUPPORTED:
         return found("missing", str(error), code=error.code)
     lacking = libraries.absent(_library(ort, provider))

@@ -1,4 +1,4 @@
-"""What is found about the figures that go into every measurement: which of them this machine can tell."""
+"""The finding about sensors: which readings of a measurement this machine provides."""
 
 from msgspec import structs
 
@@ -20,16 +20,18 @@ _NAMES = {
 
 
 def find_sensors(now: Conditions, *, gpu: bool, jetson: bool) -> Finding:
-    """List the readings that bench records here, and those that it must do without.
+    """List the readings that bench records here, and those that are unavailable.
 
     Args:
-        now: What was read.
-        gpu: Whether there is a GPU; without one its readings are not missed.
-        jetson: Whether this is a Jetson; elsewhere the power of a module is not missed.
+        now: The readings.
+        gpu: Whether there is a GPU; without one its readings are not listed.
+        jetson: Whether this is a Jetson; elsewhere the power of the module is not listed.
     """
-    told = {field: reading for field, reading in structs.asdict(now).items() if _asked(field, gpu=gpu, jetson=jetson)}
-    read = [_NAMES[field] for field, reading in told.items() if reading != "unavailable"]
-    lacking = [_NAMES[field] for field, reading in told.items() if reading == "unavailable"]
+    readings = {
+        field: reading for field, reading in structs.asdict(now).items() if _asked(field, gpu=gpu, jetson=jetson)
+    }
+    read = [_NAMES[field] for field, reading in readings.items() if reading != "unavailable"]
+    lacking = [_NAMES[field] for field, reading in readings.items() if reading == "unavailable"]
     unread = f"unavailable: {', '.join(lacking)}" if lacking else ""
     if not read:
         return Finding("Sensors", "missing", unread, code="no-readings")

@@ -1,8 +1,8 @@
-"""Builds the smallest TensorRT engine, x * x, in a process of its own, and runs it where a GPU is.
+"""A script that builds a minimal TensorRT engine, x * x, and runs it where there is a GPU.
 
-A failed build changes the next one of the same process (docs/decisions/0004-tensorrt-rtx.md). It is run as a file and
-imports nothing of capsedge, so it starts in a moment; one line of JSON on stdout tells what came of it. Building by
-TensorRT-RTX was tried without a GPU; running an engine has not been tried on a GPU yet.
+It runs in a separate process, because a failed build affects the next one of the same process
+(docs/decisions/0004-tensorrt-rtx.md). It imports nothing from capsedge, so that it starts fast, and prints the result
+as one line of JSON. Building with TensorRT-RTX was tested without a GPU; running an engine has not run on a GPU yet.
 """
 
 import contextlib
@@ -17,37 +17,37 @@ _SIZE = 4
 
 
 def attempt(package: str, target: str) -> dict[str, Any]:
-    """Build an engine, and run it where the GPU is one for the package.
+    """Build an engine, and run it where the package supports the GPU.
 
     Args:
         package: `tensorrt_rtx` or `tensorrt`.
-        target: The GPU here, such as `sm86`, or "" for none.
+        target: Compute capability of the GPU, such as `sm86`, or "" without a GPU.
 
     Returns:
-        `version`, `built` (bytes of the engine), `ran`, and `error`, "" where all went well.
+        `version`, `built` (size of the engine in bytes), `ran`, and `error`, "" on success.
     """
-    told: dict[str, Any] = {"version": "", "built": 0, "ran": False, "error": ""}
+    result: dict[str, Any] = {"version": "", "built": 0, "ran": False, "error": ""}
     try:
         trt: Any = import_module(package)
-        told["version"] = trt.__version__
+        result["version"] = trt.__version__
         known = bool(target) and runs_on(trt, target)
         plan = build(trt, target if known else "")
-        told["built"] = len(plan)
+        result["built"] = len(plan)
         if known:
             run(trt, plan)
-            told["ran"] = True
+            result["ran"] = True
     except Exception as error:  # a package whose libraries are missing fails in its own way
-        told["error"] = " ".join(str(error).split())[:200] or type(error).__name__
-    return told
+        result["error"] = " ".join(str(error).split())[:200] or type(error).__name__
+    return result
 
 
 def runs_on(trt: Any, target: str) -> bool:
-    """Whether a GPU is one for the package: TensorRT-RTX lists those that are, classic TensorRT has no such list."""
+    """Whether the package supports a GPU: TensorRT-RTX lists the supported ones, classic TensorRT has no list."""
     return not hasattr(trt, "ComputeCapability") or hasattr(trt.ComputeCapability, target.upper())
 
 
 def build(trt: Any, target: str) -> bytes:
-    """Build the engine; for the GPU here where the builder asks for its target."""
+    """Build the engine, for the GPU of this machine where the builder needs a target."""
     log = trt.Logger(trt.Logger.ERROR)
     builder = trt.Builder(log)
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
@@ -66,7 +66,7 @@ def build(trt: Any, target: str) -> bytes:
 
 
 def run(trt: Any, plan: bytes) -> None:
-    """Run the engine on the GPU and look at its answer."""
+    """Run the engine on the GPU and check its output."""
     cuda: Any = import_module("cuda.bindings.runtime")
     log = trt.Logger(trt.Logger.ERROR)
     engine = trt.Runtime(log).deserialize_cuda_engine(plan)
@@ -102,11 +102,11 @@ def _checked(answer: tuple[Any, ...]) -> list[Any]:
 
 
 def main() -> None:
-    """Tell what came of it as one line of JSON."""
-    said = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # whatever a library prints is not our line
-    json.dump(attempt(*sys.argv[1:]), said)
-    said.close()
+    """Print the result as one line of JSON."""
+    stdout = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # prints of libraries go to stderr
+    json.dump(attempt(*sys.argv[1:]), stdout)
+    stdout.close()
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""How often a model errs on labelled images, on which, and how far its lengths can be trusted."""
+"""Evaluating a model on labelled images: errors, confusion, calibration, thresholds."""

@@ -1,4 +1,4 @@
-"""The images of an evaluation as another model takes them, so that both can be held against each other."""
+"""Comparing another model with an evaluated one on the same images, fitted to that model's input."""
 
 import dataclasses
 
@@ -22,19 +22,19 @@ def compared_with(
     data: str | None,
     part: Part,
 ) -> Evaluated:
-    """An evaluation with another model's answers to the same images, each fitted as that model wants it.
+    """Add a comparison with another model to an evaluation, on the same images fitted to that model.
 
     Args:
         other: The other model.
-        found: The evaluation of the first.
+        found: The evaluation of the first model.
         first: The first model.
-        lengths: Its answers, [N, classes].
-        images: What it was evaluated on.
-        data: Where they came from; None for the first model's run.
-        part: Which part they are.
+        lengths: Capsule lengths of the first model, [N, classes].
+        images: The images of the evaluation.
+        data: The place that they were loaded from; None for the first model's run.
+        part: The part of the data.
 
     Raises:
-        WrongUse: The models have other classes.
+        WrongUse: The models have different classes.
     """
     order = order_of_classes(first, other)
     source = None if first.run is None else source_of_run(first.run)
@@ -58,14 +58,14 @@ def compared_with(
 
 
 def order_of_classes(first: EvaluatedNetwork, other: EvaluatedNetwork) -> list[int]:
-    """Where each class of the first model stands among the other's.
+    """Positions of the first model's classes among those of the other.
 
     Args:
         first: The first model.
-        other: The other.
+        other: The other model.
 
     Raises:
-        WrongUse: They have other classes.
+        WrongUse: They have different classes.
     """
     if {*first.classes} != {*other.classes}:
         raise WrongUse(f"--compare '{other.name}' has other classes: evaluate each on its own")
@@ -75,21 +75,20 @@ def order_of_classes(first: EvaluatedNetwork, other: EvaluatedNetwork) -> list[i
 def as_another_takes(
     images: Labelled, place: str, *, own: bool, part: Part, first: EvaluatedNetwork, other: EvaluatedNetwork
 ) -> NDArray[np.uint8]:
-    """The same images in the same order, fitted as another model wants them.
+    """The same images in the same order, fitted to another model.
 
-    They are fitted from what lies at the place, and not from what the first model was given: that would be fitted
-    twice.
+    They are loaded again, because fitting the first model's input would fit them twice.
 
     Args:
-        images: As the first model takes them.
-        place: Where they came from, as `labelled` takes it.
-        own: Whether they are of the first model's run, which may have divided them further than the place does.
-        part: The part that they are.
+        images: The images, fitted to the first model.
+        place: The place that they were loaded from, as `labelled` takes it.
+        own: Whether they are those of the first model's run, which may divide the data further.
+        part: The part of the data.
         first: The first model.
-        other: The other, with the same classes.
+        other: The other model, with the same classes.
 
     Raises:
-        DataError: They are no longer there.
+        DataError: They no longer exist.
     """
     if (other.shape, other.fit, other.dark_background) == (first.shape, first.fit, first.dark_background):
         return images.images

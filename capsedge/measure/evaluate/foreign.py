@@ -1,4 +1,4 @@
-"""Somebody else's classifier, which carries no contract: what it takes is read from its input, the rest is told."""
+"""Evaluating a classifier without a contract: its input is read from the file, the rest comes from options."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +15,7 @@ Pixels = Literal["unit", "signed", "imagenet", "bytes"]
 Layout = Literal["nchw", "nhwc"]
 
 _BATCH = 32
-# Of torchvision's networks for ImageNet, in R, G, B: https://docs.pytorch.org/vision/stable/models.html
+# torchvision's normalization for ImageNet, in R, G, B: https://docs.pytorch.org/vision/stable/models.html
 _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _TOLERANCE = 1e-3
 
@@ -29,23 +29,24 @@ def foreign_subject(
     layout: Layout | None = None,
     frame: Frame = "pad",
 ) -> EvaluatedNetwork:
-    """A classifier without a contract, open in its session.
+    """Describe a classifier without a contract for an evaluation.
 
-    Its one input is images, [batch, channels, height, width] or [batch, height, width, channels]; one of its outputs
-    has a score for each class. Scores that are not within 0 and 1 are made so by a softmax, which changes no answer.
+    Its only input must be images, [batch, channels, height, width] or [batch, height, width, channels]; one of its
+    outputs must have a score for each class. Scores outside 0 to 1 pass through a softmax, which changes no answer.
 
     Args:
-        session: The model.
+        session: The open model.
         classes: Class names in the order of its scores.
-        pixels: How it wants 0 to 255: `unit` as 0 to 1, `signed` as -1 to 1, `imagenet` as torchvision's networks,
-            `bytes` as they are; None for bytes where it takes integers, and else for 0 to 1, which is said.
-        size: Height and width of its input in pixels where the file leaves them open, 0 where it does not.
+        pixels: Range of its input: `unit` for 0 to 1, `signed` for -1 to 1, `imagenet` for torchvision's
+            normalization, `bytes` for 0 to 255. None for bytes where the input is an integer type, else for 0 to 1
+            with a remark.
+        size: Height and width of its input in pixels where the file leaves them open, else 0.
         layout: Order of its axes; None to read it from the file.
-        frame: How images of another size fill it.
+        frame: How images with another aspect ratio are fitted.
 
     Raises:
-        WrongUse: The size, the layout, the pixels or the classes do not fit the file.
-        ModelError: It does not look like a classifier of images.
+        WrongUse: The size, layout, pixels or classes do not match the file.
+        ModelError: The file is not an image classifier.
     """
     name, shape, channels_first = _input(session, size, layout)
     dtype = next(iter(session.feeds(session.batch_limits[0] if session.batch_limits else 1).values())).dtype
@@ -79,10 +80,10 @@ def foreign_subject(
 
 
 def class_names(given: str) -> tuple[str, ...]:
-    """Names between commas, or those of a file with a name on each line.
+    """Comma-separated names, or those of a file with a name on each line.
 
     Raises:
-        WrongUse: There are fewer than two, or one is there twice.
+        WrongUse: There are fewer than two names, or one occurs twice.
     """
     file = Path(given).expanduser()
     names = _lines(file) if file.is_file() else [name.strip() for name in given.split(",")]
@@ -105,28 +106,28 @@ def _lines(file: Path) -> list[str]:
 
 
 def _input(session: Session, size: int, layout: Layout | None) -> tuple[str, tuple[int, int, int], bool]:
-    """Name, [height, width, channels] and whether the channels come first, of the only input."""
+    """Name, [height, width, channels] and whether the channels are first, for the only input."""
     declared = session.axes()
-    told = ", ".join(f"{name} [{', '.join(_axis(axis) for axis in axes)}]" for name, axes in declared.items())
+    inputs = ", ".join(f"{name} [{', '.join(_axis(axis) for axis in axes)}]" for name, axes in declared.items())
     name, axes = next(iter(declared.items()))
     ways: dict[Layout, int | None] = {"nchw": axes[1], "nhwc": axes[3]} if len(axes) == 4 else {}
     if len(declared) != 1 or not {*ways.values()} & {1, 3}:
         raise ModelError(
-            f"'{session.name}' takes {told}, and one input of images is expected: [batch, channels, height, width] "
+            f"'{session.name}' takes {inputs}, and one input of images is expected: [batch, channels, height, width] "
             "or [batch, height, width, channels] with 1 or 3 channels"
         )
     likely: list[Layout] = [way for way, channels in ways.items() if channels in (1, 3)]
     if layout is None and len(likely) > 1:
         raise WrongUse(
-            f"'{session.name}' takes {told}, which may be either order: say which by --layout nchw or nhwc"
+            f"'{session.name}' takes {inputs}, which may be either order: say which by --layout nchw or nhwc"
         )
     chosen = layout or likely[0]
     if chosen not in likely:
-        raise WrongUse(f"'{session.name}' takes {told}, which is not {chosen}: leave out --layout")
+        raise WrongUse(f"'{session.name}' takes {inputs}, which is not {chosen}: leave out --layout")
     channels = ways[chosen]
     sides = axes[2:] if chosen == "nchw" else axes[1:3]
     if None in sides and not size:
-        raise WrongUse(f"'{session.name}' takes images of any size ({told}): say which by --size")
+        raise WrongUse(f"'{session.name}' takes images of any size ({inputs}): give --size")
     height, width = (side or size for side in sides)
     if size and (height, width) != (size, size):
         raise WrongUse(
@@ -141,7 +142,7 @@ def _axis(axis: int | None) -> str:
 
 
 def _pixels(session: Session, dtype: np.dtype[Any], pixels: Pixels | None) -> Pixels:
-    """How pixels are handed over: only floating-point numbers hold fractions and signs."""
+    """The range of the input's pixels; only floating-point types hold fractions."""
     if dtype.kind == "f":
         return pixels or "unit"
     if dtype.kind not in "ui" or np.iinfo(dtype).max < 255:
@@ -172,10 +173,10 @@ def _scores(
         flat = array.reshape(len(array), -1) if array.ndim else array
         if array.dtype.kind == "f" and flat.shape == wanted:
             return flat.astype(np.float32)
-    told = ", ".join(f"{name} {list(array.shape)}" for name, array in given.items())
+    shapes = ", ".join(f"{name} {list(array.shape)}" for name, array in given.items())
     raise WrongUse(
-        f"--classes names {len(classes)} classes, and for {images} images '{session.name}' gives {told}: none has a "
-        "score for each"
+        f"--classes names {len(classes)} classes, and for {images} images '{session.name}' gives {shapes}, none with "
+        f"{len(classes)} scores for each: give one name for each score"
     )
 
 

@@ -1,4 +1,4 @@
-"""Labelled images as a model takes them: a person's folder or list, a known data set, or the run's own."""
+"""Labelled images fitted to a model: from a folder, a list, a known data set, or the model's run."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -35,10 +35,10 @@ class Labelled:
 
     Attributes:
         images: uint8 [N, height, width, channels].
-        labels: Each image's class, as a position in the model's.
-        names: Each image's name.
-        data: What they are, in words.
-        remarks: What was passed over or can mislead.
+        labels: Class of each image, as an index into the model's classes.
+        names: Name of each image.
+        data: Description of the images.
+        remarks: Skipped images and other reasons for caution.
     """
 
     images: NDArray[np.uint8]
@@ -49,19 +49,19 @@ class Labelled:
 
 
 def labelled(place: str, subject: EvaluatedNetwork, *, part: Part = "test") -> Labelled:
-    """Load labelled images and fit them as a model wants them, light and dark exchanged as `infer` would.
+    """Load labelled images and fit them to a model, inverted where `infer` would invert them.
 
-    A folder, a list or an .npz of images in parts gives the part; one without parts gives all of its images. Nothing
-    is held out: who has learned from them is not known here.
+    From a folder, list or .npz that is divided into parts, the given part is loaded; from one without parts, all
+    images. No images are held out, because it is not known whether the model was trained on them.
 
     Args:
         place: See `load_dataset`.
-        subject: What they are for.
-        part: Which part.
+        subject: The model.
+        part: The part to load.
 
     Raises:
         WrongUse: There is no such place, or it has no such part.
-        DataError: Nothing can be read, or it has a class that the model has not.
+        DataError: No image can be read, or there is a class that the model does not have.
     """
     path = Path(place).expanduser()
     if (
@@ -82,7 +82,7 @@ def labelled(place: str, subject: EvaluatedNetwork, *, part: Part = "test") -> L
 
 
 class _Origin(msgspec.Struct):
-    """What a run's record says of its images."""
+    """The data of a run in its record."""
 
     data_source: str
     data: str
@@ -90,10 +90,10 @@ class _Origin(msgspec.Struct):
 
 
 def of_run(folder: Path, *, classes: Sequence[str], part: Part) -> Labelled:
-    """The images that a run was trained, chosen and tested on, divided as they were.
+    """The images that a run was trained, validated and tested on, in the same division.
 
     Raises:
-        DataError: They are no longer here, or the folder's records are damaged.
+        DataError: They no longer exist, or the records of the run are damaged.
     """
     try:
         record = decoded((folder / "run.json").read_bytes(), _Origin)
@@ -103,23 +103,23 @@ def of_run(folder: Path, *, classes: Sequence[str], part: Part) -> Labelled:
         raise DataError(f"'{folder}' does not say what it was trained on ({error}): give --data") from error
     try:
         dataset = dataset_of(recipe.data, source=source)
-    except (DataError, WrongUse) as error:  # nobody named this data now: the run does
+    except (DataError, WrongUse) as error:  # the run names this data, not the user: always a DataError
         raise DataError(
             f"run '{folder}' was trained on {told}, and its data '{source}' cannot be loaded: {error}; give --data"
         ) from error
     if dataset.sha256() != sha256:
         raise DataError(
-            f"run '{folder}' was trained on {told}, and '{source}' now holds other images ({dataset.description}), "
-            "of which it may have learned from some: bring the first back, or give --data with images it never saw"
+            f"run '{folder}' was trained on {told}, but '{source}' now holds other images ({dataset.description}), "
+            "and the model may be trained on some of them: restore the first, or give --data with other images"
         )
-    # What was said of the images when they were divided is no doubt about an evaluation.
+    # Remarks about the division of the images do not concern an evaluation.
     return _of_dataset(replace(dataset, remarks=()), part, classes)
 
 
 def with_copies(images: Labelled, run: Path, *, classes: Sequence[str]) -> Labelled:
-    """The same images, with a remark where the run of the model has learned from some of them.
+    """The same images, with a remark where the model was trained on some of them.
 
-    Nothing is said where the run's own images are no longer here.
+    There is no remark where the run's own images no longer exist.
     """
     try:
         learned = of_run(run, classes=classes, part="train")
@@ -129,14 +129,14 @@ def with_copies(images: Labelled, run: Path, *, classes: Sequence[str]) -> Label
     copies = [name for name, image in zip(images.names, images.images, strict=True) if image.tobytes() in known]
     if not copies:
         return images
-    told = (
-        f"{few(copies, 'image')} of {len(images.names):,} with the pixels of an image that the run has learned from"
+    copied = (
+        f"{few(copies, 'image')} of {len(images.names):,} with the pixels of an image that the model is trained on"
     )
-    return replace(images, remarks=(f"{told}: the error is too low", *images.remarks))
+    return replace(images, remarks=(f"{copied}: the error is too low", *images.remarks))
 
 
 def source_of_run(folder: Path) -> str | None:
-    """What loads the images of a run again; None where the folder is none."""
+    """The place to load the images of a run from; None where the folder is not that of a run."""
     try:
         return decoded((folder / "run.json").read_bytes(), _Origin).data_source
     except (OSError, DamagedRecord):
@@ -144,29 +144,33 @@ def source_of_run(folder: Path) -> str | None:
 
 
 def images_for(subject: EvaluatedNetwork, data: str | None, part: Part) -> Labelled:
-    """The images to evaluate a network on: those named, or of a run's network the run's own.
+    """The images to evaluate a network on: from the given place, or else those of its run.
 
     Args:
         subject: The network.
         data: See `labelled`; None for the images that the run was trained, validated and tested on.
-        part: Which part of them.
+        part: The part to load.
 
     Raises:
-        WrongUse: No data is named, and the network lies in no run's folder.
+        WrongUse: No data is given, and the network is not in the folder of a run.
         DataError: See `labelled` and `of_run`.
     """
     source = None if subject.run is None else source_of_run(subject.run)
     if subject.run is None or source is None:
         if data is None:
-            raise WrongUse(f"'{subject.name}' is not in a run's folder: name labelled images by --data PLACE")
+            raise WrongUse(
+                f"expected labelled images: '{subject.name}' is not in the folder of a run, whose test images are "
+                "the default; give --data with a folder that has a subfolder of images for each class, a .csv file, "
+                f"an .npz file, or a data set's name ({', '.join(KNOWN)})"
+            )
         return labelled(data, subject, part=part)
-    if is_own(data, source):  # divided as they were for the training, which has learned from the rest
+    if is_own(data, source):  # in the division of the training, which used the other parts
         return of_run(subject.run, classes=subject.classes, part=part)
     return with_copies(labelled(data or source, subject, part=part), subject.run, classes=subject.classes)
 
 
 def is_own(data: str | None, source: str | None) -> bool:
-    """Whether `data` names the images of a run, which are loaded from `source`; None names them too."""
+    """Whether `data` is the place of a run's images, `source`; None stands for it too."""
     if data is None or source is None:
         return source is not None
     place = Path(data).expanduser()
@@ -179,7 +183,7 @@ def _listed(path: Path, subject: EvaluatedNetwork, part: Part) -> Labelled:
     items = [listing.items[place] for place in places]
     _check_classes(path, {item.label for item in items}, subject.classes)
     fitting = _Fitting(subject, _readable(items[:JUDGED]))
-    images = np.empty((len(items), *subject.shape), np.uint8)  # at once: a list of them would be a second copy
+    images = np.empty((len(items), *subject.shape), np.uint8)  # filled in place: stacking a list needs a second copy
     kept: list[Item] = []
     broken = []
     for item in items:
@@ -216,8 +220,8 @@ def _of_arrays(own: Own, path: Path, part: Part, classes: Sequence[str]) -> Labe
 
 
 def _chosen(path: Path, parts: Sequence[DataPart | None], part: Part) -> list[int]:
-    """Positions of the images of a part; of images without any part, all of them."""
-    divided = any(parts)  # and then those that were left without one are to train on
+    """Indices of the images of a part; all images where none has a part."""
+    divided = any(parts)  # images without a part are then for training
     places = [place for place, own in enumerate(parts) if part == "all" or not divided or (own or "train") == part]
     if not places:
         there = ", ".join(sorted({own or "train" for own in parts}))
@@ -228,12 +232,12 @@ def _chosen(path: Path, parts: Sequence[DataPart | None], part: Part) -> list[in
 def _as_the_model_counts(
     place: Path, labels: NDArray[np.int64], theirs: Sequence[str], classes: Sequence[str]
 ) -> tuple[NDArray[np.int64], list[str]]:
-    """Labels as positions in the model's classes, and what was assumed of them."""
+    """Labels as indices into the model's classes, and remarks about assumptions."""
     found = {theirs[label] for label in np.unique(labels)}
     numbered = all(name.isdecimal() for name in theirs)
     if numbered and len(theirs) == len(classes) and not found <= {*classes}:  # such files have no names
-        told = ", ".join(f"{number} {name}" for number, name in list(zip(theirs, classes, strict=True))[:3])
-        return labels, [f"'{place}' has numbers for classes, taken in the order of the model's: {told}, ..."]
+        first = ", ".join(f"{number} {name}" for number, name in list(zip(theirs, classes, strict=True))[:3])
+        return labels, [f"'{place}' has numbers for classes, taken in the order of the model's: {first}, ..."]
     _check_classes(place, found, classes)
     position = {name: place for place, name in enumerate(classes)}
     return np.array([position[theirs[label]] for label in labels], np.int64), []
@@ -241,7 +245,10 @@ def _as_the_model_counts(
 
 def _of_dataset(dataset: Dataset, part: Part, classes: Sequence[str]) -> Labelled:
     if isinstance(dataset.train, Overlaid):
-        raise WrongUse("images that show two classes have no confusion: capsedge export tells their error")
+        raise WrongUse(
+            "images that show two classes cannot be evaluated, they have no confusion matrix: capsedge export "
+            "reports their error"
+        )
     splits = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
     wanted = {each: split for each, split in splits.items() if part in (each, "all")}
     chosen = list(wanted.values())
@@ -259,7 +266,7 @@ def _of_dataset(dataset: Dataset, part: Part, classes: Sequence[str]) -> Labelle
 
 
 class _Fitting:
-    """Fits images as `infer` would, and remembers of which light and dark changed places."""
+    """Fits images as `infer` would, and records which of them were inverted."""
 
     def __init__(self, subject: EvaluatedNetwork, sample: Iterable[Image.Image]) -> None:
         self._subject = subject
@@ -286,12 +293,12 @@ def _picture(image: NDArray[np.uint8]) -> Image.Image:
 
 def _readable(items: Iterable[Item]) -> Iterator[Image.Image]:
     for item in items:
-        with suppress(DataError):  # which is told when its turn comes
+        with suppress(DataError):  # reported when the image is read again
             yield read_image(item.path)
 
 
 def _of_images(folder: Path) -> bool:
-    """Whether a folder is none of the formats that come in files of their own."""
+    """Whether a folder has images as files, and not a data set in the CIFAR or IDX format."""
     from capsedge.data.cifar import find_cifar
     from capsedge.data.idx import idx_files
 

@@ -1,4 +1,4 @@
-"""From capsule lengths and labels to everything that is said of a model's answers."""
+"""Computing an evaluation from capsule lengths and labels."""
 
 import math
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from capsedge.statistics import Difference, paired_difference, wilson_interval
 Lengths = NDArray[np.float32]
 Labels = NDArray[np.int64]
 
-BINS = 10  # ranges of the longest length, as in Guo et al. 2017 with fewer images
+BINS = 10  # bins of the longest length, as in Guo et al. 2017 but for fewer images
 THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(20))
 TAKEN_FOR = 2
 
@@ -26,9 +26,9 @@ class Bin(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         low: Start of the range.
-        high: Its end.
-        images: How many there are.
-        length: Mean of their longest lengths.
+        high: End of the range.
+        images: Number of images.
+        length: Mean length of the longest capsule.
         accuracy: Share of right answers.
     """
 
@@ -40,15 +40,15 @@ class Bin(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OfClass(msgspec.Struct, frozen=True, kw_only=True):
-    """How one class fares.
+    """Results for one class.
 
     Attributes:
         name: Its name.
-        images: Of this class.
-        answered: Images that got it as their answer.
-        recall: Share of its images that got it; None without images.
-        precision: Share of the images that got it and are of it; None where it is never answered.
-        taken_for: The answers that its images got most often beside the right one, with their numbers.
+        images: Number of images of the class.
+        answered: Number of images classified as it.
+        recall: Share of its images classified as it; None without images.
+        precision: Share of its images among those classified as it; None where there are none.
+        taken_for: The most frequent wrong answers for its images, with their counts.
     """
 
     name: str
@@ -60,12 +60,12 @@ class OfClass(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AtThreshold(msgspec.Struct, frozen=True, kw_only=True):
-    """What a threshold on the longest length does.
+    """The effect of a threshold on the longest length.
 
     Attributes:
         threshold: Images whose longest capsule is shorter get no answer.
-        answered: Share of the images that get one.
-        error: Share of wrong ones among these; None where none is left.
+        answered: Share of images with an answer.
+        error: Share of wrong answers among these; None where there are none.
     """
 
     threshold: float
@@ -77,12 +77,12 @@ class Mistake(msgspec.Struct, frozen=True, kw_only=True):
     """A wrong answer.
 
     Attributes:
-        image: Its place among the images.
-        name: Its name.
+        image: Index of the image.
+        name: Name of the image.
         label: Its class.
-        answer: What it was taken for.
+        answer: The wrong answer.
         length: Length of the answer's capsule.
-        length_of_label: Length of its class's capsule.
+        length_of_label: Length of the capsule of its class.
     """
 
     image: int
@@ -94,15 +94,15 @@ class Mistake(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelComparison(msgspec.Struct, frozen=True, kw_only=True):
-    """Another model on the same images.
+    """Comparison with another model on the same images.
 
     Attributes:
-        model: Its name.
-        error: Its error.
-        difference: The first model's error less its, paired by image, with a 95 % bootstrap interval.
-        first_alone: Images that only the first model gets wrong.
-        other_alone: Images that only the other gets wrong.
-        p_value: McNemar's exact test, two-sided: how likely so uneven numbers are between equally good models.
+        model: Name of the other model.
+        error: Error of the other model.
+        difference: Error of the first model minus that of the other, paired by image, with a 95 % bootstrap interval.
+        first_alone: Number of images that only the first model classifies wrongly.
+        other_alone: Number of images that only the other model classifies wrongly.
+        p_value: McNemar's exact test, two-sided: probability of counts at least this uneven for equally good models.
     """
 
     model: str
@@ -114,25 +114,25 @@ class ModelComparison(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Evaluated(msgspec.Struct, frozen=True, kw_only=True):
-    """All that is said of a model's answers.
+    """The evaluation of a model.
 
     Attributes:
-        model: Its name.
-        data: The images, in words.
-        images: How many there are.
+        model: Name of the model.
+        data: Description of the images.
+        images: Number of images.
         error: Share of wrong answers, 0 to 1.
-        low: Lower end of its 95 % interval (Wilson).
-        high: Its upper end.
-        balanced_error: Mean over the classes that have images of 1 less the recall.
-        classes: How each class fares, in the order of the outputs.
-        never_answered: Names of classes that have images and are never answered.
-        confusion: Images by their class (row) and the answer (column).
-        reliability: The images by their longest length.
-        calibration_error: Mean over the images of the distance between accuracy and mean length of their range.
-        thresholds: What thresholds do.
+        low: Lower end of the error's 95 % interval (Wilson).
+        high: Upper end of the interval.
+        balanced_error: Mean of 1 - recall over the classes that have images.
+        classes: Results for each class, in the order of the outputs.
+        never_answered: Names of classes that have images but are never an answer.
+        confusion: Number of images by class (row) and answer (column).
+        reliability: The images grouped by their longest length.
+        calibration_error: Mean over the images of the difference between accuracy and mean length of their bin.
+        thresholds: Effects of thresholds.
         mistakes: All wrong answers, those with the longest capsules first.
-        comparison: Another model on the same images.
-        remarks: What was passed over or can mislead, one line each.
+        comparison: Comparison with another model.
+        remarks: Skipped images and other reasons for caution, one line each.
     """
 
     model: str
@@ -163,21 +163,21 @@ def evaluated(
     names: Sequence[str],
     remarks: Sequence[str] = (),
 ) -> Evaluated:
-    """Say all that there is to say of answers.
+    """Evaluate a model's answers.
 
     Args:
         lengths: Capsule lengths, [images, classes].
-        labels: Each image's class, [images].
-        model: The model's name.
-        data: The images, in words.
+        labels: Class of each image, [images].
+        model: Name of the model.
+        data: Description of the images.
         classes: Class names in the order of the lengths.
-        names: Each image's name.
-        remarks: What was said of the images.
+        names: Name of each image.
+        remarks: Remarks about the images and the model.
     """
     wrong = lengths.argmax(1) != labels
     counts = confusion(lengths, labels)
     bins = reliability(lengths, labels)
-    fares = tuple(_of_class(label, counts, classes) for label in range(len(classes)))
+    by_class = tuple(_of_class(label, counts, classes) for label in range(len(classes)))
     low, high = wilson_interval(int(wrong.sum()), len(labels))
     return Evaluated(
         model=model,
@@ -187,7 +187,7 @@ def evaluated(
         low=low,
         high=high,
         balanced_error=balanced_error(counts),
-        classes=fares,
+        classes=by_class,
         never_answered=tuple(classes[label] for label in never_answered(counts).tolist()),
         confusion=tuple(map(tuple, counts.tolist())),
         reliability=bins,
@@ -199,13 +199,13 @@ def evaluated(
 
 
 def compared(first: Lengths, other: Lengths, labels: Labels, *, model: str) -> ModelComparison:
-    """Hold a model's answers against another's on the same images.
+    """Compare the answers of two models to the same images.
 
     Args:
-        first: Its lengths, [images, classes].
-        other: The other's, with the same classes.
-        labels: Each image's class.
-        model: The other's name.
+        first: Lengths of the first model, [images, classes].
+        other: Lengths of the other model, with the same classes.
+        labels: Class of each image.
+        model: Name of the other model.
     """
     ours, theirs = (lengths.argmax(1) != labels for lengths in (first, other))
     alone = int((ours & ~theirs).sum()), int((theirs & ~ours).sum())
@@ -220,7 +220,7 @@ def compared(first: Lengths, other: Lengths, labels: Labels, *, model: str) -> M
 
 
 def as_csv(names: Sequence[str], labels: Labels, lengths: Lengths, classes: Sequence[str]) -> str:
-    """Every image with its class, its answer and all of its lengths, as CSV with a header."""
+    """Class, answer and all lengths of every image, as CSV with a header."""
     named = [cell(each) for each in classes]
     text = StringIO()
     writer = csv_writer(text, lineterminator="\n")
@@ -233,11 +233,11 @@ def as_csv(names: Sequence[str], labels: Labels, lengths: Lengths, classes: Sequ
 
 
 def mcnemar(one: int, other: int) -> float:
-    """The exact two-sided p-value of McNemar's test: of a fair coin that falls so unevenly, or more so.
+    """The exact two-sided p-value of McNemar's test, from the binomial distribution of a fair coin.
 
     Args:
-        one: Images that only one model gets wrong.
-        other: Images that only the other gets wrong.
+        one: Number of images that only one model classifies wrongly.
+        other: Number of images that only the other model classifies wrongly.
     """
     count = one + other
     tail = sum(math.comb(count, heads) for heads in range(min(one, other) + 1))
@@ -245,7 +245,7 @@ def mcnemar(one: int, other: int) -> float:
 
 
 def reliability(lengths: Lengths, labels: Labels) -> tuple[Bin, ...]:
-    """The images by their longest length, in ranges of equal width; a length of exactly 1 is in the last."""
+    """The images in bins of equal width by their longest length; a length of exactly 1 is in the last bin."""
     longest, right = lengths.max(1).astype(np.float64), lengths.argmax(1) == labels
     places = np.minimum((longest * BINS).astype(int), BINS - 1)
     return tuple(

@@ -1,4 +1,4 @@
-"""An evaluation as one HTML page that needs nothing else: no network, no script, no other file."""
+"""An evaluation as a self-contained HTML page: no network, no script, no other file."""
 
 from base64 import b64encode
 from collections.abc import Iterable, Iterator
@@ -14,7 +14,7 @@ from capsedge.measure.evaluate.measure import Evaluated, ModelComparison
 from capsedge.plural import number_of
 
 MOST_PICTURES = 60
-MOST_CLASSES = 40  # of a confusion matrix that can still be read
+MOST_CLASSES = 40  # largest readable confusion matrix
 
 _OWN_STYLE = """
 .confusion td { text-align: center; padding: 0.3rem 0.45rem; }
@@ -40,13 +40,13 @@ def page(found: Evaluated, images: NDArray[np.uint8]) -> str:
 
     Args:
         found: The evaluation.
-        images: What it is of, as the model saw them: uint8 [N, height, width, channels].
+        images: The evaluated images as the model's input, uint8 [N, height, width, channels].
     """
     return document(f"{found.model} on {found.data}", sections(found, images))
 
 
 def document(title: str, body: Iterable[str]) -> str:
-    """A whole page of sections, under a policy that lets nothing be fetched and no script run."""
+    """A page of sections with a content security policy that allows no fetches and no scripts."""
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:; '
@@ -63,7 +63,7 @@ def sections(found: Evaluated, images: NDArray[np.uint8]) -> Iterator[str]:
     yield f"<h1>{_percent(found.error)} of the answers are wrong</h1>"
     yield (
         f'<p class="soft"><code>{escape(found.model)}</code> on {escape(found.data)}. 95 % interval '
-        f"{_percent(found.low)} to {_percent(found.high)}; balanced error, every class counted alike: "
+        f"{_percent(found.low)} to {_percent(found.high)}; balanced error, with equal weight for every class: "
         f"{_percent(found.balanced_error)}.</p>"
     )
     remarks = list(found.remarks)
@@ -76,8 +76,8 @@ def sections(found: Evaluated, images: NDArray[np.uint8]) -> Iterator[str]:
         yield _comparison(found.comparison)
     yield f"<h2>Classes</h2>{_classes(found)}"
     if len(found.classes) <= MOST_CLASSES:
-        yield f"<h2>What is taken for what</h2>{_confusion(found)}"
-    yield "<h2>How far a length can be trusted</h2>"
+        yield f"<h2>Confusion matrix</h2>{_confusion(found)}"
+    yield "<h2>Calibration and thresholds</h2>"
     yield f'<div class="plots">{_reliability(found)}{_thresholds(found)}</div>'
     yield from _wrong(found, images)
 
@@ -85,10 +85,10 @@ def sections(found: Evaluated, images: NDArray[np.uint8]) -> Iterator[str]:
 def _comparison(other: ModelComparison) -> str:
     change = other.difference
     return (
-        f"<h2>Beside another</h2><p><code>{escape(other.model)}</code> errs on {_percent(other.error)} of the same "
+        f"<h2>Comparison</h2><p><code>{escape(other.model)}</code> is wrong on {_percent(other.error)} of the same "
         f"images. The difference is {_points(change.mean)} points (95 %: {_points(change.low)} to "
-        f"{_points(change.high)}); only the first errs on {number_of(other.first_alone, 'image')}, only the other "
-        f"on {other.other_alone:,} (McNemar's exact test: p = {other.p_value:.3g}).</p>"
+        f"{_points(change.high)}); only the first is wrong on {number_of(other.first_alone, 'image')}, only the "
+        f"other on {other.other_alone:,} (McNemar's exact test: p = {other.p_value:.3g}).</p>"
     )
 
 
@@ -118,7 +118,7 @@ def _confusion(found: Evaluated) -> str:
         )
         rows.append(f"<tr><th>{escape(names[label])}</th>{cells}</tr>")
     return (
-        '<p class="soft">A row is a class, a column what its images were taken for.</p><div class="scroll">'
+        '<p class="soft">Rows are classes, columns are answers.</p><div class="scroll">'
         f'<table class="confusion"><thead><tr><th></th>{head}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div>"
     )
@@ -135,8 +135,8 @@ def _reliability(found: Evaluated) -> str:
     return figure(
         bars + '<line x1="40" y1="210" x2="540" y2="10" stroke="currentColor" stroke-dasharray="4 4"/>',
         "length of the longest capsule",
-        "Share of right answers by the length of the longest capsule; on the dashed line a length would be the "
-        f"chance of a right answer. Expected calibration error {found.calibration_error:.3f}.",
+        "Share of right answers by the length of the longest capsule. On the dashed line, a length equals the "
+        f"probability of a right answer. Expected calibration error {found.calibration_error:.3f}.",
     )
 
 
@@ -150,13 +150,13 @@ def _thresholds(found: Evaluated) -> str:
     return figure(
         answered + line(errors, "#d55e00"),
         "threshold on the longest length",
-        "What a threshold does: the share of the images that still get an answer (blue), and the share of wrong ones "
-        "among these (orange).",
+        "By threshold: the share of images with an answer (blue) and the share of wrong answers among these "
+        "(orange).",
     )
 
 
 def figure(drawn: str, below: str, caption: str) -> str:
-    """A plot of shares over shares: what is drawn lies in 40 to 540 across and 210 (0) to 10 (1) down, as SVG."""
+    """An SVG plot with both axes from 0 to 1: x from 40 to 540, y from 210 (0) to 10 (1)."""
     marks = "".join(
         f'<text x="34" y="{214 - 200 * share:.0f}" text-anchor="end">{share:g}</text>'
         f'<text x="{40 + 500 * share:.0f}" y="226" text-anchor="middle">{share:g}</text>'
@@ -176,7 +176,7 @@ def _wrong(found: Evaluated, images: NDArray[np.uint8]) -> Iterator[str]:
         return
     shown = found.mistakes[:MOST_PICTURES]
     which = "all" if len(shown) == len(found.mistakes) else f"the {len(shown)} with the longest capsules"
-    yield f'<h2>Wrong answers</h2><p class="soft">{len(found.mistakes):,}; here {which}, as the model saw them.</p>'
+    yield f'<h2>Wrong answers</h2><p class="soft">{len(found.mistakes):,}; shown: {which}, as the model saw them.</p>'
     yield pictures(
         (
             images[each.image],

@@ -1,4 +1,4 @@
-"""What is evaluated: a network that answers labelled images, whatever runs it."""
+"""The network to evaluate, independent of its runtime."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,18 +15,18 @@ from capsedge.runtime.session import Session, contract_needed
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluatedNetwork:
-    """A network with what must be known to show it images.
+    """A network with the facts for preparing its input.
 
     Attributes:
         name: Its name for people.
         classes: Class names in the order of the lengths.
         shape: Height, width and channels of its input.
-        fit: How it wants images fitted.
-        dark_background: Whether it was trained on light things on a dark background (`wants_dark_background`).
-        run: The folder of its run, if it lies in one: what it has learned from is known there.
-        lengths: From images, uint8 [N, height, width, channels], to capsule lengths, [N, classes]; of somebody else's
-            network its scores.
-        remarks: What was assumed of it, one line each.
+        fit: How images are fitted to its input.
+        dark_background: Whether it was trained on light objects on a dark background (`wants_dark_background`).
+        run: Folder of its run, where the file lies in one; its record names the training data.
+        lengths: Maps images, uint8 [N, height, width, channels], to capsule lengths, [N, classes], or to scores for a
+            network without a contract.
+        remarks: Assumptions about it, one line each.
     """
 
     name: str

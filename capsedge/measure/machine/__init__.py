@@ -1,4 +1,4 @@
-"""The machine that a measurement was taken on, so that a number can be compared with the right other numbers."""
+"""Description of the machine of a measurement, so that results can be compared."""
 
 from capsedge.measure.machine.here import conditions, gpu_energy_mj, this_machine
 from capsedge.measure.machine.record import Conditions, Gpu, Machine, Reading, Unavailable

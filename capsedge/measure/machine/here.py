@@ -1,4 +1,4 @@
-"""This machine, now: what its parts tell, put together."""
+"""This machine and its current state."""
 
 import platform
 from contextlib import suppress
@@ -14,7 +14,7 @@ from capsedge.measure.machine.record import Conditions, Gpu, Machine, Reading
 from capsedge.processor import this_processor
 from capsedge.runtime.ort.wheels import installed_wheels
 
-# What a latency depends on beside ONNX Runtime.
+# Libraries that affect latency in addition to ONNX Runtime.
 _LIBRARIES = ("numpy", "tensorrt", "tensorrt-rtx", "cuda-python")
 
 
@@ -34,13 +34,13 @@ def this_machine() -> Machine:
 
 
 def gpu() -> Gpu | None:
-    """Describe the GPU that CUDA uses; None where there is none."""
+    """Describe the GPU that CUDA uses; None without a GPU."""
     library = nvml()
     return jetson.gpu() if library is None else library.gpu()
 
 
 def conditions() -> Conditions:
-    """Read the state of the machine, now."""
+    """Read the current state of the machine."""
     host = Conditions(
         load_average=processor.load_average(),
         cpu_mhz=processor.clock_mhz(),
@@ -51,13 +51,13 @@ def conditions() -> Conditions:
 
 
 def gpu_energy_mj() -> Reading:
-    """Energy that the GPU has used since its driver was loaded, in millijoules: a counter that only grows."""
+    """Energy that the GPU has used since its driver was loaded, in millijoules: an increasing counter."""
     library = nvml()
     return "unavailable" if library is None else library.energy_mj()
 
 
 def _of_nvml() -> dict[str, Any]:
-    """What NVML tells of the GPU."""
+    """Readings of the GPU by NVML."""
     library = nvml()
     if library is None:
         return {}
@@ -71,16 +71,16 @@ def _of_nvml() -> dict[str, Any]:
 
 
 def _of_jetson() -> dict[str, Any]:
-    """What a Jetson's kernel tells of its GPU; it goes before NVML, which refuses most of it there."""
+    """Readings of a Jetson's GPU by its kernel; they replace those of NVML, which refuses most of them there."""
     if not jetson.is_jetson():
         return {}
-    told = {
+    readings = {
         "gpu_mhz": jetson.clock_mhz(),
         "gpu_temperature_c": jetson.temperature_c(),
         "gpu_power_w": jetson.gpu_power_w(),
         "board_power_w": jetson.board_power_w(),
     }
-    return {name: reading for name, reading in told.items() if reading != "unavailable"}
+    return {name: reading for name, reading in readings.items() if reading != "unavailable"}
 
 
 def _versions() -> dict[str, str]:

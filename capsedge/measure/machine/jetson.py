@@ -1,7 +1,7 @@
-"""A Jetson, whose kernel tells most of what NVML does not: release, power mode, clocks, temperatures, power.
+"""Readings of a Jetson that NVML does not give: release, power mode, clocks, temperatures, power.
 
-Only files that every user may read; no program is run. Not run on a Jetson yet: the forms of the files are those that
-users of such boards show in public.
+They come from files that every user can read; no program is run. Not run on a Jetson yet: the formats of the files
+are those that users of such boards have published.
 """
 
 import re
@@ -11,7 +11,7 @@ from pathlib import Path
 from capsedge.measure.machine.kernel import ROOT, celsius, highest, number, sensors, text, zones
 from capsedge.measure.machine.record import Gpu, Reading
 
-# By the chip's name in the device tree: the GPU's, and its compute capability.
+# Name and compute capability of the GPU, by the chip's name in the device tree.
 _CHIPS = {
     "tegra210": ("Maxwell", "sm53"),
     "tegra186": ("Pascal", "sm62"),
@@ -20,7 +20,7 @@ _CHIPS = {
     "tegra264": ("Thor", "sm110"),
 }
 
-# JetPack by its Jetson Linux (developer.nvidia.com/embedded/jetpack-archive), for systems without the package.
+# JetPack by release of Jetson Linux (developer.nvidia.com/embedded/jetpack-archive), for systems without its package.
 _JETPACKS = {
     "32.6.1": "4.6",
     "32.7.1": "4.6.1",
@@ -41,7 +41,7 @@ _JETPACKS = {
     "39.2.1": "7.2.1",
 }
 
-# The rail that feeds the whole module, by the name that the boards give it.
+# Names of the power rail of the whole module.
 _MODULE_RAILS = ("VDD_IN", "POM_5V_IN")
 
 
@@ -59,7 +59,7 @@ def board(root: Path = ROOT) -> str | None:
 
 
 def release_of(root: Path = ROOT) -> str:
-    """JetPack and Jetson Linux, such as `JetPack 6.2 (L4T 36.4.3)`; "" where nothing tells them.
+    """Releases of JetPack and Jetson Linux, such as `JetPack 6.2 (L4T 36.4.3)`; "" where they are not known.
 
     The first line of the file reads `# R36 (release), REVISION: 4.3, GCID: 38968081, BOARD: generic, ...`.
     """
@@ -92,7 +92,7 @@ def temperature_c(root: Path = ROOT) -> Reading:
 
 
 def gpu_power_w(root: Path = ROOT) -> Reading:
-    """Power of the rails that feed the GPU and not the processor; Orin Nano and NX have none (`VDD_CPU_GPU_CV`)."""
+    """Power of the rail for the GPU alone; Orin Nano and NX have none, only `VDD_CPU_GPU_CV`."""
     return highest(watts for rail, watts in _rails(root) if "GPU" in rail and "CPU" not in rail)
 
 
@@ -102,7 +102,7 @@ def board_power_w(root: Path = ROOT) -> Reading:
 
 
 def _chip(root: Path) -> str:
-    """The chip's name out of the device tree; its entries, the last of which is `nvidia,tegra234`, end with NUL."""
+    """The chip's name from the device tree, whose entries, such as `nvidia,tegra234`, end with NUL."""
     entries = text(root / "proc/device-tree/compatible").split("\0")
     return next((chip for chip in _CHIPS if any(entry.startswith(f"nvidia,{chip}") for entry in entries)), "")
 
@@ -112,7 +112,7 @@ def _of_gpu(device: str) -> bool:
 
 
 def _installed_jetpack(root: Path) -> str:
-    """The version of the package nvidia-jetpack, such as 6.2 of `6.2+b77` or 5.1.1 of `5.1.1-b56`."""
+    """The version of the package nvidia-jetpack, such as 6.2 from `6.2+b77` or 5.1.1 from `5.1.1-b56`."""
     for record in text(root / "var/lib/dpkg/status").split("\n\n"):
         if re.match(r"Package: nvidia-jetpack\n", record):
             found = re.search(r"^Version: ([\d.]+)", record, re.MULTILINE)
@@ -121,7 +121,7 @@ def _installed_jetpack(root: Path) -> str:
 
 
 def _power_mode(root: Path) -> str:
-    """The name of the power mode: its number is in the one file (`pmode:0002`), its name in the other."""
+    """The name of the power mode: one file has its number (`pmode:0002`), another its name."""
     found = re.search(r"pmode:0*(\d+)", text(root / "var/lib/nvpmodel/status"))
     if not found:
         return ""
@@ -131,7 +131,7 @@ def _power_mode(root: Path) -> str:
 
 
 def _rails(root: Path) -> Iterator[tuple[str, float]]:
-    """Each rail that an INA3221 watches, and its power: its millivolts times its milliamperes."""
+    """Name and power in watts of each rail that an INA3221 measures: millivolts times milliamperes."""
     for name, chip in sensors(root):
         if name == "ina3221":
             for label in sorted(chip.glob("in[1-3]_label")):

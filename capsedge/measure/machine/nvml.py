@@ -1,7 +1,7 @@
-"""The GPU by NVIDIA's management library (NVML), through its official module pynvml. Not run on a GPU yet.
+"""Readings of the GPU by NVIDIA's management library (NVML), through its official module pynvml.
 
-Each figure is asked for on its own: a Jetson answers few of them, and a figure that is refused is "unavailable".
-The driver's files are looked for first, so that a machine without one never imports the module.
+Each reading is a separate call: a Jetson supports few of them, and one that is refused is "unavailable". The module
+is imported only where a file of the driver exists. Not run on a GPU yet.
 """
 
 import os
@@ -17,12 +17,12 @@ from capsedge.measure.machine.kernel import ROOT
 from capsedge.measure.machine.record import Gpu, Reading, Unavailable
 from capsedge.runtime.tensorrt.cuda import checked, load_cuda
 
-# A file of the driver: of a PC or a server, of WSL, of a Jetson.
+# Files of the driver on a PC or server, in WSL, and on a Jetson.
 _DRIVER = ("proc/driver/nvidia/version", "dev/nvidiactl", "dev/dxg", "dev/nvhost-ctrl-gpu", "dev/nvgpu", "dev/nvmap")
 
-_PLACE_LENGTH = 13  # of the C string, with its end
+_PLACE_LENGTH = 13  # of the C string with its NUL
 
-# The ends of the constants' names. A GPU that idles, or runs at the clock that somebody set, is not throttled.
+# Suffixes of the constants' names. Idling, and clocks set by the user, do not count as throttling.
 _REASONS = {
     "SwPowerCap": "power limit",
     "HwSlowdown": "hardware slowdown",
@@ -36,12 +36,12 @@ _REASONS = {
 
 
 def driver_may_be_here(root: Path = ROOT) -> bool:
-    """Whether this machine, or this container, has a file of NVIDIA's driver; Windows has them elsewhere."""
+    """Whether this machine or container has a file of NVIDIA's driver; always True on Windows."""
     return sys.platform == "win32" or any((root / file).exists() for file in _DRIVER)
 
 
 class Nvml:
-    """The device that CUDA uses, as NVML knows it."""
+    """Readings of the device that CUDA uses."""
 
     def __init__(self, pynvml: Any) -> None:
         """Start NVML and find the device.
@@ -80,15 +80,15 @@ class Nvml:
         return _reading(self._asked(self._nvml.nvmlDeviceGetTemperature, self._nvml.NVML_TEMPERATURE_GPU))
 
     def power_w(self) -> Reading:
-        """Power draw; NVML gives thousandths."""
+        """Power draw; NVML gives milliwatts."""
         return _reading(self._asked(self._nvml.nvmlDeviceGetPowerUsage), 1000)
 
     def energy_mj(self) -> Reading:
-        """Energy since the driver was loaded, which GPUs count from Volta on."""
+        """Energy used since the driver was loaded; GPUs from Volta on count it."""
         return _reading(self._asked(self._nvml.nvmlDeviceGetTotalEnergyConsumption))
 
     def throttling(self) -> tuple[str, ...] | Unavailable:
-        """Why the GPU slows itself down, in words; drivers before 535 know only the older of the two names."""
+        """Reasons for throttling in words; drivers before 535 have only the older of the two functions."""
         for name in ("nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons"):
             function = getattr(self._nvml, name, None)
             bits = self._asked(function) if function else None
@@ -103,7 +103,7 @@ class Nvml:
         return self._tried(function, self._handle, *arguments)
 
     def _tried(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """What a function answers; None where it is refused, or the driver is older than the module."""
+        """The result of a function; None where the call is refused or the driver is older than the module."""
         try:
             return function(*arguments)
         except self._nvml.NVMLError:
@@ -112,7 +112,7 @@ class Nvml:
 
 @cache
 def nvml() -> Nvml | None:
-    """NVML, started once; None where there is no driver, no module or no device."""
+    """NVML, initialized once; None without a driver, module or device."""
     if not driver_may_be_here():
         return None
     try:
@@ -126,23 +126,23 @@ def nvml() -> Nvml | None:
 
 
 def _device(pynvml: Any) -> Any:
-    """The device that CUDA uses: by its place on the bus, else the first that CUDA_VISIBLE_DEVICES names.
+    """The device that CUDA uses, by its PCI bus address, or else the first in CUDA_VISIBLE_DEVICES.
 
-    NVML numbers the devices by their places, CUDA by their speed: a number means the same in both with equal GPUs, or
-    with CUDA_DEVICE_ORDER=PCI_BUS_ID.
+    NVML orders the devices by bus address, CUDA by speed: the numbers agree only for equal GPUs, or with
+    CUDA_DEVICE_ORDER=PCI_BUS_ID.
     """
     if place := _place():
-        with suppress(pynvml.NVMLError):  # a Jetson's GPU is on no bus
+        with suppress(pynvml.NVMLError):  # a Jetson's GPU is not on a PCI bus
             return pynvml.nvmlDeviceGetHandleByPciBusId(place)
     wanted = os.environ.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0].strip()
     if wanted.startswith(("GPU-", "MIG-")):
         return next(_by_uuid(pynvml, wanted), None) or pynvml.nvmlDeviceGetHandleByUUID(wanted)
-    # An empty list, or a number that is none, hides every device from CUDA; NVML refuses such an index too.
+    # An empty list or an invalid number hides every device from CUDA; NVML refuses the index below too.
     return pynvml.nvmlDeviceGetHandleByIndex(int(wanted) if wanted.isdecimal() else pynvml.nvmlDeviceGetCount())
 
 
 def _place() -> str:
-    """Where CUDA's first device is on the PCI bus, such as `0000:01:00.0`; "" where CUDA cannot be asked."""
+    """PCI bus address of CUDA's first device, such as `0000:01:00.0`; "" where CUDA is not available."""
     try:
         answer: bytes = checked(load_cuda().cudaDeviceGetPCIBusId(_PLACE_LENGTH, 0))
     except CapsedgeError:
@@ -151,7 +151,7 @@ def _place() -> str:
 
 
 def _by_uuid(pynvml: Any, start: str) -> Iterator[Any]:
-    """Devices whose UUID starts so: CUDA takes a shortened one."""
+    """Devices whose UUID has this start: CUDA accepts shortened UUIDs."""
     for index in range(pynvml.nvmlDeviceGetCount()):
         handle = pynvml.nvmlDeviceGetHandleByIndex(index)
         if pynvml.nvmlDeviceGetUUID(handle).startswith(start):
@@ -159,5 +159,5 @@ def _by_uuid(pynvml: Any, start: str) -> Iterator[Any]:
 
 
 def _reading(value: float | None, per_unit: float = 1) -> Reading:
-    """A figure in our unit; nothing, and a clock or a power of 0, is "unavailable"."""
+    """A reading in our unit; None and 0 are "unavailable"."""
     return round(value / per_unit, 1) if value else "unavailable"

@@ -1,4 +1,4 @@
-"""The records of a machine: what does not change, and its state at one moment."""
+"""The records of a machine: its fixed properties, and its state at one moment."""
 
 from typing import Literal
 
@@ -8,15 +8,15 @@ from capsedge.processor import Processor
 
 Unavailable = Literal["unavailable"]
 Reading = float | Unavailable
-"""A figure that not every machine can tell: one that cannot says so, never zero."""
+"""A reading; a machine that cannot give it has "unavailable", never 0."""
 
 
 class Gpu(msgspec.Struct, frozen=True, kw_only=True):
-    """The NVIDIA GPU that CUDA uses, as its management library (NVML) or a Jetson's kernel tells it.
+    """The NVIDIA GPU that CUDA uses, described by its management library (NVML) or a Jetson's kernel.
 
     Attributes:
         name: Its name.
-        target: Compute capability as engines name it, such as `sm87`.
+        target: Compute capability in the form of engine targets, such as `sm87`.
         driver: Version of the driver.
         cuda: Newest CUDA that the driver supports, such as `13.0`.
         memory_mb: Its memory in MiB.
@@ -30,19 +30,19 @@ class Gpu(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Conditions(msgspec.Struct, frozen=True, kw_only=True):
-    """The state of the machine at one moment; what it cannot tell is "unavailable".
+    """The state of the machine at one moment; readings that it cannot give are "unavailable".
 
     Attributes:
-        load_average: Average of running processes over the last minute.
+        load_average: Average number of running processes over the last minute.
         cpu_mhz: Clock of the fastest core.
-        cpu_temperature_c: Hottest sensor of the processor, in degrees Celsius.
-        governor: The kernel's policy for the clock, such as `performance`; several joined by `+`.
+        cpu_temperature_c: Highest temperature of the processor's sensors, in degrees Celsius.
+        governor: The cpufreq governor, such as `performance`; several joined by `+`.
         gpu_mhz: Clock of the GPU's multiprocessors.
-        gpu_memory_mhz: Clock of its memory.
-        gpu_temperature_c: Of the GPU.
-        gpu_power_w: Power that it draws, in watts.
-        gpu_throttling: Reasons for which the GPU slows itself down at the moment; none is an empty list.
-        board_power_w: Power that a whole Jetson module draws, in watts.
+        gpu_memory_mhz: Clock of the GPU's memory.
+        gpu_temperature_c: Temperature of the GPU, in degrees Celsius.
+        gpu_power_w: Power draw of the GPU, in watts.
+        gpu_throttling: Reasons for which the GPU is throttled; empty where it is not.
+        board_power_w: Power draw of a whole Jetson module, in watts.
     """
 
     load_average: Reading = "unavailable"
@@ -58,16 +58,16 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
-    """What a latency depends on beside the model, and what does not change: its load is among the `Conditions`.
+    """The fixed properties of a machine that affect latency; its load is in `Conditions`.
 
     Attributes:
-        cpu: Model of the processor, or of the board where that names it.
-        processor: Its instruction sets, and what they mean for fp32, int8 and bf16; None where they are not known.
-        cores: Logical cores that this process may use, and no more than its container has time for.
+        cpu: Model of the processor, or of the board on boards that name only that.
+        processor: Its instruction sets, and those that it uses for fp32, int8 and bf16; None where not known.
+        cores: Logical cores that this process may use, limited by the CPU quota of its container.
         system: Operating system and architecture.
         python: Version of Python.
-        onnxruntime: Name and version of each installed wheel of ONNX Runtime.
-        versions: Versions of other libraries that a latency depends on, where they are installed: numpy, TensorRT.
+        onnxruntime: Version of each installed wheel of ONNX Runtime by name.
+        versions: Versions of other installed libraries that affect latency: numpy, TensorRT.
         gpu: The GPU, or None.
         board: Release of a Jetson's software and its power mode, such as `JetPack 6.2 (L4T 36.4.3), mode 15W`; None
             elsewhere.

@@ -1,1 +1,1 @@
-"""Where the time of a model goes: by layer and by stage, with its distance from what this machine can do."""
+"""Profiling a model: its time by layer and by stage, compared with the roofline of this machine."""

@@ -1,8 +1,8 @@
-"""The true shapes of tensors that ONNX Runtime keeps in blocks of channels.
+"""The unpadded shapes of tensors that ONNX Runtime stores in blocks of channels.
 
-On the CPU it lays features out in blocks of 8 or 16 channels (the domain com.microsoft.nchwc) and rounds the
-channels up to whole blocks, in the features and in the reordered weights alike. The padding is no work that the
-network asks for, so the true channels are taken from the file as it was written.
+On the CPU it stores features in blocks of 8 or 16 channels (the domain com.microsoft.nchwc) and pads the channels to
+whole blocks, in the features and in the reordered weights. The padding is not part of the network's work, so the
+number of channels is taken from the original file.
 """
 
 from collections.abc import Mapping
@@ -12,19 +12,19 @@ from capsedge.onnx_lite.graph import Graph, Node
 from capsedge.onnx_lite.tensor import Tensor
 
 _DOMAIN = "com.microsoft.nchwc"
-_SUFFIX = "_nchwc"  # a reordered convolution is named after its result
+_SUFFIX = "_nchwc"  # a reordered convolution is named after its output
 
 
 def unpadded(tensors: Mapping[str, Tensor], ran: Graph, written: Graph) -> dict[str, Tensor]:
-    """Take the padding out of the shapes of a run.
+    """Remove the padding from the shapes of a run.
 
     Args:
-        tensors: Type and shape of the tensors of the graph that ran, by name.
-        ran: That graph.
+        tensors: Type and shape of the tensors of the optimized graph, by name.
+        ran: The optimized graph that ran.
         written: The graph of the file.
 
     Returns:
-        All the tensors; those whose true shape cannot be told are as they were.
+        All the tensors; those whose unpadded shape is not known are unchanged.
     """
     true = dict(tensors)
     for node in ran.nodes:
@@ -35,7 +35,7 @@ def unpadded(tensors: Mapping[str, Tensor], ran: Graph, written: Graph) -> dict[
             channels = -1 if node.integers.get("channels_last") else 1
             _narrow(node.outputs[0], true[node.inputs[0]].shape[channels], true)
         elif blocked == "ReorderOutput":
-            if "channels" in node.integers:  # the true ones, also where the convolution was not found in the file
+            if "channels" in node.integers:  # unpadded, also where the convolution was not found in the file
                 _narrow(node.inputs[0], node.integers["channels"], true)
         else:
             _pass_on(node, tensors, true)
@@ -43,7 +43,7 @@ def unpadded(tensors: Mapping[str, Tensor], ran: Graph, written: Graph) -> dict[
 
 
 def _by_origin(node: Node, true: dict[str, Tensor], written: Graph) -> None:
-    """Give weight, bias and result of a reordered convolution the axes that they have in the file."""
+    """Give weight, bias and output of a reordered convolution their shapes in the file."""
     origin = _origin(node, written)
     if origin is None:
         return
@@ -57,7 +57,7 @@ def _by_origin(node: Node, true: dict[str, Tensor], written: Graph) -> None:
 
 
 def _origin(node: Node, written: Graph) -> Node | None:
-    """The convolution of the file that a reordered one computes, with the activation behind it that was fused."""
+    """The convolution of the file behind a reordered one, which may include a fused activation."""
     index = written.maker.get(node.name.removesuffix(_SUFFIX))
     while index is not None:
         found = written.nodes[index]
@@ -69,7 +69,7 @@ def _origin(node: Node, written: Graph) -> Node | None:
 
 
 def _weight(name: str, written: Graph) -> Tensor | None:
-    """An initializer, or the one that a cast or a dequantization of the file makes a weight of."""
+    """An initializer of the file, given by its own name or as the output of a Cast or DequantizeLinear."""
     while name in written.maker:
         node = written.nodes[written.maker[name]]
         if node.op not in ("Cast", "DequantizeLinear"):
@@ -79,7 +79,7 @@ def _weight(name: str, written: Graph) -> Tensor | None:
 
 
 def _may_be(padded: tuple[int, ...], true: tuple[int, ...]) -> bool:
-    """Whether padding of the first two axes can make the one shape of the other."""
+    """Whether padding the first two axes can turn the true shape into the padded one."""
     return (
         len(padded) == len(true)
         and padded[2:] == true[2:]
@@ -88,7 +88,7 @@ def _may_be(padded: tuple[int, ...], true: tuple[int, ...]) -> bool:
 
 
 def _pass_on(node: Node, tensors: Mapping[str, Tensor], true: dict[str, Tensor]) -> None:
-    """A node between two convolutions, such as a pooling or a sum, has as many channels behind it as before it."""
+    """Propagate unpadded channels through a node that keeps their number, such as a pooling or a sum."""
     for name in node.inputs:
         if name not in true or true[name] == tensors[name] or len(true[name].shape) < 2:
             continue

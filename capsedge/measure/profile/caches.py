@@ -1,4 +1,4 @@
-"""The processor's caches as Linux tells them: how large each of a level is, and how many of them there are."""
+"""Size and number of the processor's caches of each level, from Linux's sysfs."""
 
 import os
 from pathlib import Path
@@ -11,23 +11,23 @@ class Caches(NamedTuple):
     """The caches of one level.
 
     Attributes:
-        size_bytes: Of each, or of the smallest; 0 where there is none, or the system does not tell.
-        number: How many the cores have that this process is bound to.
+        size_bytes: Size of each, or of the smallest; 0 where there is none, or it is not known.
+        number: Number of caches of the cores that this process is bound to.
     """
 
     size_bytes: int = 0
     number: int = 0
 
     def used_by(self, threads: int) -> int:
-        """How many of them so many threads use, which are spread over the caches."""
+        """Number of caches that a number of threads uses when they are spread over the caches."""
         return min(self.number, threads)
 
 
 def caches(level: int, root: Path = _CPUS) -> Caches:
-    """Count the caches of a level: cores that share one name the same `shared_cpu_list`.
+    """Count the caches of a level: cores that share a cache have the same `shared_cpu_list`.
 
-    See ABI/testing/sysfs-devices-system-cpu in the documentation of Linux. A cache that names no cores is taken for
-    one of its own.
+    See ABI/testing/sysfs-devices-system-cpu in the documentation of Linux. A cache without this file counts as
+    private to its core.
     """
     bound = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
     sizes: dict[str, int] = {}
@@ -49,5 +49,5 @@ def _shared(folder: Path) -> str:
 
 
 def _bytes(size: str) -> int:
-    """Linux's `1024K` as a number."""
+    """A size such as `1024K` in bytes."""
     return int(size.rstrip("KMG")) << {"K": 10, "M": 20, "G": 30}.get(size[-1:], 0)

@@ -1,4 +1,4 @@
-"""What a node costs at least: its operations, and the bytes that it has to touch once."""
+"""The minimum cost of a node: its operations, and the bytes that it must read or write once."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ from capsedge.onnx_lite.tensor import Tensor
 
 _NAMES = {"float": "fp32", "float16": "fp16", "bfloat16": "bf16", "double": "fp64", "int8": "int8", "uint8": "int8"}
 
-# Operations for each number of the result; a function such as exp counts as one.
+# Operations per element of the output; a function such as exp counts as one.
 _PER_OUTPUT = (
     {"Add", "Sub", "Mul", "Div", "Pow", "Sqrt", "Neg", "Abs", "Exp", "Log", "Reciprocal", "Erf", "Tanh", "Softplus"}
     | {"Relu", "LeakyRelu", "Clip", "Sigmoid", "Max", "Min", "Sum", "Mean", "Greater", "Less", "Equal", "Not", "And"}
     | {"Or", "QLinearAdd", "QLinearMul", "QLinearLeakyRelu", "QLinearSigmoid", "QuickGelu", "HardSigmoid"}
 )
-# And for each number that goes in: ReduceL2 squares and adds; softmax compares, subtracts, raises, adds, divides.
+# Operations per element of the input: ReduceL2 squares and adds; softmax compares, subtracts, raises, adds, divides.
 _PER_INPUT = {"ReduceSum": 1, "ReduceMean": 1, "ReduceMax": 1, "ReduceMin": 1, "ReduceL2": 2, "ReduceSumSquare": 2}
 _PER_INPUT |= {"ReduceL1": 2, "Softmax": 5, "LogSoftmax": 5, "ArgMax": 1, "ArgMin": 1, "QLinearSoftmax": 5}
 _MOVES = {"Slice", "Concat", "Split", "Expand", "Tile", "Gather", "Where", "Shape", "Pad", "Constant", "Range"}
@@ -24,14 +24,14 @@ _CONVOLUTIONS = {"Conv", "FusedConv", "NhwcFusedConv", "ConvInteger", "QLinearCo
 
 @dataclass(frozen=True)
 class NodeCost:
-    """What a node needs, counted from shapes.
+    """The cost of a node, computed from shapes.
 
     Attributes:
         kind: The type it computes in, such as `fp32` or `int8`; None where it only moves numbers.
-        flops: Operations, a multiplication and an addition counted as two (as in `contract.Layer`); None where the
-            operator is not known here.
-        weight_bytes: Of its constant inputs.
-        activation_bytes: Of its other inputs and its outputs, each once.
+        flops: Operations; a multiply-accumulate counts as two (as in `contract.Layer`). None for an operator without
+            a rule here.
+        weight_bytes: Bytes of its constant inputs.
+        activation_bytes: Bytes of its other inputs and its outputs, each counted once.
     """
 
     kind: str | None
@@ -41,23 +41,23 @@ class NodeCost:
 
     @property
     def size_bytes(self) -> int:
-        """The least traffic: everything it touches, once."""
+        """The minimum memory traffic: all inputs and outputs once."""
         return self.weight_bytes + self.activation_bytes
 
 
 def cost_of(
     node: Node, inputs: Sequence[Tensor | None], outputs: Sequence[Tensor], constant: Sequence[bool] = ()
 ) -> NodeCost:
-    """Count what a node needs.
+    """Compute the cost of a node.
 
     Args:
         node: The operator with its attributes.
-        inputs: In the places of `node.inputs`; None where one is left out or not known.
-        outputs: What it makes.
-        constant: Which inputs are the same in every run.
+        inputs: In the order of `node.inputs`; None where one is omitted or not known.
+        outputs: Its outputs.
+        constant: Which inputs are constant.
     """
     known = [(tensor, is_weight) for tensor, is_weight in _paired(inputs, constant) if tensor is not None]
-    viewed = node.op in VIEWS  # only the axes are named anew: nothing is copied
+    viewed = node.op in VIEWS  # only the shape changes: nothing is copied
     first = next((tensor for tensor in inputs if tensor is not None), None)
     flops = _flops(node, inputs, outputs)
     return NodeCost(
@@ -91,7 +91,7 @@ def _flops(node: Node, inputs: Sequence[Tensor | None], outputs: Sequence[Tensor
 
 
 def _depth(node: Node, inputs: Sequence[Tensor | None]) -> int | None:
-    """Products that are summed for one number of the result."""
+    """Number of products that are summed for one element of the output."""
     if node.op in _CONVOLUTIONS:
         place = PRODUCTS[node.op]
         weight = inputs[place] if place < len(inputs) else None
@@ -100,6 +100,6 @@ def _depth(node: Node, inputs: Sequence[Tensor | None]) -> int | None:
     if left is None or not left.shape:
         return None
     transposed = node.integers.get("transA", 0)
-    # ONNX Runtime's FusedMatMul may take the first axis for the rows, in front of those of the batch.
+    # With transBatchA, ONNX Runtime's FusedMatMul has the rows in the first axis, before the batch axes.
     place = (0 if node.integers.get("transBatchA", 0) else -2) if transposed else -1
     return left.shape[place]

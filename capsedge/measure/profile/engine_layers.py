@@ -1,7 +1,8 @@
-"""The layers of a TensorRT engine, by the names that its profiler gives them. Not run on a GPU yet.
+"""The layers of a TensorRT engine by their names in its profiler. Not run on a GPU yet.
 
 TensorRT names a layer after the nodes that it fused: `node_conv2d + node_relu`, `{ForeignNode[a...b]}` for all nodes
-from a to b, `Reformatting CopyNode for ...` for its own. So the ONNX file beside the engine tells the stages.
+from a to b, `Reformatting CopyNode for ...` for its own. The stages are therefore found by these names in the ONNX
+file beside the engine.
 """
 
 import re
@@ -23,12 +24,12 @@ _OWN = ("Reformatting CopyNode", "copied_squeeze", "Copy ")
 
 @dataclass(frozen=True)
 class EngineTimes:
-    """What TensorRT's profiler found.
+    """Times of an engine by TensorRT's profiler.
 
     Attributes:
         layers: Name and microseconds of each layer.
-        whole: The run as a whole.
-        warmup_runs: Runs that were not counted.
+        whole: Times of the whole run.
+        warmup_runs: Number of warm-up runs.
     """
 
     layers: list[tuple[str, float]]
@@ -37,7 +38,7 @@ class EngineTimes:
 
 
 def engine_times(session: EngineSession, batch: int, runs: int) -> EngineTimes:
-    """Time an engine without the profiler and then with it.
+    """Time an engine without the profiler, and then with it.
 
     Raises:
         ModelError: The engine does not take the batch, or fails.
@@ -59,8 +60,8 @@ def engine_layers(
     """One record for each layer of an engine.
 
     Args:
-        file: The engine; the ONNX file that it was built from lies beside it, or the stages stay unknown.
-        contract: Of the engine.
+        file: The engine; without the ONNX file that it was built from beside it, the stages are unknown.
+        contract: The engine's contract.
         times: Name and microseconds of each layer.
         batch: Images in a run.
     """
@@ -89,7 +90,7 @@ def _one(stages: Sequence[Stage]) -> Stage:
 
 
 class _Names:
-    """The nodes of the ONNX file by name: their stages, and the layers of the contract that they compute."""
+    """The nodes of the ONNX file by name, with their stages and their layers in the contract."""
 
     def __init__(self, file: Path, contract: Contract | None) -> None:
         onnx_file = file.with_suffix(".onnx")
@@ -103,7 +104,7 @@ class _Names:
             self._layers = layers_by_node(graph, contract)
 
     def _in(self, layer: str) -> list[int]:
-        """The nodes that a layer's name speaks of, in the order of the file."""
+        """The nodes that a layer's name contains, in the order of the file."""
         if layer.startswith(_OWN):
             return []
         places = {self._places[word] for word in re.split(r"[\s,+(){}\[\]]+|\.{3}", layer) if word in self._places}
@@ -116,5 +117,5 @@ class _Names:
         return [self._stages[place] for place in self._in(layer)]
 
     def layers_in(self, layer: str) -> list[Layer]:
-        """The contract's layers that a layer computes."""
+        """The layers of the contract that a layer of the engine computes."""
         return [self._layers[place] for place in self._in(layer) if place in self._layers]

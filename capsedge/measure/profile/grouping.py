@@ -1,4 +1,4 @@
-"""Layers together: their shares, their distance from the roof, and the stages that they make up."""
+"""Combining layers: their shares of the time, their distance from the roof, and their stages."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from statistics import fmean
@@ -14,20 +14,20 @@ TICK_US = 1.0  # of ONNX Runtime's profiler
 
 
 def typical(values: Sequence[float]) -> float:
-    """The mean of the values between the quartiles: no slow run is part of it, and whole microseconds average out."""
+    """The mean of the values between the quartiles: it excludes slow runs, and averages out whole microseconds."""
     quarter = len(values) // 4
     return fmean(sorted(values)[quarter : len(values) - quarter])
 
 
 def with_shares(layers: Iterable[LayerTime]) -> list[LayerTime]:
-    """Add to each layer its share of the time of all."""
+    """Add to each layer its share of the time of all layers."""
     found = list(layers)
     total = sum(layer.time_us for layer in found) or 1.0
     return [msgspec.structs.replace(layer, share=layer.time_us / total) for layer in found]
 
 
 def under(roofs: Roofs, layers: Sequence[LayerTime]) -> list[LayerTime]:
-    """Add to each layer how far below the roof it stays."""
+    """Add to each layer its distance from the roof."""
     model_bytes = sum(layer.weight_bytes or 0 for layer in layers)
     found = []
     for layer in layers:

@@ -1,4 +1,4 @@
-"""The nodes that ran as layers: each with its time, its stage, its cost and the layer of the contract that it is."""
+"""The nodes that ran as layers, each with its time, stage, cost and layer of the contract."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -21,9 +21,9 @@ def layers_of(recording: Recording, contract: Contract | None, file: Path) -> It
     """One record for each node that ran, in the order of the first run.
 
     Args:
-        recording: What was measured.
-        contract: The model's, or None.
-        file: The model as it was written.
+        recording: The measured runs.
+        contract: The model's contract, or None.
+        file: The model's file.
     """
     known = None if recording.graph is None else _Known(recording, recording.graph, contract, file)
     probe_us = probe_of(recording)
@@ -52,9 +52,9 @@ def layers_of(recording: Recording, contract: Contract | None, file: Path) -> It
 
 
 def probe_of(recording: Recording) -> float:
-    """Microseconds that the profiler adds to each node, told from the nodes that do nothing; 0 where there is none.
+    """The profiler's overhead per node in microseconds, measured on nodes that do no work; 0 where there are none.
 
-    ONNX Runtime takes the time after it has put a node's facts together, so that they are part of the time.
+    ONNX Runtime takes the end time after collecting a node's data, so the collection is part of the recorded time.
     """
     places = [place for place, node in enumerate(recording.runs[0].nodes) if node.op in VIEWS]
     views = [typical([run.nodes[place].duration_us for run in recording.runs]) for place in places]
@@ -62,26 +62,26 @@ def probe_of(recording: Recording) -> float:
 
 
 def _same(run: RunTime, place: int, node: NodeTime) -> float:
-    """The time of a node in another run, which has the nodes in the same order; 0 where it did not run there."""
+    """The time of a node in another run, which usually has the same order; 0 where it did not run."""
     if place < len(run.nodes) and run.nodes[place].name == node.name:
         return run.nodes[place].duration_us
     return sum(each.duration_us for each in run.nodes if each.name == node.name)
 
 
 def _stage(known: "_Known | None", contract: Contract | None, place: int, node: NodeTime) -> str:
-    """A stage, or the operator in somebody else's model."""
+    """The stage of a node, or its operator in a model without a contract."""
     if contract is None:
         return node.op
     return "unknown" if known is None else known.stage(place)
 
 
 def _cost(node: NodeTime) -> NodeCost:
-    """By the profiler's own shapes, which lack the weights that were packed beforehand."""
+    """The cost by the profiler's shapes, which lack prepacked weights."""
     return cost_of(Node(node.op, node.name), node.inputs, node.outputs)
 
 
 class _Known:
-    """What the graph that ran tells of the nodes of a run, by their places in it."""
+    """Stages, layers and costs of the nodes of a run from the optimized graph, by their position in the run."""
 
     def __init__(self, recording: Recording, graph: Graph, contract: Contract | None, file: Path) -> None:
         self._graph = graph
@@ -96,17 +96,17 @@ class _Known:
             self._layers = layers_by_node(graph, contract)
 
     def stage(self, place: int) -> str:
-        """The stage of a node, or that it is not known."""
+        """The stage of a node, or "unknown"."""
         index = self._index.get(place)
         return "unknown" if index is None else self._stages[index]
 
     def layer(self, place: int) -> str:
-        """The name of the contract's layer that a node computes, or ""."""
+        """Name of the contract's layer that a node computes, or ""."""
         layer = self._layers.get(self._index.get(place, -1))
         return "" if layer is None else layer.name
 
     def cost(self, place: int, timed: NodeTime) -> NodeCost:
-        """By the graph, which knows every weight."""
+        """The cost by the graph, which has all weights."""
         index = self._index.get(place)
         if index is None:
             return _cost(timed)
@@ -120,10 +120,10 @@ class _Known:
 
 
 def matched(nodes: Sequence[NodeTime], graph: Graph) -> dict[int, int]:
-    """Find the node of the graph that each node of a run is.
+    """Find the index in the graph of each node of a run.
 
-    ONNX Runtime runs a graph in the order in which it writes it, and names of nodes may be missing. Where the order
-    is another one, as with graphs within nodes, names that occur once tell.
+    ONNX Runtime runs a graph in the order in which it writes it, and nodes may have no names. Where the order
+    differs, as with subgraphs, nodes are matched by names that occur once.
     """
     if [node.op for node in nodes] == [node.op for node in graph.nodes]:
         return {place: place for place in range(len(nodes))}
@@ -133,7 +133,7 @@ def matched(nodes: Sequence[NodeTime], graph: Graph) -> dict[int, int]:
 
 
 def _tensors(recording: Recording, graph: Graph, index: dict[int, int]) -> dict[str, Tensor]:
-    """Type and shape of every tensor that the first run made, by its name."""
+    """Type and shape of every tensor of the first run, by name."""
     tensors = {**recording.inputs, **graph.weights}
     for place, node in enumerate(recording.runs[0].nodes):
         if place in index:
@@ -143,7 +143,7 @@ def _tensors(recording: Recording, graph: Graph, index: dict[int, int]) -> dict[
 
 
 def layers_by_node(graph: Graph, contract: Contract) -> dict[int, Layer]:
-    """The contract's layers by the nodes that compute them; nothing where graph and contract have other numbers."""
+    """The contract's layers by node; empty where graph and contract have different numbers of layers."""
     ran = [index for index, node in enumerate(graph.nodes) if is_layer(graph, node)]
     promised = [layer for layer in contract.layers if layer.parameters]
     return dict(zip(ran, promised, strict=True)) if len(ran) == len(promised) else {}

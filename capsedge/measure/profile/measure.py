@@ -1,4 +1,4 @@
-"""From a model to its profile: what ran, grouped by stage, with its cost and its distance from the roof."""
+"""Profiling a model: the nodes that ran, grouped by stage, with their cost and distance from the roof."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -28,11 +28,11 @@ from capsedge.version import __version__
 
 @dataclass(frozen=True)
 class RecordedProfile:
-    """A profile, and the runs that it was made of.
+    """A profile and the runs behind it.
 
     Attributes:
-        profile: For people and for JSON.
-        runs: Every timed run, for a trace; empty of an engine.
+        profile: The profile.
+        runs: Every timed run, for a trace; empty for an engine.
     """
 
     profile: Profile
@@ -48,20 +48,20 @@ def profile_model(
     roofline: bool = True,
     progress: Callable[[float], None] = lambda _: None,
 ) -> RecordedProfile:
-    """Measure where the time of a model goes.
+    """Profile a model.
 
     Args:
         model: An `.onnx` file, an `.engine` file, or the folder of a run.
-        settings: Where it shall run and how.
+        settings: Provider and other options.
         batch: Images in a query.
-        iterations: Timed iterations; None is at least 50 and 1 s.
-        roofline: Whether to measure the machine's roofs too, on the CPU.
-        progress: Called with the share done, 0 to 1.
+        iterations: Timed iterations; None for at least 50 and 1 s.
+        roofline: Whether to measure the machine's roofline too, on the CPU.
+        progress: Called with the completed share, 0 to 1.
 
     Raises:
-        WrongUse: Fewer iterations than a profile needs.
+        WrongUse: There are fewer iterations than a profile needs.
         ModelError: The model cannot be opened, does not take the batch, or fails.
-        ProviderError: The hardware or the library that was asked for is not there.
+        ProviderError: The requested hardware or library is not available.
         MissingExtra: No ONNX Runtime is installed.
     """
     if iterations is not None and iterations < FEWEST_RUNS:

@@ -1,7 +1,7 @@
-"""ONNX Runtime's profile: its JSON file of events, as the runs and nodes that it timed.
+"""Reading ONNX Runtime's profile, a JSON file of events, as timed runs and nodes.
 
-The file has a line for each event, half a kilobyte for each node of each run. So it is read line by line, and only
-what is wanted is kept.
+The file has a line for each event, half a kilobyte for each node of each run. It is therefore read line by line, and
+only the required runs are kept.
 """
 
 from bisect import bisect_right
@@ -24,14 +24,14 @@ class NodeTime:
     """One execution of a node.
 
     Attributes:
-        name: The node's, or its operator and index where it has none.
+        name: Name of the node, or its operator and index where it has none.
         op: Its operator.
         provider: The execution provider that ran it.
-        start_us: On the profile's clock.
-        duration_us: In whole microseconds, rounded down by ONNX Runtime.
-        inputs: What it took, as the profiler tells it: a weight that was packed beforehand is missing.
-        outputs: What it made.
-        inner: What ran in the graphs that it holds (If, Loop, Scan): their times are part of its own.
+        start_us: Start on the profile's clock.
+        duration_us: Whole microseconds, rounded down by ONNX Runtime.
+        inputs: Type and shape of its inputs as recorded; prepacked weights are missing.
+        outputs: Type and shape of its outputs.
+        inner: Nodes of its subgraphs (If, Loop, Scan); their times are part of its own.
     """
 
     name: str
@@ -49,9 +49,9 @@ class RunTime:
     """One run of the model.
 
     Attributes:
-        start_us: On the profile's clock.
-        duration_us: From ONNX Runtime taking the inputs to its giving the outputs.
-        nodes: In the order in which they ran; those of graphs within nodes are `NodeTime.inner`.
+        start_us: Start on the profile's clock.
+        duration_us: Time of the call within ONNX Runtime.
+        nodes: In the order of execution; those of subgraphs are in `NodeTime.inner`.
     """
 
     start_us: int
@@ -62,7 +62,7 @@ class RunTime:
 class _Arguments(msgspec.Struct, frozen=True):
     op_name: str = ""
     provider: str = ""
-    input_type_shape: msgspec.Raw = msgspec.Raw(b"[]")  # the same few in every run: each is decoded once
+    input_type_shape: msgspec.Raw = msgspec.Raw(b"[]")  # the same few in every run, so each is decoded once
     output_type_shape: msgspec.Raw = msgspec.Raw(b"[]")
 
 
@@ -75,14 +75,14 @@ class _Event(msgspec.Struct, frozen=True):
 
 
 def read_profile(file: Path, *, keep: Sequence[bool]) -> list[RunTime]:
-    """Read the file that `end_profiling` left.
+    """Read the file that `end_profiling` wrote.
 
     Args:
-        file: The JSON, an event on each line.
-        keep: For each run that was made, in order, whether it shall be given: warm-up runs are in the file too.
+        file: The JSON file, with an event on each line.
+        keep: For each run, in order, whether to return it: the file contains warm-up runs too.
 
     Raises:
-        ModelError: The file is of another format, or holds other runs than those that were made.
+        ModelError: The file has another format, or another number of runs.
         OSError: It cannot be read.
     """
     try:
@@ -97,8 +97,7 @@ def _kept(file: Path, keep: Sequence[bool]) -> list[RunTime]:
     runs = sorted((event.ts, event.dur) for event in _events(file, b"model_run") if event.name == "model_run")
     if len(runs) != len(keep):
         raise ModelError(
-            f"ONNX Runtime's profile holds {len(runs)} of the {len(keep)} iterations that were made: use fewer "
-            "--iterations"
+            f"ONNX Runtime's profile holds {len(runs)} of the {len(keep)} iterations that ran: use fewer --iterations"
         )
     nodes: list[list[NodeTime]] = [[] for _ in runs]
     starts = [start_us for start_us, _ in runs]
@@ -115,10 +114,10 @@ def _kept(file: Path, keep: Sequence[bool]) -> list[RunTime]:
 
 
 def _outer(nodes: Sequence[NodeTime]) -> Iterator[NodeTime]:
-    """Yield the nodes of the graph itself; ONNX Runtime lists those of graphs within nodes beside them.
+    """Yield the nodes of the main graph with their inner nodes; ONNX Runtime lists nodes of subgraphs beside them.
 
-    It runs one node at a time, so that what starts before another one has ended lies within it. Of nodes that start
-    in the same microsecond, one that took none is over, and of the others the longest holds the rest.
+    It runs one node at a time, so a node that starts before another one has ended lies within it. Of nodes that start
+    in the same microsecond, those of duration 0 come first, and the longest of the others contains the rest.
     """
     groups: list[list[NodeTime]] = []
     end_us = 0
@@ -133,7 +132,7 @@ def _outer(nodes: Sequence[NodeTime]) -> Iterator[NodeTime]:
 
 
 def _events(file: Path, word: bytes) -> Iterator[_Event]:
-    """Yield the events on whose lines a word stands."""
+    """Yield the events whose lines contain a word."""
     decode = msgspec.json.Decoder(_Event).decode
     with file.open("rb") as lines:
         for line in lines:

@@ -1,4 +1,4 @@
-"""A profile as a picture: the layers under this machine's roofs, and beside it where the time goes."""
+"""A profile as a picture: the layers under this machine's roofline, and the time of each stage."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 FORMATS = (".svg", ".png", ".pdf")
-_NAMED = 4  # points with a name at most: those that take the most time
-_LEAST_NAMED = 0.01  # of the time
+_NAMED = 4  # largest number of labelled points: those that take the most time
+_LEAST_NAMED = 0.01  # smallest share of the time of a labelled point
 _BARS = 9
 
-# Okabe and Ito's colours, which people of any colour vision tell apart; a stage has the same one in every plot.
+# Okabe and Ito's colours, distinguishable with any colour vision; a stage has the same colour in every plot.
 _COLOURS = (
     *("#999999", "#56B4E9", "#0072B2", "#E69F00", "#F0E442", "#D55E00"),
     *("#CC79A7", "#009E73", "#000000", "#bbbbbb", "#666666", "#444444"),
@@ -28,10 +28,10 @@ _GREY = "#777777"
 
 
 def check_plot(file: Path) -> None:
-    """Refuse a file of a format that is not written, before anything is measured.
+    """Refuse an unsupported file format before anything is measured.
 
     Raises:
-        WrongUse: The name's ending says no format.
+        WrongUse: The suffix is not that of a supported format.
         MissingExtra: matplotlib is not installed.
     """
     if file.suffix.lower() not in FORMATS:
@@ -43,7 +43,7 @@ def save_plot(profile: Profile, file: Path) -> None:
     """Draw a profile.
 
     Raises:
-        WrongUse: The name's ending says no format.
+        WrongUse: The suffix is not that of a supported format.
         MissingExtra: matplotlib is not installed.
     """
     check_plot(file)
@@ -74,7 +74,7 @@ def _draw_roofline(axes: "Axes", roofs: Roofs, layers: Sequence[LayerTime]) -> N
     highest = max([*roofs.gflops.values(), *rates])
     low, high = min(intensities) / 3, max(*intensities, 100.0) * 10
     axes.set(xscale="log", yscale="log", xlim=(low, high), ylim=(min(rates) / 3, highest * 3))
-    axes.set(xlabel="operations for each byte touched", ylabel="10⁹ operations a second")
+    axes.set(xlabel="operations per byte", ylabel="10⁹ operations per second")
     _draw_roofs(axes, roofs, low, high, highest)
     for stage in dict.fromkeys(layer.stage for layer in points):
         its = [layer for layer in points if layer.stage == stage]
@@ -94,7 +94,7 @@ def _draw_roofline(axes: "Axes", roofs: Roofs, layers: Sequence[LayerTime]) -> N
 
 
 def _annotate(axes: "Axes", layer: LayerTime, others: Sequence[LayerTime]) -> None:
-    """Write what a point is below it, turned away from a neighbour."""
+    """Label a point below it, on the side away from a neighbour."""
     place = (layer.intensity or 1.0, layer.gflops or 1.0)
     beside = [
         other.intensity or 1.0
@@ -116,7 +116,7 @@ def _annotate(axes: "Axes", layer: LayerTime, others: Sequence[LayerTime]) -> No
 
 
 def _draw_roofs(axes: "Axes", roofs: Roofs, low: float, high: float, highest: float) -> None:
-    """A level line for each type, from the slope of the nearest level on; a slope for each level of the memory."""
+    """A horizontal line for each type, starting at the slope of the fastest level; a slope for each memory level."""
     steepest = max((level.gb_per_s for level in roofs.levels), default=1.0)
     for kind, rate in roofs.gflops.items():
         axes.plot([rate / steepest, high], [rate, rate], color=_GREY, linewidth=1.2, zorder=1)
@@ -130,7 +130,7 @@ def _draw_roofs(axes: "Axes", roofs: Roofs, low: float, high: float, highest: fl
 
 
 def _draw_shares(axes: "Axes", profile: Profile) -> None:
-    """A bar for each stage, with the part at the roof darker: what is pale is what could be won."""
+    """A bar for each stage; the dark part is its time at the roof, the pale part the possible gain."""
     stages = sorted(profile.stages, key=lambda stage: stage.time_us)[-_BARS:]
     names = [stage.stage for stage in stages]
     axes.barh(names, [stage.time_us for stage in stages], color=[_colour(name) for name in names], alpha=0.35)
@@ -141,7 +141,7 @@ def _draw_shares(axes: "Axes", profile: Profile) -> None:
         axes.text(
             stage.time_us + 0.01 * longest, place, f"{100 * stage.share:.1f} %", va="center", fontsize=8, color=_GREY
         )
-    axes.set(xlabel="microseconds a run" + (" (dark: what the roof allows)" if profile.roofs else ""))
+    axes.set(xlabel="microseconds per run" + (" (dark: at the roof)" if profile.roofs else ""))
     axes.set_xlim(0, longest * 1.15)
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)

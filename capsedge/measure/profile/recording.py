@@ -1,4 +1,4 @@
-"""A model that ONNX Runtime profiles, run in turns with the same model without the profiler."""
+"""Running a model with ONNX Runtime's profiler, alternating with the same model without it."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,29 +23,29 @@ from capsedge.runtime.ort.wheels import load_onnxruntime
 WARM_UP_SECONDS = 1.0
 WARM_UP_RUNS = 10
 FEWEST_RUNS = 50
-SECONDS = 1.0  # of profiled runs, where no number is given
+SECONDS = 1.0  # duration of the profiled runs, where no number is given
 MOST_RUNS = 1000
 
-# ONNX Runtime holds 2.5 kB in memory for each event until the profile ends, and writes half a kilobyte: 125 MB.
+# ONNX Runtime keeps 2.5 kB in memory for each event until the profile ends, and writes half a kilobyte: 125 MB.
 MOST_EVENTS = 50_000
-_OWN_EVENTS = 2  # of a run, beside its nodes
+_OWN_EVENTS = 2  # events of a run, in addition to its nodes
 
-# A turn has ten runs, or twice the lead-in: at most a third of what is profiled is thrown away.
+# A turn has at least ten runs and twice the lead-in, so that at most a third of the profiled runs are discarded.
 _TURN_RUNS = 10
 _FEWEST_TURNS = 6
 
 
 @dataclass(frozen=True)
 class Recording:
-    """What was measured of a session.
+    """The measured runs of a session.
 
     Attributes:
-        runs: The timed runs that were profiled.
-        profiled_us: The same runs, from call to return.
-        plain_us: As many runs without the profiler.
-        warmup_runs: Profiled runs that were not counted.
-        graph: The graph that ran, or None where ONNX Runtime does not give it.
-        inputs: Type and shape of what went in.
+        runs: The timed runs with the profiler.
+        profiled_us: Times of the same runs from call to return.
+        plain_us: Times of as many runs without the profiler.
+        warmup_runs: Profiled runs that are not counted.
+        graph: The optimized graph, or None where ONNX Runtime cannot write it.
+        inputs: Type and shape of the inputs.
     """
 
     runs: list[RunTime]
@@ -66,11 +66,11 @@ def record(
     """Profile a model.
 
     Args:
-        session: The model, opened without the profiler; the other one is opened with the same settings.
+        session: The model, opened without the profiler; a second session is opened with the same settings.
         batch: Images in a run.
-        runs: Timed runs; None is those of `SECONDS`, at least `FEWEST_RUNS`, and at most `MOST_RUNS` or what
+        runs: Timed runs; None for those of `SECONDS`, at least `FEWEST_RUNS`, and at most `MOST_RUNS` and as many as
             `MOST_EVENTS` allows.
-        progress: Called between turns with the share done, 0 to 1.
+        progress: Called between turns with the completed share, 0 to 1.
 
     Raises:
         ModelError: The model does not take the batch, or fails, or its profile cannot be read.
@@ -81,9 +81,9 @@ def record(
         opened, graph_file = _open_profiled(session, folder)
         graph = None if graph_file is None else read_graph(graph_file)
         most = MOST_EVENTS // (_OWN_EVENTS + len((graph or read_graph(session.file)).nodes))
-        profiled = _Lane(lambda: opened.run(None, feeds))
-        plain = _Lane(lambda: session.run_raw(feeds))
-        with _own_words(session.name):
+        profiled = _Timed(lambda: opened.run(None, feeds))
+        plain = _Timed(lambda: session.run_raw(feeds))
+        with _one_line_errors(session.name):
             with no_garbage_collection():
                 _alternate(profiled, plain, runs, most, progress)
             timed = read_profile(Path(opened.end_profiling()), keep=profiled.timed)
@@ -97,8 +97,8 @@ def record(
     )
 
 
-class _Lane:
-    """A session that runs, and what is known of each of its runs."""
+class _Timed:
+    """A session with the times of its runs."""
 
     def __init__(self, run: Callable[[], object]) -> None:
         self._run = run
@@ -108,24 +108,24 @@ class _Lane:
 
     @property
     def lead_in(self) -> int:
-        """Runs before those of a turn that are not counted: the other session's turn emptied the caches."""
+        """Runs at the start of a turn that are not counted, because the other session's turn emptied the caches."""
         return ceil(LEAD_IN_MS * 1e3 / self.median_us)
 
     def warm_up(self, runs: int, seconds: float = 0.0) -> None:
-        """Run without counting, and learn how long a run takes."""
+        """Run without counting, and measure the median time of a run."""
         start = clock.now_ns()
         samples_us: list[float] = []
         while len(samples_us) < runs or clock.seconds_since(start) < seconds:
-            samples_us.append(self._timed(counts=False))
+            samples_us.append(self._run_once(counts=False))
         self.median_us = max(median(samples_us), 1.0)
 
     def turn(self, runs: int) -> None:
-        """Run, and count; how many runs do not count was fixed before, as in `bench.loop`."""
+        """Run a turn: a lead-in of fixed length that is not counted, as in `bench.loop`, then the counted runs."""
         for _ in range(self.lead_in):
-            self._timed(counts=False)
-        self.samples_us += [self._timed(counts=True) for _ in range(runs)]
+            self._run_once(counts=False)
+        self.samples_us += [self._run_once(counts=True) for _ in range(runs)]
 
-    def _timed(self, *, counts: bool) -> float:
+    def _run_once(self, *, counts: bool) -> float:
         start = clock.now_ns()
         self._run()
         taken_us = (clock.now_ns() - start) / 1e3
@@ -133,44 +133,46 @@ class _Lane:
         return taken_us
 
 
-def _alternate(profiled: _Lane, plain: _Lane, runs: int | None, most: int, progress: Callable[[float], None]) -> None:
-    """Warm both up, and let them run in turns, so that whatever else the machine does hits both alike.
+def _alternate(
+    profiled: _Timed, plain: _Timed, runs: int | None, most: int, progress: Callable[[float], None]
+) -> None:
+    """Warm both up, and run them in turns, so that other work on the machine affects both alike.
 
-    Each of the two goes first in every other round. Only the plain one warms up by the clock: what the other one
-    runs is kept.
+    Each of the two goes first in every other round. Only the plain session warms up for a fixed time, because every
+    run of the other one is recorded.
 
     Args:
-        profiled: The session that records itself.
-        plain: The other one.
+        profiled: The session with the profiler.
+        plain: The session without it.
         runs: Timed runs of each, or None.
-        most: Profiled runs, counted or not, that a profile of the usual length may hold.
-        progress: Called after each round with the share done.
+        most: Largest number of profiled runs, counted or not, where `runs` is None.
+        progress: Called after each round with the completed share.
     """
     plain.warm_up(WARM_UP_RUNS, WARM_UP_SECONDS if runs is None else 0.0)
     profiled.warm_up(WARM_UP_RUNS)
     sizes = _turns(_wanted_runs(profiled, most) if runs is None else runs, profiled.lead_in)
     for done, size in enumerate(sizes, 1):
-        for lane in (plain, profiled) if done % 2 else (profiled, plain):
-            lane.turn(size)
+        for session in (plain, profiled) if done % 2 else (profiled, plain):
+            session.turn(size)
         progress(done / len(sizes))
 
 
-def _wanted_runs(profiled: _Lane, most: int) -> int:
-    """Runs that take `SECONDS`, and leave room for warm-up and lead-ins; laid out before any is timed."""
+def _wanted_runs(profiled: _Timed, most: int) -> int:
+    """Number of runs that take `SECONDS` and leave room for warm-up and lead-ins; fixed before any is timed."""
     room = (most - WARM_UP_RUNS - _FEWEST_TURNS * profiled.lead_in) * 2 // 3
     return max(FEWEST_RUNS, min(ceil(SECONDS * 1e6 / profiled.median_us), MOST_RUNS, room))
 
 
 def _turns(runs: int, lead_in: int) -> list[int]:
-    """How many runs each turn has: an even number of turns of about the same length."""
+    """Number of runs in each turn: an even number of turns of about the same length."""
     turns = max(_FEWEST_TURNS, 2 * ceil(runs / 2 / max(_TURN_RUNS, 2 * lead_in)))
     return [runs * (turn + 1) // turns - runs * turn // turns for turn in range(turns)]
 
 
 def _open_profiled(session: OrtSession, folder: Path) -> tuple[Any, Path | None]:
-    """Open a session that records itself, and name the file of the graph that it made of the model's.
+    """Open a session with the profiler, and give the file of its optimized graph.
 
-    A provider that compiles parts of a graph, as TensorRT does, has no graph to give: ONNX Runtime refuses then.
+    ONNX Runtime refuses to write the graph for a provider that compiles parts of it, such as TensorRT.
     """
     settings = session.settings
     ort = load_onnxruntime("gpu" if settings.provider in ("cuda", "tensorrt") else "cpu")
@@ -182,7 +184,7 @@ def _open_profiled(session: OrtSession, folder: Path) -> tuple[Any, Path | None]
 
 
 class _Profiling:
-    """The module onnxruntime, whose sessions record themselves: the profiler is added to the options of `open_on`."""
+    """The module onnxruntime with the profiler enabled in the session options that `open_on` uses."""
 
     def __init__(self, ort: Any, folder: Path, graph: Path | None) -> None:
         self._ort = ort
@@ -193,7 +195,7 @@ class _Profiling:
         return getattr(self._ort, name)
 
     def SessionOptions(self) -> Any:  # noqa: N802 (ONNX Runtime's name)
-        """Options as ever, with the profiler on."""
+        """Session options with the profiler enabled."""
         options = self._ort.SessionOptions()
         options.enable_profiling = True
         options.profile_file_prefix = str(self._folder / "profile")
@@ -203,8 +205,8 @@ class _Profiling:
 
 
 @contextmanager
-def _own_words(name: str) -> Iterator[None]:
-    """Say in one line what ONNX Runtime's own errors say."""
+def _one_line_errors(name: str) -> Iterator[None]:
+    """Turn errors of ONNX Runtime and of files into `ModelError`."""
     try:
         yield
     except CapsedgeError:
@@ -216,5 +218,5 @@ def _own_words(name: str) -> Iterator[None]:
 
 
 def _kind(dtype: str) -> str:
-    """The profiler's name of a type of numpy's."""
+    """The profiler's name of a NumPy type."""
     return {"float32": "float", "float64": "double"}.get(dtype, dtype)

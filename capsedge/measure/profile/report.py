@@ -1,4 +1,4 @@
-"""What a profile found: the records of `capsedge profile`, and the JSON that they are."""
+"""The records of `capsedge profile`, which are also its JSON."""
 
 from typing import Literal
 
@@ -6,6 +6,7 @@ import msgspec
 
 from capsedge.measure.machine import Machine
 from capsedge.measure.profile.roofline import Roofs
+from capsedge.runtime.session import SessionCode
 from capsedge.runtime.settings import Settings
 
 SCHEMA_VERSION = 2
@@ -15,7 +16,7 @@ ProfileCode = Literal[
     "busy",
     "threads",
     "fell-back",
-    "session",
+    SessionCode,
     "no-graph",
     "launch-times",
     "no-roofline",
@@ -33,11 +34,11 @@ ProfileCode = Literal[
 
 
 class ProfileWarning(msgspec.Struct, frozen=True, kw_only=True):
-    """What makes figures weaker than they look.
+    """A reason why figures are less reliable than they look.
 
     Attributes:
-        code: What it is, for programs; docs/profile.md lists them all.
-        text: What it is, for people.
+        code: For programs; docs/profile.md lists all codes.
+        text: For people.
     """
 
     code: ProfileCode
@@ -48,25 +49,25 @@ class LayerTime(msgspec.Struct, frozen=True, kw_only=True):
     """A node of the graph that ran, or a layer of an engine.
 
     Attributes:
-        name: As the runtime calls it.
-        layer: The layer of the contract that it computes, or "".
-        op: Its operator; "" in an engine, which does not tell.
-        stage: The part of the capsule network (`stages.Stage`); a foreign model's operator.
-        provider: Where it ran.
-        time_us: `recorded_us` without the profiler's own part (`Whole.probe_us`), at least 0.
-        recorded_us: Mean of its recorded times between their quartiles: a slow run is no part of it.
+        name: Its name in the runtime.
+        layer: Name of the contract's layer that it computes, or "".
+        op: Its operator; "" for an engine, whose layers have none.
+        stage: The part of the capsule network (`stages.Stage`); for a model without a contract the operator.
+        provider: The execution provider that ran it.
+        time_us: `recorded_us` less the profiler's overhead (`Whole.probe_us`), at least 0.
+        recorded_us: Mean of its recorded times between their quartiles, which excludes slow runs.
         median_us: Median of its recorded times over all runs.
-        share: Of the time of all layers, 0 to 1.
+        share: Share of the time of all layers, 0 to 1.
         kind: The type it computes in, or None.
-        flops: Operations for the batch; None where they are not known. So are the following.
-        weight_bytes: Constants that it reads.
-        activation_bytes: What else it reads and writes, each once.
-        gflops: Operations that it reached, in 10^9 a second; an operation of int8 counts as one of fp32. None where
-            its time is shorter than a tick of the profiler's clock; so is `of_roof`.
-        intensity: Operations for each byte.
-        bound: What bounds it at best: `compute`, or the name of a `roofline.Level`.
+        flops: Operations for the batch. None where not known, as are all following fields.
+        weight_bytes: Bytes of constant inputs.
+        activation_bytes: Bytes of other inputs and outputs, each counted once.
+        gflops: 10^9 operations per second that it reached; an int8 operation counts as one fp32 operation. This and
+            `of_roof` are None where its time is shorter than a tick of the profiler's clock.
+        intensity: Operations per byte.
+        bound: What limits it at the roof: `compute`, or the name of a `roofline.Level`.
         attainable_us: Its time at the roof.
-        of_roof: `attainable_us` over `time_us`: 1 is at the roof.
+        of_roof: `attainable_us` over `time_us`; 1 is at the roof.
     """
 
     name: str
@@ -94,13 +95,13 @@ class StageTime(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         stage: Its name.
-        layers: How many.
-        time_us: Sum of theirs.
-        share: Of the time of all layers, 0 to 1.
-        flops: Sum of those that are known; None where none is.
-        size_bytes: Sum of the least traffic; None as above.
-        gflops: Operations reached, in 10^9 a second.
-        of_roof: The sum of the attainable times over that of the layers that have one; None where none has.
+        layers: Number of layers.
+        time_us: Sum of their times.
+        share: Share of the time of all layers, 0 to 1.
+        flops: Sum of the known operations; None where none are known.
+        size_bytes: Sum of the minimum traffic; None as above.
+        gflops: 10^9 operations per second reached.
+        of_roof: Sum of the attainable times over the times of the layers that have one; None where none has.
     """
 
     stage: str
@@ -114,17 +115,17 @@ class StageTime(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Whole(msgspec.Struct, frozen=True, kw_only=True):
-    """The run as a whole, means between the quartiles, in microseconds.
+    """Times of the whole run in microseconds, as means between the quartiles.
 
     Attributes:
-        layers_us: Sum of the layers, without the profiler's part.
-        between_us: What the layers do not explain of a run: hand-over between the nodes, and the call. The profiler
-            can make it negative, and so can layers of an engine that run side by side: `Profile.warnings` tell it.
-        plain_us: A run of the model without the profiler, measured in turns with the profiled ones, call to return.
-        profiled_us: A profiled run, call to return; None of an engine.
-        profiler_us: What profiling adds, the difference of the two; negative by noise, and a warning then.
-        probe_us: What the profiler adds to the recorded time of each layer: what it records of nodes that do nothing
-            (a Reshape names the axes anew). 0 where there is no such node.
+        layers_us: Sum of the layers' times, without the profiler's overhead.
+        between_us: Time of a run outside its layers: hand-over between the nodes, and the call. It can be negative
+            through the profiler, or where layers of an engine run in parallel; `Profile.warnings` say so.
+        plain_us: A run without the profiler from call to return, measured in turns with the profiled ones.
+        profiled_us: A profiled run from call to return; None for an engine.
+        profiler_us: Time that profiling adds, the difference of the two; noise can make it negative, with a warning.
+        probe_us: The profiler's overhead in the recorded time of each layer: the time it records for nodes that do no
+            work, such as a Reshape. 0 where there is no such node.
     """
 
     layers_us: float
@@ -136,26 +137,26 @@ class Whole(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the time of a model goes.
+    """The profile of a model.
 
     Attributes:
-        kind: Tells this file from others.
+        kind: Identifies this type of record.
         schema: Version of these records.
         capsedge: Version of capsedge.
         created: Date and time in UTC, ISO 8601.
         model: The model's name for people.
         precision: `Contract.precision`; None without a contract.
-        provider: Where it ran.
-        settings: What it was opened with.
+        provider: The execution providers that ran it.
+        settings: The settings it was opened with.
         batch: Images in a run.
-        iterations: Timed iterations, and as many without the profiler.
+        iterations: Timed iterations with the profiler, and as many without it.
         warmup_iterations: Iterations before and between them that are not counted.
-        machine: Where it was measured.
-        whole: The run as a whole.
-        roofs: The machine's roofs, or None where they were not measured.
-        stages: By stage, in the order of the network.
-        layers: In the order in which they ran; a node that holds graphs (If, Loop, Scan) is one layer.
-        warnings: What makes the figures weaker than they look.
+        machine: The machine of the measurement.
+        whole: Times of the whole run.
+        roofs: The machine's roofline, or None where it was not measured.
+        stages: In the order of the network.
+        layers: In the order of execution; a node with subgraphs (If, Loop, Scan) is one layer.
+        warnings: Reasons why figures are less reliable than they look.
     """
 
     kind: Literal["capsedge profile"] = "capsedge profile"

@@ -1,9 +1,9 @@
-"""The roofs of this machine, measured, and how far below them a layer stays (Williams, Waterman, Patterson 2009).
+"""The measured roofline of this machine, and the distance of a layer from it (Williams, Waterman, Patterson 2009).
 
-A layer needs at least the time of its operations at the best rate of the machine, or that of its bytes at the best
-bandwidth, whichever is longer. The rate is that of a large matrix product by the same runtime with the same threads;
-the bandwidths are those of copies that fit into a cache, and of one that fits into none: weights of a small network
-stay in a cache from run to run, and a roof of the memory alone would then be passed.
+A layer needs at least the time of its operations at the machine's peak rate, or of its bytes at the peak bandwidth,
+whichever is longer. The peak rate is that of a large matrix product by the same runtime with the same threads. The
+bandwidths are those of copies that fit into a cache, and of one that does not: the weights of a small network stay in
+a cache between runs, and a layer could then exceed the bandwidth of the memory.
 """
 
 from collections.abc import Callable, Iterator
@@ -29,14 +29,14 @@ from capsedge.runtime.ort.placement import open_on
 from capsedge.runtime.ort.wheels import load_onnxruntime
 from capsedge.runtime.settings import Settings
 
-# Rows and columns of the matrices: large enough for the best rate, and one short enough (1 ms at 100 GFLOP/s) to run
-# to its end undisturbed where other work shares the machine.
+# Rows and columns of the matrices: one large enough for the peak rate, and one whose product is short enough (1 ms at
+# 100 GFLOP/s) to finish undisturbed on a shared machine.
 SIDES = (384, 768)
 SECONDS = 0.4  # for each roof
-_LARGEST_COPY = 128 << 20  # bytes; a small board has no more to give
-_ROUND, _SHARED_ROUND = 1 << 20, 16 << 20  # bytes that are copied between two looks at the clock
+_LARGEST_COPY = 128 << 20  # bytes; small boards have little memory
+_ROUND, _SHARED_ROUND = 1 << 20, 16 << 20  # bytes that are copied between two readings of the clock
 
-# The types that a product is timed in: its operator, the types of both sides, and that of the result.
+# For each type of product: its operator, the types of both inputs, and that of the output.
 _PRODUCTS = {
     "fp32": ("MatMul", FLOAT, FLOAT, FLOAT),
     "fp16": ("MatMul", FLOAT16, FLOAT16, FLOAT16),
@@ -47,13 +47,13 @@ COMPUTE = "compute"
 
 
 class Level(msgspec.Struct, frozen=True, kw_only=True):
-    """A level of the memory, and how fast a copy within it is.
+    """A level of the memory hierarchy with its copy bandwidth.
 
     Attributes:
         name: Such as `L2 cache` or `memory`.
-        capacity_bytes: What it holds; None for the memory.
-        copied_bytes: Source and destination of the copy that was timed.
-        gb_per_s: Bytes read and written, in 10^9 a second.
+        capacity_bytes: Its capacity; None for the memory.
+        copied_bytes: Bytes of source and destination of the timed copy together.
+        gb_per_s: 10^9 bytes per second, read and written together.
     """
 
     name: str
@@ -63,13 +63,13 @@ class Level(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Roofs(msgspec.Struct, frozen=True, kw_only=True):
-    """What this machine reaches at best, with the threads of the session.
+    """The measured roofline of this machine with the threads of the session.
 
     Attributes:
-        threads: Threads that were used.
-        product_sides: Rows and columns of the matrices that were multiplied; the best rate counts.
-        gflops: By type, 10^9 operations a second; a type that this runtime cannot multiply here is left out.
-        levels: From the nearest to the farthest.
+        threads: Number of threads.
+        product_sides: Rows and columns of the multiplied matrices; the best rate counts.
+        gflops: 10^9 operations per second by type; types that this runtime cannot multiply here are missing.
+        levels: From the fastest to the slowest.
     """
 
     threads: int
@@ -78,7 +78,7 @@ class Roofs(msgspec.Struct, frozen=True, kw_only=True):
     levels: tuple[Level, ...]
 
     def level_of(self, size_bytes: int) -> Level:
-        """The nearest level that holds so many bytes."""
+        """The fastest level with enough capacity."""
         return next(
             (level for level in self.levels if level.capacity_bytes is None or size_bytes <= level.capacity_bytes),
             self.levels[-1],
@@ -86,11 +86,11 @@ class Roofs(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Bound(NamedTuple):
-    """The least time of a layer.
+    """The minimum time of a layer.
 
     Attributes:
         attainable_us: In microseconds.
-        bound: What takes it: `compute`, or the level where most of the bytes' time goes.
+        bound: What limits it: `compute`, or the memory level that takes most of the transfer time.
     """
 
     attainable_us: float
@@ -98,15 +98,16 @@ class Bound(NamedTuple):
 
 
 def bound_of(cost: NodeCost, roofs: Roofs, *, model_bytes: int) -> Bound | None:
-    """The least time that a layer can take on this machine; None where nothing is known to bound it.
+    """The minimum time of a layer on this machine; None where no bound is known.
 
-    Its weights come from the level that holds the weights of the whole model, because all of them pass by between
-    two uses of one; its activations from the level that holds them, because the layer before has just made them.
+    Its weights are read from the level that holds the weights of the whole model, because all of them are read
+    between two uses of one; its activations from the level that holds them, because the previous layer has just
+    written them.
 
     Args:
-        cost: Of the layer.
-        roofs: Of the machine.
-        model_bytes: Weights of all layers.
+        cost: Cost of the layer.
+        roofs: Roofline of the machine.
+        model_bytes: Bytes of the weights of all layers.
     """
     weights, activations = roofs.level_of(model_bytes), roofs.level_of(cost.activation_bytes)
     weights_us = cost.weight_bytes / weights.gb_per_s / 1e3
@@ -122,12 +123,12 @@ def bound_of(cost: NodeCost, roofs: Roofs, *, model_bytes: int) -> Bound | None:
 
 
 def measure_roofs(kinds: set[str], settings: Settings, *, seconds: float | None = None) -> Roofs:
-    """Measure the roofs of the processor, in about two seconds.
+    """Measure the roofline of the processor, in about two seconds.
 
     Args:
-        kinds: Types to multiply in; those that cannot be measured are left out.
-        settings: Of the session, so that the product runs as the model does.
-        seconds: For each roof; None is `SECONDS`.
+        kinds: Types of the products; those that cannot be measured are omitted.
+        settings: Settings of the session, so that the product runs as the model does.
+        seconds: Time for each roof; None for `SECONDS`.
     """
     seconds = SECONDS if seconds is None else seconds
     measured = {kind: _product_rate(kind, settings, seconds) for kind in sorted(kinds & _PRODUCTS.keys())}
@@ -141,7 +142,7 @@ def measure_roofs(kinds: set[str], settings: Settings, *, seconds: float | None 
 
 
 def product_file(kind: str, side: int) -> bytes:
-    """An ONNX file that multiplies a square matrix `a` by a constant one: the same runtime computes the roof.
+    """An ONNX file that multiplies a square matrix `a` by a constant one, to measure the roof with the same runtime.
 
     Args:
         kind: `fp32`, `fp16` or `int8`.
@@ -160,7 +161,7 @@ def product_file(kind: str, side: int) -> bytes:
 
 
 def _product_rate(kind: str, settings: Settings, seconds: float) -> float | None:
-    """10^9 operations a second of the fastest of several products; None where this runtime has no such product."""
+    """10^9 operations per second of the fastest of several products; None where this runtime cannot compute it."""
     rates = []
     with TemporaryDirectory() as folder:
         for side in SIDES:
@@ -181,7 +182,7 @@ def _levels(threads: int, seconds: float) -> Iterator[Level]:
     used = second.used_by(threads)
     near, far = used * second.size_bytes, third.used_by(threads) * third.size_bytes
     if near:
-        # One cache with its threads, and so many times: a copy over all of them is too short to hand over.
+        # Measure one cache with its threads and multiply: a copy over all caches is too short to distribute.
         copied = second.size_bytes // 2
         rate = used * _copy_rate(copied // 2, ceil(threads / used), seconds)
         yield Level(name="L2 cache", capacity_bytes=near, copied_bytes=copied * used, gb_per_s=rate)
@@ -195,11 +196,11 @@ def _levels(threads: int, seconds: float) -> Iterator[Level]:
 
 
 def _copy_rate(size_bytes: int, threads: int, seconds: float) -> float:
-    """10^9 bytes a second, read and written, of the fastest of several copies by so many threads."""
+    """10^9 bytes per second, read and written, of the fastest of several copies by a number of threads."""
     source = np.ones(size_bytes // 8 // threads * threads).reshape(threads, -1)
-    target = np.zeros_like(source)  # zeros are written by hand: what is not touched is no memory yet
-    target += source
-    # Many in a round where one is as short as Python's call of it, and more where it is handed to other threads.
+    target = np.zeros_like(source)
+    target += source  # the system allocates pages of zeros only when they are written
+    # Several copies in a round, because one is as short as its call, and more where threads must be started.
     copies = max(1, (_ROUND if threads == 1 else _SHARED_ROUND) // size_bytes)
     rows = range(threads)
 
@@ -216,7 +217,7 @@ def _copy_rate(size_bytes: int, threads: int, seconds: float) -> float:
 
 
 def _shortest(work: Callable[[], object], seconds: float) -> float:
-    """The shortest of several runs, in seconds: a roof is what the machine can do, not what it mostly does."""
+    """The shortest of several runs, in seconds, because a roof is the machine's best performance."""
     work()
     times: list[float] = []
     while sum(times) < seconds or len(times) < 3:

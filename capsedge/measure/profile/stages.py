@@ -1,10 +1,10 @@
-"""Which part of a capsule network a node belongs to, told from the graph that runs and not from names alone.
+"""The stage of a capsule network that each node belongs to, derived from the structure of the optimized graph.
 
-ONNX Runtime rewrites a graph before it runs it: nodes are fused and renamed, layouts change, weights are packed anew.
-What survives is the order of the layers that hold weights and the names of the outputs. So a node's depth is counted
-in such layers on the longest way from the image: the deepest convolution makes the primary capsules, those below it
-are the stem, and each layer above it is one of capsules. The head is what lies between lengths and poses and the last
-tensor that both are computed from.
+ONNX Runtime rewrites a graph before it runs it: nodes are fused and renamed, layouts change, weights are packed. The
+order of the layers with weights and the names of the outputs stay. A node's depth is therefore the number of layers
+with weights on the longest path from the input: the deepest convolution computes the primary capsules, those before
+it are the stem, and each layer after it is a capsule layer. The head is everything between the outputs lengths and
+poses and the last tensor that both are computed from.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ Stage = Literal[
 ]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 
-# Where each operator holds its weight among its inputs: onnx's own, and what ONNX Runtime makes of them.
+# Index of the weight among the inputs of each operator, of ONNX and of ONNX Runtime's optimized graphs.
 PRODUCTS = {
     "Conv": 1,
     "FusedConv": 1,
@@ -53,18 +53,18 @@ CONVERSIONS = frozenset(
 
 
 def is_layer(graph: Graph, node: Node) -> bool:
-    """Whether a node multiplies by a weight: votes times couplings do not."""
+    """Whether a node multiplies by a weight; the product of votes and couplings does not."""
     place = PRODUCTS.get(node.op)
     return place is not None and place < len(node.inputs) and node.inputs[place] in graph.constants
 
 
 def stages_of(graph: Graph, *, collapsed: bool, written: frozenset[str]) -> tuple[Stage, ...]:
-    """Name the stage of every node of a capsule network.
+    """Find the stage of every node of a capsule network.
 
     Args:
-        graph: The graph that runs.
-        collapsed: `Contract.collapsed`: what is computed above the squash beside the layers is no routing then.
-        written: Names of the nodes in the file. A conversion that is not among them was put in by the runtime.
+        graph: The optimized graph.
+        collapsed: `Contract.collapsed`: then there is no routing after the squash.
+        written: Names of the nodes in the file. A conversion that is not among them was inserted by the runtime.
     """
     depths = _depths(graph)
     primary = _primary(graph, depths)
@@ -99,13 +99,13 @@ def _above_primary(depth: int, last: int, *, layer: bool, collapsed: bool) -> St
 
 
 def _primary(graph: Graph, depths: Sequence[int]) -> int:
-    """The depth of the primary capsules' convolution, above which there is none."""
+    """The depth of the primary capsules' convolution, the deepest one."""
     layers = zip(graph.nodes, depths, strict=True)
     return max((depth for node, depth in layers if "Conv" in node.op and is_layer(graph, node)), default=1)
 
 
 def _squashed(graph: Graph, depths: Sequence[int], primary: int) -> set[int]:
-    """What lies behind the first arithmetic on the primary capsules' maps: before it, capsules are formed."""
+    """Nodes from the first arithmetic on the primary capsules' features on; nodes before it form the capsules."""
     found: set[int] = set()
     for index, node in enumerate(graph.nodes):
         arithmetic = node.op not in VIEWS | CONVERSIONS and not is_layer(graph, node)
@@ -115,7 +115,7 @@ def _squashed(graph: Graph, depths: Sequence[int], primary: int) -> set[int]:
 
 
 def _depths(graph: Graph) -> list[int]:
-    """Layers with weights on the longest way from the inputs to each node, itself included."""
+    """Number of layers with weights on the longest path from the inputs to each node, including it."""
     depths: list[int] = []
     for node in graph.nodes:
         below = max((depths[maker] for maker in graph.makers(node)), default=0)
@@ -124,7 +124,7 @@ def _depths(graph: Graph) -> list[int]:
 
 
 def _last_common(graph: Graph, ends: Sequence[int]) -> int | None:
-    """The last node before the ends that every way to each of them leads through: the deepest common dominator."""
+    """The last node that every path to each of the ends leads through: the deepest common dominator."""
     through: list[set[int]] = []
     for index, node in enumerate(graph.nodes):
         ways = [through[maker] for maker in graph.makers(node)]
@@ -134,7 +134,7 @@ def _last_common(graph: Graph, ends: Sequence[int]) -> int | None:
 
 
 def _needed_for(graph: Graph, ends: Sequence[int]) -> set[int]:
-    """The ends and all that they are computed from; every node where there are no ends."""
+    """The ends and all nodes that they depend on; every node where there are no ends."""
     needed = set(ends or range(len(graph.nodes)))
     for index in reversed(range(len(graph.nodes))):
         if index in needed:
@@ -143,7 +143,7 @@ def _needed_for(graph: Graph, ends: Sequence[int]) -> set[int]:
 
 
 def _behind(graph: Graph, split: int | None) -> set[int]:
-    """What is computed from a node's result, directly or not."""
+    """The nodes that depend on a node, directly or not."""
     behind: set[int] = set()
     for index, node in enumerate(graph.nodes):
         if any(maker == split or maker in behind for maker in graph.makers(node)):
@@ -152,7 +152,7 @@ def _behind(graph: Graph, split: int | None) -> set[int]:
 
 
 def _with_constants(graph: Graph, stages: list[Stage]) -> tuple[Stage, ...]:
-    """What is computed from weights alone, as in a graph that was not optimized, belongs to those who use it."""
+    """Give nodes that depend on weights only, as in a graph without optimization, the stage of their user."""
     taker = {name: index for index in reversed(range(len(graph.nodes))) for name in graph.nodes[index].inputs}
     for index in reversed(range(len(graph.nodes))):
         users = [taker[name] for name in graph.nodes[index].outputs if name in taker]

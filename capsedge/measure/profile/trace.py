@@ -1,8 +1,7 @@
-"""Runs as a trace for Perfetto (ui.perfetto.dev) and chrome://tracing: the real start and length of every node.
+"""Runs as a trace for Perfetto (ui.perfetto.dev) and chrome://tracing, with the start and duration of every node.
 
-The Trace Event Format of Chromium, complete events (`ph: X`) with times in microseconds: events of one track lie
-within one another by their times alone, so a run holds its stages, a stage its nodes, and an If or Loop what ran in
-it.
+The format is Chromium's Trace Event Format, complete events (`ph: X`) with times in microseconds. Events of one track
+nest by their times: a run contains its stages, a stage its nodes, and an If or Loop the nodes of its subgraphs.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,7 +21,7 @@ _PROCESS, _TRACK = 1, 1
 
 
 def check_trace(file: Path) -> None:
-    """Refuse a name that does not say what is written, before anything is measured.
+    """Refuse a file name without the suffix .json before anything is measured.
 
     Raises:
         WrongUse: It does not end in .json.
@@ -32,12 +31,12 @@ def check_trace(file: Path) -> None:
 
 
 def trace_of(profile: Profile, runs: Sequence[RunTime], *, most: int = TYPICAL_RUNS) -> bytes:
-    """Write typical runs, those whose time is nearest to the median, as JSON.
+    """Encode typical runs, those with times nearest to the median, as JSON.
 
     Args:
-        profile: What the runs were made of.
+        profile: The profile of the runs.
         runs: Every timed run.
-        most: How many to write.
+        most: Largest number of runs to write.
     """
     events: list[dict[str, Any]] = [
         {
@@ -55,7 +54,7 @@ def trace_of(profile: Profile, runs: Sequence[RunTime], *, most: int = TYPICAL_R
 
 
 def _typical(runs: Sequence[RunTime], most: int) -> list[tuple[int, RunTime]]:
-    """The runs nearest to the median, in the order in which they ran."""
+    """The runs nearest to the median with their numbers, in the order of execution."""
     middle = median(run.duration_us for run in runs) if runs else 0
     nearest = sorted(enumerate(runs), key=lambda numbered: abs(numbered[1].duration_us - middle))[:most]
     return sorted(nearest, key=lambda numbered: numbered[0])
@@ -81,7 +80,7 @@ def _stage(layer: LayerTime | None) -> str:
 
 
 def _layer(layers: Sequence[LayerTime], place: int, node: NodeTime) -> LayerTime | None:
-    """What the profile says of a node; the runs have their nodes in one order."""
+    """The profile's layer of a node; all runs have their nodes in the same order."""
     return layers[place] if place < len(layers) and layers[place].name == node.name else None
 
 

@@ -1,1 +1,1 @@
-"""From image files to predictions: where images come from, what a model sees in them, and pictures of that."""
+"""From image files to predictions: image sources, classification, and pictures of the results."""

@@ -1,4 +1,4 @@
-"""Images in, predictions out."""
+"""Classifying images."""
 
 from collections.abc import Generator, Iterable, Iterator
 from itertools import chain, islice
@@ -39,20 +39,20 @@ class Guess(msgspec.Struct, frozen=True):
 
 
 class Prediction(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a model sees in an image.
+    """A model's answer for an image.
 
     Attributes:
-        path: The file; for a member of an archive the archive's path and its own.
+        path: The file; for a member of an archive the archive's path followed by the member's.
         class_name: The class of the longest capsule; None where a threshold was given and no capsule reaches it.
-        length: Of the longest capsule, also where no class is named: then it is that of the first of `next_best` too.
-            Lengths are not probabilities: two classes can both be near 1, and all near 0.
-        next_best: The classes that follow, longest first.
-        also: The other classes of the answer, longest first: where an image shows several (`Contract.labels`), or
+        length: Length of the longest capsule. Where no class is named, this is the first of `next_best`. Lengths are
+            not probabilities: two classes can both be near 1, and all can be near 0.
+        next_best: The following classes, longest first.
+        also: The other classes of the answer, longest first, where an image shows several (`Contract.labels`), or
             several reach the threshold.
-        inverted: Whether light and dark changed places before the network saw it.
-        unlike: Whether the image is unlike those of the training (`capsedge.runtime.infer.usual`); False also where
-            the contract does not say what is usual.
-        picture: The picture that was drawn of it.
+        inverted: Whether the image was inverted (light and dark exchanged) before the network ran.
+        unlike: Whether the image is unlike the training images (`capsedge.runtime.infer.usual`); also False where the
+            contract has no statistics of them.
+        picture: Path of the picture that `--visualize` drew.
     """
 
     path: str
@@ -78,13 +78,13 @@ class Broken(msgspec.Struct, frozen=True):
 
 
 class DetailedPrediction(msgspec.Struct, frozen=True, eq=False):
-    """A prediction with what it rests on.
+    """A prediction with the arrays behind it.
 
     Attributes:
         prediction: The answer.
-        pixels: uint8 [height, width, channels], as the network saw them.
+        pixels: uint8 [height, width, channels], the network's input.
         lengths: float32 [classes].
-        reconstruction: What the decoder draws, as in `Outputs`, without the axis of the batch; None without one.
+        reconstruction: As in `Outputs`, without the batch axis; None without a decoder.
     """
 
     prediction: Prediction
@@ -103,7 +103,7 @@ def classify(
     invert: Invert = "auto",
     read_ahead: bool = True,
 ) -> Iterator[Prediction | Broken]:
-    """Classify images; see `predict`, which gives their pixels and lengths too."""
+    """Classify images; `predict` also gives their pixels and lengths."""
     seen = predict(session, images, batch=batch, top=top, threshold=threshold, invert=invert, read_ahead=read_ahead)
     return (each if isinstance(each, Broken) else each.prediction for each in seen)
 
@@ -118,23 +118,23 @@ def predict(
     invert: Invert = "auto",
     read_ahead: bool = True,
 ) -> Generator[DetailedPrediction | Broken, None, None]:
-    """Classify images; one that cannot be read is reported in its place, and the others go on.
+    """Classify images; one that cannot be read is reported in its place, and the others continue.
 
     Args:
         session: A model with a contract.
-        images: What to read; a path is a file, `-` is standard input.
-        batch: Images that run at once.
-        top: Classes to name for each image, the answer included, which is always whole; None names one more.
-        threshold: The answer is every class whose capsule is at least so long, 0 to 1; None for as many of the
-            longest as an image shows (`Contract.labels`).
-        invert: Whether dark things on a light background become light ones on a dark background: always, never, or
-            where the image is so and the network was trained on the opposite (`wants_dark_background`). An image of
-            which that is not clear follows the first 24 (or those of the first batch), if they are (`turning`).
-        read_ahead: Decode the images of the next batches in threads while one runs. Without it no image is asked for
-            before the batch before it was answered, and each is judged alone.
+        images: Image sources; a path is a file, `-` is standard input.
+        batch: Images in a batch.
+        top: Number of classes to name for each image. The answer is always included in full; None names one more.
+        threshold: The answer is every class whose capsule is at least this long, 0 to 1; None for the longest ones,
+            as many as an image shows (`Contract.labels`).
+        invert: Whether to invert dark objects on a light background: always, never, or where the image has a light
+            background and the network was trained on a dark one (`wants_dark_background`). An image with an unclear
+            background follows the first 24 images (or the first batch), if theirs is clear (`turning`).
+        read_ahead: Decode the images of the next batches in threads while one runs. Without it, no image is requested
+            before the previous batch is answered, and each background is judged alone.
 
     Yields:
-        One answer an image, in their order.
+        One answer for each image, in order.
 
     Raises:
         ModelError: The model has no contract, or fails.
@@ -181,14 +181,14 @@ class _ImageReader:
         self.turning: Turning = turning(invert, dark_background=dark)
 
     def read(self, source: ImageSource) -> _Fitted | str:
-        """Give the pixels, or say why there are none."""
+        """Give the fitted pixels, or the error message."""
         try:
             return _Fitted(*self.turning.fitted(_image(source), self.contract.input.shape, self.contract.fit))
         except DataError as error:
             return _printable(error)
 
     def read_both_ways(self, source: ImageSource) -> Sheet | str:
-        """Give the pixels as they are and turned, until more images are seen; or say why there are none."""
+        """Give the pixels as they are and inverted, to choose between them later; or the error message."""
         try:
             return fitted_both_ways(_image(source), self.contract.input.shape, self.contract.fit)
         except DataError as error:
@@ -197,7 +197,7 @@ class _ImageReader:
     def judged_together(
         self, sheets: Iterable[tuple[ImageSource, Sheet | str]]
     ) -> list[tuple[ImageSource, _Fitted | str]]:
-        """Decide of the first images, and by them of those to come that are unclear alone."""
+        """Choose whether to invert the first images; they also decide for later images with unclear backgrounds."""
         seen = list(sheets)
         sample = [sheet.background for _, sheet in seen if not isinstance(sheet, str)]
         self.turning = turning("auto", dark_background=True, sample=sample)
@@ -208,7 +208,7 @@ class _ImageReader:
 
 
 def on_dark_background(contract: Contract) -> bool:
-    """Whether a model was trained on light things on a dark background."""
+    """Whether a model was trained on light objects on a dark background."""
     if contract.dark_background is not None:
         return contract.dark_background
     return wants_dark_background(unpack_images(contract.golden, contract.input.shape))
@@ -255,7 +255,7 @@ def _prediction(
     *,
     strange: bool,
 ) -> Prediction:
-    # A stable sort: of two capsules of one length, the first class wins, as argmax has it.
+    # Stable: of two capsules of equal length, the first class wins, as with argmax.
     order = np.argsort(-lengths, kind="stable")
     answers = contract.labels if threshold is None else int(np.count_nonzero(lengths >= threshold))
     named = [

@@ -1,4 +1,4 @@
-"""A picture of one answer: the image as the network saw it, its capsule lengths as bars, what the decoder draws."""
+"""A picture of one answer: the network's input, the capsule lengths as bars, the decoder's reconstruction."""
 
 from collections.abc import Sequence
 
@@ -27,12 +27,12 @@ def draw(detailed: DetailedPrediction, classes: Sequence[str], threshold: float 
     """Draw one answer.
 
     Args:
-        detailed: What the network saw and answered.
+        detailed: The network's input and outputs.
         classes: Names in the order of the lengths.
         threshold: Drawn as a line through the bars.
 
     Returns:
-        RGB, as large as its content.
+        An RGB image, sized to its content.
     """
     panels = _panels(detailed, classes)
     shown = _shown(detailed.lengths)
@@ -71,7 +71,7 @@ def _panels(detailed: DetailedPrediction, classes: Sequence[str]) -> list[tuple[
         several = drawn if drawn.ndim == 4 else drawn[np.newaxis]
         order = np.argsort(
             -detailed.lengths, kind="stable"
-        )  # the decoder draws the longest capsules, as argmax has it
+        )  # the decoder reconstructs the longest capsules; ties as with argmax
         panels += [
             (_enlarged(one), f"reconstruction of {classes[index]}")
             for one, index in zip(several, order, strict=False)
@@ -80,7 +80,7 @@ def _panels(detailed: DetailedPrediction, classes: Sequence[str]) -> list[tuple[
 
 
 def _enlarged(pixels: NDArray[np.uint8]) -> Image.Image:
-    """[height, width, channels] by a whole factor: each pixel stays a sharp square. A large one is reduced."""
+    """Enlarge [height, width, channels] by a whole factor, so that pixels stay squares; reduce a large image."""
     image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).convert("RGB")
     longest = max(image.size)
     if longest > _MOST_PANEL:
@@ -142,14 +142,14 @@ def _draw_threshold(pen: ImageDraw.ImageDraw, across: float, ends: tuple[int, in
 
 
 def _shown(lengths: NDArray[np.float32]) -> list[int]:
-    """All classes in their order, or of very many the longest."""
+    """All classes in order, or the longest `MOST_BARS` where there are more."""
     if len(lengths) <= MOST_BARS:
         return list(range(len(lengths)))
     return [int(index) for index in np.argsort(-lengths, kind="stable")[:MOST_BARS]]
 
 
 def _cut(text: str, size: int, room: int, *, keep_end: bool = False) -> str:
-    """Shorten a text to so many pixels; of a path the end says more than the beginning."""
+    """Shorten a text to a width in pixels; `keep_end` is for paths, whose end is more useful."""
     text = drawable(text)
     if _width(text, size) <= room:
         return text

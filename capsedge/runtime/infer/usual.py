@@ -1,10 +1,11 @@
-"""Whether an image is like those that a network was trained on, by plain figures of its pixels and by its lengths.
+"""Whether an image resembles the training images, by statistics of its pixels and by its longest capsule.
 
-An image's figures are the means of 4 x 4 tiles, a histogram of eight shades (as square roots, so that rare shades
-count), contrast, detail, the border's mean, and of colour three more. How far an image is from the training images is
-the Mahalanobis distance of these figures. The limit is what all but a few of the validation images keep, and so is
-the shortest length of a longest capsule. It knows what noise, blank, inverted and badly exposed images are, and not
-what they show: a garment and a digit of like shades are alike to it. docs/images.md has what it finds and misses.
+The statistics of an image are the means of 4 x 4 tiles, a histogram of eight grey levels (as square roots, so that
+rare levels count), contrast, detail, the mean of the border, and three more for colour. The distance of an image from
+the training images is the Mahalanobis distance of these statistics. Its limit, and the limit on the length of the
+longest capsule, are set so that all but a few of the validation images pass. This detects noise, blank, inverted and
+badly exposed images, but not other content: a garment and a digit with similar grey levels are not told apart.
+docs/images.md lists what it finds and misses.
 """
 
 import numpy as np
@@ -13,22 +14,22 @@ from numpy.typing import NDArray
 
 from capsedge.contract import Usual
 
-KEPT = 0.996  # of the validation images, by each of the two limits
-_FEW = 200  # validation images, below which a share of them is no limit
-_MARGIN = 1.25  # times the largest distance of so few
-_SHRUNK = 0.1  # of the covariance towards independent figures, against what few images say by chance
+KEPT = 0.996  # share of the validation images that pass each of the two limits
+_FEW = 200  # with fewer validation images, a quantile is no reliable limit
+_MARGIN = 1.25  # factor on the largest distance, with so few images
+_SHRUNK = 0.1  # shrinkage of the covariance towards independent statistics, against chance correlations
 _DIGITS = 6
 _TILES, _SHADES = 4, 8
-_CHUNK = 2000  # images whose figures are computed at once
+_CHUNK = 2000  # images whose statistics are computed at once
 
 
 def usual_of(train: NDArray[np.uint8], validation: NDArray[np.uint8], longest: NDArray[np.floating]) -> Usual:
-    """What is usual of images.
+    """Compute the statistics of the training images and the limits.
 
     Args:
         train: Training images, uint8 [N, height, width, channels]; a few thousand are enough.
         validation: Images that set the limits, [M, height, width, channels].
-        longest: The length of the longest capsule of each of these, [M].
+        longest: Length of the longest capsule of each validation image, [M].
     """
     figures = figures_of(train)
     mean, scale = figures.mean(0), figures.std(0) + 1e-3
@@ -47,26 +48,26 @@ def usual_of(train: NDArray[np.uint8], validation: NDArray[np.uint8], longest: N
 
 
 def unlike(images: NDArray[np.uint8], longest: NDArray[np.floating], usual: Usual) -> NDArray[np.bool_]:
-    """Which images are unlike those of the training.
+    """Which images are unlike the training images.
 
     Args:
-        images: As the network sees them, uint8 [N, height, width, channels].
-        longest: The length of the longest capsule of each, [N].
-        usual: What is usual, of images of the same size.
+        images: Fitted to the network's input, uint8 [N, height, width, channels].
+        longest: Length of the longest capsule of each, [N].
+        usual: The contract's statistics of images of the same size.
     """
     result: NDArray[np.bool_] = (distances_of(images, usual) > usual.limit) | (longest < usual.shortest)
     return result
 
 
 def distances_of(images: NDArray[np.uint8], usual: Usual) -> NDArray[np.float64]:
-    """The squared Mahalanobis distance of each image's figures from the mean of the training images'."""
+    """Squared Mahalanobis distance of each image's statistics from the mean of the training images, [N]."""
     scaled = (figures_of(images) - np.array(usual.mean)) / np.array(usual.scale)
     distances: NDArray[np.float64] = np.einsum("ni,ij,nj->n", scaled, np.array(usual.inverse), scaled)
     return distances
 
 
 def figures_of(images: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """The figures of each image, [images, figures]."""
+    """Statistics of each image, [images, statistics]."""
     chunks = [images[start : start + _CHUNK] for start in range(0, len(images), _CHUNK)]
     return np.concatenate([_figures(chunk) for chunk in chunks])
 
@@ -77,7 +78,7 @@ def _figures(images: NDArray[np.uint8]) -> NDArray[np.float64]:
     contrast = grey.std((1, 2))
     detail = sum(np.abs(np.diff(grey, axis=axis)).sum((1, 2)) for axis in (1, 2)) / grey[0].size
     border = np.concatenate([grey[:, 0], grey[:, -1], grey[:, 1:-1, 0], grey[:, 1:-1, -1]], axis=1).mean(1)
-    # Logarithms, so that a blank image is as far away as a loud one.
+    # Logarithms, so that an image without contrast is as far away as one with high contrast.
     figures = [np.log(contrast + 0.003), np.log((detail + 0.001) / (contrast + 0.003)), contrast, border, detail]
     shades = np.minimum((grey * _SHADES).astype(int), _SHADES - 1)
     figures += [np.sqrt((shades == shade).mean((1, 2))) for shade in range(_SHADES)]

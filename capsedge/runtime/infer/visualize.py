@@ -1,4 +1,4 @@
-"""Where the pictures of answers go: a file for one image, a folder for several; no file of the user's is replaced."""
+"""Saving the pictures of answers: a file for one image, a folder for several; no file of the user is replaced."""
 
 import re
 from collections.abc import Sequence
@@ -20,18 +20,18 @@ _MOST_LETTERS = 60
 
 
 class Pictures:
-    """Draws and keeps pictures."""
+    """Draws and saves pictures."""
 
     def __init__(self, place: Path, *, alone: bool) -> None:
-        """Check the place.
+        """Check the path.
 
         Args:
-            place: A folder, made where it is missing; or a file that ends in `.png`, where there is one image.
+            place: A folder, created where it is missing; or, for one image, a file that ends in `.png`.
             alone: Whether there is one image.
 
         Raises:
-            WrongUse: The place is a file and there are several images, or a file that is no such picture, or would be
-                one of another format.
+            WrongUse: The path is a file and there are several images, a file that capsedge did not draw, or a file of
+                another format.
         """
         if place.suffix.lower() in _OTHER_PICTURES and not place.is_dir():
             wanted = f"'{place.with_suffix('.png')}', or a folder"
@@ -52,8 +52,8 @@ class Pictures:
         """Draw an answer.
 
         Args:
-            number: Of the image, from 1; the file's name begins with it, so that names never collide.
-            detailed: What the network saw and answered.
+            number: Number of the image, from 1; the file's name begins with it, so that names never collide.
+            detailed: The network's input and outputs.
             classes: Names in the order of the lengths.
             threshold: See `draw`.
 
@@ -61,7 +61,7 @@ class Pictures:
             The file.
 
         Raises:
-            WrongUse: There is a file of that name that is no such picture.
+            WrongUse: There is a file of that name that capsedge did not draw.
         """
         file = self.place if self.single else self.place / f"{number:05}-{_stem(detailed.prediction.path)}.png"
         _refuse_foreign(file)
@@ -85,6 +85,6 @@ def _refuse_foreign(file: Path) -> None:
 
 
 def _stem(name: str) -> str:
-    """The part of a name that a file can have everywhere."""
+    """The name reduced to characters that are allowed on every file system."""
     stem = re.sub(r"[^\w.+-]+", "_", Path(name).stem).strip("._-")[:_MOST_LETTERS]
     return stem or "image"

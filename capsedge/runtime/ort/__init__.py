@@ -1,1 +1,1 @@
-"""Models on ONNX Runtime: its sessions, where their nodes run, and what of it can be set."""
+"""Models on ONNX Runtime: sessions, placement of nodes, and options."""

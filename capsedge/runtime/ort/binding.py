@@ -1,7 +1,7 @@
-"""Inputs and outputs of an ONNX Runtime session that live on its device: the copies are ours, and can be timed.
+"""I/O binding: inputs and outputs of a session in buffers on its device, so that copies can be timed.
 
-On the CPU they are copies that are not needed; there this is tested against the unbound session. Off it, an unbound
-session allocates for its inputs at every run. Not run on a GPU yet.
+On a GPU, an unbound session allocates memory for its inputs in every run. On the CPU the copies are unnecessary, but
+tests compare the binding with the unbound session there. Not run on a GPU yet.
 """
 
 import threading
@@ -19,36 +19,36 @@ Place = Literal["cpu", "cuda"]
 
 
 class Binding:
-    """The bound inputs and outputs of one session. An input keeps its buffer as long as its shape and type stay."""
+    """The bound inputs and outputs of a session. An input keeps its buffer while its shape and type stay the same."""
 
     def __init__(self, ort: Any, opened: Any, device: Place) -> None:
-        """Bind nothing yet, but see that memory can be had.
+        """Prepare the binding, and check that memory can be allocated.
 
         Args:
             ort: The module onnxruntime.
             opened: Its `InferenceSession`.
-            device: Where the buffers lie; `cuda` is the device of every provider of NVIDIA's.
+            device: Device of the buffers; `cuda` for all providers on NVIDIA GPUs.
         """
         self._new = ort.OrtValue.ortvalue_from_shape_and_type
         self._opened, self._device = opened, device
         self._binding = opened.io_binding()
         self._outputs = [output.name for output in opened.get_outputs()]
         self._inputs: dict[str, tuple[tuple[int, ...], np.dtype[Any], Any]] = {}
-        self._lock = threading.Lock()  # the buffers are one set: two threads that filled them would crash the process
+        self._lock = threading.Lock()  # there is one set of buffers: two threads that fill it crash the process
         self._new((1,), np.uint8, device, 0)
 
     def run(self, feeds: Arrays) -> Arrays:
-        """Copy the inputs in, run, and copy the outputs out; they are the caller's."""
+        """Copy the inputs in, run, and copy the outputs into new arrays."""
         with self._lock:
             self._copy_in(feeds)
             self._compute()
             return self._copy_out()
 
     def split(self, feeds: Arrays) -> QueryBreakdown:
-        """Run, and tell how long each step took by the host's clock; each waits for the device at its end.
+        """Run, and measure each step with the host's clock; each step waits for the device at its end.
 
-        ONNX Runtime has a stream of its own and does not give its events to Python, so the waiting, some microseconds
-        a step, is part of the figures.
+        ONNX Runtime uses its own stream and has no events in Python, so each step includes some microseconds of
+        waiting.
         """
         with self._lock:
             marks = [perf_counter_ns()]
@@ -59,7 +59,7 @@ class Binding:
         return QueryBreakdown(copy_in, compute, copy_out)
 
     def _copy_in(self, feeds: Arrays) -> None:
-        self._binding.clear_binding_inputs()  # one that is not given now must not stay from the last run
+        self._binding.clear_binding_inputs()  # an input that is missing now must not remain from the last run
         for name, array in feeds.items():
             self._binding.bind_ortvalue_input(name, self._filled(name, np.asarray(array, order="C")))
         self._binding.synchronize_inputs()
@@ -73,7 +73,7 @@ class Binding:
         return kept[2]
 
     def _compute(self) -> None:
-        for name in self._outputs:  # anew: what the last run gave would be written over, and has its shapes
+        for name in self._outputs:  # new buffers: the last run's have its shapes, and would be overwritten
             self._binding.bind_output(name, self._device)
         self._opened.run_with_iobinding(self._binding)
         self._binding.synchronize_outputs()

@@ -1,4 +1,4 @@
-"""What ONNX Runtime is told when it opens a model: options of the session, and of each provider."""
+"""Options of an ONNX Runtime session and of each execution provider."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,11 +25,11 @@ _LEVELS = {
 
 
 def session_options(ort: Any, settings: Settings) -> Any:
-    """The options of a session; unless `settings` allow it, no node may go to the CPU from another provider."""
+    """The options of a session; they forbid the fallback to the CPU unless `settings` allow it."""
     options = ort.SessionOptions()
     options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, _LEVELS[settings.graph])
     options.intra_op_num_threads = settings.threads
-    options.log_severity_level = FATAL  # what fails is raised as well, and said in one line
+    options.log_severity_level = FATAL  # errors are raised too, and reported in one line
     options.add_session_config_entry("session.intra_op.allow_spinning", "1" if settings.spinning else "0")
     if settings.exact_int8:
         options.add_session_config_entry("session.x64quantprecision", "1")
@@ -40,16 +40,16 @@ def session_options(ort: Any, settings: Settings) -> Any:
 
 
 def provider_chain(provider: Provider, contract: Contract | None) -> list[Configured]:
-    """The providers that may run a node, set to compute in the types of the file and no others. Not run on a GPU yet.
+    """The providers that may run nodes, configured to compute in the file's types only. Not run on a GPU yet.
 
-    CUDA rounds fp32 to TF32's eleven bits unless told otherwise. Its default search for a convolution's algorithm
-    takes up to a second for every new shape, and may choose another one in the next process, with other last digits
-    (ONNX Runtime's issues 19838 and 19822); the heuristic is reported as fast once it runs. CUDA graphs are left off:
-    there they ask for one shape and one thread, and for every node on the GPU.
+    By default, CUDA rounds fp32 to TF32's eleven bits. Its default search for a convolution algorithm takes up to a
+    second for each new shape, and may choose another algorithm in the next process, with other last digits (ONNX
+    Runtime's issues 19838 and 19822); the heuristic is reported to run as fast. CUDA graphs stay off: they require
+    one shape, one thread, and every node on the GPU.
 
-    TensorRT 10, which ONNX Runtime links, takes a type below fp32 only where it is switched on (ONNX Runtime's
-    documentation of its execution providers). What it cannot run, CUDA may. TensorRT-RTX reads the types in the file;
-    it compiles kernels when a model is opened, and keeps them in the folder that it is given.
+    TensorRT 10, which ONNX Runtime links, uses a type below fp32 only where it is enabled (ONNX Runtime's
+    documentation of its execution providers). CUDA may run nodes that TensorRT cannot. TensorRT-RTX uses the types in
+    the file; it compiles kernels when a model is opened, and caches them in the given folder.
     """
     cuda = (ORT_NAMES["cuda"], {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"})
     if provider == "cuda":
@@ -65,10 +65,10 @@ def provider_chain(provider: Provider, contract: Contract | None) -> list[Config
 
 @contextmanager
 def kernels_in(folder: Path) -> Iterator[None]:
-    """Keep the kernels that TensorRT-RTX compiles in another folder than the user's cache.
+    """Cache the kernels that TensorRT-RTX compiles in another folder than the user's cache.
 
     Args:
-        folder: For the sessions that are opened meanwhile.
+        folder: Cache of the sessions opened within the `with` block.
     """
     before = _KERNELS.set(folder)
     try:
@@ -78,7 +78,7 @@ def kernels_in(folder: Path) -> Iterator[None]:
 
 
 def _kernel_cache() -> dict[str, str]:
-    """The user's cache folder, or nothing where it cannot be made: a slow start is better than none."""
+    """The option for the user's cache folder; none where it cannot be created, so that the session starts slowly."""
     from capsedge.data.known import cache_folder  # only TensorRT-RTX needs it
 
     folder = _KERNELS.get() or cache_folder() / "tensorrt-rtx"

@@ -1,4 +1,4 @@
-"""Where ONNX Runtime really runs a model: its silent way from the GPU to the CPU is closed."""
+"""The placement of a model's nodes by ONNX Runtime, without its silent fallback from the GPU to the CPU."""
 
 import contextlib
 import ctypes
@@ -29,15 +29,15 @@ _PLACE = re.compile(
     r"(?:.{1,200}? was false\. (?=\S))?"
 )
 
-_TOLD_BY = "get_provider_graph_assignment_info"  # later than ONNX Runtime 1.22
+_ASSIGNMENT = "get_provider_graph_assignment_info"  # since a release after ONNX Runtime 1.22
 
 
 class Placement(NamedTuple):
-    """Where the nodes of an opened model run.
+    """The providers of the nodes of an opened model.
 
     Attributes:
-        provider: The providers that run a node, in their order of preference, joined by `+`.
-        fell_back: Operators that run on the CPU though another provider was asked for, sorted.
+        provider: The providers that run at least one node, in order of preference, joined by `+`.
+        fell_back: Operators that run on the CPU though another provider was requested, sorted.
     """
 
     provider: str
@@ -45,17 +45,17 @@ class Placement(NamedTuple):
 
 
 def open_on(ort: Any, file: Path, settings: Settings, contract: Contract | None = None) -> Any:
-    """Open an `InferenceSession` on the CPU, or wholly off it unless `Settings.allow_fallback`.
+    """Open an `InferenceSession` on the requested provider, with no node on another one unless fallback is allowed.
 
     Args:
         ort: The module onnxruntime.
         file: An ONNX file.
-        settings: Where it shall run and how; its threads go to ONNX Runtime as they are.
-        contract: The file's, where it has one: TensorRT is let compute in its types.
+        settings: Provider and other options; the number of threads is passed on unchanged.
+        contract: The file's contract, if any; it selects the types that TensorRT may compute in.
 
     Raises:
         ModelError: ONNX Runtime cannot load the file.
-        ProviderError: The provider is not there, or cannot run every node.
+        ProviderError: The provider is not available, or cannot run every node.
     """
     provider = settings.provider or "cpu"
     if provider == "cpu":
@@ -64,10 +64,10 @@ def open_on(ort: Any, file: Path, settings: Settings, contract: Contract | None 
 
 
 def placement_of(ort: Any, opened: Any, settings: Settings) -> Placement:
-    """Tell where the nodes of an opened model run, as ONNX Runtime recorded it.
+    """The placement that ONNX Runtime recorded for an opened model.
 
-    A release too old to record it is believed only where there is one possibility: where no provider but the CPU was
-    started, or one other, and the CPU was closed to it. Otherwise the text says that it is not known.
+    An old release does not record it. Then the placement is certain only where the CPU is the only provider, or one
+    other provider started without fallback to the CPU; otherwise the text says that it is not known.
     """
     nodes, started = _nodes(opened), opened.get_providers()
     if nodes:
@@ -80,7 +80,7 @@ def placement_of(ort: Any, opened: Any, settings: Settings) -> Placement:
 
 
 def absent(ort: Any, provider: Provider) -> str:
-    """Say what to install where ONNX Runtime, as it is installed, has no such provider; "" proves nothing yet.
+    """Say what to install where the installed ONNX Runtime lacks a provider; "" where it has the provider.
 
     Args:
         ort: The module onnxruntime.
@@ -90,14 +90,17 @@ def absent(ort: Any, provider: Provider) -> str:
     if ORT_NAMES[provider] in offered:
         return ""
     if provider == "tensorrt-rtx":
-        from capsedge.runtime.ort import plugin  # as few as ask for it
+        from capsedge.runtime.ort import plugin  # few users need it
 
         return "" if plugin.is_installed() else plugin.INSTALL
     return "pip uninstall -y onnxruntime, then pip install 'capsedge[gpu]'"
 
 
 def reason(error: Exception) -> str:
-    """Give ONNX Runtime's own words without its codes and places: `[ONNXRuntimeError] : 1 : FAIL : words`."""
+    """The message of an ONNX Runtime error without codes and source locations.
+
+    The form of an error is `[ONNXRuntimeError] : 1 : FAIL : words`.
+    """
     words = " ".join(str(error).rsplit(" : ", 1)[-1].split())
     return _PLACE.sub("", _NODE.sub(r"\1 '\2': ", words)).replace(" '': ", ": ")[:300]
 
@@ -106,7 +109,7 @@ def _on_cpu(ort: Any, file: Path, settings: Settings, contract: Contract | None)
     try:
         return ort.InferenceSession(str(file), session_options(ort, settings), providers=[CPU])
     except Exception as error:  # ONNX Runtime's errors have no common class
-        read_onnx_file(file)  # says it better where the file is damaged
+        read_onnx_file(file)  # raises a clearer error for a damaged file
         if contract is not None and contract.layers and contract.precision in _FOR_TENSORRT:
             raise ModelError(
                 f"'{file}' computes in {contract.precision}, which ONNX Runtime cannot on the CPU: build an engine "
@@ -138,7 +141,7 @@ def _on_gpu(ort: Any, file: Path, provider: Provider, settings: Settings, contra
 
 
 def _start(ort: Any, file: Path, chain: list[Configured], settings: Settings) -> Any:
-    """Open the file on providers that ONNX Runtime has, or on one that a plugin brings."""
+    """Open the file on ONNX Runtime's own providers, or on that of a plugin."""
     options = session_options(ort, settings)
     name, configured = chain[0]
     if name == ORT_NAMES["tensorrt-rtx"] and name not in ort.get_available_providers():
@@ -152,7 +155,7 @@ def _start(ort: Any, file: Path, chain: list[Configured], settings: Settings) ->
 
 @contextlib.contextmanager
 def _quiet(ort: Any) -> Iterator[None]:
-    """Keep ONNX Runtime's log and its prints to stdout out of ours, and let it find CUDA in pip's wheels."""
+    """Suppress ONNX Runtime's log and prints to stdout, and load CUDA's libraries from pip's wheels."""
     ort.set_default_logger_severity(FATAL)
     try:
         with contextlib.redirect_stdout(io.StringIO()):
@@ -164,13 +167,13 @@ def _quiet(ort: Any) -> Iterator[None]:
 
 
 def _why_not(ort: Any, file: Path, provider: Provider, chain: list[Configured], error: Exception) -> ProviderError:
-    """Find out why the strict session failed, by opening the one that ONNX Runtime would have given in silence."""
+    """Find out why a session without fallback failed, by opening one with fallback to the CPU."""
     try:
         lenient = _start(ort, file, chain, Settings(provider=provider, allow_fallback=True))
     except Exception:  # ONNX Runtime's errors have no common class
         return ProviderError(_not_started(ort, provider, [CPU], said=reason(error)))
-    left, told = _nodes(lenient).get(CPU, []), hasattr(lenient, _TOLD_BY)
-    if ORT_NAMES[provider] not in lenient.get_providers() or (told and not left):
+    left, recorded = _nodes(lenient).get(CPU, []), hasattr(lenient, _ASSIGNMENT)
+    if ORT_NAMES[provider] not in lenient.get_providers() or (recorded and not left):
         return ProviderError(_not_started(ort, provider, lenient.get_providers(), said=reason(error)))
     return _left_on_the_cpu(file, provider, left)
 
@@ -203,7 +206,7 @@ _NEEDS: dict[Provider, str] = {
 
 
 def _missing_library(ort: Any, provider: Provider) -> str | None:
-    """Name the first shared library that the provider asks for in vain; ONNX Runtime tells it to its log only."""
+    """Name the first missing shared library of a provider; ONNX Runtime writes it to its log only."""
     library = Path(ort.__file__).parent / "capi" / f"libonnxruntime_providers_{provider}.so"
     if sys.platform != "linux" or not library.is_file():
         return None
@@ -216,9 +219,9 @@ def _missing_library(ort: Any, provider: Provider) -> str | None:
 
 
 def _nodes(opened: Any) -> dict[str, list[str]]:
-    """Give the operators that each provider runs; nothing where this ONNX Runtime is too old to tell."""
+    """The operators that each provider runs; empty where this ONNX Runtime is too old to record it."""
     nodes: dict[str, list[str]] = {}
-    if hasattr(opened, _TOLD_BY):
+    if hasattr(opened, _ASSIGNMENT):
         for part in opened.get_provider_graph_assignment_info():
             nodes.setdefault(part.ep_name, []).extend(node.op_type for node in part.get_nodes())
     return nodes

@@ -1,11 +1,11 @@
-"""TensorRT-RTX for ONNX Runtime: NVIDIA ships it as a plugin in a wheel of its own, and an application registers it.
+"""TensorRT-RTX for ONNX Runtime, which NVIDIA ships as a plugin in a separate wheel that an application registers.
 
-Seen on the package index and in NVIDIA's documentation (nvidia.github.io/TensorRT-RTX-EP-ABI) in November 2026:
+State of the package index and NVIDIA's documentation (nvidia.github.io/TensorRT-RTX-EP-ABI) in November 2026:
 `onnxruntime-ep-nv-tensorrt-rtx` 0.5.0, an alpha, for CUDA 13 (`-cu12` for CUDA 12), has wheels for Linux on x86-64
-and for Windows, none for a Jetson, and needs onnxruntime 1.24 or later. It brings TensorRT-RTX itself. The older
-`onnxruntime-trt-rtx` 1.23.2 (Windows only) has the provider built in instead, as any other.
+and for Windows, none for a Jetson, and needs onnxruntime 1.24 or later. It includes TensorRT-RTX. The older
+`onnxruntime-trt-rtx` 1.23.2 (Windows only) has the provider built in.
 
-Not run on a GPU yet. Without one, ONNX Runtime 1.31.1 says of the real plugin that libcuda.so.1 is missing.
+Not run on a GPU yet. Without one, ONNX Runtime 1.31.1 reports for the real plugin that libcuda.so.1 is missing.
 """
 
 from importlib import import_module
@@ -25,18 +25,18 @@ GPU_NOT_SUPPORTED = "gpu-not-supported"
 
 
 def is_installed() -> bool:
-    """Whether the plugin's wheel is here; nothing of it is loaded."""
+    """Whether the plugin's wheel is installed; nothing is loaded."""
     return find_spec(MODULE) is not None
 
 
 def devices_of_plugin(ort: Any) -> list[Any]:
-    """Register the plugin with ONNX Runtime, once a process, and list the GPUs that it can use.
+    """Register the plugin with ONNX Runtime, once per process, and list the GPUs that it can use.
 
     Args:
         ort: The module onnxruntime.
 
     Returns:
-        Its `OrtEpDevice`s, one at least.
+        Its `OrtEpDevice`s, at least one.
 
     Raises:
         ProviderError: The plugin is not installed, does not load, or finds no GPU.
@@ -46,7 +46,9 @@ def devices_of_plugin(ort: Any) -> list[Any]:
     except ModuleNotFoundError as error:
         raise ProviderError("'tensorrt-rtx' needs NVIDIA's plugin for ONNX Runtime", INSTALL) from error
     if not hasattr(ort, "register_execution_provider_library"):
-        raise ProviderError(f"'tensorrt-rtx' is a plugin, and ONNX Runtime {ort.__version__} takes none", INSTALL)
+        raise ProviderError(
+            f"'tensorrt-rtx' is a plugin, and ONNX Runtime {ort.__version__} does not support plugins", INSTALL
+        )
     try:
         ort.register_execution_provider_library(plugin.get_ep_name(), plugin.get_library_path())
     except Exception as error:  # ONNX Runtime's errors have no common class
@@ -66,5 +68,5 @@ def devices_of_plugin(ort: Any) -> list[Any]:
 
 
 def _last_clause(error: Exception) -> str:
-    """What went wrong, without ONNX Runtime's codes and the path of the library."""
+    """The message of an error without ONNX Runtime's codes and the path of the library."""
     return " ".join(str(error).rsplit(" : ", 1)[-1].rsplit("with error: ", 1)[-1].split())[:300]

@@ -1,7 +1,7 @@
-"""Whether ONNX Runtime's int8 sums saturate on this processor, asked by running the largest that there are.
+"""Whether ONNX Runtime's int8 sums saturate on this processor, tested by computing the largest possible ones.
 
-Processors with VNNI, and Arm, add int8 products in 32 bits, others in pairs in 16 bits. There ONNX Runtime has exact
-kernels too, which take longer; `session.x64quantprecision` chooses them.
+Processors with VNNI, and Arm processors, add int8 products in 32 bits, others in pairs in 16 bits. For the latter,
+ONNX Runtime also has exact kernels, which take longer; `session.x64quantprecision` selects them.
 """
 
 from functools import cache
@@ -12,19 +12,19 @@ import numpy as np
 
 from capsedge.runtime.int8_pairs import int8_pairs
 
-# Large enough for the kernels of whole blocks.
+# Large enough for the kernels that compute whole blocks.
 _ROWS, _PRODUCTS, _COLUMNS = 8, 16, 16
 
 
 def may_saturate_here(ort: Any, file: Path) -> bool:
-    """Whether a file holds int8 products that this processor may compute wrongly, unless it is told to be exact.
+    """Whether a file has int8 products that this processor may compute wrongly without exact kernels.
 
     Args:
         ort: The module onnxruntime.
-        file: An ONNX file. What its contract says of it is not asked, which other tools copy and do not keep true.
+        file: An ONNX file. Its contract is not used: other tools copy it into files that they change.
 
     Raises:
-        ModelError: The file is missing, or damaged.
+        ModelError: The file is missing or damaged.
     """
     pairs = int8_pairs(file)
     return pairs is not None and not pairs.fit and int8_saturates(ort)
@@ -32,7 +32,7 @@ def may_saturate_here(ort: Any, file: Path) -> bool:
 
 @cache
 def int8_saturates(ort: Any) -> bool:
-    """Whether ONNX Runtime's int8 kernels saturate on this processor: the largest products there are, added up.
+    """Whether ONNX Runtime's int8 kernels saturate on this processor, tested by a sum of the largest products.
 
     Args:
         ort: The module onnxruntime.

@@ -1,4 +1,4 @@
-"""Models on ONNX Runtime."""
+"""Sessions of ONNX Runtime."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -20,12 +20,12 @@ from capsedge.runtime.ort.binding import Binding
 from capsedge.runtime.ort.placement import open_on, placement_of, reason
 from capsedge.runtime.ort.threads import threads_for
 from capsedge.runtime.ort.wheels import load_onnxruntime
-from capsedge.runtime.session import QueryBreakdown, Session, check_batch, closed
+from capsedge.runtime.session import QueryBreakdown, Session, SessionWarning, check_batch, closed
 from capsedge.runtime.settings import DEFAULTS, Settings
 
 
 class OrtSession(Session):
-    """An ONNX file on ONNX Runtime; the contract is optional, so that anybody's model can be timed."""
+    """An ONNX file on ONNX Runtime; the contract is optional, so that any model can be timed."""
 
     def __init__(self, file: Path, settings: Settings = DEFAULTS) -> None:
         """Load `file`.
@@ -51,7 +51,7 @@ class OrtSession(Session):
         self.load_ms = (perf_counter_ns() - start) / 1e6
 
     def feeds(self, batch: int) -> Arrays:
-        """See `Session.feeds`: a free first axis becomes the batch, every other free axis becomes 1."""
+        """See `Session.feeds`: a dynamic first axis becomes the batch, every other dynamic axis becomes 1."""
         check_batch(self, batch)
         if self._ort is None:
             raise closed(self)
@@ -74,31 +74,36 @@ class OrtSession(Session):
             return dict(zip(self._outputs, self._ort.run(None, feeds), strict=True))
 
     def run_with_breakdown(self, feeds: Arrays) -> QueryBreakdown:
-        """See `Session.run_with_breakdown`; without I/O binding ONNX Runtime hides the copies, and all is compute."""
+        """See `Session.run_with_breakdown`; without I/O binding the copies are part of the compute time."""
         if self._binding is None:
             return super().run_with_breakdown(feeds)
         with self._told():
             return self._binding.split(feeds)
 
     def close(self) -> None:
-        """See `Session.close`; ONNX Runtime frees the model with its last reference."""
+        """See `Session.close`; ONNX Runtime frees the model when its last reference is gone."""
         self._ort = self._binding = None
 
-    def _warnings(self, saturates: bool) -> Iterator[str]:
-        """What was assumed of the file, and what is done about int8 sums that saturate."""
+    def _warnings(self, saturates: bool) -> Iterator[SessionWarning]:
+        """Warn about assumptions on the file, and about int8 sums that saturate."""
         if self.contract is None:
             yield from _assumed(self._ort, self.batch_limits)
         if saturates:
-            done = (
-                "so it runs with ONNX Runtime's exact kernels, which take longer and exist only for constant "
-                "weights; other programs may compute it wrongly here"
-                if self.settings.exact_int8
-                else "and ONNX Runtime cannot open it with exact kernels: its answers may be wrong here"
-            )
-            yield f"its int8 sums can saturate on processors without VNNI such as this one, {done}"
+            can = "its int8 sums can saturate on processors without VNNI such as this one"
+            if self.settings.exact_int8:
+                yield SessionWarning(
+                    "exact-int8",
+                    f"{can}, so it runs with ONNX Runtime's exact kernels, which take longer and exist only for "
+                    "constant weights; other programs may compute it wrongly here",
+                )
+            else:
+                yield SessionWarning(
+                    "inexact-int8",
+                    f"{can}, and ONNX Runtime cannot open it with exact kernels: its answers may be wrong here",
+                )
 
     def _bound(self, ort: Any) -> Binding | None:
-        """Bind inputs and outputs as the settings say; by default off the CPU, where that is possible."""
+        """Bind inputs and outputs as the settings say; by default on a GPU only, where memory can be allocated."""
         wanted, on_cpu = self.settings.io_binding, _on_cpu(self.settings)
         if not (not on_cpu if wanted is None else wanted):
             return None
@@ -113,7 +118,7 @@ class OrtSession(Session):
 
     @contextmanager
     def _told(self) -> Iterator[None]:
-        """Turn ONNX Runtime's errors, which have no common class, into ours."""
+        """Turn ONNX Runtime's errors, which have no common class, into `ModelError`."""
         if self._ort is None:
             raise closed(self)
         try:
@@ -132,7 +137,7 @@ def _on_cpu(settings: Settings) -> bool:
 
 
 def _resolved(settings: Settings, contract: Contract | None) -> Settings:
-    """Choose the threads on the CPU by the work of a run; of a file without a contract ONNX Runtime knows no less."""
+    """Choose the number of threads on the CPU by the work of a run; without a contract ONNX Runtime chooses."""
     if settings.threads or contract is None or not contract.flops or not _on_cpu(settings):
         return settings
     threads = threads_for(contract.flops * settings.batch, usable_cores(), spinning=settings.spinning)
@@ -140,10 +145,10 @@ def _resolved(settings: Settings, contract: Contract | None) -> Settings:
 
 
 def _may_saturate(ort: Any, file: Path, settings: Settings) -> bool:
-    """Whether the file's int8 sums may saturate on this processor, where nobody said how they shall be computed."""
+    """Whether the file's int8 sums may saturate on this processor; False where `exact_int8` is set."""
     if settings.exact_int8 is not None or not (_on_cpu(settings) or settings.allow_fallback):
         return False
-    from capsedge.runtime.ort.saturation import may_saturate_here  # an engine starts without it
+    from capsedge.runtime.ort.saturation import may_saturate_here  # engines do not need it
 
     return may_saturate_here(ort, file)
 
@@ -151,10 +156,11 @@ def _may_saturate(ort: Any, file: Path, settings: Settings) -> bool:
 def _opened(
     ort: Any, file: Path, settings: Settings, contract: Contract | None, saturates: bool
 ) -> tuple[Any, Settings]:
-    """Open the file; one that saturates with exact kernels, as far as ONNX Runtime can.
+    """Open the file; use exact kernels for one that saturates, if ONNX Runtime can.
 
-    Its rewriting of weights for them fails on some graphs, such as its own quantizer makes with default operators
-    (1.31.1: "Attempt to replace the existing tensor"). Rewritten less, such a graph computes its products in fp32.
+    Its rewriting of weights for these kernels fails on some graphs, such as those that its own quantizer makes with
+    default operators (1.31.1: "Attempt to replace the existing tensor"). With basic graph optimization, such a graph
+    computes its products in fp32.
     """
     for graph in (settings.graph, "basic") if saturates else ():
         exact = msgspec.structs.replace(settings, exact_int8=True, graph=graph)
@@ -164,22 +170,25 @@ def _opened(
 
 
 def _batch_limits(opened: Any) -> tuple[int, int] | None:
-    """The first axis of the inputs where it is fixed; 1 where none has one, so that nothing could hold a batch."""
+    """The first axis of the inputs where it is fixed; 1 where all inputs are scalars and cannot hold a batch."""
     first = [node.shape[0] for node in opened.get_inputs() if node.shape]
     fixed = [size for size in first if isinstance(size, int) and size > 0]
     return (fixed[0], fixed[0]) if fixed else None if first else (1, 1)
 
 
-def _assumed(opened: Any, limits: tuple[int, int] | None) -> Iterator[str]:
-    """What `feeds` makes of the axes of a file without a contract, which tells what they are for."""
+def _assumed(opened: Any, limits: tuple[int, int] | None) -> Iterator[SessionWarning]:
+    """Warn about the assumptions of `feeds` on the axes of a file without a contract."""
     for node in opened.get_inputs():
         free = [size or f"axis {axis}" for axis, size in enumerate(node.shape) if axis and not isinstance(size, int)]
         if free:
-            yield f"of its input '{node.name}', {' and '.join(free)} can be any size, taken as 1"
+            yield SessionWarning(
+                "assumed-size", f"of its input '{node.name}', {' and '.join(free)} can be any size, taken as 1"
+            )
     if limits is not None and limits[0] > 1:
-        yield (
-            f"the fixed first axis of its inputs, {limits[0]}, was taken as the batch; where it is none, the "
-            "images/s are too many"
+        yield SessionWarning(
+            "assumed-batch",
+            f"the fixed first axis of its inputs, {limits[0]}, was taken as the batch; if it is not, images/s is too "
+            "high",
         )
 
 

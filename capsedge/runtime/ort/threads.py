@@ -1,38 +1,39 @@
-"""How many threads a run on the CPU should take: enough to share its work, few enough not to lose it to hand-offs."""
+"""Choosing the number of threads of a run on the CPU: more threads share its work, but each costs a hand-off."""
 
 import math
 
-# Work that one thread does in the time in which another one is handed its part: 20 us at 195 GFLOP/s.
+# Operations that one thread executes during the hand-off of work to another: 20 us at 195 GFLOP/s.
 HAND_OFF_FLOPS = 4_000_000
-# A thread that sleeps must be woken first: 100 us.
+# A sleeping thread must be woken first: 100 us.
 HAND_OFF_ASLEEP_FLOPS = 20_000_000
 
 
 def threads_for(flops: int, cores: int, *, spinning: bool = True) -> int:
-    """Choose the number of threads for a run of so much work.
+    """Choose the number of threads by the work of a run.
 
-    With work W and a hand-off h for each further thread, n threads take W / n + h (n - 1). One more thread does not
-    pay from the first n on with n (n + 1) >= W / h, which is sqrt(W / h), rounded.
+    With work W and a hand-off h for each additional thread, n threads take W / n + h (n - 1). The best n is the first
+    with n (n + 1) >= W / h, which is sqrt(W / h), rounded.
 
-    The hand-off was measured on two cores (AMD EPYC with AVX-512, ONNX Runtime 1.31.1, a quiet machine). What two
-    threads take beyond half of the time of one is h, and the rate of one thread makes it operations:
+    The hand-off was measured on two cores (AMD EPYC with AVX-512, ONNX Runtime 1.31.1, an idle machine). h is the
+    time of two threads beyond half that of one thread; the rate of one thread converts it to operations:
 
     | work, threads | one, ms | two, ms | h, us | h, MFLOP |
     |---|---|---|---|---|
-    | 28.8 MFLOP, awake | 0.151 | 0.094 | 18 | 3.5 |
-    | 401.7 MFLOP, awake | 2.05 | 1.04 | 15 | 2.9 |
-    | 28.8 MFLOP, asleep | 0.151 | 0.158 | 82 | 16 |
-    | 28.8 MFLOP in int8, asleep | 0.084 | 0.104 | 62 | 21 |
-    | 401.7 MFLOP, asleep, median | 2.05 | 1.14 | 115 | 23 |
-    | 401.7 MFLOP, asleep, mean | 2.05 | 1.35 | 325 | 64 |
+    | 28.8 MFLOP, spinning | 0.151 | 0.094 | 18 | 3.5 |
+    | 401.7 MFLOP, spinning | 2.05 | 1.04 | 15 | 2.9 |
+    | 28.8 MFLOP, sleeping | 0.151 | 0.158 | 82 | 16 |
+    | 28.8 MFLOP in int8, sleeping | 0.084 | 0.104 | 62 | 21 |
+    | 401.7 MFLOP, sleeping, median | 2.05 | 1.14 | 115 | 23 |
+    | 401.7 MFLOP, sleeping, mean | 2.05 | 1.35 | 325 | 64 |
 
-    So 4 MFLOP awake, and 20 asleep, the middle of the medians: two threads pay from 40 MFLOP on. The mean lies
-    far above its median: some runs waited much longer. Beyond two threads this is a model, not a measurement.
+    So h is 4 MFLOP for spinning threads, and 20 for sleeping ones, the middle of the medians: two sleeping threads
+    pay from 40 MFLOP on. The mean is far above the median because some runs waited much longer. For more than two
+    threads this is a model, not a measurement.
 
     Args:
-        flops: Operations of one run: of one image, times the batch.
+        flops: Operations of one run: those of one image, times the batch.
         cores: Cores that the process may use (`capsedge.cores.usable_cores`).
-        spinning: Whether threads wait for their part awake.
+        spinning: Whether idle threads spin while they wait for work.
 
     Returns:
         1 to `cores`.

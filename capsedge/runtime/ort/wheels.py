@@ -1,4 +1,4 @@
-"""ONNX Runtime as pip installed it: one of several wheels that share one import name, and two are one too many."""
+"""The installed wheels of ONNX Runtime; several share one import name, and only one may be installed."""
 
 import sys
 from pathlib import Path
@@ -9,13 +9,13 @@ from capsedge.runtime.loading import OVERLAPPING, load
 
 
 def installed_wheels() -> dict[str, str]:
-    """Find which wheels of ONNX Runtime are installed: their versions by their names.
+    """Versions of the installed wheels of ONNX Runtime by name.
 
-    The package index has some twenty of them: `onnxruntime`, `onnxruntime-gpu`, `-directml`, `-openvino`, `-trt-rtx`,
-    `-migraphx`, `-rocm`, `-windowsml`, `-silicon` and others. Their names all start with it, and so do those of its
-    add-ons, such as `onnxruntime-genai` and the plugins, which only their lists of files tell apart.
-    `importlib.metadata.packages_distributions` would read the list of every package: 0.1 s, a fifth of what
-    `capsedge infer` takes.
+    The package index has about twenty of them: `onnxruntime`, `onnxruntime-gpu`, `-directml`, `-openvino`,
+    `-trt-rtx`, `-migraphx`, `-rocm`, `-windowsml`, `-silicon` and others. All names start with `onnxruntime`, and so
+    do those of add-ons such as `onnxruntime-genai` and the plugins; only their lists of files distinguish them.
+    `importlib.metadata.packages_distributions` would read the list of every package: 0.1 s, a fifth of the time of
+    `capsedge infer`.
     """
     found: dict[str, str] = {}
     for folder in dict.fromkeys(sys.path):
@@ -29,25 +29,25 @@ def installed_wheels() -> dict[str, str]:
 def _brings_the_module(info: Path) -> bool:
     try:
         files = (info / "RECORD").read_text(encoding="utf-8")
-    except OSError:  # not installed by pip: nothing tells what it brings
+    except OSError:  # not installed by pip: there is no list of its files
         return True
     return "\nonnxruntime/__init__.py," in f"\n{files}"
 
 
 def wheels_text() -> str:
-    """Name what is installed, for a sentence."""
+    """Names and versions of the installed wheels, for a sentence."""
     return ", ".join(f"{name} {version}" for name, version in installed_wheels().items()) or "built from source"
 
 
 def load_onnxruntime(extra: Literal["cpu", "gpu"] = "cpu") -> Any:
-    """Import ONNX Runtime, unless two of its wheels have written over each other.
+    """Import ONNX Runtime; refuse two of its wheels, which overwrite each other's files.
 
     Args:
-        extra: The extra of capsedge to name where it is missing.
+        extra: The extra of capsedge to advise where it is missing.
 
     Raises:
         MissingExtra: It is not installed.
-        ProviderError: More than one wheel of it is installed, or the one does not load.
+        ProviderError: More than one of its wheels is installed, or it does not load.
     """
     wheels = installed_wheels()
     if len(wheels) > 1:
@@ -56,5 +56,5 @@ def load_onnxruntime(extra: Literal["cpu", "gpu"] = "cpu") -> Any:
             f"pip uninstall -y {' '.join(wheels)}, then pip install 'capsedge[cpu]' or 'capsedge[gpu]'",
             code=OVERLAPPING,
         )
-    bringers = {"onnxruntime": "cpu", "onnxruntime-gpu": "gpu"}  # of a wheel that is here, no other one is advised
-    return load("onnxruntime", extra=next((bringers[wheel] for wheel in wheels if wheel in bringers), extra))
+    extras = {"onnxruntime": "cpu", "onnxruntime-gpu": "gpu"}  # where a wheel is installed, advise its own extra
+    return load("onnxruntime", extra=next((extras[wheel] for wheel in wheels if wheel in extras), extra))

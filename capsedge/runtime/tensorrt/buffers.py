@@ -1,4 +1,4 @@
-"""Memory for one tensor of an engine: on the GPU, and page-locked on the host, which CUDA copies from directly.
+"""Memory for one tensor of an engine: on the GPU, and page-locked on the host for direct copies by CUDA.
 
 Not run on a GPU yet.
 """
@@ -20,10 +20,10 @@ class Buffer:
     """A tensor at the largest batch of the engine's profile.
 
     Attributes:
-        address: On the GPU.
-        host: The page-locked numbers, in one row.
-        shape: At the largest batch.
-        is_input: Whether the engine reads it.
+        address: Address on the GPU.
+        host: The page-locked memory on the host, as a flat array.
+        shape: Shape at the largest batch.
+        is_input: Whether the tensor is an input of the engine.
     """
 
     address: int
@@ -35,22 +35,22 @@ class Buffer:
         return f"{self.host.dtype} {list(self.shape)}"
 
     def view(self, shape: tuple[int, ...]) -> NDArray[Any]:
-        """The first numbers of the host's memory in a smaller shape; not a copy, the next run writes over it."""
+        """The start of the host's memory in a smaller shape; not a copy, the next run overwrites it."""
         return self.host[: math.prod(shape)].reshape(shape)
 
 
 def allocate(cuda: Any, shape: tuple[int, ...], dtype: DTypeLike, stack: ExitStack, *, is_input: bool) -> Buffer:
-    """Allocate both memories; `stack` frees them.
+    """Allocate the memory of a tensor on the GPU and the host; `stack` frees it.
 
     Args:
         cuda: The module cuda.bindings.runtime.
-        shape: At the largest batch.
-        dtype: Of its numbers.
-        stack: Closed when the engine is.
-        is_input: Whether the engine reads it.
+        shape: Shape at the largest batch.
+        dtype: Type of the tensor.
+        stack: Closed together with the engine.
+        is_input: Whether the tensor is an input of the engine.
 
     Raises:
-        ProviderError: There is no memory left.
+        ProviderError: There is not enough memory.
     """
     kind = np.dtype(dtype)
     size_bytes = math.prod(shape) * kind.itemsize

@@ -1,6 +1,6 @@
-"""The CUDA runtime through cuda-python: its status codes become errors of one line.
+"""The CUDA runtime through cuda-python: its status codes become one-line errors.
 
-Not run on a GPU yet: tests hold it against cuda-python's real names, and against its real answers without a GPU.
+Not run on a GPU yet: tests check cuda-python's real names, and its real results without a GPU.
 """
 
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ DRIVER_TOO_OLD = "driver-too-old"
 
 
 class Device(NamedTuple):
-    """A CUDA device, such as ("Orin", "sm87"): its name, and its compute capability as engines name their targets."""
+    """A CUDA device, such as ("Orin", "sm87"): its name, and its compute capability in the form of engine targets."""
 
     name: str
     target: str
@@ -29,7 +29,7 @@ def load_cuda() -> Any:
 
 
 def checked(answer: tuple[Any, ...]) -> Any:
-    """Unpack what a function of cuda-python gives: a status, then at most one value here.
+    """Unpack the result of a cuda-python function: a status, followed by at most one value.
 
     Raises:
         ProviderError: The status is not success.
@@ -44,7 +44,7 @@ def first_device(cuda: Any) -> Device:
     """Describe the device that CUDA uses by default.
 
     Raises:
-        ProviderError: There is none, or its driver is missing or too old.
+        ProviderError: There is no device, or its driver is missing or too old.
     """
     status, count = cuda.cudaGetDeviceCount()
     if int(status) != 0 or not count:

@@ -1,6 +1,6 @@
-"""A sequence of launches and copies as one CUDA graph, which the CPU starts with one call.
+"""Capturing a sequence of launches and copies as one CUDA graph, which the CPU starts with one call.
 
-Not run on a GPU yet: tests hold it against cuda-python's real names.
+Not run on a GPU yet: tests check cuda-python's real names.
 """
 
 from collections.abc import Callable
@@ -10,34 +10,34 @@ from capsedge.runtime.tensorrt.cuda import checked
 
 
 def capture(cuda: Any, stream: Any, enqueue: Callable[[], None]) -> Any:
-    """Record what `enqueue` puts on a stream, without running it.
+    """Capture the work that `enqueue` puts on a stream, without running it.
 
     Args:
         cuda: The module cuda.bindings.runtime.
-        stream: Not the default stream, which cannot be recorded.
-        enqueue: Launches and asynchronous copies only; anything that waits breaks the recording.
+        stream: Any stream but the default one, which cannot be captured.
+        enqueue: Launches and asynchronous copies only; a synchronizing call breaks the capture.
 
     Returns:
-        An executable graph, for `cudaGraphLaunch` and at last `cudaGraphExecDestroy`.
+        An executable graph, for `cudaGraphLaunch` and finally `cudaGraphExecDestroy`.
 
     Raises:
-        CapsedgeError: Something of it cannot be recorded; the stream can be used as before.
+        CapsedgeError: An operation cannot be captured; the stream remains usable.
     """
     try:
         return _captured(cuda, stream, enqueue)
     except BaseException:
-        cuda.cudaGetLastError()  # takes the failure away from whoever asks next, such as TensorRT after a launch
+        cuda.cudaGetLastError()  # clears the error, which TensorRT would otherwise read after its next launch
         raise
 
 
 def _captured(cuda: Any, stream: Any, enqueue: Callable[[], None]) -> Any:
-    # Thread-local: what other threads do with CUDA in the meantime does not break the recording.
+    # Thread-local: CUDA calls of other threads do not break the capture.
     mode = cuda.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
     checked(cuda.cudaStreamBeginCapture(stream, mode))
     try:
         enqueue()
     except BaseException:
-        _, graph = cuda.cudaStreamEndCapture(stream)  # whatever it says, the stream must leave the recording
+        _, graph = cuda.cudaStreamEndCapture(stream)  # the capture must end whatever the status
         if graph:
             cuda.cudaGraphDestroy(graph)
         raise

@@ -1,10 +1,10 @@
-"""What TensorRT says while it works: its errors are kept for ours, and the times of its layers are added up."""
+"""TensorRT's logger and profiler: errors are collected for our messages, and layer times are summed."""
 
 from typing import Any
 
 
 def collecting_logger(trt: Any) -> Any:
-    """Make a logger that keeps TensorRT's errors for our own one-line errors instead of printing them."""
+    """Make a logger that collects TensorRT's errors instead of printing them."""
 
     class Collector(trt.ILogger):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -24,7 +24,7 @@ def last_words(log: Any) -> str:
 
 
 def layer_profiler(trt: Any) -> Any:
-    """Make a profiler whose `times_ms` adds up the milliseconds of each layer, in the order of their first run."""
+    """Make a profiler whose `times_ms` sums the milliseconds of each layer, in the order of their first run."""
 
     class Adding(trt.IProfiler):  # type: ignore[misc]
         def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""The record beside an engine, and whether the engine can run on this machine: asked before it is loaded."""
+"""The manifest beside an engine, and the checks before loading whether the engine can run on this machine."""
 
 import hashlib
 from importlib import import_module
@@ -13,7 +13,7 @@ from capsedge.runtime.tensorrt.targets import obstacle, rebuild
 
 
 def manifest_path(engine: Path) -> Path:
-    """Say where an engine's manifest lies."""
+    """Path of an engine's manifest."""
     return engine.with_name(engine.name + ".json")
 
 
@@ -33,10 +33,10 @@ def read_manifest(file: Path) -> EngineManifest:
 
 
 def cannot_run_here(file: Path) -> str:
-    """Say why an engine cannot be executed on this machine, as `EngineSession` would; nothing is loaded onto a GPU.
+    """Say why an engine cannot run on this machine, as `EngineSession` would; nothing is loaded onto a GPU.
 
     Returns:
-        One line, or "" where nothing is known that would keep it from running.
+        One line, or "" where no obstacle is known.
     """
     try:
         ready(file)
@@ -46,12 +46,12 @@ def cannot_run_here(file: Path) -> str:
 
 
 class LoadableEngine(NamedTuple):
-    """Everything that loading an engine needs, after every check that can be made before.
+    """An engine and the libraries to load it with, after all checks that do not load it.
 
     Attributes:
-        manifest: The record beside the engine.
-        content: The engine.
-        read_ms: Time of reading and hashing both; the imports are not in it.
+        manifest: The manifest beside the engine.
+        content: The bytes of the engine.
+        read_ms: Time to read and hash both, without the imports.
         trt: The package that the engine was built with.
         cuda: The module cuda.bindings.runtime.
         device: The GPU.
@@ -66,10 +66,10 @@ class LoadableEngine(NamedTuple):
 
 
 def ready(file: Path) -> LoadableEngine:
-    """Make every check that needs no loading: hash, release, GPU, platform.
+    """Make all checks that do not load the engine: hash, release, GPU, platform.
 
     Raises:
-        ModelError: The manifest is missing, or the engine does not fit it, this release or this machine.
+        ModelError: The manifest is missing, or the engine does not match it, this release or this machine.
         ProviderError: There is no TensorRT or no GPU.
         MissingExtra: cuda-python is not installed.
     """
@@ -86,7 +86,7 @@ def ready(file: Path) -> LoadableEngine:
 
 
 def _engine_of(file: Path, manifest: EngineManifest) -> bytes:
-    """The engine's bytes, which are those that the manifest describes, or of an engine that somebody else built."""
+    """The engine's bytes, checked against the manifest's hash where it has one."""
     if manifest.deferred and not file.is_file():
         raise ModelError(
             f"'{file}' was not built yet: build it on this machine, in the folder with its ONNX file: "
@@ -102,7 +102,7 @@ def _engine_of(file: Path, manifest: EngineManifest) -> bytes:
 
 
 def _load_tensorrt(file: Path, manifest: EngineManifest) -> Any:
-    """Import the package that the engine was built with, of exactly its release where that is known."""
+    """Import the package that the engine was built with, in exactly its release where that is known."""
     package, wanted = manifest.package, manifest.package_version
     named = f"{package} {wanted}".strip()
     source = (
@@ -110,11 +110,11 @@ def _load_tensorrt(file: Path, manifest: EngineManifest) -> Any:
     )
     try:
         trt = import_module(package)
-    except (ImportError, OSError) as error:  # OSError: the package is there, its libraries are not
+    except (ImportError, OSError) as error:  # OSError: the package is installed without its libraries
         raise ProviderError(f"'{file}' needs {named}, which does not load ({error}): {source}") from error
     if wanted and trt.__version__ != wanted:
         raise ModelError(
-            f"'{file}' was built by {named} and loads in no other release, here is {trt.__version__}: "
+            f"'{file}' was built by {named} and loads only in that release; {trt.__version__} is installed: "
             f"{source}, or build it again with: {rebuild(manifest)}"
         )
     return trt

@@ -1,10 +1,10 @@
-"""What TensorRT-RTX can be told when an engine is loaded: to record CUDA graphs itself, and to keep its kernels.
+"""Runtime options of TensorRT-RTX: its own CUDA graphs, and its cache of compiled kernels.
 
-It compiles kernels for the GPU at hand when a model is loaded and when a new shape comes, which takes seconds, and
-can store them (docs.nvidia.com/deeplearning/tensorrt-rtx: Working with Runtime Cache, Working with RTX CUDA Graphs).
-As it goes over from general kernels to those for a shape in its own time, only it knows when to record a graph.
+TensorRT-RTX compiles kernels for the GPU when a model is loaded and for each new shape, which takes seconds, and can
+store them (docs.nvidia.com/deeplearning/tensorrt-rtx: Working with Runtime Cache, Working with RTX CUDA Graphs). It
+replaces general kernels by kernels for a shape in the background, so only it knows when a graph can be recorded.
 
-Not run on a GPU yet: tests hold the names against the real library.
+Not run on a GPU yet: tests check the names of the real library.
 """
 
 import contextlib
@@ -20,10 +20,10 @@ def records_graphs(trt: Any) -> bool:
 
 
 class KernelCache:
-    """Compiled kernels in a file beside the engine; where they cannot be read or written, they are compiled again."""
+    """Compiled kernels in a file beside the engine; kernels that cannot be read or written are compiled again."""
 
     def __init__(self, engine_file: Path) -> None:
-        """Look for the file; nothing is loaded yet."""
+        """Read the file; nothing is loaded into TensorRT yet."""
         self.file = engine_file.with_name(f"{engine_file.name}.kernels")
         self._cache: Any = None
         self._stored = b""
@@ -34,12 +34,12 @@ class KernelCache:
         """Let the execution contexts of a runtime configuration share the kernels."""
         if self._cache is None:
             self._cache = config.create_runtime_cache()
-            if self._stored:  # of another GPU, driver or release, they are refused and compiled again
+            if self._stored:  # TensorRT refuses kernels of another GPU, driver or release, and compiles them again
                 self._cache.deserialize(self._stored)
         config.set_runtime_cache(self._cache)
 
     def save(self) -> None:
-        """Write the kernels down, if there are others than before."""
+        """Write the kernels to the file if they have changed."""
         serialized = None if self._cache is None else self._cache.serialize()
         kernels = self._stored if serialized is None else bytes(serialized)
         if kernels != self._stored:
@@ -48,7 +48,7 @@ class KernelCache:
             self._stored = kernels
 
     def close(self) -> None:
-        """Let go of the kernels: after the configurations that use them, and before the engine."""
+        """Free the kernels: after the configurations that use them, and before the engine."""
         self._cache = None
 
 
@@ -58,7 +58,7 @@ def runtime_config(trt: Any, engine: Any, cache: KernelCache, *, graphs: bool) -
     Args:
         trt: The module tensorrt_rtx.
         engine: A loaded engine.
-        cache: Where its kernels are kept.
+        cache: Cache of its kernels.
         graphs: Whether runs are recorded as CUDA graphs.
     """
     config = engine.create_runtime_config()

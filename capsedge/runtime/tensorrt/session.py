@@ -1,7 +1,7 @@
-"""Models as TensorRT engines, of TensorRT-RTX or classic TensorRT, with the buffers in cuda-python's hands.
+"""Sessions of TensorRT engines, of TensorRT-RTX or classic TensorRT, with buffers allocated by cuda-python.
 
-Not run on a GPU yet. Tests run this code on stand-ins that compute in host memory and have exactly the names that
-five releases of TensorRT have, and on the real TensorRT-RTX as far as it goes without a GPU.
+Not run on a GPU yet. Tests run this code on stand-ins that compute in host memory and have exactly the names of five
+releases of TensorRT, and on the real TensorRT-RTX as far as possible without a GPU.
 """
 
 import threading
@@ -18,7 +18,7 @@ from capsedge.contract import EngineManifest
 from capsedge.errors import CapsedgeError, ModelError, ProviderError, WrongUse
 from capsedge.runtime.feeds import Arrays, random_array
 from capsedge.runtime.models import title
-from capsedge.runtime.session import QueryBreakdown, Session, check_batch, closed
+from capsedge.runtime.session import QueryBreakdown, Session, SessionCode, SessionWarning, check_batch, closed
 from capsedge.runtime.settings import DEFAULTS, Settings
 from capsedge.runtime.tensorrt.buffers import Buffer, allocate
 from capsedge.runtime.tensorrt.cuda import Device, checked
@@ -28,7 +28,7 @@ from capsedge.runtime.tensorrt.manifest import ready
 from capsedge.runtime.tensorrt.rtx import KernelCache, records_graphs, runtime_config
 from capsedge.runtime.tensorrt.targets import rebuild
 
-# Each graph has an execution context of its own, with its memory.
+# Each graph needs an execution context with its own memory.
 MOST_GRAPHS = 4
 
 
@@ -39,7 +39,7 @@ class EngineSession(Session):
         """Check the engine against its manifest and load it.
 
         Raises:
-            ModelError: The manifest is missing, or the engine does not fit it, this release or this GPU.
+            ModelError: The manifest is missing, or the engine does not match it, this release or this GPU.
             ProviderError: There is no TensorRT or no GPU.
             MissingExtra: cuda-python is not installed.
         """
@@ -53,12 +53,12 @@ class EngineSession(Session):
         self.batch_limits = (manifest.batch[0], manifest.batch[2])
         self._one_at_a_time = threading.Lock()  # there is one set of buffers
         self._kernels = KernelCache(file)
-        self._configs: dict[bool, Any] = {}  # TensorRT's objects do not keep each other alive
+        self._configs: dict[bool, Any] = {}
         self._graphs: dict[int, Any] = {}
         self._graph_contexts: list[Any] = []
         self._plain_runs: Counter[int] = Counter()
         self._may_record = settings.cuda_graph and not records_graphs(self._trt)
-        # TensorRT's objects do not keep each other alive: the logger must outlive the runtime, and so on.
+        # TensorRT's objects hold no references to each other: the logger must outlive the runtime, and so on.
         self._log = collecting_logger(self._trt)
         self._runtime = self._trt.Runtime(self._log)
         with ExitStack() as stack:
@@ -84,7 +84,7 @@ class EngineSession(Session):
         return {name: random_array((batch, *each.shape[1:]), each.host.dtype) for name, each in self._inputs()}
 
     def run_raw(self, feeds: Arrays) -> Arrays:
-        """See `Session.run_raw`; the copies to the GPU and back are part of it, the outputs are the caller's own."""
+        """See `Session.run_raw`; includes the copies to the GPU and back, and gives new arrays."""
         with self._one_at_a_time:
             batch = self._fill(feeds)
             if graph := self._graphs.get(batch):
@@ -98,9 +98,9 @@ class EngineSession(Session):
             return outputs
 
     def run_with_breakdown(self, feeds: Arrays) -> QueryBreakdown:
-        """See `Session.run_with_breakdown`: by CUDA's events, and without our CUDA graph, which has no seams.
+        """See `Session.run_with_breakdown`: timed by CUDA events, without a CUDA graph, which runs as one unit.
 
-        A copy is made in two steps, by way of page-locked memory; the step on the host is timed by the host's clock.
+        Copies go through page-locked memory in two steps; the step on the host is timed by the host's clock.
         """
         with self._one_at_a_time:
             return self._breakdown(feeds)
@@ -127,15 +127,15 @@ class EngineSession(Session):
         return QueryBreakdown(fill_ms + copy_in, compute, copy_out + take_ms)
 
     def layer_times(self, feeds: Arrays, runs: int) -> list[tuple[str, float]]:
-        """Time each layer with TensorRT's profiler, without CUDA graphs, which have no seams.
+        """Time each layer with TensorRT's profiler, without CUDA graphs, which run as one unit.
 
         Args:
             feeds: Inputs by name, as for `run_raw`.
-            runs: How many runs are measured, after one that is not.
+            runs: Number of measured runs, after one warm-up run.
 
         Returns:
-            Each layer's name and its mean time in milliseconds, in the order of execution. The names are numbers
-            where the engine was built with the profiling verbosity NONE.
+            Name and mean time in milliseconds of each layer, in the order of execution. The names are numbers where
+            the engine was built with the profiling verbosity NONE.
 
         Raises:
             WrongUse: `runs` is below 1.
@@ -163,7 +163,7 @@ class EngineSession(Session):
         """See `Session.close`."""
         self._kernels.save()
         self._resources.close()
-        self._buffers.clear()  # their memory is freed
+        self._buffers.clear()  # their memory is freed already
         self._graphs.clear()
         self._graph_contexts.clear()
         self._context = None
@@ -172,7 +172,7 @@ class EngineSession(Session):
         self._engine = None
 
     def _new_context(self, *, graphs: bool) -> Any:
-        """Make an execution context; `graphs` says whether TensorRT, where it does that, records its runs."""
+        """Make an execution context; `graphs` enables TensorRT-RTX's own CUDA graphs."""
         if records_graphs(self._trt):
             if graphs not in self._configs:
                 self._configs[graphs] = runtime_config(self._trt, self._engine, self._kernels, graphs=graphs)
@@ -186,10 +186,10 @@ class EngineSession(Session):
         return context
 
     def _allocate(self, stack: ExitStack) -> dict[str, Buffer]:
-        """Give every tensor of the engine memory for the largest batch."""
+        """Allocate memory for every tensor of the engine at the largest batch."""
         names = [self._engine.get_tensor_name(index) for index in range(self._engine.num_io_tensors)]
         inputs = [name for name in names if self._engine.get_tensor_mode(name) == self._trt.TensorIOMode.INPUT]
-        for name in inputs:  # the shapes of the outputs follow from those of the inputs
+        for name in inputs:  # TensorRT infers the output shapes from these
             self._context.set_input_shape(
                 name, (self.batch_limits[1], *tuple(self._engine.get_tensor_shape(name))[1:])
             )
@@ -215,7 +215,7 @@ class EngineSession(Session):
         return [(name, each) for name, each in self._buffers.items() if not each.is_input]
 
     def _fill(self, feeds: Arrays) -> int:
-        """Check the inputs, put them into the page-locked memory, tell the context their shapes; gives the batch."""
+        """Check the inputs, copy them into page-locked memory, and set their shapes; gives the batch."""
         self._must_be_open()
         given = {name: (array.dtype, array.shape[1:]) for name, array in feeds.items()}
         if given != {name: (each.host.dtype, each.shape[1:]) for name, each in self._inputs()}:
@@ -229,7 +229,7 @@ class EngineSession(Session):
         return len(next(iter(feeds.values())))
 
     def _taken(self) -> Arrays:
-        """What lies in the page-locked memory after a run, in arrays of the caller's own."""
+        """Copies of the outputs in page-locked memory after a run."""
         return {name: each.view(tuple(self._context.get_tensor_shape(name))).copy() for name, each in self._outputs()}
 
     def _must_be_open(self) -> None:
@@ -262,17 +262,20 @@ class EngineSession(Session):
             checked(self._cuda.cudaMemcpyAsync(host.ctypes.data, each.address, host.nbytes, kind, self._stream))
 
     def _record(self, batch: int) -> None:
-        """Record the second run of a batch as a CUDA graph for the third; one that comes once is not worth it.
+        """After the second run of a batch size, record it as a CUDA graph for the third.
 
-        A graph needs an execution context that nothing changes any more, not even the shape of its input, and that
-        has run once in that shape (NVIDIA's best practice: one context a graph, TensorRT's issue 3798). Engines with
-        loops or shapes that depend on data cannot be recorded: they go on as they are.
+        A graph needs an execution context that does not change any more, not even in the shape of its input, and that
+        has run once in that shape (NVIDIA's best practice: one context for each graph, TensorRT's issue 3798).
+        Engines with loops or data-dependent shapes cannot be recorded, and run without a graph.
         """
         self._plain_runs[batch] += 1
         if not self._may_record or self._plain_runs[batch] != 2:
             return
         if len(self._graphs) == MOST_GRAPHS:
-            self._warn(f"batches of {batch} run without a CUDA graph: {MOST_GRAPHS} other sizes have one already")
+            self._warn(
+                "graph-limit",
+                f"batches of {batch} run without a CUDA graph: {MOST_GRAPHS} other sizes have one already",
+            )
             return
         try:
             context = self._new_context(graphs=False)
@@ -281,7 +284,7 @@ class EngineSession(Session):
             return
         self._connect(context)
         self._shape_like(context, {name: each.view((batch, *each.shape[1:])) for name, each in self._inputs()})
-        self._enqueue(context)  # what fails here is no matter of graphs
+        self._enqueue(context)  # an error here is not about graphs
         checked(self._cuda.cudaStreamSynchronize(self._stream))
         try:
             graph = capture(self._cuda, self._stream, lambda: self._enqueue(context))
@@ -293,18 +296,18 @@ class EngineSession(Session):
         self._graphs[batch] = graph
 
     def _give_up(self, error: CapsedgeError) -> None:
-        """Record no more, and say so: what is reported of a run must be true of it."""
+        """Stop recording, with a warning and `settings` that show it."""
         self._may_record = False
         self.settings = replace(self.settings, cuda_graph=bool(self._graphs))
-        self._warn(f"runs cannot be recorded as a CUDA graph ({error})")
+        self._warn("graph-failed", f"runs cannot be recorded as a CUDA graph ({error})")
         self._log.errors.clear()
 
-    def _warn(self, text: str) -> None:
-        self.warnings += (text,)
+    def _warn(self, code: SessionCode, text: str) -> None:
+        self.warnings += (SessionWarning(code, text),)
 
 
 def _provider(manifest: EngineManifest, trt: Any, device: Device) -> str:
-    """Where the engine runs, and what is not known about it."""
+    """The package, release and GPU that run the engine, and what the manifest says about its build."""
     where = f"{manifest.package} {trt.__version__} on {device.name}"
     if manifest.deferred:
         return f"{where} (engine not built by capsedge: its hash and release are not recorded)"
@@ -323,7 +326,7 @@ def _deserialize(runtime: Any, content: bytes, log: Any, file: Path, manifest: E
 
 
 def _check_tensors(trt: Any, engine: Any, file: Path, manifest: EngineManifest) -> None:
-    """Hold what goes in and out of a loaded engine against its manifest, which may be all that is known of it."""
+    """Compare the inputs and outputs of a loaded engine with its manifest."""
     entry = manifest.contract.input
     names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
     inputs = [name for name in names if engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT]

@@ -1,4 +1,4 @@
-"""Which GPUs compute what, and which run an engine: a target is a compute capability such as `sm86` (8.6)."""
+"""The types that each GPU computes, and the GPUs that run an engine; a target is a compute capability as `sm86`."""
 
 import platform
 import shlex
@@ -8,14 +8,14 @@ from capsedge.contract import EngineManifest, Layer, Precision
 from capsedge.runtime.tensorrt.cuda import Device
 
 OLDEST_DEFAULT = "sm80"
-"""The oldest GPU that TensorRT-RTX builds for where no target is given (its documentation)."""
+"""The oldest GPU that TensorRT-RTX builds for by default (its documentation)."""
 
-# Read from builds of TensorRT-RTX 1.7.1: each type of convolution and product, for sm75, sm80, sm86, sm89, sm120.
-# fp32 fails on sm75 for matrix products only, those of dequantized int8 with an fp32 result too; convolutions build.
+# Found by building convolutions and products in each type with TensorRT-RTX 1.7.1, for sm75, sm80, sm86, sm89, sm120.
+# On sm75 fp32 fails for matrix products only, also for those of dequantized int8 with an fp32 result.
 _SINCE = {"bf16": 80, "fp8": 89}
-_FP32_PRODUCTS_SINCE = 80  # TensorRT-RTX only: the classic one computes fp32 on Turing
+_FP32_PRODUCTS_SINCE = 80  # TensorRT-RTX only: classic TensorRT computes fp32 on Turing
 
-# The type and the result of a matrix product, which every capsule network has, in a file of each precision.
+# Input and output type of a matrix product, which every capsule network has, in each precision.
 _PRODUCTS: dict[Precision, tuple[str, str]] = {
     "fp32": ("fp32", "fp32"),
     "fp16": ("fp16", "fp16"),
@@ -27,7 +27,7 @@ _PRODUCTS: dict[Precision, tuple[str, str]] = {
 
 
 def capability(target: str) -> int:
-    """The number of a target, which grows with the architectures: 86 of `sm86`, 120 of `sm120`."""
+    """The number of a target, which grows with the architectures: 86 for `sm86`, 120 for `sm120`."""
     return int(target.removeprefix("sm"))
 
 
@@ -61,11 +61,11 @@ def unable(layers: Iterable[Layer], target: str, package: str) -> str:
 
 
 def obstacle(manifest: EngineManifest, device: Device) -> str:
-    """Say in one clause why an engine does not run on this machine's GPU, and how to rebuild; "" where it may run.
+    """Say in one clause why an engine does not run on this machine's GPU, and how to rebuild it; "" where it may run.
 
-    TensorRT-RTX's engines run on the targets that they were built for, by default on 8.0 and all later ones, on
-    Windows and Linux alike. Those of classic TensorRT run on the platform and the compute capability that built them,
-    or where they are hardware compatible on all from Ampere (8.0) on. Both from NVIDIA's documentation.
+    Engines of TensorRT-RTX run on the targets that they were built for, by default on 8.0 and all later ones, on
+    Windows and Linux. Those of classic TensorRT run on the platform and compute capability that they were built on,
+    or, where they are hardware compatible, on all GPUs from Ampere (8.0) on. Both from NVIDIA's documentation.
     """
     package, target = manifest.package, device.target
     misplaced = _rtx_misplaced if package == "tensorrt_rtx" else _classic_misplaced
@@ -79,12 +79,12 @@ def obstacle(manifest: EngineManifest, device: Device) -> str:
 
 
 def rebuild(manifest: EngineManifest, target: str = "", precision: str = "") -> str:
-    """The command that builds such an engine anew, where its run is.
+    """The command that rebuilds an engine from its run.
 
     Args:
-        manifest: The engine that does not fit.
-        target: A GPU that the new one has to run on too.
-        precision: Another precision than the engine has.
+        manifest: Manifest of the engine.
+        target: An additional GPU for the new engine; "" for none.
+        precision: Precision of the new engine; "" for that of the old one.
     """
     words = ["capsedge", "export", f"runs/{manifest.contract.name}", "--trt"]
     words += ["--precision", precision or manifest.contract.precision]
@@ -104,31 +104,31 @@ def platform_here() -> str:
 
 
 def listed(words: Sequence[str], last: str = "or") -> str:
-    """Words as a sentence lists them: `a, b or c`."""
+    """Words as an enumeration in a sentence: `a, b or c`."""
     return f" {last} ".join(", ".join(words).rsplit(", ", 1))
 
 
 def _rtx_misplaced(manifest: EngineManifest, device: Device) -> str:
-    """Why an engine of TensorRT-RTX was built for other GPUs than this one, or ""."""
+    """Clause that an engine of TensorRT-RTX was built for other GPUs than this one, or ""."""
     default = f"{OLDEST_DEFAULT} and later" if not manifest.targets else listed(manifest.targets, "and")
     fits = device.target in manifest.targets if manifest.targets else _is_ampere(device)
     return "" if fits else f"it was built for {default}, and {device.name} is {device.target}"
 
 
 def _classic_misplaced(manifest: EngineManifest, device: Device) -> str:
-    """Why an engine of classic TensorRT was built on another kind of machine than this one, or ""."""
+    """Clause that an engine of classic TensorRT was built for another platform or GPU than this one, or ""."""
     if manifest.platform not in ("", platform_here()):
-        return f"it was built on {manifest.platform} and runs on no other platform, and here is {platform_here()}"
+        return f"it was built on {manifest.platform} and runs only there; this machine is {platform_here()}"
     if manifest.hardware_compatible:
         return "" if _is_ampere(device) else f"it runs on sm80 and later, and {device.name} is {device.target}"
     if not manifest.targets or device.target in manifest.targets:
         return ""
     builder = f"{manifest.gpu or 'a GPU'} ({listed(manifest.targets, 'and')})"
-    return f"it was built on {builder} and runs on no other kind, and {device.name} is {device.target}"
+    return f"it was built on {builder} and runs only on GPUs of that kind, and {device.name} is {device.target}"
 
 
 def _is_ampere(device: Device) -> bool:
-    """Whether a GPU is of NVIDIA's Ampere architecture or a later one."""
+    """Whether a GPU has NVIDIA's Ampere architecture or a later one."""
     return capability(device.target) >= capability(OLDEST_DEFAULT)
 
 

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 from capsedge.errors import ModelError, WrongUse
 from capsedge.export.tensorrt import lint, process
+from capsedge.onnx_lite.file import read_metadata
 from tests.export.tensorrt.conftest import Machine
 from tests.export.tensorrt.graphs import typed
 from tests.export.tensorrt.refused import REFUSED, fixed_batch, node, unknown_operator, zero_point
@@ -114,10 +116,37 @@ def test_somebody_elses_file_is_read(models: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["text.onnx", "empty.onnx", "truncated.onnx"])
-def test_what_is_no_onnx_file_is_an_error_in_one_line(name: str, models: Path) -> None:
-    with pytest.raises(ModelError, match=rf"{name}' is not an ONNX file") as caught:
+def test_what_is_no_onnx_file_has_the_error_of_the_other_commands(name: str, models: Path) -> None:
+    with pytest.raises(ModelError) as expected:
+        read_metadata(models / name)
+    with pytest.raises(ModelError) as caught:
         lint(models / name)
-    assert len(str(caught.value).splitlines()) == 1
+    assert str(caught.value) == str(expected.value)
+
+
+def without_inputs(node: onnx.NodeProto, _: onnx.TensorProto) -> None:
+    del node.input[:]
+
+
+def without_bytes(_: onnx.NodeProto, zero: onnx.TensorProto) -> None:
+    zero.raw_data = b""
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (without_inputs, "DequantizeLinear 'w_back' has no inputs"),
+        (without_bytes, "the zero-point of DequantizeLinear"),
+    ],
+)
+def test_a_damaged_quantizer_is_an_error_in_one_line(
+    damage: Callable[[onnx.NodeProto, onnx.TensorProto], None], reason: str, tmp_path: Path
+) -> None:
+    model = quantized_product(np.full((4, 2), 3, np.int8))
+    dequantize = next(each for each in model.graph.node if each.output[0] == "w_back")
+    damage(dequantize, next(each for each in model.graph.initializer if each.name == "w_zero"))
+    with pytest.raises(ModelError, match=rf"^the graph of '.*m\.onnx' is damaged \({reason}.*\); export or copy"):
+        lint(saved(model, tmp_path))
 
 
 def test_a_missing_file_and_a_strange_target_are_errors(tmp_path: Path) -> None:

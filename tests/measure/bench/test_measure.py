@@ -21,7 +21,7 @@ from capsedge.measure.bench.report import BenchReport, BenchWarning, Breakdown, 
 from capsedge.measure.machine import Conditions
 from capsedge.runtime.feeds import Arrays
 from capsedge.runtime.open import open_session
-from capsedge.runtime.session import contract_needed
+from capsedge.runtime.session import SessionWarning, contract_needed
 from capsedge.runtime.settings import Settings
 from tests.measure.bench.clocked import Clock, Timed, subject
 
@@ -148,10 +148,12 @@ def test_the_state_of_the_machine_is_read_after_the_warm_up_and_its_load_before(
 
 def test_what_a_session_assumed_is_a_warning(clock: Clock) -> None:
     plain, foreign = Timed("plain", clock, [1.0]), Timed("foreign", clock, [1.0])
-    foreign.warnings = ("of its input 'x', H can be any size, taken as 1",)
+    foreign.warnings = (SessionWarning("assumed-size", "of its input 'x', H can be any size, taken as 1"),)
 
     found = measure([plain, foreign], Plan(iterations=20, breakdown=False)).warnings
-    assert [(each.case, each.text) for each in found if each.code == "session"] == [("foreign", *foreign.warnings)]
+    assert [(each.case, each.text) for each in found if each.code == "assumed-size"] == [
+        ("foreign", foreign.warnings[0].text)
+    ]
 
 
 def test_too_few_rounds_and_a_warm_up_that_does_not_settle_give_warnings(clock: Clock) -> None:

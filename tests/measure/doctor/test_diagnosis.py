@@ -102,12 +102,6 @@ def test_what_is_broken_is_a_problem_and_what_is_missing_is_none() -> None:
     assert diagnosis(missing, Finding("PyTorch", "works", "yes")).problems == ("no provider runs a model",)
 
 
-def test_a_diagnosis_survives_json() -> None:
-    found = diagnosis(Finding("CPU", "works", "yes", provider="cpu"))
-
-    assert msgspec.json.decode(msgspec.json.encode(found), type=Diagnosis) == found
-
-
 def test_sensors_are_listed_and_those_of_absent_parts_are_not_missed() -> None:
     now = Conditions(load_average=0.0, cpu_mhz=1700.0, gpu_mhz=1020.0)
 

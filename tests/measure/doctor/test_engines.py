@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from capsedge.measure.doctor import engines, trial
-from capsedge.measure.doctor.engines import Tried, find_engine
+from capsedge.measure.doctor.engines import Package, Tried, find_engine
+from capsedge.measure.doctor.presence import Presence
 from tests.measure.doctor.places import JETSON, NOTHING, WORKSTATION
 from tests.runtime.fake_tensorrt import API, RELEASES, HostCuda
 from tests.runtime.ort.test_wheels import install
@@ -48,10 +49,30 @@ def test_an_engine_is_built_for_a_target_that_is_asked_for() -> None:
     assert trial.build(trt, "sm89") != trial.build(trt, "sm120")
 
 
-def test_an_engine_that_ran_works(trying: Trying) -> None:
-    trying(built=9000, ran=True)
-
-    assert find_engine("tensorrt", WORKSTATION, "sm89").detail == "tensorrt 10.3.0 builds an engine and runs it"
+@pytest.mark.parametrize(
+    ("package", "presence", "tried", "state", "said"),
+    [
+        ("tensorrt", WORKSTATION, {"built": 9000, "ran": True}, "works", "builds an engine and runs it"),
+        (
+            *("tensorrt", NOTHING, {"error": "factory function returned nullptr"}),
+            *("installed", "loads; to build and run engines it needs an NVIDIA GPU"),
+        ),
+        ("tensorrt_rtx", WORKSTATION, {"error": "why"}, "broken", "builds no engine: why"),
+        (
+            "tensorrt_rtx",
+            WORKSTATION,
+            {"built": 9, "error": "why"},
+            "broken",
+            "builds an engine, which does not run: why",
+        ),
+    ],
+)
+def test_what_came_of_the_trial_is_the_finding(
+    trying: Trying, package: Package, presence: Presence, tried: dict[str, Any], state: str, said: str
+) -> None:
+    trying(**tried)
+    found = find_engine(package, presence, "" if presence is NOTHING else "sm89")
+    assert (found.state, found.detail) == (state, f"{package} 10.3.0 {said}")
 
 
 def test_a_gpu_that_is_none_for_tensorrt_rtx_is_no_fault_of_it(trying: Trying) -> None:
@@ -74,27 +95,6 @@ def test_an_engine_for_this_gpu_is_run_and_its_failure_told() -> None:
 
     assert told["built"] > 0
     assert (told["ran"], told["error"]) == (False, "the engine does not load")
-
-
-def test_classic_tensorrt_without_a_gpu_is_there_and_unproved(trying: Trying) -> None:
-    trying(error="pybind11::init(): factory function returned nullptr")
-    found = find_engine("tensorrt", NOTHING, "")
-
-    assert (found.state, found.detail) == (
-        "installed",
-        "tensorrt 10.3.0 loads; to build and run engines it needs an NVIDIA GPU",
-    )
-
-
-@pytest.mark.parametrize(
-    ("built", "said"), [(0, "builds no engine: why"), (9, "builds an engine, which does not run: why")]
-)
-def test_with_a_gpu_a_failure_is_broken(trying: Trying, built: int, said: str) -> None:
-    trying(built=built, error="why")
-    found = find_engine("tensorrt_rtx", WORKSTATION, "sm89")
-
-    assert found.state == "broken"
-    assert found.detail.endswith(said)
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ from types import ModuleType
 import pytest
 
 from capsedge.measure.doctor import gpu as doctor_gpu
-from capsedge.measure.doctor.findings import Finding
 from capsedge.measure.doctor.gpu import find_driver, find_gpu
 from capsedge.measure.doctor.presence import Presence
+from capsedge.measure.machine import Gpu
 from tests.measure.doctor.places import CONTAINER, GIVEN_NONE, JETSON, NOTHING, WORKSTATION, WSL, gpu
 from tests.runtime.fake_tensorrt import HostCuda, Status
 
@@ -32,34 +32,75 @@ def cuda_is(module: ModuleType | None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cuda.bindings.runtime", module)
 
 
-def test_a_gpu_that_cuda_finds_works_and_names_its_target(monkeypatch: pytest.MonkeyPatch) -> None:
-    cuda_is(HostCuda(), monkeypatch)
-
-    assert find_gpu(WORKSTATION, gpu()) == Finding("NVIDIA GPU", "works", "Stand-in (sm87)", target="sm87")
-
-
-def test_without_cuda_python_the_gpu_is_known_by_its_driver(monkeypatch: pytest.MonkeyPatch) -> None:
-    cuda_is(None, monkeypatch)
-
-    found = find_gpu(WORKSTATION, gpu())
-    assert (found.state, found.detail, found.target) == ("installed", "NVIDIA GeForce RTX 4070 (sm89)", "sm89")
-    assert find_gpu(WORKSTATION, None).state == "installed"
-
-
-@pytest.mark.parametrize("cuda", [None, OldDriver()])
-def test_no_gpu_is_a_fact_and_no_alarm(monkeypatch: pytest.MonkeyPatch, cuda: ModuleType | None) -> None:
+@pytest.mark.parametrize(
+    ("cuda", "presence", "device", "state", "detail", "target"),
+    [
+        (HostCuda(), WORKSTATION, gpu(), "works", "Stand-in (sm87)", "sm87"),
+        (None, WORKSTATION, gpu(), "installed", "NVIDIA GeForce RTX 4070 (sm89)", "sm89"),
+        (None, WORKSTATION, None, "installed", "found; its name needs cuda-python or NVML", ""),
+        (None, NOTHING, None, "missing", "none here", ""),
+        (OldDriver(), NOTHING, None, "missing", "none here", ""),
+        (OldDriver(), GIVEN_NONE, None, "missing", "the host has one, but this container has no access to it", ""),
+        (
+            HostCuda(fail="cudaGetDeviceProperties"),
+            WORKSTATION,
+            gpu(),
+            "broken",
+            "NVIDIA GeForce RTX 4070, but CUDA",
+            "",
+        ),
+    ],
+)
+def test_the_gpu_is_found_by_cuda_or_else_by_its_driver(
+    monkeypatch: pytest.MonkeyPatch,
+    cuda: ModuleType | None,
+    presence: Presence,
+    device: Gpu | None,
+    state: str,
+    detail: str,
+    target: str,
+) -> None:
     cuda_is(cuda, monkeypatch)
+    found = find_gpu(presence, device)
+    assert (found.state, found.target) == (state, target)
+    assert found.detail.startswith(detail)
+    assert "cudaError2" in found.detail or state != "broken"
+    assert ("--gpus all" in found.advice) == (presence is GIVEN_NONE)
 
-    assert find_gpu(NOTHING, None) == Finding("NVIDIA GPU", "missing", "none here", code="no-gpu")
-    assert find_driver(NOTHING, None, {"cuda-python": 13}).state == "missing"
 
-
-def test_a_container_without_a_gpu_says_how_to_give_it_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    cuda_is(OldDriver(), monkeypatch)
-    found = find_gpu(GIVEN_NONE, None)
-
-    assert found.state == "missing"
-    assert "--gpus all" in found.advice
+@pytest.mark.parametrize(
+    ("presence", "device", "wanted", "state", "detail", "advice"),
+    [
+        (NOTHING, None, {"cuda-python": 13}, "missing", "none loaded", ""),
+        (
+            WORKSTATION,
+            gpu(),
+            {"cuda-python": 13, "ONNX Runtime": 12},
+            "installed",
+            "580.65.06, for CUDA up to 13.0",
+            "",
+        ),
+        (WORKSTATION, None, {"cuda-python": 13}, "installed", "580.65.06; the CUDA that it supports needs NVML", ""),
+        (JETSON, None, {"cuda-python": 13}, "installed", "loaded; its version is not known", ""),
+        (
+            *(WORKSTATION, gpu("570.86.15", "12.8"), {"cuda-python": 13, "ONNX Runtime": 12}, "broken"),
+            *("570.86.15, for CUDA up to 12.8; cuda-python needs CUDA 13", "update NVIDIA's driver to 580 or later"),
+        ),
+        (
+            *(WORKSTATION, gpu("470.256.02", "11.4"), {"ONNX Runtime": 12}, "broken"),
+            *(
+                "470.256.02, for CUDA up to 11.4; ONNX Runtime needs CUDA 12",
+                "update NVIDIA's driver to 525 or later",
+            ),
+        ),
+    ],
+)
+def test_a_driver_is_judged_by_the_cuda_of_each_library(
+    presence: Presence, device: Gpu | None, wanted: dict[str, int], state: str, detail: str, advice: str
+) -> None:
+    """CUDA 13 needs driver 580, CUDA 12 needs 525: NVIDIA's table of minor version compatibility."""
+    found = find_driver(presence, device, wanted)
+    assert (found.state, found.detail, found.advice) == (state, detail, advice)
 
 
 def test_a_driver_without_its_library_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,33 +129,3 @@ def test_an_old_driver_is_updated_where_it_lives(
 
     assert (found.state, found.code) == ("broken", "driver-too-old")
     assert found.advice.startswith(advice)
-
-
-def test_another_failure_of_cuda_is_told_in_its_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    cuda_is(HostCuda(fail="cudaGetDeviceProperties"), monkeypatch)
-    found = find_gpu(WORKSTATION, gpu())
-
-    assert found.state == "broken"
-    assert "cudaError2" in found.detail
-
-
-def test_a_driver_that_supports_every_library_is_told_with_its_cuda() -> None:
-    found = find_driver(WORKSTATION, gpu(), {"cuda-python": 13, "ONNX Runtime": 12})
-
-    assert found == Finding("NVIDIA driver", "installed", "580.65.06, for CUDA up to 13.0")
-
-
-def test_a_driver_too_old_for_a_wheel_names_the_wheel_and_the_driver() -> None:
-    """CUDA 13 needs driver 580, CUDA 12 needs 525: NVIDIA's table of minor version compatibility."""
-    thirteen = find_driver(WORKSTATION, gpu("570.86.15", "12.8"), {"cuda-python": 13, "ONNX Runtime": 12})
-    twelve = find_driver(WORKSTATION, gpu("470.256.02", "11.4"), {"ONNX Runtime": 12})
-
-    assert (thirteen.state, twelve.state) == ("broken", "broken")
-    assert thirteen.detail == "570.86.15, for CUDA up to 12.8; cuda-python needs CUDA 13"
-    assert thirteen.advice.endswith("to 580 or later")
-    assert twelve.advice.endswith("to 525 or later")
-
-
-def test_a_driver_of_which_the_cuda_is_unknown_is_not_judged() -> None:
-    assert find_driver(WORKSTATION, None, {"cuda-python": 13}).state == "installed"
-    assert find_driver(JETSON, None, {"cuda-python": 13}).state == "installed"

@@ -28,17 +28,17 @@ def test_this_processor_is_tried_by_running_its_int8_kernels() -> None:
             ZEN_3,
             True,
             "sse4_1 avx2: fp32 by avx2, int8 by avx2, whose sums saturate with weights of 8 bits, bf16 emulated, "
-            "slower than fp32; tried here, the largest int8 sums saturate: files with weights of 7 bits, as capsedge "
-            "exports them, are exact all the same; others run with exact kernels where ONNX Runtime has them, which "
-            "take longer",
+            "slower than fp32; in a test run, the largest int8 sums saturate: files with weights of 7 bits, as "
+            "capsedge exports them, are still exact; others run with exact kernels where ONNX Runtime has them, "
+            "which take longer",
         ),
         (
             ZEN_4,
             False,
             "sse4_1 avx2 avx512f avx512_vnni avx512_bf16: fp32 by avx512f, int8 by avx512_vnni, bf16 by avx512_bf16; "
-            "tried here, the largest int8 sums are exact",
+            "in a test run, the largest int8 sums are exact",
         ),
-        (None, False, "instruction sets unavailable; tried here, the largest int8 sums are exact"),
+        (None, False, "instruction sets unavailable; in a test run, the largest int8 sums are exact"),
     ],
 )
 def test_what_the_run_showed_stands_beside_what_the_instruction_sets_mean(

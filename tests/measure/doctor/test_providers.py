@@ -13,7 +13,6 @@ from msgspec.structs import replace
 from capsedge.errors import ProviderError
 from capsedge.measure.doctor import libraries
 from capsedge.measure.doctor import providers as doctor_providers
-from capsedge.measure.doctor.one_node import one_node
 from capsedge.measure.doctor.providers import find_onnxruntime, find_provider
 from capsedge.runtime import models as built_in
 from capsedge.runtime.open import open_session
@@ -59,7 +58,7 @@ def test_a_network_that_fails_its_golden_sample_is_broken_where_a_node_runs(mode
     found = find_provider("cpu", NOTHING)
 
     assert found.state == "broken"
-    assert found.detail.startswith("runs a node, and not our network: ")
+    assert found.detail.startswith("runs a node, but not the built-in network: ")
     assert "its weights classes.weight were altered" in found.detail
     assert found.advice == "pip install --force-reinstall --no-deps capsedge"
 
@@ -83,8 +82,8 @@ def test_a_library_that_computes_otherwise_is_not_mended_by_another_copy_of_the_
 
 
 def test_a_node_that_computes_wrongly_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
-    wrong = one_node().replace(b"\x03Mul", b"\x03Sub")
-    monkeypatch.setattr(doctor_providers, "one_node", lambda: wrong)
+    wrong = doctor_providers._one_node().replace(b"\x03Mul", b"\x03Sub")
+    monkeypatch.setattr(doctor_providers, "_one_node", lambda: wrong)
     found = find_provider("cpu", NOTHING)
 
     assert found.state == "broken"
@@ -106,21 +105,14 @@ def test_a_provider_that_the_wheel_lacks_names_the_wheel_only_where_a_gpu_is(pro
 @no_gpu
 @pytest.mark.usefixtures("listed")
 @pytest.mark.filterwarnings("ignore:Specified provider")
-def test_a_provider_that_is_listed_is_missing_where_no_gpu_can_be_reached() -> None:
+def test_a_provider_that_does_not_start_is_missing_without_a_gpu_and_broken_with_one() -> None:
     for presence in (NOTHING, GIVEN_NONE):
         found = find_provider("cuda", presence)
         assert (found.state, found.advice) == ("missing", "")
-        assert found.detail.endswith("and there is no GPU for it here")
-
-
-@no_gpu
-@pytest.mark.usefixtures("listed")
-@pytest.mark.filterwarnings("ignore:Specified provider")
-def test_a_provider_that_does_not_start_on_a_gpu_is_broken_with_onnxruntime_s_reason() -> None:
-    found = find_provider("cuda", WORKSTATION)
-
-    assert found.state == "broken"
-    assert "'cuda' was asked for" in found.detail
+        assert found.detail.endswith("but there is no GPU for it")
+    broken = find_provider("cuda", WORKSTATION)
+    assert broken.state == "broken"
+    assert "'cuda' was asked for" in broken.detail
 
 
 @no_gpu

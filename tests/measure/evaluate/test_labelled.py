@@ -72,12 +72,12 @@ def test_a_run_whose_images_are_others_now_or_gone_is_refused(tmp_path: Path) ->
     told = with_copies(more, run.path, classes=dataset.classes)
     assert told.remarks[0].startswith(f"{len(dataset.train)} images (")
     assert told.remarks[0].endswith(
-        "of 30 with the pixels of an image that the run has learned from: the error is too low"
+        "of 30 with the pixels of an image that the model is trained on: the error is too low"
     )
     assert with_copies(found, run.path, classes=dataset.classes) is found
 
     Image.new("L", (28, 28), 7).save(tmp_path / "pets/cat/new.png")
-    with pytest.raises(DataError, match=r"now holds other images .*may have learned from some: bring the first back"):
+    with pytest.raises(DataError, match=r"now holds other images .*be trained on some of them: restore the first"):
         again()
     shutil.rmtree(tmp_path / "pets")
     with pytest.raises(DataError, match=r"run '.*run' was trained on pets: .*cannot be loaded: .*give --data"):

@@ -54,31 +54,28 @@ def test_tctl_counts_where_there_is_no_tdie(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("zone", "counts"),
+    ("zone", "content", "reading"),
     [
-        ("x86_pkg_temp", True),
-        ("cpu-thermal", True),  # Orin, Raspberry Pi
-        ("CPU-therm", True),  # Xavier
-        ("BCPU-therm", True),  # TX2
-        ("bigcore0-thermal", True),  # RK3588
-        ("GPU-therm", False),
-        ("PMIC-Die", False),
-        ("iwlwifi_1", False),
+        ("x86_pkg_temp", "48500\n", 48.5),
+        ("cpu-thermal", "48500\n", 48.5),  # Orin, Raspberry Pi
+        ("CPU-therm", "48500\n", 48.5),  # Xavier
+        ("BCPU-therm", "48500\n", 48.5),  # TX2
+        ("bigcore0-thermal", "48500\n", 48.5),  # RK3588
+        ("GPU-therm", "48500\n", "unavailable"),
+        ("PMIC-Die", "48500\n", "unavailable"),
+        ("iwlwifi_1", "48500\n", "unavailable"),
+        ("cpu-thermal", "0", "unavailable"),  # dead sensors
+        ("cpu-thermal", "-256000", "unavailable"),
+        ("cpu-thermal", "200000", "unavailable"),
     ],
 )
-def test_zones_of_other_parts_do_not_count(tmp_path: Path, zone: str, counts: bool) -> None:
+def test_only_zones_of_the_processor_and_possible_temperatures_count(
+    tmp_path: Path, zone: str, content: str, reading: object
+) -> None:
     folder = "sys/class/thermal/thermal_zone0"
-    files = {f"{folder}/type": f"{zone}\n", f"{folder}/temp": "48500\n"}
-
-    assert processor.temperature_c(root(tmp_path, files)) == (48.5 if counts else "unavailable")
-
-
-@pytest.mark.parametrize("content", ["0", "-256000", "200000"])
-def test_what_a_dead_sensor_shows_is_no_temperature(tmp_path: Path, content: str) -> None:
-    folder = "sys/class/thermal/thermal_zone0"
-    files = {f"{folder}/type": "cpu-thermal\n", f"{folder}/temp": content}
-
-    assert processor.temperature_c(root(tmp_path, files)) == "unavailable"
+    assert (
+        processor.temperature_c(root(tmp_path, {f"{folder}/type": f"{zone}\n", f"{folder}/temp": content})) == reading
+    )
 
 
 def test_x86_names_its_processor_and_a_board_itself(tmp_path: Path) -> None:

@@ -29,36 +29,23 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_private_caches_are_as_many_as_the_cores(root: Path) -> None:
-    for number in range(8):
-        core(root, number, str(number), "0-7")
+@pytest.mark.parametrize(
+    ("shared", "sizes", "wanted"),
+    [
+        (["0", "1", "2", "3", "4"], ["1024K"] * 5, Caches(1 << 20, 4)),  # this process is not bound to core 4
+        (["0-3"] * 4, ["512K"] * 4, Caches(512 << 10, 1)),  # a cluster
+        (["0,2", "1,3"] * 2, ["1024K"] * 4, Caches(1 << 20, 2)),  # two threads of a core
+        (["0-1", "0-1", "2-3", "2-3"], ["512K", "512K", "2M", "2M"], Caches(512 << 10, 2)),  # the smallest counts
+    ],
+)
+def test_cores_that_share_a_cache_have_one(shared: list[str], sizes: list[str], wanted: Caches, root: Path) -> None:
+    for number, (cores, size) in enumerate(zip(shared, sizes, strict=True)):
+        core(root, number, cores, "0-7", size)
 
-    assert caches(2, root) == Caches(1 << 20, 4)
+    assert caches(2, root) == wanted
     assert caches(3, root) == Caches(32 << 20, 1)
-    assert caches(2, root).used_by(2) == 2
-    assert caches(3, root).used_by(2) == 1
-
-
-def test_a_cluster_has_one_cache_for_its_cores(root: Path) -> None:
-    for number in range(4):
-        core(root, number, "0-3", size="512K")
-
-    assert caches(2, root) == Caches(512 << 10, 1)
-    assert caches(3, root) == Caches(0, 0)
-
-
-def test_two_threads_of_one_core_share_its_cache(root: Path) -> None:
-    for number in range(4):
-        core(root, number, f"{number % 2},{number % 2 + 2}")
-
-    assert caches(2, root).number == 2
-
-
-def test_cores_of_several_sizes_count_by_the_smallest(root: Path) -> None:
-    for number in range(4):
-        core(root, number, "0-1" if number < 2 else "2-3", size="512K" if number < 2 else "2M")
-
-    assert caches(2, root) == Caches(512 << 10, 2)
+    assert caches(4, root) == Caches(0, 0)
+    assert [caches(2, root).used_by(threads) for threads in (1, 8)] == [1, wanted.number]
 
 
 def test_a_cache_that_names_no_cores_is_private_and_a_broken_file_is_passed_over(root: Path) -> None:

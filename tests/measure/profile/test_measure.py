@@ -12,21 +12,14 @@ from capsedge.errors import ModelError, WrongUse
 from capsedge.measure.bench.report import BenchWarning
 from capsedge.measure.machine import Conditions, this_machine
 from capsedge.measure.profile import measure
-from capsedge.measure.profile.grouping import typical, under, with_shares
 from capsedge.measure.profile.measure import RecordedProfile, profile_model
-from capsedge.measure.profile.report import LayerTime, Profile
-from capsedge.measure.profile.roofline import Level, Roofs
+from capsedge.measure.profile.report import Profile
 from capsedge.runtime.open import open_session
 from capsedge.runtime.session import Session
 from capsedge.runtime.settings import Settings
 from tests.measure.profile.recorded import loop
 
 ONE = Settings(threads=1)
-
-
-@pytest.fixture(scope="module")
-def measured(good: Path) -> RecordedProfile:
-    return profile_model(good, ONE, batch=2, iterations=50, roofline=False)
 
 
 def test_shares_add_up_and_stages_hold_every_layer(measured: RecordedProfile) -> None:
@@ -110,14 +103,7 @@ def test_somebody_elses_model_is_grouped_by_operator(models: Path) -> None:
     assert {stage.stage for stage in profile.stages} == {layer.op for layer in profile.layers}
     assert "Where" in {stage.stage for stage in profile.stages}
     assert profile.precision is None
-
-
-def test_what_a_session_assumed_is_a_warning_of_its_profile(models: Path) -> None:
-    profile = profile_model(models / "foreign.onnx", ONE, iterations=50, roofline=False).profile
-
-    assert any(
-        "of its input 'tokens', words can be any size, taken as 1" in warning.text for warning in profile.warnings
-    )
+    assert "assumed-size" in {warning.code for warning in profile.warnings}
 
 
 def test_what_runs_within_a_loop_is_counted_once(tmp_path: Path) -> None:
@@ -126,7 +112,7 @@ def test_what_runs_within_a_loop_is_counted_once(tmp_path: Path) -> None:
 
     assert [layer.op for layer in profile.layers] == ["Loop", "Neg"]
     assert profile.whole.layers_us <= (profile.whole.profiled_us or 0.0)
-    assert any(warning.text.startswith("6 nodes ran in graphs within Loop") for warning in profile.warnings)
+    assert any(warning.text.startswith("6 nodes ran in subgraphs of Loop") for warning in profile.warnings)
 
 
 def test_too_few_runs_are_refused(good: Path) -> None:
@@ -137,35 +123,3 @@ def test_too_few_runs_are_refused(good: Path) -> None:
 def test_a_batch_that_the_model_does_not_take_is_refused(models: Path) -> None:
     with pytest.raises(ModelError, match="expected a batch of 2, got 1"):
         profile_model(models / "batch-of-2.onnx", ONE, iterations=50)
-
-
-def test_slow_runs_are_no_part_of_the_mean() -> None:
-    assert typical([1.0, 2.0, 3.0, 1000.0]) == 2.5
-    assert typical([5.0]) == 5.0
-
-
-def test_the_distance_from_the_roof_is_the_least_time_over_the_measured_one() -> None:
-    level = Level(name="memory", capacity_bytes=None, copied_bytes=1, gb_per_s=10.0)
-    roofs = Roofs(threads=1, product_sides=(8,), gflops={"fp32": 100.0}, levels=(level,))
-
-    def layer(time_us: float) -> LayerTime:
-        return LayerTime(
-            name="gemm",
-            stage="class capsules",
-            time_us=time_us,
-            recorded_us=time_us,
-            median_us=time_us,
-            share=0.0,
-            kind="fp32",
-            flops=1_000_000,
-            weight_bytes=10_000,
-            activation_bytes=10_000,
-        )
-
-    slow, short = under(roofs, with_shares([layer(40.0), layer(0.5)]))
-
-    assert slow.attainable_us == pytest.approx(10.0)  # 1e6 / 100e9 s, longer than 2e4 / 10e9 s
-    assert slow.of_roof == pytest.approx(0.25)
-    assert slow.bound == "compute"
-    assert slow.share == pytest.approx(40 / 40.5)
-    assert short.of_roof is None  # shorter than a tick of the clock

@@ -87,7 +87,7 @@ def test_what_starts_before_another_node_ends_is_within_it(tmp_path: Path) -> No
 
 def test_a_profile_that_was_cut_short_is_no_profile(tmp_path: Path) -> None:
     file = written(tmp_path, event("model_run", 10, 10, "Session"))
-    with pytest.raises(ModelError, match="holds 1 of the 2 iterations that were made: use fewer --iterations"):
+    with pytest.raises(ModelError, match="holds 1 of the 2 iterations that ran: use fewer --iterations"):
         read_profile(file, keep=[True, True])
 
 

@@ -23,8 +23,8 @@ class Machine:
         self.ran = ""
         self.held_up = 0.0
         monkeypatch.setattr(clock, "now_ns", lambda: self.now)
-        self.plain = recording._Lane(lambda: self._run("p", plain_ms))
-        self.profiled = recording._Lane(lambda: self._run("P", profiled_ms))
+        self.plain = recording._Timed(lambda: self._run("p", plain_ms))
+        self.profiled = recording._Timed(lambda: self._run("P", profiled_ms))
 
     def _run(self, name: str, ms: float) -> None:
         self.ran += name
@@ -96,7 +96,7 @@ def test_a_run_of_many_nodes_is_recorded_less_often(tmp_path: Path, monkeypatch:
     )
     seen = SimpleNamespace(most=0)
 
-    def alternate(profiled: recording._Lane, plain: recording._Lane, runs: int | None, most: int, _: object) -> None:
+    def alternate(profiled: recording._Timed, plain: recording._Timed, _: object, most: int, __: object) -> None:
         seen.most = most
         profiled.warm_up(1)
         profiled.turn(1)

@@ -20,35 +20,23 @@ LEVELS = (
 ROOFS = Roofs(threads=1, product_sides=(8,), gflops={"fp32": 200.0, "int8": 800.0}, levels=LEVELS)
 
 
-def check(cost: NodeCost, *, model_bytes: int, time_us: float, bound: str) -> None:
+@pytest.mark.parametrize(
+    ("cost", "model_bytes", "wanted"),
+    [
+        (NodeCost("fp32", 400_000, 100, 100), 100, (2.0, "compute")),  # 4e5 / 200e9 s
+        (NodeCost("int8", 400_000, 100, 100), 100, (0.5, "compute")),
+        (NodeCost("fp32", 100, 800, 400), 900, (0.012, "L2 cache")),  # 800 and 400 bytes at 100 GB/s
+        (NodeCost("fp32", 100, 800, 400), 1_100, (0.084, "memory")),  # the model is too large: 800 bytes at 10 GB/s
+        (NodeCost("fp64", 10**9, 0, 1_000), 0, (0.01, "L2 cache")),  # a type without a roof
+        (NodeCost(None, 0, 0, 0), 0, None),
+    ],
+)
+def test_a_layer_is_bound_by_computing_or_by_the_level_of_its_bytes(
+    cost: NodeCost, model_bytes: int, wanted: tuple[float, str] | None
+) -> None:
     found = bound_of(cost, ROOFS, model_bytes=model_bytes)
-    assert found is not None
-    assert found.attainable_us == pytest.approx(time_us)
-    assert found.bound == bound
-
-
-def test_many_operations_on_few_bytes_are_bound_by_computing() -> None:
-    check(NodeCost("fp32", 400_000, 100, 100), model_bytes=100, time_us=2.0, bound="compute")  # 4e5 / 200e9 s
-
-
-def test_the_type_has_its_own_roof() -> None:
-    check(NodeCost("int8", 400_000, 100, 100), model_bytes=100, time_us=0.5, bound="compute")
-
-
-def test_weights_come_from_where_the_whole_model_fits_and_activations_from_where_they_fit() -> None:
-    layer = NodeCost("fp32", 100, 800, 400)
-
-    # 800 bytes at 100 GB/s and 400 at 100 GB/s; then the model does not fit into the cache: 800 bytes at 10 GB/s
-    check(layer, model_bytes=900, time_us=0.012, bound="L2 cache")
-    check(layer, model_bytes=1_100, time_us=0.084, bound="memory")
-
-
-def test_a_type_without_a_roof_is_bound_by_its_bytes() -> None:
-    check(NodeCost("fp64", 10**9, 0, 1_000), model_bytes=0, time_us=0.01, bound="L2 cache")
-
-
-def test_nothing_bounds_what_touches_nothing() -> None:
-    assert bound_of(NodeCost(None, 0, 0, 0), ROOFS, model_bytes=0) is None
+    assert (found and found.bound) == (wanted and wanted[1])
+    assert (found and found.attainable_us) == pytest.approx(wanted and wanted[0])
 
 
 def test_the_roofs_of_this_machine_are_ordered_as_memories_are(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,11 +16,6 @@ from tests.measure.profile.recorded import loop
 
 
 @pytest.fixture(scope="module")
-def measured(good: Path) -> RecordedProfile:
-    return profile_model(good, Settings(threads=1), iterations=50, roofline=False)
-
-
-@pytest.fixture(scope="module")
 def events(measured: RecordedProfile) -> list[dict[str, Any]]:
     content = json.loads(trace_of(measured.profile, measured.runs, most=4))
     assert content["displayTimeUnit"] == "ms"

@@ -9,7 +9,7 @@ import pytest
 
 from capsedge.measure.profile import warnings
 from capsedge.measure.profile.report import ProfileCode, Whole
-from capsedge.runtime.session import Session
+from capsedge.runtime.session import Session, SessionWarning
 from capsedge.runtime.settings import Settings
 
 
@@ -36,11 +36,12 @@ def test_more_threads_than_cores_are_warned_of() -> None:
 
 
 def test_what_fell_back_and_what_was_assumed_are_told() -> None:
-    said = list(warnings.about_session(session(fell_back=("Loop", "If"), warnings=("assumed",)), 2))
+    assumed = SessionWarning("assumed-size", "taken as 1")
+    said = list(warnings.about_session(session(fell_back=("Loop", "If"), warnings=(assumed,)), 2))
 
     assert [(each.code, each.text) for each in said] == [
         ("fell-back", "Loop, If did not run on cuda, but on the CPU"),
-        ("session", "assumed"),
+        ("assumed-size", "taken as 1"),
     ]
 
 
@@ -49,7 +50,8 @@ def test_times_that_fit_together_give_no_warning() -> None:
 
 
 @pytest.mark.parametrize(
-    ("profiled_us", "why"), [(25.0, "the profiler makes them longer"), (None, "layers of an engine can run side")]
+    ("profiled_us", "why"),
+    [(25.0, "the profiler makes them longer"), (None, "layers of an engine can run")],
 )
 def test_layers_that_last_longer_than_a_run_are_warned_of(profiled_us: float | None, why: str) -> None:
     (said,) = warnings.about_whole(whole(20.0, 10.0, profiled_us))
@@ -62,13 +64,13 @@ def test_a_profiler_that_takes_less_than_nothing_is_warned_of() -> None:
     (said,) = warnings.about_whole(whole(8.0, 10.0, 9.0))
 
     assert said.code == "profiler-within-noise"
-    assert said.text.startswith("the profiled runs were the faster ones")
+    assert said.text.startswith("the profiled runs were faster than those without")
 
 
 def test_a_network_without_nodes_says_so() -> None:
     (said,) = warnings.about_layers([], whole(0.0, 5.0, 6.0))
 
-    assert (said.code, said.text) == ("no-nodes", "no node ran: the result is the same in every run")
+    assert (said.code, said.text) == ("no-nodes", "no node ran: the outputs are constant")
 
 
 def test_the_page_lists_every_code() -> None:

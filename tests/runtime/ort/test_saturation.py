@@ -15,6 +15,7 @@ from capsedge.onnx_lite.file import read_onnx_file
 from capsedge.runtime.open import open_session
 from capsedge.runtime.ort import placement, saturation
 from capsedge.runtime.ort import session as session_module
+from capsedge.runtime.session import SessionWarning
 from capsedge.runtime.settings import Settings
 from tests.emulated import emulated
 from tests.runtime.int8_models import quantized_product, saved
@@ -79,16 +80,16 @@ def test_an_emulated_processor_saturates_and_exact_kernels_do_not(name: str, sat
 def test_only_a_file_that_may_saturate_is_opened_with_exact_kernels(wide: Path, narrow: Path, good: Path) -> None:
     with open_session(wide) as session:
         assert session.settings.exact_int8 is True
-        (*_, last) = session.warnings
-        assert last == (
+        assert session.warnings[-1] == SessionWarning(
+            "exact-int8",
             "its int8 sums can saturate on processors without VNNI such as this one, so it runs with ONNX Runtime's "
             "exact kernels, which take longer and exist only for constant weights; other programs may compute it "
-            "wrongly here"
+            "wrongly here",
         )
     for file in (narrow, good):
         with open_session(file) as session:
             assert session.settings.exact_int8 is None
-            assert not any("VNNI" in warning for warning in session.warnings)
+            assert not any("int8" in warning.code for warning in session.warnings)
 
 
 @pytest.mark.usefixtures("_saturating")
@@ -96,7 +97,7 @@ def test_what_was_asked_for_is_done(wide: Path) -> None:
     for asked in (True, False):
         with open_session(wide, Settings(exact_int8=asked)) as session:
             assert session.settings.exact_int8 is asked
-            assert not any("VNNI" in warning for warning in session.warnings)
+            assert not any("int8" in warning.code for warning in session.warnings)
 
 
 @pytest.mark.usefixtures("_saturating")
@@ -135,9 +136,8 @@ def test_without_exact_kernels_it_runs_all_the_same_and_says_so(wide: Path, monk
     monkeypatch.setattr(session_module, "open_on", refusing)
     with open_session(wide) as session:
         assert session.settings.exact_int8 is None
-        assert session.warnings[-1].endswith(
-            "and ONNX Runtime cannot open it with exact kernels: its answers may be wrong here"
-        )
+        assert session.warnings[-1].code == "inexact-int8"
+        assert session.warnings[-1].text.endswith("cannot open it with exact kernels: its answers may be wrong here")
 
 
 def test_exact_kernels_are_asked_for_in_the_options_of_the_session() -> None:

@@ -21,14 +21,6 @@ def test_the_number_of_threads_is_the_cheapest_by_the_cost_model(flops: int, cor
 
 
 @pytest.mark.parametrize(
-    ("flops", "spinning", "best"),
-    [(28_800_000, True, 2), (401_700_000, True, 2), (28_800_000, False, 1), (401_700_000, False, 2)],
-)
-def test_on_two_cores_the_choice_is_the_one_that_was_measured_best(flops: int, spinning: bool, best: int) -> None:
-    assert threads_for(flops, 2, spinning=spinning) == best
-
-
-@pytest.mark.parametrize(
     ("mflop", "one_ms", "two_ms", "hand_off"),
     [
         (28.8, 0.151, 0.094, HAND_OFF_FLOPS),

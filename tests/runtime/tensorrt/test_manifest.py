@@ -35,9 +35,9 @@ def test_an_engine_of_another_release_says_what_to_rebuild(build: Build, install
 
     with pytest.raises(
         ModelError,
-        match=r"was built by tensorrt_rtx 1\.6\.0 and loads in no other release, here is 1\.7\.1\.116: pip install "
-        r"'tensorrt_rtx==1\.6\.0', or build it again with: capsedge export 'runs/small capsules' --trt --precision "
-        r"fp32 --trt-target sm87 --trt-batch 1,1,16$",
+        match=r"was built by tensorrt_rtx 1\.6\.0 and loads only in that release; 1\.7\.1\.116 is installed: "
+        r"pip install 'tensorrt_rtx==1\.6\.0', or build it again with: capsedge export 'runs/small capsules' --trt "
+        r"--precision fp32 --trt-target sm87 --trt-batch 1,1,16$",
     ):
         open_session(file)
 
@@ -86,9 +86,9 @@ def test_no_gpu_is_an_error_in_one_line(options: dict[str, Any], said: str, buil
         (
             "tensorrt-11.4.0",
             {"targets": ("sm86",), "gpu": "A10"},
-            r"it was built on A10 \(sm86\) and runs on no other",
+            r"it was built on A10 \(sm86\) and runs only on GPUs of that kind",
         ),
-        ("tensorrt-10.3.0", {"platform": "Linux sparc64"}, r"it was built on Linux sparc64 and runs on no other"),
+        ("tensorrt-10.3.0", {"platform": "Linux sparc64"}, r"it was built on Linux sparc64 and runs only there"),
     ],
 )
 def test_an_engine_for_another_machine_is_refused_before_it_is_loaded(
@@ -116,7 +116,7 @@ def test_what_keeps_an_engine_from_running_is_known_without_loading_it(build: Bu
 
     assert cannot_run_here(build()) == ""
     assert "it was built for sm86" in cannot_run_here(build(targets=("sm86",)))
-    assert "loads in no other release" in cannot_run_here(build(package_version="1.6.0"))
+    assert "loads only in that release" in cannot_run_here(build(package_version="1.6.0"))
     assert "needs its manifest" in cannot_run_here(build().with_name("other.engine"))
     assert set(cuda.calls) == {"cudaGetDeviceCount", "cudaGetDeviceProperties"}
     install(devices=0)

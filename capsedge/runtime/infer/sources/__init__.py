@@ -1,4 +1,4 @@
-"""Where images come from: files, folders, globs, archives, lists and standard input, found one after the other."""
+"""Image sources: files, folders, globs, archives, lists and standard input, found one after the other."""
 
 from capsedge.runtime.infer.sources.gather import Images, find_images
 from capsedge.runtime.infer.sources.source import STDIN, File, Given, ImageSource, Stdin, Unreadable, shown

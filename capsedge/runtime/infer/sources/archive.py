@@ -1,4 +1,4 @@
-"""The images of a zip archive, read out of it without unpacking it to the disk."""
+"""The images of a zip archive, read without unpacking it to disk."""
 
 import stat
 import threading
@@ -17,12 +17,12 @@ from capsedge.runtime.infer.sources.walk import ZIP_SUFFIX
 MOST_BYTES = 1 << 27
 
 _ENCRYPTED = 0x1
-# Their decompressors stop where they are told; those of bzip2 and LZMA unpack a whole block, however large it is.
+# Their decompressors stop at a given size; those of bzip2 and LZMA unpack a whole block, however large it is.
 _BOUNDED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 class Archive:
-    """An open zip archive; it is closed with the last of its members.
+    """An open zip archive; it is closed when its last member is freed.
 
     Attributes:
         path: The file.
@@ -32,7 +32,7 @@ class Archive:
         """Read the list of its members.
 
         Raises:
-            DataError: The file cannot be read, or is no zip archive.
+            DataError: The file cannot be read, or is not a zip archive.
         """
         self.path = path
         self._lock = threading.Lock()  # zipfile does not count the readers of its file for several threads
@@ -42,7 +42,7 @@ class Archive:
             raise DataError(f"'{path}' cannot be read as a zip archive: {_reason(error)}") from error
 
     def images(self) -> Iterator[ImageSource]:
-        """The images at any depth, sorted; hidden ones, such as those of `__MACOSX/`, are passed over."""
+        """The images at any depth, sorted; hidden ones, such as those in `__MACOSX/`, are skipped."""
         for info in sorted(self._file.infolist(), key=lambda info: PurePosixPath(info.filename).parts):
             inner = PurePosixPath(info.filename)
             if info.is_dir() or is_hidden(Path(inner)):
@@ -57,7 +57,7 @@ class Archive:
         """Unpack one member into memory.
 
         Raises:
-            DataError: It is encrypted, too large, packed in an unusual way, no file, or damaged.
+            DataError: It is encrypted, too large, compressed by an unsupported method, a link, or damaged.
         """
         called = f"'{self.path / info.filename}'"
         if info.flag_bits & _ENCRYPTED:
@@ -70,7 +70,7 @@ class Archive:
                 "unpacked into memory: unpack the archive first"
             )
         if stat.S_ISLNK(info.external_attr >> 16):
-            raise DataError(f"{called} is a link and no image: unpack the archive first")
+            raise DataError(f"{called} is a link, not an image: unpack the archive first")
         try:
             with self._lock, self._file.open(info) as member:
                 return member.read(MOST_BYTES)
@@ -86,7 +86,7 @@ class Member(msgspec.Struct, frozen=True, eq=False):
 
     @property
     def name(self) -> str:
-        """The archive's path, and the member's in it."""
+        """The archive's path followed by the member's path in it."""
         return f"{shown(self.archive.path)}/{shown(self.info.filename)}"
 
     def read(self) -> bytes:
@@ -99,7 +99,7 @@ class Member(msgspec.Struct, frozen=True, eq=False):
 
 
 def images_in(path: Path) -> Iterator[ImageSource]:
-    """The images of a zip archive; one that cannot be opened, or holds none, gives one source that says so."""
+    """The images of a zip archive; one that cannot be opened or has no images gives one `Unreadable` source."""
     try:
         archive = Archive(path)
     except DataError as error:

@@ -1,4 +1,4 @@
-"""From what a person names to the images that are meant: checked at once, found one after the other."""
+"""Finding the images at the given paths: the paths are checked at once, the images found one after the other."""
 
 import os
 import stat
@@ -16,23 +16,23 @@ from capsedge.runtime.infer.sources.walk import ZIP_SUFFIX, images_below, is_glo
 class Images:
     """The images of files, folders, globs, zip archives, standard input and a list of paths.
 
-    Iterating finds them one after the other, in the order in which they were named, so a million take no memory. It
-    raises DataError where a list turns out to be empty.
+    Iterating finds them one after the other in the order given, so a million images take no memory. It raises
+    DataError where a list is empty.
 
     Attributes:
-        alone: Whether one file, or standard input, is all that was named.
+        alone: Whether the only source is one file or standard input.
     """
 
     def __init__(self, paths: Sequence[Path], listed: str | None = None) -> None:
-        """Check what was named.
+        """Check the paths.
 
         Args:
             paths: Files, folders (at any depth), globs, zip archives; `-` for an image on standard input.
             listed: A file with a path on each line, `-` for such a list on standard input.
 
         Raises:
-            WrongUse: Nothing was named, or standard input twice.
-            DataError: There is nothing at a path, a folder holds no image, or a glob matches none.
+            WrongUse: No source is given, or standard input is given twice.
+            DataError: A path does not exist, a folder holds no image, or a glob matches none.
         """
         if not paths and listed is None:
             raise WrongUse(
@@ -56,9 +56,9 @@ class Images:
             yield from _listed(self.listed)
 
     def count(self) -> int | None:
-        """How many images there are, for a progress bar; None where a list that can be read only once is yet to come.
+        """Number of images, for a progress bar; None where the list of paths can be read only once.
 
-        It walks through all folders once more.
+        This walks through all folders once more.
         """
         return sum(1 for _ in self) if self.listed is None or Path(self.listed).is_file() else None
 
@@ -99,13 +99,13 @@ def _listed(name: str) -> Iterator[ImageSource]:
 
 
 def _at(path: Path) -> Iterator[ImageSource]:
-    """What is at a path: what is not there or cannot be looked at is a source too, which says so when it is read."""
+    """The images at a path; one that does not exist or cannot be accessed gives a source that raises when read."""
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, ValueError):
         yield File(path)
         return
-    except OSError as error:  # the name is too long, a folder is closed to us
+    except OSError as error:  # the name is too long, or a folder denies access
         yield Unreadable(path, _refused(path, error))
         return
     if stat.S_ISDIR(mode):
@@ -128,7 +128,7 @@ def _check(path: Path) -> None:
         is_file, is_folder = path == STDIN or path.is_file(), path.is_dir()
         if not (is_file or is_folder or is_glob(path)):
             with suppress(FileNotFoundError, NotADirectoryError, ValueError):
-                path.stat()  # from Python 3.14 on, is_file and is_dir do not say why they could not look
+                path.stat()  # from Python 3.14 on, is_file and is_dir hide the reason for a failure
     except OSError as error:
         raise DataError(_refused(path, error)) from error
     if is_file:

@@ -1,4 +1,4 @@
-"""A list of paths, one a line, or with a NUL byte behind each as `find -print0` writes them."""
+"""A list of paths, one per line, or each followed by a NUL byte as `find -print0` writes them."""
 
 import os
 from collections.abc import Iterator
@@ -11,16 +11,16 @@ _NUL = b"\0"
 
 
 class Readable(Protocol):
-    """A binary stream whose reading gives what has arrived."""
+    """A binary stream whose `read` returns the bytes that have arrived."""
 
     def read(self, size: int, /) -> bytes | None:
-        """Give 1 to `size` bytes, none at the end."""
+        """Give 1 to `size` bytes, or none at the end."""
 
 
 def paths_in(stream: Readable) -> Iterator[Path]:
-    """Read paths as they arrive; empty lines are passed over, and nothing in a line has a meaning of its own.
+    """Read paths as they arrive; empty lines are skipped, and no character in a line is special.
 
-    The paths are separated by NUL bytes if there is one in what comes before the first path ends, else by line ends.
+    The separator is NUL if the text up to the end of the first path contains one, else the line end.
     """
     text, separator = b"", b""
     while chunk := stream.read(_CHUNK_BYTES):
@@ -35,7 +35,7 @@ def paths_in(stream: Readable) -> Iterator[Path]:
 def open_list(name: str) -> RawIOBase:
     """Open a list by its path, `-` for standard input.
 
-    Unbuffered, so that a line is read when it has come.
+    Unbuffered, so that a line is read as soon as it arrives.
 
     Raises:
         OSError: The file cannot be opened.

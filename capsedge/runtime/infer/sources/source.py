@@ -1,4 +1,4 @@
-"""One image to come: its name for people, and where its bytes are."""
+"""The source of one image: its name, and where its bytes are."""
 
 import os
 import sys
@@ -21,18 +21,18 @@ class ImageSource(Protocol):
 
     @property
     def name(self) -> str:
-        """What to call it, as text that can be printed."""
+        """Its name as printable text."""
 
     def read(self) -> "Path | bytes | Image.Image":
-        """Give the file, the bytes of one, or what was decoded of one.
+        """Give the path of a file, the bytes of a file, or a decoded image.
 
         Raises:
-            DataError: There are none.
+            DataError: It cannot be read.
         """
 
 
 class File(msgspec.Struct, frozen=True):
-    """A file, which may not be there."""
+    """A file, which may be missing."""
 
     path: Path
 
@@ -50,14 +50,14 @@ class Stdin(msgspec.Struct, frozen=True):
     """The bytes on standard input.
 
     Attributes:
-        content: What was there; None before it was read.
+        content: The bytes; None before they are read.
     """
 
     content: bytes | None = None
 
     @property
     def name(self) -> str:
-        """As it is written on the command line."""
+        """`-`, as on the command line."""
         return str(STDIN)
 
     def read(self) -> bytes:
@@ -65,20 +65,19 @@ class Stdin(msgspec.Struct, frozen=True):
         return sys.stdin.buffer.read() if self.content is None else self.content
 
     def read_now(self) -> "Stdin":
-        """Wait for the bytes, here and now.
+        """Read all bytes now, in the calling thread.
 
-        Only where the main thread waits can Ctrl-C end it: no other thread can be stopped while standard input is
-        silent.
+        Ctrl-C can interrupt only a wait in the main thread, not in a thread that waits for standard input.
         """
         return Stdin(self.read())
 
 
 class Given(msgspec.Struct, frozen=True):
-    """An image that a caller has in hand.
+    """An image that a caller passes in memory or by path.
 
     Attributes:
-        name: What to call it.
-        content: A file's path, its bytes, or a Pillow image.
+        name: Its name.
+        content: The path of a file, its bytes, or a Pillow image.
     """
 
     name: str
@@ -91,11 +90,11 @@ class Given(msgspec.Struct, frozen=True):
 
 
 class Unreadable(msgspec.Struct, frozen=True):
-    """A place that was expected to hold images and does not: reported like a broken image.
+    """A path that holds no readable images; reported like a broken image.
 
     Attributes:
-        path: The place.
-        reason: The whole line for the user.
+        path: The path.
+        reason: The error message.
     """
 
     path: Path
@@ -107,7 +106,7 @@ class Unreadable(msgspec.Struct, frozen=True):
         return shown(self.path)
 
     def read(self) -> Path:
-        """Say why.
+        """Raise the error.
 
         Raises:
             DataError: Always.
@@ -116,11 +115,11 @@ class Unreadable(msgspec.Struct, frozen=True):
 
 
 def called(path: str | Path) -> str:
-    """A path for an error's line: in the middle of one that is too long for any file, most is left out."""
+    """A path for an error message, shortened in the middle where it is very long."""
     text = str(path)
     return text if len(text) <= _MOST_CALLED else f"{text[: _MOST_CALLED // 2]}…{text[-_MOST_CALLED // 2 :]}"
 
 
 def shown(path: str | Path) -> str:
-    """A path as text that can be printed, also where its bytes are not UTF-8."""
+    """A path as printable text, also where its bytes are not UTF-8."""
     return os.fsencode(path).decode("utf-8", errors="replace")

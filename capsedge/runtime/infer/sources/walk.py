@@ -1,4 +1,4 @@
-"""Walking through folders in the order of their names; the names of one folder at a time are held."""
+"""Walking through folders in the order of their names, with one folder's names in memory at a time."""
 
 import os
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from capsedge.data.images import IMAGE_SUFFIXES
 from capsedge.runtime.infer.sources.source import File, Unreadable
 
 ZIP_SUFFIX = ".zip"
-# What a PNG says of itself where `--visualize` drew it: it is an answer, and no image to look at.
+# The text chunk of PNG files that `--visualize` drew; they are results, not images to classify.
 DRAWN_KEY, DRAWN_BY = "Software", "capsedge infer --visualize"
 _DRAWN = f"{DRAWN_KEY}\0{DRAWN_BY}".encode("latin-1")
 _HEAD_BYTES = 256  # the text follows the 33 bytes of a PNG's first chunk
@@ -20,8 +20,8 @@ _ANY_DEPTH = "**"
 def images_below(folder: Path) -> Iterator[File | Unreadable]:
     """Find the images of a folder, at any depth, sorted by their paths.
 
-    Hidden files and folders are passed over, and so are pictures that `--visualize` drew. Links to folders are not
-    followed: they may lead in a circle.
+    Hidden files and folders, and pictures that `--visualize` drew, are skipped. Links to folders are not followed,
+    because they may form a cycle.
     """
     for entry in _entries(folder):
         if isinstance(entry, Unreadable):
@@ -35,17 +35,17 @@ def images_below(folder: Path) -> Iterator[File | Unreadable]:
 
 
 def is_glob(path: Path) -> bool:
-    """Whether a path that is no file's is a pattern with `*`, `?` or `[...]`."""
+    """Whether a path that names no file is a pattern with `*`, `?` or `[...]`."""
     return bool(_MAGIC & set(str(path)))
 
 
 def matches(pattern: Path) -> Iterator[File | Unreadable]:
-    """Find what a pattern means, sorted by path.
+    """Find the files that match a pattern, sorted by path.
 
-    `*`, `?` and `[...]` stay within a name, `**` stands for any number of folders. Hidden names match only a pattern
-    that begins with a dot itself, and pictures that `--visualize` drew match none. A folder that matches gives all
-    its images. If the pattern's last part ends in a
-    plain suffix, such as `*.dat`, every match is taken; else those that are images or zip archives by their names.
+    `*`, `?` and `[...]` match within a name, `**` any number of folders. Hidden names match only a part that begins
+    with a dot, and pictures that `--visualize` drew never match. A folder that matches gives all its images. If the
+    pattern ends in a plain suffix, such as `*.dat`, every match is taken; else those with the suffix of an image or a
+    zip archive.
     """
     parts = pattern.parts
     fixed = next(index for index, part in enumerate(parts) if _MAGIC & set(part))
@@ -76,7 +76,7 @@ class _Glob:
                 yield File(folder / entry.name)
 
     def _reached(self, states: frozenset[int]) -> frozenset[int]:
-        """The states, and those behind a `**` that stands for no folder at all."""
+        """The states, and those after a `**` that matches no folder."""
         reached = set(states)
         for state in sorted(states):
             following = state
@@ -109,7 +109,7 @@ def _is_drawn(entry: "os.DirEntry[str]") -> bool:
         with Path(entry.path).open("rb", buffering=0) as file:
             return _DRAWN in (file.read(_HEAD_BYTES) or b"")
     except OSError:
-        return False  # told when it is read
+        return False  # reading it reports the error
 
 
 def _entries(folder: Path) -> "list[os.DirEntry[str]] | list[Unreadable]":

@@ -37,13 +37,8 @@ def test_everything_that_can_be_named_is_found_in_the_order_it_was_named(tree: P
     assert names(images, tree) == found
     assert images.count() == 9
     assert not images.alone
-
-
-def test_an_empty_folder_in_a_list_says_so_when_it_is_read(tree: Path) -> None:
-    (tree / "list.txt").write_text(f"{tree / 'empty'}\n")
-    (source,) = Images([], str(tree / "list.txt"))
     with pytest.raises(DataError, match=r"the folder '.*empty' holds no images"):
-        source.read()
+        list(images)[-1].read()
 
 
 def test_a_line_that_is_no_name_is_told_shortly_and_the_others_go_on(tree: Path) -> None:
@@ -68,13 +63,21 @@ def test_a_picture_that_visualize_drew_is_an_image_where_it_is_named(tree: Path)
         Images([tree / "*.png"])
 
 
-def test_archives_that_a_glob_matches_are_opened(tree: Path) -> None:
+def test_a_glob_opens_archives_and_an_existing_name_with_brackets_is_none(tree: Path) -> None:
     assert names(Images([tree / "*.zip"]), tree) == ["set.zip/in.png"]
-
-
-def test_a_file_with_brackets_in_its_name_is_no_glob(tree: Path) -> None:
     (tree / "b[1].png").touch()
     assert names(Images([tree / "b[1].png"]), tree) == ["b[1].png"]
+
+
+@pytest.mark.parametrize(
+    ("paths", "listed", "said"),
+    [([Path("-")], "-", "cannot be both an image"), ([], None, "name an image, a folder, a glob in quotes, a zip")],
+)
+def test_standard_input_twice_and_nothing_at_all_are_wrong_use(
+    paths: list[Path], listed: str | None, said: str
+) -> None:
+    with pytest.raises(WrongUse, match=said):
+        Images(paths, listed)
 
 
 @pytest.mark.parametrize(
@@ -122,16 +125,6 @@ def test_what_is_not_there_is_told_before_anything_is_read(
 ) -> None:
     with pytest.raises(DataError, match=said):
         Images([tree / path for path in paths], listed)
-
-
-def test_standard_input_is_one_thing(tree: Path) -> None:
-    with pytest.raises(WrongUse, match="cannot be both an image"):
-        Images([Path("-")], "-")
-
-
-def test_nothing_named_is_wrong_use() -> None:
-    with pytest.raises(WrongUse, match="name an image, a folder, a glob in quotes, a zip archive, - for standard"):
-        Images([])
 
 
 def test_an_empty_list_is_an_error(tree: Path) -> None:
