@@ -139,7 +139,7 @@ def the_same(contract: Contract) -> Contract:
     ("change", "weight", "reason"),
     [
         (swapped_class_names, 0.0, r"its contract has classes \('trouser', 't-shirt'"),
-        (one_label, 0.0, "its contract has labels 1, and the run has 2"),
+        (one_label, 0.0, "its contract has labels 1, but the run has 2"),
         (the_same, 1.0, "a length differs by"),
     ],
 )

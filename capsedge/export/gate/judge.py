@@ -1,4 +1,4 @@
-"""The verdict on a file: what was measured, held against the limits of its precision."""
+"""The verdict on a file: the measured differences compared with the limits of its precision."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from capsedge.runtime.session import Session
 from capsedge.scoring import balanced_error, confusion, never_answered, wrong_answers
 from capsedge.statistics import Difference, paired_difference
 
-# What a file's contract must say as its run does: with other words the right numbers would be read wrongly.
+# Fields in which a file's contract must equal its run: otherwise correct outputs are interpreted wrongly.
 PROMISES = ("classes", "labels", "input", "fit")
 
 WORST, ORDINARY = 4, 4  # images to trace
@@ -25,14 +25,14 @@ WORST, ORDINARY = 4, 4  # images to trace
 
 @dataclass(frozen=True)
 class Judgement:
-    """The verdict, and what helps to find the reason of a bad one.
+    """The verdict, with the data to locate the cause of a rejection.
 
     Attributes:
         verdict: The verdict.
         telling: Images for `localize`, those whose lengths differ most and a few others: uint8 [images, height,
             width, channels].
-        computes_wrong: Whether it computed something else here, and not only breaks a promise, or may compute
-            something else on another processor.
+        computes_wrong: Whether the file's outputs exceed a limit here. False if only its contract is wrong, or if
+            only another processor may compute something else.
     """
 
     verdict: Verdict
@@ -41,7 +41,7 @@ class Judgement:
 
     @property
     def error(self) -> float:
-        """The file's error rate on the validation images, 0 to 1; 1 where it did not run."""
+        """The file's error rate on the validation images, 0 to 1; 1 if it did not run."""
         return 1.0 if self.verdict.error is None else self.verdict.error
 
 
@@ -50,13 +50,13 @@ def judge(session: Session, expected: Reference, tolerance: Tolerance, *, emulat
 
     Args:
         session: The file.
-        expected: What the network says.
+        expected: Reference results of the network.
         tolerance: The limits of the file's precision.
-        emulated: Says, where the session only emulates the file, how: the file is then not accepted, since it was
-            not executed, but it is rejected where the emulation breaks a limit.
+        emulated: How the session emulates the file; "" if it runs the file itself. An emulated file is rejected if it
+            exceeds a limit, but cannot be accepted, since it was not executed.
 
     Raises:
-        ModelError: The file does not run, or gives outputs of another shape: see `failed`.
+        ModelError: The file does not run, or its outputs have other shapes: see `failed`.
     """
     found = measure(session, expected)
     answer = expected.contract.answer(found.lengths)
@@ -92,22 +92,22 @@ def judge(session: Session, expected: Reference, tolerance: Tolerance, *, emulat
 
 
 def failed(reason: str, images: NDArray[np.uint8]) -> Judgement:
-    """The judgement of a file that does not run, or gives outputs of another shape.
+    """The judgement of a file that does not run, or whose outputs have other shapes.
 
     Args:
-        reason: Why, as one clause.
-        images: Validation images, the first of which are traced.
+        reason: The reason, as one clause.
+        images: Validation images; the first of them are traced.
     """
     return Judgement(Verdict(status="rejected", reasons=(reason,)), images[:ORDINARY])
 
 
 def not_executed(remark: str) -> Verdict:
-    """The verdict on a file that nothing on this machine runs or emulates, with the machine that it needs."""
+    """The verdict on a file that this machine can neither run nor emulate; the remark names the machine it needs."""
     return Verdict(status="not executed here", remarks=(remark,))
 
 
 def _agree(answer: NDArray[np.intp], wanted: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Where the answer's classes are the network's, or tie with those that they replace (`TIE`)."""
+    """For each image, whether the answer's classes are the network's, or tie with those that they replace (`TIE`)."""
     shortest_chosen = np.take_along_axis(wanted, answer, axis=1).min(1)
     others = wanted.copy()
     np.put_along_axis(others, answer, -np.inf, axis=1)
@@ -121,11 +121,11 @@ def _broken_promises(session: Session, expected: Reference) -> Iterator[str]:
     for promise in PROMISES:
         claimed, true = getattr(session.contract, promise), getattr(expected.contract, promise)
         if claimed != true:
-            yield f"its contract has {promise} {claimed}, and the run has {true}"
+            yield f"its contract has {promise} {claimed}, but the run has {true}"
 
 
 def _may_saturate(contract: Contract) -> Iterator[str]:
-    """The one fault that need not show on the processor that runs the gate."""
+    """The one fault that may not occur on the processor that runs the gate."""
     pairs = contract.int8_pairs
     if pairs is not None and not pairs.fit:
         yield f"{in_words(pairs)}: quantize to weights of 7 bits, as capsedge export does"
@@ -138,7 +138,7 @@ def _broken_numbers(found: Deviation) -> Iterator[str]:
 
 
 def _broken_limits(found: Deviation, tolerance: Tolerance) -> Iterator[str]:
-    """One sentence for each difference beyond its limit; NaN was told of before."""
+    """One sentence for each difference beyond its limit; `_broken_numbers` reports NaN."""
     if found.broken.total():
         return
     if found.length > tolerance.length:
@@ -168,8 +168,8 @@ def _broken_answers(agreement: float, change: Difference, theirs: float, toleran
 
 
 def _too_few(images: int, change: Difference, tolerance: Tolerance) -> str:
-    """Say so where an increase of the limit's size could not be told from chance."""
-    half_width = max((change.high - change.low) / 2, 1 / images)  # no image that differs is no proof for the next
+    """A remark if an increase as large as the limit could not be distinguished from chance."""
+    half_width = max((change.high - change.low) / 2, 1 / images)  # if no image differs, the interval has no width
     if half_width <= tolerance.error_increase:
         return ""
     return (
@@ -180,7 +180,7 @@ def _too_few(images: int, change: Difference, tolerance: Tolerance) -> str:
 
 
 def _classes(found: Deviation, expected: Reference) -> Iterator[str]:
-    """What the error does not tell of single classes."""
+    """Remarks on single classes, which the error does not show."""
     if expected.labels.ndim > 1:
         return
     counts = confusion(found.lengths, expected.labels)

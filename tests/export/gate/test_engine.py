@@ -112,7 +112,7 @@ def a_failure(images: Images, _: Outputs) -> None:
         (a_wrong_length, {}, "a length differs by 0.1, more than 0.0001"),
         (a_failure, {}, "the engine stopped"),
         (no_lie, {"classes": tuple("abcdefghij")}, "its contract has classes ('a', 'b'"),
-        (no_lie, {"labels": 2}, "its contract has labels 2, and the run has 1"),
+        (no_lie, {"labels": 2}, "its contract has labels 2, but the run has 1"),
     ],
     ids=["length", "failure", "class names", "labels"],
 )

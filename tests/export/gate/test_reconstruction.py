@@ -138,7 +138,7 @@ def test_a_drawing_of_another_size_is_one_line(network: CapsNet, contract: Contr
     expected = expecting(network, contract, 1)
     draw = drawing(network, 1)
     session = FakeSession(network, None, draw=lambda *capsules: draw(*capsules)[:, 1:])
-    with pytest.raises(ModelError, match="'fake' must draw 1080 pixels for each answer, it drew 1026"):
+    with pytest.raises(ModelError, match="'fake' must give 1080 pixels for each reconstruction, it gave 1026"):
         judge(session, expected, FP32)
 
 
@@ -146,5 +146,5 @@ def test_a_file_that_draws_for_a_network_without_a_decoder_is_one_line(network: 
     plain = build_network(tiny_recipe("network.decoder=[]"), classes=10, shape=SHAPE).eval()
     expected = expecting(plain, contract, 1)
     session = FakeSession(plain, None, draw=lambda lengths, _: np.zeros((len(lengths), *SHAPE), "f"))
-    with pytest.raises(ModelError, match="'fake' gives a reconstruction, and the network has no decoder"):
+    with pytest.raises(ModelError, match="'fake' gives a reconstruction, but the network has no decoder"):
         judge(session, expected, FP32)

@@ -161,7 +161,7 @@ def test_too_few_training_images_are_refused() -> None:
     few = Dataset(**{**vars(full), "train": full.train.spread(99)})
     with pytest.raises(WrongUse, match=r"at least 100 training images, and 99 were found: .* choose fp16"):
         calibration_images(few)
-    with pytest.raises(WrongUse, match="and 60 were asked for"):
+    with pytest.raises(WrongUse, match="and 60 were requested"):
         calibration_images(full, 60)
     assert len(calibration_images(full, 100)) == 100
 

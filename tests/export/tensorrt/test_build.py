@@ -130,7 +130,7 @@ def test_a_file_that_was_altered_since_the_gate_saw_it_is_not_built(model: Path)
     weight.CopyFrom(numpy_helper.from_array(np.negative(numpy_helper.to_array(weight)), "classes"))
     onnx.save(altered, model)
 
-    with pytest.raises(ModelError, match=r"was altered since the gate saw it: run capsedge gate .*fp16\.onnx$"):
+    with pytest.raises(ModelError, match=r"was altered since its gate: run capsedge gate .*fp16\.onnx$"):
         build_engine(model)
 
 

@@ -85,14 +85,14 @@ def test_a_contract_that_was_altered_is_not_served(accepted: Path) -> None:
     entry.value = entry.value.replace("Trouser", "Skirt")
     onnx.save(model, accepted)
 
-    with pytest.raises(ModelError, match=r"is not what the gate saw \(its contract was altered\)"):
+    with pytest.raises(ModelError, match=r"was altered since its gate \(its contract was altered\)"):
         read_source(accepted, allow_unexecuted=False)
 
 
 def test_a_file_for_one_batch_size_is_not_served(accepted: Path) -> None:
     rewrite(accepted, graph(batch=2))
 
-    with pytest.raises(ModelError, match="gives 'lengths' for a batch of 2 only, so Triton cannot batch"):
+    with pytest.raises(ModelError, match="has 'lengths' for a fixed batch of 2, so Triton cannot batch"):
         read_source(accepted, allow_unexecuted=False)
 
 
@@ -148,7 +148,7 @@ def test_an_engine_that_the_gate_accepted_is_served(make_engine: EngineMaker) ->
     assert (source.file, source.backend, source.batch) == (engine, "tensorrt", (1, 8, 32))
     assert source.outputs == {"lengths": Output("TYPE_FP32", (10,)), "poses": Output("TYPE_FP32", (10, ANY))}
     assert source.remarks == (
-        "Built by TensorRT 10.13.3.9: Triton must carry this release, and run on this kind of GPU.",
+        "Built by TensorRT 10.13.3.9: Triton must have this release, and run on this kind of GPU.",
         "The gate accepted this engine on CPUExecutionProvider.",
     )
 
@@ -206,7 +206,7 @@ def test_an_engine_that_was_built_elsewhere_is_served_with_what_is_not_known_of_
     engine = make_engine(UNEXECUTED, deferred="trtexec ...", engine_sha256="", package_version="")
     release, unchecked, verdict = read_source(engine, allow_unexecuted=True).remarks
 
-    assert release.startswith("Built by TensorRT of a release that is not known here: Triton must carry")
+    assert release.startswith("Built by TensorRT of an unknown release: Triton must have")
     assert unchecked.startswith("Unchecked: its manifest was written before it was built")
     assert verdict.startswith("NOT EXECUTED")
 
@@ -216,9 +216,9 @@ def test_the_gpu_that_an_engine_is_bound_to_is_named(make_engine: EngineMaker) -
     free = read_source(make_engine(gpu="NVIDIA L4", hardware_compatible=True), allow_unexecuted=False).remarks[0]
 
     assert bound.startswith(
-        "Built by TensorRT 10.13.3.9 on NVIDIA L4: Triton must carry this release, and run on this"
+        "Built by TensorRT 10.13.3.9 on NVIDIA L4: Triton must have this release, and run on this"
     )
-    assert free == "Built by TensorRT 10.13.3.9 on NVIDIA L4: Triton must carry this release."
+    assert free == "Built by TensorRT 10.13.3.9 on NVIDIA L4: Triton must have this release."
 
 
 def test_an_engine_that_takes_no_single_image_is_not_served(make_engine: EngineMaker) -> None:

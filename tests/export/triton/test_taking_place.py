@@ -60,8 +60,8 @@ def no_model(folder: Path) -> None:
     [
         (edited, r"config\.pbtxt' was edited since capsedge wrote it"),
         (another_version, "small-capsules' holds 2 as well"),
-        (somebody_elses, "small-capsules' is there and was not written by capsedge"),
-        (no_model, "small-capsules' is there and was not written by capsedge"),
+        (somebody_elses, "small-capsules' exists and was not written by capsedge"),
+        (no_model, "small-capsules' exists and was not written by capsedge"),
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )
@@ -80,7 +80,7 @@ def test_an_empty_folder_is_taken_and_a_file_is_not(accepted: Path, tmp_path: Pa
     (tmp_path / "models" / "file").write_text("mine")
 
     assert parsed(write_repository(tmp_path / "models", accepted, name="empty")).name == "empty"
-    with pytest.raises(WrongUse, match="file' is there and was not written by capsedge"):
+    with pytest.raises(WrongUse, match="file' exists and was not written by capsedge"):
         write_repository(tmp_path / "models", accepted, name="file")
     assert (tmp_path / "models" / "file").read_text() == "mine"
 
