@@ -1,6 +1,5 @@
 """Export of a run to accepted files: collapse, ONNX, precision, contract, gate. Each step is one function."""
 
-import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from capsedge.contract import PRECISIONS, Calibration, Contract, Golden, Precision, Score, Usual, Verdict, contract_of
 from capsedge.errors import GateRejected, ModelError, WrongUse
+from capsedge.export.candidate import candidate_folder
 from capsedge.export.collapse import deployable
 from capsedge.export.contract import Pool, build_contract, golden_pool, golden_with
 from capsedge.export.gate import Answers, Rejection, answers_of, explained, reference, tolerance_of
@@ -93,15 +93,12 @@ class RunExport:
         output = output or self.run.path / file_name(precision, static_batch)
         typed = self._graphs.make(precision)
         model = typed.model if static_batch is None else with_batch(typed.model, static_batch)
-        # The gate runs what lies on this very disk; two exports of one run shall not meet there.
-        candidate = output.with_name(f".candidate-{os.getpid()}-{output.name}")
-        try:
+        with candidate_folder(output.parent) as folder:
+            candidate = folder / output.name
             write_atomically(candidate, model.SerializeToString(deterministic=True))
             contract = self._contract(candidate, typed.calibration)
             save_with_contract(model, contract, candidate)
             return Exported(output, self._gate(candidate, output, contract))
-        finally:
-            candidate.unlink(missing_ok=True)
 
     def gate(self, model: Path) -> Contract:
         """Gate an existing file, in place.

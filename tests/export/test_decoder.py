@@ -170,15 +170,26 @@ class PixelsAsCapsules(nn.Module):
         return images[:, 0] * 4
 
 
-@pytest.mark.parametrize("labels", [1, 2, 3])
-def test_of_capsules_of_one_length_the_first_is_drawn(labels: int) -> None:
+def row_for_each_class(labels: int) -> LongestDecoder:
+    """A decoder for four classes, each of which lights up a row of two pixels."""
     decoder = Decoder(inputs=8, hidden=(), pixels=8)
     layer = decoder.layers[0]
     assert isinstance(layer, nn.Linear)
-    with torch.no_grad():  # each class lights up a row of two pixels
+    with torch.no_grad():
         layer.weight.copy_(torch.kron(torch.eye(4), torch.ones(2, 2)))
         layer.bias.zero_()
-    module = Deployable(PixelsAsCapsules(), LongestDecoder(decoder, labels=labels, channels=1)).eval()
+    return LongestDecoder(decoder, labels=labels, channels=1).eval()
+
+
+@torch.no_grad()
+def test_classes_of_no_length_are_drawn_once_each() -> None:
+    drawn = row_for_each_class(3)(torch.tensor([[0.0, 0.5, 0.0, 0.0]]), torch.ones(1, 4, 2), (4, 2, 1))
+    assert (drawn[0] != 0.5).any(dim=2).squeeze(2).int().argmax(dim=1).tolist() == [1, 0, 2]
+
+
+@pytest.mark.parametrize("labels", [1, 2, 3])
+def test_of_capsules_of_one_length_the_first_is_drawn(labels: int) -> None:
+    module = Deployable(PixelsAsCapsules(), row_for_each_class(labels)).eval()
     pixels, longest = zip(*CAPSULES, strict=True)
 
     _, _, drawn = run(to_onnx(module, (4, 2, 1)), np.array(pixels, np.uint8)[..., None])

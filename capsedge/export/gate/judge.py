@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import ceil, comb
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from capsedge.data.own import UNEVEN
 from capsedge.export.gate.measure import Deviation, measure
 from capsedge.export.gate.reference import Reference
 from capsedge.export.gate.tolerance import TIE, Tolerance
+from capsedge.outside import one_line
 from capsedge.plural import number_of, plural
 from capsedge.runtime.int8_pairs import in_words
 from capsedge.runtime.session import Session
@@ -21,6 +23,7 @@ from capsedge.statistics import Difference, paired_difference
 PROMISES = ("classes", "labels", "input", "fit")
 
 WORST, ORDINARY = 4, 4  # images to trace
+NEAR_CHANCE = 0.8  # of the error of random answers, as in `capsedge.training.advice`
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,17 @@ def judge(session: Session, expected: Reference, tolerance: Tolerance, *, emulat
         largest_reconstruction_difference=None if found.pixel is None else _finite(found.pixel),
         limits=tolerance.limits(drawn=found.pixel is not None),
         reasons=reasons,
-        remarks=tuple(filter(None, (emulated, _too_few(len(ours), change, tolerance), *_classes(found, expected)))),
+        remarks=tuple(
+            filter(
+                None,
+                (
+                    emulated,
+                    _failed_training(expected, float(theirs.mean())),
+                    _too_few(len(ours), change, tolerance),
+                    *_classes(found, expected),
+                ),
+            )
+        ),
     )
     return Judgement(verdict, _telling(found, expected), len(reasons) > len(unseen))
 
@@ -167,15 +180,30 @@ def _broken_answers(agreement: float, change: Difference, theirs: float, toleran
         )
 
 
+def _failed_training(expected: Reference, error: float) -> str:
+    """A remark if the trained network itself is no better than chance, which the comparison does not show."""
+    lengths, classes, labels = expected.validation.lengths, len(expected.contract.classes), expected.contract.labels
+    chance = 1 - 1 / comb(classes, labels)
+    remedy = "train it again, with a lower train.learning_rate or more train.epochs"
+    if len(lengths) > 1 and np.ptp(lengths, axis=0).max() <= TIE:
+        return (
+            f"the trained network gives every image the same lengths (error {100 * error:.2f} %, chance "
+            f"{100 * chance:.2f} %): {remedy}"
+        )
+    if chance and error >= NEAR_CHANCE * chance:
+        return f"the trained network's error of {100 * error:.2f} % is near chance ({100 * chance:.2f} %): {remedy}"
+    return ""
+
+
 def _too_few(images: int, change: Difference, tolerance: Tolerance) -> str:
     """A remark if an increase as large as the limit could not be distinguished from chance."""
     half_width = max((change.high - change.low) / 2, 1 / images)  # if no image differs, the interval has no width
     if half_width <= tolerance.error_increase:
         return ""
     return (
-        f"{number_of(images, 'image')} {plural(images, 'tells', 'tell')} a change of the error to "
-        f"{100 * half_width:.2f} points, which is wider than the limit of {100 * tolerance.error_increase:g}: the "
-        "error was not proved to stay within it"
+        f"{number_of(images, 'validation image')} {plural(images, 'shows', 'show')} the change of the error to "
+        f"within {100 * half_width:.2f} points, so the limit of {100 * tolerance.error_increase:g} is not proved: "
+        f"train with more validation images, or use --max-error-increase {ceil(1000 * half_width) / 10:g}"
     )
 
 
@@ -185,7 +213,7 @@ def _classes(found: Deviation, expected: Reference) -> Iterator[str]:
         return
     counts = confusion(found.lengths, expected.labels)
     if len(never := never_answered(counts)):
-        names = ", ".join(expected.contract.classes[label] for label in never.tolist())
+        names = ", ".join(one_line(expected.contract.classes[label]) for label in never.tolist())
         yield f"never answered on the validation images: {names}"
     images = counts.sum(1)
     there = images[images > 0]

@@ -212,7 +212,9 @@ def in_int8(
 
 
 def test_quantization_at_its_best_is_no_fault_in_int8() -> None:
-    assert localize(graph(), in_int8(), IMAGES, INT8).starts_at.endswith("no single node stands out, this one adds most")
+    assert localize(graph(), in_int8(), IMAGES, INT8).starts_at.endswith(
+        "no single node stands out, this one adds most"
+    )
 
 
 def test_a_wrong_activation_scale_is_named_as_the_quantization_and_not_as_the_node_that_reads_it() -> None:

@@ -72,7 +72,10 @@ def test_each_job_has_a_process_of_its_own(worker: Path) -> None:
     ("ending", "reason"),
     [
         ("os.kill(os.getpid(), signal.SIGSEGV)", r"was ended by signal 11 \(Segmentation fault\) without a result"),
-        ("os.kill(os.getpid(), signal.SIGKILL)", r"by signal 9 \(Killed\), most often because memory ran out, without"),
+        (
+            "os.kill(os.getpid(), signal.SIGKILL)",
+            r"by signal 9 \(Killed\), most often because memory ran out, without",
+        ),
         ("sys.exit('out of luck')", r"ended \(exit code 1\) without a result: out of luck$"),
         ("pass", r"ended \(exit code 0\) without a result: it printed nothing$"),
         ("""print('{"type":"about","vers', end='')""", "without a result"),

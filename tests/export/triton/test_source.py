@@ -182,7 +182,11 @@ def test_an_engine_that_never_ran_is_served_only_where_that_is_allowed(
         ModelError, match="has not been executed, so nobody knows that it is right: gate it on its GPU"
     ):
         read_source(engine, allow_unexecuted=False)
-    assert read_source(engine, allow_unexecuted=True).remarks[1].startswith("NOT EXECUTED: the gate has not seen")
+    assert (
+        read_source(engine, allow_unexecuted=True)
+        .remarks[1]
+        .startswith("NOT EXECUTED: the gate has not run this engine")
+    )
 
 
 def test_a_rejected_engine_is_never_served(make_engine: EngineMaker) -> None:
