@@ -120,21 +120,6 @@ def test_the_file_draws_the_longest_capsules(name: str, labels: int) -> None:
     np.testing.assert_allclose(drawn, wanted, atol=2e-5)
 
 
-@pytest.mark.parametrize("name", ["l2", "dynamic in colour"])
-def test_the_file_draws_what_the_network_in_torch_draws(name: str) -> None:
-    network, images = a_network(name), some_images(name, 12)
-    pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
-    assert network.decoder is not None
-    with torch.no_grad():
-        found = network(pixels)
-        mask = nn.functional.one_hot(found.lengths.argmax(1), found.classes.shape[1]).float()
-        wanted = network.decoder(found.poses, mask).view(pixels.shape).permute(0, 2, 3, 1).numpy()
-
-    _, _, drawn = run(exported(name), images)
-
-    np.testing.assert_allclose(drawn, wanted, atol=2e-5)
-
-
 @pytest.mark.parametrize("name", ["l1 in colour", "frozen, cropped"])
 def test_a_decoder_that_has_learned_one_image_gives_it_back_upright_and_in_its_colours(name: str) -> None:
     network, shape = a_network(name), NETWORKS[name][0]

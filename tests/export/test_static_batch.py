@@ -38,8 +38,10 @@ def shapes(model: ModelProto) -> dict[str, list[int | str]]:
 
 @pytest.mark.parametrize("kind", ["l2", "dynamic", "kl", "em"])
 def test_every_shape_in_the_file_is_a_number(kind: str) -> None:
-    found = shapes(with_batch(graph_of(random_network(kind)), 3))
+    model = with_batch(graph_of(random_network(kind)), 3)
+    found = shapes(model)
 
+    assert model.graph.input[0].type.tensor_type.elem_type == TensorProto.UINT8
     assert found["image"] == [3, 28, 28, 1]
     assert found["lengths"] == [3, 10]
     assert all(isinstance(axis, int) and axis > 0 for axes in found.values() for axis in axes)
@@ -53,8 +55,7 @@ def test_the_graph_with_a_free_batch_is_left_as_it_was() -> None:
     assert shapes(graph)["image"][0] == "batch"
 
 
-@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8", "bf16"])
-@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize(("precision", "batch"), [("fp32", 1), ("fp16", 3), ("int8", 1), ("bf16", 3)])
 def test_a_file_of_each_precision_passes_the_gate(precision: Precision, batch: int, exported: Run) -> None:
     made = RunExport(exported).export(precision, static_batch=batch)
 
@@ -117,15 +118,10 @@ def test_a_given_name_gets_the_batch_too(exported: Run, tmp_path: Path, capsedge
     assert sorted(each.name for each in tmp_path.glob("*.onnx")) == ["a b.batch2.onnx", "a b.onnx"]
 
 
-@pytest.mark.parametrize("batch", ["0", "-1", "many", "65537"])
+@pytest.mark.parametrize("batch", ["0", "65537"])
 def test_a_batch_that_cannot_be_is_one_line(batch: str, exported: Run, capsedge: Capsedge) -> None:
     result = capsedge("export", str(exported.path), "--static-batch", batch)
 
     assert result.returncode == 2
     assert "--static-batch" in result.stderr
     assert len(result.stderr.splitlines()) == 1
-
-
-def test_the_input_stays_what_it_was() -> None:
-    (image,) = with_batch(graph_of(random_network()), 2).graph.input
-    assert image.type.tensor_type.elem_type == TensorProto.UINT8

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from capsedge.contract import Input, Precision, Verdict
-from capsedge.export.gate import TOLERANCES, Answers, Judgement, Reference, judge, not_executed
+from capsedge.export.gate import TOLERANCES, Answers, Judgement, Reference, judge
 from capsedge.fit import Fit
 from capsedge.models import CapsNet
 from capsedge.runtime.session import Outputs
@@ -290,11 +290,6 @@ def test_what_was_emulated_is_never_accepted_and_can_be_rejected(judged: Callabl
     assert (well.status, well.remarks, well.provider) == ("not executed here", ("in fp32",), "")
     assert well.error is not None
     assert (badly.status, badly.remarks) == ("rejected", ("in fp32",))
-
-
-def test_what_nothing_here_runs_says_what_it_needs() -> None:
-    verdict = not_executed("it needs a GPU")
-    assert (verdict.status, verdict.remarks, verdict.images) == ("not executed here", ("it needs a GPU",), 0)
 
 
 @pytest.mark.parametrize(

@@ -120,7 +120,7 @@ def test_the_same_graph_has_no_start() -> None:
 def test_the_first_node_that_differs_is_named(other: onnx.ModelProto, start: str, tolerance: Any) -> None:
     found = localize(graph(), other, IMAGES, tolerance).starts_at
     assert found.startswith(start)
-    assert found.endswith("and what it is computed from by 0 %")
+    assert found.endswith("and whose input differs by 0 %")
 
 
 def test_what_is_rounded_before_the_fault_is_not_named() -> None:
@@ -134,7 +134,7 @@ def test_where_no_node_stands_out_the_one_that_adds_most_is_named() -> None:
     """0.9 of the scale is 10 % less at the first node, and 19 % less where it is squared, which adds 9 % to it."""
     found = localize(graph(), graph(scale=np.float32(0.9 / 255)), IMAGES, INT8).starts_at
     assert found.startswith(
-        "Mul 'node_scaled' of 'scale', whose output differs by 10 % and what it is computed from by 0 %"
+        "Mul 'node_scaled' of 'scale', whose output differs by 10 % and whose input differs by 0 %"
     )
     assert found.endswith("; no single node stands out, this one adds most")
 
@@ -220,7 +220,7 @@ def test_quantization_at_its_best_is_no_fault_in_int8() -> None:
 def test_a_wrong_activation_scale_is_named_as_the_quantization_and_not_as_the_node_that_reads_it() -> None:
     trace = localize(graph(), in_int8(flat=0.3 / 127), IMAGES, INT8)
     assert trace.starts_at.startswith("QuantizeLinear 'node_flat_q' of 'flat_scale', whose output differs by")
-    assert trace.starts_at.endswith("and what it is computed from by 0 %")
+    assert trace.starts_at.endswith("and whose input differs by 0 %")
     row = by_tensor(trace)["flat"]
     assert row.difference == 0
     assert row.read is not None
@@ -263,7 +263,7 @@ def test_nodes_that_were_fused_are_passed_over() -> None:
     noisy = graph(fused, scale=np.float32(0.9 / 255), one=np.float32(4))
     found = localize(graph(), noisy, IMAGES, INT8).starts_at
     assert found.startswith("Add 'node_more' of 'one', whose output differs by")
-    assert found.endswith("and what it is computed from by 10 %")
+    assert found.endswith("and whose input differs by 10 %")
 
 
 def test_a_graph_that_shares_no_names_cannot_be_traced() -> None:

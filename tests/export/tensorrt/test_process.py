@@ -12,7 +12,7 @@ import pytest
 from capsedge.errors import ModelError
 from capsedge.export.tensorrt import BuildOptions, build_engine, process
 from capsedge.export.tensorrt.process import WORKER, run_worker
-from capsedge.export.tensorrt.worker import About, Ask, Build, Built, Progress
+from capsedge.export.tensorrt.worker import About, Ask, Build, Built
 from tests.export.tensorrt.graphs import typed
 
 rtx = pytest.importorskip("tensorrt_rtx")
@@ -166,17 +166,3 @@ def test_a_worker_whose_parent_was_killed_stops_at_its_next_step(tmp_path: Path)
 
     assert orphan.wait(timeout=60) == 0
     assert not (tmp_path / "e").exists()
-
-
-def test_a_build_that_is_listened_to_says_how_far_it_is(tmp_path: Path) -> None:
-    """The same job as above, to its end."""
-    onnx.save(typed("fp32"), tmp_path / "m.onnx")
-    job = Build(package="tensorrt_rtx", onnx=str(tmp_path / "m.onnx"), engine=str(tmp_path / "e"), batch=(1, 1, 2))
-    done = subprocess.run(
-        [sys.executable, "-P", WORKER], input=msgspec.json.encode(job), capture_output=True, check=True
-    )
-    *steps, last = done.stdout.splitlines()
-
-    assert msgspec.json.decode(last, type=Built).errors == ()
-    assert msgspec.json.decode(steps[0], type=Progress).done == 0
-    assert (tmp_path / "e").stat().st_size > 10_000

@@ -59,7 +59,7 @@ def no_model(folder: Path) -> None:
     ("change", "reason"),
     [
         (edited, r"config\.pbtxt' was edited since capsedge wrote it"),
-        (another_version, "small-capsules' holds 2 as well"),
+        (another_version, "small-capsules' also has 2"),
         (somebody_elses, "small-capsules' exists and was not written by capsedge"),
         (no_model, "small-capsules' exists and was not written by capsedge"),
     ],
@@ -86,13 +86,13 @@ def test_an_empty_folder_is_taken_and_a_file_is_not(accepted: Path, tmp_path: Pa
 
 
 def test_a_repository_that_is_a_file_is_refused(accepted: Path) -> None:
-    with pytest.raises(WrongUse, match=r"model\.onnx' is a file, and a model repository is a folder"):
+    with pytest.raises(WrongUse, match=r"model\.onnx' is a file, but a model repository is a folder"):
         write_repository(accepted, accepted)
 
 
 @pytest.mark.skipif(not os.path.ismount("/proc"), reason="needs a mount that is always there")
 def test_a_repository_that_is_a_mount_is_refused(accepted: Path) -> None:
-    with pytest.raises(WrongUse, match=r"'/proc' is a disk of its own.*give a folder inside of it"):
+    with pytest.raises(WrongUse, match=r"'/proc' is a mount point.*give a folder inside of it"):
         write_repository(Path("/proc"), accepted)
 
 
