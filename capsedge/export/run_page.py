@@ -107,8 +107,8 @@ def _curve(rows: Sequence[dict[str, Any]], validated: Sequence[dict[str, Any]]) 
         places = [(40 + 500 * row["step"] / steps, 210 - 200 * row["error"] / highest) for row in points]
         if len(places) == 1:
             return f'<circle cx="{places[0][0]:.1f}" cy="{places[0][1]:.1f}" r="3" style="fill: {colour}"/>'
-        points = " ".join(f"{across:.1f},{down:.1f}" for across, down in places)
-        return f'<polyline points="{points}" fill="none" style="stroke: {colour}" stroke-width="1.8"/>'
+        corners = " ".join(f"{across:.1f},{down:.1f}" for across, down in places)
+        return f'<polyline points="{corners}" fill="none" style="stroke: {colour}" stroke-width="1.8"/>'
 
     lowest = min(validated, key=lambda row: (row["error"], row["loss"]))
     return figure(
