@@ -14,6 +14,7 @@ from capsedge.data import Dataset
 from capsedge.errors import DataError, MissingExtra, ModelError
 from capsedge.measure.evaluate.measure import evaluated
 from capsedge.measure.evaluate.page import document, figure, pictures, sections
+from capsedge.outside import one_line
 from capsedge.plural import number_of
 from capsedge.recipe import DataRecipe, Recipe, to_values
 from capsedge.runtime.batches import run_batches
@@ -49,8 +50,8 @@ def run_page(run: Run) -> str:
 
 def _body(run: Run, record: RunRecord, rows: Sequence[dict[str, Any]]) -> Iterator[str]:
     recipe = run.read_recipe()
-    yield f"<h1>{escape(run.path.resolve().name)}</h1>"
-    yield f'<p class="soft">{escape(record.status)}; {escape(record.data)}; trained on {escape(record.device)}</p>'
+    yield f"<h1>{_text(run.path.resolve().name)}</h1>"
+    yield f'<p class="soft">{_text(record.status)}; {_text(record.data)}; trained on {_text(record.device)}</p>'
     yield from (_scores(record), _remarks(record.remarks))
     if validated := [row for row in rows if row["kind"] == "validation"]:
         yield f'<h2>Curve</h2><div class="plots">{_curve(rows, validated)}</div>'
@@ -63,14 +64,14 @@ def _images(run: Run, recipe: Recipe) -> Iterator[str]:
     try:
         dataset = run.load_dataset()
     except DataError as error:
-        yield f"<h2>Images</h2><p>They cannot be shown: {escape(str(error))}.</p>"
+        yield f"<h2>Images</h2><p>They cannot be shown: {_text(str(error))}.</p>"
         return
     yield from _training_images(dataset, recipe)
     for model in exports_in(run.path)[:1]:
         try:
             opened = open_session(model)
         except (ModelError, MissingExtra) as error:
-            yield f"<h2>Answers</h2><p>The export cannot be run: {escape(str(error))}.</p>"
+            yield f"<h2>Answers</h2><p>The export cannot be run: {_text(str(error))}.</p>"
             return
         with opened as session:
             if dataset.labels_per_image == 1:
@@ -81,7 +82,7 @@ def _images(run: Run, recipe: Recipe) -> Iterator[str]:
 
 def _scores(record: RunRecord) -> str:
     cells = "".join(
-        f"<tr><th>{escape(score.split)}</th><td>{100 * score.error:.2f} %</td><td>{score.images:,}</td></tr>"
+        f"<tr><th>{_text(score.split)}</th><td>{100 * score.error:.2f} %</td><td>{score.images:,}</td></tr>"
         for score in record.scores
     )
     if not cells:
@@ -94,7 +95,7 @@ def _scores(record: RunRecord) -> str:
 def _remarks(remarks: Sequence[str]) -> str:
     if not remarks:
         return ""
-    items = "".join(f"<li>{escape(remark)}</li>" for remark in remarks)
+    items = "".join(f"<li>{_text(remark)}</li>" for remark in remarks)
     return f'<section class="warnings"><h2>Advice</h2><ul>{items}</ul></section>'
 
 
@@ -166,7 +167,7 @@ def _answers(session: Session, dataset: Dataset, model: str) -> Iterator[str]:
     if places:
         yield f'<h2>Right answers</h2><p class="soft">{right.sum():,}; here {len(places)}, as the model saw them.</p>'
         yield pictures(
-            (images[place], f"{escape(names[place])}: {_lengths(lengths[place], classes)}") for place in places
+            (images[place], f"{_text(names[place])}: {_lengths(lengths[place], classes)}") for place in places
         )
 
 
@@ -184,12 +185,17 @@ def _answers_of_several(session: Session, dataset: Dataset) -> Iterator[str]:
 def _lengths(row: NDArray[np.float32], classes: Sequence[str], count: int = 1) -> str:
     """The classes of the answer and the next class, with their lengths."""
     places = longest(row[None], count + 1)[0]
-    answer = ", ".join(f"<b>{escape(classes[place])}</b> {row[place]:.2f}" for place in places[:count])
-    return answer + "".join(f", then {escape(classes[place])} {row[place]:.2f}" for place in places[count:])
+    answer = ", ".join(f"<b>{_text(classes[place])}</b> {row[place]:.2f}" for place in places[:count])
+    return answer + "".join(f", then {_text(classes[place])} {row[place]:.2f}" for place in places[count:])
 
 
 def _and(labels: Sequence[int], classes: Sequence[str]) -> str:
-    return escape(" and ".join(classes[label] for label in labels))
+    return _text(" and ".join(classes[label] for label in labels))
+
+
+def _text(text: str) -> str:
+    """Text for the page, on one line: names may have line breaks and control characters."""
+    return escape(one_line(text))
 
 
 def _recipe(recipe: Recipe) -> str:

@@ -13,7 +13,6 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from capsedge.contract import contract_of
 from capsedge.errors import ModelError, WrongUse
 from capsedge.export.collapse import Deployable, deployable
 from capsedge.export.decoder import LongestDecoder
@@ -22,9 +21,9 @@ from capsedge.export.tensorrt.process import run_worker
 from capsedge.export.tensorrt.worker import Build, Built
 from capsedge.models import CapsNet, build_network
 from capsedge.models.decoder import Decoder
-from capsedge.onnx_lite.file import read_onnx_file
 from capsedge.runtime.open import open_session
 from tests.export.exact import exact_lengths, exact_poses, patchwork
+from tests.export.typed_files import contract_in
 from tests.runtime.capsule_model import images as random_images
 from tests.runtime.capsule_model import save
 from tests.tiny import tiny_recipe
@@ -250,8 +249,7 @@ def test_a_file_that_lacks_the_reconstruction_it_promises_is_refused(tmp_path: P
 def drawing_file(folder: Path) -> Path:
     """A file with a decoder, beside the model whose contract it has, but for the outputs."""
     save(onnx.load_from_string(small_model(decoder=False)), folder / "model.onnx")
-    contract = contract_of(read_onnx_file(folder / "model.onnx"), source="model.onnx")
-    assert contract is not None
+    contract = contract_in(folder / "model.onnx")
     contract = msgspec.structs.replace(contract, outputs=("lengths", "poses", "reconstruction"))
     save_with_contract(onnx.load_from_string(small_model(decoder=True)), contract, folder / "drawing.onnx")
     return folder / "drawing.onnx"

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 
-from capsedge.contract import Contract, Precision, contract_of
+from capsedge.contract import Contract, Precision
 from capsedge.errors import GateRejected
 from capsedge.export import RunExport, export_run, pipeline
 from capsedge.export.gate import Rejection, Tolerance, tolerance_of
@@ -30,13 +30,8 @@ from tests.export.corruptions import (
     weights_of_8_bits,
     wrong_weights,
 )
-from tests.export.typed_files import typed_file
-from tests.in_process import Capsedge, in_this_process
-
-
-@pytest.fixture
-def capsedge(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Capsedge:
-    return in_this_process(capsys, monkeypatch)
+from tests.export.typed_files import contract_in, typed_file, verdict_in
+from tests.in_process import Capsedge
 
 
 def corrupted(path: Path, corrupt: Corruption) -> Path:
@@ -148,9 +143,8 @@ def test_an_uncorrupted_file_written_by_the_same_tools_passes(
     assert result.returncode == 0, result.stderr
     contract = msgspec.json.decode(result.stdout, type=Contract)
     assert contract.precision == precision
-    assert contract.verdict is not None
-    assert contract.verdict.status == "accepted"
-    assert contract.verdict.limits == tolerance_of(precision).limits(drawn=False)
+    assert verdict_in(contract).status == "accepted"
+    assert verdict_in(contract).limits == tolerance_of(precision).limits(drawn=False)
     assert read_onnx_file(path).graph_sha256 == before.graph_sha256
 
 
@@ -158,10 +152,8 @@ def test_every_figure_is_printed_with_its_limit(exported: Run, capsedge: Capsedg
     result = capsedge("gate", str(exported.path), "--max-error-increase", "0.3")
     assert result.returncode == 0, result.stderr
     said = " ".join(result.stderr.split())
-    contract = contract_of(read_onnx_file(exported.path / "model.onnx"), source="test")
-    assert contract is not None
-    verdict = contract.verdict
-    assert verdict is not None
+    contract = contract_in(exported.path / "model.onnx")
+    verdict = verdict_in(contract)
     assert verdict.limits["error_change"] == 0.003
     assert "gate: accepted on CPUExecutionProvider, 400 validation images" in said
     assert f"largest length difference {verdict.largest_length_difference:.2g} (at most 0.0001)" in said

@@ -8,15 +8,15 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from capsedge.contract import Contract, contract_of
+from capsedge.contract import Contract
 from capsedge.data import Split
 from capsedge.errors import ModelError
 from capsedge.export.gate import TOLERANCES, Reference, judge, reference
 from capsedge.models import CapsNet, build_network
-from capsedge.onnx_lite.file import read_onnx_file
 from capsedge.runtime.session import Outputs
 from capsedge.training import Run
 from tests.export.sessions import FakeSession, Images, Lie, no_lie
+from tests.export.typed_files import contract_in
 from tests.tiny import tiny_recipe
 
 FP32 = TOLERANCES["fp32"]
@@ -36,9 +36,7 @@ def network() -> CapsNet:
 
 @pytest.fixture(scope="module")
 def contract(exported_once: Run) -> Contract:
-    contract = contract_of(read_onnx_file(exported_once.path / "model.onnx"), source="test")
-    assert contract is not None
-    return contract
+    return contract_in(exported_once.path / "model.onnx")
 
 
 def expecting(network: CapsNet, contract: Contract, labels: int) -> Reference:

@@ -13,18 +13,13 @@ from tests.export.tensorrt.conftest import Machine
 from tests.export.tensorrt.graphs import typed
 from tests.export.tensorrt.refused import REFUSED, fixed_batch, node, unknown_operator, zero_point
 from tests.export.tensorrt.test_rules import branches
-from tests.in_process import Capsedge, in_this_process
+from tests.in_process import Capsedge
 from tests.runtime.int8_models import quantized_product
 
 
 def saved(model: onnx.ModelProto, folder: Path) -> Path:
     onnx.save(model, folder / "m.onnx")
     return folder / "m.onnx"
-
-
-@pytest.fixture
-def capsedge(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Capsedge:
-    return in_this_process(capsys, monkeypatch)
 
 
 @pytest.fixture

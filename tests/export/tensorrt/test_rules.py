@@ -116,13 +116,6 @@ def test_a_layer_that_was_not_quantized_is_noted() -> None:
     assert finding.reason == "it computes in fp32 in a file that is quantized to int8"
 
 
-def test_a_file_that_is_not_quantized_has_no_layers_left_out() -> None:
-    mixed = typed("fp16")
-    mixed.graph.node.insert(0, helper.make_node("Cast", ["image"], ["unused"], to=1))
-
-    assert apply_rules(mixed) == []
-
-
 def test_zero_points_that_are_constant_nodes_are_read() -> None:
     model = zero_point(5, np.int8)
     constant = next(each for each in model.graph.initializer if each.name == "nchw_zero")

@@ -15,9 +15,10 @@ from capsedge.runtime.open import open_session
 from capsedge.runtime.tensorrt.manifest import read_manifest
 from capsedge.runtime.verify import verify
 from capsedge.training import Run
-from tests.export.triton.conftest import EngineMaker, contract_in, parsed
+from tests.export.triton.conftest import EngineMaker, parsed
 from tests.export.triton.folders import labels_of, served_file, tree
 from tests.export.triton.test_source import rewrite
+from tests.export.typed_files import contract_in
 from tests.runtime.capsule_model import CLASSES, graph
 
 

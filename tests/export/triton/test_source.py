@@ -14,7 +14,8 @@ from capsedge.contract import METADATA_KEY, Verdict
 from capsedge.errors import ModelError
 from capsedge.export.triton.source import ANY, Output, read_source
 from capsedge.onnx_lite.file import read_onnx_file
-from tests.export.triton.conftest import EngineMaker, contract_in
+from tests.export.triton.conftest import EngineMaker
+from tests.export.typed_files import contract_in
 from tests.runtime.capsule_model import graph, save_with
 
 UNEXECUTED = Verdict(status="not executed here")
