@@ -67,7 +67,7 @@ class Score(msgspec.Struct, frozen=True):
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """What the gate measured between the trained network and an exported file, on the validation images.
+    """The gate's comparison of an exported file with the trained network, on the validation images.
 
     Attributes:
         status: `accepted`, `rejected`, or `not executed here` (an engine without its GPU, or a type that this machine

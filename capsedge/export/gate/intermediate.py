@@ -16,7 +16,7 @@ from capsedge.runtime.ort.placement import CPU, reason
 from capsedge.runtime.ort.wheels import load_onnxruntime
 
 # The output of one of these operators corresponds to its input.
-STAND_INS = ("Cast", "QuantizeLinear", "DequantizeLinear")
+CONVERSIONS = ("Cast", "QuantizeLinear", "DequantizeLinear")
 PAIR = 2  # images in each run: little memory, and a graph with a hard-coded batch of 1 fails
 
 _FLOATS = ("tensor(float)", "tensor(float16)", "tensor(double)")
@@ -34,12 +34,12 @@ class TracedGraph(NamedGraph):
         """The fixed batch of the graph; None for a free batch."""
         return self.model.graph.input[0].type.tensor_type.shape.dim[0].dim_value or None
 
-    def stand_ins(self, name: str, *, until: Iterable[str]) -> Iterator[str]:
+    def conversions_of(self, name: str, *, until: Iterable[str]) -> Iterator[str]:
         """The results of casting and quantizing a tensor, up to the tensors `until`."""
         for node in self.readers.get(name, []):
-            if node.op_type in STAND_INS and node.input[0] == name and node.output[0] not in until:
+            if node.op_type in CONVERSIONS and node.input[0] == name and node.output[0] not in until:
                 yield node.output[0]
-                yield from self.stand_ins(node.output[0], until=until)
+                yield from self.conversions_of(node.output[0], until=until)
 
     def altered(self, other: "TracedGraph") -> set[str]:
         """Names of constants that have other values in another graph."""
@@ -49,7 +49,7 @@ class TracedGraph(NamedGraph):
             each.name for each in ours if theirs.get(each.name, each.SerializeToString()) != each.SerializeToString()
         }
 
-    def behind(self, op: str) -> set[str]:
+    def downstream_of(self, op: str) -> set[str]:
         """Every tensor that is computed from the result of an operator, and that result."""
         found: set[str] = set()
         for node in self.nodes:
@@ -60,7 +60,7 @@ class TracedGraph(NamedGraph):
     def chain(self, name: str) -> list[str]:
         """A tensor and those that it was cast or quantized from, in the order of computation."""
         found = [name]
-        while found[0] in self.makers and self.makers[found[0]].op_type in STAND_INS:
+        while found[0] in self.makers and self.makers[found[0]].op_type in CONVERSIONS:
             found.insert(0, self.makers[found[0]].input[0])
         return found
 
@@ -123,21 +123,21 @@ class TensorDifference:
 
 
 def differences(
-    wanted: TracedGraph, given: TracedGraph, stands_for: dict[str, str], images: NDArray[np.uint8]
+    wanted: TracedGraph, given: TracedGraph, counterparts: dict[str, str], images: NDArray[np.uint8]
 ) -> dict[str, TensorDifference]:
     """Run both graphs on the same images and compare tensors of floating-point numbers.
 
     Args:
         wanted: The network's graph.
         given: The file's graph.
-        stands_for: The tensors to compare: from the name in `given` to the name in `wanted`.
+        counterparts: The tensors to compare: from the name in `given` to the name in `wanted`.
         images: uint8 [images, height, width, channels].
 
     Raises:
         ModelError: One of the graphs does not run.
     """
-    ours, theirs = _Opened(wanted, stands_for.values()), _Opened(given, stands_for)
-    both = {name: true for name, true in stands_for.items() if name in theirs.floats and true in ours.floats}
+    ours, theirs = _UnoptimizedSession(wanted, counterparts.values()), _UnoptimizedSession(given, counterparts)
+    both = {name: true for name, true in counterparts.items() if name in theirs.floats and true in ours.floats}
     found = {name: TensorDifference() for name in both}
     size = given.batch or PAIR
     for start in range(0, len(images), size):
@@ -148,7 +148,7 @@ def differences(
     return found
 
 
-class _Opened:
+class _UnoptimizedSession:
     """A graph in ONNX Runtime without optimizations, whose intermediate tensors are outputs."""
 
     def __init__(self, graph: TracedGraph, names: Iterable[str]) -> None:

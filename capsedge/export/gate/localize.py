@@ -12,7 +12,7 @@ import onnx
 from numpy.typing import NDArray
 
 from capsedge.errors import ModelError
-from capsedge.export.gate.intermediate import STAND_INS, TensorDifference, TracedGraph, differences
+from capsedge.export.gate.intermediate import CONVERSIONS, TensorDifference, TracedGraph, differences
 from capsedge.export.gate.tolerance import TOLERANCES, Tolerance
 from capsedge.export.layers import LAYER_OPS
 from capsedge.export.precision import emulated, emulated_types
@@ -75,15 +75,15 @@ def localize(
     try:
         wanted, given = TracedGraph(_as_it_would_run(network_model)), TracedGraph(_as_it_would_run(file_model))
         # The reconstruction of another longest capsule differs completely: that is a consequence, not the fault.
-        chosen = wanted.behind("ArgMax")
+        chosen = wanted.downstream_of("ArgMax")
         shared = [name for name in wanted.makers if name in given.makers and name not in chosen]
-        stands_for = {name: name for name in shared}
+        counterparts = {name: name for name in shared}
         for name in shared:
-            stands_for |= dict.fromkeys(given.stand_ins(name, until=shared), name)
-        found = differences(wanted, given, stands_for, images)
+            counterparts |= dict.fromkeys(given.conversions_of(name, until=shared), name)
+        found = differences(wanted, given, counterparts, images)
     except ModelError as error:
         return Trace(outcome="untraceable", starts_at=f"cannot be traced: {error}", images=len(images))
-    tracer = _Tracer(wanted, given, stands_for, found, tolerance.node)
+    tracer = _Tracer(wanted, given, counterparts, found, tolerance.node)
     outcome, start = tracer.start()
     nodes = tuple(map(tracer.row, tracer.shared))
     return Trace(outcome=outcome, starts_at=start, images=len(images), nodes=nodes)
@@ -108,20 +108,20 @@ class _Tracer:
         self,
         wanted: TracedGraph,
         given: TracedGraph,
-        stands_for: dict[str, str],
+        counterparts: dict[str, str],
         found: dict[str, TensorDifference],
         limit: float,
     ) -> None:
         self.given = given
         self.altered = given.altered(wanted)
-        self.stands_for = stands_for
+        self.counterparts = counterparts
         self.found = found
         self.limit = limit
-        self.shared = [name for name in found if stands_for[name] == name]
+        self.shared = [name for name in found if counterparts[name] == name]
 
     def row(self, name: str) -> NodeDifference:
         """The row of the report for one tensor."""
-        read = [self.found[other].relative for other in self.found if self.stands_for[other] == name]
+        read = [self.found[other].relative for other in self.found if self.counterparts[other] == name]
         return NodeDifference(
             node=_title(self.given.origin(name)),
             tensor=name,
@@ -152,10 +152,10 @@ class _Tracer:
 
     def _before(self, name: str) -> float:
         """The largest difference of the tensors that a tensor is computed from, before casts and quantization."""
-        if self.stands_for[name] != name:
-            return self._difference(self.stands_for[name])
+        if self.counterparts[name] != name:
+            return self._difference(self.counterparts[name])
         sources = self.given.before(self.given.origin(name), among=self.found)
-        return max((self._difference(self.stands_for[each]) for each in sources), default=0.0)
+        return max((self._difference(self.counterparts[each]) for each in sources), default=0.0)
 
     def _jumps(self, name: str) -> bool:
         return self._difference(name) > max(self.limit, JUMP * self._before(name))
@@ -164,7 +164,7 @@ class _Tracer:
         """The first input of a tensor's node that a cast or a quantization made wrong; None if there is none."""
         for read in self.given.origin(name).input:
             chain = [each for each in self.given.chain(read) if each in self.found]
-            late = [each for each in chain if self.stands_for[each] != each and self._jumps(each)]
+            late = [each for each in chain if self.counterparts[each] != each and self._jumps(each)]
             if late:
                 return late[0]
         return None
@@ -172,7 +172,7 @@ class _Tracer:
     def _maker(self, name: str) -> onnx.NodeProto:
         """The node that made a tensor differ; a cast or a quantization only if its own input is right."""
         node = self.given.makers[name]
-        while node.op_type in STAND_INS and node.input[0] in self.given.makers:
+        while node.op_type in CONVERSIONS and node.input[0] in self.given.makers:
             source = node.input[0]
             if source in self.found and self._difference(source) <= self.limit:
                 break
@@ -181,7 +181,7 @@ class _Tracer:
 
     def _words(self, name: str) -> str:
         node = self._maker(name)
-        usual = self.given.constant(node, 1 if node.op_type in (*LAYER_OPS, *STAND_INS) else 0)
+        usual = self.given.constant(node, 1 if node.op_type in (*LAYER_OPS, *CONVERSIONS) else 0)
         weight = next((each for each in node.input if each in self.altered), usual)
         return (
             f"{_title(node)}{f' of {weight!r}' if weight else ''}, whose output differs by "

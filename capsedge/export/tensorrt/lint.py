@@ -110,8 +110,11 @@ def _load_zero_points(path: Path, model: onnx.ModelProto) -> None:
                 try:
                     load_external_data_for_tensor(zero, str(path.parent))
                 except Exception as error:  # a missing file, a path outside of the folder, too few bytes
-                    said = " ".join(str(error).split())[:120]
-                    raise ModelError(f"'{path}' has values in another file that cannot be read ({said})") from error
+                    reason = " ".join(str(error).split())[:120]
+                    raise ModelError(
+                        f"'{path}' has values in another file that cannot be read ({reason}): copy that file beside "
+                        "the model"
+                    ) from error
                 zero.data_location = onnx.TensorProto.DEFAULT
 
 
