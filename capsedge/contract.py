@@ -1,7 +1,7 @@
-"""What an exported model promises: the one record that export/ writes and runtime/ reads.
+"""The contract of an exported model: the record that export/ writes and runtime/ reads.
 
-It travels inside an ONNX file (`metadata_props`, key `capsedge.contract`, sealed by `capsedge.contract.sha256`) and
-beside an engine (`<engine>.json`). Everything that inference needs is in it, so one file is enough to deploy.
+It is stored in the ONNX file (`metadata_props`, key `capsedge.contract`, hashed in `capsedge.contract.sha256`) and
+beside an engine (`<engine>.json`). It has everything that inference needs, so one file is enough to deploy.
 """
 
 import hashlib
@@ -33,10 +33,10 @@ class Input(msgspec.Struct, frozen=True):
     """The model's only input: a batch of uint8 images in NHWC order; normalization is inside the graph.
 
     Attributes:
-        height: In pixels.
-        width: In pixels.
-        channels: 1 is grey, 3 is RGB.
-        name: Of the graph's input.
+        height: Height in pixels.
+        width: Width in pixels.
+        channels: 1 for grey, 3 for RGB.
+        name: Name of the graph's input.
     """
 
     height: int
@@ -56,7 +56,7 @@ class Score(msgspec.Struct, frozen=True):
     Attributes:
         stage: `trained` (the network in torch), or the precision of the exported file.
         split: `validation` or `test`.
-        images: How many images were scored.
+        images: Number of images.
         error: Share of wrong answers, 0 to 1 (`capsedge.scoring`).
     """
 
@@ -67,29 +67,31 @@ class Score(msgspec.Struct, frozen=True):
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """What the gate measured between the trained network and an exported file, on the validation images.
+    """The gate's comparison of an exported file with the trained network, on the validation images.
 
     Attributes:
         status: `accepted`, `rejected`, or `not executed here` (an engine without its GPU, or a type that this machine
             cannot compute in).
-        provider: Execution provider that ran the file, or "" where it was not run.
-        processor: Instruction sets of the processor that ran the file, and what they mean for its types; None where
-            they are not known, it was not run, or a GPU ran it.
-        images: Labelled validation images that both networks saw.
-        largest_length_difference: Over all images, classes and batch sizes; None where a length is not a number.
-        mean_length_difference: Mean of the absolute differences, over the images and classes.
-        largest_pose_difference: Of a component of a class capsule, over all images and batch sizes.
-        difference_between_batches: Largest difference of a length that the file itself gives one image in a small
-            batch and in its largest.
+        provider: Execution provider that ran the file; "" if it was not run.
+        processor: Instruction sets of the processor that ran the file, and what they mean for its types; None if they
+            are unknown, the file was not run, or a GPU ran it.
+        images: Number of labelled validation images.
+        largest_length_difference: Largest absolute difference of a length over all images, classes and batch sizes;
+            None if a length is NaN or infinite.
+        mean_length_difference: Mean absolute difference of the lengths over the images and classes.
+        largest_pose_difference: Largest absolute difference of a component of a class capsule over all images and
+            batch sizes.
+        difference_between_batches: Largest difference between the file's lengths of one image in a small batch and in
+            its largest batch.
         top1_agreement: Share of images with the same answer, 0 to 1: the same first class, or where an image shows
             several (`Contract.labels`) the same set of so many first classes.
         error: The file's error rate, 0 to 1.
-        error_change: That less the trained network's error on the same images, with its 95 % interval.
-        largest_reconstruction_difference: Over the pixels of 0 to 1, where the file has a decoder.
-        limits: The limits that it was held to, by name.
-        reasons: One sentence for each limit that was broken.
-        starts_at: The node where the difference starts, in words; "" where nothing was rejected.
-        remarks: What else should be known, such as how the figures were taken where the file itself cannot run.
+        error_change: The file's error less the trained network's on the same images, with its 95 % interval.
+        largest_reconstruction_difference: Largest difference of a pixel (0 to 1); None if the file has no decoder.
+        limits: The limits of the figures, by name.
+        reasons: One sentence for each limit that was exceeded.
+        starts_at: Description of the node where the difference starts; "" if the file was not rejected.
+        remarks: Further remarks, such as how the figures were measured if the file cannot run here.
     """
 
     status: VerdictStatus
@@ -111,15 +113,15 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Layer(msgspec.Struct, frozen=True, kw_only=True):
-    """One convolution or matrix product of an exported graph, as it was read back from the file.
+    """One convolution or matrix product of an exported graph, read back from the file.
 
     Attributes:
-        name: Its weight's name, or its own where it multiplies two activations.
+        name: Name of the weight, or of the node if it multiplies two activations.
         op: `Conv`, `Gemm` or `MatMul`.
-        type: The type it multiplies in: the wider one of its two operands, such as `fp32`, `fp16` or `int8`.
-        output: The type of its result.
-        flops: Floating-point (or integer) operations for one image, a multiplication and an addition counted as two.
-        parameters: Numbers in its weight.
+        type: Type of the multiplication, the wider one of the two operands, such as `fp32`, `fp16` or `int8`.
+        output: Type of the result.
+        flops: Floating-point (or integer) operations for one image; a multiplication and an addition count as two.
+        parameters: Number of elements of the weight.
     """
 
     name: str
@@ -131,7 +133,7 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def width(kind: str) -> int:
-    """The place of a type among those that are known, the widest first; others come before them all."""
+    """Rank of a type by width, the widest first; unknown types rank before all others."""
     known = ("fp32", "bf16", "fp16", "fp8", "int8")
     return known.index(kind) if kind in known else -1
 
@@ -139,12 +141,12 @@ def width(kind: str) -> int:
 class Int8Pairs(msgspec.Struct, frozen=True, kw_only=True):
     """The largest sum of two products of an int8 layer, proved from its weights (`capsedge.runtime.int8_pairs`).
 
-    x86 processors without VNNI add such pairs in 16 bits, which saturate beyond `PAIR_LIMIT`: where no pair reaches
-    it, every processor computes the same integers.
+    x86 processors without VNNI add such pairs in 16 bits, which saturate beyond `PAIR_LIMIT`. If no pair exceeds it,
+    every processor computes the same integers.
 
     Attributes:
         largest: Largest magnitude of the sum of any two products of one output, for any activations.
-        weight: Name of the weight that it is of; the layer's own name where it multiplies two activations.
+        weight: Name of the weight with this sum, or of the layer if it multiplies two activations.
     """
 
     largest: int
@@ -157,20 +159,20 @@ class Int8Pairs(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TypeShare(NamedTuple):
-    """How much of a network computes in one type: shares of 0 to 1."""
+    """The share of a network that computes in one type, 0 to 1: of its layers and of its FLOPs."""
 
     layers: float
     flops: float
 
 
 class Golden(msgspec.Struct, frozen=True):
-    """Real images with the lengths that they shall get: `capsedge verify` replays them on the target.
+    """Real images with their expected lengths: `capsedge verify` replays them on the target.
 
     Attributes:
         images: uint8 [count, height, width, channels], deflated, base64.
-        labels: The true class of each image, or its classes where it shows several.
-        lengths: Capsule lengths [count, classes]: of the trained network for a file in fp32; of the file itself, as
-            it ran when it was gated, in lower precision.
+        labels: The true class of each image, or its classes if it shows several.
+        lengths: Expected lengths [count, classes]: in fp32 those of the trained network, in lower precision those of
+            the file when it was gated.
         tolerance: Largest accepted absolute difference of a length.
     """
 
@@ -181,11 +183,11 @@ class Golden(msgspec.Struct, frozen=True):
 
 
 class Calibration(msgspec.Struct, frozen=True):
-    """How the ranges of a quantized file were found.
+    """The calibration of a quantized file's ranges.
 
     Attributes:
         method: `min-max`, `percentile 99.9` or another of `capsedge.export.precision.METHODS`.
-        images: How many training images they were found on.
+        images: Number of training images.
     """
 
     method: str
@@ -193,19 +195,19 @@ class Calibration(msgspec.Struct, frozen=True):
 
     @property
     def text(self) -> str:
-        """The record in words."""
+        """Description of the calibration."""
         return f"{self.method} of {self.images:,} training images"
 
 
 class Usual(msgspec.Struct, frozen=True, kw_only=True):
-    """What is usual of the images that the network was trained on (`capsedge.runtime.infer.usual`).
+    """Statistics of the training images, to detect unusual images (`capsedge.runtime.infer.usual`).
 
     Attributes:
-        mean: Of each figure of an image.
-        scale: What each figure's distance from its mean is divided by.
-        inverse: Of the covariance of the figures so scaled.
-        limit: Largest squared Mahalanobis distance that is still usual.
-        shortest: Shortest length of the longest capsule that is still usual.
+        mean: Mean of each figure of an image.
+        scale: Scale of each figure, by which its distance from the mean is divided.
+        inverse: Inverse of the covariance of the scaled figures.
+        limit: Largest squared Mahalanobis distance of a usual image.
+        shortest: Shortest length of the longest capsule of a usual image.
     """
 
     mean: tuple[float, ...]
@@ -216,36 +218,36 @@ class Usual(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Contract(msgspec.Struct, frozen=True, kw_only=True):
-    """The promises of one exported model.
+    """The contract of one exported model.
 
     Attributes:
-        name: Name for people, such as the run's.
+        name: Name of the model, such as the run's.
         classes: Class names in the order of the outputs.
-        labels: Classes that are present in each image: so many of the longest capsules are the answer.
-        input: What the model takes.
-        batch: Images that each run must have; None where any number runs. An engine's manifest has its own limits.
-        fit: How other images become that.
-        dark_background: Whether it was trained on light things on a dark background, so that `infer` exchanges light
-            and dark where an image shows the opposite; None in a file of an earlier capsedge: the golden sample
-            tells.
-        recipe: Name of the recipe that trained it.
-        routing: Routing kind it was trained with.
+        labels: Number of classes in each image; the answer is this many of the longest capsules.
+        input: The model's input.
+        batch: Fixed batch of each run; None for a free batch. An engine's manifest has its own limits.
+        fit: How an image of another size or colour is converted to the input.
+        dark_background: Whether the training images show light objects on a dark background, so that `infer`
+            exchanges light and dark of an image that shows the opposite; None in a file of an earlier capsedge, for
+            which the golden sample is used.
+        recipe: Name of the training recipe.
+        routing: Routing kind of the training.
         collapsed: Whether the routing is folded into constant weights.
         layers: Type and size of each layer, read back from the file.
-        outputs: Names of the outputs: `lengths`, `poses`, and `reconstruction` where the decoder is in the file.
-        shapes: The axes of each output after the batch, by its name, read back from the file.
-        calibration: How the ranges of a quantized file were found; None where nothing is quantized.
-        int8_pairs: Proof that its int8 layers give the same on every processor; None where it has none, or was
-            exported by an earlier capsedge.
-        scores: Error rates before and after each step.
-        verdict: What the gate found, or None before the gate ran.
+        outputs: Names of the outputs: `lengths`, `poses`, and `reconstruction` if the file has the decoder.
+        shapes: The axes of each output after the batch, by output name, read back from the file.
+        calibration: Calibration of a quantized file; None if nothing is quantized.
+        int8_pairs: Proof that the int8 layers give the same results on every processor; None if there are none, or in
+            a file of an earlier capsedge.
+        scores: Error rates of the trained network and of the file.
+        verdict: Verdict of the gate; None before the gate.
         golden: Sample that `verify` replays.
-        usual: What the images of the training are like; None where an earlier capsedge exported it.
+        usual: Statistics of the training images; None in a file of an earlier capsedge.
         graph_sha256: Hash of the file without its metadata (`OnnxFile.graph_sha256`).
         weights_sha256: Hash of each weight (`OnnxFile.weights_sha256`).
-        versions: Versions of the tools that made it.
-        dataset: Title of the data set that it was trained on, such as `Fashion-MNIST`.
-        data: The data set in words, with its number of images.
+        versions: Versions of the tools that made the file.
+        dataset: Title of the training data set, such as `Fashion-MNIST`.
+        data: Description of the data set, with its number of images.
     """
 
     schema: int = SCHEMA_VERSION
@@ -276,7 +278,7 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def precision(self) -> str:
-        """The narrowest type that a layer with weights computes in, as read from the file; see `shares` too."""
+        """The narrowest type of the layers with weights, read back from the file; see also `shares`."""
         weighted = [layer for layer in self.layers if layer.parameters] or self.layers
         narrowest = max((layer.type for layer in weighted), key=width)
         outputs = {layer.output for layer in weighted if layer.type == narrowest}
@@ -284,7 +286,7 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def shares(self) -> dict[str, TypeShare]:
-        """How many of the layers, and of their FLOPs, are computed in each type; largest share of FLOPs first."""
+        """The share of the layers and of their FLOPs in each type, the largest share of FLOPs first."""
         count = len(self.layers)
         kinds = {layer.type: [each for each in self.layers if each.type == layer.type] for layer in self.layers}
         shares = {
@@ -300,7 +302,7 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def parameters(self) -> int:
-        """Numbers in the weights of all layers, without their biases; a weight that two layers share counts once."""
+        """Number of weights of all layers, without biases; a weight that two layers share counts once."""
         return sum({layer.name: layer.parameters for layer in self.layers}.values())
 
     def answer(self, lengths: NDArray[np.floating]) -> NDArray[np.intp]:
@@ -310,31 +312,31 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
             lengths: [images, classes].
 
         Returns:
-            [images, labels], longest first; of two capsules of one length the first class wins, as argmax has it.
+            [images, labels], longest first; of two equal lengths the first class comes first, as in argmax.
         """
         return longest(lengths, self.labels)
 
 
 class EngineManifest(msgspec.Struct, frozen=True, kw_only=True):
-    """The record beside a TensorRT engine (`<engine>.json`): the model's contract and what the engine needs.
+    """The record beside a TensorRT engine (`<engine>.json`): the model's contract and the engine's requirements.
 
     Attributes:
-        engine_sha256: Hash of the engine file; "" where somebody else builds it.
+        engine_sha256: Hash of the engine file; "" if another machine builds it.
         package: `tensorrt_rtx` or `tensorrt`.
-        package_version: Release that built it, no other release can load it; "" where that is not known.
-        targets: Compute capabilities that it was built for: of the GPU that built it in the case of `tensorrt`; empty
-            means the default of `tensorrt_rtx`, 8.0 and later.
-        gpu: Name of the GPU that built it; "" where it was built without one.
-        platform: Operating system and architecture that built it, which `tensorrt` binds an engine to.
+        package_version: Release that built the engine, the only one that can load it; "" if unknown.
+        targets: Compute capabilities of the engine: for `tensorrt` that of the GPU that built it; empty for the
+            default of `tensorrt_rtx`, 8.0 and later.
+        gpu: Name of the GPU that built the engine; "" if it was built without one.
+        platform: Operating system and architecture that built the engine; a `tensorrt` engine runs only there.
         batch: Smallest, optimal and largest batch of the optimization profile.
-        workspace_mb: Limit of the memory for intermediate results, in MiB; None for all that there is.
-        hardware_compatible: Whether a `tensorrt` engine runs on other GPUs too, from Ampere (8.0) on.
-        deferred: Where the engine could not be built: the command that builds it on its target machine.
-        warnings: What TensorRT read otherwise than the file says it, and what else should be known.
-        build_seconds: Time of parsing and building.
+        workspace_mb: Memory limit for intermediate results, in MiB; None for no limit.
+        hardware_compatible: Whether a `tensorrt` engine also runs on other GPUs, from Ampere (8.0) on.
+        deferred: Command that builds the engine on its target machine, if it could not be built; otherwise "".
+        warnings: Warnings of the parser, and GPUs that cannot compute the file's types.
+        build_seconds: Time of parsing and building, in seconds.
         size_bytes: Size of the engine.
-        precision: Type of each layer as the parser saw it.
-        contract: The contract of the ONNX file that it was built from, with the engine's own verdict.
+        precision: Output type of each layer in the parsed network.
+        contract: The contract of the ONNX file that was built, with the engine's own verdict.
     """
 
     schema: int = SCHEMA_VERSION
@@ -369,17 +371,17 @@ def decode(text: str | bytes, kind: type[Record], *, source: str) -> Record:
     Args:
         text: JSON.
         kind: `Contract` or `EngineManifest`.
-        source: Where the text came from, for the error.
+        source: Source of the text, for the error.
 
     Raises:
-        ModelError: The text is damaged, or was written by a newer or older capsedge.
+        ModelError: The text is damaged, or has another schema version.
     """
     try:
         schema = decoded(text, _Schema).schema
         if schema != SCHEMA_VERSION:
-            way_out = "upgrade capsedge" if schema > SCHEMA_VERSION else "export it again"
+            remedy = "upgrade capsedge" if schema > SCHEMA_VERSION else "export it again"
             raise ModelError(
-                f"'{source}' has a contract of schema {schema}, this capsedge reads {SCHEMA_VERSION}: {way_out}"
+                f"'{source}' has a contract of schema {schema}, this capsedge reads {SCHEMA_VERSION}: {remedy}"
             )
         return decoded(text, kind)
     except DamagedRecord as error:
@@ -387,21 +389,21 @@ def decode(text: str | bytes, kind: type[Record], *, source: str) -> Record:
 
 
 def sealed(contract: Contract) -> dict[str, str]:
-    """The metadata of an ONNX file: the contract, and the hash by which a later change of it is noticed."""
+    """The metadata of an ONNX file: the contract and a hash that detects later changes of it."""
     text = encode(contract)
     return {METADATA_KEY: text, SEAL_KEY: hashlib.sha256(text.encode()).hexdigest()}
 
 
 def seal_holds(file: OnnxFile) -> bool:
-    """Whether the contract in a file is, byte for byte, the one that was sealed."""
+    """Whether the contract in a file matches the hash that was stored with it."""
     return hashlib.sha256(file.metadata.get(METADATA_KEY, "").encode()).hexdigest() == file.metadata.get(SEAL_KEY)
 
 
 def contract_of(file: OnnxFile, *, source: str) -> Contract | None:
-    """Read the contract out of an ONNX file's metadata, or None where somebody else made the file.
+    """Read the contract from an ONNX file's metadata; None for a file of another tool.
 
     Raises:
-        ModelError: The contract is damaged or newer than this capsedge.
+        ModelError: The contract is damaged, or has another schema version.
     """
     text = file.metadata.get(METADATA_KEY)
     return None if text is None else decode(text, Contract, source=source)

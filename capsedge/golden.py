@@ -1,4 +1,4 @@
-"""The golden sample's images, as text that fits into a contract."""
+"""The golden sample's images, encoded as text for the contract."""
 
 import base64
 import math
@@ -12,12 +12,12 @@ from capsedge.errors import ModelError
 
 
 def pack_images(images: NDArray[np.uint8]) -> str:
-    """Deflate and base64 a batch of images for `Golden.images`."""
+    """Compress a batch of images and encode it in base64 for `Golden.images`."""
     return base64.b64encode(zlib.compress(np.ascontiguousarray(images).tobytes(), 9)).decode()
 
 
 def unpack_images(golden: Golden, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
-    """Undo `pack_images`.
+    """Decode the images of `pack_images`.
 
     Args:
         golden: The sample.
@@ -38,7 +38,7 @@ def unpack_images(golden: Golden, shape: tuple[int, int, int]) -> NDArray[np.uin
 
 
 def _inflated(content: bytes, size: int) -> bytes:
-    """Inflate to no more than is expected: a few bytes can become gigabytes."""
+    """Decompress at most the expected size, since a few bytes can expand to gigabytes."""
     stream = zlib.decompressobj()
     raw = stream.decompress(content, max_length=size + 1)
     if not stream.eof:

@@ -1,33 +1,32 @@
-"""Which of a person's values does not fit its type, what is expected there and what was given, in one line.
+"""One-line descriptions of a user's value that does not fit its type: the expected type and the given value.
 
-msgspec says it in its own notation (``Expected `int`, got `str` - at `$.train.epochs` ``), which names nothing that a
-person has written.
+msgspec's own message (``Expected `int`, got `str` - at `$.train.epochs` ``) does not show the value.
 """
 
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
-LONGEST = 60  # characters of a value that is shown
-UNBOUNDED = 3e38  # what float32 holds: such a bound keeps infinity out, and is no number to tell
+LONGEST = 60  # characters of a value in the message
+UNBOUNDED = 3e38  # about the range of float32: this bound excludes infinity and is not mentioned in the message
 
 
 def misfit(value: Any, kind: Any, name: str = "") -> str:
     """Find the first value that does not fit its type.
 
     Args:
-        value: Plain values, such as a parsed TOML file's.
-        kind: The type that msgspec shall convert them to: structs, lists as tuples, choices, and plain values with
-            bounds, all of which a recipe is made of.
-        name: Of the value; "" for the whole.
+        value: Plain values, such as those of a parsed TOML file.
+        kind: Type that msgspec converts the value to, made of structs, lists as tuples, choices, and plain values
+            with bounds, like a recipe.
+        name: Name of the value; "" for the whole.
 
     Returns:
-        One line, such as `train.epochs: expected an integer of 0 or more, got 'abc'`; "" where all fit.
+        One line, such as `train.epochs: expected an integer of 0 or more, got 'abc'`; "" if all values fit.
     """
     try:
         msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        rule = error.__cause__  # of a record whose values fit each alone, and not together
+        rule = error.__cause__  # set if each value fits but their combination does not
     else:
         return ""
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and isinstance(value, dict):
@@ -46,7 +45,7 @@ def _is_list(kind: Any) -> bool:
 
 
 def _expected(kind: Any) -> str:
-    """What a type takes, in words."""
+    """Describe the values of a type."""
     bare, meta = (kind.__origin__, kind.__metadata__[0]) if get_origin(kind) is Annotated else (kind, msgspec.Meta())
     if meta.description:
         return str(meta.description)
@@ -75,7 +74,7 @@ def _bounds(meta: msgspec.Meta) -> str:
 
 
 def _given(value: Any) -> str:
-    """A value about as a person wrote it, cut where it is long."""
+    """A value roughly as the user wrote it, shortened if it is long."""
     match value:
         case None:
             text = "nothing"

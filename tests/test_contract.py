@@ -79,18 +79,10 @@ def changed(**fields: Any) -> str:
     return json.dumps({key: value for key, value in values.items() if value is not None})
 
 
-def test_a_contract_is_read_as_it_was_written() -> None:
-    assert decode(encode(a_contract()), Contract, source="m.onnx") == a_contract()
-
-
-def test_an_engines_manifest_is_read_as_it_was_written() -> None:
-    assert decode(encode(a_manifest()).encode(), EngineManifest, source="m.engine.json") == a_manifest()
-
-
-def test_every_number_of_the_golden_sample_is_read_to_the_last_bit() -> None:
-    golden = decode(encode(a_contract()), Contract, source="m.onnx").golden
-
-    assert golden.lengths[1][1].hex() == (1 / 3).hex()
+@pytest.mark.parametrize("record", [a_contract(), a_manifest()], ids=lambda record: type(record).__name__)
+def test_a_record_is_read_as_it_was_written(record: Any) -> None:
+    assert decode(encode(record), type(record), source="m.onnx") == record
+    assert decode(encode(record).encode(), type(record), source="m.onnx") == record
 
 
 def test_a_golden_image_may_show_several_classes() -> None:
@@ -108,10 +100,6 @@ def test_the_longest_capsules_are_the_answer_and_of_equals_the_first(labels: int
     assert contract.answer(np.array([[0.1, 0.9, 0.3], [0.5, 0.5, 0.5]])).tolist() == answers
 
 
-def test_a_contract_is_plain_json_that_says_its_schema() -> None:
-    assert json.loads(encode(a_contract()))["schema"] == SCHEMA_VERSION
-
-
 def test_the_same_contract_always_gives_the_same_text() -> None:
     one = msgspec.structs.replace(a_contract(), versions={"onnx": "1", "torch": "2"})
     two = msgspec.structs.replace(a_contract(), versions={"torch": "2", "onnx": "1"})
@@ -119,19 +107,11 @@ def test_the_same_contract_always_gives_the_same_text() -> None:
     assert encode(one) == encode(two)
 
 
-def test_a_field_that_this_version_does_not_know_is_no_damage() -> None:
-    assert decode(changed(weather="fine"), Contract, source="m.onnx") == a_contract()
-
-
-def test_a_newer_schema_asks_for_an_upgrade() -> None:
-    wanted = f"'m.onnx' has a contract of schema 99, this capsedge reads {SCHEMA_VERSION}: upgrade capsedge"
-    with pytest.raises(ModelError, match=wanted):
-        decode(changed(schema=99, golden="moved elsewhere"), Contract, source="m.onnx")
-
-
-def test_an_older_schema_asks_for_a_new_export() -> None:
-    with pytest.raises(ModelError, match=f"of schema 1, this capsedge reads {SCHEMA_VERSION}: export it again"):
-        decode(changed(schema=1), Contract, source="m.onnx")
+@pytest.mark.parametrize(("schema", "remedy"), [(99, "upgrade capsedge"), (1, "export it again")])
+def test_another_schema_says_what_to_do(schema: int, remedy: str) -> None:
+    said = f"'m.onnx' has a contract of schema {schema}, this capsedge reads {SCHEMA_VERSION}: {remedy}"
+    with pytest.raises(ModelError, match=said):
+        decode(changed(schema=schema, golden="moved elsewhere"), Contract, source="m.onnx")
 
 
 def test_the_precision_is_the_type_of_most_of_the_work_as_it_was_read_back() -> None:
@@ -152,11 +132,8 @@ def test_the_precision_is_the_type_of_most_of_the_work_as_it_was_read_back() -> 
         ('{"schema": "1"}', r"\(schema: expected int, got str\)"),
         ('{"schema": 3}', "missing required field name"),
         (changed(golden=None), "missing required field golden"),
-        (changed(classes="T-shirt"), r"\(classes: expected array, got str\)"),
+        (changed(layers=[]), r"\(layers: expected array of length >= 1"),
         (changed(input={"height": 5, "width": 4, "channels": 2}), r"\(input\.channels: invalid enum value 2\)"),
-        (changed(fit={"frame": "squeeze"}), r"\(fit\.frame: "),
-        (changed(verdict={"status": "probably"}), r"\(verdict\.status: "),
-        (changed(labels=0), r"\(labels: "),
     ],
 )
 def test_a_damaged_contract_names_the_file_and_the_field(text: str, complaint: str) -> None:
@@ -179,23 +156,13 @@ def onnx_with(folder: Path, metadata: dict[str, str]) -> Path:
     return folder / "m.onnx"
 
 
-def test_the_contract_travels_in_a_real_onnx_file(tmp_path: Path) -> None:
-    file = read_onnx_file(onnx_with(tmp_path, {METADATA_KEY: encode(a_contract())}))
-
-    assert contract_of(file, source="m.onnx") == a_contract()
-
-
-def test_somebody_elses_onnx_file_has_no_contract(tmp_path: Path) -> None:
-    assert contract_of(read_onnx_file(onnx_with(tmp_path, {"author": "somebody"})), source="m.onnx") is None
-
-
-def test_a_damaged_contract_in_an_onnx_file_names_the_file(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"'m\.onnx' has a damaged contract"):
-        contract_of(read_onnx_file(onnx_with(tmp_path, {METADATA_KEY: "{}"})), source="m.onnx")
-
-
-def test_images_are_unpacked_as_they_were_packed() -> None:
-    np.testing.assert_array_equal(unpack_images(a_contract().golden, (5, 4, 1)), IMAGES)
+@pytest.mark.parametrize(
+    ("metadata", "contract"),
+    [({METADATA_KEY: encode(a_contract())}, a_contract()), ({"author": "somebody"}, None)],
+    ids=["capsedge's file", "another tool's file"],
+)
+def test_an_onnx_file_holds_its_contract(metadata: dict[str, str], contract: Contract | None, tmp_path: Path) -> None:
+    assert contract_of(read_onnx_file(onnx_with(tmp_path, metadata)), source="m.onnx") == contract
 
 
 def test_images_that_do_not_lie_in_one_piece_are_packed_in_their_order() -> None:
@@ -205,13 +172,10 @@ def test_images_that_do_not_lie_in_one_piece_are_packed_in_their_order() -> None
     np.testing.assert_array_equal(unpack_images(golden, (4, 5, 1)), view)
 
 
-BOMB = np.zeros((20_000_000, 1), np.uint8)
-
-
 @pytest.mark.parametrize(
     "images",
-    ["", "no base64!", "é", "AAAA", pack_images(IMAGES)[:-8], pack_images(IMAGES[:1]), pack_images(BOMB)],
-    ids=["empty", "not base64", "not ascii", "not deflated", "cut off", "an image less", "a bomb"],
+    ["", "no base64!", "é", "AAAA", pack_images(IMAGES)[:-8], pack_images(IMAGES[:1])],
+    ids=["empty", "not base64", "not ascii", "not deflated", "cut off", "an image less"],
 )
 def test_a_damaged_golden_sample_is_a_model_error(images: str) -> None:
     with pytest.raises(ModelError, match=r"the golden sample is damaged .*; export the model again"):
@@ -219,7 +183,7 @@ def test_a_damaged_golden_sample_is_a_model_error(images: str) -> None:
 
 
 def test_a_golden_sample_inflates_to_no_more_than_its_images() -> None:
-    golden = Golden(pack_images(BOMB), (0, 2), (), 0.0)
+    golden = Golden(pack_images(np.zeros(20_000_000, np.uint8)), (0, 2), (), 0.0)
     tracemalloc.start()
     try:
         with pytest.raises(ModelError):

@@ -1,7 +1,7 @@
-"""From a trained run to files that can be trusted: collapse, ONNX, precision, gate, TensorRT, Triton.
+"""Export of a trained run: collapse, ONNX, precision, gate, TensorRT, Triton.
 
-Names are looked up when they are first used, so that `capsedge lint` needs TensorRT's extra alone and no torch.
-(`collapse` is not among them: a module has that name.)
+Names are imported on first use, so that `capsedge lint` needs only TensorRT's extra and no torch.
+(The function `collapse` is not exported here: a module has that name.)
 """
 
 from typing import TYPE_CHECKING

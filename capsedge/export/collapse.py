@@ -1,7 +1,7 @@
 """Collapse: routing coefficients that are constant after training are folded into the weights.
 
-The modules here are what is exported. They hold the layouts that make the exported graph small, so that the
-trained network (capsedge.models) can stay plain.
+The modules here are the ones that are exported. They hold the layouts that make the exported graph small, so that
+the trained network (capsedge.models) stays simple.
 """
 
 import torch
@@ -16,11 +16,11 @@ from capsedge.models.routing import Routing, StaticRouting
 
 
 class Deployable(nn.Module):
-    """A network with its preprocessing and its outputs: what an exported file computes.
+    """A network with its preprocessing and outputs, as an exported file computes it.
 
     Args:
-        capsules: Maps images [batch, channels, height, width] of 0 to 1 to class capsules before squash.
-        decoder: Draws the longest capsules, or None for a file without a reconstruction.
+        capsules: Maps images [batch, channels, height, width], values 0 to 1, to class capsules before squash.
+        decoder: Reconstructs the image from the longest capsules; None for a file without a reconstruction.
     """
 
     def __init__(self, capsules: nn.Module, decoder: LongestDecoder | None = None) -> None:
@@ -30,18 +30,18 @@ class Deployable(nn.Module):
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """The names of what `forward` gives."""
+        """Names of the outputs of `forward`."""
         return ("lengths", "poses") if self.decoder is None else ("lengths", "poses", "reconstruction")
 
     def forward(self, image: UInt8[Tensor, "batch height width channels"]) -> tuple[Tensor, ...]:
-        """What the network finds on a batch of raw images.
+        """Run the network on a batch of raw images.
 
         Returns:
-            Lengths [batch, classes], poses [batch, classes, class_dim], and where there is a decoder the
-            reconstruction (`LongestDecoder.forward`).
+            Lengths [batch, classes], poses [batch, classes, class_dim], and, with a decoder, the reconstruction
+            (`LongestDecoder.forward`).
         """
-        # TensorRT's parser takes Cast before Transpose, not the reverse. ONNX Runtime multiplies an image of one
-        # channel slowly as long as that axis is the last.
+        # TensorRT's parser accepts Cast before Transpose, but not Transpose before Cast. ONNX Runtime multiplies an
+        # image of one channel slowly while that axis is the last.
         v = self.capsules(image.float().permute(0, 3, 1, 2) * (1 / 255))
         poses = squashed(v)
         lengths = torch.linalg.vector_norm(poses, dim=-1)
@@ -51,11 +51,11 @@ class Deployable(nn.Module):
 
 
 class HiddenCapsules(nn.Module):
-    """A collapsed hidden layer: one matrix product, and squash.
+    """A collapsed hidden layer: one matrix product and squash.
 
     Args:
         weight: Transformations with the coefficients folded in, [inputs, capsules * dim].
-        shape: Capsules, and components of each.
+        shape: Number of capsules and number of components of each.
     """
 
     weight: Tensor
@@ -68,16 +68,16 @@ class HiddenCapsules(nn.Module):
         self.register_buffer("zero", torch.zeros(weight.shape[1]))
 
     def forward(self, u: Float[Tensor, "batch inputs"]) -> Float[Tensor, "batch outputs"]:
-        """Squashed capsules, one after another."""
+        """Squashed capsules, concatenated."""
         return squashed(_product(u, self.weight, self.zero).view(-1, *self.shape)).flatten(1)
 
 
 class StaticCapsNet(nn.Module):
-    """The collapsed network: stem, primary capsules, and one matrix product for each layer of capsules above.
+    """The collapsed network: stem, primary capsules, and one matrix product for each capsule layer above them.
 
-    The capsules of one position stand together, so the first product's rows are ordered by position, type and
-    component. A runtime whose convolutions keep the channels last, as ONNX Runtime's do in int8, has nothing to
-    transpose then; in fp32 it takes as long as any other order.
+    The rows of the first product's weight are ordered by position, type and component. A runtime whose convolutions
+    keep the channels last, as ONNX Runtime's int8 kernels do, then needs no transposition; in fp32 the order does not
+    change the latency.
 
     Args:
         network: A network without batch normalization (`capsedge.export.fold`).
@@ -112,7 +112,7 @@ class StaticCapsNet(nn.Module):
 
 
 class UnrolledCapsNet(nn.Module):
-    """Routing that is done anew for each image, its iterations unrolled: the baseline for the collapsed network."""
+    """Routing that is computed for each image, its iterations unrolled: the baseline for the collapsed network."""
 
     def __init__(self, network: CapsNet) -> None:
         super().__init__()
@@ -129,9 +129,9 @@ class UnrolledCapsNet(nn.Module):
 def squashed(v: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
     """Squash (eq 3) of vectors along the last axis in as few operators as possible: v / (|v| + 1 / |v|).
 
-    A zero vector gives zero, since 1 / 0 is infinity in IEEE 754, and so does one whose norm is too small to have a
-    reciprocal. There is no epsilon that an optimizer could remove. A gradient at zero, which training needs and an
-    exported file does not, has `capsedge.models.squash`.
+    A zero vector gives zero, since 1 / 0 is infinity in IEEE 754, and so does a vector whose norm is too small to
+    have a finite reciprocal. There is no epsilon that an optimizer could remove. Training needs a gradient at zero
+    and uses `capsedge.models.squash`, which has one.
     """
     norm: Tensor = torch.linalg.vector_norm(v, dim=-1, keepdim=True)
     return v / (norm + norm.reciprocal())
@@ -141,31 +141,31 @@ def collapse(network: CapsNet) -> StaticCapsNet:
     """Fold a trained network's routing, and its batch normalization, into constant weights.
 
     Raises:
-        WrongUse: The routing depends on the image, so there is nothing constant to fold.
+        WrongUse: The routing coefficients depend on the image, so they cannot be folded.
     """
     if not collapsible(network):
         raise WrongUse(
-            f"{type(network.routing).__name__} cannot be collapsed: its coefficients are found anew for each image; "
+            f"{type(network.routing).__name__} cannot be collapsed: its coefficients are computed for each image; "
             "train with routing.kind l2, l1, frozen or backprop"
         )
     return StaticCapsNet(folded(network)).eval()
 
 
 def collapsible(network: CapsNet) -> bool:
-    """Whether the network's coefficients are constants, which can be folded into its weights."""
+    """Whether the network's routing coefficients are constants that can be folded into its weights."""
     return all(isinstance(layer, StaticRouting) for layer in network.routing_layers)
 
 
 def deployable(network: CapsNet, decoder: bool = False, *, labels: int = 1) -> Deployable:
-    """What to export for a trained network: collapsed where its routing is static, else unrolled.
+    """The module to export for a trained network: collapsed if its routing is static, otherwise unrolled.
 
     Args:
         network: The trained network.
-        decoder: Whether the file shall draw the longest capsules too.
-        labels: How many: the classes that each image shows.
+        decoder: Whether the file also reconstructs the image from the longest capsules.
+        labels: Number of classes that each image shows, and so of reconstructions.
 
     Raises:
-        WrongUse: The decoder is asked for, and the network was trained without one.
+        WrongUse: The decoder is requested, but the network was trained without one.
     """
     capsules = collapse(network) if collapsible(network) else UnrolledCapsNet(folded(network))
     return Deployable(capsules, _drawing(network, labels) if decoder else None).eval()
@@ -174,8 +174,8 @@ def deployable(network: CapsNet, decoder: bool = False, *, labels: int = 1) -> D
 def _drawing(network: CapsNet, labels: int) -> LongestDecoder:
     if network.decoder is None:
         raise WrongUse(
-            "the network was trained without a decoder, so nothing can draw its capsules: train one with "
-            "--set 'network.decoder=[512, 1024]', or export it without the reconstruction"
+            "the network was trained without a decoder, so it has no reconstruction: train one with "
+            "--set 'network.decoder=[512, 1024]', or export without the reconstruction"
         )
     return LongestDecoder(network.decoder, labels=labels, channels=network.channels, crop=network.prepare.crop)
 
@@ -188,5 +188,5 @@ def _folded(layer: Routing) -> Float[Tensor, "inputs outputs"]:
 def _product(
     u: Float[Tensor, "batch inputs"], weight: Float[Tensor, "inputs outputs"], zero: Float[Tensor, " outputs"]
 ) -> Float[Tensor, "batch outputs"]:
-    # A product with a bias is exported as one Gemm; the exporter then drops the zeros.
+    # A product with a bias is exported as one Gemm; the exporter then removes the bias of zeros.
     return torch.addmm(zero, u, weight)

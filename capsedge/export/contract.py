@@ -26,12 +26,12 @@ from capsedge.training import Run
 from capsedge.version import __version__
 
 GOLDEN_PER_CLASS = 2
-CLEAR_MARGIN = 2.5  # times the tolerance; at 2, both capsules off by all of it could swap
+CLEAR_MARGIN = 2.5  # times the tolerance; at 2, two capsules that each differ by the full tolerance could swap
 
 
 @dataclass(frozen=True)
 class Pool:
-    """Images to take golden samples from, with the trained network's lengths: [images, classes]."""
+    """Candidates for the golden sample, with the trained network's lengths: [images, classes]."""
 
     split: Split
     lengths: NDArray[np.float32]
@@ -47,19 +47,19 @@ def build_contract(
     dataset: str,
     calibration: Calibration | None = None,
 ) -> Contract:
-    """The contract of a graph, from nothing but its run and its own bytes, before the gate saw it.
+    """The contract of a graph before the gate, from only its run and its bytes.
 
     Args:
-        run: The run it comes from.
-        graph: The ONNX file, whose hashes and types are read back.
+        run: The run that is exported.
+        graph: The ONNX file; its hashes and types are read back from it.
         network: The trained network.
         pool: Images for the golden sample.
-        usual: What the images of the training are like.
+        usual: Statistics of the training images.
         dataset: Title of the data set.
-        calibration: How a quantized graph's ranges were found.
+        calibration: How the ranges of a quantized graph were calibrated.
 
     Raises:
-        ModelError: The graph is not sound, or computes in a type that has no limits in the gate.
+        ModelError: The graph is invalid, or computes in a type for which the gate has no limits.
     """
     record, recipe = run.read_record(), run.read_recipe()
     file, model = read_onnx_file(graph), load_graph(graph)
@@ -92,7 +92,7 @@ def build_contract(
             "onnx": onnx.__version__,
             "onnxscript": version("onnxscript"),
             "python": platform.python_version(),
-            **({"onnxruntime": load_onnxruntime().__version__} if calibration else {}),  # which quantized it
+            **({"onnxruntime": load_onnxruntime().__version__} if calibration else {}),  # it quantized the graph
         },
         dataset=dataset,
         data=record.data,
@@ -102,12 +102,12 @@ def build_contract(
 
 
 def golden_pool(network: CapsNet, dataset: Dataset, lengths: NDArray[np.float32]) -> Pool:
-    """The validation images; with training images where a class has too few of the former.
+    """The validation images, plus training images if a class has too few validation images.
 
     Args:
         network: The trained network.
-        dataset: Its images.
-        lengths: What it gives the validation images, [images, classes].
+        dataset: Its data set.
+        lengths: Its lengths for the validation images, [images, classes].
     """
     validation, train = dataset.validation, dataset.train
     if np.bincount(validation.labels.ravel(), minlength=len(dataset.classes)).min() >= GOLDEN_PER_CLASS:
@@ -123,10 +123,11 @@ def golden_pool(network: CapsNet, dataset: Dataset, lengths: NDArray[np.float32]
 
 
 def golden_sample(pool: Pool, *, tolerance: float) -> Golden:
-    """The first clear images of each class, with the lengths that the trained network gives them.
+    """The first clear images of each class, with the trained network's lengths.
 
-    Clear: the last capsule of the answer and the first beyond it differ by more than the tolerance could swap, since
-    `verify` wants the same answer. Where a class has not enough of them, the clearest others follow.
+    An image is clear if its answer cannot change within the tolerance, since `verify` expects the same answer: the
+    shortest capsule of the answer and the longest other capsule are far enough apart. A class with too few clear
+    images gets its clearest others.
     """
     split = pool.split
     lacking = np.maximum(CLEAR_MARGIN * tolerance - _margin(pool.lengths, split.labels_per_image), 0)
@@ -142,13 +143,13 @@ def golden_sample(pool: Pool, *, tolerance: float) -> Golden:
 
 def golden_with(golden: Golden, lengths: NDArray[np.float32]) -> Golden:
     """The sample with other lengths: [images, classes]."""
-    # Seven digits tell every float32 of 0 to 1 from its neighbours within the tolerance.
+    # Seven digits represent a float32 of 0 to 1 far more precisely than any tolerance.
     rounded = tuple(tuple(round(value, 7) for value in row) for row in lengths.tolist())
     return msgspec.structs.replace(golden, lengths=rounded)
 
 
 def _margin(lengths: NDArray[np.float32], labels: int) -> NDArray[np.float32]:
-    """By how much the answer's shortest capsule is longer than the longest of the others."""
+    """Length of the answer's shortest capsule less that of the longest other capsule."""
     ordered = np.sort(lengths, axis=1)[:, ::-1]
     beyond = np.pad(ordered, ((0, 0), (0, 1)), constant_values=-1)  # every class may be in the answer
     margin: NDArray[np.float32] = ordered[:, labels - 1] - beyond[:, labels]
@@ -156,7 +157,7 @@ def _margin(lengths: NDArray[np.float32], labels: int) -> NDArray[np.float32]:
 
 
 def _of_each_class(labels: NDArray[np.int64], last: NDArray[np.float32] | None = None) -> list[int]:
-    """Positions of a few images of each class, in the order of `last`; an image that shows two classes comes once."""
+    """Positions of a few images of each class, in the order of `last`, without duplicates."""
     rows = labels.reshape(len(labels), -1)
     last = np.zeros(len(labels), np.float32) if last is None else last
     members = [np.flatnonzero((rows == label).any(1)) for label in np.unique(rows)]

@@ -1,4 +1,4 @@
-"""The decoder of an exported file: what the network makes of an image, drawn from its longest capsules."""
+"""The decoder of an exported file: reconstructs the image from the longest capsules."""
 
 from copy import deepcopy
 
@@ -10,16 +10,18 @@ from capsedge.models.decoder import Decoder
 
 
 class LongestDecoder(nn.Module):
-    """The decoder behind its mask: each of the longest capsules is drawn from its pose alone (Sabour et al. 2017).
+    """The decoder with its mask: one reconstruction from the pose of each longest capsule (Sabour et al. 2017).
 
-    In training the mask is the label's (section 4.1); here nobody knows it. The decoder was trained to draw images in
-    NCHW order; the rows of its last layer are put into NHWC order, so the graph has no transposition.
+    In training the mask selects the label's capsule (section 4.1); in inference the label is unknown. The decoder was
+    trained on images in NCHW order; the rows of its last layer are reordered to NHWC, so the graph has no
+    transposition.
 
     Args:
-        decoder: As it was trained.
-        labels: How many capsules are drawn.
-        channels: Of an image.
-        crop: Side of the square that the network cuts from an image and the decoder draws, in pixels; 0 for none.
+        decoder: The trained decoder.
+        labels: Number of capsules to reconstruct from.
+        channels: Channels of an image.
+        crop: Side in pixels of the square that the network crops from an image and the decoder reconstructs; 0 for no
+            crop.
     """
 
     def __init__(self, decoder: Decoder, *, labels: int, channels: int, crop: int = 0) -> None:
@@ -36,16 +38,16 @@ class LongestDecoder(nn.Module):
         poses: Float[Tensor, "batch classes class_dim"],
         shape: tuple[int, int, int],
     ) -> Tensor:
-        """Pixels of 0 to 1, before any standardization.
+        """Reconstruct pixels, 0 to 1, before any standardization.
 
         Args:
-            lengths: Of the class capsules; of two of one length the first class is drawn, as argmax has it.
+            lengths: Lengths of the class capsules; of two equal lengths the first class is chosen, as by argmax.
             poses: The class capsules.
             shape: Height, width and channels of an image.
 
         Returns:
-            [batch, height, width, channels]; [batch, labels, height, width, channels] where several capsules are
-            drawn, the longest first.
+            [batch, height, width, channels]; with several labels [batch, labels, height, width, channels], the
+            longest capsule first.
         """
         height, width, channels = shape
         masked = torch.where(_longest(lengths, self.labels).unsqueeze(3), poses.unsqueeze(1), 0.0)
@@ -55,15 +57,15 @@ class LongestDecoder(nn.Module):
 
 
 def _by_pixel(layer: nn.Linear, channels: int) -> nn.Linear:
-    """The layer with its rows, which are ordered by channel and then pixel, ordered by pixel and then channel."""
-    turned = deepcopy(layer)
-    for rows in turned.parameters():
+    """The layer with its rows reordered from channel-major to pixel-major."""
+    reordered = deepcopy(layer)
+    for rows in reordered.parameters():
         rows.data = rows.data.view(channels, -1, *rows.shape[1:]).transpose(0, 1).reshape(rows.shape)
-    return turned
+    return reordered
 
 
 def _longest(lengths: Float[Tensor, "batch classes"], labels: int) -> Bool[Tensor, "batch labels classes"]:
-    """A mask for each of the longest capsules, longest first; of equals ArgMax takes the first, by its definition."""
+    """One mask for each of the longest capsules, longest first; of equal lengths ArgMax takes the first class."""
     classes = torch.arange(lengths.shape[1], device=lengths.device)
     masks: list[Tensor] = []
     for _ in range(labels):

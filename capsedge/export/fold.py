@@ -1,10 +1,10 @@
-"""Batch normalization, and branches, folded into one convolution: at the edge they cost nothing.
+"""Folding batch normalization and parallel branches into one convolution, so that inference does not pay for them.
 
 With the running mean m and variance s^2, gain g and shift h, g (w * x - m) / sqrt(s^2 + eps) + h is a convolution
 again, with weights w g / sqrt(s^2 + eps) and bias h - m g / sqrt(s^2 + eps) (Ioffe and Szegedy 2015, section 3.1).
-Branches that are added are the sum of their convolutions, in which one of single pixels is a kernel that is zero but
-in its middle, and the image itself one that is 1 there (Ding et al. 2021, section 3.3). It is computed in float64, so
-what it costs is one rounding.
+Branches that are added become one convolution, the sum of their kernels: a 1x1 kernel is zero-padded to the block's
+size, and the identity branch is a kernel with 1 at its centre (Ding et al. 2021, section 3.3). The computation is in
+float64 and rounds once, to float32.
 """
 
 from copy import deepcopy
@@ -20,7 +20,7 @@ from capsedge.models.stem import KERNEL, BatchNorm, RepVGG
 
 
 def folded(network: CapsNet) -> CapsNet:
-    """The same network in evaluation mode without batch normalization; what was given stays as it was."""
+    """A copy of the network in evaluation mode without batch normalization."""
     result = deepcopy(network).eval()
     for module in list(result.modules()):
         if isinstance(module, nn.Sequential):
@@ -34,17 +34,17 @@ def folded(network: CapsNet) -> CapsNet:
 
 
 def _fold_children(layers: nn.Sequential) -> None:
-    given: list[nn.Module | None] = [*layers, None]
-    for index, (layer, behind) in enumerate(pairwise(given)):
-        if isinstance(layer, nn.Conv2d) and isinstance(behind, BatchNorm):
-            layers[index], layers[index + 1] = _folded(layer, behind), nn.Identity()
+    originals: list[nn.Module | None] = [*layers, None]
+    for index, (layer, following) in enumerate(pairwise(originals)):
+        if isinstance(layer, nn.Conv2d) and isinstance(following, BatchNorm):
+            layers[index], layers[index + 1] = _folded(layer, following), nn.Identity()
         elif isinstance(layer, RepVGG):
             layers[index] = nn.Sequential(_merged(layer), nn.ReLU(inplace=True))
 
 
 @torch.no_grad()
 def _folded(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
-    """A convolution that does what a convolution and the normalization behind it do."""
+    """One convolution equal to a convolution followed by its normalization."""
     factor, constant = _scale(norm)
     bias: Tensor | float = 0.0 if conv.bias is None else conv.bias.double()
     return _with(conv, conv.weight.double() * factor[:, None, None, None], bias * factor + constant)
@@ -52,7 +52,7 @@ def _folded(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
 
 @torch.no_grad()
 def _merged(block: RepVGG) -> nn.Conv2d:
-    """The one convolution that a block's branches add up to."""
+    """One convolution equal to the sum of a block's branches."""
     kernels, biases = [], []
     for conv, norm in (block.spatial, block.pointwise):
         assert isinstance(conv, nn.Conv2d)
@@ -70,7 +70,7 @@ def _merged(block: RepVGG) -> nn.Conv2d:
 
 
 def _scale(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """What a normalization multiplies each channel by, and what it adds."""
+    """Factor and offset of a normalization for each channel."""
     assert norm.running_mean is not None
     assert norm.running_var is not None
     mean, variance, gain, shift = (
@@ -81,7 +81,7 @@ def _scale(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
 
 
 def _centred(kernel: Tensor) -> Tensor:
-    """A kernel of single pixels as one of the blocks' size, zero but in its middle."""
+    """A 1x1 kernel, zero-padded to the size of the block's kernel."""
     margin = (KERNEL - kernel.shape[-1]) // 2
     return pad(kernel, (margin, margin, margin, margin))
 

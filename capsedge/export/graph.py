@@ -1,6 +1,6 @@
-"""An ONNX graph by the names of its tensors: the base of what reads one, and of the passes that write it anew.
+"""An ONNX graph indexed by tensor names: the base of the analyses and of the passes that rewrite a graph.
 
-Passes take and give `onnx.ModelProto`, not onnx_ir's model: docs/decisions/0026-passes-on-protos.md.
+Passes take and return `onnx.ModelProto`, not onnx_ir's model: docs/decisions/0026-passes-on-protos.md.
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,15 +9,15 @@ import onnx
 
 
 class NamedGraph:
-    """A graph whose nodes and constants are found by the names of tensors.
+    """A graph whose nodes and constants are indexed by tensor names.
 
     Attributes:
-        nodes: In the order of the file, which is topological.
-        constants: Initializers and the tensors of Constant nodes, by their names.
-        makers: The node that makes each tensor.
-        readers: The nodes that read each tensor, once for each time that they do.
-        inputs: What goes in; old files list their constants there, which are left out.
-        outputs: Names of what comes out.
+        nodes: Nodes in the order of the file, which is topological.
+        constants: Initializers and tensors of Constant nodes, by name.
+        makers: The node that produces each tensor.
+        readers: The nodes that read each tensor, repeated if a node reads it several times.
+        inputs: Inputs without the initializers that old files list among them.
+        outputs: Names of the outputs.
     """
 
     def __init__(self, graph: onnx.GraphProto) -> None:
@@ -37,9 +37,10 @@ class NamedGraph:
 
 
 def named_graphs(model: onnx.ModelProto) -> Iterator[NamedGraph]:
-    """Every graph of a model: its own, those of If, Loop and Scan at any depth, and its functions.
+    """Every graph of a model: the main graph, the bodies of If, Loop and Scan at any depth, and its functions.
 
-    `constants` of an inner graph has those of the graphs around it, too, which its nodes can name; a function's not.
+    `constants` of an inner graph also has those of the enclosing graphs, which its nodes can name. A function cannot
+    name them.
     """
     own = NamedGraph(model.graph)
     yield own
@@ -63,12 +64,12 @@ def _within(outer: NamedGraph) -> Iterator[NamedGraph]:
 
 
 def integer(node: onnx.NodeProto, name: str, default: int) -> int:
-    """An attribute of a node that is an integer, or what the operator takes where nothing is said."""
+    """An integer attribute of a node, or the operator's default."""
     return next((attribute.i for attribute in node.attribute if attribute.name == name), default)
 
 
 def types_of(model: onnx.ModelProto) -> dict[str, int]:
-    """The element type of every tensor of a graph, as in `onnx.TensorProto`; its shapes need not fit each other."""
+    """The element type of every tensor of a graph, as in `onnx.TensorProto`; its shapes may be inconsistent."""
     shapeless = onnx.ModelProto()
     shapeless.CopyFrom(model)
     del shapeless.graph.value_info[:]
@@ -83,10 +84,10 @@ def types_of(model: onnx.ModelProto) -> dict[str, int]:
 def rewritten(
     model: onnx.ModelProto, nodes: Sequence[onnx.NodeProto], constants: Sequence[onnx.TensorProto]
 ) -> onnx.ModelProto:
-    """A model with other nodes and constants; what was inferred of the old ones is forgotten.
+    """A model with other nodes and constants, without the inferred types and shapes of the old ones.
 
     Raises:
-        onnx.checker.ValidationError: The nodes do not make a sound graph; a fault of the pass.
+        onnx.checker.ValidationError: The nodes do not form a valid graph, a defect of the pass.
     """
     result = onnx.ModelProto()
     result.CopyFrom(model)

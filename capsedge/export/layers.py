@@ -1,4 +1,4 @@
-"""Reading back from a graph what it computes in: a label is never taken from what was asked for."""
+"""Reading the types of the layers back from a graph: a file is labelled by its content, not by the request."""
 
 import math
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from capsedge.errors import ModelError
 from capsedge.export.graph import NamedGraph, integer
 
 LAYER_OPS = ("Conv", "Gemm", "MatMul")
-NO_LAYERS = "no-layers"  # of an error
+NO_LAYERS = "no-layers"  # code of the error
 
 _T = onnx.TensorProto
 _NAMES: dict[int, str] = {
@@ -23,21 +23,22 @@ _NAMES: dict[int, str] = {
 
 
 def layers_of(model: onnx.ModelProto) -> tuple[Layer, ...]:
-    """Every convolution and matrix product of a graph, with the type it computes in and its cost for one image.
+    """Every convolution and matrix product of a graph, with its computation type and its cost for one image.
 
-    A product of two values that come from DequantizeLinear is computed in their stored type: so TensorRT and ONNX
-    Runtime read such a graph.
+    A product of two results of DequantizeLinear is counted as computed in their stored type, as TensorRT and ONNX
+    Runtime compute it.
 
     Raises:
-        ModelError: The graph is not sound, or has no such layer.
+        ModelError: The graph is invalid, or has no such layer.
     """
     try:
         layers = tuple(_ShapedGraph(model).layers())
-    except (KeyError, IndexError, ValueError) as error:  # a tensor that nothing makes, or whose shape is unknown
-        raise ModelError(f"its graph is damaged, or holds a runtime's own operators: see {error}") from error
+    except (KeyError, IndexError, ValueError) as error:  # a tensor without a producer or with an unknown shape
+        raise ModelError(f"its graph is damaged, or has operators of a runtime's own: see {error}") from error
     if not layers:
         raise ModelError(
-            "its graph has no Conv, Gemm or MatMul: a runtime may have put its own in place", code=NO_LAYERS
+            "its graph has no Conv, Gemm or MatMul: a runtime may have replaced them by its own operators",
+            code=NO_LAYERS,
         )
     return layers
 
@@ -49,10 +50,10 @@ class _ShapedGraph(NamedGraph):
         single = onnx.ModelProto()
         single.CopyFrom(model)
         constants = {constant.name for constant in single.graph.initializer}
-        for tensor in single.graph.input:  # old files list their constants there, and a scalar has no batch
+        for tensor in single.graph.input:  # old files list initializers as inputs, and a scalar has no batch axis
             if tensor.name not in constants and tensor.type.tensor_type.shape.dim:
                 tensor.type.tensor_type.shape.dim[0].dim_value = 1
-        for tensor in single.graph.output:  # whose batch follows from the input's
+        for tensor in single.graph.output:  # their batch follows from the input's
             tensor.type.tensor_type.ClearField("shape")
         del single.graph.value_info[:]
         try:
@@ -70,7 +71,7 @@ class _ShapedGraph(NamedGraph):
         for constant in inferred.graph.initializer:
             self.types[constant.name] = constant.data_type
             self.shapes[constant.name] = list(constant.dims)
-        # What is computed from constants alone, such as a weight that is dequantized, by the name of the constant.
+        # From each tensor that is computed from constants only, such as a dequantized weight, to the constant's name.
         self.origin = {constant.name: constant.name for constant in inferred.graph.initializer}
 
     def layers(self) -> Iterator[Layer]:
@@ -95,7 +96,7 @@ class _ShapedGraph(NamedGraph):
         )
 
     def _stored_type(self, name: str) -> str:
-        """The type of a tensor, before it was dequantized where it was."""
+        """The type of a tensor, or its stored type if it was dequantized."""
         node = self.makers.get(name)
         while node is not None and node.op_type in ("Flatten", "Reshape", "Transpose"):
             name = node.input[0]
@@ -104,7 +105,7 @@ class _ShapedGraph(NamedGraph):
         return _name(self.types[node.input[0] if node is not None and quantized else name])
 
     def _depth(self, node: onnx.NodeProto) -> int:
-        """Products that are summed for one number of the result."""
+        """Number of products that are summed for one element of the result."""
         if node.op_type == "Conv":
             return math.prod(self.shapes[node.input[1]][1:])
         return self.shapes[node.input[0]][-2 if integer(node, "transA", 0) else -1]

@@ -1,4 +1,4 @@
-"""From a torch module to an ONNX model: named axes, no traces of this machine, the same bytes every time."""
+"""Export of a torch module to an ONNX model: named axes, no machine-specific data, reproducible bytes."""
 
 import logging
 import warnings
@@ -16,7 +16,7 @@ from capsedge.export.collapse import Deployable
 from capsedge.files import replacing
 
 BATCH_AXIS = "batch"
-OPSET = 20  # 17 to 24 build in TensorRT; 19 and later know fp16 scales, for quantized graphs
+OPSET = 20  # TensorRT builds 17 to 24; 19 and later have fp16 scales, for quantized graphs
 
 
 def to_onnx(module: Deployable, shape: tuple[int, int, int]) -> onnx.ModelProto:
@@ -27,7 +27,7 @@ def to_onnx(module: Deployable, shape: tuple[int, int, int]) -> onnx.ModelProto:
         shape: Height, width and channels of an image.
 
     Returns:
-        A checked model with input `image` and the outputs of the module, by their names, without metadata.
+        A checked model with the input `image` and the named outputs of the module, without metadata.
     """
     with _quiet():
         program = torch.onnx.export(
@@ -40,7 +40,7 @@ def to_onnx(module: Deployable, shape: tuple[int, int, int]) -> onnx.ModelProto:
             opset_version=OPSET,
             verbose=False,
         )
-    assert program is not None  # with dynamo=True there is always a program
+    assert program is not None  # with dynamo=True the result is never None
     model: onnx.ModelProto = program.model_proto
     _forget_this_machine(model)
     onnx.checker.check_model(model, full_check=True)
@@ -48,13 +48,13 @@ def to_onnx(module: Deployable, shape: tuple[int, int, int]) -> onnx.ModelProto:
 
 
 def with_batch(model: onnx.ModelProto, batch: int) -> onnx.ModelProto:
-    """The same graph with a fixed batch, and every shape in it known: NPU and CoreML providers refuse free axes.
+    """The same graph with a fixed batch and static shapes: NPU and CoreML providers refuse free axes.
 
     Args:
         model: A graph of `to_onnx`, in any precision.
         batch: Images in each run.
     """
-    from onnxruntime.tools.onnx_model_utils import make_dim_param_fixed  # few exports need it
+    from onnxruntime.tools.onnx_model_utils import make_dim_param_fixed  # imported here, since few exports need it
 
     fixed = onnx.ModelProto()
     fixed.CopyFrom(model)
@@ -69,7 +69,7 @@ def load_graph(path: Path) -> onnx.ModelProto:
     """Read an ONNX file.
 
     Raises:
-        ModelError: It is no ONNX file, or weights that it keeps in other files are not there.
+        ModelError: The file is not an ONNX file, or its external data is missing.
     """
     try:
         return onnx.load_model(str(path))
@@ -78,7 +78,7 @@ def load_graph(path: Path) -> onnx.ModelProto:
 
 
 def output_shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
-    """The axes of each output after the batch, by its name (`Contract.shapes`)."""
+    """The axes of each output after the batch, by output name (`Contract.shapes`)."""
     return {
         output.name: tuple(axis.dim_value for axis in output.type.tensor_type.shape.dim[1:])
         for output in model.graph.output
@@ -86,7 +86,7 @@ def output_shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
 
 
 def save_with_contract(model: onnx.ModelProto, contract: Contract, path: Path) -> None:
-    """Write the model with a contract in its metadata, in place of any it has."""
+    """Write the model with a contract as its only metadata."""
     del model.metadata_props[:]
     onnx.helper.set_model_props(model, sealed(contract))
     with replacing(path) as partial:
@@ -94,16 +94,16 @@ def save_with_contract(model: onnx.ModelProto, contract: Contract, path: Path) -
 
 
 def _forget_this_machine(model: onnx.ModelProto) -> None:
-    """Remove what the exporter notes about its own run: source paths and lines, names of traced tensors."""
+    """Remove what the exporter records about this machine: source paths and lines, names of traced tensors."""
     graph = model.graph
-    noted: Iterable[onnx.NodeProto | onnx.ValueInfoProto | onnx.TensorProto] = (
+    annotated: Iterable[onnx.NodeProto | onnx.ValueInfoProto | onnx.TensorProto] = (
         *graph.node,
         *graph.input,
         *graph.output,
         *graph.value_info,
         *graph.initializer,
     )
-    for part in noted:
+    for part in annotated:
         part.ClearField("metadata_props")
         part.ClearField("doc_string")
     graph.ClearField("metadata_props")
@@ -115,7 +115,7 @@ def _forget_this_machine(model: onnx.ModelProto) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the exporter's notes on its own workings off the user's screen."""
+    """Silence the exporter's log messages and warnings."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -1,6 +1,5 @@
-"""From a run to accepted files: collapse, ONNX, precision, contract, gate; each step is one function."""
+"""Export of a run to accepted files: collapse, ONNX, precision, contract, gate. Each step is one function."""
 
-import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from capsedge.contract import PRECISIONS, Calibration, Contract, Golden, Precision, Score, Usual, Verdict, contract_of
 from capsedge.errors import GateRejected, ModelError, WrongUse
+from capsedge.export.candidate import candidate_folder
 from capsedge.export.collapse import deployable
 from capsedge.export.contract import Pool, build_contract, golden_pool, golden_with
 from capsedge.export.gate import Answers, Rejection, answers_of, explained, reference, tolerance_of
@@ -30,32 +30,32 @@ from capsedge.scoring import wrong_answers
 from capsedge.training import Run
 
 Tell = Callable[[str], None]
-USUAL_IMAGES = 5000  # training images that say what is usual
+USUAL_IMAGES = 5000  # training images for `Contract.usual`
 QUANTIZED: tuple[Precision, ...] = ("int8", "int8+fp16", "fp8")
 
 
 @dataclass(frozen=True)
 class Exported:
-    """A file that the gate let through, and its contract."""
+    """A file that the gate did not reject, and its contract."""
 
     path: Path
     contract: Contract
 
 
 class RunExport:
-    """A run, what its files are made of, and what they are held against: all files share what is computed once.
+    """Exports the files of a run; they share the network, the graph and the reference results.
 
     Args:
         run: A run with at least one finished epoch.
-        decoder: Whether the files draw a reconstruction too.
-        calibrate_on: How many training images int8 and fp8 are calibrated on.
-        max_error_increase: In place of the gate's own limits: a share of the validation images, 0 to 1.
-        tell: Is told what is being done.
+        decoder: Whether the files also compute a reconstruction.
+        calibrate_on: Number of training images that calibrate int8 and fp8.
+        max_error_increase: Replaces the gate's limits of the error: a share of the validation images, 0 to 1.
+        tell: Called with the name of each step.
 
     Raises:
         ModelError: The run cannot be read.
         DataError: The run's data is no longer here.
-        WrongUse: The network has no decoder, or the limit is no share.
+        WrongUse: The network has no decoder, or the limit is not in 0 to 1.
     """
 
     def __init__(
@@ -77,51 +77,48 @@ class RunExport:
     def export(
         self, precision: Precision = "fp32", output: Path | None = None, *, static_batch: int | None = None
     ) -> Exported:
-        """Write the network's file of a precision, and gate it.
+        """Write the network's file of one precision and gate it.
 
         Args:
-            precision: The types that the file computes in.
-            output: Where the file goes; None for its name in the run's folder (`file_name`).
-            static_batch: Images in each run, where the file's axes shall be fixed; None for a free batch.
+            precision: Types that the file computes in.
+            output: File to write; None for its name in the run's folder (`file_name`).
+            static_batch: Fixed batch of a file with static shapes; None for a free batch.
 
         Raises:
             GateRejected: The file does not compute what the network computes. It is kept as `<output>.rejected`, with
-                a report beside it; there is no accepted file then, not even an older one.
-            ModelError: A weight cannot be held in the precision.
+                a report beside it, and an older accepted file is removed.
+            ModelError: A weight is out of the precision's range.
             WrongUse: There are too few images to calibrate on.
         """
         output = output or self.run.path / file_name(precision, static_batch)
         typed = self._graphs.make(precision)
         model = typed.model if static_batch is None else with_batch(typed.model, static_batch)
-        # The gate runs what lies on this very disk; two exports of one run shall not meet there.
-        candidate = output.with_name(f".candidate-{os.getpid()}-{output.name}")
-        try:
+        with candidate_folder(output.parent) as folder:
+            candidate = folder / output.name
             write_atomically(candidate, model.SerializeToString(deterministic=True))
             contract = self._contract(candidate, typed.calibration)
             save_with_contract(model, contract, candidate)
             return Exported(output, self._gate(candidate, output, contract))
-        finally:
-            candidate.unlink(missing_ok=True)
 
     def gate(self, model: Path) -> Contract:
-        """Gate a file that lies on the disk, in place.
+        """Gate an existing file, in place.
 
-        An accepted file gets the contract of its run anew. Nothing is taken over from the old one, which must agree,
-        but how it was calibrated and what made it. A file that was altered since its export gets a remark.
+        An accepted file gets a new contract from its run. Of the old contract, which must agree with the run, only
+        the calibration and the tool versions are kept. A file that was altered since its export gets a remark.
 
         Raises:
             GateRejected: See `export`.
             ModelError: The file is missing or damaged, or has no contract.
-            WrongUse: It is of another run.
+            WrongUse: The file was exported from another run.
         """
         file = read_onnx_file(model)
         old = contract_of(file, source=str(model))
         if old is None:
-            raise ModelError(f"'{model}' carries no contract, so there is nothing to hold it to: use capsedge export")
+            raise ModelError(f"'{model}' carries no contract, so there is nothing to check: use capsedge export")
         self._check_origin(model, old)
         try:
             contract = self._contract(model, old.calibration)
-        except ModelError as error:  # its graph cannot even be read
+        except ModelError as error:  # its graph cannot be read
             verdict = Verdict(status="rejected", reasons=(str(error),))
             raise GateRejected(_set_aside(model, model, Rejection(verdict=verdict))) from error
         altered = tuple(f"since its export {check.said}" for check in check_onnx(file, old) if not check.holds)
@@ -139,7 +136,7 @@ class RunExport:
         )
 
     def _check_origin(self, model: Path, contract: Contract) -> None:
-        """Refuse a file of another run, which would fail for no fault of its own."""
+        """Refuse a file of another run, which the gate would reject although the file is correct."""
         trained = tuple(score for score in contract.scores if score.stage == "trained")
         if trained != self.run.read_record().scores:
             raise WrongUse(
@@ -148,7 +145,7 @@ class RunExport:
             )
 
     def _gate(self, candidate: Path, output: Path, contract: Contract, altered: tuple[str, ...] = ()) -> Contract:
-        """Judge a file; copy it to `output` with the contract and its verdict, or set it aside as rejected."""
+        """Judge a file; write it to `output` with its contract and verdict, or keep it as rejected."""
         self.tell(f"{contract.precision}: the gate")
         tolerance = tolerance_of(contract.precision, max_error_increase=self.max_error_increase)
         expected = reference(self.network, contract, self.dataset.validation, self._answers)
@@ -172,12 +169,12 @@ class RunExport:
         return contract
 
     def _own_graphs(self, contract: Contract, altered: tuple[str, ...]) -> list[onnx.ModelProto]:
-        """What to trace a rejected file against; for one that was altered that is first what it was before."""
+        """The graphs to trace a rejected file against; for an altered file, first its original graph."""
         precision = {str(each): each for each in PRECISIONS}[contract.precision]
         calibration = contract.calibration
         if not altered or precision == "fp32" or (precision in QUANTIZED and calibration is None):
-            return [self.model]  # of a file that others quantized, how is not known
-        self.tell(f"{precision}: made anew, to find the fault")
+            return [self.model]  # how other tools quantized a file is not known
+        self.tell(f"{precision}: exporting the original again, to locate the difference")
         graphs = TypedGraphs(
             self.model,
             lambda: calibration_images(self.dataset, calibration.images if calibration else self.calibrate_on),
@@ -195,7 +192,7 @@ class RunExport:
 
     @cached_property
     def _answers(self) -> Answers:
-        self.tell("asking the trained network")
+        self.tell("running the trained network")
         return answers_of(self.network, self.dataset.validation.images)
 
     @cached_property
@@ -226,19 +223,19 @@ class RunExport:
 
 
 def export_run(run: Run | str | Path, output: Path | None = None, precision: Precision = "fp32") -> Exported:
-    """Export a run's best network in one precision, and gate the file; see `RunExport.export`.
+    """Export a run's best network in one precision and gate the file; see `RunExport.export`.
 
     Args:
-        run: The run, or its folder.
-        output: Where the file goes; None for its name in the run's folder.
-        precision: The types that the file computes in.
+        run: The run or its folder.
+        output: File to write; None for its name in the run's folder.
+        precision: Types that the file computes in.
     """
     chosen = run if isinstance(run, Run) else Run(Path(run))
     return RunExport(chosen).export(precision, output)
 
 
 def gate_model(model: Path, run: Run, *, max_error_increase: float | None = None) -> Contract:
-    """Gate a file that lies on the disk against its run, in place; see `RunExport.gate`."""
+    """Gate an existing file against its run, in place; see `RunExport.gate`."""
     contract = contract_of(read_onnx_file(model), source=str(model))
     decoder = contract is not None and "reconstruction" in contract.outputs
     return RunExport(run, decoder=decoder, max_error_increase=max_error_increase).gate(model)
@@ -251,17 +248,17 @@ def file_name(precision: Precision, static_batch: int | None = None, stem: str =
 
 
 def _golden(contract: Contract, lengths: NDArray[np.float32]) -> Golden:
-    """The golden sample, with what the file itself gave here where that is not what the network gives.
+    """The golden sample: in fp32 with the network's lengths, in lower precision with the file's own.
 
-    Lower precision moves lengths far further than another machine does: `verify` asks for the latter alone.
+    Lower precision changes lengths far more than another machine does, and `verify` checks only the latter.
     """
     return contract.golden if contract.precision == "fp32" else golden_with(contract.golden, lengths)
 
 
 def _set_aside(candidate: Path, output: Path, found: Rejection) -> str:
-    """Keep a rejected file for study, under a name that no command takes for a model; gives the error's text.
+    """Keep a rejected file under a name that no command loads as a model; returns the error's text.
 
-    An engine that was built from such a file goes with it.
+    An engine that was built from the file is removed.
     """
     kept, report = _rejected(output)
     candidate.replace(kept)
@@ -272,7 +269,7 @@ def _set_aside(candidate: Path, output: Path, found: Rejection) -> str:
 
 
 def _clear_up(output: Path, contract: Contract) -> None:
-    """Remove what an earlier export left beside the file and no longer belongs to it."""
+    """Remove an earlier export's rejected file, report and engine of this file."""
     for old in _rejected(output):
         old.unlink(missing_ok=True)
     engine = output.with_suffix(".engine")
@@ -288,7 +285,7 @@ def _remove_engine(engine: Path) -> None:
 def _built_from(engine: Path, contract: Contract) -> bool:
     try:
         return read_manifest(engine).contract.graph_sha256 == contract.graph_sha256
-    except ModelError:  # a manifest that cannot be read is not ours to throw away
+    except ModelError:  # keep an engine whose manifest cannot be read
         return True
 
 

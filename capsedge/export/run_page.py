@@ -1,4 +1,4 @@
-"""A run as one HTML page: its curve, scores, training images and recipe, and of an export what it confuses."""
+"""A run as one HTML page: curve, scores, training images and recipe, and the wrong answers of its export."""
 
 from collections.abc import Iterator, Sequence
 from html import escape
@@ -14,6 +14,7 @@ from capsedge.data import Dataset
 from capsedge.errors import DataError, MissingExtra, ModelError
 from capsedge.measure.evaluate.measure import evaluated
 from capsedge.measure.evaluate.page import document, figure, pictures, sections
+from capsedge.outside import one_line
 from capsedge.plural import number_of
 from capsedge.recipe import DataRecipe, Recipe, to_values
 from capsedge.runtime.batches import run_batches
@@ -27,9 +28,9 @@ from capsedge.training.metrics import read_metrics
 from capsedge.training.run import RunRecord
 
 _TRAINING_IMAGES = 24
-_TEST_IMAGES = 12  # or one of each class
+_TEST_IMAGES = 12  # at least one of each class
 _MOST_CLASSES = 24
-# Keys of the recipe that make a training image another than the one on disk.
+# Keys of the recipe that augment training images.
 _VARIATIONS = ("overlap", "shift", "crop", "flip", "rotation", "scale", "erase", "brightness", "contrast")
 
 
@@ -37,11 +38,10 @@ def run_page(run: Run) -> str:
     """Write a run as HTML.
 
     Args:
-        run: A run that has begun. Where its images are no longer here, the page says so in their place.
+        run: A run that has started. If its data is missing, the page says so in place of the images.
 
     Raises:
-        ModelError: It is no run, or damaged.
-        MissingExtra: It was exported, and nothing here can run the export.
+        ModelError: The folder is not a run, or is damaged.
     """
     record = run.read_record()
     rows = read_metrics(run.metrics) if run.metrics.exists() else []
@@ -50,8 +50,8 @@ def run_page(run: Run) -> str:
 
 def _body(run: Run, record: RunRecord, rows: Sequence[dict[str, Any]]) -> Iterator[str]:
     recipe = run.read_recipe()
-    yield f"<h1>{escape(run.path.resolve().name)}</h1>"
-    yield f'<p class="soft">{escape(record.status)}; {escape(record.data)}; trained on {escape(record.device)}</p>'
+    yield f"<h1>{_text(run.path.resolve().name)}</h1>"
+    yield f'<p class="soft">{_text(record.status)}; {_text(record.data)}; trained on {_text(record.device)}</p>'
     yield from (_scores(record), _remarks(record.remarks))
     if validated := [row for row in rows if row["kind"] == "validation"]:
         yield f'<h2>Curve</h2><div class="plots">{_curve(rows, validated)}</div>'
@@ -60,18 +60,18 @@ def _body(run: Run, record: RunRecord, rows: Sequence[dict[str, Any]]) -> Iterat
 
 
 def _images(run: Run, recipe: Recipe) -> Iterator[str]:
-    """All that needs the run's images."""
+    """The sections that need the run's images."""
     try:
         dataset = run.load_dataset()
     except DataError as error:
-        yield f"<h2>Images</h2><p>They cannot be shown: {escape(str(error))}.</p>"
+        yield f"<h2>Images</h2><p>They cannot be shown: {_text(str(error))}.</p>"
         return
     yield from _training_images(dataset, recipe)
     for model in exports_in(run.path)[:1]:
         try:
             opened = open_session(model)
         except (ModelError, MissingExtra) as error:
-            yield f"<h2>Answers</h2><p>The export cannot be asked: {escape(str(error))}.</p>"
+            yield f"<h2>Answers</h2><p>The export cannot be run: {_text(str(error))}.</p>"
             return
         with opened as session:
             if dataset.labels_per_image == 1:
@@ -82,11 +82,11 @@ def _images(run: Run, recipe: Recipe) -> Iterator[str]:
 
 def _scores(record: RunRecord) -> str:
     cells = "".join(
-        f"<tr><th>{escape(score.split)}</th><td>{100 * score.error:.2f} %</td><td>{score.images:,}</td></tr>"
+        f"<tr><th>{_text(score.split)}</th><td>{100 * score.error:.2f} %</td><td>{score.images:,}</td></tr>"
         for score in record.scores
     )
     if not cells:
-        return '<p class="soft">It is not finished, so it has no scores yet.</p>'
+        return '<p class="soft">The run is not finished, so it has no scores yet.</p>'
     head = "<tr><th>images</th><th>error</th><th>number</th></tr>"
     best = f'<p class="soft">Best epoch: {record.best_epoch}.</p>'
     return f'<div class="scroll"><table><thead>{head}</thead><tbody>{cells}</tbody></table></div>{best}'
@@ -95,7 +95,7 @@ def _scores(record: RunRecord) -> str:
 def _remarks(remarks: Sequence[str]) -> str:
     if not remarks:
         return ""
-    items = "".join(f"<li>{escape(remark)}</li>" for remark in remarks)
+    items = "".join(f"<li>{_text(remark)}</li>" for remark in remarks)
     return f'<section class="warnings"><h2>Advice</h2><ul>{items}</ul></section>'
 
 
@@ -108,8 +108,8 @@ def _curve(rows: Sequence[dict[str, Any]], validated: Sequence[dict[str, Any]]) 
         places = [(40 + 500 * row["step"] / steps, 210 - 200 * row["error"] / highest) for row in points]
         if len(places) == 1:
             return f'<circle cx="{places[0][0]:.1f}" cy="{places[0][1]:.1f}" r="3" style="fill: {colour}"/>'
-        told = " ".join(f"{across:.1f},{down:.1f}" for across, down in places)
-        return f'<polyline points="{told}" fill="none" style="stroke: {colour}" stroke-width="1.8"/>'
+        corners = " ".join(f"{across:.1f},{down:.1f}" for across, down in places)
+        return f'<polyline points="{corners}" fill="none" style="stroke: {colour}" stroke-width="1.8"/>'
 
     lowest = min(validated, key=lambda row: (row["error"], row["loss"]))
     return figure(
@@ -122,7 +122,7 @@ def _curve(rows: Sequence[dict[str, Any]], validated: Sequence[dict[str, Any]]) 
 
 
 def _training_images(dataset: Dataset, recipe: Recipe) -> Iterator[str]:
-    """The first of the first epoch, made anew: they depend on the recipe and its seed alone."""
+    """The first images of the first epoch, generated again: they depend only on the recipe and its seed."""
     batches = Batches(
         dataset.train,
         recipe=recipe.data,
@@ -144,14 +144,14 @@ def _training_images(dataset: Dataset, recipe: Recipe) -> Iterator[str]:
 
 
 def _varied(recipe: DataRecipe) -> str:
-    """What was done to training images, by the keys of the recipe."""
+    """How the training images were augmented, by the keys of the recipe."""
     names = [f"<code>data.{name}</code>" for name in _VARIATIONS if getattr(recipe, name)]
     varied = f"varied by {', '.join(names)}" if names else "not varied"
     return f"{varied}; it standardizes them itself" if recipe.standardize else varied
 
 
 def _answers(session: Session, dataset: Dataset, model: str) -> Iterator[str]:
-    """An evaluation on the test images, which shows wrong answers, and after it some that are right."""
+    """An evaluation on the test images, which shows wrong answers, followed by some right answers."""
     images, labels, classes = dataset.test.images, dataset.test.labels, dataset.classes
     names = dataset.names[2] or [f"test image {number}" for number in range(len(labels))]
     lengths = run_batches(session, images).lengths
@@ -167,12 +167,12 @@ def _answers(session: Session, dataset: Dataset, model: str) -> Iterator[str]:
     if places:
         yield f'<h2>Right answers</h2><p class="soft">{right.sum():,}; here {len(places)}, as the model saw them.</p>'
         yield pictures(
-            (images[place], f"{escape(names[place])}: {_lengths(lengths[place], classes)}") for place in places
+            (images[place], f"{_text(names[place])}: {_lengths(lengths[place], classes)}") for place in places
         )
 
 
 def _answers_of_several(session: Session, dataset: Dataset) -> Iterator[str]:
-    """Images that show several classes each have no confusion: some of the test part, evenly spread."""
+    """Some evenly spaced test images: images that show several classes have no confusion matrix."""
     some = dataset.test.spread(_TEST_IMAGES)
     lengths = run_batches(session, some.images).lengths
     yield f'<h2>Answers</h2><p class="soft">{len(some)} test images, right or wrong, as the model saw them.</p>'
@@ -183,18 +183,23 @@ def _answers_of_several(session: Session, dataset: Dataset) -> Iterator[str]:
 
 
 def _lengths(row: NDArray[np.float32], classes: Sequence[str], count: int = 1) -> str:
-    """The classes of the answer with their lengths, and the class that comes next."""
+    """The classes of the answer and the next class, with their lengths."""
     places = longest(row[None], count + 1)[0]
-    said = ", ".join(f"<b>{escape(classes[place])}</b> {row[place]:.2f}" for place in places[:count])
-    return said + "".join(f", then {escape(classes[place])} {row[place]:.2f}" for place in places[count:])
+    answer = ", ".join(f"<b>{_text(classes[place])}</b> {row[place]:.2f}" for place in places[:count])
+    return answer + "".join(f", then {_text(classes[place])} {row[place]:.2f}" for place in places[count:])
 
 
 def _and(labels: Sequence[int], classes: Sequence[str]) -> str:
-    return escape(" and ".join(classes[label] for label in labels))
+    return _text(" and ".join(classes[label] for label in labels))
+
+
+def _text(text: str) -> str:
+    """Text for the page, on one line: names may have line breaks and control characters."""
+    return escape(one_line(text))
 
 
 def _recipe(recipe: Recipe) -> str:
-    """Each section of the file by itself, so that they can stand side by side."""
+    """Each section of the recipe as a block, so that the blocks can be set side by side."""
     parts = tomli_w.dumps(to_values(recipe)).strip().split("\n\n")
     written = "".join(f"<pre><code>{escape(part)}</code></pre>" for part in parts)
     return f'<h2>Recipe</h2><div class="columns">{written}</div>'

@@ -1,4 +1,4 @@
-"""A run's network in torch as what is evaluated: before an export, or to draw its answers."""
+"""A run's network in torch as the subject of an evaluation, before an export or to draw its answers."""
 
 import numpy as np
 import torch
@@ -10,16 +10,16 @@ from capsedge.training import Run
 from capsedge.training.evaluate import lengths_of
 
 _NOT_KNOWN = (
-    "the run is of an earlier capsedge and does not say whether its images have a dark background: light and dark "
-    "stay as they are, unless it is exported"
+    "the run was made by an earlier capsedge and does not record whether its images have a dark background: light "
+    "and dark are not exchanged; export the run to have them exchanged"
 )
 
 
 def subject_of_run(run: Run) -> EvaluatedNetwork:
-    """The network of a run's best epoch, as it was trained, on the CPU.
+    """The trained network of a run's best epoch, on the CPU.
 
     Raises:
-        ModelError: The run has no such network, or is damaged.
+        ModelError: The run has no network yet, or is damaged.
     """
     record, network = run.read_record(), run.load_best()
 

@@ -1,4 +1,4 @@
-"""One file on trial: run where this machine can run it, emulated where its types are not this machine's."""
+"""Judging one file: run on this machine if possible, otherwise emulated in fp32."""
 
 import tempfile
 from dataclasses import dataclass, replace
@@ -27,12 +27,12 @@ BATCH = 250
 
 @dataclass(frozen=True)
 class Trial:
-    """What came of it.
+    """The result of judging one file.
 
     Attributes:
         judgement: The judgement.
-        test_error: The error on the test images, None where the file was rejected.
-        golden_lengths: The file's own lengths of the golden images, [images, classes]; likewise.
+        test_error: Error on the test images, 0 to 1; None if the file was rejected.
+        golden_lengths: The file's lengths of the golden images, [images, classes]; None if the file was rejected.
     """
 
     judgement: Judgement
@@ -41,34 +41,34 @@ class Trial:
 
     @property
     def rejected(self) -> bool:
-        """Whether the file broke a limit."""
+        """Whether the file exceeds a limit."""
         return self.judgement.verdict.status == "rejected"
 
 
 def tried(file: Path, expected: Reference, tolerance: Tolerance, test: Split) -> Trial:
-    """Hold an ONNX file against the network.
+    """Compare an ONNX file with the network.
 
-    ONNX Runtime's CPU provider computes fp16 graphs in fp32, and has no bf16 and no fp8. So a file with fp16 is
-    judged twice, as it runs here and with every value rounded to fp16; a file with bf16 or fp8 is judged by its
-    emulation alone, and then not accepted, since it was not executed.
+    ONNX Runtime's CPU provider computes fp16 graphs in fp32, and supports neither bf16 nor fp8. So a file with fp16
+    is judged twice, as it runs here and with every value rounded to fp16. A file with bf16 or fp8 is judged only by
+    its emulation, and cannot be accepted, since it was not executed.
 
     Args:
-        file: The file, which carries a contract.
-        expected: What the network says.
+        file: The file, with a contract.
+        expected: Reference results of the network.
         tolerance: The limits of the file's precision.
         test: Test images, for the score.
     """
     types = emulated_types(load_graph(file))
     if types - {"fp16"}:
         names = " and ".join(sorted(types))
-        how = f"{names} does not run here: the figures are of its emulation, in fp32 with every value rounded"
+        how = f"{names} does not run here: the figures are of an emulation in fp32 with every value rounded"
         return _emulated(file, expected, tolerance, test, how)
     own = _run(file, expected, tolerance, test)
     return _both(own, _emulated(file, expected, tolerance, test, "fp16")) if types and not own.rejected else own
 
 
 def lengths_of_all(session: Session, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Capsule lengths of images, [images, classes], from any file with a free batch that has such an output."""
+    """Capsule lengths of images, [images, classes], from any file with a free batch and an output `lengths`."""
     name = next(iter(session.feeds(1)))
     batches = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
     return np.concatenate([session.run_raw({name: batch})["lengths"] for batch in batches])
@@ -83,26 +83,26 @@ def _run(file: Path, expected: Reference, tolerance: Tolerance, test: Split, *, 
             wrong = wrong_answers(run_batches(session, test.images, BATCH).lengths, test.labels)
             golden = unpack_images(expected.contract.golden, expected.contract.input.shape)
             golden_lengths = run_batches(session, golden, BATCH).lengths
-    except ModelError as error:  # it does not run, or gives outputs of another shape
+    except ModelError as error:  # the file does not run, or its outputs have other shapes
         return Trial(failed(str(error).replace(str(file), file.name), expected.validation.images))
     return Trial(judgement, float(wrong.mean()), golden_lengths)
 
 
 def _emulated(file: Path, expected: Reference, tolerance: Tolerance, test: Split, how: str) -> Trial:
-    """Judge the emulation of a file, with the contract that the file carries."""
+    """Judge the emulation of a file, with the file's contract."""
     contract = contract_of(read_onnx_file(file), source=str(file)) or expected.contract
     with tempfile.TemporaryDirectory(prefix="capsedge-") as folder:
         rounded = Path(folder, file.name)
         try:
             save_with_contract(emulated(load_graph(file)), contract, rounded)
         except (onnx.checker.ValidationError, KeyError, ValueError) as error:
-            reason = f"it is not a sound graph: {' '.join(str(error).split())}"
+            reason = f"its graph is invalid: {' '.join(str(error).split())}"
             return Trial(failed(reason, expected.validation.images))
         return _run(rounded, expected, tolerance, test, emulated=how)
 
 
 def _both(own: Trial, rounded: Trial) -> Trial:
-    """The verdict on a file with fp16: as it runs here, with what true fp16 makes of it."""
+    """The verdict on a file with fp16: from its run here, with a remark on its emulation in fp16."""
     ours, theirs = own.judgement.verdict, rounded.judgement.verdict
     if rounded.rejected:
         reasons = tuple(f"in true fp16 arithmetic {reason}" for reason in theirs.reasons)

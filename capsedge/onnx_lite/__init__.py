@@ -1,5 +1,5 @@
-"""ONNX files at the edge, read and written without the onnx package (docs/decisions/0006).
+"""Reading and writing ONNX files on edge devices without the onnx package (docs/decisions/0006).
 
-`file` reads metadata and hashes, `graph` nodes and weights, `write` makes files of one node. All of them stand on
-`wire`, protobuf's encoding, and on `schema`, the field numbers and element types of onnx.proto.
+`file` reads metadata and hashes, `graph` reads nodes and weights, and `write` makes files of one node. All use
+`wire`, protobuf's encoding, and `schema`, the field numbers and element types of onnx.proto.
 """

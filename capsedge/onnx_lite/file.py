@@ -1,4 +1,4 @@
-"""The metadata of an ONNX file and its hashes, by which a device learns whether the file arrived unharmed."""
+"""The metadata and the hashes of an ONNX file; the hashes show whether the file is damaged."""
 
 import hashlib
 import mmap
@@ -13,24 +13,23 @@ from capsedge.onnx_lite.tensor import StoredTensor, read_entry, read_tensor
 from capsedge.onnx_lite.wire import fields_of
 
 REINSTALL = "pip install --force-reinstall --no-deps capsedge"
-"""What brings back a file of ours that was damaged."""
+"""Command that restores a damaged file of the package."""
 
 _BUILTIN = Path(__file__).parents[1] / "builtin"
 
 
 @dataclass(frozen=True)
 class OnnxFile:
-    """The metadata of an ONNX file and the SHA-256 of what it computes.
+    """The metadata of an ONNX file, and the SHA-256 of its graph and weights.
 
     Attributes:
         metadata: `metadata_props` as a dictionary.
-        graph_sha256: Hash of everything but `metadata_props`: nodes, weights, opset, producer. A contract can
-            thus hold the hash of the graph that carries it.
-        weights_sha256: Hash of each initializer, by its name.
-        size_bytes: Size of the whole file.
-        weights_bytes: Bytes that each initializer takes, by its name: of this file, or of the one that holds its
-            values.
-        external: Names of the other files that hold values (external data), sorted. Their bytes are not hashed.
+        graph_sha256: Hash of everything except `metadata_props`: nodes, weights, opset, producer. So the metadata can
+            contain the hash of the graph.
+        weights_sha256: Hash of each initializer, by name.
+        size_bytes: Size of the file.
+        weights_bytes: Bytes of each initializer, by name, in this file or in its external data.
+        external: Names of the files with external data, sorted. Their bytes are not hashed.
     """
 
     metadata: dict[str, str]
@@ -45,7 +44,7 @@ def read_onnx_file(path: Path) -> OnnxFile:
     """Read the metadata and the hashes of an ONNX file.
 
     Raises:
-        ModelError: The file is missing, or is not a whole ONNX file.
+        ModelError: The file is missing, or is not a complete ONNX file.
     """
     content = read_content(path)
     metadata: dict[str, str] = {}
@@ -79,10 +78,10 @@ def read_onnx_file(path: Path) -> OnnxFile:
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """Read `metadata_props` alone: the graph is stepped over, so that a file of any size costs its few outer pages.
+    """Read only `metadata_props`: the graph is skipped, so that only a few pages of a large file are read.
 
     Raises:
-        ModelError: The file is missing, or is not a whole ONNX file.
+        ModelError: The file is missing, or is not a complete ONNX file.
     """
     metadata: dict[str, str] = {}
     has_graph = False
@@ -102,7 +101,7 @@ def read_content(path: Path) -> memoryview:
     """The bytes of a file.
 
     Raises:
-        ModelError: It is missing or cannot be read.
+        ModelError: The file is missing or cannot be read.
     """
     with _readable(path):
         return memoryview(path.read_bytes())
@@ -125,13 +124,13 @@ def _readable(path: Path) -> Iterator[None]:
 
 
 def not_whole(path: Path, error: Exception) -> ModelError:
-    """The error for a file that is no whole protobuf message."""
+    """The error for a file that is not a complete protobuf message."""
     again = f": {REINSTALL}" if path.parent == _BUILTIN else "; export or copy it again"
     return ModelError(f"'{path}' is not a whole ONNX file ({error}){again}")
 
 
 def no_graph(path: Path) -> ModelError:
-    """The error for a protobuf message that is no model."""
+    """The error for a protobuf message that is not a model."""
     return ModelError(f"'{path}' is not an ONNX file: it holds no graph")
 
 

@@ -1,4 +1,4 @@
-"""The nodes of an ONNX file: which of them makes which tensor, and how large the weights are."""
+"""The nodes of an ONNX file, the tensors that they produce, and the sizes of the weights."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -30,12 +30,12 @@ class Node:
     """One operator of a graph.
 
     Attributes:
-        op: Its type.
-        name: Its name, or "".
-        domain: "" for onnx's own operators.
-        inputs: Names of tensors; "" where an optional one is left out.
+        op: Operator type.
+        name: Name of the node; "" if it has none.
+        domain: Operator domain; "" for onnx's own.
+        inputs: Names of tensors; "" for an omitted optional input.
         outputs: Names of tensors.
-        integers: Its attributes that are one integer, by name.
+        integers: Attributes with a single integer, by name.
     """
 
     op: str
@@ -51,12 +51,12 @@ class Graph:
     """A graph in the order of its file, which is topological.
 
     Attributes:
-        nodes: Its operators.
-        weights: Its initializers, and the tensors of its Constant nodes.
-        inputs: Names of what goes in.
-        outputs: Names of what comes out.
-        encoded: Those of int8 as they stand in the file, for `int8_codes`.
-        inner: Operators of the nodes in graphs within its nodes (If, Loop) and in functions of the file.
+        nodes: Nodes of the graph.
+        weights: Initializers and tensors of Constant nodes.
+        inputs: Names of the inputs.
+        outputs: Names of the outputs.
+        encoded: Encoded int8 weights, for `int8_codes`.
+        inner: Operators in the bodies of its nodes (If, Loop) and in functions of the file.
     """
 
     nodes: tuple[Node, ...]
@@ -68,12 +68,12 @@ class Graph:
 
     @cached_property
     def maker(self) -> dict[str, int]:
-        """The index of the node that makes each tensor."""
+        """The index of the node that produces each tensor."""
         return {name: index for index, node in enumerate(self.nodes) for name in node.outputs if name}
 
     @cached_property
     def constants(self) -> frozenset[str]:
-        """Names of the tensors that are the same in every run: weights, and what is computed from them alone."""
+        """Names of the tensors that are equal in every run: weights, and tensors computed only from them."""
         known = set(self.weights)
         for node in self.nodes:
             if known.issuperset(name for name in node.inputs if name):
@@ -81,10 +81,10 @@ class Graph:
         return frozenset(known)
 
     def int8_codes(self, name: str) -> NDArray[np.int8] | None:
-        """The numbers of an int8 initializer; None where the file does not hold all of them (external data).
+        """The values of an int8 initializer; None if they are not all in the file (external data).
 
         Raises:
-            ValueError: They are damaged.
+            ValueError: The initializer is damaged.
         """
         codes = b""
         for number, encoded, value in fields_of(memoryview(self.encoded[name])):
@@ -98,17 +98,17 @@ class Graph:
         return np.frombuffer(codes, np.int8).reshape(tensor.shape) if len(codes) == tensor.numbers else None
 
     def makers(self, node: Node) -> Iterator[int]:
-        """Yield the indices of the nodes whose results a node takes, constants left out."""
+        """Yield the indices of the nodes that produce the inputs of a node, except constants."""
         for name in node.inputs:
             if name in self.maker and name not in self.constants:
                 yield self.maker[name]
 
 
 def read_graph(path: Path) -> Graph:
-    """Read the outer graph of an ONNX file; of those within its nodes (If, Loop), and of functions, the operators.
+    """Read the main graph of an ONNX file, and the operators of inner graphs (If, Loop) and functions.
 
     Raises:
-        ModelError: The file is missing, or is not a whole ONNX file.
+        ModelError: The file is missing, or is not a complete ONNX file.
     """
     content = read_content(path)
     parts: dict[int, list[memoryview]] = {ModelField.GRAPH: [], ModelField.FUNCTION: []}
@@ -147,20 +147,20 @@ def _graph(message: memoryview, functions: set[str]) -> Graph:
         weights[name] = tensor
         if tensor.kind == "int8":
             encoded[name] = bytes(value)
-    # Old files list their weights as inputs.
+    # Old files list initializers as inputs.
     inputs = tuple(name for name in ends[GraphField.INPUT] if name not in weights)
     return Graph(tuple(nodes), weights, inputs, tuple(ends[GraphField.OUTPUT]), encoded, frozenset(inner))
 
 
 def _attributes(node: memoryview, *kinds: int) -> Iterator[memoryview]:
-    """The values of such fields in all attributes of a node."""
+    """The values of the fields of these kinds in all attributes of a node."""
     for number, _, attribute in fields_of(node):
         if number == NodeField.ATTRIBUTE:
             yield from (value for kind, _, value in fields_of(attribute) if kind in kinds)
 
 
 def _operators(holder: memoryview, field: int) -> Iterator[str]:
-    """The operators of a graph's or a function's nodes, which it holds in such a field, at any depth."""
+    """The operators of the nodes in a field of a graph or a function, at any depth."""
     for number, _, node in fields_of(holder):
         if number == field:
             yield from (read_text(op) for kind, _, op in fields_of(node) if kind == NodeField.OP_TYPE)

@@ -1,4 +1,4 @@
-"""What onnx/onnx.proto defines and is needed here: the numbers of fields, and the types of tensors' elements."""
+"""Field numbers and element types from onnx/onnx.proto."""
 
 from enum import IntEnum
 from typing import NamedTuple
@@ -28,7 +28,7 @@ class GraphField(IntEnum):
 
 
 FUNCTION_NODE = 7
-"""FunctionProto's nodes."""
+"""Field number of FunctionProto's nodes."""
 
 
 class NodeField(IntEnum):
@@ -65,7 +65,7 @@ class TensorField(IntEnum):
 
 
 class EntryField(IntEnum):
-    """StringStringEntryProto, a key and its value."""
+    """StringStringEntryProto: a key and its value."""
 
     KEY = 1
     VALUE = 2
@@ -79,7 +79,7 @@ class OpsetField(IntEnum):
 
 
 class ValueField(IntEnum):
-    """ValueInfoProto, what goes into a graph or comes out of it."""
+    """ValueInfoProto: an input or output of a graph."""
 
     NAME = 1
     TYPE = 2
@@ -93,17 +93,17 @@ class TensorTypeField(IntEnum):
 
 
 TYPE_TENSOR, SHAPE_AXIS, AXIS_SIZE = 1, 1, 1
-"""TypeProto's tensor, TensorShapeProto's axes, and the size in one of them."""
+"""Field numbers of TypeProto's tensor, TensorShapeProto's axes, and the size of an axis."""
 
 
 class ElementType(NamedTuple):
-    """A type of tensors' elements.
+    """An element type of tensors.
 
     Attributes:
-        code: Its number in TensorProto.DataType.
-        name: Its name in ONNX Runtime's sessions and profiles.
+        code: Number in TensorProto.DataType.
+        name: Name in ONNX Runtime's sessions and profiles.
         bits: Bits of one element.
-        dtype: numpy's type; None where numpy has none.
+        dtype: numpy's type; None if numpy has none.
     """
 
     code: int
@@ -141,7 +141,7 @@ ELEMENT_TYPES = (
     ElementType(25, "uint2", 2, None),
     ElementType(26, "int2", 2, None),
 )
-"""All but `string`, whose elements have no fixed size."""
+"""All types except `string`, whose elements have no fixed size."""
 
 BY_CODE = {each.code: each for each in ELEMENT_TYPES}
 BY_NAME = {each.name: each for each in ELEMENT_TYPES}

@@ -1,4 +1,4 @@
-"""What an ONNX file says of a tensor: its type, its axes, and where its values are."""
+"""The description of a tensor in an ONNX file: type, axes and location of the values."""
 
 import math
 from typing import NamedTuple
@@ -10,19 +10,19 @@ _EXTERNAL = 1  # TensorProto.DataLocation
 
 
 class Tensor(NamedTuple):
-    """What is known of a tensor: the name of its type, as ONNX Runtime writes it, and its axes."""
+    """The type of a tensor, by its name in ONNX Runtime, and its axes."""
 
     kind: str
     shape: tuple[int, ...]
 
     @property
     def numbers(self) -> int:
-        """How many numbers it holds."""
+        """Number of elements."""
         return math.prod(self.shape)
 
     @property
     def size_bytes(self) -> int:
-        """Bytes it takes; types without a fixed size count as one byte for each number."""
+        """Size in bytes; types without a fixed size count as one byte for each element."""
         bits = BY_NAME[self.kind].bits if self.kind in BY_NAME else 8
         return -(-self.numbers * bits // 8)
 
@@ -31,9 +31,9 @@ class StoredTensor(NamedTuple):
     """A tensor in a file.
 
     Attributes:
-        name: Its name, or "".
-        tensor: Its type and axes.
-        external: The file beside the model that holds its values (external data); None where the model does.
+        name: Name of the tensor; "" if it has none.
+        tensor: Type and axes.
+        external: File beside the model with the values (external data); None if they are in the model.
     """
 
     name: str
@@ -45,7 +45,7 @@ def read_tensor(message: memoryview) -> StoredTensor:
     """Read a TensorProto without its values.
 
     Raises:
-        ValueError: It is damaged.
+        ValueError: The message is damaged.
     """
     name, code, location = "", 0, 0
     shape: list[int] = []
@@ -70,7 +70,7 @@ def read_entry(message: memoryview) -> dict[str, str]:
     """Read a StringStringEntryProto: one key and its value.
 
     Raises:
-        ValueError: It is damaged.
+        ValueError: The message is damaged.
     """
     entry = {number: read_text(text) for number, _, text in fields_of(message)}
     return {entry.get(EntryField.KEY, ""): entry.get(EntryField.VALUE, "")}

@@ -1,9 +1,12 @@
-"""Protobuf's wire format (protobuf.dev/programming-guides/encoding): fields, numbers and texts, read and written."""
+"""Reading and writing protobuf's wire format: fields, integers and texts.
+
+The format: protobuf.dev/programming-guides/encoding.
+"""
 
 from collections.abc import Iterator
 
 MOST_FIELDS = 1_000_000
-"""Fields of one message, far more than a graph at the edge has. A file of empty fields would take minutes."""
+"""Limit of the fields of one message, far above any edge model. A file of empty fields would take minutes to read."""
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # wire types
 
@@ -12,7 +15,7 @@ def fields_of(message: memoryview) -> Iterator[tuple[int, memoryview, memoryview
     """Yield (field number, the whole encoded field, its value) for each field of a protobuf message.
 
     Raises:
-        ValueError: The bytes are not a protobuf message, end too early, or hold more fields than `MOST_FIELDS`.
+        ValueError: The bytes are not a protobuf message, end too early, or have more fields than `MOST_FIELDS`.
     """
     position, end, count = 0, len(message), 0
     while position < end:
@@ -41,12 +44,12 @@ def fields_of(message: memoryview) -> Iterator[tuple[int, memoryview, memoryview
 
 
 def read_varint(message: memoryview, position: int) -> tuple[int, int]:
-    """Read a number of variable length: gives it, without a sign, and the position behind it.
+    """Read an unsigned integer of variable length; returns it and the position after it.
 
     Raises:
-        ValueError: The message ends within it, or it has more than 64 bits.
+        ValueError: The message ends within the number, or the number has more than 64 bits.
     """
-    if position < len(message) and message[position] < 0x80:  # nearly all are that short
+    if position < len(message) and message[position] < 0x80:  # fast path for one byte, by far the most common case
         return message[position], position + 1
     value = 0
     for shift in range(0, 70, 7):
@@ -66,7 +69,7 @@ def read_integer(value: memoryview) -> int:
 
 
 def read_integers(encoded: memoryview, value: memoryview) -> list[int]:
-    """Read one number of a repeated field, or several where they are packed (wire type 2)."""
+    """Read one integer of a repeated field, or several if they are packed (wire type 2)."""
     if encoded[0] & 7 == _VARINT:
         return [read_integer(value)]
     numbers = []
@@ -85,23 +88,23 @@ def read_text(value: memoryview) -> str:
     """Read the value of a text field.
 
     Raises:
-        ValueError: It is not UTF-8.
+        ValueError: The text is not UTF-8.
     """
     return bytes(value).decode()
 
 
 def integer_field(field: int, value: int) -> bytes:
-    """Encode a field that holds a number, zero or larger."""
+    """Encode a field with an integer of 0 or more."""
     return _varint(field << 3 | _VARINT) + _varint(value)
 
 
 def bytes_field(field: int, content: bytes) -> bytes:
-    """Encode a field that holds a message or bytes."""
+    """Encode a field with a message or bytes."""
     return _varint(field << 3 | _BYTES) + _varint(len(content)) + content
 
 
 def text_field(field: int, text: str) -> bytes:
-    """Encode a field that holds a text."""
+    """Encode a field with a text."""
     return bytes_field(field, text.encode())
 
 

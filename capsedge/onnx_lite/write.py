@@ -1,4 +1,4 @@
-"""ONNX files of one node: the smallest that prove a provider, or time a product as the runtime computes it."""
+"""ONNX files of one node, for testing a provider and for timing a single product in a runtime."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -22,16 +22,16 @@ from capsedge.onnx_lite.schema import (
 )
 from capsedge.onnx_lite.wire import bytes_field, integer_field, text_field
 
-_IR_VERSION, _OPSET = 8, 13  # old enough for every runtime that capsedge admits
+_IR_VERSION, _OPSET = 8, 13  # supported by every runtime that capsedge supports
 
 
 class Value(NamedTuple):
-    """What goes into a graph or comes out of it.
+    """An input or output of a graph.
 
     Attributes:
-        name: Its name.
-        kind: Its type, such as `schema.FLOAT`.
-        shape: Its axes.
+        name: Name of the tensor.
+        kind: Element type, such as `schema.FLOAT`.
+        shape: Axes.
     """
 
     name: str
@@ -51,12 +51,12 @@ def one_node_file(
     """Encode a file of one node.
 
     Args:
-        op: Its operator, of onnx's own.
-        name: Its name.
-        inputs: What it reads: `takes` or `weight` by their names, each as often as the operator wants it.
-        takes: What goes in.
-        makes: What comes out.
-        weight: Name and numbers of a constant, of any type in `schema.ELEMENT_TYPES` that numpy has.
+        op: Operator of onnx's own domain.
+        name: Name of the node.
+        inputs: Names of the node's inputs, each the name of `takes` or of `weight`.
+        takes: Input of the graph.
+        makes: Output of the graph.
+        weight: Name and values of a constant, of any type in `schema.ELEMENT_TYPES` that numpy has.
     """
     node = (
         b"".join(text_field(NodeField.INPUT, each) for each in inputs)
@@ -80,7 +80,7 @@ def one_node_file(
 
 
 def _tensor(name: str, array: NDArray[np.generic]) -> bytes:
-    """A TensorProto: its axes, type, name and numbers."""
+    """A TensorProto: axes, type, name and values."""
     return (
         b"".join(integer_field(TensorField.DIMS, side) for side in array.shape)
         + integer_field(TensorField.DATA_TYPE, BY_DTYPE[array.dtype].code)

@@ -170,7 +170,7 @@ def test_an_export_that_is_damaged_or_older_than_its_network_is_told(
     done = capsedge("show", str(folder), "--html", str(tmp_path / "page.html"))
     assert done.returncode == 0, done.stderr
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
-    assert "The export cannot be asked: " in page
+    assert "The export cannot be run: " in page
     assert "Curve" in page
 
 

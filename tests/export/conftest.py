@@ -13,6 +13,7 @@ from capsedge.export import RunExport
 from capsedge.training import Run
 from tests.export.exact import patchwork
 from tests.export.graphs import graph_of, random_network
+from tests.in_process import Capsedge, in_this_process
 from tests.tiny import tiny_recipe, train_tiny
 
 
@@ -43,6 +44,12 @@ def exported(exported_once: Run, tmp_path: Path) -> Run:
     """A copy of the exported run, to be corrupted at will."""
     shutil.copytree(exported_once.path, tmp_path / "tiny")
     return Run(tmp_path / "tiny")
+
+
+@pytest.fixture
+def capsedge(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Capsedge:
+    """The command line in this process."""
+    return in_this_process(capsys, monkeypatch)
 
 
 @pytest.fixture(scope="session")

@@ -7,17 +7,15 @@ import pytest
 import torch
 from PIL import Image
 
-from capsedge.contract import contract_of
 from capsedge.export import export_run
 from capsedge.golden import unpack_images
-from capsedge.onnx_lite.file import read_onnx_file
 from capsedge.training import Run
+from tests.export.typed_files import contract_in
 from tests.tiny import tiny_recipe, train_tiny
 
 
 def test_the_golden_lengths_are_the_trained_networks_on_validation_images(exported: Run) -> None:
-    contract = contract_of(read_onnx_file(exported.path / "model.onnx"), source="model.onnx")
-    assert contract is not None
+    contract = contract_in(exported.path / "model.onnx")
     images = unpack_images(contract.golden, contract.input.shape)
     dataset = exported.load_dataset()
     split = dataset.validation
@@ -29,8 +27,7 @@ def test_the_golden_lengths_are_the_trained_networks_on_validation_images(export
 
 
 def test_no_golden_image_is_a_near_tie_while_there_are_clear_ones(exported: Run) -> None:
-    contract = contract_of(read_onnx_file(exported.path / "model.onnx"), source="model.onnx")
-    assert contract is not None
+    contract = contract_in(exported.path / "model.onnx")
     longest = np.sort(np.array(contract.golden.lengths), axis=1)
     assert (longest[:, -1] - longest[:, -2] > contract.golden.tolerance).all()
 

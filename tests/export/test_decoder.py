@@ -13,7 +13,6 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from capsedge.contract import contract_of
 from capsedge.errors import ModelError, WrongUse
 from capsedge.export.collapse import Deployable, deployable
 from capsedge.export.decoder import LongestDecoder
@@ -22,9 +21,9 @@ from capsedge.export.tensorrt.process import run_worker
 from capsedge.export.tensorrt.worker import Build, Built
 from capsedge.models import CapsNet, build_network
 from capsedge.models.decoder import Decoder
-from capsedge.onnx_lite.file import read_onnx_file
 from capsedge.runtime.open import open_session
 from tests.export.exact import exact_lengths, exact_poses, patchwork
+from tests.export.typed_files import contract_in
 from tests.runtime.capsule_model import images as random_images
 from tests.runtime.capsule_model import save
 from tests.tiny import tiny_recipe
@@ -120,21 +119,6 @@ def test_the_file_draws_the_longest_capsules(name: str, labels: int) -> None:
     np.testing.assert_allclose(drawn, wanted, atol=2e-5)
 
 
-@pytest.mark.parametrize("name", ["l2", "dynamic in colour"])
-def test_the_file_draws_what_the_network_in_torch_draws(name: str) -> None:
-    network, images = a_network(name), some_images(name, 12)
-    pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
-    assert network.decoder is not None
-    with torch.no_grad():
-        found = network(pixels)
-        mask = nn.functional.one_hot(found.lengths.argmax(1), found.classes.shape[1]).float()
-        wanted = network.decoder(found.poses, mask).view(pixels.shape).permute(0, 2, 3, 1).numpy()
-
-    _, _, drawn = run(exported(name), images)
-
-    np.testing.assert_allclose(drawn, wanted, atol=2e-5)
-
-
 @pytest.mark.parametrize("name", ["l1 in colour", "frozen, cropped"])
 def test_a_decoder_that_has_learned_one_image_gives_it_back_upright_and_in_its_colours(name: str) -> None:
     network, shape = a_network(name), NETWORKS[name][0]
@@ -170,15 +154,26 @@ class PixelsAsCapsules(nn.Module):
         return images[:, 0] * 4
 
 
-@pytest.mark.parametrize("labels", [1, 2, 3])
-def test_of_capsules_of_one_length_the_first_is_drawn(labels: int) -> None:
+def row_for_each_class(labels: int) -> LongestDecoder:
+    """A decoder for four classes, each of which lights up a row of two pixels."""
     decoder = Decoder(inputs=8, hidden=(), pixels=8)
     layer = decoder.layers[0]
     assert isinstance(layer, nn.Linear)
-    with torch.no_grad():  # each class lights up a row of two pixels
+    with torch.no_grad():
         layer.weight.copy_(torch.kron(torch.eye(4), torch.ones(2, 2)))
         layer.bias.zero_()
-    module = Deployable(PixelsAsCapsules(), LongestDecoder(decoder, labels=labels, channels=1)).eval()
+    return LongestDecoder(decoder, labels=labels, channels=1).eval()
+
+
+@torch.no_grad()
+def test_classes_of_no_length_are_drawn_once_each() -> None:
+    drawn = row_for_each_class(3)(torch.tensor([[0.0, 0.5, 0.0, 0.0]]), torch.ones(1, 4, 2), (4, 2, 1))
+    assert (drawn[0] != 0.5).any(dim=2).squeeze(2).int().argmax(dim=1).tolist() == [1, 0, 2]
+
+
+@pytest.mark.parametrize("labels", [1, 2, 3])
+def test_of_capsules_of_one_length_the_first_is_drawn(labels: int) -> None:
+    module = Deployable(PixelsAsCapsules(), row_for_each_class(labels)).eval()
     pixels, longest = zip(*CAPSULES, strict=True)
 
     _, _, drawn = run(to_onnx(module, (4, 2, 1)), np.array(pixels, np.uint8)[..., None])
@@ -254,8 +249,7 @@ def test_a_file_that_lacks_the_reconstruction_it_promises_is_refused(tmp_path: P
 def drawing_file(folder: Path) -> Path:
     """A file with a decoder, beside the model whose contract it has, but for the outputs."""
     save(onnx.load_from_string(small_model(decoder=False)), folder / "model.onnx")
-    contract = contract_of(read_onnx_file(folder / "model.onnx"), source="model.onnx")
-    assert contract is not None
+    contract = contract_in(folder / "model.onnx")
     contract = msgspec.structs.replace(contract, outputs=("lengths", "poses", "reconstruction"))
     save_with_contract(onnx.load_from_string(small_model(decoder=True)), contract, folder / "drawing.onnx")
     return folder / "drawing.onnx"

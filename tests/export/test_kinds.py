@@ -9,6 +9,7 @@ from capsedge.export import export_run
 from capsedge.runtime.open import open_session
 from capsedge.training import dataset_of
 from tests.export.exact import exact_lengths, patchwork, save_pictures
+from tests.export.typed_files import verdict_in
 from tests.tiny import tiny_recipe, train_tiny
 
 COLLAPSED = {"l2", "l1", "l1 proximal", "frozen", "backprop"}
@@ -74,8 +75,7 @@ def test_a_trained_network_is_exported_and_gives_its_lengths_at_every_batch(
     exported = export_run(run)
 
     contract = exported.contract
-    assert contract.verdict is not None
-    assert contract.verdict.status == "accepted"
+    assert verdict_in(contract).status == "accepted"
     assert contract.collapsed == (kind in COLLAPSED)
     assert contract.labels == (2 if network == "two labels" else 1)
     images = patchwork(250, contract.input.height, 3, seed=7)

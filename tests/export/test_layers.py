@@ -83,6 +83,20 @@ def product(*, quantize_input: bool, transpose: bool) -> onnx.ModelProto:
     )
 
 
+def test_a_transposed_operand_is_counted_by_its_inputs() -> None:
+    """x' times a weight of [3, 2], for one image: 2 results of 3 products each."""
+    nodes = [
+        helper.make_node("Transpose", ["x"], ["x_transposed"]),
+        helper.make_node("Gemm", ["x_transposed", "w"], ["y"], transA=1),
+    ]
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 2])
+    weight = numpy_helper.from_array(np.ones((3, 2), np.float32), "w")
+    graph = helper.make_graph(nodes, "g", [x], [y], [weight])
+    (layer,) = layers_of(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)]))
+    assert layer.flops == 2 * 2 * 3
+
+
 @pytest.mark.parametrize("transpose", [False, True])
 def test_a_product_is_int8_only_where_both_its_operands_are(transpose: bool) -> None:
     (whole,) = layers_of(product(quantize_input=True, transpose=transpose))

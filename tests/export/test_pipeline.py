@@ -3,15 +3,13 @@
 import shutil
 from pathlib import Path
 
-import msgspec
-import onnx
 import pytest
 
-from capsedge.contract import Contract, contract_of
-from capsedge.errors import GateRejected, WrongUse
+from capsedge.contract import Contract
+from capsedge.errors import WrongUse
 from capsedge.export import RunExport, gate_model
-from capsedge.onnx_lite.file import read_onnx_file
 from capsedge.training import Run
+from tests.export.typed_files import contract_in, verdict_in
 
 
 @pytest.fixture(scope="module")
@@ -27,16 +25,10 @@ def contracts(run: Run) -> dict[str, Contract]:
     return {made.path.name: made.contract for made in (exporter.export("fp32"), exporter.export("int8"))}
 
 
-def written(file: Path) -> Contract:
-    contract = contract_of(read_onnx_file(file), source=str(file))
-    assert contract is not None
-    return contract
-
-
 def test_each_precision_has_a_file_of_its_own(run: Run, contracts: dict[str, Contract]) -> None:
     assert sorted(contracts) == ["model.int8.onnx", "model.onnx"]
     for name, contract in contracts.items():
-        assert written(run.path / name) == contract
+        assert contract_in(run.path / name) == contract
     sizes = {name: (run.path / name).stat().st_size for name in contracts}
     assert sizes["model.int8.onnx"] < sizes["model.onnx"]
 
@@ -57,10 +49,10 @@ def test_a_quantized_file_tells_its_types_its_calibration_and_its_scores(contrac
     assert [(score.stage, score.split) for score in int8.scores] == [
         ("trained", "validation"), ("trained", "test"), ("int8", "validation"), ("int8", "test"),
     ]  # fmt: skip
-    assert int8.verdict is not None
-    assert int8.verdict.error_change is not None
+    change = verdict_in(int8).error_change
+    assert change is not None
     trained = int8.scores[0].error
-    assert int8.verdict.error_change.mean == pytest.approx(int8.scores[2].error - trained, abs=1e-9)
+    assert change.mean == pytest.approx(int8.scores[2].error - trained, abs=1e-9)
     assert int8.golden.tolerance > contracts["model.onnx"].golden.tolerance
     assert "onnxruntime" in int8.versions
 
@@ -75,8 +67,7 @@ def test_a_limit_of_the_user_takes_the_place_of_the_gates(run: Run, contracts: d
     own = contracts["model.int8.onnx"].verdict
     assert own is not None
     assert own.limits["error_change"] == 0.005
-    verdict = RunExport(run, max_error_increase=0.25).export("fp32").contract.verdict
-    assert verdict is not None
+    verdict = verdict_in(RunExport(run, max_error_increase=0.25).export("fp32").contract)
     assert verdict.limits["error_change"] == 0.25
     with pytest.raises(WrongUse, match="0 to 100 points, got 250"):
         RunExport(run, max_error_increase=2.5).export("fp32")
@@ -94,19 +85,3 @@ def test_a_gate_later_on_keeps_how_a_file_was_calibrated(
     file = tmp_path / "copy.onnx"
     shutil.copy(run.path / "model.int8.onnx", file)
     assert gate_model(file, run) == contracts["model.int8.onnx"]
-
-
-def test_a_file_whose_scale_was_doubled_is_rejected_and_kept_beside_its_report(
-    run: Run, contracts: dict[str, Contract], tmp_path: Path
-) -> None:
-    file = tmp_path / "model.int8.onnx"
-    model = onnx.load_model(str(run.path / "model.int8.onnx"))
-    scale = next(constant for constant in model.graph.initializer if constant.name == "capsules.primary.weight_scale")
-    doubled = onnx.numpy_helper.to_array(scale) * 2
-    scale.CopyFrom(onnx.numpy_helper.from_array(doubled, scale.name))
-    file.write_bytes(model.SerializeToString())
-    with pytest.raises(GateRejected, match=r"the difference starts at .*capsules\.primary"):
-        gate_model(file, run)
-    report = msgspec.json.decode((tmp_path / "model.int8.onnx.rejected.json").read_bytes())
-    assert report["verdict"]["status"] == "rejected"
-    assert not file.exists()

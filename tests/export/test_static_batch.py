@@ -8,22 +8,22 @@ import onnx
 import pytest
 from onnx import ModelProto, TensorProto
 
-from capsedge.contract import Precision, contract_of
+from capsedge.contract import Precision
 from capsedge.errors import ModelError
 from capsedge.export import RunExport
 from capsedge.export.onnx import with_batch
-from capsedge.onnx_lite.file import read_onnx_file
 from capsedge.runtime.batches import run_batches
 from capsedge.runtime.open import open_session
 from capsedge.runtime.verify import verify
 from capsedge.training import Run
 from tests.export.graphs import graph_of, random_network
-from tests.in_process import Capsedge, in_this_process
+from tests.export.typed_files import contract_in, verdict_in
+from tests.in_process import Capsedge
 
 
-@pytest.fixture
-def capsedge(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Capsedge:
-    return in_this_process(capsys, monkeypatch)
+@pytest.fixture(scope="module")
+def exporter(exported_once: Run) -> RunExport:
+    return RunExport(exported_once)
 
 
 def shapes(model: ModelProto) -> dict[str, list[int | str]]:
@@ -38,8 +38,10 @@ def shapes(model: ModelProto) -> dict[str, list[int | str]]:
 
 @pytest.mark.parametrize("kind", ["l2", "dynamic", "kl", "em"])
 def test_every_shape_in_the_file_is_a_number(kind: str) -> None:
-    found = shapes(with_batch(graph_of(random_network(kind)), 3))
+    model = with_batch(graph_of(random_network(kind)), 3)
+    found = shapes(model)
 
+    assert model.graph.input[0].type.tensor_type.elem_type == TensorProto.UINT8
     assert found["image"] == [3, 28, 28, 1]
     assert found["lengths"] == [3, 10]
     assert all(isinstance(axis, int) and axis > 0 for axes in found.values() for axis in axes)
@@ -53,17 +55,15 @@ def test_the_graph_with_a_free_batch_is_left_as_it_was() -> None:
     assert shapes(graph)["image"][0] == "batch"
 
 
-@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8", "bf16"])
-@pytest.mark.parametrize("batch", [1, 3])
-def test_a_file_of_each_precision_passes_the_gate(precision: Precision, batch: int, exported: Run) -> None:
-    made = RunExport(exported).export(precision, static_batch=batch)
+@pytest.mark.parametrize(("precision", "batch"), [("fp32", 1), ("fp16", 3), ("int8", 1), ("bf16", 3)])
+def test_a_file_of_each_precision_passes_the_gate(
+    precision: Precision, batch: int, exporter: RunExport, tmp_path: Path
+) -> None:
+    made = exporter.export(precision, tmp_path / "model.onnx", static_batch=batch)
 
-    suffix = "" if precision == "fp32" else f".{precision}"
-    assert made.path == exported.path / f"model.batch{batch}{suffix}.onnx"
-    assert made.contract.verdict is not None
-    assert made.contract.verdict.status == ("not executed here" if precision == "bf16" else "accepted")
+    assert verdict_in(made.contract).status == ("not executed here" if precision == "bf16" else "accepted")
     assert (made.contract.batch, made.contract.precision) == (batch, precision)
-    kept = contract_of(read_onnx_file(made.path), source="")
+    kept = contract_in(made.path)
     assert kept == made.contract
     onnx.checker.check_model(onnx.load(made.path), full_check=True)
 
@@ -77,20 +77,6 @@ def test_its_answers_are_those_of_the_file_with_a_free_batch(exported: Run) -> N
         assert verify(fixed).ok
         with pytest.raises(ModelError, match="expected a batch of 3, got 7"):
             fixed.run(images)
-
-
-def test_a_wrong_one_is_rejected_and_the_node_is_named(exported: Run, capsedge: Capsedge) -> None:
-    path = RunExport(exported).export("fp32", static_batch=3).path
-    model = onnx.load(path)
-    weight = next(each for each in model.graph.initializer if each.name == "capsules.weight")
-    weight.raw_data = np.roll(np.frombuffer(weight.raw_data, np.float32), 7).tobytes()
-    onnx.save(model, path)
-
-    result = capsedge("gate", str(path))
-
-    assert result.returncode == 1
-    assert "the difference starts at Gemm" in result.stderr
-    assert not path.exists()
 
 
 def test_the_command_writes_both_files_of_each_precision(exported: Run, capsedge: Capsedge) -> None:
@@ -117,15 +103,10 @@ def test_a_given_name_gets_the_batch_too(exported: Run, tmp_path: Path, capsedge
     assert sorted(each.name for each in tmp_path.glob("*.onnx")) == ["a b.batch2.onnx", "a b.onnx"]
 
 
-@pytest.mark.parametrize("batch", ["0", "-1", "many", "65537"])
+@pytest.mark.parametrize("batch", ["0", "65537"])
 def test_a_batch_that_cannot_be_is_one_line(batch: str, exported: Run, capsedge: Capsedge) -> None:
     result = capsedge("export", str(exported.path), "--static-batch", batch)
 
     assert result.returncode == 2
     assert "--static-batch" in result.stderr
     assert len(result.stderr.splitlines()) == 1
-
-
-def test_the_input_stays_what_it_was() -> None:
-    (image,) = with_batch(graph_of(random_network()), 2).graph.input
-    assert image.type.tensor_type.elem_type == TensorProto.UINT8

@@ -13,6 +13,7 @@ from capsedge.export import RunExport
 from capsedge.export.precision import emulated_types
 from capsedge.runtime.open import open_session
 from capsedge.training import Run
+from tests.export.typed_files import verdict_in
 
 
 @pytest.fixture(scope="module")
@@ -21,8 +22,7 @@ def exporter(trained: Run) -> RunExport:
 
 
 def test_a_file_in_fp16_is_accepted_and_tells_what_true_fp16_makes_of_it(exporter: RunExport, tmp_path: Path) -> None:
-    verdict = exporter.export("fp16", tmp_path / "model.onnx").contract.verdict
-    assert verdict is not None
+    verdict = verdict_in(exporter.export("fp16", tmp_path / "model.onnx").contract)
     assert (verdict.status, verdict.provider) == ("accepted", "CPUExecutionProvider")
     (remark,) = [remark for remark in verdict.remarks if "fp16" in remark]
     assert "this provider computes fp16 in fp32" in remark
@@ -32,9 +32,11 @@ def test_a_file_in_fp16_is_accepted_and_tells_what_true_fp16_makes_of_it(exporte
 def test_what_does_not_run_here_is_not_accepted_and_its_figures_are_those_of_an_emulation(
     precision: str, exporter: RunExport, tmp_path: Path
 ) -> None:
+    killed = tmp_path / ".candidate-killed"
+    killed.mkdir()
+    (killed / ".lock").touch()
     made = exporter.export(precision, tmp_path / "model.onnx")  # type: ignore[arg-type]
-    verdict = made.contract.verdict
-    assert verdict is not None
+    verdict = verdict_in(made.contract)
     assert (verdict.status, verdict.provider) == ("not executed here", "")
     assert f"{precision} does not run here: the figures are of its emulation" in verdict.remarks[0]
     assert verdict.images == 400

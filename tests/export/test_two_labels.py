@@ -9,19 +9,19 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 
-from capsedge.contract import METADATA_KEY, Contract, Golden, Verdict, contract_of
+from capsedge.contract import METADATA_KEY, Contract, Golden, Verdict
 from capsedge.errors import GateRejected
 from capsedge.export import export_run, gate_model
 from capsedge.export.contract import CLEAR_MARGIN, Pool, build_contract, golden_pool, golden_sample
 from capsedge.export.gate import TOLERANCES, Answers, Judgement, Reference, answers_of, judge
 from capsedge.golden import unpack_images
-from capsedge.onnx_lite.file import read_onnx_file
 from capsedge.runtime.open import open_session
 from capsedge.runtime.session import Outputs
 from capsedge.runtime.verify import verify
 from capsedge.training import Run, dataset_of
 from tests.export.exact import exact_lengths
 from tests.export.sessions import LengthsOnly
+from tests.export.typed_files import contract_in, verdict_in
 from tests.tiny import tiny_recipe, train_tiny
 
 OVERLAPPED = (
@@ -46,9 +46,7 @@ def overlapped(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 @pytest.fixture
 def contract(overlapped: Run) -> Contract:
-    found = contract_of(read_onnx_file(overlapped.path / "model.onnx"), source="model.onnx")
-    assert found is not None
-    return found
+    return contract_in(overlapped.path / "model.onnx")
 
 
 def test_the_files_error_is_that_of_the_exact_match_of_two_classes(overlapped: Run, contract: Contract) -> None:
@@ -62,8 +60,7 @@ def test_the_files_error_is_that_of_the_exact_match_of_two_classes(overlapped: R
     scores = {(score.stage, score.split): score.error for score in contract.scores}
     assert scores["fp32", "test"] == pytest.approx(1 - right / len(split))
     assert scores["trained", "test"] == pytest.approx(scores["fp32", "test"], abs=0.01)
-    assert contract.verdict is not None
-    assert contract.verdict.top1_agreement == 1
+    assert verdict_in(contract).top1_agreement == 1
 
 
 def test_golden_images_show_two_classes_each_and_every_class_twice_or_more(
@@ -103,8 +100,7 @@ def test_every_class_is_in_the_golden_sample_where_there_is_one_validation_image
     export_run(run, tmp_path / "model.onnx")
     network = run.load_best()
     pool = golden_pool(network, dataset, answers_of(network, dataset.validation.images).lengths)
-    exported = contract_of(read_onnx_file(tmp_path / "model.onnx"), source="test")
-    assert exported is not None
+    exported = contract_in(tmp_path / "model.onnx")
     assert exported.usual is not None
     golden = build_contract(run, tmp_path / "model.onnx", network, pool, exported.usual, dataset=dataset.title).golden
     assert min(np.bincount(np.array(golden.labels).ravel(), minlength=10)) >= 2
@@ -139,7 +135,7 @@ def the_same(contract: Contract) -> Contract:
     ("change", "weight", "reason"),
     [
         (swapped_class_names, 0.0, r"its contract has classes \('trouser', 't-shirt'"),
-        (one_label, 0.0, "its contract has labels 1, and the run has 2"),
+        (one_label, 0.0, "its contract has labels 1, but the run has 2"),
         (the_same, 1.0, "a length differs by"),
     ],
 )
@@ -152,8 +148,7 @@ def test_a_file_that_was_changed_is_rejected(
 
 def test_a_file_that_was_only_written_anew_is_accepted(overlapped: Run, tmp_path: Path) -> None:
     contract = gate_model(changed(overlapped, tmp_path, the_same, 0.0), overlapped)
-    assert contract.verdict is not None
-    assert contract.verdict.status == "accepted"
+    assert verdict_in(contract).status == "accepted"
 
 
 def changed(run: Run, folder: Path, change: Callable[[Contract], Contract], weight: float) -> Path:
@@ -224,4 +219,7 @@ def test_the_same_answer_is_the_same_set_of_two_classes(
 
 @pytest.mark.parametrize(("labels", "error"), [((0, 1), 0), ((1, 0), 0), ((0, 2), 1), ((1, 3), 1)])
 def test_an_answer_with_one_of_two_classes_is_wrong(labels: tuple[int, int], error: int, contract: Contract) -> None:
-    assert judged(contract, TRUTH, labels).error == error
+    judgement = judged(contract, TRUTH, labels)
+    assert judgement.error == error
+    chance = [remark for remark in judgement.verdict.remarks if "near chance (97.78 %)" in remark]
+    assert len(chance) == error  # one set of two in the 45 that ten classes have

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -73,58 +74,46 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("models")
 
 
-def test_the_metadata_is_what_onnx_reads(whole: OnnxFile) -> None:
-    theirs = {entry.key: entry.value for entry in onnx.load_from_string(CONTENT).metadata_props}
-
-    assert whole.metadata == theirs == METADATA
-
-
-def test_the_metadata_is_the_same_where_nothing_else_is_read(folder: Path) -> None:
-    (folder / "model.onnx").write_bytes(CONTENT)
-    assert read_metadata(folder / "model.onnx") == METADATA
-
-
-@pytest.mark.parametrize("content", [b"", CONTENT[: len(CONTENT) // 2], b"This is not a model.\n", b"\x08\x0a"])
-def test_reading_the_metadata_alone_refuses_what_is_refused_whole(folder: Path, content: bytes) -> None:
-    path = folder / "model.onnx"
-    path.write_bytes(content)
-    with pytest.raises(ModelError) as alone:
-        read_metadata(path)
-    with pytest.raises(ModelError) as whole:
-        read_onnx_file(path)
-    assert str(alone.value) == str(whole.value)
-
-
-def test_the_metadata_of_a_missing_file_names_the_file(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"there is no model at '.*gone\.onnx'"):
-        read_metadata(tmp_path / "gone.onnx")
-    with pytest.raises(ModelError, match=r"cannot be read as a model: Is a directory"):
-        read_metadata(tmp_path)
-
-
-def test_each_weights_hash_is_that_of_the_tensor_that_onnx_reads(whole: OnnxFile) -> None:
-    tensors = onnx.load_from_string(CONTENT).graph.initializer
-
-    assert whole.weights_sha256 == {
-        tensor.name: hashlib.sha256(tensor.SerializeToString()).hexdigest() for tensor in tensors
-    }
-
-
-def test_the_graphs_hash_is_that_of_the_file_which_onnx_writes_without_metadata(whole: OnnxFile) -> None:
-    bare = onnx.load_from_string(CONTENT)
-    del bare.metadata_props[:]
-
-    assert whole.graph_sha256 == hashlib.sha256(bare.SerializeToString()).hexdigest()
-
-
-def test_the_size_is_the_files(whole: OnnxFile) -> None:
+def test_metadata_sizes_and_hashes_are_those_that_onnx_reads(whole: OnnxFile) -> None:
+    theirs = onnx.load_from_string(CONTENT)
+    weights = {tensor.name: tensor.SerializeToString() for tensor in theirs.graph.initializer}
+    assert whole.metadata == {entry.key: entry.value for entry in theirs.metadata_props} == METADATA
     assert whole.size_bytes == len(CONTENT)
+    assert whole.weights_bytes == {name: len(content) for name, content in weights.items()}
+    assert whole.weights_sha256 == {name: hashlib.sha256(content).hexdigest() for name, content in weights.items()}
+    del theirs.metadata_props[:]
+    assert whole.graph_sha256 == hashlib.sha256(theirs.SerializeToString()).hexdigest()
 
 
-def test_the_bytes_of_each_weight_are_those_of_the_tensor_that_onnx_reads(whole: OnnxFile) -> None:
-    tensors = onnx.load_from_string(CONTENT).graph.initializer
+NO_GRAPH = r"'.*model\.onnx' is not an ONNX file: it holds no graph"
+NOT_WHOLE = r"'.*model\.onnx' is not a whole ONNX file \(.*\); export or copy it again"
 
-    assert whole.weights_bytes == {tensor.name: tensor.ByteSize() for tensor in tensors}
+
+@pytest.mark.parametrize("reader", [read_metadata, read_onnx_file])
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", NO_GRAPH),
+        (onnx.ModelProto(producer_name="nobody").SerializeToString(), NO_GRAPH),
+        (CONTENT[: len(CONTENT) // 2], NOT_WHOLE),
+        (CONTENT[: CONTENT.index(b"dense.bias")], r"\(it ends \d+ bytes too early\)"),
+        (b"This is not a model.\n", NOT_WHOLE),
+        (b"\x08\x0a", NO_GRAPH),
+        (None, r"there is no model at '.*model\.onnx'"),
+        ("a folder", r"'.*model\.onnx' cannot be read as a model: Is a directory"),
+    ],
+    ids=["empty", "no graph", "half", "within the graph", "text", "a field", "missing", "folder"],
+)
+def test_what_is_no_model_is_refused(
+    reader: Callable[[Path], object], content: bytes | str | None, said: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "model.onnx"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content is not None:
+        path.mkdir()
+    with pytest.raises(ModelError, match=said):
+        reader(path)
 
 
 @pytest.mark.parametrize("name", ["dense.weight", "scale", "dense.bias"])
@@ -193,32 +182,6 @@ def test_noise_within_a_model_is_never_a_traceback(folder: Path, noise: bytes, d
     start = data.draw(st.integers(0, len(CONTENT)))
     end = data.draw(st.integers(start, min(len(CONTENT), start + 30)))
     read_or_refuse(folder, CONTENT[:start] + noise + CONTENT[end:])
-
-
-def test_a_file_without_a_graph_is_refused(folder: Path) -> None:
-    with pytest.raises(ModelError, match=r"'.*model\.onnx' is not an ONNX file: it holds no graph"):
-        read(folder, onnx.ModelProto(producer_name="nobody").SerializeToString())
-
-
-def test_an_empty_file_is_refused(folder: Path) -> None:
-    with pytest.raises(ModelError, match="it holds no graph"):
-        read(folder, b"")
-
-
-def test_a_model_cut_within_its_graph_is_refused_with_the_way_out(folder: Path) -> None:
-    within = CONTENT.index(b"dense.bias")
-    with pytest.raises(ModelError, match=r"is not a whole ONNX file \(it ends \d+ bytes too early\); export or copy"):
-        read(folder, CONTENT[:within])
-
-
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"there is no model at '.*gone\.onnx'"):
-        read_onnx_file(tmp_path / "gone.onnx")
-
-
-def test_a_folder_is_not_a_model(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="cannot be read as a model: Is a directory"):
-        read_onnx_file(tmp_path)
 
 
 def test_a_file_of_empty_fields_is_refused(tmp_path: Path) -> None:

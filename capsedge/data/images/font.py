@@ -5,6 +5,8 @@ from functools import cache
 
 from PIL import ImageFont
 
+from capsedge.outside import one_line
+
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 # Found by name on Linux, macOS and Windows; each covers more scripts than Pillow's own, which has English and dashes.
@@ -34,6 +36,7 @@ def font_for(text: str, size: int) -> Font:
 
 def drawable(text: str) -> str:
     """A text that some font here can draw: where none has it, without accents, and `?` for what is left."""
+    text = one_line(text)  # Pillow draws several lines with no anchor
     if _has(font_for(text, 12), text):
         return text
     bare = unicodedata.normalize("NFKD", text.replace("ß", "ss"))

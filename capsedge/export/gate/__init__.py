@@ -1,4 +1,4 @@
-"""The gate: a file is accepted only after it computed, here and on real images, what the network computes."""
+"""The gate: a file is accepted only if, run here on real images, it computes what the trained network computes."""
 
 from capsedge.export.gate.engine import gate_engine
 from capsedge.export.gate.judge import Judgement, failed, judge, not_executed

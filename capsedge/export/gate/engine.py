@@ -1,4 +1,4 @@
-"""The gate for a TensorRT engine, which runs on the GPU that it was built for: on that machine, or not at all."""
+"""The gate for a TensorRT engine, which can run only on a GPU that it was built for."""
 
 from pathlib import Path
 
@@ -20,28 +20,28 @@ from capsedge.training import Run
 
 
 def gate_engine(engine: Path, run: Run, *, max_error_increase: float | None = None) -> EngineManifest:
-    """Execute an engine, hold it against its run, and write the verdict into its manifest.
+    """Execute an engine, compare it with its run, and write the verdict into its manifest.
 
     Args:
         engine: The engine, with its manifest beside it.
-        run: The run that it must agree with.
+        run: The run whose network it must match.
         max_error_increase: See `tolerance_of`.
 
     Returns:
-        The manifest with the verdict in its contract. Where this machine cannot execute engines the verdict says so
-        and names the machine that can, and the manifest on the disk is as it was.
+        The manifest with the verdict in its contract. If this machine cannot execute the engine, the verdict says so
+        and names the machine that can, and the file of the manifest is not changed.
 
     Raises:
-        GateRejected: The engine does not compute what the network computes. It is kept as `<engine>.rejected`, and
+        GateRejected: The engine does not compute what the network computes. It is kept as `<engine>.rejected`, with
             its manifest in the report beside it.
         ModelError: The manifest or the run is missing or damaged, or the engine does not load.
-        DataError: The run's data is no longer here.
+        DataError: The run's data is missing.
     """
     manifest = read_manifest(engine)
     tolerance = tolerance_of(manifest.contract.precision, max_error_increase=max_error_increase)
     for check in check_engine(engine, manifest):
         if check.holds is False and engine.is_file():
-            raise ModelError(f"'{engine}' was damaged or replaced: {check.said}; copy it again, or build it anew")
+            raise ModelError(f"'{engine}' was damaged or replaced: {check.said}; copy it again or rebuild it")
     if reason := cannot_run_here(engine):
         return _with(manifest, not_executed(f"{needed(manifest)}: {reason}"))
     with open_session(engine) as session:
@@ -59,7 +59,7 @@ def gate_engine(engine: Path, run: Run, *, max_error_increase: float | None = No
 
 
 def needed(manifest: EngineManifest) -> str:
-    """The machine that an engine needs, in words."""
+    """Describe the machine that an engine needs."""
     targets = " or ".join(manifest.targets) or "sm80 or later"
     package = f"{manifest.package} {manifest.package_version}".strip()
     return f"it needs a machine with an NVIDIA GPU of {targets} and {package}"
@@ -72,7 +72,7 @@ def _with(manifest: EngineManifest, verdict: Verdict) -> EngineManifest:
 
 
 def _promised(run: Run, dataset: Dataset, contract: Contract) -> Contract:
-    """The contract with every promise as the run has it, for the engine's own to be held against."""
+    """The contract with the run's values, to compare the engine's contract with."""
     record = run.read_record()
     height, width, channels = record.shape
     return msgspec.structs.replace(
@@ -85,7 +85,7 @@ def _promised(run: Run, dataset: Dataset, contract: Contract) -> Contract:
 
 
 def _set_aside(engine: Path, found: Rejection) -> str:
-    """Keep a rejected engine under a name that no command loads; gives the error's text."""
+    """Keep a rejected engine under a name that no command loads; returns the error's text."""
     kept = engine.with_name(engine.name + ".rejected")
     report = manifest_path(kept)
     write_atomically(report, found.to_json())

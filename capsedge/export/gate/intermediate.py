@@ -1,4 +1,4 @@
-"""The intermediate results of two graphs on the same images, and how far they are from each other."""
+"""Comparison of the intermediate results of two graphs on the same images."""
 
 from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager
@@ -15,15 +15,15 @@ from capsedge.runtime.feeds import Arrays
 from capsedge.runtime.ort.placement import CPU, reason
 from capsedge.runtime.ort.wheels import load_onnxruntime
 
-# A tensor that one of these makes stands for the tensor that it reads.
-STAND_INS = ("Cast", "QuantizeLinear", "DequantizeLinear")
-PAIR = 2  # images a run: memory stays small, and a batch axis of 1 that is baked in does not run
+# The output of one of these operators corresponds to its input.
+CONVERSIONS = ("Cast", "QuantizeLinear", "DequantizeLinear")
+PAIR = 2  # images in each run: little memory, and a graph with a hard-coded batch of 1 fails
 
 _FLOATS = ("tensor(float)", "tensor(float16)", "tensor(double)")
 
 
 class TracedGraph(NamedGraph):
-    """An ONNX graph whose tensors can be asked for by name, and followed through casts and quantization."""
+    """An ONNX graph whose tensors can be traced through casts and quantization."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
         super().__init__(model.graph)
@@ -31,26 +31,26 @@ class TracedGraph(NamedGraph):
 
     @property
     def batch(self) -> int | None:
-        """The batch that the graph is bound to, or None where it is free."""
+        """The fixed batch of the graph; None for a free batch."""
         return self.model.graph.input[0].type.tensor_type.shape.dim[0].dim_value or None
 
-    def stand_ins(self, name: str, *, until: Iterable[str]) -> Iterator[str]:
-        """What stands for a tensor: itself after casts and quantization, up to the tensors `until`."""
+    def conversions_of(self, name: str, *, until: Iterable[str]) -> Iterator[str]:
+        """The results of casting and quantizing a tensor, up to the tensors `until`."""
         for node in self.readers.get(name, []):
-            if node.op_type in STAND_INS and node.input[0] == name and node.output[0] not in until:
+            if node.op_type in CONVERSIONS and node.input[0] == name and node.output[0] not in until:
                 yield node.output[0]
-                yield from self.stand_ins(node.output[0], until=until)
+                yield from self.conversions_of(node.output[0], until=until)
 
     def altered(self, other: "TracedGraph") -> set[str]:
-        """Constants that another graph has with other numbers."""
+        """Names of constants that have other values in another graph."""
         theirs = {each.name: each.SerializeToString() for each in other.model.graph.initializer}
         ours = self.model.graph.initializer
         return {
             each.name for each in ours if theirs.get(each.name, each.SerializeToString()) != each.SerializeToString()
         }
 
-    def behind(self, op: str) -> set[str]:
-        """Every tensor that is computed from the result of an operator."""
+    def downstream_of(self, op: str) -> set[str]:
+        """Every tensor that is computed from the result of an operator, and that result."""
         found: set[str] = set()
         for node in self.nodes:
             if node.op_type == op or found.intersection(node.input):
@@ -58,18 +58,18 @@ class TracedGraph(NamedGraph):
         return found
 
     def chain(self, name: str) -> list[str]:
-        """A tensor and what it stands for, the first computed first."""
+        """A tensor and those that it was cast or quantized from, in the order of computation."""
         found = [name]
-        while found[0] in self.makers and self.makers[found[0]].op_type in STAND_INS:
+        while found[0] in self.makers and self.makers[found[0]].op_type in CONVERSIONS:
             found.insert(0, self.makers[found[0]].input[0])
         return found
 
     def origin(self, name: str) -> onnx.NodeProto:
-        """The node that computes a tensor, before it was cast and quantized."""
+        """The node that computes a tensor, before casts and quantization."""
         return self.makers[next(each for each in self.chain(name) if each in self.makers)]
 
     def before(self, node: onnx.NodeProto, *, among: Container[str]) -> set[str]:
-        """The last tensors of some that a node is computed from."""
+        """The nearest tensors of `among` that a node is computed from."""
         found, seen, read = set(), set(), list(node.input)
         while read:
             name = read.pop()
@@ -81,19 +81,19 @@ class TracedGraph(NamedGraph):
         return found
 
     def constant(self, node: onnx.NodeProto, operand: int) -> str:
-        """The constant that an operand of a node is, or is dequantized from; "" where it is none."""
+        """The constant that an operand of a node is, or is dequantized from; "" if there is none."""
         name = self.chain(node.input[operand])[0] if len(node.input) > operand else ""
         return name if name in self.constants else ""
 
 
 @dataclass
 class TensorDifference:
-    """How far a tensor is from the one that it stands for, summed over images.
+    """Difference between a tensor and its reference, accumulated over images.
 
     Attributes:
-        largest: Largest absolute difference of a number; infinite where one is none, or the shapes differ.
+        largest: Largest absolute difference of an element; infinite if one is NaN or the shapes differ.
         squares: Sum of the squared differences.
-        norm: Sum of the squares of the numbers it should have.
+        norm: Sum of the squared reference values.
     """
 
     largest: float = 0.0
@@ -101,7 +101,7 @@ class TensorDifference:
     norm: float = 0.0
 
     def add(self, wanted: NDArray[Any], given: NDArray[Any]) -> None:
-        """Take another run's tensors into account."""
+        """Add the tensors of another run."""
         if wanted.shape != given.shape:
             self.largest = np.inf
             return
@@ -114,7 +114,7 @@ class TensorDifference:
 
     @property
     def relative(self) -> float:
-        """||given - wanted|| / ||wanted||; infinite where `largest` is, or where something stands for nothing."""
+        """||given - wanted|| / ||wanted||; infinite if `largest` is, or if only the reference is all zero."""
         if not np.isfinite(self.largest):
             return np.inf
         if self.norm == 0:
@@ -123,21 +123,21 @@ class TensorDifference:
 
 
 def differences(
-    wanted: TracedGraph, given: TracedGraph, stands_for: dict[str, str], images: NDArray[np.uint8]
+    wanted: TracedGraph, given: TracedGraph, counterparts: dict[str, str], images: NDArray[np.uint8]
 ) -> dict[str, TensorDifference]:
     """Run both graphs on the same images and compare tensors of floating-point numbers.
 
     Args:
         wanted: The network's graph.
-        given: The file's.
-        stands_for: The tensors to compare: those of `wanted` by those of `given`.
+        given: The file's graph.
+        counterparts: The tensors to compare: from the name in `given` to the name in `wanted`.
         images: uint8 [images, height, width, channels].
 
     Raises:
         ModelError: One of the graphs does not run.
     """
-    ours, theirs = _Opened(wanted, stands_for.values()), _Opened(given, stands_for)
-    both = {name: true for name, true in stands_for.items() if name in theirs.floats and true in ours.floats}
+    ours, theirs = _UnoptimizedSession(wanted, counterparts.values()), _UnoptimizedSession(given, counterparts)
+    both = {name: true for name, true in counterparts.items() if name in theirs.floats and true in ours.floats}
     found = {name: TensorDifference() for name in both}
     size = given.batch or PAIR
     for start in range(0, len(images), size):
@@ -148,8 +148,8 @@ def differences(
     return found
 
 
-class _Opened:
-    """A graph in ONNX Runtime, node by node as it is written, whose inner tensors can be asked for."""
+class _UnoptimizedSession:
+    """A graph in ONNX Runtime without optimizations, whose intermediate tensors are outputs."""
 
     def __init__(self, graph: TracedGraph, names: Iterable[str]) -> None:
         ort = load_onnxruntime("cpu")
@@ -166,7 +166,7 @@ class _Opened:
         self.floats = {output.name for output in self._session.get_outputs() if output.type in _FLOATS}
 
     def run(self, names: Iterable[str], images: NDArray[np.uint8]) -> Arrays:
-        """The tensors of these names for a batch of images."""
+        """Compute the named tensors for a batch of images."""
         wanted = list(names)
         with _one_line():
             return dict(zip(wanted, self._session.run(wanted, {self._input: images}), strict=True))
@@ -174,7 +174,7 @@ class _Opened:
 
 @contextmanager
 def _one_line() -> Iterator[None]:
-    """Turn ONNX Runtime's errors, which have no common class, into one of ours."""
+    """Convert ONNX Runtime's errors, which have no common class, to `ModelError`."""
     try:
         yield
     except Exception as error:

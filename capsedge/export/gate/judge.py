@@ -1,7 +1,8 @@
-"""The verdict on a file: what was measured, held against the limits of its precision."""
+"""The verdict on a file: the measured differences compared with the limits of its precision."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import ceil, comb
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,28 +12,30 @@ from capsedge.data.own import UNEVEN
 from capsedge.export.gate.measure import Deviation, measure
 from capsedge.export.gate.reference import Reference
 from capsedge.export.gate.tolerance import TIE, Tolerance
+from capsedge.outside import one_line
 from capsedge.plural import number_of, plural
 from capsedge.runtime.int8_pairs import in_words
 from capsedge.runtime.session import Session
 from capsedge.scoring import balanced_error, confusion, never_answered, wrong_answers
 from capsedge.statistics import Difference, paired_difference
 
-# What a file's contract must say as its run does: with other words the right numbers would be read wrongly.
+# Fields in which a file's contract must equal its run: otherwise correct outputs are interpreted wrongly.
 PROMISES = ("classes", "labels", "input", "fit")
 
 WORST, ORDINARY = 4, 4  # images to trace
+NEAR_CHANCE = 0.8  # of the error of random answers, as in `capsedge.training.advice`
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """The verdict, and what helps to find the reason of a bad one.
+    """The verdict, with the data to locate the cause of a rejection.
 
     Attributes:
         verdict: The verdict.
         telling: Images for `localize`, those whose lengths differ most and a few others: uint8 [images, height,
             width, channels].
-        computes_wrong: Whether it computed something else here, and not only breaks a promise, or may compute
-            something else on another processor.
+        computes_wrong: Whether the file's outputs exceed a limit here. False if only its contract is wrong, or if
+            only another processor may compute something else.
     """
 
     verdict: Verdict
@@ -41,7 +44,7 @@ class Judgement:
 
     @property
     def error(self) -> float:
-        """The file's error rate on the validation images, 0 to 1; 1 where it did not run."""
+        """The file's error rate on the validation images, 0 to 1; 1 if it did not run."""
         return 1.0 if self.verdict.error is None else self.verdict.error
 
 
@@ -50,13 +53,13 @@ def judge(session: Session, expected: Reference, tolerance: Tolerance, *, emulat
 
     Args:
         session: The file.
-        expected: What the network says.
+        expected: Reference results of the network.
         tolerance: The limits of the file's precision.
-        emulated: Says, where the session only emulates the file, how: the file is then not accepted, since it was
-            not executed, but it is rejected where the emulation breaks a limit.
+        emulated: How the session emulates the file; "" if it runs the file itself. An emulated file is rejected if it
+            exceeds a limit, but cannot be accepted, since it was not executed.
 
     Raises:
-        ModelError: The file does not run, or gives outputs of another shape: see `failed`.
+        ModelError: The file does not run, or its outputs have other shapes: see `failed`.
     """
     found = measure(session, expected)
     answer = expected.contract.answer(found.lengths)
@@ -86,28 +89,38 @@ def judge(session: Session, expected: Reference, tolerance: Tolerance, *, emulat
         largest_reconstruction_difference=None if found.pixel is None else _finite(found.pixel),
         limits=tolerance.limits(drawn=found.pixel is not None),
         reasons=reasons,
-        remarks=tuple(filter(None, (emulated, _too_few(len(ours), change, tolerance), *_classes(found, expected)))),
+        remarks=tuple(
+            filter(
+                None,
+                (
+                    emulated,
+                    _failed_training(expected, float(theirs.mean())),
+                    _too_few(len(ours), change, tolerance),
+                    *_classes(found, expected),
+                ),
+            )
+        ),
     )
     return Judgement(verdict, _telling(found, expected), len(reasons) > len(unseen))
 
 
 def failed(reason: str, images: NDArray[np.uint8]) -> Judgement:
-    """The judgement of a file that does not run, or gives outputs of another shape.
+    """The judgement of a file that does not run, or whose outputs have other shapes.
 
     Args:
-        reason: Why, as one clause.
-        images: Validation images, the first of which are traced.
+        reason: The reason, as one clause.
+        images: Validation images; the first of them are traced.
     """
     return Judgement(Verdict(status="rejected", reasons=(reason,)), images[:ORDINARY])
 
 
 def not_executed(remark: str) -> Verdict:
-    """The verdict on a file that nothing on this machine runs or emulates, with the machine that it needs."""
+    """The verdict on a file that this machine can neither run nor emulate; the remark names the machine it needs."""
     return Verdict(status="not executed here", remarks=(remark,))
 
 
 def _agree(answer: NDArray[np.intp], wanted: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Where the answer's classes are the network's, or tie with those that they replace (`TIE`)."""
+    """For each image, whether the answer's classes are the network's, or tie with those that they replace (`TIE`)."""
     shortest_chosen = np.take_along_axis(wanted, answer, axis=1).min(1)
     others = wanted.copy()
     np.put_along_axis(others, answer, -np.inf, axis=1)
@@ -121,11 +134,11 @@ def _broken_promises(session: Session, expected: Reference) -> Iterator[str]:
     for promise in PROMISES:
         claimed, true = getattr(session.contract, promise), getattr(expected.contract, promise)
         if claimed != true:
-            yield f"its contract has {promise} {claimed}, and the run has {true}"
+            yield f"its contract has {promise} {claimed}, but the run has {true}"
 
 
 def _may_saturate(contract: Contract) -> Iterator[str]:
-    """The one fault that need not show on the processor that runs the gate."""
+    """The one fault that may not occur on the processor that runs the gate."""
     pairs = contract.int8_pairs
     if pairs is not None and not pairs.fit:
         yield f"{in_words(pairs)}: quantize to weights of 7 bits, as capsedge export does"
@@ -138,7 +151,7 @@ def _broken_numbers(found: Deviation) -> Iterator[str]:
 
 
 def _broken_limits(found: Deviation, tolerance: Tolerance) -> Iterator[str]:
-    """One sentence for each difference beyond its limit; NaN was told of before."""
+    """One sentence for each difference beyond its limit; `_broken_numbers` reports NaN."""
     if found.broken.total():
         return
     if found.length > tolerance.length:
@@ -167,25 +180,40 @@ def _broken_answers(agreement: float, change: Difference, theirs: float, toleran
         )
 
 
+def _failed_training(expected: Reference, error: float) -> str:
+    """A remark if the trained network itself is no better than chance, which the comparison does not show."""
+    lengths, classes, labels = expected.validation.lengths, len(expected.contract.classes), expected.contract.labels
+    chance = 1 - 1 / comb(classes, labels)
+    remedy = "train it again, with a lower train.learning_rate or more train.epochs"
+    if len(lengths) > 1 and np.ptp(lengths, axis=0).max() <= TIE:
+        return (
+            f"the trained network gives every image the same lengths (error {100 * error:.2f} %, chance "
+            f"{100 * chance:.2f} %): {remedy}"
+        )
+    if chance and error >= NEAR_CHANCE * chance:
+        return f"the trained network's error of {100 * error:.2f} % is near chance ({100 * chance:.2f} %): {remedy}"
+    return ""
+
+
 def _too_few(images: int, change: Difference, tolerance: Tolerance) -> str:
-    """Say so where an increase of the limit's size could not be told from chance."""
-    half_width = max((change.high - change.low) / 2, 1 / images)  # no image that differs is no proof for the next
+    """A remark if an increase as large as the limit could not be distinguished from chance."""
+    half_width = max((change.high - change.low) / 2, 1 / images)  # if no image differs, the interval has no width
     if half_width <= tolerance.error_increase:
         return ""
     return (
-        f"{number_of(images, 'image')} {plural(images, 'tells', 'tell')} a change of the error to "
-        f"{100 * half_width:.2f} points, which is wider than the limit of {100 * tolerance.error_increase:g}: the "
-        "error was not proved to stay within it"
+        f"{number_of(images, 'validation image')} {plural(images, 'shows', 'show')} the change of the error to "
+        f"within {100 * half_width:.2f} points, so the limit of {100 * tolerance.error_increase:g} is not proved: "
+        f"train with more validation images, or use --max-error-increase {ceil(1000 * half_width) / 10:g}"
     )
 
 
 def _classes(found: Deviation, expected: Reference) -> Iterator[str]:
-    """What the error does not tell of single classes."""
+    """Remarks on single classes, which the error does not show."""
     if expected.labels.ndim > 1:
         return
     counts = confusion(found.lengths, expected.labels)
     if len(never := never_answered(counts)):
-        names = ", ".join(expected.contract.classes[label] for label in never.tolist())
+        names = ", ".join(one_line(expected.contract.classes[label]) for label in never.tolist())
         yield f"never answered on the validation images: {names}"
     images = counts.sum(1)
     there = images[images > 0]

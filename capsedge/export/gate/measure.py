@@ -1,4 +1,4 @@
-"""Running a file on the validation images at every batch size, and measuring how far it is from the network."""
+"""Running a file on the validation images at every batch size, and measuring its differences from the network."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -11,25 +11,26 @@ from capsedge.export.gate.reference import Answers, Reference
 from capsedge.runtime.session import Outputs, Session
 from capsedge.scoring import longest
 
-FREE_LARGEST = 250  # where the file takes any batch
-SMALL = (1, 2, 7)  # one by one as at the edge, the smallest real batch, an odd one
-FEW = 32  # images that go through each batch size below the largest
+FREE_LARGEST = 250  # largest batch of a file with a free batch
+SMALL = (1, 2, 7)  # single images as on an edge device, the smallest real batch, an odd one
+FEW = 32  # images that are run at each batch size below the largest
 
 
 @dataclass
 class Deviation:
-    """How far a file is from the network. A difference is infinite where one of the two is not a number.
+    """Differences between a file and the network. A difference is infinite if either value is NaN or infinite.
 
     Attributes:
         lengths: The file's lengths of the validation images, in its largest batch: [images, classes].
-        worst: Largest difference of a length of each image at any batch size: validation, then the two blank ones.
+        worst: For each image, the largest difference of a length at any batch size: validation images, then the two
+            blank images.
         mean: Mean absolute difference of the lengths of the validation images.
         pose: Largest difference of a component of a pose.
         batch: Largest difference of the file's lengths of one image between a batch size and the largest.
-        batch_sizes: Those two sizes.
-        pixel: Largest difference of a pixel of the reconstruction; None where the file gives none.
-        seen: Numbers of each output, over all runs.
-        broken: Those that are NaN or infinite.
+        batch_sizes: The two batch sizes of `batch`.
+        pixel: Largest difference of a pixel of the reconstruction; None for a file without reconstruction.
+        seen: Number of values of each output, over all runs.
+        broken: Number of those that are NaN or infinite.
     """
 
     lengths: NDArray[np.float32]
@@ -49,10 +50,10 @@ class Deviation:
 
 
 def measure(session: Session, expected: Reference) -> Deviation:
-    """Run a file: every image in its largest batch, the first few in each smaller one, the blank ones in all.
+    """Run a file: all images at its largest batch size, the first few at each smaller one, the blank images at all.
 
     Raises:
-        ModelError: The file does not run, or gives outputs of another shape.
+        ModelError: The file does not run, or its outputs have other shapes.
     """
     validation, blank = expected.validation, expected.blank
     count = len(validation.images)
@@ -74,7 +75,7 @@ def batch_sizes(limits: tuple[int, int] | None) -> list[int]:
 
 
 def gap(ours: NDArray[np.float32], theirs: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Absolute differences; infinite where one of the two is not a number."""
+    """Absolute differences; infinite if either value is NaN or infinite."""
     with np.errstate(invalid="ignore"):
         difference: NDArray[np.float32] = np.abs(ours - theirs)
     return np.where(np.isfinite(difference), difference, np.float32(np.inf))
@@ -83,9 +84,9 @@ def gap(ours: NDArray[np.float32], theirs: NDArray[np.float32]) -> NDArray[np.fl
 def _run(
     session: Session, expected: Reference, wanted: Answers, found: Deviation, worst: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Run images at every batch size, and give the file's lengths of them in the largest.
+    """Run images at every batch size; returns the file's lengths at the largest.
 
-    Every batch is full: after the last image the first ones come again.
+    Every batch is full: the last one is filled with the first images.
     """
     largest, *smaller = batch_sizes(session.batch_limits)
     count = len(wanted.images)
@@ -122,21 +123,23 @@ def _compare_drawings(
     chosen: NDArray[np.intp],
     found: Deviation,
 ) -> None:
-    """Compare the reconstructions of the images that get the same answer: another one draws another class."""
+    """Compare the reconstructions of images with the same answer: another answer gives another class's image."""
     drawn = outputs.reconstruction
     if drawn is None:
         return
     if expected.draw is None:
-        raise ModelError(f"'{session.name}' gives a reconstruction, and the network has no decoder")
+        raise ModelError(f"'{session.name}' gives a reconstruction, but the network has no decoder")
     labels = expected.contract.labels
     answers = longest(wanted.lengths[chosen], labels)
     same = (longest(outputs.lengths, labels) == answers).all(1)
     truth = expected.draw(wanted.poses[chosen], answers)
     by_label = drawn.reshape(len(drawn), labels, *drawn.shape[-3:])
-    pixels = np.moveaxis(by_label, -1, 2).reshape(len(drawn), labels, -1)  # channels first, as the decoder gives them
+    pixels = np.moveaxis(by_label, -1, 2).reshape(
+        len(drawn), labels, -1
+    )  # channels first, as in the decoder's output
     if pixels.shape != truth.shape:
         raise ModelError(
-            f"'{session.name}' must draw {truth.shape[2]} pixels for each answer, it drew {pixels.shape[2]}"
+            f"'{session.name}' must give {truth.shape[2]} pixels for each reconstruction, it gave {pixels.shape[2]}"
         )
     found.pixel = max(found.pixel or 0.0, float(gap(pixels[same], truth[same]).max(initial=0)))
 

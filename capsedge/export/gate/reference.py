@@ -1,4 +1,4 @@
-"""What the trained network, uncollapsed and in fp32, says: every file is held against it."""
+"""Reference results: the outputs of the trained network, uncollapsed and in fp32, for every file's gate."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,13 +15,14 @@ from capsedge.training.batches import normalized
 CPU = torch.device("cpu")
 BATCH = 250
 
-# From poses [images, classes, dim] and classes [images, drawn] to pixels [images, drawn, channels * height * width].
+# From poses [images, classes, dim] and chosen classes [images, count] to pixels
+# [images, count, channels * height * width].
 Draw = Callable[[NDArray[np.float32], NDArray[np.intp]], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
 class Answers:
-    """What the network says of some images.
+    """The network's outputs for some images.
 
     Attributes:
         images: uint8 [images, height, width, channels].
@@ -36,14 +37,14 @@ class Answers:
 
 @dataclass(frozen=True)
 class Reference:
-    """What a file of a network must say.
+    """The reference results that a file of a network must match.
 
     Attributes:
-        contract: What it promises, before any verdict.
-        labels: The true class of each validation image, or its classes: [images] or [images, labels].
-        validation: The network's answers to them.
-        blank: Its answers to the all-black and the all-white image.
-        draw: Its decoder, which draws given classes of given poses; None where it has none.
+        contract: The file's contract before the verdict.
+        labels: The true class or classes of each validation image: [images] or [images, labels].
+        validation: The network's outputs for the validation images.
+        blank: The network's outputs for the all-black and the all-white image.
+        draw: The network's decoder, for given poses and classes; None for a network without one.
     """
 
     contract: Contract
@@ -54,13 +55,13 @@ class Reference:
 
 
 def reference(network: CapsNet, contract: Contract, split: Split, answers: Answers | None = None) -> Reference:
-    """Compute once what every exported file of a network is held against.
+    """Compute the reference results of a network.
 
     Args:
         network: The trained network.
-        contract: What its files promise.
+        contract: The contract of its file.
         split: The labelled validation images.
-        answers: The network's to those, where they are known (`answers_of`).
+        answers: The network's outputs for them (`answers_of`); None to compute them here.
     """
     shape = split.images.shape[1:]
     blank = np.stack([np.zeros(shape, np.uint8), np.full(shape, 255, np.uint8)])
@@ -75,7 +76,7 @@ def reference(network: CapsNet, contract: Contract, split: Split, answers: Answe
 
 @torch.no_grad()
 def answers_of(network: CapsNet, images: NDArray[np.uint8]) -> Answers:
-    """What the network says of images: uint8 [images, height, width, channels]."""
+    """The network's outputs for images: uint8 [images, height, width, channels]."""
     network.eval()
     parts = []
     for batch in torch.split(torch.from_numpy(images).permute(0, 3, 1, 2), BATCH):

@@ -1,12 +1,12 @@
-"""What a file of each precision may differ from the network: every limit of the gate stands here."""
+"""The limits of the gate: how far a file of each precision may differ from the network."""
 
 from dataclasses import dataclass, replace
 
 from capsedge.contract import Precision
 from capsedge.errors import ModelError, WrongUse
 
-# Two capsules whose lengths the network itself tells apart by no more than this tie: fp32 in another order of sums,
-# which moves each by up to 1e-4, may swap them.
+# Two capsules tie if their lengths in the network differ by at most this: another order of fp32 sums, which changes
+# each length by up to 1e-4, may swap them.
 TIE = 2e-4
 
 
@@ -24,7 +24,7 @@ class Tolerance:
         error_increase: Largest increase of the error over the network's on the same images, as a share of them.
         pixel: Largest absolute difference of a pixel, 0 to 1, of the reconstruction.
         replay: Largest difference of a length when the golden sample is replayed on another machine (`verify`).
-        node: Relative difference of a node's output, from which on it is said to start there (`localize`).
+        node: Relative difference of a node's output above which the node is reported as the start (`localize`).
     """
 
     length: float
@@ -38,10 +38,10 @@ class Tolerance:
     node: float
 
     def limits(self, *, drawn: bool) -> dict[str, float]:
-        """The limits by the names that a verdict's figures have.
+        """The limits by the names of the verdict's figures.
 
         Args:
-            drawn: Whether the file gives a reconstruction.
+            drawn: Whether the file has a reconstruction.
         """
         return {
             "largest_length_difference": self.length,
@@ -54,12 +54,12 @@ class Tolerance:
         }
 
 
-# Half a point of error is what every precision may cost unless --max-error-increase says otherwise.
+# Every precision but fp8 may raise the error by half a point unless --max-error-increase sets another limit.
 _HALF_A_POINT = 0.005
 
-# One of 255 steps of the largest activation: single lengths move by 0.35 where a capsule is undecided, the mean by
-# 0.01, and a component by up to as much as its capsule's length. The mean and the answers catch what is wrong
-# everywhere, such as a scale.
+# Steps of 1/255 of the activations' range: lengths of ambiguous capsules change by up to 0.35, the mean by 0.01, and
+# a component of a pose by up to its capsule's length. The limits of the mean and of the agreement catch faults that
+# affect every image, such as a wrong scale.
 _INT8 = Tolerance(
     length=0.5,
     mean_length=0.02,
@@ -73,8 +73,8 @@ _INT8 = Tolerance(
 )
 
 TOLERANCES: dict[Precision, Tolerance] = {
-    # The order of sums alone differs: lengths move by 1e-6 as a rule, so every limit is far above that and far below
-    # what a single wrong weight does.
+    # Only the order of sums differs: lengths typically change by 1e-6. Every limit is far above that and far below
+    # the effect of a single wrong weight.
     "fp32": Tolerance(
         length=1e-4,
         mean_length=1e-5,
@@ -86,7 +86,7 @@ TOLERANCES: dict[Precision, Tolerance] = {
         replay=1e-4,
         node=1e-4,
     ),
-    # Eleven bits of mantissa: products move lengths by 1e-3 at most and 1e-4 on average, where nothing overflows.
+    # Eleven bits of mantissa: without overflow, lengths change by 1e-3 at most and by 1e-4 on average.
     "fp16": Tolerance(
         length=1e-2,
         mean_length=1e-3,
@@ -98,7 +98,7 @@ TOLERANCES: dict[Precision, Tolerance] = {
         replay=1e-2,
         node=1e-2,
     ),
-    # Eight bits: eight times fp16's rounding.
+    # Eight bits of mantissa: eight times the rounding of fp16.
     "bf16": Tolerance(
         length=0.05,
         mean_length=5e-3,
@@ -111,23 +111,23 @@ TOLERANCES: dict[Precision, Tolerance] = {
         node=0.05,
     ),
     "int8": _INT8,
-    # The same steps; rounding to fp16 between them can move a number to the next step.
+    # The same steps; rounding to fp16 in between can change a code by one step.
     "int8+fp16": replace(_INT8, batch=0.05),
-    # Four bits of mantissa, of the weights too: coarser than int8 for large numbers and finer for small ones.
+    # Four bits of mantissa, also for the weights: coarser than int8 for large values and finer for small ones.
     "fp8": replace(_INT8, batch=0.05, agreement=0.9, error_increase=0.01, node=0.2),
 }
 
 
 def tolerance_of(precision: str, *, max_error_increase: float | None = None) -> Tolerance:
-    """The limits for a precision as it was read back from a file.
+    """The limits for a precision that was read back from a file.
 
     Args:
         precision: `Contract.precision`.
-        max_error_increase: In place of the table's `error_increase`: a share of the images, 0 to 1.
+        max_error_increase: Replaces the table's `error_increase`: a share of the images, 0 to 1.
 
     Raises:
         ModelError: There are no limits for this precision.
-        WrongUse: The increase is no share.
+        WrongUse: The increase is not in 0 to 1.
     """
     found = {str(name): tolerance for name, tolerance in TOLERANCES.items()}.get(precision)
     if found is None:

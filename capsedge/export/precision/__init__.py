@@ -1,4 +1,4 @@
-"""The typed graphs of a network: precision is made in the ONNX graph, which every runtime then reads as it is."""
+"""Typed graphs of a network: the precision is set in the ONNX graph, and every runtime computes it as written."""
 
 from capsedge.export.precision.emulate import emulated, emulated_types
 from capsedge.export.precision.quantize import (

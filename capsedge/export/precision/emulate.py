@@ -1,8 +1,8 @@
-"""What a graph with 16-bit or fp8 types computes where they are true, on a machine whose runtime has none.
+"""Emulation of fp16, bf16 and fp8 graphs in fp32, for runtimes that lack these types.
 
-ONNX Runtime's CPU provider computes fp16 graphs in fp32, where nothing overflows and nothing is rounded, and loads
-no bf16 or fp8 graph. Here every such tensor becomes an fp32 one that is rounded to its type each time it is made:
-products are summed in fp32 and stored in few bits, as tensor cores do.
+ONNX Runtime's CPU provider computes fp16 graphs in fp32, without overflow or rounding, and does not load bf16 or fp8
+graphs. The emulation stores every such tensor as fp32 and rounds it to its type each time it is computed: products
+are summed in fp32 and stored in few bits, as in tensor cores.
 """
 
 from collections.abc import Iterator
@@ -22,12 +22,12 @@ _ROUNDED: dict[int, str] = {
 
 
 def emulated_types(model: onnx.ModelProto) -> set[str]:
-    """The types of a graph that the CPU provider of ONNX Runtime has not (bf16, fp8), or only by name (fp16)."""
+    """The types of a graph that ONNX Runtime's CPU provider lacks (bf16, fp8) or computes in fp32 (fp16)."""
     return {_ROUNDED[kind] for kind in types_of(model).values() if kind in _ROUNDED}
 
 
 def emulated(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The graph in fp32, with every value rounded that the graph holds in fp16, bf16 or fp8."""
+    """The graph in fp32, with every fp16, bf16 and fp8 value rounded to its type."""
     graph = _Rounding(model)
     nodes = [each for node in model.graph.node for each in graph.of(node)]
     used = {name for node in nodes for name in node.input}
@@ -42,14 +42,14 @@ def _in_full(constant: onnx.TensorProto) -> onnx.TensorProto:
 
 
 class _Rounding:
-    """How each node of one graph is written in fp32."""
+    """Rewrites each node of a graph in fp32."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
         self.types = types_of(model)
         self.ranks = {constant.name: len(constant.dims) for constant in model.graph.initializer}
 
     def of(self, node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
-        """A node in fp32, and after it the rounding of each result."""
+        """Yield a node in fp32, followed by the rounding of each result."""
         if node.op_type == "QuantizeLinear" and self.types[node.output[0]] == TensorProto.FLOAT8E4M3FN:
             yield from self._quantize(node)
         elif node.op_type == "DequantizeLinear" and self.types[node.input[0]] == TensorProto.FLOAT8E4M3FN:
@@ -72,19 +72,19 @@ class _Rounding:
             yield from _rounded(f"{name}_exact", name, kind)
 
     def _quantize(self, node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
-        """The codes, as fp32 numbers: a Cast to fp8 saturates, as QuantizeLinear does."""
+        """Yield the codes as fp32 values: a Cast to fp8 saturates, like QuantizeLinear."""
         name = node.output[0]
         yield helper.make_node("Div", node.input[:2], [f"{name}_exact"])
         yield from _rounded(f"{name}_exact", name, TensorProto.FLOAT8E4M3FN)
 
     def _dequantize(self, node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
-        """A product with the scale; a scale for each channel must stand on the channel's axis."""
+        """Yield a product with the scale; a scale for each channel is first aligned to the channel axis."""
         codes, scale, *_ = node.input
         (name,) = node.output
         kind = self.types[name]
-        if self.ranks.get(scale) and (behind := self._axes_behind(node)):
+        if self.ranks.get(scale) and (trailing := self._trailing_axes(node)):
             axes, aligned = f"{name}_axes", f"{name}_scale"
-            yield helper.make_node("Constant", [], [axes], value_ints=behind)
+            yield helper.make_node("Constant", [], [axes], value_ints=trailing)
             yield helper.make_node("Unsqueeze", [scale, axes], [aligned])
             scale = aligned
         product = f"{name}_exact" if kind in _HALVES else name
@@ -92,13 +92,13 @@ class _Rounding:
         if kind in _HALVES:
             yield from _rounded(product, name, kind)
 
-    def _axes_behind(self, node: onnx.NodeProto) -> list[int]:
-        """Axes that a scale of [channels] must get behind its own to stand on the channel's axis of the codes."""
+    def _trailing_axes(self, node: onnx.NodeProto) -> list[int]:
+        """Axes to append to a scale of [channels], so that it aligns with the channel axis of the codes."""
         rank = self.ranks[node.input[0]]
         return list(range(1, rank - integer(node, "axis", 1) % rank))
 
 
 def _rounded(exact: str, name: str, kind: int) -> Iterator[onnx.NodeProto]:
-    """Round a tensor to a type and give it back in fp32."""
+    """Yield the casts that round a tensor to a type and back to fp32."""
     yield helper.make_node("Cast", [exact], [f"{name}_rounded"], to=kind)
     yield helper.make_node("Cast", [f"{name}_rounded"], [name], to=TensorProto.FLOAT)

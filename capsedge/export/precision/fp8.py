@@ -1,7 +1,7 @@
 """An fp8 graph (E4M3): a quantized graph whose int8 codes are replaced by 8-bit floating-point numbers.
 
 TensorRT builds it for compute capability 8.9 and later. The largest magnitude of each activation, which the int8
-scale put at 127, and that of each channel of a weight go to 448, the largest number of E4M3 (Micikevicius et al.
+scale maps to 127, and that of each channel of a weight map to 448, the largest number of E4M3 (Micikevicius et al.
 2022, "FP8 formats for deep learning").
 """
 
@@ -16,11 +16,11 @@ _INT8_MOST, _FP8_MOST = 127, 448
 
 
 def in_fp8(quantized: onnx.ModelProto, original: onnx.ModelProto) -> onnx.ModelProto:
-    """Turn a QDQ graph of int8 into one of fp8, with the same ranges.
+    """Convert an int8 QDQ graph to fp8, with the same ranges.
 
     Args:
         quantized: The int8 graph (`capsedge.export.precision.quantize`), for the activations' scales.
-        original: The fp32 graph that it was made from, for the weights before they were rounded.
+        original: The fp32 graph that was quantized, for the unrounded weights.
     """
     result = onnx.ModelProto()
     result.CopyFrom(quantized)
@@ -44,7 +44,7 @@ def in_fp8(quantized: onnx.ModelProto, original: onnx.ModelProto) -> onnx.ModelP
 
 
 def _store(constants: dict[str, onnx.TensorProto], node: onnx.NodeProto, weight: np.ndarray) -> None:
-    """Write the scale of each channel and the codes of a weight, from its fp32 numbers: int8 has a coarser scale."""
+    """Write the codes and the scale of each channel of a weight, from its fp32 values: int8 has a coarser scale."""
     axis = integer(node, "axis", 1) % weight.ndim
     others = tuple(each for each in range(weight.ndim) if each != axis)
     largest = np.abs(weight).max(axis=others, keepdims=True)

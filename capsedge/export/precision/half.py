@@ -1,8 +1,8 @@
-"""A graph in half precision: products in fp16 or bf16, and squash and norms in fp32, by casts between them.
+"""A graph in half precision: products in fp16 or bf16, squash and norms in fp32, with casts in between.
 
-TensorRT reads the types of a graph as they are written (it is strongly typed), so the types are decided here. The
-float16 converters that exist turn everything, or lists of operators, and put casts to fp16 between neighbours that
-were to stay in fp32: a sum of squares then overflows at a norm of 256.
+TensorRT is strongly typed and computes a graph in the types that are written in it, so they are chosen here. Existing
+float16 converters convert everything, or lists of operators, and insert casts to fp16 between neighbours that should
+stay in fp32: a sum of squares then overflows at a norm of 256.
 """
 
 from collections.abc import Iterator
@@ -19,27 +19,27 @@ from capsedge.export.graph import NamedGraph, rewritten, types_of
 
 HalfType = Literal["fp16", "bf16"]
 
-# Products, what follows them directly, and the scales around them.
+# Products, the activations that follow them directly, and the scales around them.
 HALF_OPS = frozenset(("Conv", "Gemm", "MatMul", "Relu", "LeakyRelu", "QuantizeLinear", "DequantizeLinear"))
-# What makes feature maps of feature maps; a sum of anything else, such as one in squash, stays in fp32.
+# Operators from feature maps to feature maps; other sums, such as those in squash, stay in fp32.
 MAP_OPS = frozenset(("Add", "Relu", "LeakyRelu", "QuantizeLinear", "DequantizeLinear"))
-# What only moves numbers computes in the type that it is given.
+# Operators that only move data keep the type of their input.
 MOVING_OPS = frozenset(("Flatten", "Identity", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"))
 
 _ONNX_TYPES = {"fp16": TensorProto.FLOAT16, "bf16": TensorProto.BFLOAT16}
 _NUMPY_TYPES = {"fp16": np.dtype(np.float16), "bf16": np.dtype(ml_dtypes.bfloat16)}
-_BF16_OPSET = 22  # the first whose operators take bf16
+_BF16_OPSET = 22  # the first with bf16 operators
 
 
 def in_half(model: onnx.ModelProto, half: HalfType) -> onnx.ModelProto:
-    """Give the products of a graph 16-bit operands; everything else, and every output, stays in fp32.
+    """Convert the products of a graph to 16 bits; everything else, and every output, stays in fp32.
 
     Args:
         model: A graph in fp32, quantized or not.
-        half: `fp16`, or `bf16`, which has the range of fp32 and needs opset 22.
+        half: `fp16` or `bf16`; bf16 has the range of fp32 and needs opset 22.
 
     Raises:
-        ModelError: A weight is too large for the type, or the scale of a quantized tensor too small.
+        ModelError: A weight is too large for the type, or the scale of a quantized tensor is too small.
     """
     if half == "bf16":
         model = onnx.version_converter.convert_version(model, _BF16_OPSET)
@@ -51,7 +51,7 @@ def in_half(model: onnx.ModelProto, half: HalfType) -> onnx.ModelProto:
 
 
 class _TypedGraph(NamedGraph):
-    """A graph, walked in its order: first each node's type is decided, then casts are put where two types meet."""
+    """A graph in which each node's type is decided in order; casts are then inserted between different types."""
 
     def __init__(self, model: onnx.ModelProto, half: HalfType) -> None:
         super().__init__(model.graph)
@@ -61,7 +61,7 @@ class _TypedGraph(NamedGraph):
         self.half_tensors: set[str] = set()
         self.maps: set[str] = set()
         self.decided = [(node, self._decide(node)) for node in self.nodes]
-        self.full_constants = {  # which a node in fp32 needs as they are
+        self.full_constants = {  # constants that a node in fp32 reads
             name
             for node, half_node in self.decided
             for name in node.input
@@ -71,18 +71,18 @@ class _TypedGraph(NamedGraph):
         self.casts: set[str] = set()
 
     def _decide(self, node: onnx.NodeProto) -> bool:
-        """Whether a node computes in half."""
+        """Whether a node computes in half precision."""
         moved = node.op_type in MOVING_OPS and node.input[0] in self.half_tensors
         added = node.op_type == "Add" and self.maps.issuperset(node.input)
         if node.op_type == "Conv" or (node.op_type in MAP_OPS and node.input[0] in self.maps):
             self.maps.update(node.output)
         half = node.op_type in HALF_OPS or moved or added
-        if half:  # an output of the graph is promised in fp32, whatever gives it
+        if half:  # outputs of the graph stay in fp32
             self.half_tensors.update(name for name in node.output if name in self.floats.difference(self.outputs))
         return half
 
     def of(self, node: onnx.NodeProto, half: bool) -> Iterator[onnx.NodeProto]:
-        """A node with operands and results of its type, and the casts that this needs."""
+        """Yield a node with operands and results of its type, and the casts that it needs."""
         typed = onnx.NodeProto()
         typed.CopyFrom(node)
         for index, name in enumerate(node.input):
@@ -91,22 +91,22 @@ class _TypedGraph(NamedGraph):
             elif name in self.floats and (name in self.half_tensors) != half:
                 typed.input[index] = f"{name}_{self.half if half else 'fp32'}"
                 yield from self._cast(name, typed.input[index], half)
-        late = []
+        output_casts = []
         for index, name in enumerate(node.output):
             if half and name in self.outputs:
                 typed.output[index] = f"{name}_{self.half}"
-                late.append(_cast(typed.output[index], name, TensorProto.FLOAT))
+                output_casts.append(_cast(typed.output[index], name, TensorProto.FLOAT))
         yield typed
-        yield from late
+        yield from output_casts
 
     def _cast(self, name: str, other: str, half: bool) -> Iterator[onnx.NodeProto]:
-        """The cast that makes a tensor of the other type; once is enough."""
+        """Yield the cast of a tensor to the other type, once for each tensor."""
         if other not in self.casts:
             self.casts.add(other)
             yield _cast(name, other, _ONNX_TYPES[self.half] if half else TensorProto.FLOAT)
 
     def _round(self, name: str) -> str:
-        """The name of a constant in half; its own, unless the same constant is needed in fp32 too."""
+        """The name of a constant in half precision: its own, unless the constant is also needed in fp32."""
         other = f"{name}_{self.half}" if name in self.full_constants else name
         if other not in self.rounded:
             values = numpy_helper.to_array(self.constants[name])

@@ -1,18 +1,18 @@
-"""QuantizeLinear and DequantizeLinear put around the layers of a graph, where every runtime computes them in int8.
+"""Insertion of QuantizeLinear and DequantizeLinear pairs around the layers of a graph, so that runtimes use int8.
 
-TensorRT wants zero-points of 0. ONNX Runtime makes such activations unsigned on x86, and takes its int8 kernels only
-where the pairs stand as it expects them. These rules were read from the graphs that ONNX Runtime 1.31 runs, and each
-was timed (docs/precision.md):
+TensorRT requires zero-points of 0. ONNX Runtime converts such activations to unsigned on x86, and uses its int8
+kernels only where it finds the pairs that it expects. These rules were derived from the graphs that ONNX Runtime 1.31
+runs, and the effect of each was timed (docs/precision.md):
 
-1. A layer reads a pair, and a convolution's result gets one. The result of a product without a bias gets none: QGemm
-   gives it in fp32.
-2. Where two maps are added, both and their sum have one (QLinearAdd).
-3. A ReLU whose result one layer reads stands between pairs, as LeakyRelu of slope 0: for that there is an int8
-   kernel, and for Relu there is none.
-4. Of a tensor that several layers read, each has a pair of its own. One with two readers stays signed, and a layer
-   between signed and unsigned numbers is computed in fp32. What tells the pairs apart, so that they are not merged,
-   is the attribute `axis`, which says nothing where there is a single scale.
-5. The factor of the image is left to the scales: what is quantized is the image as it was given.
+1. The input of a layer has a pair, and so has the result of a convolution. The result of a product without a bias has
+   none: QGemm returns it in fp32.
+2. If two feature maps are added, both and their sum have a pair (QLinearAdd).
+3. A ReLU whose result one layer reads has pairs on both sides and is replaced by LeakyRelu of slope 0, which has an
+   int8 kernel; Relu has none.
+4. Each layer that reads the same tensor has its own pair. A pair with two readers would stay signed, and a layer
+   between signed and unsigned values is computed in fp32. Different values of the attribute `axis`, which has no
+   effect with a single scale, keep the pairs from being merged.
+5. The factor of the image is folded into the scales: the raw image is quantized.
 """
 
 from collections.abc import Mapping
@@ -26,18 +26,18 @@ from capsedge.export.graph import NamedGraph, rewritten
 from capsedge.export.layers import LAYER_OPS
 from capsedge.export.precision.rounding import Codes
 
-_MOST = 127  # of an activation's codes
-_ZERO = "zero_point"  # of all activations
-_AXES = (1, 0, 2, 3)  # of one tensor's pairs; 1 is what it is where nothing is said
+_MOST = 127  # largest code of an activation
+_ZERO = "zero_point"  # shared by all activations
+_AXES = (1, 0, 2, 3)  # attribute `axis` of the pairs of one tensor; 1 is the default
 
 
 def with_pairs(model: onnx.ModelProto, ranges: Mapping[str, float], weights: Mapping[str, Codes]) -> onnx.ModelProto:
-    """Quantize the layers that have weights, and what lies between them.
+    """Quantize the layers that have weights, and the operators between them.
 
     Args:
         model: A graph in fp32.
-        ranges: The largest magnitude of each tensor that a layer reads or gives, and of the sums between them.
-        weights: The codes of each layer's weight, by its name.
+        ranges: The largest magnitude of each input and output of a layer, and of the sums between layers.
+        weights: The codes of each layer's weight, by name.
     """
     graph = _QuantizedGraph(model, ranges, weights)
     for node in graph.nodes:
@@ -47,11 +47,11 @@ def with_pairs(model: onnx.ModelProto, ranges: Mapping[str, float], weights: Map
 
 
 class _QuantizedGraph(NamedGraph):
-    """A graph that is written anew, node by node, each with its pairs.
+    """A graph that is rewritten node by node with its pairs.
 
     Attributes:
         written: The new nodes.
-        constants: Those of the graph and of the pairs, by their names.
+        constants: Constants of the graph and of the pairs, by name.
     """
 
     def __init__(self, model: onnx.ModelProto, ranges: Mapping[str, float], weights: Mapping[str, Codes]) -> None:
@@ -59,14 +59,14 @@ class _QuantizedGraph(NamedGraph):
         self.written: list[onnx.NodeProto] = []
         self._ranges = ranges
         self._weights = weights
-        self._read_as: dict[str, str] = {}  # tensors that have one pair for all readers, and what these read
-        self._pairs: dict[str, int] = {}  # how many pairs there are of a tensor whose readers each have one
+        self._read_as: dict[str, str] = {}  # from tensors with one shared pair to the pair's result
+        self._pairs: dict[str, int] = {}  # number of pairs of each tensor with one pair for each reader
 
     def add(self, node: onnx.NodeProto) -> None:
-        """Write a node, the pairs that it reads, and that of its result."""
+        """Write a node, the pairs of its inputs and the pair of its result."""
         (result, *_) = node.output
         if self._image(result):
-            return  # the layer's pair does it
+            return  # folded into the scale of the layer's pair
         typed = onnx.NodeProto()
         typed.CopyFrom(node)
         layer, added = self._is_layer(node), self._is_sum(node)
@@ -88,7 +88,7 @@ class _QuantizedGraph(NamedGraph):
         return node.op_type in LAYER_OPS and node.input[1] in self._weights
 
     def _is_sum(self, node: onnx.NodeProto) -> bool:
-        """Whether a node adds to a convolution's result another one, or what another layer reads."""
+        """Whether a node adds to a convolution's result another one, or another layer's input."""
         return (
             node.op_type == "Add"
             and all(name in self._ranges for name in (*node.input, *node.output))
@@ -100,7 +100,7 @@ class _QuantizedGraph(NamedGraph):
         return len(readers) == 1 and self._is_layer(readers[0]) and name not in self.outputs
 
     def _image(self, name: str) -> str:
-        """The image, its axes in order, where the tensor is a multiple of it that one layer reads; "" elsewhere."""
+        """The name of the transposed image if the tensor is a multiple of it that one layer reads; otherwise ""."""
         node = self.makers.get(name)
         if node is None or node.op_type != "Mul" or not self._feeds_one_layer(name):
             return ""
@@ -112,7 +112,7 @@ class _QuantizedGraph(NamedGraph):
         return image if scalar and maker is not None and maker.op_type == "Cast" else ""
 
     def _pair_for(self, node: onnx.NodeProto, name: str) -> str:
-        """Write the pair that is for one reader of a tensor; gives the name of what it reads."""
+        """Write a pair for one reader of a tensor; returns the name of the pair's result."""
         if image := self._image(name):
             factor = numpy_helper.to_array(self.constants[self.makers[name].input[1]])
             scale = self._constant(f"{name}_image_scale", self._scale(name) / factor)
@@ -124,23 +124,23 @@ class _QuantizedGraph(NamedGraph):
     def _pair(
         self, name: str, *, label: str, axis: int = _AXES[0], source: str = "", scale: str = "", result: str = ""
     ) -> str:
-        """Write a pair; gives the name of its result.
+        """Write a pair; returns the name of its result.
 
         Args:
-            name: The tensor that the result stands for.
-            label: What the nodes are named after.
-            axis: Tells pairs of one tensor apart.
-            source: What is quantized; "" for the tensor itself.
-            scale: Of the quantization; "" for the tensor's own.
-            result: What the result is named; "" for a name after the label.
+            name: The tensor that the result replaces.
+            label: Prefix of the nodes' names.
+            axis: Attribute that keeps pairs of one tensor apart.
+            source: Tensor to quantize; "" for `name`.
+            scale: Scale of the quantization; "" for the tensor's own.
+            result: Name of the result; "" for a name made from the label.
         """
         own, zero = self._constant(f"{name}_scale", self._scale(name)), self._constant(_ZERO, np.zeros((), np.int8))
-        told = None if axis == _AXES[0] else axis
-        codes = self._node("QuantizeLinear", [source or name, scale or own, zero], label, axis=told)
+        written_axis = None if axis == _AXES[0] else axis
+        codes = self._node("QuantizeLinear", [source or name, scale or own, zero], label, axis=written_axis)
         return self._node("DequantizeLinear", [codes, own, zero], label, result=result)
 
     def _weight(self, layer: onnx.NodeProto) -> str:
-        """Write a layer's weight as codes, and how they are dequantized; gives the name of the result."""
+        """Write a layer's weight as codes with their DequantizeLinear; returns the name of the result."""
         name = layer.input[1]
         weight = self._weights[name]
         codes = self._constant(f"{name}_quantized", weight.codes)

@@ -1,9 +1,9 @@
-"""An int8 graph: ranges from training images, by the method with the lowest validation error.
+"""An int8 graph: ranges are calibrated on training images, by the method with the lowest validation error.
 
-The graph holds QuantizeLinear and DequantizeLinear around each product (QDQ), symmetric, int8 for weights (one scale
-a channel) and activations: so one file is fast in ONNX Runtime and is what TensorRT reads. Weights have 7 bits (-64
-to 64), so that no processor's sums of products saturate (`capsedge.runtime.int8_pairs`); docs/precision.md has what
-that costs.
+The graph has QuantizeLinear and DequantizeLinear around each product (QDQ), symmetric, with int8 weights (one scale
+for each channel) and activations: ONNX Runtime has fast kernels for it, and TensorRT reads the same file. Weights
+have 7 bits (-64 to 64), so that sums of products saturate on no processor (`capsedge.runtime.int8_pairs`); the cost
+is in docs/precision.md.
 """
 
 import contextlib
@@ -31,18 +31,18 @@ from capsedge.export.precision.qdq import with_pairs
 from capsedge.export.precision.rounding import rounded
 
 CALIBRATION_IMAGES = 512
-FEWEST_IMAGES = 100  # fewer say too little of how large activations get
+FEWEST_IMAGES = 100  # fewer do not represent the range of the activations
 _CHUNK = 128  # images whose activations are in memory together
 
 Images = NDArray[np.uint8]
 WeightBits = Literal[7, 8]
-# From a candidate and its method's name to its error and mean length difference on the validation images.
+# Maps a candidate and its method's name to its error and mean length difference on the validation images.
 Score = Callable[[onnx.ModelProto, str], tuple[float, float]]
 
 
 @dataclass(frozen=True)
 class Method:
-    """A way to find the range of an activation."""
+    """A method of calibration for the range of an activation."""
 
     name: str
     method: CalibrationMethod
@@ -55,40 +55,40 @@ METHODS = (
         Method(f"percentile {percentile:g}", CalibrationMethod.Percentile, {"percentile": percentile})
         for percentile in (99.9, 99.99, 99.999)
     ),
-    # ONNX Runtime's 128 bins for 128 levels leave nothing to choose.
+    # ONNX Runtime's default of 128 bins for 128 levels leaves no range to choose.
     Method("entropy", CalibrationMethod.Entropy, {"num_bins": 2048, "num_quantized_bins": 128}),
 )
 
 
 @dataclass(frozen=True)
 class Quantized:
-    """An int8 graph, and how its ranges were found."""
+    """An int8 graph and the calibration of its ranges."""
 
     model: onnx.ModelProto
     calibration: Calibration
 
 
 def calibration_images(dataset: Dataset, count: int = CALIBRATION_IMAGES) -> Images:
-    """`count` training images to calibrate on, or all there are, evenly spread over the training set.
+    """`count` calibration images, or all training images if there are fewer, evenly spaced in the training set.
 
     Raises:
-        WrongUse: They are too few.
+        WrongUse: There are too few images.
     """
     check_calibration(dataset, count)
     return dataset.train.spread(count).images
 
 
 def check_calibration(dataset: Dataset, count: int = CALIBRATION_IMAGES) -> None:
-    """Refuse too few images to calibrate on.
+    """Refuse too few calibration images.
 
     Raises:
-        WrongUse: They are too few.
+        WrongUse: There are too few images.
     """
     available = min(count, len(dataset.train))
     if available < FEWEST_IMAGES:
         raise WrongUse(
-            f"int8 and fp8 are calibrated on at least {FEWEST_IMAGES} training images, and "
-            f"{available} were {'asked for' if available == count else 'found'}: give more, or choose fp16"
+            f"int8 and fp8 need at least {FEWEST_IMAGES} training images for calibration, and "
+            f"{available} were {'requested' if available == count else 'found'}: use more images, or --precision fp16"
         )
 
 
@@ -101,16 +101,16 @@ def quantized(
     weight_bits: WeightBits = 7,
     nearest: bool = False,
 ) -> Quantized:
-    """Quantize the layers that have weights, with every method, and keep the best.
+    """Quantize the layers that have weights with every method, and keep the best result.
 
     Args:
         model: A graph in fp32.
         images: uint8 [count, height, width, channels], of the training set.
-        score: Judges a candidate; of two that err alike, the one with the smaller length difference wins.
-        methods: Those to try.
+        score: Returns a candidate's error and mean length difference; of equal errors the smaller difference wins.
+        methods: Methods of calibration to try.
         weight_bits: 8 for comparison only: such a file saturates on x86 processors without VNNI, and the gate rejects
             it.
-        nearest: Round each weight on its own, for comparison only.
+        nearest: Round each weight to the nearest code, for comparison only.
     """
     most = 2 ** (weight_bits - 1) - (weight_bits == 8)  # 64 or 127
     weights = rounded(model, images[:0] if nearest else images, most)
@@ -121,8 +121,8 @@ def quantized(
 
 
 def _ranges(model: onnx.ModelProto, images: Images, method: Method) -> dict[str, float]:
-    """The largest magnitude that each activation shall have."""
-    with _folder() as folder, contextlib.redirect_stdout(io.StringIO()):  # it prints its settings
+    """The calibrated largest magnitude of each activation."""
+    with _folder() as folder, contextlib.redirect_stdout(io.StringIO()):  # the calibrator prints its settings
         onnx.save(model, folder / "model.onnx")
         calibrator = create_calibrator(
             folder / "model.onnx",
@@ -136,7 +136,7 @@ def _ranges(model: onnx.ModelProto, images: Images, method: Method) -> dict[str,
         found = calibrator.compute_data().items()
     ranges = {name: float(np.abs(tensor.range_value).max()) for name, tensor in found}
     return ranges | {
-        # What is negative before a ReLU is zero behind it: its range need not be kept.
+        # Negative values before a ReLU become zero, so its input needs only the range of its result.
         node.input[0]: ranges[node.output[0]]
         for node in model.graph.node
         if node.op_type == "Relu" and node.output[0] in ranges
@@ -144,7 +144,7 @@ def _ranges(model: onnx.ModelProto, images: Images, method: Method) -> dict[str,
 
 
 class _CalibrationReader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no types
-    """Feeds images to ONNX Runtime's calibration, one by one: its histograms want batches of one size."""
+    """Feeds images to ONNX Runtime's calibration one by one: its histograms need batches of equal size."""
 
     def __init__(self, images: Images) -> None:
         self.images = iter(images)

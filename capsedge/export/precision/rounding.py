@@ -1,12 +1,12 @@
-"""int8 codes of weights, each rounded so that it makes up for the rounding of those before it.
+"""int8 codes of weights, rounded one by one so that each compensates the rounding errors before it.
 
-A code that is half a step off changes a layer's result by half a step times the input, and the inputs of a layer
-resemble each other: neighbouring pixels, channels that are active together. So what the rounding of one weight adds,
-the weights that are still to be rounded can take away. For a layer with inputs x and the weights w of one output, the
+A rounding error of half a step changes a layer's result by half a step times the input. The inputs of a layer are
+correlated: neighbouring pixels, channels that are active together. So the weights that are not rounded yet can
+compensate the error of a rounded weight. For a layer with inputs x and the weights w of one output, the
 squared error of codes q with step s is (s q - w)^T H (s q - w), where H is the mean of x x^T over training images.
-The weights are rounded one by one, and after each the others move to where that error is least (Hassibi and Stork
-1993, "Optimal brain surgeon"; for all outputs in one order, from one Cholesky factor: Frantar et al. 2022, "GPTQ",
-algorithm 1). docs/precision.md has what it brings.
+The weights are rounded one by one, and after each the others are set to minimize that error (Hassibi and Stork 1993,
+"Optimal brain surgeon"; for all outputs in one order, from one Cholesky factor: Frantar et al. 2022, "GPTQ",
+algorithm 1). The effect is in docs/precision.md.
 """
 
 import math
@@ -22,9 +22,9 @@ from onnx import numpy_helper
 
 from capsedge.export.layers import LAYER_OPS
 
-_POSITIONS = 16  # of each image, at which a convolution is looked at: neighbours say much the same
-_WIDEST = 2048  # inputs that make up for each other; H has as many rows and columns
-_DAMPING = 0.01  # of H's mean diagonal, added to the diagonal: GPTQ's, against what few images say by chance
+_POSITIONS = 16  # sampled positions of a convolution in each image: neighbouring patches are similar
+_WIDEST = 2048  # inputs that compensate each other, the rows and columns of H
+_DAMPING = 0.01  # share of H's mean diagonal that is added to the diagonal, as in GPTQ, against sampling noise
 _CHUNK = 128  # images whose activations are in memory together
 
 
@@ -33,8 +33,8 @@ class Codes:
     """A weight in int8.
 
     Attributes:
-        codes: Of the weight's shape.
-        scale: What a code of 1 stands for, for each output channel.
+        codes: The codes, in the weight's shape.
+        scale: Value of one code step, for each output channel.
         axis: The weight's axis of output channels.
     """
 
@@ -44,12 +44,12 @@ class Codes:
 
 
 def rounded(model: onnx.ModelProto, images: NDArray[np.uint8], most: int) -> dict[str, Codes]:
-    """The codes of every weight that a layer of a graph multiplies with, by the weight's name.
+    """The codes of the weight of every layer of a graph, by the weight's name.
 
     Args:
         model: A graph in fp32.
-        images: uint8 [count, height, width, channels]; their activations are the layers' inputs.
-        most: The largest code, which the largest weight of each output channel gets.
+        images: uint8 [count, height, width, channels], to compute the layers' inputs from.
+        most: The largest code, of the largest weight of each output channel.
     """
     constants = {each.name: numpy_helper.to_array(each) for each in model.graph.initializer}
     layers = [
@@ -58,39 +58,39 @@ def rounded(model: onnx.ModelProto, images: NDArray[np.uint8], most: int) -> dic
         if node.op_type in LAYER_OPS and node.input[1] in constants
     ]
     random = np.random.default_rng(0)
-    for activations in _activations(model, [layer.reads for layer in layers], images):
+    for activations in _activations(model, [layer.input for layer in layers], images):
         for layer, values in zip(layers, activations, strict=True):
-            layer.look_at(values, random)
+            layer.add_inputs(values, random)
     return {layer.name: layer.codes(most) for layer in layers}
 
 
 class _Layer:
-    """A layer's weight, and the products of its inputs.
+    """A layer's weight and the sums of products of its inputs (H).
 
-    A matrix product is taken for a convolution of single pixels, whose inputs are channels.
+    A matrix product is treated as a 1x1 convolution, whose inputs are channels.
 
     Args:
         node: The layer.
-        weight: As it stands in the graph.
+        weight: The weight in the graph's layout.
     """
 
     def __init__(self, node: onnx.NodeProto, weight: NDArray[np.float32]) -> None:
-        self.reads, self.name = node.input[:2]
+        self.input, self.name = node.input[:2]
         self.is_conv = node.op_type == "Conv"
         self.attributes: dict[str, Any] = {
             each.name: onnx.helper.get_attribute_value(each) for each in node.attribute
         }
         self.axis = 0 if self.is_conv or self.attributes.get("transB", 0) else 1
         self.weight = weight
-        self.parts = self.attributes.get("group", 1)  # of the outputs, each with inputs of its own
+        self.parts = self.attributes.get("group", 1)  # groups of outputs, each with its own inputs
         channels, kernel = self._by_output().shape[1], math.prod(weight.shape[2:])
-        together = max(1, _WIDEST // kernel)
-        self.blocks = [slice(start, start + together) for start in range(0, channels, together)]
+        block_size = max(1, _WIDEST // kernel)  # channels
+        self.blocks = [slice(start, start + block_size) for start in range(0, channels, block_size)]
         sizes = [len(range(channels)[block]) * kernel for block in self.blocks]
         self.products = [[np.zeros((size, size)) for size in sizes] for _ in range(self.parts)]
 
-    def look_at(self, values: NDArray[np.float32], random: np.random.Generator) -> None:
-        """Add the products of the inputs that the layer has in a few images."""
+    def add_inputs(self, values: NDArray[np.float32], random: np.random.Generator) -> None:
+        """Add the products of the layer's inputs in a few images."""
         patches = self._patches(values, random) if self.is_conv else values.reshape(-1, values.shape[-1])
         for part, products in zip(np.split(patches, self.parts, axis=1), self.products, strict=True):
             for number, block in enumerate(self.blocks):
@@ -98,7 +98,7 @@ class _Layer:
                 products[number] += x.T @ x
 
     def codes(self, most: int) -> Codes:
-        """The codes that keep the layer's results close to what they were."""
+        """The codes that keep the layer's results close to those of the fp32 weight."""
         weight = self._by_output().astype(np.float64)
         outputs = len(weight)
         largest = np.abs(weight).reshape(outputs, -1).max(axis=1)
@@ -117,34 +117,34 @@ class _Layer:
         return np.moveaxis(self.weight, self.axis, 0)
 
     def _patches(self, maps: NDArray[np.float32], random: np.random.Generator) -> NDArray[np.float32]:
-        """What the kernel covers at a few places of each image: [places, channels, rows, columns]."""
+        """Input patches at a few random positions of each image: [patches, channels, rows, columns]."""
         top, left, bottom, right = self.attributes.get("pads", (0, 0, 0, 0))
         padded = np.pad(maps, ((0, 0), (0, 0), (top, bottom), (left, right)))
         windows = np.lib.stride_tricks.sliding_window_view(padded, self.weight.shape[2:], axis=(2, 3))
         down, across = self.attributes.get("strides", (1, 1))
         windows = windows[:, :, ::down, ::across]
         count, _, rows, columns = windows.shape[:4]
-        places = random.integers(rows * columns, size=(count, min(_POSITIONS, rows * columns)))
-        found = windows[np.arange(count)[:, None], :, places // columns, places % columns]
-        return found.reshape(-1, *found.shape[2:])
+        positions = random.integers(rows * columns, size=(count, min(_POSITIONS, rows * columns)))
+        patches = windows[np.arange(count)[:, None], :, positions // columns, positions % columns]
+        return patches.reshape(-1, *patches.shape[2:])
 
 
 def compensated(weight: NDArray[np.float64], products: NDArray[np.float64], most: int) -> NDArray[np.float64]:
-    """Round weights to whole numbers, each making up for those before it.
+    """Round weights to integers, each compensating the rounding errors before it.
 
     Args:
-        weight: Of outputs that share their inputs, in steps of their scale: [outputs, inputs].
-        products: H, or a multiple of it: [inputs, inputs].
-        most: The largest whole number.
+        weight: Weights of outputs that share their inputs, in steps of their scale: [outputs, inputs].
+        products: H or a multiple of it: [inputs, inputs].
+        most: The largest integer.
 
     Returns:
-        Whole numbers of -most to most, [outputs, inputs].
+        Integers from -most to most, [outputs, inputs].
     """
     energy = np.diag(products)
-    damping = _DAMPING * energy.mean() or 1.0  # of a layer whose inputs are never active, nothing needs keeping
-    order = np.argsort(-energy, kind="stable")  # while many others are left that can make up for it
+    damping = _DAMPING * energy.mean() or 1.0  # 1.0: the inputs of this layer are never active
+    order = np.argsort(-energy, kind="stable")  # strongest inputs first, while many weights are left to compensate
     damped = products[np.ix_(order, order)] + damping * np.eye(len(order))
-    # Row i of the factor says how the inputs after i move for an error at i.
+    # Row i of the factor holds the changes of the weights after i for an error at i.
     factor = np.linalg.cholesky(np.linalg.inv(damped)).T
     left = weight[:, order]
     codes = np.empty_like(left)
@@ -157,11 +157,13 @@ def compensated(weight: NDArray[np.float64], products: NDArray[np.float64], most
 def _activations(
     model: onnx.ModelProto, names: Sequence[str], images: NDArray[np.uint8]
 ) -> Iterator[list[NDArray[np.float32]]]:
-    """The values of tensors of a graph, a few images at a time."""
-    shown = onnx.ModelProto()
-    shown.CopyFrom(model)
+    """Yield the values of tensors of a graph, a few images at a time."""
+    exposed = onnx.ModelProto()
+    exposed.CopyFrom(model)
     outputs = {output.name for output in model.graph.output}
-    shown.graph.output.extend(onnx.ValueInfoProto(name=name) for name in dict.fromkeys(names) if name not in outputs)
-    session = onnxruntime.InferenceSession(shown.SerializeToString(), providers=["CPUExecutionProvider"])
+    exposed.graph.output.extend(
+        onnx.ValueInfoProto(name=name) for name in dict.fromkeys(names) if name not in outputs
+    )
+    session = onnxruntime.InferenceSession(exposed.SerializeToString(), providers=["CPUExecutionProvider"])
     for start in range(0, len(images), _CHUNK):
         yield session.run(list(names), {"image": images[start : start + _CHUNK]})

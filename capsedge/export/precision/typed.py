@@ -1,4 +1,4 @@
-"""From one fp32 graph to the graph of each precision."""
+"""Conversion of an fp32 graph to each precision."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,20 +14,20 @@ from capsedge.export.precision.quantize import METHODS, Images, Method, Quantize
 
 @dataclass(frozen=True)
 class Typed:
-    """A graph of one precision, and how it was calibrated; None where it was not."""
+    """A graph of one precision and its calibration; None for a graph that needs none."""
 
     model: onnx.ModelProto
     calibration: Calibration | None = None
 
 
 class TypedGraphs:
-    """Makes the graphs of one network; what several of them need is made once.
+    """Makes the graphs of one network; the int8 graph, which several precisions need, is made once.
 
     Args:
         model: The network's graph in fp32.
-        images: Gives training images to calibrate on, where something is quantized.
-        score: Judges the candidates of the calibration.
-        methods: Those to try.
+        images: Returns the calibration images; called only if a graph is quantized.
+        score: Returns a candidate's error and mean length difference.
+        methods: Methods of calibration to try.
     """
 
     def __init__(
@@ -46,8 +46,8 @@ class TypedGraphs:
         """The graph of a precision.
 
         Raises:
-            ModelError: A weight cannot be held in it.
-            WrongUse: There are too few images to calibrate on.
+            ModelError: A weight is out of the precision's range.
+            WrongUse: There are too few calibration images.
         """
         if precision == "fp32":
             return Typed(self.model)

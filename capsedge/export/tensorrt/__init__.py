@@ -1,4 +1,4 @@
-"""TensorRT: what it refuses, how an engine is built, and the command for the machine that has to build it itself."""
+"""TensorRT: lint rules, engine builds, and the trtexec command for a target machine that builds its own engine."""
 
 from capsedge.export.tensorrt.build import build_engine, save_manifest
 from capsedge.export.tensorrt.lint import Lint, lint

@@ -1,4 +1,4 @@
-"""From an accepted ONNX file to a TensorRT engine with its manifest; no GPU is needed for TensorRT-RTX."""
+"""Builds a TensorRT engine with its manifest from an accepted ONNX file; TensorRT-RTX needs no GPU."""
 
 import hashlib
 import tempfile
@@ -29,19 +29,20 @@ def build_engine(
 ) -> tuple[Path, EngineManifest]:
     """Build an engine from an exported ONNX file and write its manifest beside it, `<engine>.json`.
 
-    The engine of an earlier build stays as it is where this one fails.
+    If the build fails, the engine of an earlier build is kept.
 
     Args:
-        model: An ONNX file whose contract the gate accepted, or could not execute here.
-        engine: Where the engine goes; None for the model's name with `.engine`.
-        options: How to build it.
-        progress: Called with the name of a phase, its steps that are done, and all of its steps.
+        model: An ONNX file that the gate accepted or could not execute here.
+        engine: Engine file to write; None for the model's name with `.engine`.
+        options: Build options.
+        progress: Called with the name of a phase, its completed steps and its total steps.
 
     Raises:
         MissingExtra: No TensorRT is installed.
-        ModelError: The file has no such contract or is not what the gate saw, or TensorRT refuses it.
-        ProviderError: Only classic TensorRT is here and no GPU; the error names the command for the target machine.
-        WrongUse: The options cannot be.
+        ModelError: The file has no such contract, was altered since the gate, or is refused by TensorRT.
+        ProviderError: Only classic TensorRT is installed and there is no GPU; the error has the command for the
+            target machine.
+        WrongUse: The options contradict each other.
     """
     engine = engine or model.with_suffix(".engine")
     contract = _gated(model)
@@ -75,23 +76,23 @@ def build_engine(
 
 
 def save_manifest(engine: Path, manifest: EngineManifest) -> None:
-    """Write the manifest of an engine beside it, as after a gate that executed it."""
+    """Write the manifest of an engine beside it."""
     write_atomically(manifest_path(engine), msgspec.json.format(encode(manifest)))
 
 
 def _gated(model: Path) -> Contract:
-    """The contract of a file that may become an engine."""
+    """Read the contract of a file that an engine may be built from."""
     file = read_onnx_file(model)
     contract = contract_of(file, source=str(model))
     if contract is None or contract.verdict is None or contract.verdict.status == "rejected":
         raise ModelError(f"'{model}' carries no accepted contract: make it with capsedge export")
     if file.graph_sha256 != contract.graph_sha256:
-        raise ModelError(f"'{model}' was altered since the gate saw it: run capsedge gate {model}")
+        raise ModelError(f"'{model}' was altered since its gate: run capsedge gate {model}")
     return contract
 
 
 def _check_graph(model: Path, contract: Contract, options: BuildOptions, package: Package) -> None:
-    """Refuse before the build what would fail in it, or give an engine that computes something else."""
+    """Refuse a graph whose build would fail, or whose engine would compute something else."""
     for target in options.targets:
         if why := unable(contract.layers, target, package):
             able = listed(takes(target, package))
@@ -108,7 +109,7 @@ def _check_graph(model: Path, contract: Contract, options: BuildOptions, package
 
 
 def _built(model: Path, options: BuildOptions, package: Package, progress: OnProgress | None) -> tuple[bytes, Built]:
-    """Build in a process and a folder of their own, so that nothing half-written is ever beside the model."""
+    """Build in a separate process and folder, so that no partial engine is written beside the model."""
     with tempfile.TemporaryDirectory(prefix="capsedge-") as folder:
         plan = Path(folder, "engine")
         job = Build(
@@ -127,9 +128,9 @@ def _built(model: Path, options: BuildOptions, package: Package, progress: OnPro
 def _defer(
     model: Path, engine: Path, contract: Contract, options: BuildOptions, package: Package, built: Built
 ) -> EngineManifest:
-    """Write the manifest of an engine that another machine will build, where that is allowed.
+    """Write the manifest of an engine that another machine will build, if that is allowed.
 
-    An older engine goes: with a manifest that holds no hash it would pass for the new one.
+    An older engine is removed: beside a manifest without a hash it would be taken for the new one.
     """
     line = trtexec_line(model, engine, contract.input, options)
     if not options.allow_deferred:
@@ -157,12 +158,12 @@ def _defer(
 
 
 def _unexecuted(contract: Contract) -> Contract:
-    """The contract with an engine's verdict: it has computed nothing yet, and the ONNX file's verdict is not its."""
+    """The contract with the verdict of an engine that was not executed: the ONNX file's verdict does not apply."""
     return msgspec.structs.replace(contract, verdict=Verdict(status="not executed here"))
 
 
 def _narrower_than_default(contract: Contract, options: BuildOptions, package: Package) -> tuple[str, ...]:
-    """A warning where not every GPU of the builder's default computes the file's types: it builds all the same."""
+    """A warning if some GPUs of the builder's default cannot compute the file's types; the build succeeds anyway."""
     default = package == "tensorrt_rtx" and not options.targets
     why = unable(contract.layers, OLDEST_DEFAULT, package) if default else ""
     return (why,) if why else ()

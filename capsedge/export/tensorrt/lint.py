@@ -1,6 +1,6 @@
-"""Naming every node of an ONNX file that TensorRT would refuse, and why: by our rules, and by its own parser.
+"""Lint: lists the nodes of an ONNX file that TensorRT refuses, with reasons, from rules and from its parser.
 
-Int8 weights that some x86 processors compute wrongly are named too.
+It also lists int8 weights that some x86 processors compute wrongly.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,14 +22,14 @@ from capsedge.runtime.int8_pairs import damaged_graph, in_words, int8_pairs
 
 
 class Lint(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found in a file.
+    """The result of linting a file.
 
     Attributes:
         model: The file.
-        parser: The parser that was asked, and its release; "" where only the rules were applied.
-        no_parser: Why there was none.
-        targets: GPUs that the types were held against.
-        findings: What is refused comes first.
+        parser: The parser and its release; "" if only the rules were applied.
+        no_parser: The reason why no parser ran; "" if one did.
+        targets: GPUs that the types were checked against.
+        findings: The findings, refused nodes first.
     """
 
     model: str
@@ -40,29 +40,29 @@ class Lint(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def refused(self) -> tuple[LintFinding, ...]:
-        """What gives no engine, or a wrong one."""
+        """Findings that prevent an engine or make it wrong."""
         return tuple(finding for finding in self.findings if finding.severity == "refused")
 
     @property
     def unchecked(self) -> tuple[LintFinding, ...]:
-        """What could not be held against the targets."""
+        """Findings that could not be checked against the targets."""
         return tuple(finding for finding in self.findings if finding.severity == "unchecked")
 
 
 def lint(model: Path, targets: Sequence[str] = ()) -> Lint:
-    """Look for everything in an ONNX file, capsedge's or anybody's, that TensorRT would not take.
+    """List everything in an ONNX file, from capsedge or another tool, that TensorRT refuses.
 
     Args:
         model: The file.
-        targets: GPUs such as `sm86` that the engine shall run on; TensorRT-RTX only.
+        targets: GPUs such as `sm86` that the engine must run on; TensorRT-RTX only.
 
     Raises:
-        ModelError: There is no such file, or it is not an ONNX file.
-        WrongUse: A target is none.
+        ModelError: The file is missing or is not an ONNX file.
+        WrongUse: A target is not a valid name.
     """
     check_names(targets)
     graph = _load(model)
-    package, parsed = _ask_parser(model, targets)
+    package, parsed = _parse(model, targets)
     parser = f"{package} {parsed.version}".strip() if not parsed.errors else ""
     by_rules = [*apply_rules(graph, targets, package), *_may_saturate(model)]
     findings = [*by_rules, *_of_parser(graph, parsed, parser, by_rules)] if parser else by_rules
@@ -76,8 +76,8 @@ def lint(model: Path, targets: Sequence[str] = ()) -> Lint:
     )
 
 
-def _ask_parser(model: Path, targets: Sequence[str]) -> tuple[Package, Parsed]:
-    """What the installed parser says; of one that crashes, that it did."""
+def _parse(model: Path, targets: Sequence[str]) -> tuple[Package, Parsed]:
+    """The result of the installed parser; if it crashes, a refusal of the whole graph."""
     try:
         package = choose_package(BuildOptions(targets=tuple(targets)))
     except MissingExtra as error:
@@ -91,9 +91,9 @@ def _ask_parser(model: Path, targets: Sequence[str]) -> tuple[Package, Parsed]:
 def _load(path: Path) -> onnx.ModelProto:
     read_metadata(path)  # a missing or cut file gives the same error as in all other commands
     try:
-        # Weights that lie beside the file are large and say nothing here.
+        # External weights are large, and the rules do not need them.
         model = onnx.load_model(str(path), load_external_data=False)
-    except Exception as error:  # protobuf has several ways to say that bytes are no message
+    except Exception as error:  # protobuf raises several errors for bytes that are no message
         raise ModelError(f"'{path}' is not an ONNX file ({' '.join(str(error).split())[:120]})") from error
     if not model.graph.node:
         raise ModelError(f"'{path}' is not an ONNX file: it holds no graph")
@@ -103,16 +103,19 @@ def _load(path: Path) -> onnx.ModelProto:
 
 
 def _load_zero_points(path: Path, model: onnx.ModelProto) -> None:
-    """Load what the rules read of the weights that lie beside the file: beside it, wherever the command runs."""
+    """Load the external zero-points, which the rules read, from the file's folder."""
     for named in named_graphs(model):
         for node in named.nodes:
             zero = named.constants.get(node.input[2]) if len(node.input) > 2 else None
             if zero is not None and node.op_type in QUANTIZERS and uses_external_data(zero):
                 try:
                     load_external_data_for_tensor(zero, str(path.parent))
-                except Exception as error:  # a missing file, a path that leads out of the folder, too few bytes
-                    said = " ".join(str(error).split())[:120]
-                    raise ModelError(f"'{path}' has values in another file that cannot be read ({said})") from error
+                except Exception as error:  # a missing file, a path outside of the folder, too few bytes
+                    reason = " ".join(str(error).split())[:120]
+                    raise ModelError(
+                        f"'{path}' has values in another file that cannot be read ({reason}): copy that file beside "
+                        "the model"
+                    ) from error
                 zero.data_location = onnx.TensorProto.DEFAULT
 
 
@@ -134,14 +137,14 @@ def _check_quantizers(path: Path, model: onnx.ModelProto) -> None:
 
 
 def _may_saturate(model: Path) -> Iterator[LintFinding]:
-    """What no runtime refuses, and x86 processors without VNNI compute wrongly."""
+    """Int8 weights that every runtime accepts, but that x86 processors without VNNI compute wrongly."""
     pairs = int8_pairs(model)
     if pairs is not None and not pairs.fit:
         yield LintFinding(
             node=pairs.weight,
             operator="",
             severity="warning",
-            reason=f"{in_words(pairs)}: ONNX Runtime gives other answers there than elsewhere",
+            reason=f"{in_words(pairs)}: ONNX Runtime gives different answers there",
             advice="quantize to weights of 7 bits (reduce_range in ONNX Runtime); capsedge uses exact kernels there",
         )
 
@@ -149,14 +152,14 @@ def _may_saturate(model: Path) -> Iterator[LintFinding]:
 def _of_parser(
     model: onnx.ModelProto, parsed: Parsed, parser: str, by_rules: Sequence[LintFinding]
 ) -> list[LintFinding]:
-    """The parser's findings, without those that a rule has explained better."""
+    """The parser's findings, without the nodes that a rule already explains."""
     nodes = list(model.graph.node)
     explained = {finding.node for finding in by_rules if finding.severity == "refused"}
     reasons = {refusal.node: refusal.reason for refusal in parsed.refusals}
     if not parsed.supported and -1 not in reasons:
         silent = set(range(len(nodes))) - set(parsed.taken) - reasons.keys()
-        reasons |= dict.fromkeys(sorted(silent), "the parser does not take it, and gives no reason")
-        reasons = reasons or {-1: "the parser does not take this graph, and names no node"}
+        reasons |= dict.fromkeys(sorted(silent), "the parser refuses it without a reason")
+        reasons = reasons or {-1: "the parser refuses this graph without naming a node"}
     found = []
     for position, reason in sorted(reasons.items()):
         node = nodes[position] if position >= 0 else None
@@ -180,6 +183,6 @@ def _warned(warning: str, parser: str) -> LintFinding:
         operator="",
         severity="warning",
         reason=f"the parser warns: {warning}",
-        advice="see what it means for the result",
+        advice="check what it means for the result",
         source=parser,
     )

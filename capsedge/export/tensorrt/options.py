@@ -1,4 +1,4 @@
-"""How an engine shall be built: the options, their limits, and which TensorRT takes them."""
+"""Build options of an engine: their limits, and the TensorRT package that supports them."""
 
 import importlib.util
 import re
@@ -21,17 +21,17 @@ DEFAULT_BATCH = (1, 1, 64)
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """How an engine is built.
+    """Build options of an engine.
 
     Attributes:
         batch: Smallest, optimal and largest batch.
         targets: Compute capabilities such as `sm86`, for TensorRT-RTX; empty for its default (8.0 and later).
-        workspace_mb: Limit of the memory for intermediate results, in MiB; None for all that there is.
-        hardware_compatible: Let an engine of classic TensorRT run on every GPU from Ampere (8.0) on, instead of on
-            the kind that builds it.
-        allow_deferred: Where only classic TensorRT could build and there is no GPU: write the manifest, which names
-            the command that builds the engine on its target machine, instead of failing.
-        package: The TensorRT to build with; None for the one that fits (`choose_package`).
+        workspace_mb: Memory limit for intermediate results, in MiB; None for no limit.
+        hardware_compatible: Whether an engine of classic TensorRT runs on all GPUs from Ampere (8.0) on, not only on
+            the model that builds it.
+        allow_deferred: If only classic TensorRT can build and there is no GPU, write the manifest with the command
+            that builds the engine on its target machine, instead of failing.
+        package: The TensorRT package to build with; None to choose it (`choose_package`).
     """
 
     batch: tuple[int, int, int] = DEFAULT_BATCH
@@ -43,19 +43,19 @@ class BuildOptions:
 
 
 def check_options(options: BuildOptions, precisions: Sequence[Precision] = ()) -> Package:
-    """Refuse what cannot be built, before anything is; nothing is built here.
+    """Refuse options that cannot be built, before any build.
 
     Args:
-        options: What is asked for.
-        precisions: Precisions that engines will be built in.
+        options: The build options.
+        precisions: Precisions of the engines to build.
 
     Returns:
-        The TensorRT that will build.
+        The TensorRT package to build with.
 
     Raises:
-        MissingExtra: No TensorRT that takes the options is installed.
-        WrongUse: They contradict each other, or the package has no such target, or a target cannot compute in a
-            precision.
+        MissingExtra: No TensorRT that supports the options is installed.
+        WrongUse: The options contradict each other, the package does not have a target, or a target cannot compute in
+            a precision.
     """
     smallest, optimal, largest = options.batch
     if not 1 <= smallest <= optimal <= largest:
@@ -70,17 +70,17 @@ def check_options(options: BuildOptions, precisions: Sequence[Precision] = ()) -
         for precision in precisions:
             if precision not in (able := takes(target, package)):
                 raise WrongUse(
-                    f"an engine in {precision} was asked for {target}, which cannot compute it: use --precision "
+                    f"an engine in {precision} was requested for {target}, which cannot compute it: use --precision "
                     f"{listed(able)}, or leave {target} out"
                 )
     return package
 
 
 def check_names(targets: Iterable[str]) -> None:
-    """Refuse what is not the name of a target.
+    """Refuse names that are not targets.
 
     Raises:
-        WrongUse: One is not.
+        WrongUse: A name is not a target.
     """
     for target in targets:
         if not re.fullmatch(r"sm\d{2,3}", target):
@@ -88,14 +88,14 @@ def check_names(targets: Iterable[str]) -> None:
 
 
 def choose_package(options: BuildOptions) -> Package:
-    """The TensorRT to build with: the classic one where it and its GPU are there, else TensorRT-RTX.
+    """The TensorRT package to build with: classic if it is installed and has a GPU, otherwise TensorRT-RTX.
 
-    Targets can be given to TensorRT-RTX only, the classic builder builds for the GPU that it finds; and hardware
-    compatibility to the classic one only, engines of TensorRT-RTX run on every GPU that they are built for.
+    Only TensorRT-RTX supports targets; the classic builder builds for the GPU that it finds. Only the classic one
+    supports hardware compatibility; engines of TensorRT-RTX run on every GPU that they are built for.
 
     Raises:
-        MissingExtra: None is installed that takes the options.
-        WrongUse: The options are of both.
+        MissingExtra: No installed package supports the options.
+        WrongUse: The options need both packages.
     """
     classic, rtx = map(_installed, ("tensorrt", "tensorrt_rtx"))
     if options.package is not None:
@@ -113,26 +113,26 @@ def choose_package(options: BuildOptions) -> Package:
     if rtx:
         return "tensorrt_rtx"
     if options.allow_deferred and not options.targets:
-        return "tensorrt"  # which is on the target machine
+        return "tensorrt"  # the target machine has it
     needs = "for given targets needs TensorRT-RTX" if options.targets else "needs TensorRT"
     raise MissingExtra(f"building an engine {needs}, which is not installed", "pip install 'capsedge[trt]'")
 
 
 def _check_named(options: BuildOptions, *, installed: bool) -> None:
-    """Refuse a package that was named and cannot do what else is asked for."""
+    """Refuse a requested package that is not installed or does not support the other options."""
     if options.package == "tensorrt" and options.targets:
         raise WrongUse("targets are an option of TensorRT-RTX: classic TensorRT builds for the GPU that it finds")
     if options.package == "tensorrt_rtx" and not installed:
-        raise MissingExtra("TensorRT-RTX was asked for and is not installed", "pip install 'capsedge[trt]'")
+        raise MissingExtra("TensorRT-RTX was requested but is not installed", "pip install 'capsedge[trt]'")
     if not installed and not options.allow_deferred:
         raise MissingExtra(
-            "classic TensorRT was asked for and is not installed",
-            "install it from NVIDIA, or let --allow-deferred write down how the target machine builds the engine",
+            "classic TensorRT was requested but is not installed",
+            "install it from NVIDIA, or use --allow-deferred to write the command for its target machine",
         )
 
 
 def gpu() -> Device | None:
-    """The GPU that CUDA uses here: asked of cuda-python, or of torch where that is missing."""
+    """The GPU that CUDA uses here, from cuda-python, or from torch if cuda-python is missing."""
     try:
         return first_device(load_cuda())
     except ProviderError:
@@ -155,7 +155,7 @@ def _installed(package: str) -> bool:
 
 
 def _check_known(targets: tuple[str, ...], package: Package) -> None:
-    """Hold targets against those that the package has."""
+    """Refuse targets that the package does not have."""
     about = _about(package)
     if about.errors:
         raise ModelError("; ".join(about.errors))
@@ -168,5 +168,5 @@ def _check_known(targets: tuple[str, ...], package: Package) -> None:
 
 @cache
 def _about(package: Package) -> About:
-    """Ask a package once: what is installed does not change under a running process."""
+    """The release and targets of a package, read once for each process."""
     return run_worker(Ask(package=package), About)

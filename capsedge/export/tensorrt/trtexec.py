@@ -1,4 +1,4 @@
-"""The command that builds an engine with classic TensorRT on the machine that it is for."""
+"""The trtexec command that builds an engine with classic TensorRT on its target machine."""
 
 import shlex
 from pathlib import Path
@@ -8,17 +8,17 @@ from capsedge.export.tensorrt.options import BuildOptions
 
 
 def trtexec_line(model: Path, engine: Path, entry: Input, options: BuildOptions) -> str:
-    """The line for trtexec, to be run in the folder that holds the ONNX file.
+    """The trtexec command line, to be run in the ONNX file's folder.
 
-    `--stronglyTyped` makes TensorRT 10 read the types of the graph, as 11 always does: 10.3 to 11 know the option
-    (NVIDIA's migration guide; its trtexec says that sizes of memory pools are in MiB). `--noTF32` keeps fp32 from
-    being rounded to eleven bits. Not run by capsedge yet.
+    `--stronglyTyped` makes TensorRT 10 use the types of the graph, as 11 always does; 10.3 to 11 have the option
+    (NVIDIA's migration guide; memory pools are in MiB according to its trtexec). `--noTF32` keeps fp32 from being
+    rounded to eleven bits. Not run by capsedge yet.
 
     Args:
-        model: The ONNX file.
-        engine: The engine; of both only the names are used.
-        entry: The input, of whose images the batches are.
-        options: What the engine shall be like.
+        model: The ONNX file; only its name is used.
+        engine: The engine; only its name is used.
+        entry: The model's input.
+        options: The build options.
     """
     image = "x".join(map(str, entry.shape))
     shapes = zip(("min", "opt", "max"), options.batch, strict=True)

@@ -1,11 +1,11 @@
-"""Works with TensorRT in a process of its own: a job comes as JSON on stdin, lines of JSON go to stdout.
+"""Worker process that uses TensorRT: it reads a job as JSON from stdin and writes lines of JSON to stdout.
 
-A failed build changes the next build of the same process, so no process builds twice. One code path serves
-`tensorrt_rtx` and the classic `tensorrt`: what differs between releases is asked for by attribute.
-No engine of either package has been run on a GPU by capsedge yet.
+A failed build affects the next build in the same process, so no process builds twice. One code path serves
+`tensorrt_rtx` and the classic `tensorrt`; differences between releases are detected by attribute.
+capsedge has not run an engine of either package on a GPU yet.
 
-It is run as a file and imports nothing of capsedge, so that a process starts in a moment and small: what the two
-sides say to each other is therefore written here.
+The file is run as a script and imports nothing from capsedge, so that the process starts fast and uses little memory.
+The messages between the two processes are therefore defined here.
 """
 
 import os
@@ -27,12 +27,12 @@ class Build(msgspec.Struct, frozen=True, kw_only=True, tag="build"):
 
     Attributes:
         package: `tensorrt_rtx` or `tensorrt`.
-        onnx: The typed ONNX file: precision lives in its graph.
-        engine: Where the engine goes.
+        onnx: The ONNX file, whose graph has the types of the precision.
+        engine: Engine file to write.
         batch: Smallest, optimal and largest batch of the optimization profile.
         targets: Compute capabilities such as `sm86`; empty for the builder's default. TensorRT-RTX only.
-        workspace_mb: Limit of the memory for intermediate results, in MiB; None for the builder's default.
-        hardware_compatible: Build for every GPU from Ampere on. Classic TensorRT only.
+        workspace_mb: Memory limit for intermediate results, in MiB; None for the builder's default.
+        hardware_compatible: Build for all GPUs from Ampere on. Classic TensorRT only.
     """
 
     package: str
@@ -45,20 +45,20 @@ class Build(msgspec.Struct, frozen=True, kw_only=True, tag="build"):
 
 
 class Parse(msgspec.Struct, frozen=True, kw_only=True, tag="parse"):
-    """Ask the parser which nodes of an ONNX file it refuses; nothing is built."""
+    """Find the nodes of an ONNX file that the parser refuses; nothing is built."""
 
     package: str
     onnx: str
 
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True, tag="ask"):
-    """Ask for the release and the targets of a package."""
+    """Get the release and the targets of a package."""
 
     package: str
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True, tag="progress"):
-    """How far one phase of a build is; phases lie within each other, the outermost comes first."""
+    """Progress of one phase of a build; phases are nested, and the outermost is reported first."""
 
     phase: str
     done: int
@@ -66,15 +66,15 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, tag="progress"):
 
 
 class Built(msgspec.Struct, frozen=True, kw_only=True, tag="built"):
-    """What was built, or why not.
+    """The result of a build.
 
     Attributes:
-        errors: One sentence each; empty when the engine was written.
-        warnings: What the parser warned of.
+        errors: One sentence for each error; empty if the engine was written.
+        warnings: Warnings of the parser.
         version: Release of the package.
         seconds: Time of parsing and building.
-        precision: Type of the output of each layer of the parsed network.
-        no_builder: Whether nothing can be built here, for want of the package or of a GPU.
+        precision: Output type of each layer of the parsed network.
+        no_builder: Whether nothing can be built here, because the package or a GPU is missing.
     """
 
     errors: tuple[str, ...] = ()
@@ -89,8 +89,8 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     """One node that the parser refuses.
 
     Attributes:
-        node: Its position in the graph, or -1 where the parser means the whole graph.
-        reason: In the parser's words, on one line.
+        node: Position in the graph, or -1 for the whole graph.
+        reason: The parser's message, on one line.
     """
 
     node: int
@@ -98,15 +98,15 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Parsed(msgspec.Struct, frozen=True, kw_only=True, tag="parsed"):
-    """What the parser says of a file.
+    """The result of parsing a file.
 
     Attributes:
-        errors: Why there is no parser to ask; empty where it answered.
+        errors: Reasons why no parser could be used; empty if one was.
         version: Release of the package.
-        supported: Whether the parser takes the whole graph.
-        taken: Positions of the nodes that it takes.
-        refusals: Nodes that it refuses, with a reason.
-        warnings: What it warned of.
+        supported: Whether the parser accepts the whole graph.
+        taken: Positions of the nodes that the parser accepts.
+        refusals: Nodes that the parser refuses, with a reason.
+        warnings: Warnings of the parser.
     """
 
     errors: tuple[str, ...] = ()
@@ -118,7 +118,7 @@ class Parsed(msgspec.Struct, frozen=True, kw_only=True, tag="parsed"):
 
 
 class About(msgspec.Struct, frozen=True, kw_only=True, tag="about"):
-    """What a package is: its release, and the targets that can be chosen, none in classic TensorRT."""
+    """The release of a package and the targets that can be chosen, none for classic TensorRT."""
 
     errors: tuple[str, ...] = ()
     version: str = ""
@@ -129,14 +129,14 @@ Job: TypeAlias = Build | Parse | Ask
 Answer: TypeAlias = Built | Parsed | About
 
 Report = Callable[[Progress], bool]
-"""Takes a progress, and says whether anybody still listens."""
+"""Sends a progress message; returns False if the other process has ended."""
 
 
 def work(job: Job, report: Report = lambda _: True) -> Answer:
-    """Do a job; every failure is a sentence in the answer."""
+    """Run a job; failures are sentences in the answer."""
     try:
         trt: Any = import_module(job.package)
-    except (ImportError, OSError) as error:  # OSError: the package is there, its libraries are not
+    except (ImportError, OSError) as error:  # OSError: the package is installed, its libraries are missing
         return _impossible(job, "", f"{job.package} does not load here ({_one_line(str(error))})")
     if isinstance(job, Ask):
         return About(version=trt.__version__, targets=_targets(trt))
@@ -144,7 +144,7 @@ def work(job: Job, report: Report = lambda _: True) -> Answer:
     try:
         builder = trt.Builder(log)
     except TypeError:
-        # pybind's words for "the native constructor gave nothing", which classic TensorRT does without CUDA.
+        # pybind raises this if the native constructor returns null, as in classic TensorRT without CUDA.
         reason = f"{job.package} {trt.__version__} cannot build here: it needs an NVIDIA GPU and its driver"
         return _impossible(job, trt.__version__, reason)
     network = builder.create_network(_network_flags(trt))
@@ -155,7 +155,7 @@ def work(job: Job, report: Report = lambda _: True) -> Answer:
 
 
 def _impossible(job: Job, version: str, reason: str) -> Answer:
-    """The answer where the package does not load, or has no builder for want of a GPU."""
+    """The answer if the package does not load, or has no builder without a GPU."""
     if isinstance(job, Build):
         return Built(errors=(reason,), version=version, no_builder=True)
     return Parsed(errors=(reason,), version=version) if isinstance(job, Parse) else About(errors=(reason,))
@@ -167,12 +167,12 @@ def _targets(trt: Any) -> tuple[str, ...]:
 
 
 def _network_flags(trt: Any) -> int:
-    """Strongly typed, by the flag's own value, which differs between releases."""
+    """The flag for a strongly typed network; its value differs between releases."""
     return 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
 
 
 def _parse(trt: Any, parser: Any, log: Any, job: Parse) -> Parsed:
-    """Ask the parser about every node."""
+    """Let the parser check every node."""
     supported = parser.supports_model_v2(Path(job.onnx).read_bytes(), job.onnx)
     subgraphs = (parser.get_subgraph_nodes(index) for index in range(parser.num_subgraphs))
     return Parsed(
@@ -196,7 +196,7 @@ def _parser_errors(parser: Any) -> list[Any]:
 
 
 def _reason(description: str) -> str:
-    """The part of a parser's error that a person can use: without its own conditions and source lines."""
+    """The message of a parser's error without its assertions and source lines."""
     of_tensorrt = re.search(r"Error Code \d+: [\w ]+\((.*?)\. In \S+ at /", description, re.DOTALL)
     assertion = re.search(r"Assertion failed: .*?: (.*)", description, re.DOTALL)
     found = of_tensorrt or assertion
@@ -210,14 +210,16 @@ def _build(trt: Any, builder: Any, network: Any, parser: Any, log: Any, job: Bui
     if not parser.parse(Path(job.onnx).read_bytes()):
         errors = [f"{error.node_name() or 'the graph'}: {_reason(error.desc())}" for error in _parser_errors(parser)]
         return built(errors=_distinct(errors or log.errors))
-    warnings = _distinct(log.warnings)  # the builder's own are about speed
+    warnings = _distinct(log.warnings)  # later ones, of the builder, are about speed
     config = _config(trt, builder, network, job)
-    monitor = _monitor(trt, report)  # which must outlive the build: TensorRT does not keep it alive
+    monitor = _monitor(trt, report)  # must outlive the build: TensorRT holds no reference to it
     if monitor is not None:
         config.progress_monitor = monitor
     plan = builder.build_serialized_network(network, config)
     if plan is None:
-        return built(errors=_distinct(log.errors or ["the builder gave no engine and no reason"]), warnings=warnings)
+        return built(
+            errors=_distinct(log.errors or ["the builder returned no engine and no reason"]), warnings=warnings
+        )
     Path(job.engine).write_bytes(bytes(plan))
     return built(warnings=warnings, seconds=time.perf_counter() - start, precision=_precision(network))
 
@@ -230,7 +232,7 @@ def _config(trt: Any, builder: Any, network: Any, job: Build) -> Any:
         _, *image = tuple(tensor.shape)
         profile.set_shape(tensor.name, *((size, *image) for size in job.batch))
     config.add_optimization_profile(profile)
-    config.clear_flag(trt.BuilderFlag.TF32)  # on by default, it makes of fp32 eleven bits of mantissa
+    config.clear_flag(trt.BuilderFlag.TF32)  # on by default; it reduces fp32 to eleven bits of mantissa
     if job.workspace_mb is not None:
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, job.workspace_mb << 20)
     if job.hardware_compatible:
@@ -248,7 +250,7 @@ def _precision(network: Any) -> dict[str, str]:
 
 
 def _monitor(trt: Any, report: Report) -> Any:
-    """A monitor that passes each step on, and stops the build where nobody listens any more."""
+    """A monitor that reports each step, and stops the build if the other process has ended."""
     if not hasattr(trt, "IProgressMonitor"):
         return None
 
@@ -276,7 +278,7 @@ def _monitor(trt: Any, report: Report) -> Any:
 
 
 def _log(trt: Any) -> Any:
-    """A logger that keeps errors and warnings as text instead of printing everything."""
+    """A logger that collects errors and warnings and prints nothing."""
 
     class Log(trt.ILogger):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -302,7 +304,7 @@ def _one_line(text: str) -> str:
 
 
 def _send(stream: BinaryIO, message: Progress | Answer) -> bool:
-    """Say one line; False where the other side has gone."""
+    """Write one line; returns False if the other process has ended."""
     try:
         stream.write(msgspec.json.encode(message) + b"\n")
         stream.flush()
@@ -312,11 +314,11 @@ def _send(stream: BinaryIO, message: Progress | Answer) -> bool:
 
 
 def main() -> None:
-    """Read the job, do it and say what came of it."""
+    """Read the job, run it and write the answer."""
     job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
-    said = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever a library prints is not one of our lines
-    _send(said, work(job, partial(_send, said)))
+    messages = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what libraries print must not be read as messages
+    _send(messages, work(job, partial(_send, messages)))
 
 
 if __name__ == "__main__":

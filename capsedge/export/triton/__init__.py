@@ -1,6 +1,6 @@
-"""Model repositories for NVIDIA's Triton Inference Server: how one accepted file serves many machines.
+"""Model repositories for NVIDIA's Triton Inference Server, to serve an accepted file to many clients.
 
-What Triton wants was read in its documentation and sources; docs/serving.md says what was tried and what was not.
+The format follows Triton's documentation and sources; docs/serving.md lists what was run and what was not.
 """
 
 from capsedge.export.triton.config import Serving

@@ -12,13 +12,13 @@ LABELS = "labels.txt"
 
 @dataclass(frozen=True)
 class Serving:
-    """How Triton shall run a model; docs/serving.md says how to choose.
+    """How Triton runs a model; docs/serving.md says how to choose.
 
     Attributes:
-        max_batch: Largest batch; None for an engine's own, or `DEFAULT_MAX_BATCH`.
-        delay_us: How long a request may wait for others to share its batch, in microseconds.
-        instances: Copies that compute side by side; on GPUs, on each of them.
-        threads: Threads of one copy on the CPU; 0 for as many as there are cores.
+        max_batch: Largest batch; None for the engine's own, or `DEFAULT_MAX_BATCH` for an ONNX file.
+        delay_us: Longest time that a request waits for others to share its batch, in microseconds.
+        instances: Instances that run in parallel, on each GPU or on the CPU.
+        threads: Threads of one instance on the CPU; 0 for one for each core.
         gpu: Whether an ONNX file runs on CUDA instead of the CPU; an engine always runs on its GPU.
     """
 
@@ -29,7 +29,7 @@ class Serving:
     gpu: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be.
+        """Refuse numbers that are too small.
 
         Raises:
             WrongUse: A number is too small.
@@ -45,8 +45,8 @@ def model_config(source: ServableFile, name: str, serving: Serving) -> Message:
 
     Args:
         source: The file.
-        name: What clients call the model.
-        serving: How it shall be run.
+        name: The model's name for clients.
+        serving: How Triton runs it.
 
     Raises:
         WrongUse: The batch is larger than the engine's.
@@ -75,7 +75,9 @@ def _max_batch(source: ServableFile, serving: Serving) -> int:
         return serving.max_batch or DEFAULT_MAX_BATCH
     largest = source.batch[2]
     if serving.max_batch is not None and serving.max_batch > largest:
-        raise WrongUse(f"max_batch: expected up to {largest}, which '{source.file}' takes, got {serving.max_batch}")
+        raise WrongUse(
+            f"max_batch: expected up to {largest}, the largest batch of '{source.file}', got {serving.max_batch}"
+        )
     return serving.max_batch or largest
 
 
@@ -90,23 +92,23 @@ def _output(source: ServableFile, name: str) -> Message:
 
 
 def _preferred(source: ServableFile, largest: int) -> list[int]:
-    """The batches that go without waiting for more: a full one, and the one that an engine was tuned for."""
+    """Batch sizes that are run without waiting for more requests: the largest, and the one an engine is tuned for."""
     tuned = [] if source.batch is None else [source.batch[1]]
     return sorted({largest, *(size for size in tuned if 1 < size < largest)})
 
 
 def _parameters(source: ServableFile, own: dict[str, str]) -> list[Message]:
-    """The backend's own, and what a client without the file must know of the contract, to ask and to read the answer.
+    """The backend's parameters, and the fields of the contract that a client without the file needs.
 
-    None of them differs between two versions of one model.
+    These fields are the same in all versions of a model.
     """
     contract = source.contract
-    told = {
+    promised = {
         "capsedge.fit": f"resize={contract.fit.resize} frame={contract.fit.frame} levels={contract.fit.levels}",
         "capsedge.labels": str(contract.labels),
         "capsedge.precision": contract.precision,
     }
-    return [{"key": key, "value": {"string_value": value}} for key, value in (own | told).items()]
+    return [{"key": key, "value": {"string_value": value}} for key, value in (own | promised).items()]
 
 
 def _warmup(source: ServableFile, batch: int) -> Message:
@@ -118,7 +120,7 @@ def _warmup(source: ServableFile, batch: int) -> Message:
     }
 
 
-# On a GPU ONNX Runtime computes fp32 in TF32 unless told otherwise: ten bits, which is not what the gate accepted.
+# By default ONNX Runtime computes fp32 in TF32 (ten bits) on a GPU, which the gate has not accepted.
 _FULL_FP32: Message = {
     "optimization": {
         "execution_accelerators": {

@@ -1,13 +1,13 @@
-"""Writing protobuf's text format, so that a configuration file needs no protobuf on the machine that writes it.
+"""Writer of protobuf's text format, so that writing a configuration file needs no protobuf package.
 
-The format: protobuf.dev/reference/protobuf/textformat-spec. The tests hold it against protobuf's own parser.
+The format: protobuf.dev/reference/protobuf/textformat-spec. The tests read it back with protobuf's parser.
 """
 
 from collections.abc import Mapping, Sequence
 
 
 class Symbol(str):
-    """A word that stands without quotes: the value of an enum."""
+    """A word that is written without quotes: the value of an enum."""
 
     __slots__ = ()
 
@@ -19,12 +19,12 @@ _ESCAPES = {ord('"'): '\\"', ord("\\"): "\\\\", ord("\n"): "\\n"}
 
 
 def protobuf_text(message: Message, indent: str = "") -> str:
-    """Write a message, one field a line.
+    """Write a message, one field on each line.
 
     Args:
-        message: Values by the names of their fields. A sequence is a repeated field; an entry of a map field is a
-            message of `key` and `value`.
-        indent: What each line begins with.
+        message: Values by field name. A sequence is a repeated field; an entry of a map field is a message of `key`
+            and `value`.
+        indent: Prefix of each line.
     """
     return "".join(_field(name, value, indent) for name, value in message.items())
 
@@ -49,7 +49,7 @@ def _scalar(value: Scalar) -> str:
 
 
 def _quoted(text: str) -> str:
-    """A string in double quotes; the bytes of its UTF-8 that are not printable ASCII in octal, always of 3 digits."""
+    """A string in double quotes; UTF-8 bytes that are not printable ASCII are escaped as three octal digits."""
     return '"' + "".join(_ESCAPES.get(byte) or _character(byte) for byte in text.encode()) + '"'
 
 

@@ -1,4 +1,4 @@
-"""Writing a model into a repository that a server may be reading: whole or not at all."""
+"""Writing a model atomically into a repository that a server may be reading."""
 
 import hashlib
 import re
@@ -18,10 +18,10 @@ from capsedge.version import __version__
 CONFIG = "config.pbtxt"
 VERSION = "1"
 
-# The file that each backend looks for in a version's folder.
+# The file name that each backend expects in a version's folder.
 FILES = {"onnxruntime": "model.onnx", "tensorrt": "model.plan"}
 
-# What may stand in a URL, in the name of a folder and in a label of Triton's metrics alike.
+# Characters that are valid in a URL, in a folder name and in a label of Triton's metrics.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _MARK = re.compile(r"# Written by capsedge \S+ \(sha256 of the rest: ([0-9a-f]{64})\)\n")
 
@@ -36,22 +36,22 @@ def write_repository(
 ) -> Path:
     """Write `folder/name/` with config.pbtxt, labels.txt and the model as version 1.
 
-    A folder that was written here before is replaced. One that was edited since, that holds more, or that somebody
-    else wrote is left alone.
+    A folder that capsedge wrote before is replaced, unless it was edited since or has other files. A folder of
+    another tool is not replaced.
 
     Args:
-        folder: The repository, which may hold other models; made where it is missing.
+        folder: The repository, which may have other models; created if it is missing.
         model: An accepted ONNX file, or an engine of the classic TensorRT with its manifest.
-        name: What clients call the model; None for the run's name, with the precision where it is not fp32.
-        serving: How Triton shall run it; None for the defaults.
-        allow_unexecuted: Whether an engine is taken that the gate has not seen run; its configuration says so then.
+        name: The model's name for clients; None for the run's name, plus the precision if it is not fp32.
+        serving: How Triton runs the model; None for the defaults.
+        allow_unexecuted: Whether an engine that the gate has not executed is allowed; its configuration then says so.
 
     Returns:
         The model's folder.
 
     Raises:
-        ModelError: The file may not be served: not accepted, altered since, or of a kind that Triton does not load.
-        WrongUse: The name, the place or the batch cannot be.
+        ModelError: The file was not accepted, was altered since, or is of a kind that Triton does not load.
+        WrongUse: The name, the folder or the batch is invalid.
     """
     source = read_source(model, allow_unexecuted=allow_unexecuted)
     name = _default_name(source) if name is None else _checked(name)
@@ -63,21 +63,21 @@ def write_repository(
             write_atomically(made / VERSION / target, content)
         write_atomically(made / LABELS, labels)
         write_atomically(made / CONFIG, config)
-        _take_the_place(made, folder / name, Path(staging, "old"))
+        _replace_folder(made, folder / name, Path(staging, "old"))
     return folder / name
 
 
 def _checked(name: str) -> str:
     if not _NAME.fullmatch(name):
         raise WrongUse(
-            "model name: expected up to 128 of the letters a-z and A-Z, digits, '.', '_' and '-', beginning with a "
+            "model name: expected up to 128 of the letters a-z and A-Z, digits, '.', '_' and '-', starting with a "
             f"letter or a digit, since it is part of a URL, got {name!r}"
         )
     return name
 
 
 def _default_name(source: ServableFile) -> str:
-    """The run's name, and what tells the model from others of the run, in the letters that a name may have."""
+    """The run's name plus what distinguishes the run's models, in the characters that a name may have."""
     contract = source.contract
     precision = [] if contract.precision == "fp32" else [contract.precision]
     decoder = ["decoder"] if "reconstruction" in contract.outputs else []
@@ -87,21 +87,23 @@ def _default_name(source: ServableFile) -> str:
 
 
 def _labels(contract: Contract) -> str:
-    """The class names in the order of the lengths, one a line: so Triton's LabelProvider reads them."""
+    """The class names in the order of the lengths, one on each line, as Triton's LabelProvider reads them."""
     for name in contract.classes:
         if "\n" in name or "\r" in name:
-            raise ModelError(f"the class name {name!r} holds a line break, and Triton reads a name a line: rename it")
+            raise ModelError(
+                f"the class name {name!r} has a line break, but Triton reads one name from each line: rename it"
+            )
     return "".join(f"{name}\n" for name in contract.classes)
 
 
 def _marked(source: ServableFile, config: str) -> str:
-    """The configuration below what a person should know, and a first line by which a later edit is noticed."""
+    """The configuration after comments with the remarks, and after a first line with a hash that detects edits."""
     text = "".join(f"# {' '.join(remark.split())}\n" for remark in source.remarks) + config
     return f"# Written by capsedge {__version__} (sha256 of the rest: {_sha256(text)})\n{text}"
 
 
 def _version(source: ServableFile) -> dict[str, bytes]:
-    """The files of the version's folder: the model, and beside an engine its manifest, which Triton ignores."""
+    """The files of the version's folder: the model and, for an engine, its manifest, which Triton ignores."""
     name = FILES[source.backend]
     files = {name: source.file.read_bytes()}
     if source.backend == "tensorrt":
@@ -110,20 +112,20 @@ def _version(source: ServableFile) -> dict[str, bytes]:
 
 
 def _beside(folder: Path) -> Path:
-    """Where the model is made before it moves: not in the repository, where any folder is a model to Triton."""
+    """The folder for the staging folder: outside of the repository, where Triton takes every folder for a model."""
     if folder.exists() and not folder.is_dir():
-        raise WrongUse(f"'{folder}' is a file, and a model repository is a folder: give another place")
+        raise WrongUse(f"'{folder}' is a file, but a model repository is a folder: choose another name")
     folder.mkdir(parents=True, exist_ok=True)
     parent = folder.resolve().parent
     if parent.stat().st_dev != folder.stat().st_dev:
         raise WrongUse(
-            f"'{folder}' is a disk of its own, to which no model can move in one step: give a folder inside of it"
+            f"'{folder}' is a mount point, to which a model cannot be moved in one step: give a folder inside of it"
         )
     return parent
 
 
-def _take_the_place(made: Path, target: Path, aside: Path) -> None:
-    """Move a model's folder to where a server looks, in place of one that was written here before."""
+def _replace_folder(made: Path, target: Path, aside: Path) -> None:
+    """Move a model's folder into the repository, in place of one that capsedge wrote before."""
     if not target.exists():
         made.rename(target)
         return
@@ -138,20 +140,20 @@ def _take_the_place(made: Path, target: Path, aside: Path) -> None:
 
 
 def _refuse_to_lose(target: Path) -> None:
-    """Refuse to replace what was not written here, or is more than what was.
+    """Refuse to replace a folder that capsedge did not write, or that was changed since.
 
     Raises:
-        WrongUse: Something would be lost.
+        WrongUse: Files or edits would be lost.
     """
     config = target / CONFIG
     text = config.read_text(encoding="utf-8", errors="replace") if config.is_file() else ""
     mark = _MARK.match(text)
     if mark is None:
-        lost = f"'{target}' is there and was not written by capsedge"
+        lost = f"'{target}' exists and was not written by capsedge"
     elif _sha256(text[mark.end() :]) != mark[1]:
         lost = f"'{config}' was edited since capsedge wrote it"
     elif others := sorted(each.name for each in target.iterdir() if each.name not in (CONFIG, LABELS, VERSION)):
-        lost = f"'{target}' holds {', '.join(others)} as well"
+        lost = f"'{target}' also has {', '.join(others)}"
     else:
         return
     raise WrongUse(f"{lost}: move it away, or give the model another name")

@@ -1,4 +1,4 @@
-"""Which files may be served, and what each says of itself."""
+"""The files that Triton may serve, and their description from the contract."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ _TYPES = {"tensor(float)": "TYPE_FP32", "tensor(float16)": "TYPE_FP16"}
 
 @dataclass(frozen=True)
 class Output:
-    """One output as Triton's configuration describes it: the type, and the axes after the batch."""
+    """One output in Triton's configuration: its type and the axes after the batch."""
 
     type: str
     axes: tuple[int, ...]
@@ -36,11 +36,11 @@ class ServableFile:
 
     Attributes:
         file: An ONNX file or an engine.
-        contract: Its promises.
-        backend: The backend of Triton that runs it.
-        outputs: The outputs that the contract names.
-        batch: Smallest, optimal and largest batch, or None where any batch runs.
-        remarks: What whoever runs the server should know, a sentence each.
+        contract: Its contract.
+        backend: The Triton backend that runs it.
+        outputs: The outputs of the contract, by name.
+        batch: Smallest, optimal and largest batch; None for any batch.
+        remarks: Sentences for the operator of the server.
     """
 
     file: Path
@@ -52,12 +52,12 @@ class ServableFile:
 
 
 def to_serve(model: Path, contract: Contract, engine: Path | None, manifest: EngineManifest | None) -> Path | None:
-    """The file to serve: the engine where Triton loads it and it ran here, else the ONNX file if that ran.
+    """The file to serve: the engine if Triton loads it and it was accepted here, else the ONNX file if accepted.
 
     Args:
         model: The ONNX file.
         contract: Its contract.
-        engine: The engine that was built from it; None without one.
+        engine: The engine that was built from it; None if there is none.
         manifest: The engine's manifest.
     """
     if (
@@ -75,14 +75,14 @@ def _accepted(contract: Contract) -> bool:
 
 
 def read_source(model: Path, *, allow_unexecuted: bool) -> ServableFile:
-    """Read a file's contract, and refuse it where it may not be served or where Triton could not load it.
+    """Read a file's contract; refuse a file that may not be served or that Triton cannot load.
 
     Args:
         model: An `.onnx` file, an `.engine` with its manifest, or the folder of a run (`model_file`).
-        allow_unexecuted: Whether an engine is taken that the gate has not seen run; its remarks say so then.
+        allow_unexecuted: Whether an engine that the gate has not executed is allowed; its remarks then say so.
 
     Raises:
-        ModelError: See above, in one line.
+        ModelError: The file is refused.
     """
     file = model_file(model)
     return _read_engine(file, allow_unexecuted=allow_unexecuted) if file.suffix == ".engine" else _read_onnx(file)
@@ -93,7 +93,7 @@ def _read_onnx(file: Path) -> ServableFile:
     contract = contract_of(read, source=str(file))
     if contract is None or contract.verdict is None:
         raise ModelError(
-            f"'{file}' carries no contract with a verdict, so it is not served: make it with capsedge export"
+            f"'{file}' has no contract with a verdict, so it is not served: make it with capsedge export"
         )
     if contract.verdict.status != "accepted":
         raise ModelError(
@@ -113,14 +113,16 @@ def _read_onnx(file: Path) -> ServableFile:
 
 
 def _output(file: Path, name: str, kind: str, shape: list[int | str | None]) -> Output:
-    """The output exactly as ONNX Runtime states it: Triton compares, and takes no other."""
+    """The output exactly as ONNX Runtime reports it, since Triton refuses any other."""
     batch, *axes = shape
     if isinstance(batch, int):
         raise ModelError(
-            f"'{file}' gives '{name}' for a batch of {batch} only, so Triton cannot batch: export it again"
+            f"'{file}' has '{name}' for a fixed batch of {batch}, so Triton cannot batch: export it with a free batch"
         )
     if kind not in _TYPES:
-        raise ModelError(f"'{file}' gives '{name}' as {kind}, and {' or '.join(_TYPES)} is served: export it again")
+        raise ModelError(
+            f"'{file}' has '{name}' as {kind}, but only {' or '.join(_TYPES)} is served: export it again"
+        )
     return Output(_TYPES[kind], tuple(axis if isinstance(axis, int) else ANY for axis in axes))
 
 
@@ -130,13 +132,13 @@ def _read_engine(file: Path, *, allow_unexecuted: bool) -> ServableFile:
     if manifest.package != "tensorrt":
         raise ModelError(
             f"'{file}' is an engine of TensorRT-RTX, which Triton cannot load: serve its ONNX file, or build an "
-            "engine with the classic TensorRT on the machine that serves"
+            "engine with the classic TensorRT on the server"
         )
     checks = check_engine(file, manifest)
     _refuse_altered(checks, file, "copy the engine and its manifest again")
     if batch[0] > 1:
         raise ModelError(
-            f"'{file}' takes batches of {batch[0]} or more, and Triton sends single images too: build it again with "
+            f"'{file}' takes batches of {batch[0]} or more, but Triton also sends single images: build it again with "
             f"--trt-batch 1,{batch[1]},{batch[2]}"
         )
     return ServableFile(
@@ -156,14 +158,14 @@ def _read_engine(file: Path, *, allow_unexecuted: bool) -> ServableFile:
 def _refuse_altered(checks: Iterable[Check], file: Path, todo: str) -> None:
     broken = [check.said for check in checks if check.holds is False]
     if broken:
-        raise ModelError(f"'{file}' is not what the gate saw ({'; '.join(broken)}): {todo}")
+        raise ModelError(f"'{file}' was altered since its gate ({'; '.join(broken)}): {todo}")
 
 
 def _release(manifest: EngineManifest) -> str:
     where = f" on {manifest.gpu}" if manifest.gpu else ""
-    which = manifest.package_version or "of a release that is not known here"
+    which = manifest.package_version or "of an unknown release"
     gpu = "" if manifest.hardware_compatible else ", and run on this kind of GPU"
-    return f"Built by TensorRT {which}{where}: Triton must carry this release{gpu}."
+    return f"Built by TensorRT {which}{where}: Triton must have this release{gpu}."
 
 
 def _verdict(file: Path, contract: Contract, *, allow_unexecuted: bool) -> str:
@@ -174,14 +176,13 @@ def _verdict(file: Path, contract: Contract, *, allow_unexecuted: bool) -> str:
         raise ModelError(f"the gate rejected '{file}', so it is not served: build it again")
     if not allow_unexecuted:
         raise ModelError(
-            f"'{file}' has not been executed, so nobody knows that it is right: gate it on its GPU, or serve "
-            "its ONNX file"
+            f"'{file}' was not executed, so its results are not proved: gate it on its GPU, or serve its ONNX file"
         )
-    return "NOT EXECUTED: the gate has not seen this engine run. Before it serves, run capsedge verify on its GPU."
+    return "NOT EXECUTED: the gate has not run this engine. Before serving it, run capsedge verify on its GPU."
 
 
 def _axes(contract: Contract, name: str) -> tuple[int, ...]:
-    """The axes after the batch, as far as the contract knows them: TensorRT's backend lets the others be free.
+    """The axes after the batch that the contract has; TensorRT's backend allows the others to be free.
 
     See `capsedge.runtime.session.Outputs` for lengths and poses, `capsedge.export.collapse` for the reconstruction.
     """

@@ -17,6 +17,7 @@ def test_letters_that_pillows_own_font_lacks_are_drawn_or_replaced(monkeypatch: 
     assert font.drawable("Größe, Äpfel") == "Grosse, Apfel"
     assert font.drawable("苹果 a…") == "?? a..."
     assert font.drawable("a-z… “quoted”") == "a-z… “quoted”"
+    assert font.drawable("two\nlines") == r"two\nlines"  # Pillow takes no anchor for several lines
 
 
 @pytest.mark.skipif(not font._others(16), reason="no font of the system is here")

@@ -5,12 +5,11 @@ from typing import Any
 
 import pytest
 
-from capsedge.contract import contract_of
 from capsedge.export.gate import TOLERANCES, Judgement, Reference, Tolerance, judge, reference
 from capsedge.models import CapsNet
-from capsedge.onnx_lite.file import read_onnx_file
 from capsedge.training import Run
 from tests.export.sessions import FakeSession, Lie, no_lie
+from tests.export.typed_files import contract_in
 
 
 @pytest.fixture(scope="module")
@@ -20,8 +19,7 @@ def network(exported_once: Run) -> CapsNet:
 
 @pytest.fixture(scope="module")
 def expected(exported_once: Run, network: CapsNet) -> Reference:
-    contract = contract_of(read_onnx_file(exported_once.path / "model.onnx"), source="test")
-    assert contract is not None
+    contract = contract_in(exported_once.path / "model.onnx")
     return reference(network, contract, exported_once.load_dataset().validation)
 
 

@@ -10,15 +10,15 @@ import msgspec
 import pytest
 
 from capsedge.cli import main
-from capsedge.contract import EngineManifest, Verdict, contract_of, encode
+from capsedge.contract import EngineManifest, Verdict, encode
 from capsedge.errors import GateRejected, ModelError
 from capsedge.export.gate import TOLERANCES, Rejection, gate_engine
 from capsedge.export.gate import engine as module
-from capsedge.onnx_lite.file import read_onnx_file
 from capsedge.runtime.session import Outputs, Session
 from capsedge.runtime.tensorrt.manifest import manifest_path, read_manifest
 from capsedge.training import Run
 from tests.export.sessions import FakeSession, Images, Lie, no_lie
+from tests.export.typed_files import contract_in, verdict_in
 
 
 @pytest.fixture
@@ -28,8 +28,7 @@ def built(exported: Run) -> Callable[..., Path]:
     def write(**changes: Any) -> Path:
         engine = exported.path / "model.engine"
         engine.write_bytes(b"a serialized engine")
-        contract = contract_of(read_onnx_file(exported.path / "model.onnx"), source="test")
-        assert contract is not None
+        contract = contract_in(exported.path / "model.onnx")
         contract = msgspec.structs.replace(contract, verdict=Verdict(status="not executed here"), **changes)
         manifest = EngineManifest(
             engine_sha256=hashlib.sha256(engine.read_bytes()).hexdigest(),
@@ -75,8 +74,7 @@ def test_an_engine_that_computes_what_the_network_computes_carries_that(
 
     after = read_manifest(engine)
     assert after == gated
-    verdict = after.contract.verdict
-    assert verdict is not None
+    verdict = verdict_in(after.contract)
     assert (verdict.status, verdict.provider, verdict.images) == ("accepted", "fake", 400)
     assert verdict.limits == TOLERANCES["fp32"].limits(drawn=False)
     assert msgspec.structs.replace(after, contract=before.contract) == before
@@ -91,9 +89,7 @@ def test_an_engine_is_held_to_the_limits_of_its_type_and_the_user_s(
     layers = read_manifest(engine).contract.layers
     engine = built(layers=tuple(msgspec.structs.replace(layer, type="int8") for layer in layers))
 
-    verdict = gate_engine(engine, exported, max_error_increase=0.02).contract.verdict
-
-    assert verdict is not None
+    verdict = verdict_in(gate_engine(engine, exported, max_error_increase=0.02).contract)
     assert verdict.limits == {**TOLERANCES["int8"].limits(drawn=False), "error_change": 0.02}
 
 
@@ -112,7 +108,7 @@ def a_failure(images: Images, _: Outputs) -> None:
         (a_wrong_length, {}, "a length differs by 0.1, more than 0.0001"),
         (a_failure, {}, "the engine stopped"),
         (no_lie, {"classes": tuple("abcdefghij")}, "its contract has classes ('a', 'b'"),
-        (no_lie, {"labels": 2}, "its contract has labels 2, and the run has 1"),
+        (no_lie, {"labels": 2}, "its contract has labels 2, but the run has 1"),
     ],
     ids=["length", "failure", "class names", "labels"],
 )
@@ -165,6 +161,5 @@ def test_an_engine_without_its_machine_is_not_executed_here(
         f"'{engine}' was not executed here: it needs a machine with an NVIDIA GPU of sm87 and tensorrt 10.3.0" in line
     )
     found = msgspec.json.decode(said.out, type=EngineManifest)
-    assert found.contract.verdict is not None
-    assert found.contract.verdict.status == "not executed here"
+    assert verdict_in(found.contract).status == "not executed here"
     assert manifest_path(engine).read_bytes() == before

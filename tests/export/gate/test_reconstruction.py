@@ -8,15 +8,15 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from capsedge.contract import Contract, contract_of
+from capsedge.contract import Contract
 from capsedge.data import Split
 from capsedge.errors import ModelError
 from capsedge.export.gate import TOLERANCES, Reference, judge, reference
 from capsedge.models import CapsNet, build_network
-from capsedge.onnx_lite.file import read_onnx_file
 from capsedge.runtime.session import Outputs
 from capsedge.training import Run
 from tests.export.sessions import FakeSession, Images, Lie, no_lie
+from tests.export.typed_files import contract_in
 from tests.tiny import tiny_recipe
 
 FP32 = TOLERANCES["fp32"]
@@ -36,9 +36,7 @@ def network() -> CapsNet:
 
 @pytest.fixture(scope="module")
 def contract(exported_once: Run) -> Contract:
-    contract = contract_of(read_onnx_file(exported_once.path / "model.onnx"), source="test")
-    assert contract is not None
-    return contract
+    return contract_in(exported_once.path / "model.onnx")
 
 
 def expecting(network: CapsNet, contract: Contract, labels: int) -> Reference:
@@ -138,7 +136,7 @@ def test_a_drawing_of_another_size_is_one_line(network: CapsNet, contract: Contr
     expected = expecting(network, contract, 1)
     draw = drawing(network, 1)
     session = FakeSession(network, None, draw=lambda *capsules: draw(*capsules)[:, 1:])
-    with pytest.raises(ModelError, match="'fake' must draw 1080 pixels for each answer, it drew 1026"):
+    with pytest.raises(ModelError, match="'fake' must give 1080 pixels for each reconstruction, it gave 1026"):
         judge(session, expected, FP32)
 
 
@@ -146,5 +144,5 @@ def test_a_file_that_draws_for_a_network_without_a_decoder_is_one_line(network: 
     plain = build_network(tiny_recipe("network.decoder=[]"), classes=10, shape=SHAPE).eval()
     expected = expecting(plain, contract, 1)
     session = FakeSession(plain, None, draw=lambda lengths, _: np.zeros((len(lengths), *SHAPE), "f"))
-    with pytest.raises(ModelError, match="'fake' gives a reconstruction, and the network has no decoder"):
+    with pytest.raises(ModelError, match="'fake' gives a reconstruction, but the network has no decoder"):
         judge(session, expected, FP32)

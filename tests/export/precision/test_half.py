@@ -55,11 +55,6 @@ def test_every_kind_of_routing_is_close_to_itself_in_fp32(
     assert 0 < largest < {"fp16": 0.01, "bf16": 0.06}[half]  # 0 would mean that nothing was rounded
 
 
-def test_a_tensor_is_cast_once_however_many_want_it(graph: onnx.ModelProto) -> None:
-    names = [name for node in in_half(graph, "fp16").graph.node for name in node.output]
-    assert len(names) == len(set(names))
-
-
 def loud(graph: onnx.ModelProto, factor: float) -> onnx.ModelProto:
     """The graph with large primary capsules, made by the weights and biases of their convolution."""
     model = onnx.ModelProto()

@@ -8,7 +8,6 @@ from capsedge.export import export_run
 from capsedge.export.tensorrt import build_engine
 from capsedge.runtime.tensorrt.manifest import manifest_path
 from capsedge.training import Run
-from tests.in_process import in_this_process
 
 pytest.importorskip("tensorrt_rtx")
 
@@ -22,12 +21,3 @@ def test_an_engine_of_an_older_model_does_not_stay_beside_a_newer_one(exported: 
     export_run(exported)
     assert not engine.exists()
     assert not manifest_path(engine).exists()
-
-
-def test_the_command_builds_and_says_that_nothing_was_executed(
-    exported: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    result = in_this_process(capsys, monkeypatch)("export", str(exported.path), "--trt")
-    assert result.returncode == 0, result.stderr
-    assert "not executed here" in result.stderr
-    assert (exported.path / "model.engine").exists()

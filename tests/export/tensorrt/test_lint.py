@@ -1,8 +1,6 @@
 """capsedge lint: the rules and the real parser together, as a library and as a command."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,18 +15,13 @@ from tests.export.tensorrt.conftest import Machine
 from tests.export.tensorrt.graphs import typed
 from tests.export.tensorrt.refused import REFUSED, fixed_batch, node, unknown_operator, zero_point
 from tests.export.tensorrt.test_rules import branches
+from tests.in_process import Capsedge
 from tests.runtime.int8_models import quantized_product
 
 
 def saved(model: onnx.ModelProto, folder: Path) -> Path:
     onnx.save(model, folder / "m.onnx")
     return folder / "m.onnx"
-
-
-def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "capsedge", "lint", *map(str, arguments)], capture_output=True, text=True, check=False
-    )
 
 
 @pytest.fixture
@@ -156,8 +149,8 @@ def test_a_missing_file_and_a_strange_target_are_errors(tmp_path: Path) -> None:
         lint(saved(typed("fp32"), tmp_path), ["ampere"])
 
 
-def test_the_command_names_the_node_and_fails(rtx: str, tmp_path: Path) -> None:
-    done = command(saved(zero_point(3, np.int8), tmp_path))
+def test_the_command_names_the_node_and_fails(rtx: str, tmp_path: Path, capsedge: Capsedge) -> None:
+    done = capsedge("lint", str(saved(zero_point(3, np.int8), tmp_path)))
 
     assert done.returncode == 1
     assert "refused" in done.stdout
@@ -167,16 +160,16 @@ def test_the_command_names_the_node_and_fails(rtx: str, tmp_path: Path) -> None:
     )
 
 
-def test_the_command_passes_a_file_with_remarks_only(tmp_path: Path) -> None:
-    done = command(saved(fixed_batch(), tmp_path), "--json")
+def test_the_command_passes_a_file_with_remarks_only(tmp_path: Path, capsedge: Capsedge) -> None:
+    done = capsedge("lint", str(saved(fixed_batch(), tmp_path)), "--json")
 
     assert done.returncode == 0
     (finding,) = json.loads(done.stdout)["findings"]
     assert (finding["node"], finding["severity"]) == ("image", "warning")
 
 
-def test_the_command_holds_a_file_against_targets(tmp_path: Path) -> None:
-    done = command(saved(typed("fp8"), tmp_path), "--trt-target", "sm86, sm89", "--json")
+def test_the_command_holds_a_file_against_targets(tmp_path: Path, capsedge: Capsedge) -> None:
+    done = capsedge("lint", str(saved(typed("fp8"), tmp_path)), "--trt-target", "sm86, sm89", "--json")
     report = json.loads(done.stdout)
 
     assert done.returncode == 1
@@ -184,9 +177,9 @@ def test_the_command_holds_a_file_against_targets(tmp_path: Path) -> None:
     assert [finding["node"] for finding in report["findings"]] == ["conv_stored", "classes_stored"]
 
 
-def test_the_command_wants_an_onnx_file(tmp_path: Path) -> None:
+def test_the_command_wants_an_onnx_file(tmp_path: Path, capsedge: Capsedge) -> None:
     (tmp_path / "m.engine").write_bytes(b"an engine")
-    done = command(tmp_path / "m.engine")
+    done = capsedge("lint", str(tmp_path / "m.engine"))
 
     assert done.returncode == 2
     assert "expected an ONNX file, got" in done.stderr

@@ -14,34 +14,27 @@ from tests.export.tensorrt.conftest import Machine
 GPU = Device("Orin", "sm87")
 
 
-def test_the_classic_one_builds_where_its_gpu_is(machine: Machine) -> None:
-    machine("tensorrt", "tensorrt_rtx", gpu=GPU)
-    assert choose_package(BuildOptions()) == "tensorrt"
-
-
-def test_without_a_gpu_rtx_builds(machine: Machine) -> None:
-    machine("tensorrt", "tensorrt_rtx")
-    assert choose_package(BuildOptions()) == "tensorrt_rtx"
-
-
-def test_targets_go_to_rtx_because_the_classic_one_has_none(machine: Machine) -> None:
-    machine("tensorrt", "tensorrt_rtx", gpu=GPU)
-    assert choose_package(BuildOptions(targets=("sm86",))) == "tensorrt_rtx"
-
-
-def test_the_classic_one_alone_is_taken_and_says_itself_what_it_lacks(machine: Machine) -> None:
-    machine("tensorrt")
-    assert choose_package(BuildOptions()) == "tensorrt"
-
-
-def test_hardware_compatibility_is_the_classic_ones(machine: Machine) -> None:
-    machine("tensorrt", "tensorrt_rtx")
-    assert choose_package(BuildOptions(hardware_compatible=True)) == "tensorrt"
+BOTH = ("tensorrt", "tensorrt_rtx")
 
 
 @pytest.mark.parametrize(
-    ("packages", "targets"), [(("tensorrt_rtx",), ()), (("tensorrt", "tensorrt_rtx"), ("sm86",))]
+    ("installed", "gpu", "wanted", "chosen"),
+    [
+        (BOTH, GPU, BuildOptions(), "tensorrt"),
+        (BOTH, None, BuildOptions(), "tensorrt_rtx"),
+        (BOTH, GPU, BuildOptions(targets=("sm86",)), "tensorrt_rtx"),
+        (BOTH, None, BuildOptions(hardware_compatible=True), "tensorrt"),
+        (("tensorrt",), None, BuildOptions(), "tensorrt"),  # and it says itself that it has no GPU
+    ],
 )
+def test_the_package_that_supports_the_options_is_chosen(
+    installed: tuple[str, ...], gpu: Device | None, wanted: BuildOptions, chosen: str, machine: Machine
+) -> None:
+    machine(*installed, gpu=gpu)
+    assert choose_package(wanted) == chosen
+
+
+@pytest.mark.parametrize(("packages", "targets"), [(("tensorrt_rtx",), ()), (BOTH, ("sm86",))])
 def test_hardware_compatibility_is_nothing_for_rtx(
     packages: tuple[str, ...], targets: tuple[str, ...], machine: Machine
 ) -> None:
@@ -93,7 +86,7 @@ def test_a_precision_that_a_target_cannot_compute_is_told_before_the_export() ->
     asked: list[Precision] = ["fp16", "int8"]
     with pytest.raises(
         WrongUse,
-        match=r"in int8 was asked for sm75, which cannot compute it: use --precision fp16 or int8\+fp16, or leave",
+        match=r"in int8 was requested for sm75, which cannot compute it: use --precision fp16 or int8\+fp16, or",
     ):
         check_options(BuildOptions(targets=("sm75", "sm86")), asked)
     assert check_options(BuildOptions(targets=("sm75", "sm86")), ["fp16", "int8+fp16"]) == "tensorrt_rtx"

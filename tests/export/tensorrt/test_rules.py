@@ -59,8 +59,9 @@ def test_what_the_parser_takes_for_int8_is_refused(case: str, tmp_path: Path) ->
     assert said.refusals == ()
 
 
-def test_sixteen_bits_are_refused(tmp_path: Path) -> None:
-    model = zero_point(0, np.int16)
+@pytest.mark.parametrize("kind", [np.int16, np.uint16])
+def test_sixteen_bits_are_refused(kind: type[np.generic], tmp_path: Path) -> None:
+    model = zero_point(0, kind)
     said = parsed(model, tmp_path)
 
     assert {finding.node for finding in refused(model)} == {"nchw_quantized", "nchw_dequantized"}
@@ -73,7 +74,7 @@ def test_a_fixed_batch_is_a_warning_and_the_engine_runs_no_other(tmp_path: Path)
     pytest.importorskip("tensorrt_rtx")
     (finding,) = apply_rules(fixed_batch())
     assert (finding.node, finding.severity) == ("image", "warning")
-    assert "batches of 3 only" in finding.reason
+    assert "only batches of 3" in finding.reason
 
     onnx.save(fixed_batch(), tmp_path / "m.onnx")
     for batch, builds in (((3, 3, 3), True), ((1, 3, 4), False)):
@@ -100,6 +101,10 @@ def test_a_type_that_a_target_cannot_compute_is_refused_layer_by_layer(
     assert all(finding.advice.startswith(f"for {target}, use ") for finding in found)
 
 
+def test_classic_tensorrt_computes_fp32_products_where_tensorrt_rtx_does_not() -> None:
+    assert apply_rules(typed("fp32"), ["sm75"], "tensorrt") == []
+
+
 def test_a_layer_that_was_not_quantized_is_noted() -> None:
     model = typed("int8")
     weight = numpy_helper.from_array(np.zeros((1600, 10), np.float32), "wide")
@@ -108,14 +113,7 @@ def test_a_layer_that_was_not_quantized_is_noted() -> None:
     (finding,) = apply_rules(model)
 
     assert (finding.node, finding.operator, finding.severity) == ("wide", "Gemm", "note")
-    assert finding.reason == "it computes in fp32, in a file that is quantized to int8"
-
-
-def test_a_file_that_is_not_quantized_has_no_layers_left_out() -> None:
-    mixed = typed("fp16")
-    mixed.graph.node.insert(0, helper.make_node("Cast", ["image"], ["unused"], to=1))
-
-    assert apply_rules(mixed) == []
+    assert finding.reason == "it computes in fp32 in a file that is quantized to int8"
 
 
 def test_zero_points_that_are_constant_nodes_are_read() -> None:

@@ -10,19 +10,12 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
-from capsedge.contract import Contract, EngineManifest, Verdict, contract_of, encode
-from capsedge.onnx_lite.file import read_onnx_file
+from capsedge.contract import EngineManifest, Verdict, encode
 from capsedge.runtime.tensorrt.manifest import manifest_path
+from tests.export.typed_files import contract_in
 from tests.runtime.capsule_model import graph, save
 
 EngineMaker = Callable[..., Path]
-
-
-def contract_in(file: Path) -> Contract:
-    """The contract of an ONNX file."""
-    contract = contract_of(read_onnx_file(file), source=str(file))
-    assert contract is not None
-    return contract
 
 
 def parsed(folder: Path) -> Any:

@@ -102,24 +102,12 @@ def test_an_onnx_file_on_a_gpu_computes_in_the_fp32_that_the_gate_accepted(accep
     assert "intra_op_thread_count" not in config.parameters
 
 
-def test_a_model_for_single_images_is_warmed_up_once(accepted: Path) -> None:
-    assert list(configured(accepted, Serving(max_batch=1)).model_warmup) == [warmup(1)]
-
-
 def test_a_client_is_told_how_to_fit_an_image_and_how_many_classes_are_the_answer(make_engine: EngineMaker) -> None:
     engine = make_engine(promises={"fit": Fit(resize="lanczos", frame="crop"), "labels": 2})
     told = configured(engine).parameters
 
     assert told["capsedge.fit"].string_value == "resize=lanczos frame=crop levels=as-is"
     assert told["capsedge.labels"].string_value == "2"
-
-
-def test_the_drawing_of_a_decoder_is_an_output_too(make_engine: EngineMaker) -> None:
-    engine = make_engine(promises={"outputs": ("lengths", "poses", "reconstruction")})
-
-    assert configured(engine).output[2] == pb.ModelOutput(
-        name="reconstruction", data_type=pb.TYPE_FP32, dims=[-1, -1, 1]
-    )
 
 
 @pytest.mark.parametrize(("field", "smallest"), [("max_batch", 1), ("delay_us", 0), ("instances", 1), ("threads", 0)])

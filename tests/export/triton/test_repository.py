@@ -15,10 +15,11 @@ from capsedge.runtime.open import open_session
 from capsedge.runtime.tensorrt.manifest import read_manifest
 from capsedge.runtime.verify import verify
 from capsedge.training import Run
-from tests.export.triton.conftest import EngineMaker, contract_in, parsed
+from tests.export.triton.conftest import EngineMaker, parsed
 from tests.export.triton.folders import labels_of, served_file, tree
 from tests.export.triton.test_source import rewrite
-from tests.runtime.capsule_model import CLASSES, graph, images
+from tests.export.typed_files import contract_in
+from tests.runtime.capsule_model import CLASSES, graph
 
 
 def test_the_file_that_the_configuration_points_to_computes_what_the_exported_one_does(
@@ -38,14 +39,6 @@ def test_the_file_that_the_configuration_points_to_computes_what_the_exported_on
         assert [each.shape for each in got] == [(batch, *each.dims) for each in config.output]
         assert all(np.array_equal(one, other) for one, other in zip(got, wanted, strict=True))
     assert labels_of(folder) == list(contract_in(original).classes)
-
-
-def test_every_output_of_the_file_is_configured_as_onnx_runtime_states_it(accepted: Path, tmp_path: Path) -> None:
-    folder = write_repository(tmp_path / "models", accepted)
-
-    session = onnxruntime.InferenceSession(str(served_file(folder)), providers=["CPUExecutionProvider"])
-    stated = [(each.name, each.shape[1:]) for each in session.get_outputs()]
-    assert [(each.name, list(each.dims)) for each in parsed(folder).output] == stated
 
 
 def test_the_served_file_can_be_verified_where_it_lies(accepted: Path, tmp_path: Path) -> None:
@@ -94,7 +87,9 @@ def test_class_names_survive_as_they_are(accepted: Path, tmp_path: Path) -> None
 def test_a_class_name_with_a_line_break_is_refused_in_one_line(name: str, accepted: Path, tmp_path: Path) -> None:
     rewrite(accepted, graph(), classes=(*CLASSES[:-1], name))
 
-    with pytest.raises(ModelError, match="holds a line break, and Triton reads a name a line: rename it") as told:
+    with pytest.raises(
+        ModelError, match="has a line break, but Triton reads one name from each line: rename it"
+    ) as told:
         write_repository(tmp_path / "models", accepted)
     assert len(str(told.value).splitlines()) == 1
     assert not (tmp_path / "models").exists()
@@ -165,23 +160,9 @@ def test_the_server_which_is_another_user_may_read_the_folder(accepted: Path, tm
     assert [each.stat().st_mode for each in (folder, folder / "1")] == [usual, usual]
 
 
-def test_an_answer_read_by_the_labels_is_the_models(accepted: Path, tmp_path: Path) -> None:
-    """The way of a client: the longest capsule's line in labels.txt."""
-    folder = write_repository(tmp_path / "models", accepted)
-    batch = images(4)
-
-    with open_session(accepted) as session:
-        contract, lengths = session.contract, session.run(batch).lengths
-    assert contract is not None
-    names = labels_of(folder)
-    assert [names[each] for each in lengths.argmax(1)] == [
-        contract.classes[each] for (each,) in contract.answer(lengths)
-    ]
-
-
 def test_a_model_that_may_not_be_served_leaves_no_folder(accepted: Path, tmp_path: Path) -> None:
     onnx.save(graph(), accepted)
 
-    with pytest.raises(ModelError, match="carries no contract with a verdict"):
+    with pytest.raises(ModelError, match="has no contract with a verdict"):
         write_repository(tmp_path / "models", accepted)
     assert not (tmp_path / "models").exists()

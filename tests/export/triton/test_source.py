@@ -1,5 +1,6 @@
 """Only what the gate accepted, and what Triton can load, is served."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from capsedge.contract import METADATA_KEY, Verdict
 from capsedge.errors import ModelError
 from capsedge.export.triton.source import ANY, Output, read_source
 from capsedge.onnx_lite.file import read_onnx_file
-from tests.export.triton.conftest import EngineMaker, contract_in
+from tests.export.triton.conftest import EngineMaker
+from tests.export.typed_files import contract_in
 from tests.runtime.capsule_model import graph, save_with
 
 UNEXECUTED = Verdict(status="not executed here")
@@ -56,7 +58,7 @@ def test_an_onnx_file_that_the_gate_has_not_seen_is_never_served(accepted: Path)
     rewrite(accepted, graph(), verdict=None)
 
     with pytest.raises(
-        ModelError, match="carries no contract with a verdict, so it is not served: make it with capsedge"
+        ModelError, match="has no contract with a verdict, so it is not served: make it with capsedge"
     ):
         read_source(accepted, allow_unexecuted=True)
 
@@ -64,35 +66,37 @@ def test_an_onnx_file_that_the_gate_has_not_seen_is_never_served(accepted: Path)
 def test_somebody_elses_onnx_file_is_not_served(accepted: Path) -> None:
     onnx.save(graph(), accepted)
 
-    with pytest.raises(ModelError, match="carries no contract with a verdict"):
+    with pytest.raises(ModelError, match="has no contract with a verdict"):
         read_source(accepted, allow_unexecuted=False)
 
 
-def test_a_graph_that_was_altered_after_its_acceptance_is_not_served(accepted: Path) -> None:
-    model = onnx.load(accepted)
+def another_graph(model: onnx.ModelProto) -> None:
     next(node for node in model.graph.node if node.op_type == "Relu").op_type = "Abs"
-    onnx.save(model, accepted)
-
-    with pytest.raises(
-        ModelError, match=r"not what the gate saw \(its graph was altered.*\): capsedge gate .*model\.onnx"
-    ):
-        read_source(accepted, allow_unexecuted=False)
 
 
-def test_a_contract_that_was_altered_is_not_served(accepted: Path) -> None:
-    model = onnx.load(accepted)
+def another_contract(model: onnx.ModelProto) -> None:
     entry = next(entry for entry in model.metadata_props if entry.key == METADATA_KEY)
     entry.value = entry.value.replace("Trouser", "Skirt")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"), [(another_graph, "its graph was altered.*"), (another_contract, "its contract was altered")]
+)
+def test_a_file_that_was_altered_after_its_acceptance_is_not_served(
+    change: Callable[[onnx.ModelProto], None], said: str, accepted: Path
+) -> None:
+    model = onnx.load(accepted)
+    change(model)
     onnx.save(model, accepted)
 
-    with pytest.raises(ModelError, match=r"is not what the gate saw \(its contract was altered\)"):
+    with pytest.raises(ModelError, match=rf"altered since its gate \({said}\): capsedge gate .*model\.onnx"):
         read_source(accepted, allow_unexecuted=False)
 
 
 def test_a_file_for_one_batch_size_is_not_served(accepted: Path) -> None:
     rewrite(accepted, graph(batch=2))
 
-    with pytest.raises(ModelError, match="gives 'lengths' for a batch of 2 only, so Triton cannot batch"):
+    with pytest.raises(ModelError, match="has 'lengths' for a fixed batch of 2, so Triton cannot batch"):
         read_source(accepted, allow_unexecuted=False)
 
 
@@ -125,7 +129,9 @@ def test_outputs_of_other_types_are_told_as_they_are_or_refused(accepted: Path) 
     assert read_source(accepted, allow_unexecuted=False).outputs["poses"] == Output("TYPE_FP16", (10, 16))
 
     rewrite(accepted, casting("poses", TensorProto.DOUBLE))
-    with pytest.raises(ModelError, match=r"gives 'poses' as tensor\(double\), and tensor\(float\) or .* is served"):
+    with pytest.raises(
+        ModelError, match=r"has 'poses' as tensor\(double\), but only tensor\(float\) or .* is served"
+    ):
         read_source(accepted, allow_unexecuted=False)
 
 
@@ -148,7 +154,7 @@ def test_an_engine_that_the_gate_accepted_is_served(make_engine: EngineMaker) ->
     assert (source.file, source.backend, source.batch) == (engine, "tensorrt", (1, 8, 32))
     assert source.outputs == {"lengths": Output("TYPE_FP32", (10,)), "poses": Output("TYPE_FP32", (10, ANY))}
     assert source.remarks == (
-        "Built by TensorRT 10.13.3.9: Triton must carry this release, and run on this kind of GPU.",
+        "Built by TensorRT 10.13.3.9: Triton must have this release, and run on this kind of GPU.",
         "The gate accepted this engine on CPUExecutionProvider.",
     )
 
@@ -162,13 +168,20 @@ def test_an_engine_with_a_decoder_gives_as_many_drawings_as_there_are_labels(
     assert read_source(engine, allow_unexecuted=False).outputs["reconstruction"] == Output("TYPE_FP32", axes)
 
 
-def test_an_engine_of_tensorrt_rtx_is_refused_with_what_to_do(make_engine: EngineMaker) -> None:
-    engine = make_engine(package="tensorrt_rtx", package_version="1.7.1.116")
-
-    with pytest.raises(
-        ModelError, match=r"TensorRT-RTX, which Triton cannot load: serve its ONNX file, or build"
-    ) as told:
-        read_source(engine, allow_unexecuted=True)
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"package": "tensorrt_rtx"}, "TensorRT-RTX, which Triton cannot load: serve its ONNX file, or build"),
+        ({"verdict": Verdict(status="rejected")}, r"the gate rejected '.*model\.engine', so it is not served"),
+        ({"batch": (4, 8, 32)}, r"takes batches of 4 or more.*build it again with --trt-batch 1,8,32"),
+    ],
+    ids=["RTX", "rejected", "no single image"],
+)
+def test_an_engine_that_triton_cannot_serve_says_what_to_do(
+    make_engine: EngineMaker, fields: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ModelError, match=said) as told:
+        read_source(make_engine(**fields), allow_unexecuted=True)
     assert len(str(told.value).splitlines()) == 1
 
 
@@ -178,18 +191,13 @@ def test_an_engine_that_never_ran_is_served_only_where_that_is_allowed(
 ) -> None:
     engine = make_engine(verdict)
 
-    with pytest.raises(
-        ModelError, match="has not been executed, so nobody knows that it is right: gate it on its GPU"
-    ):
+    with pytest.raises(ModelError, match="was not executed, so its results are not proved: gate it on its GPU"):
         read_source(engine, allow_unexecuted=False)
-    assert read_source(engine, allow_unexecuted=True).remarks[1].startswith("NOT EXECUTED: the gate has not seen")
-
-
-def test_a_rejected_engine_is_never_served(make_engine: EngineMaker) -> None:
-    engine = make_engine(Verdict(status="rejected", reasons=("a length differs",)))
-
-    with pytest.raises(ModelError, match=r"the gate rejected '.*model\.engine', so it is not served"):
+    assert (
         read_source(engine, allow_unexecuted=True)
+        .remarks[1]
+        .startswith("NOT EXECUTED: the gate has not run this engine")
+    )
 
 
 def test_an_engine_that_its_manifest_does_not_describe_is_not_served(make_engine: EngineMaker) -> None:
@@ -206,7 +214,7 @@ def test_an_engine_that_was_built_elsewhere_is_served_with_what_is_not_known_of_
     engine = make_engine(UNEXECUTED, deferred="trtexec ...", engine_sha256="", package_version="")
     release, unchecked, verdict = read_source(engine, allow_unexecuted=True).remarks
 
-    assert release.startswith("Built by TensorRT of a release that is not known here: Triton must carry")
+    assert release.startswith("Built by TensorRT of an unknown release: Triton must have")
     assert unchecked.startswith("Unchecked: its manifest was written before it was built")
     assert verdict.startswith("NOT EXECUTED")
 
@@ -216,14 +224,9 @@ def test_the_gpu_that_an_engine_is_bound_to_is_named(make_engine: EngineMaker) -
     free = read_source(make_engine(gpu="NVIDIA L4", hardware_compatible=True), allow_unexecuted=False).remarks[0]
 
     assert bound.startswith(
-        "Built by TensorRT 10.13.3.9 on NVIDIA L4: Triton must carry this release, and run on this"
+        "Built by TensorRT 10.13.3.9 on NVIDIA L4: Triton must have this release, and run on this"
     )
-    assert free == "Built by TensorRT 10.13.3.9 on NVIDIA L4: Triton must carry this release."
-
-
-def test_an_engine_that_takes_no_single_image_is_not_served(make_engine: EngineMaker) -> None:
-    with pytest.raises(ModelError, match=r"takes batches of 4 or more.*build it again with --trt-batch 1,8,32"):
-        read_source(make_engine(batch=(4, 8, 32)), allow_unexecuted=False)
+    assert free == "Built by TensorRT 10.13.3.9 on NVIDIA L4: Triton must have this release."
 
 
 def test_what_is_neither_onnx_nor_an_engine_is_not_served(tmp_path: Path) -> None:

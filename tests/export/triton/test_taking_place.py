@@ -59,9 +59,9 @@ def no_model(folder: Path) -> None:
     ("change", "reason"),
     [
         (edited, r"config\.pbtxt' was edited since capsedge wrote it"),
-        (another_version, "small-capsules' holds 2 as well"),
-        (somebody_elses, "small-capsules' is there and was not written by capsedge"),
-        (no_model, "small-capsules' is there and was not written by capsedge"),
+        (another_version, "small-capsules' also has 2"),
+        (somebody_elses, "small-capsules' exists and was not written by capsedge"),
+        (no_model, "small-capsules' exists and was not written by capsedge"),
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )
@@ -80,19 +80,19 @@ def test_an_empty_folder_is_taken_and_a_file_is_not(accepted: Path, tmp_path: Pa
     (tmp_path / "models" / "file").write_text("mine")
 
     assert parsed(write_repository(tmp_path / "models", accepted, name="empty")).name == "empty"
-    with pytest.raises(WrongUse, match="file' is there and was not written by capsedge"):
+    with pytest.raises(WrongUse, match="file' exists and was not written by capsedge"):
         write_repository(tmp_path / "models", accepted, name="file")
     assert (tmp_path / "models" / "file").read_text() == "mine"
 
 
 def test_a_repository_that_is_a_file_is_refused(accepted: Path) -> None:
-    with pytest.raises(WrongUse, match=r"model\.onnx' is a file, and a model repository is a folder"):
+    with pytest.raises(WrongUse, match=r"model\.onnx' is a file, but a model repository is a folder"):
         write_repository(accepted, accepted)
 
 
 @pytest.mark.skipif(not os.path.ismount("/proc"), reason="needs a mount that is always there")
 def test_a_repository_that_is_a_mount_is_refused(accepted: Path) -> None:
-    with pytest.raises(WrongUse, match=r"'/proc' is a disk of its own.*give a folder inside of it"):
+    with pytest.raises(WrongUse, match=r"'/proc' is a mount point.*give a folder inside of it"):
         write_repository(Path("/proc"), accepted)
 
 
