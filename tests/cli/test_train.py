@@ -225,7 +225,8 @@ def test_a_network_learns_from_runs_and_goes_on_with_the_same_ones_only(tmp_path
     shutil.copy(best.with_name("last.safetensors"), best)
     line = one_line(capsedge("train", "--resume", "--run", "student"), 1)
     assert (
-        f"learns from teacher '{folders[1]}', and '{folders[1]}' now has other weights: bring the first back" in line
+        f"learns from teacher '{folders[1]}', and '{folders[1]}' now has other weights: restore the former weights"
+        in line
     )
     shutil.rmtree(best.parent)
     line = one_line(capsedge("train", "--resume", "--run", "student"), 1)

@@ -173,14 +173,14 @@ def test_the_search_goes_back_where_the_error_grew_too_much(
     source: Run, made: Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Less than 40 % of the macs is said to cost 5 points, so the search closes in on that from both sides."""
-    from capsedge.compress import rounds
+    from capsedge.compress.tuning import Stage, Tuning
     from capsedge.statistics import Difference
 
-    def change(work: rounds._Work, stage: rounds.Stage) -> Difference:
+    def change(tuning: Tuning, stage: Stage) -> Difference:
         mean = 0.05 if stage.macs < 0.4 * macs(source) else 0.0
         return Difference(mean, mean, mean)
 
-    monkeypatch.setattr(rounds._Work, "_change", change)
+    monkeypatch.setattr(Tuning, "change", change)
     run, record = made(MaxErrorIncrease(0.01), replace(OPTIONS, rounds=6))
     assert [each.taken for each in record.rounds] == [each.macs_share >= 0.4 for each in record.rounds]
     taken = [each.macs_share for each in record.rounds if each.taken]
@@ -201,10 +201,10 @@ def test_no_network_that_is_good_enough_is_an_error_that_says_how_near_it_came(m
     [
         (
             MaxLatency(1000.0),
-            r"has a latency of [\d.]+ ms \(fp32\) already, and a latency of 1000\.000 ms .* nothing is left",
+            r"has a latency of [\d.]+ ms \(fp32\) already, and the target is a latency of 1000\.000 ms .* nothing",
         ),
         (MaxLatency(1e-6), r"smallest network .* has a latency of [\d.]+ ms .*train a smaller recipe"),
-        (Keep(1e-6), r"smallest network .* has [\d.]+ % of the MACs, and 0\.0 %"),
+        (Keep(1e-6), r"smallest network .* has [\d.]+ % of the MACs, and the target is 0\.0 %"),
     ],
 )
 def test_a_target_that_is_met_or_out_of_reach_is_told_before_any_training(
@@ -306,7 +306,7 @@ def test_by_random_the_seed_of_the_fine_tuning_chooses_what_is_dropped(source: R
 
 
 def test_where_nothing_can_be_dropped_it_is_said(made: Made) -> None:
-    with pytest.raises(WrongUse, match="nothing can be dropped from"):
+    with pytest.raises(WrongUse, match="nothing can be pruned from"):
         made(MaxErrorIncrease(0.01), replace(OPTIONS, multiple=64))
 
 

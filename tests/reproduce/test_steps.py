@@ -108,7 +108,7 @@ def test_uneven_batches_are_left_out_and_the_epochs_go_on() -> None:
 def test_a_batch_larger_than_the_data_is_wrong_use() -> None:
     recipe = tiny_recipe("train.batch_size=1601")
     trainer = Trainer(recipe, load_dataset("fashion-mnist-subset"), Run(SimpleNamespace()), device="cpu")  # type: ignore[arg-type]
-    with pytest.raises(WrongUse, match=r"train\.batch_size = 1601 training images, got fewer"):
+    with pytest.raises(WrongUse, match=r"train\.batch_size = 1601 training images, got 1600: set a smaller"):
         next(whole_batches(trainer))
 
 

@@ -204,7 +204,7 @@ def test_a_process_that_is_killed_ends_the_training_in_one_line_that_tells_how_t
         os.kill(int(child), signal.SIGKILL)
         _, said = process.communicate(timeout=100)
     assert process.returncode == 1, said
-    assert said.splitlines()[-1].startswith("capsedge: another process of the training has ended: go on with: ")
+    assert said.splitlines()[-1].startswith("capsedge: another process of the training has ended: resume with: ")
     assert "bug" not in said
 
 

@@ -73,7 +73,7 @@ def test_a_lock_file_of_any_content_and_age_does_not_hold(tmp_path: Path) -> Non
 
 def test_a_folder_that_cannot_be_locked_is_one_error(tmp_path: Path) -> None:
     (tmp_path / ".lock").mkdir()
-    wanted = r"run '.*' cannot be locked \(Is a directory\): choose a folder that can be written, on a file system"
+    wanted = r"run '.*' cannot be locked \(Is a directory\): choose a writable folder on a file system"
     with pytest.raises(WrongUse, match=wanted), Run(tmp_path).locked():
         pass
 
@@ -96,7 +96,7 @@ def test_the_newest_run_is_the_one_written_last(finished: Run, tmp_path: Path) -
         time = 1_000_000 + (5, 9, 1)[number]
         os.utime(tmp_path / name / "run.json", (time, time))
     assert newest_run(status=["finished"], root=tmp_path).path.name == "new"
-    with pytest.raises(ModelError, match=r"there is no unfinished run in .*: all that are there are finished"):
+    with pytest.raises(ModelError, match=r"there is no unfinished run in .*: all runs there are finished"):
         newest_run(status=["training"], root=tmp_path)
 
 
@@ -132,7 +132,7 @@ def test_a_run_without_a_finished_epoch_has_no_best(finished: Run, tmp_path: Pat
 
 def test_a_finished_run_that_lost_its_best_weights_is_not_told_to_go_on(finished: Run, tmp_path: Path) -> None:
     run = without_best(finished, tmp_path / "run")
-    wanted = rf"^run '{run.path}' is finished, and its best.safetensors is missing: bring it back, or train it anew$"
+    wanted = rf"^run '{run.path}' is finished, and its best.safetensors is missing: restore it, or train again$"
     with pytest.raises(ModelError, match=wanted):
         run.load_best()
 
@@ -140,7 +140,9 @@ def test_a_finished_run_that_lost_its_best_weights_is_not_told_to_go_on(finished
 def test_a_folder_of_the_zoo_is_no_run_and_can_be_made_one(finished: Run, tmp_path: Path) -> None:
     run = without_best(finished, tmp_path / "my zoo" / "tiny")
     (run.path / WEIGHTS).touch()
-    made = rf"make one of it by python -m benchmarks.card.weights '{run.path}' runs/tiny in a checkout of capsedge"
+    made = (
+        rf"make a run from it with python -m benchmarks.card.weights '{run.path}' runs/tiny in a checkout of capsedge"
+    )
     with pytest.raises(
         ModelError, match=rf"^'{run.path}' is not a run but a folder of the zoo, .*: {made}, and give"
     ):
@@ -162,7 +164,8 @@ def test_images_that_changed_since_the_training_are_refused(tmp_path: Path, monk
     cats, dogs = (tmp_path / "pets" / "train" / name / "3.png" for name in ("cat", "dog"))
     cats.write_bytes(dogs.read_bytes())  # as many images as before, of the same size
     with pytest.raises(
-        DataError, match=r"was trained on pets: .* and '.*pets' now holds other images \(pets: .*bring the first back"
+        DataError,
+        match=r"was trained on pets: .* and '.*pets' now holds other images \(pets: .*restore the former images",
     ):
         run.load_dataset()
 

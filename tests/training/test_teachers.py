@@ -120,12 +120,10 @@ def test_a_run_whose_teachers_changed_is_not_resumed(
         return
     if change == "other weights":
         shutil.copy(own.last, own.best)
-        wanted = (
-            rf"learns from teacher '{own.path}', and '{own.path}' now has other weights: bring the first back, or"
-        )
+        wanted = rf"learns from teacher '{own.path}', and '{own.path}' now has other weights: restore the former"
     else:
         recipe = tiny_recipe()
-        wanted = r"began with 1 teacher\(s\), and its recipe.toml now has 0: put train.teachers back, or"
+        wanted = r"started with 1 teacher, and its recipe.toml now has 0: restore train.teachers, or"
     trainer = Trainer(recipe, little, run, device="cpu")
     with pytest.raises(ModelError, match=wanted) as error:
         trainer.resume()
@@ -143,7 +141,7 @@ def test_who_cannot_be_a_teacher_is_told_why_in_one_line(teacher: Run, little: D
     )
     for run, data, more, words in (
         (Run(tmp_path / "empty"), little, (), "must be a finished run, and cannot be read: '.*empty' is not a run"),
-        (begun, little, (), "must be a finished run, and its training has not ended: go on with it by --resume, or"),
+        (begun, little, (), "must be a finished run, and its training has not ended: continue it with --resume, or"),
         (teacher, more_classes, (), "must have the classes of .*, and has 10 classes where they have 11: name a run"),
         (teacher, renamed, (), "and its class 9 is 'ankle-boot' where theirs is 'slipper': name a run"),
         (teacher, smaller, (), "must take images of 20x20 pixels in 1 channel, and takes 28x28 pixels in 1 channel"),
