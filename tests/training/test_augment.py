@@ -287,7 +287,9 @@ def test_after_a_crop_the_rectangle_is_one_of_the_smaller_image() -> None:
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (8, 2000)])
 def test_an_image_that_no_rectangle_fits_is_wrong_use(height: int, width: int) -> None:
-    with pytest.raises(WrongUse, match=rf"data\.erase: expected .* got {height}x{width} pixels: leave it out"):
+    with pytest.raises(
+        WrongUse, match=rf"data\.erase: expected .* got {height}x{width} pixels: leave out data.erase"
+    ):
         Augmentation(DataRecipe(erase=0.5), (height, width, 1))
 
 

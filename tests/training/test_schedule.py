@@ -68,3 +68,8 @@ def test_one_cycle_without_a_warmup_is_cosine_and_has_its_floor() -> None:
     factors = [rate_factor(step, 50, one_cycle) for step in range(51)]
     assert factors == [rate_factor(step, 50, cosine) for step in range(51)]
     assert factors[-1] == pytest.approx(1e-5 / 1e-3)
+
+
+def test_a_floor_above_the_rate_does_not_raise_it() -> None:
+    cosine = load_recipe("fashion-mnist-l2", ["train.schedule=cosine", "train.floor=1e-2"]).train
+    assert [rate_factor(step, 100, cosine) for step in (0, 50, 100)] == [1, 1, 1]
