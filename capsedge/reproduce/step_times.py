@@ -14,7 +14,7 @@ from capsedge.plural import number_of
 from capsedge.recipe import RoutingKind
 from capsedge.reproduce.cases import Width, checked_kinds, in_words
 from capsedge.reproduce.drawing import COLOURS, canvas, wrapped
-from capsedge.reproduce.steps import PeakMemory, Quartiles, measure, peak_memory, quartiles, ratios
+from capsedge.reproduce.steps import PeakMemory, Quartiles, check_batch_size, measure, peak_memory, quartiles, ratios
 from capsedge.reproduce.trainings import TrainingSettings, load_for_figure
 from capsedge.training import Run, Trainer
 
@@ -90,7 +90,7 @@ def fig4(
         progress: Called with the finished share, 0 to 1.
 
     Raises:
-        WrongUse: There is no such kind, or there is more than one seed.
+        WrongUse: There is no such kind, there is more than one seed, or a batch is larger than the data set.
     """
     data, dataset = load_for_figure(settings)
     chosen = checked_kinds(kinds, data, settings.width)
@@ -99,6 +99,8 @@ def fig4(
             f"--seed: expected one seed, got {len(settings.seeds)}; figure 4 times one training of each kind"
         )
     recipes = {kind: settings.recipe(data, kind, seed=settings.seeds[0]) for kind in chosen}
+    for recipe in recipes.values():  # before the other processes, whose errors have no exit code of their own
+        check_batch_size(recipe, recipe.data.epoch_images or len(dataset.train))
     machine = this_machine()
     warnings = tuple(map(str, about_load(conditions().load_average, machine.cores)))  # before our own work
     # Memory first, in processes that share the cores; then nothing else runs while the steps are timed.

@@ -105,18 +105,27 @@ def whole_batches(trainer: Trainer) -> "Iterator[Batch]":
     Raises:
         WrongUse: There are fewer images than in one batch.
     """
-    size = trainer.recipe.train.batch_size
+    check_batch_size(trainer.recipe, trainer.batches.images)
     for epoch in count():
-        whole = 0
-        for batch in trainer.batches.epoch(epoch):
-            if batch.total == size:
-                whole += 1
-                yield batch
-        if not whole:
-            raise WrongUse(
-                f"expected at least train.batch_size = {size} training images, got {trainer.batches.images}: set a "
-                "smaller train.batch_size"
-            )
+        yield from (each for each in trainer.batches.epoch(epoch) if each.total == trainer.recipe.train.batch_size)
+
+
+def check_batch_size(recipe: Recipe, images: int) -> None:
+    """Refuse a batch that is larger than an epoch.
+
+    Args:
+        recipe: The recipe.
+        images: Images in an epoch.
+
+    Raises:
+        WrongUse: There are fewer images than in one batch.
+    """
+    size = recipe.train.batch_size
+    if images < size:
+        raise WrongUse(
+            f"expected at least train.batch_size = {size} training images, got {images}: set a smaller "
+            "train.batch_size"
+        )
 
 
 def quartiles(values: Sequence[float]) -> Quartiles:

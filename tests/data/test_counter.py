@@ -31,7 +31,7 @@ def word(key: int, position: int) -> int:
 
 
 def place(position: int, length: int, key: int) -> int:
-    """A Feistel network of four rounds on the fewest bits of an even number that hold the length, with cycle walking."""
+    """A Feistel network of four rounds on the least even number of bits that holds the length, with cycle walking."""
     half = next(bits for bits in range(1, 33) if 4**bits >= length)
     left, right = divmod(position, 2**half)
     for turn in range(4):

@@ -46,27 +46,6 @@ def test_a_finished_run_is_found_and_not_trained_again(tmp_path: Path, subset: D
     assert {path.name: path.read_bytes() for path in run.path.iterdir()} == before
 
 
-def test_an_interrupted_run_goes_on_to_the_same_weights(tmp_path: Path, subset: Dataset, recipe: Recipe) -> None:
-    whole = trained(recipe, tmp_path / "whole", subset, Silent(), "cpu")
-    with Watched("run", after=3)("run") as interrupting, pytest.raises(Interrupted):
-        trained(recipe, tmp_path / "run", subset, interrupting, "cpu")
-    steps = Counting()
-    run = trained(recipe, tmp_path / "run", subset, steps, "cpu")
-    assert steps.count == 2 * 8 - 3  # 1,600 images in batches of 200
-    ours, theirs = load_file(run.best), load_file(whole.best)
-    assert all(ours[name].equal(theirs[name]) for name in theirs)
-
-
-class Counting(Silent):
-    """Counts steps."""
-
-    def __init__(self) -> None:
-        self.count = 0
-
-    def stepped(self, images: int) -> None:
-        self.count += 1
-
-
 @pytest.mark.parametrize("left", [[], ["recipe.toml"], [".recipe.toml.123.part", ".lock"]])
 def test_a_run_that_was_killed_at_its_very_start_starts_over(
     left: list[str], tmp_path: Path, subset: Dataset, recipe: Recipe
@@ -88,23 +67,23 @@ def test_a_run_of_another_recipe_is_refused_by_the_keys_that_differ(
 
 
 @pytest.mark.parametrize("began", ["fp32", "bf16"])
-def test_auto_takes_up_a_run_in_whatever_precision_it_began(tmp_path: Path, subset: Dataset, began: str) -> None:
+def test_an_interrupted_run_goes_on_in_its_precision(tmp_path: Path, subset: Dataset, began: str) -> None:
     def asked(precision: str) -> Recipe:
         return tiny_recipe("train.epochs=2", "train.batch_size=200", f"train.precision={precision}")
 
     whole = trained(asked(began), tmp_path / "whole", subset, Silent(), "cpu")
     with Watched("run", after=3)("run") as interrupting, pytest.raises(Interrupted):
         trained(asked(began), tmp_path / "run", subset, interrupting, "cpu")
-    told: list[str] = []
+    told: list[tuple[str, int]] = []
     run = trained(
         asked("auto"),
         tmp_path / "run",
         subset,
         Silent(),
         "cpu",
-        on_start=lambda each: told.append(each.precision.asked),
+        on_start=lambda each: told.append((each.precision.asked, each.position.step)),
     )
-    assert told == [began]
+    assert told == [(began, 3)], "resumed, and not trained again"
     ours, theirs = load_file(run.best), load_file(whole.best)
     assert all(ours[name].equal(theirs[name]) for name in theirs)
     assert trained(asked("auto"), run.path, subset, Untouched(), "cpu").path == run.path

@@ -64,13 +64,6 @@ def test_a_lock_that_a_killed_process_left_does_not_hold(tmp_path: Path) -> None
         pass
 
 
-def test_a_lock_file_of_any_content_and_age_does_not_hold(tmp_path: Path) -> None:
-    (tmp_path / ".lock").write_text("123\nanother-machine\n")
-    os.utime(tmp_path / ".lock", (0, 0))
-    with Run(tmp_path).locked():
-        pass
-
-
 def test_a_folder_that_cannot_be_locked_is_one_error(tmp_path: Path) -> None:
     (tmp_path / ".lock").mkdir()
     wanted = r"run '.*' cannot be locked \(Is a directory\): choose a writable folder on a file system"

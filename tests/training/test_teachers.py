@@ -73,15 +73,6 @@ def test_the_record_of_a_run_before_there_were_teachers_can_be_read(teacher: Run
     assert msgspec.convert(values, RunRecord) == teacher.read_record()
 
 
-def test_the_share_of_the_teachers_does_nothing_without_them(little: Dataset, tmp_path: Path) -> None:
-    one, two = (
-        train_tiny(tmp_path / share, tiny_recipe("train.epochs=1", f"train.distillation={share}"), little)
-        for share in ("0.1", "0.9")
-    )
-    first, second = load_file(one.last), load_file(two.last)
-    assert all(torch.equal(first[name], second[name]) for name in first)
-
-
 def test_a_taught_training_goes_on_to_the_same_bits(teacher: Run, little: Dataset, tmp_path: Path) -> None:
     states = []
     for name, after in (("whole", 0), ("parts", 2)):

@@ -198,28 +198,20 @@ def answers(run: Run, split: Split) -> NDArray[np.int64]:
 
 
 @pytest.mark.parametrize(
-    ("overrides", "interrupt_after"),
+    ("recipe", "interrupt_after"),
     [
-        (("data.shift=2",), 2),  # within the first epoch
-        (("routing.step=ascent", "train.schedule=cosine"), 4),  # at the end of the first epoch
-        (("network.decoder=[16]", "routing.kind=l1", "train.precision=bf16"), 6),  # within the second
-        (("network.hidden=[[6, 4]]", "routing.kind=l1", "routing.proximal=true"), 2),
-        (("train.validations=3",), 3),  # between two validations of an epoch
-        (("train.averaging=0.9", "train.weight_decay=0.5", "train.schedule=one-cycle"), 6),
+        (tiny_recipe("data.shift=2"), 2),  # within the first epoch
+        (tiny_recipe("routing.step=ascent", "train.schedule=cosine"), 4),  # at the end of the first epoch
+        (tiny_recipe("network.decoder=[16]", "routing.kind=l1", "train.precision=bf16"), 6),  # within the second
+        (tiny_recipe("network.hidden=[[6, 4]]", "routing.kind=l1", "routing.proximal=true"), 2),
+        (tiny_recipe("train.validations=3"), 3),  # between two validations of an epoch
+        (tiny_recipe("train.averaging=0.9", "train.weight_decay=0.5", "train.schedule=one-cycle"), 6),
+        (residual_recipe("network.dropout=0.3", "train.averaging=0.99", "routing.reuse_primary=false"), 2),
     ],
 )
 def test_an_interrupted_run_goes_on_to_the_same_bits(
-    overrides: tuple[str, ...], interrupt_after: int, little: Dataset, tmp_path: Path
+    recipe: Recipe, interrupt_after: int, little: Dataset, tmp_path: Path
 ) -> None:
-    goes_on_to_the_same_bits(tiny_recipe(*overrides), interrupt_after, little, tmp_path)
-
-
-def test_so_does_one_with_normalization_dropout_and_averaging(little: Dataset, tmp_path: Path) -> None:
-    recipe = residual_recipe("network.dropout=0.3", "train.averaging=0.99", "routing.reuse_primary=false")
-    goes_on_to_the_same_bits(recipe, 2, little, tmp_path)
-
-
-def goes_on_to_the_same_bits(recipe: Recipe, interrupt_after: int, little: Dataset, tmp_path: Path) -> None:
     whole = train(recipe, little, tmp_path / "whole")
     with pytest.raises(Interrupted, match="interrupted"):
         train(recipe, little, tmp_path / "parts", interrupt_after)
@@ -345,17 +337,6 @@ def test_an_averaging_training_validates_keeps_and_tests_the_average(little: Dat
     assert record.scores[1].error == tested.error
 
 
-def test_without_averaging_a_checkpoint_holds_one_network(little: Dataset, tmp_path: Path) -> None:
-    run = train_tiny(tmp_path / "run", tiny_recipe("train.epochs=1"), little)
-    names = load_file(run.last).keys()
-    weights = {name for name in names if name.startswith("network.")} - {"network.routing.b"}
-    moments = {
-        f"weights.{number}.{each}" for number in range(len(weights)) for each in ("step", "exp_avg", "exp_avg_sq")
-    }
-    routing = {f"routing.0.{each}" for each in ("step", "exp_avg", "exp_avg_sq")}
-    assert names == weights | moments | routing | {"network.routing.b", "sums"}
-
-
 @pytest.mark.parametrize("n_b", [1, 2])
 def test_the_routing_steps_own_pass_sees_new_weights_old_masks_and_leaves_no_statistics(
     n_b: int, little: Dataset, tmp_path: Path
@@ -471,17 +452,6 @@ def test_a_run_that_ended_before_it_was_marked_finished_writes_its_test_row_once
     assert run.read_record() == finished
 
 
-def test_frozen_coefficients_stay_and_the_others_move(little: Dataset, tmp_path: Path) -> None:
-    moved = {}
-    for kind in ("frozen", "l2"):
-        run = train(tiny_recipe(base=f"fashion-mnist-{kind}-small"), little, tmp_path / kind)
-        routing = run.load_best().routing
-        assert isinstance(routing.b, Tensor)
-        moved[kind] = (routing.b - 1).abs().max().item()
-    assert moved["frozen"] == 0
-    assert moved["l2"] > 0.01
-
-
 def test_a_training_that_ends_at_chance_has_a_warning_in_its_record(little: Dataset, tmp_path: Path) -> None:
     run = train_tiny(tmp_path / "run", tiny_recipe("train.epochs=1", "train.learning_rate=1e6"), little)
     (warning,) = run.read_record().warnings
@@ -500,17 +470,6 @@ def test_cuda_without_cuda_is_an_error(little: Dataset, tmp_path: Path) -> None:
         pytest.skip("this machine has CUDA")
     with pytest.raises(ProviderError, match="finds no CUDA device here"):
         Trainer(tiny_recipe(), little, Run(tmp_path / "run"), device="cuda")
-
-
-def test_the_metrics_file_holds_the_statistics_of_b(little: Dataset, tmp_path: Path) -> None:
-    run = train(tiny_recipe(), little, tmp_path / "run")
-    last = [row for row in read_metrics(run.metrics) if row["kind"] == "validation"][-1]
-    b = load_file(run.last)["network.routing.b"]
-    assert last["b"]["spread"] == pytest.approx(b.std().item())
-    assert last["b"]["largest"] == pytest.approx(b.abs().max().item())
-    assert last["b"]["negative"] == pytest.approx(float((b < 0).sum()) / b.numel())
-    assert set(last["b"]) == {"mean", "spread", "largest", "negative", "zero"}
-    assert msgspec.json.decode((run.path / "run.json").read_bytes())["classes"] == list(little.classes)
 
 
 def test_validations_are_spread_over_the_epoch_and_the_best_of_all_is_kept(little: Dataset, tmp_path: Path) -> None:
@@ -538,19 +497,3 @@ def test_two_overlapped_garments_are_learned_and_scored_by_exact_match(little: D
     assert run.read_record().scores[1].error == pytest.approx(sum(wrong) / len(wrong))
     losses = [row["loss"] for row in read_metrics(run.metrics) if row["kind"] == "training"]
     assert losses[-1] < 0.8 * losses[0]
-
-
-def test_a_run_whose_weight_decay_was_taken_out_of_its_recipe_is_not_resumed(little: Dataset, tmp_path: Path) -> None:
-    recipe = tiny_recipe("train.weight_decay=0.05")
-    with pytest.raises(Interrupted):
-        train(recipe, little, tmp_path / "run", 2)
-    run = Run(tmp_path / "run")
-    changed = tiny_recipe("train.weight_decay=0")
-    run.write_recipe(changed)
-    with pytest.raises(
-        ModelError, match=r"recipe\.toml is now: .*; restore what was changed there, such as"
-    ) as error:
-        Trainer(changed, little, run, device="cpu").resume()
-    assert "\n" not in str(error.value)
-    run.write_recipe(recipe)
-    assert train(recipe, little, run.path).read_record().status == "finished"
