@@ -67,7 +67,7 @@ def advice(
     best_epoch: int,
     steps: int,
 ) -> list[str]:
-    """One line for each problem, with what to do; the worst comes first.
+    """One line for each problem, with what to do; the worst comes first. At chance there is only the warning.
 
     Args:
         rows: Rows of the metrics file.
@@ -78,9 +78,11 @@ def advice(
         steps: Iterations of the training.
     """
     images = int(confusion.sum())
-    error = 1 - float(confusion.trace() / images)
+    error, chance = 1 - float(confusion.trace() / images), 1 - 1 / len(classes)
+    if _at_chance(error, images, chance):
+        return []
     return [
-        *_near_chance(error, images, len(classes), steps),
+        *_near_chance(error, chance, steps),
         *_never_answered(confusion, classes),
         *_overfitted([row for row in rows if row["epoch"] == best_epoch], error),
         *_still_falling(rows, recipe, steps),
@@ -91,10 +93,8 @@ def _at_chance(error: float, images: int, chance: float) -> bool:
     return error >= _NEAR_CHANCE * chance and wilson_interval(round(error * images), images)[1] >= chance
 
 
-def _near_chance(error: float, images: int, classes: int, steps: int) -> list[str]:
-    """Advice for an error near chance; at chance there is a warning instead."""
-    chance = 1 - 1 / classes
-    if error < _NEAR_CHANCE * chance or _at_chance(error, images, chance):
+def _near_chance(error: float, chance: float, steps: int) -> list[str]:
+    if error < _NEAR_CHANCE * chance:
         return []
     remedy = (
         _more_steps(steps)

@@ -15,7 +15,7 @@ from capsedge.recipe import Recipe, RoutingKind
 from capsedge.reproduce import fig1, fig2, fig3, fig4, redraw, save_figure
 from capsedge.reproduce.capsule_lengths import MOST_IMAGES, Fig1
 from capsedge.reproduce.convergence import Curve, Fig3, draw
-from capsedge.reproduce.drawing import COLOURS, Pixels, mosaic
+from capsedge.reproduce.drawing import COLOURS, mosaic
 from capsedge.reproduce.figures import Content, rows
 from capsedge.reproduce.reconstructions import class_means, reconstruct, rightly_classified, squared_error
 from capsedge.reproduce.steps import PeakMemory
@@ -284,12 +284,6 @@ def test_the_results_that_are_published_can_be_drawn_again(name: str) -> None:
     published = Path(__file__).parents[2] / "docs" / "reproduce" / f"{name}.json"
     content = msgspec.json.decode(published.read_bytes(), type=Content)
     assert rows(content)[1]
-
-
-def test_pixels_survive_json() -> None:
-    array = np.arange(2 * 3 * 4 * 1, dtype=np.uint8).reshape(2, 3, 4, 1)[:, :, ::-1]
-    packed = msgspec.json.decode(msgspec.json.encode(Pixels.of(array)), type=Pixels)
-    assert np.array_equal(packed.array(), array)
 
 
 def test_a_mosaic_lays_images_out_in_rows() -> None:

@@ -138,24 +138,6 @@ def test_the_best_network_is_the_one_that_the_validation_images_choose(little: D
     assert not torch.equal(best["network.stem.conv.weight"], last["network.stem.conv.weight"])
 
 
-def test_of_networks_with_the_same_error_the_one_with_the_lowest_loss_is_kept(
-    little: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Epochs 2, 3 and 4 have the lowest error, and epoch 3 the lowest loss of them; epoch 5 has the lowest of all."""
-    scores = [(0.3, 0.2), (0.2, 0.6), (0.2, 0.4), (0.2, 0.5), (0.3, 0.1)]
-    told = iter([*scores, (0.25, 0.7), (0.2, 0.4)])  # of the test images, and of the best network once more
-    monkeypatch.setattr(Trainer, "_evaluate", lambda *_, **__: Evaluation(*next(told), images=100))
-    trainer = Trainer(tiny_recipe("train.epochs=5"), little, Run(tmp_path / "run"), device="cpu")
-    trainer.start()
-    watching = Watching(trainer.network)
-    record = trainer.train(watching)
-    assert record.best_epoch == 3
-    assert [score.error for score in record.scores] == [0.2, 0.25]
-    best = load_file(trainer.run.best)
-    assert all(torch.equal(best[f"network.{name}"], each) for name, each in watching.states[3 * 4 - 1].items())
-    assert (trainer.position.best_error, trainer.position.best_loss) == (0.2, 0.4)
-
-
 def test_by_the_loss_the_network_with_the_lowest_is_kept_and_patience_ends_the_training(
     little: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -450,13 +432,6 @@ def test_a_run_that_ended_before_it_was_marked_finished_writes_its_test_row_once
     assert read_metrics(run.metrics) == rows
     assert [row["kind"] for row in rows].count("test") == 1
     assert run.read_record() == finished
-
-
-def test_a_training_that_ends_at_chance_has_a_warning_in_its_record(little: Dataset, tmp_path: Path) -> None:
-    run = train_tiny(tmp_path / "run", tiny_recipe("train.epochs=1", "train.learning_rate=1e6"), little)
-    (warning,) = run.read_record().warnings
-    assert warning.code == "at-chance"
-    assert "the training diverged; lower train.learning_rate (it was 1e+06)" in warning.text
 
 
 def test_a_diverging_training_says_so(little: Dataset, tmp_path: Path) -> None:
