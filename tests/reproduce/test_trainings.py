@@ -33,17 +33,21 @@ def subset() -> Dataset:
     return load_dataset("fashion-mnist-subset")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def recipe() -> Recipe:
     return tiny_recipe("train.epochs=2", "train.batch_size=200")
 
 
-def test_a_finished_run_is_found_and_not_trained_again(tmp_path: Path, subset: Dataset, recipe: Recipe) -> None:
-    run = trained(recipe, tmp_path / "run", subset, Silent(), "cpu")
-    assert run.read_record().status == "finished"
-    before = {path.name: path.read_bytes() for path in run.path.iterdir()}
-    assert trained(recipe, tmp_path / "run", subset, Untouched(), "cpu").path == run.path
-    assert {path.name: path.read_bytes() for path in run.path.iterdir()} == before
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory, subset: Dataset, recipe: Recipe) -> Run:
+    return trained(recipe, tmp_path_factory.mktemp("runs") / "run", subset, Silent(), "cpu")
+
+
+def test_a_finished_run_is_found_and_not_trained_again(done: Run, subset: Dataset, recipe: Recipe) -> None:
+    assert done.read_record().status == "finished"
+    before = {path.name: path.read_bytes() for path in done.path.iterdir()}
+    assert trained(recipe, done.path, subset, Untouched(), "cpu").path == done.path
+    assert {path.name: path.read_bytes() for path in done.path.iterdir()} == before
 
 
 @pytest.mark.parametrize("left", [[], ["recipe.toml"], [".recipe.toml.123.part", ".lock"]])
@@ -56,14 +60,11 @@ def test_a_run_that_was_killed_at_its_very_start_starts_over(
     assert trained(recipe, tmp_path / "run", subset, Silent(), "cpu").read_record().status == "finished"
 
 
-def test_a_run_of_another_recipe_is_refused_by_the_keys_that_differ(
-    tmp_path: Path, subset: Dataset, recipe: Recipe
-) -> None:
-    trained(recipe, tmp_path / "run", subset, Silent(), "cpu")
+def test_a_run_of_another_recipe_is_refused_by_the_keys_that_differ(done: Run, subset: Dataset) -> None:
     other = tiny_recipe("train.epochs=2", "train.batch_size=200", "routing.learning_rate=0.5")
     wanted = r"has another recipe \(routing\.learning_rate: expected 0\.5, got 0\.01\): give another folder by --runs"
     with pytest.raises(WrongUse, match=wanted):
-        trained(other, tmp_path / "run", subset, Untouched(), "cpu")
+        trained(other, done.path, subset, Untouched(), "cpu")
 
 
 @pytest.mark.parametrize("began", ["fp32", "bf16"])
@@ -92,11 +93,10 @@ def test_an_interrupted_run_goes_on_in_its_precision(tmp_path: Path, subset: Dat
         trained(asked(other), run.path, subset, Untouched(), "cpu")
 
 
-def test_a_run_on_other_images_is_refused(tmp_path: Path, subset: Dataset, recipe: Recipe) -> None:
-    trained(recipe, tmp_path / "run", subset, Silent(), "cpu")
+def test_a_run_on_other_images_is_refused(done: Run, subset: Dataset, recipe: Recipe) -> None:
     other = replace(subset, train=subset.validation)
     with pytest.raises(WrongUse, match="was trained on other images"):
-        trained(recipe, tmp_path / "run", other, Untouched(), "cpu")
+        trained(recipe, done.path, other, Untouched(), "cpu")
 
 
 @pytest.mark.parametrize("name", ["run/thesis.txt", "run"])

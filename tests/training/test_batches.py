@@ -60,13 +60,6 @@ def test_an_epoch_holds_every_image_once_with_its_label(little: Dataset) -> None
     assert seen == {(scaled[i].tobytes(), int(train.labels[i])) for i in range(len(train))}
 
 
-def test_the_part_to_draw_for_a_label_is_the_image_as_it_was_varied(little: Dataset) -> None:
-    for part in batches_of(single(little), VARIED).epoch(0):
-        assert part.images.shape[1:] == (1, 20, 20)
-        assert part.labels.shape == (len(part.images), 1)
-        assert torch.equal(part.parts, part.images[:, None])
-
-
 def test_what_erasing_hides_is_still_to_be_drawn(little: Dataset) -> None:
     """As it is without erasing, which is drawn last and so leaves the other variations what they are."""
     moved = DataRecipe(shift=2, flip=True, brightness=0.2, contrast=0.5)
