@@ -79,7 +79,7 @@ def _say_next(run: "Run", record: "RunRecord") -> None:
     elif exports and not _older(run):
         overlap = run.read_recipe().data.overlap  # images that show two classes have no confusion to evaluate
         next_command("capsedge", *(("infer", "--model", folder, "image.png") if overlap else ("eval", folder)))
-    elif record.remarks and not exports:
+    elif (record.warnings or record.remarks) and not exports:
         say("next: follow the advice above and train again")
     else:
         next_command("capsedge", "export", folder)
@@ -115,6 +115,8 @@ def _print(run: "Run", record: "RunRecord") -> None:
         line(f"balanced test error: {percent(record.balanced)}, the mean over the classes")
     if record.best_epoch:
         line(f"best epoch: {record.best_epoch}")
+    for warning in record.warnings:
+        line(f"warning: {warning.text}")
     for remark in record.remarks:
         line(f"advice: {remark}")
     if exports := exports_in(run.path):

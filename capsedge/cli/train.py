@@ -130,6 +130,8 @@ def train(
     if trainer.position.epoch < trainer.recipe.train.epochs:
         patience = number_of(trainer.recipe.train.patience, "epoch")
         say(f"stopped after epoch {trainer.position.epoch}: no improvement in {patience} (train.patience)")
+    for warning in record.warnings:
+        say(f"warning: {warning.text}")
     for remark in record.remarks:
         say(f"advice: {remark}")
     say(f"best epoch: {record.best_epoch} of {trainer.recipe.train.epochs}; run: {trainer.run.path}")

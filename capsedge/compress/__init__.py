@@ -1,11 +1,12 @@
-"""Routing-guided compression: b and W say what each capsule contributes; what nothing needs any more is dropped.
+"""Routing-guided compression: capsule types and channels that contribute least, by b and W, are pruned.
 
-`rounds.compress` is the pipeline: `wiring` says which layers hang together, `scores` what each item contributes,
-`choice` what to drop first, `surgery` makes the smaller network, `latency` measures it, and a training with the
-uncompressed network as its teacher mends it.
+`rounds.compress` is the pipeline: `wiring` has the layers that share a number of channels, `scores` the contribution
+of each item, `choice` the order of pruning; `surgery` builds the smaller network, `latency` measures it, and `tuning`
+fine-tunes it with the uncompressed network as the teacher.
 """
 
 from capsedge.compress.record import Compression
-from capsedge.compress.rounds import Keep, MaxErrorIncrease, MaxLatency, Options, Target, compress
+from capsedge.compress.rounds import Keep, MaxErrorIncrease, MaxLatency, Target, compress
+from capsedge.compress.tuning import Options
 
 __all__ = ["Compression", "Keep", "MaxErrorIncrease", "MaxLatency", "Options", "Target", "compress"]

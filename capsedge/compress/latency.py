@@ -1,4 +1,4 @@
-"""The latency of a network: of the file that it is exported as, on this machine, with one thread."""
+"""The latency of a network: that of its exported file, on this machine, with one thread."""
 
 import tempfile
 from collections.abc import Sequence
@@ -30,8 +30,8 @@ class Compared(NamedTuple):
     Attributes:
         before_ms: Median of the first.
         after_ms: Median of the second.
-        ratio: Of the second to the first.
-        warnings: What makes the figures weaker than they look (`capsedge bench`).
+        ratio: Ratio of the second to the first.
+        warnings: Reasons why the latencies may be unreliable (`capsedge bench`).
     """
 
     before_ms: float
@@ -41,14 +41,14 @@ class Compared(NamedTuple):
 
 
 class Stopwatch:
-    """Measures networks, one image at a time, on ONNX Runtime's CPU provider.
+    """Measures the latency of networks for one image, on ONNX Runtime's CPU execution provider.
 
-    The file is not gated, and int8 is calibrated in the shortest way: neither changes how long it takes.
+    The file does not pass the gate, and int8 is calibrated by the fastest method: neither changes the latency.
 
     Args:
-        dataset: Of the images' shape, and to calibrate on.
-        precision: Of the file.
-        seconds: Of timed iterations of each network; None for those of a quick measurement of `capsedge bench`.
+        dataset: Gives the shape of the images, and calibration images.
+        precision: Precision of the file.
+        seconds: Duration of the timed iterations of each network; None for that of `capsedge bench --quick`.
     """
 
     def __init__(self, dataset: Dataset, precision: FilePrecision, *, seconds: float | None = None) -> None:
@@ -66,14 +66,14 @@ class Stopwatch:
         return _median_ms(case)
 
     def compared(self, before: CapsNet, after: CapsNet) -> Compared:
-        """Two networks, measured in turns in one run.
+        """The latencies of two networks, measured in interleaved rounds.
 
         Raises:
             WrongUse: See `latency_ms`.
         """
         found = self._measured([before, after])
         one, other = found.cases
-        assert other.ratio is not None  # only the first has none
+        assert other.ratio is not None  # only the first case has no ratio
         return Compared(_median_ms(one), _median_ms(other), other.ratio, tuple(map(str, found.warnings)))
 
     def _measured(self, networks: Sequence[CapsNet]) -> Group:

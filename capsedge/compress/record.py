@@ -1,4 +1,4 @@
-"""What a compression did: the content of compression.json in the folder of its run."""
+"""The record of a compression: the content of compression.json in the folder of its run."""
 
 import msgspec
 
@@ -18,7 +18,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
         macs: Multiply-accumulates for one image.
         latency_ms: Median latency of one image, in the precision of the record, on one thread of this machine.
         validation_error: 0 to 1.
-        test_error: 0 to 1; it decided nothing.
+        test_error: 0 to 1; not used for any decision.
     """
 
     parameters: int
@@ -29,14 +29,14 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Round(msgspec.Struct, frozen=True, kw_only=True):
-    """One fine-tuned network on the way.
+    """One fine-tuned network.
 
     Attributes:
-        counts: Capsule types and channels that it had left, by the name of the width.
+        counts: Its capsule types and channels, by the name of the width.
         macs_share: Multiply-accumulates for one image, as a share of the uncompressed network's.
         validation_error: 0 to 1.
-        change: Of the validation error against the whole network, paired by image.
-        taken: Whether later rounds went on from it; the search for the smallest network also tries too small ones.
+        change: Change of the validation error from the uncompressed network, paired by image.
+        taken: Whether it was accepted; the search for the smallest network also tries networks that are too small.
     """
 
     counts: dict[str, int]
@@ -50,16 +50,16 @@ class Compression(msgspec.Struct, frozen=True, kw_only=True):
     """The content of compression.json.
 
     Attributes:
-        source: The folder of the uncompressed run, as an absolute path.
-        by: The rule that chose what to drop.
-        target: What was asked for, by the option's name: keep, max_latency_ms or max_error_increase.
-        precision: Of the files whose latency was measured.
-        rounds: In their order; the run's network is that of the last one taken.
+        source: Absolute path of the uncompressed run's folder.
+        by: The rule of pruning.
+        target: The target, by the option's name: keep, max_latency_ms or max_error_increase.
+        precision: Precision of the files whose latency was measured.
+        rounds: In their order; the run's network is that of the last accepted one.
         before: The uncompressed network.
-        after: The compressed one.
-        latency_ratio: Latency after over that before, measured side by side.
-        change: Of the validation error, paired by image.
-        warnings: What makes the latencies weaker than they look (`capsedge bench`).
+        after: The compressed network.
+        latency_ratio: Ratio of the latency after to that before, measured in interleaved rounds.
+        change: Change of the validation error, paired by image.
+        warnings: Reasons why the latencies may be unreliable (`capsedge bench`).
     """
 
     source: str

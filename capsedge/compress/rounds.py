@@ -1,53 +1,40 @@
-"""Compression in rounds: score, drop, fine-tune with the uncompressed network as the teacher."""
+"""Compression in rounds: prune, fine-tune and compare until the target is met."""
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import msgspec
-import numpy as np
-import torch
 from msgspec.structs import replace
-from numpy.typing import NDArray
 
-from capsedge.compress.choice import kept, path
-from capsedge.compress.latency import FilePrecision, Stopwatch
-from capsedge.compress.record import FILE, Compression, Figures, Round
-from capsedge.compress.scores import Rule, Shares, shares
-from capsedge.compress.surgery import smaller
-from capsedge.compress.wiring import Counts, Wiring, wiring_of
-from capsedge.errors import Interrupted, ModelError, WrongUse
-from capsedge.models import CapsNet
-from capsedge.recipe import Recipe, load_recipe
-from capsedge.scoring import wrong_answers
-from capsedge.statistics import Difference, paired_difference
-from capsedge.training import Observer, Run, Trainer, lengths_of, new_run
-from capsedge.training.batches import normalized, on_device
-from capsedge.training.checkpoint import save_weights
+from capsedge.compress.latency import Stopwatch
+from capsedge.compress.record import FILE, Compression
+from capsedge.compress.scores import Shares
+from capsedge.compress.tuning import Options, Stage, Tuning, Watch
+from capsedge.compress.wiring import Counts
+from capsedge.errors import ModelError, WrongUse
+from capsedge.training import Run, new_run
 
-SUFFIX = "-compressed"
-SCORED_IMAGES = 2000
-BATCH = 250
-FINE_TUNING_RATE = 0.5  # of the run's own
-FIXED = {"train.teachers": "its teacher is the run itself", "routing.kind": "its routing is that of the run"}
-CLOSE = 1.1  # the search ends where a network that failed has so nearly the MACs of the smallest that passed
+__all__ = ["Keep", "MaxErrorIncrease", "MaxLatency", "Target", "Tell", "Watch", "compress"]
 
-Watch = Callable[[str], AbstractContextManager[Observer]]
+CLOSE = (
+    1.1  # the search ends if the smallest network that passed has less than this times the MACs of one that failed
+)
+
 Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Keep:
-    """At most this share of the multiply-accumulates (MACs) stays, 0 to 1."""
+    """At most this share of the multiply-accumulates (MACs) is kept, 0 to 1."""
 
     share: float
 
     @property
     def asked(self) -> dict[str, float]:
-        """As the record has it."""
+        """The target as in the record."""
         return {"keep": self.share}
 
 
@@ -59,73 +46,23 @@ class MaxLatency:
 
     @property
     def asked(self) -> dict[str, float]:
-        """As the record has it."""
+        """The target as in the record."""
         return {"max_latency_ms": self.ms}
 
 
 @dataclass(frozen=True)
 class MaxErrorIncrease:
-    """The smallest network whose validation error is larger by at most this share of the images, 0 to 1."""
+    """The smallest network whose validation error rises by at most this share of the images, 0 to 1."""
 
     share: float
 
     @property
     def asked(self) -> dict[str, float]:
-        """As the record has it."""
+        """The target as in the record."""
         return {"max_error_increase": self.share}
 
 
 Target = Keep | MaxLatency | MaxErrorIncrease
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """How to compress.
-
-    Attributes:
-        by: What is dropped first (`capsedge.compress.scores.shares`).
-        rounds: Fine-tunings: steps to the target (None for 2), or most networks that the search for the smallest
-            tries (None for 6).
-        epochs: Of each fine-tuning.
-        learning_rate: Its highest; None for half of the run's. That of the routing step keeps its ratio to it.
-        precision: Of the file whose latency is measured.
-        multiple: Of channels, that layers keep.
-        overrides: `train.key=value` and `routing.key=value` for the fine-tuning.
-        device: That trains: `auto`, `cpu` or `cuda`.
-        seconds: Timed runs of each network; None for those of a quick measurement.
-    """
-
-    by: Rule = "routing"
-    rounds: int | None = None
-    epochs: int = 3
-    learning_rate: float | None = None
-    precision: FilePrecision = "fp32"
-    multiple: int = 8
-    overrides: Sequence[str] = ()
-    device: str = "auto"
-    seconds: float | None = None
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A network on the way: the source, or one that was fine-tuned.
-
-    Attributes:
-        network: In evaluation mode.
-        recipe: That describes it.
-        wiring: Of the network.
-        run: Its folder.
-    """
-
-    network: CapsNet
-    recipe: Recipe
-    wiring: Wiring
-    run: Run
-
-    @property
-    def macs(self) -> int:
-        """Multiply-accumulates for one image."""
-        return self.wiring.macs(self.wiring.sizes)
 
 
 def compress(
@@ -137,133 +74,120 @@ def compress(
     watch: Watch,
     tell: Tell = lambda _: None,
 ) -> tuple[Run, Compression]:
-    """Make a smaller network of a finished run, as a finished run of its own.
+    """Make a smaller network from a finished run, as a new finished run.
 
-    Only training and validation images decide. Nothing is left behind where it fails or is interrupted.
+    Only training and validation images are used for decisions. If it fails or is interrupted, no files are left.
 
     Args:
         run: A finished run whose routing collapses.
-        target: How small, or how good.
-        options: How.
-        folder: Of the new run, which must be empty or not be there; None for runs/NAME-compressed.
-        watch: Called with the name of each fine-tuning; gives who is told of its course.
-        tell: Is told what is being done.
+        target: The size, latency or error to reach.
+        options: Settings; None for the defaults.
+        folder: Folder of the new run, which must be empty or absent; None for runs/NAME-compressed.
+        watch: Called with the name of each fine-tuning; gives the observer of its progress.
+        tell: Called with a description of each step.
 
     Returns:
-        The new run, and what its compression.json holds.
+        The new run, and the content of its compression.json.
 
     Raises:
         WrongUse: The run is not finished or does not collapse, the target is met already or cannot be reached, or the
-            folder is taken.
+            folder is not empty.
         ModelError: The run is damaged, or no smaller network was good enough.
-        DataError: The run's images are no longer here.
+        DataError: The run's images cannot be loaded.
         Interrupted: Ctrl-C or a termination signal came.
     """
     if folder is not None and folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise WrongUse(f"--output '{folder}' is not an empty folder: give a new one")
-    work = _Work(run, target, options or Options(), watch, tell)
-    with _claimed(work.name, folder) as result, _scratch(result) as scratch:
-        stage = work.search(scratch) if isinstance(target, MaxErrorIncrease) else work.approach(scratch)
-        record = work.record(stage)
+    search = _Search(Tuning(run, options or Options(), watch), target, tell)
+    with _claimed(search.tuning.name, folder) as result, _scratch(result) as scratch:
+        stage = search.smallest(scratch) if isinstance(target, MaxErrorIncrease) else search.approach(scratch)
+        record = search.record(stage)
         (stage.run.path / FILE).write_bytes(msgspec.json.format(msgspec.json.encode(record)))
         _move(stage.run, result)
     return result, record
 
 
-class _Work:
-    """One compression.
+class _Search:
+    """The search for a network that meets the target.
 
     Args:
-        run: The source.
+        tuning: Builds and fine-tunes the candidates.
         target: What to reach.
-        options: How.
-        watch: See `compress`.
         tell: See `compress`.
     """
 
-    def __init__(self, run: Run, target: Target, options: Options, watch: Watch, tell: Tell) -> None:
-        if run.read_record().status != "finished":
-            raise WrongUse(f"run '{run.path}' is not finished: capsedge train --resume --run {run.path}")
-        for override in options.overrides:
-            if not override.strip().startswith(("train.", "routing.")):
-                raise WrongUse(f"--set: expected train.* or routing.* of the fine-tuning, got '{override}'")
-            if (key := override.partition("=")[0].strip()) in FIXED:
-                raise WrongUse(f"--set {key} is not for the fine-tuning: {FIXED[key]}")
+    def __init__(self, tuning: Tuning, target: Target, tell: Tell) -> None:
+        self.tuning = tuning
+        self.source = tuning.source
+        self.options = tuning.options
         self.target = target
-        self.options = options
-        self.watch = watch
         self.tell = tell
-        network, recipe = run.load_best(), run.read_recipe()
-        self.dataset = run.load_dataset()
-        self.source = Stage(network, recipe, wiring_of(network, self.dataset.shape), run)
-        self.stopwatch = Stopwatch(self.dataset, options.precision, seconds=options.seconds)
-        self.rounds: list[Round] = []
-        tell("measuring the latency")  # first, since what cannot be exported shall be told before hours are spent
+        self.stopwatch = Stopwatch(tuning.dataset, self.options.precision, seconds=self.options.seconds)
+        tell(
+            "measuring the latency"
+        )  # first, so that a network that cannot be exported fails before hours of training
         sizes = self.source.wiring.sizes
-        self.latencies = {tuple(sizes.items()): self.stopwatch.latency_ms(network)}
-
-    @property
-    def name(self) -> str:
-        """Of the new run."""
-        return self.source.recipe.name.removesuffix(SUFFIX) + SUFFIX
+        self.latencies = {tuple(sizes.items()): self.stopwatch.latency_ms(self.source.network)}
 
     def approach(self, scratch: Path) -> Stage:
-        """The network with the share, or the latency, that was asked for, in equal steps of their logarithm."""
+        """A network within the requested share or latency, in rounds that are equal steps of its logarithm."""
         stage, rounds = self.source, self.options.rounds or 2
         steps, found = self._path(stage)
         whole, wanted = self._cost(stage, steps[0], found), self._wanted
         if whole <= wanted:
             raise WrongUse(
-                f"run '{stage.run.path}' has {self._said(whole)} already, and {self._said(wanted)} was asked for: "
-                "nothing is left to do"
+                f"run '{stage.run.path}' has {self._cost_text(whole)} already, and the target is "
+                f"{self._cost_text(wanted)}: nothing is left to do"
             )
         smallest = self._cost(stage, steps[-1], found)
         if smallest > wanted:
             raise WrongUse(
-                f"the smallest network that can be made of '{stage.run.path}' has {self._said(smallest)}, and "
-                f"{self._said(wanted)} was asked for: ask for more, or train a smaller recipe"
+                f"the smallest network that can be made from '{stage.run.path}' has {self._cost_text(smallest)}, and "
+                f"the target is {self._cost_text(wanted)}: raise the target, or train a smaller recipe"
             )
         for number in range(1, rounds + 1):
             goal = whole * (wanted / whole) ** (number / rounds)
-            counts = self._first(stage, steps, found, goal)
+            counts = self._first_within(stage, steps, found, goal)
             if counts != steps[0]:
-                stage = self._tuned(stage, counts, found, scratch / f"{number}", f"round {number} of {rounds}")
+                title = f"round {number} of {rounds}"
+                stage = self.tuning.tuned(stage, counts, found, scratch / f"{number}", title)
                 steps, found = self._path(stage) if number < rounds else ([], {})
         return stage
 
-    def search(self, scratch: Path) -> Stage:
+    def smallest(self, scratch: Path) -> Stage:
         """The smallest network found whose validation error is within the limit.
 
-        Each trial halves the smallest network that passed. From the first that fails, it lies between the two.
+        Each trial halves the smallest network that passed. After the first that failed, a trial lies between the two.
         """
         assert isinstance(self.target, MaxErrorIncrease)
+        tried = self.tuning.rounds
         best, failed, rounds = self.source, 0.0, self.options.rounds or 6
         steps, found = self._path(best)
         for number in range(1, rounds + 1):
             goal = best.macs / 2 if not failed else (best.macs * failed) ** 0.5
             counts = next((each for each in steps if best.wiring.macs(each) <= goal), steps[-1])
             if counts == steps[0] or best.wiring.macs(counts) <= failed or best.macs < CLOSE * failed:
-                break  # nothing lies between
-            trial = self._tuned(best, counts, found, scratch / f"{number}", f"trial {number} of {rounds}")
-            if self.rounds[-1].change.mean <= self.target.share:
+                break  # there is no step between the two
+            trial = self.tuning.tuned(best, counts, found, scratch / f"{number}", f"trial {number} of {rounds}")
+            if tried[-1].change.mean <= self.target.share:
                 best = trial
                 steps, found = self._path(best)
             else:
-                self.rounds[-1] = replace(self.rounds[-1], taken=False)
+                tried[-1] = replace(tried[-1], taken=False)
                 failed = max(failed, trial.macs)
         if best is not self.source:
             return best
-        if not self.rounds:
-            raise WrongUse(f"nothing can be dropped from '{best.run.path}': it has no larger width than --multiple")
-        nearest = min(self.rounds, key=lambda each: each.change.mean)
+        if not tried:
+            raise WrongUse(f"nothing can be pruned from '{best.run.path}': no width is larger than --multiple")
+        nearest = min(tried, key=lambda each: each.change.mean)
         raise ModelError(
             f"no smaller network of '{best.run.path}' is within {100 * self.target.share:g} points: the best of "
-            f"{len(self.rounds)} has {100 * nearest.macs_share:.0f} % of the MACs and loses "
-            f"{100 * nearest.change.mean:.2f}; allow more, or give more --epochs or --rounds"
+            f"{len(tried)} has {100 * nearest.macs_share:.0f} % of the MACs and loses "
+            f"{100 * nearest.change.mean:.2f}; allow more, or raise --epochs or --rounds"
         )
 
     def record(self, stage: Stage) -> Compression:
-        """What was done; the latencies before and after are measured side by side."""
+        """The record; the latencies before and after are measured in interleaved rounds."""
         self.tell("measuring the latency before and after")
         found = self.stopwatch.compared(self.source.network, stage.network)
         return Compression(
@@ -271,23 +195,20 @@ class _Work:
             by=self.options.by,
             target=self.target.asked,
             precision=self.options.precision,
-            rounds=tuple(self.rounds),
-            before=self._figures(self.source, found.before_ms),
-            after=self._figures(stage, found.after_ms),
+            rounds=tuple(self.tuning.rounds),
+            before=self.tuning.figures(self.source, found.before_ms),
+            after=self.tuning.figures(stage, found.after_ms),
             latency_ratio=found.ratio,
             warnings=found.warnings,
-            change=self._change(stage),
+            change=self.tuning.change(stage),
         )
 
     def _path(self, stage: Stage) -> tuple[list[Counts], Shares]:
-        """The steps from a network to the smallest, and the shares that lead them."""
         self.tell("scoring capsule types and channels")
-        seed = self._fine_tuning.train.seed
-        found = shares(stage.network, stage.wiring, self._images, by=self.options.by, seed=seed)
-        return path(stage.wiring, found, multiple=self.options.multiple), found
+        return self.tuning.path(stage)
 
-    def _first(self, stage: Stage, steps: Sequence[Counts], found: Shares, goal: float) -> Counts:
-        """The first step whose cost is within the goal, or the last: costs fall from step to step."""
+    def _first_within(self, stage: Stage, steps: Sequence[Counts], found: Shares, goal: float) -> Counts:
+        """The first step whose cost is within the goal, or the last, by bisection: costs fall from step to step."""
         low, high = 0, len(steps) - 1
         while low < high:
             middle = (low + high) // 2
@@ -298,13 +219,13 @@ class _Work:
         return steps[low]
 
     def _cost(self, stage: Stage, counts: Counts, found: Shares) -> float:
-        """What the target limits: the measured latency in milliseconds, or the MACs."""
+        """The quantity that the target limits: the measured latency in milliseconds, or the MACs."""
         if not isinstance(self.target, MaxLatency):
             return stage.wiring.macs(counts)
         key = tuple(counts.items())
         if key not in self.latencies:
             self.tell(f"measuring the latency of {stage.wiring.macs(counts):,} MACs")
-            self.latencies[key] = self.stopwatch.latency_ms(self._made(stage, counts, found)[0])
+            self.latencies[key] = self.stopwatch.latency_ms(self.tuning.made(stage, counts, found)[0])
         return self.latencies[key]
 
     @property
@@ -313,104 +234,15 @@ class _Work:
             return self.target.ms
         return self.target.share * self.source.macs
 
-    def _said(self, cost: float) -> str:
-        """A cost in words."""
+    def _cost_text(self, cost: float) -> str:
         if isinstance(self.target, MaxLatency):
             return f"a latency of {cost:.3f} ms ({self.options.precision})"
         return f"{100 * cost / self.source.macs:.1f} % of the MACs"
 
-    def _made(self, stage: Stage, counts: Counts, found: Shares) -> tuple[CapsNet, Recipe]:
-        """The network of a step, before its fine-tuning."""
-        dataset = self.dataset
-        return smaller(
-            stage.network,
-            stage.recipe,
-            stage.wiring,
-            kept(counts, found),
-            classes=len(dataset.classes),
-            shape=dataset.shape,
-        )
-
-    def _tuned(self, stage: Stage, counts: Counts, found: Shares, folder: Path, title: str) -> Stage:
-        """The network of a step, fine-tuned."""
-        network, recipe = self._made(stage, counts, found)
-        recipe = replace(self._fine_tuning, network=recipe.network)
-        start = folder.with_suffix(".safetensors")
-        save_weights(start, network)
-        trainer = Trainer(recipe, self.dataset, Run(folder), device=self.options.device)
-        trainer.start(start)
-        share = stage.wiring.macs(counts) / self.source.macs
-        try:
-            with self.watch(f"{title}: {100 * share:.0f} % of the MACs") as observer:
-                trainer.train(observer)
-        except Interrupted as stop:
-            raise Interrupted(f"interrupted in {title}; no run was written") from stop
-        best = trainer.run.load_best()
-        tuned = Stage(best, trainer.run.read_recipe(), wiring_of(best, self.dataset.shape), trainer.run)
-        self.rounds.append(
-            Round(
-                counts=dict(counts),
-                macs_share=share,
-                validation_error=float(self._mistakes(best).mean()),
-                change=self._change(tuned),
-            )
-        )
-        return tuned
-
-    @cached_property
-    def _fine_tuning(self) -> Recipe:
-        """The source's recipe, with the source as the teacher, at a lower rate."""
-        options, source = self.options, self.source
-        factor = (
-            FINE_TUNING_RATE
-            if options.learning_rate is None
-            else options.learning_rate / source.recipe.train.learning_rate
-        )
-        settings = [
-            f"train.epochs={options.epochs}",
-            "train.schedule=one-cycle",
-            f"train.learning_rate={source.recipe.train.learning_rate * factor}",
-            f"routing.learning_rate={source.recipe.routing.learning_rate * factor}",
-            "train.precision=auto",
-        ]
-        recipe = load_recipe(str(source.run.path / "recipe.toml"), [*settings, *options.overrides])
-        teachers = (str(source.run.path.resolve()),)
-        return replace(recipe, name=self.name, train=replace(recipe.train, teachers=teachers))
-
-    @cached_property
-    def _images(self) -> list[torch.Tensor]:
-        images, _ = on_device(self.dataset.train.spread(SCORED_IMAGES), torch.device("cpu"))
-        return [normalized(batch) for batch in torch.split(images, BATCH)]
-
-    def _figures(self, stage: Stage, latency_ms: float) -> Figures:
-        scores = {score.split: score.error for score in stage.run.read_record().scores}
-        return Figures(
-            parameters=stage.wiring.parameters(stage.wiring.sizes),
-            macs=stage.macs,
-            latency_ms=latency_ms,
-            validation_error=scores["validation"],
-            test_error=scores["test"],
-        )
-
-    def _change(self, stage: Stage) -> Difference:
-        """Of the validation error, against the source's."""
-        return paired_difference([self._mistakes(stage.network)], [self._source_mistakes])
-
-    @cached_property
-    def _source_mistakes(self) -> NDArray[np.bool_]:
-        return self._mistakes(self.source.network)
-
-    def _mistakes(self, network: CapsNet) -> NDArray[np.bool_]:
-        """Which validation images get a wrong answer."""
-        validation = self.dataset.validation
-        lengths = lengths_of(network, validation, torch.device("cpu")).numpy()
-        network.eval()
-        return wrong_answers(lengths, validation.labels)
-
 
 @contextmanager
 def _claimed(name: str, folder: Path | None) -> Iterator[Run]:
-    """The folder of the new run, which goes again if nothing is put into it."""
+    """The folder of the new run, which is removed again if it stays empty."""
     if folder is None:
         with new_run(name) as run:
             yield run
@@ -426,7 +258,7 @@ def _claimed(name: str, folder: Path | None) -> Iterator[Run]:
 
 @contextmanager
 def _scratch(run: Run) -> Iterator[Path]:
-    """A folder for what is tried, on the file system of the run."""
+    """A temporary folder for the candidates, on the file system of the run."""
     folder = run.path / ".work"
     folder.mkdir()
     try:
@@ -436,7 +268,7 @@ def _scratch(run: Run) -> Iterator[Path]:
 
 
 def _move(run: Run, to: Run) -> None:
-    """Move a finished run; its record comes last, and makes a run of the folder."""
+    """Move the files of a finished run; run.json comes last, because it makes the folder a run."""
     files = sorted(run.path.iterdir(), key=lambda file: file.name == "run.json")
     for file in files:
         if file.name != ".lock":

@@ -1,4 +1,4 @@
-"""The smaller network: its recipe, and the weights that it takes over."""
+"""Builds the smaller network: its recipe, and the weights that it keeps."""
 
 from collections.abc import Mapping
 
@@ -23,16 +23,16 @@ def smaller(
     classes: int,
     shape: tuple[int, int, int],
 ) -> tuple[CapsNet, Recipe]:
-    """The network without the items that are not kept, and the recipe that describes it.
+    """The network without the items that are not kept, and its recipe.
 
-    It gives what the network gives when the votes of the dropped capsules, and the dropped channels, are zero.
+    Its output is that of the network with the votes of the dropped capsules, and the dropped channels, set to zero.
 
     Args:
         network: A trained network.
-        recipe: That describes it.
-        wiring: Of the network.
-        kept: The items of each width that stay, in their order.
-        classes: Class capsules.
+        recipe: Recipe of the network.
+        wiring: Wiring of the network.
+        kept: The items of each width that are kept, in ascending order.
+        classes: Number of class capsules.
         shape: Height, width and channels of an image.
     """
     crop = recipe.data.crop
@@ -80,5 +80,5 @@ def _sliced(network: CapsNet, wiring: Wiring, kept: Mapping[str, Tensor]) -> dic
 
 
 def _each(items: Tensor, size: int) -> Tensor:
-    """The numbers of what items of some size have."""
+    """The indices of all elements of the items, which have `size` elements each."""
     return (items[:, None] * size + torch.arange(size)).flatten()

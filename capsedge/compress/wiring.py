@@ -1,8 +1,8 @@
-"""How a network hangs together: which layers share a number of channels, and what each channel costs.
+"""The wiring of a network: which layers share a number of channels, and the cost of each channel.
 
-A *width* is a number that compression makes smaller: the capsule types, and the channels of the stem. Feature maps
-that a skip connection adds have one width. What a block has inside has a width of its own, but the recipe gives it
-the number of channels that the block puts out, so there only the choice is free.
+A *width* is a number that compression reduces: the capsule types, and the channels of the stem. Feature maps that a
+skip connection adds have the same width. Feature maps inside a block have a width of their own, but a recipe gives
+them as many channels as the block's output, so only the choice of their channels is independent.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -24,27 +24,27 @@ from capsedge.models.stem import Plain, RepVGG, Residual, Separable, Table1
 TYPES = "capsule types"
 PRIMARY = "primary"
 
-# A product of the class capsules takes ten times as long as one of a convolution, since its weight is read for it
-# alone: of Table I's time they have 6.7 % for 1.5 million, the primary capsules 88.9 % for 191 million
-# (docs/results.md).
+# A multiply-accumulate of the class capsules takes ten times as long as one of a convolution, since each of their
+# weights is read for one product only: in Table I's network 1.5 million take 6.7 % of the time, and the 191 million
+# of the primary capsules 88.9 % (docs/results.md).
 ROUTING_WORK = 10
 
-Counts = Mapping[str, int]  # of each width, how many are kept
+Counts = Mapping[str, int]  # number of kept items of each width
 
 
 @dataclass(frozen=True)
 class Link:
-    """What leads from feature maps to the next: a convolution, or nothing where a block adds what came in.
+    """A connection from feature maps to the next ones: a convolution, or the identity of a skip connection.
 
     Attributes:
-        above: The maps that it gives.
-        below: The maps that it reads; None for the image.
-        conv: Name of its convolution; None for what is added as it is, or normalized alone.
-        norm: Name of the normalization behind it, or None.
-        depthwise: Whether it reads one channel for each that it gives.
-        merged: Whether export folds it into the convolution beside it, so that it costs nothing.
+        above: Its output maps.
+        below: Its input maps; None for the image.
+        conv: Name of its convolution; None for an identity, with or without normalization.
+        norm: Name of the batch normalization after it, or None.
+        depthwise: Whether its convolution is depthwise.
+        merged: Whether export folds it into a parallel convolution, so that it costs nothing.
         area: Weights of a kernel for one channel.
-        positions: At which it is computed.
+        positions: Positions of its output maps.
     """
 
     above: str
@@ -59,18 +59,18 @@ class Link:
 
 @dataclass(frozen=True)
 class Wiring:
-    """The links of a network, and the numbers that they are counted with.
+    """The links of a network, and the numbers from which the costs are computed.
 
     Attributes:
-        links: From the image up.
-        width_of: The width of each feature map, from the image up; that of the primary capsules are the types.
-        sizes: How many of each width there are.
-        follows: Widths inside a block, each with the width whose number it has.
-        unequal: Widths that may not become equal, because a block would then add what it did not add before.
+        links: All links, from the image up.
+        width_of: The width of each feature map, from the image up; that of the primary capsules is the capsule types.
+        sizes: Number of items of each width.
+        follows: Widths inside a block, each with the width that has the same number of items.
+        unequal: Pairs of widths that must stay different, because a block with equal widths has a skip connection.
         image: Channels of an image.
         dim: Components of a primary capsule.
         grid: Positions of the primary capsules.
-        above: Capsules above the primary ones, times their components.
+        above: Number of capsules above the primary ones, times their components.
         upper: Weights of the routing layers above the first.
     """
 
@@ -91,7 +91,7 @@ class Wiring:
         return layers + self._routing_weights(counts)
 
     def work(self, counts: Counts) -> int:
-        """What an image takes on a CPU, in multiply-accumulates of a convolution."""
+        """Estimated cost of an image on a CPU, in multiply-accumulates of a convolution."""
         return self.macs(counts) + (ROUTING_WORK - 1) * self._routing_weights(counts)
 
     def parameters(self, counts: Counts) -> int:
@@ -99,11 +99,11 @@ class Wiring:
         return sum(self._weights(link, counts) for link in self.links) + self._routing_weights(counts)
 
     def items(self, maps: str) -> int:
-        """Items of a feature map's width."""
+        """Number of items of a feature map's width."""
         return self.sizes[self.width_of[maps]]
 
     def channels(self, maps: str) -> int:
-        """Channels of one item: a capsule type has several."""
+        """Channels of one item: a capsule type has one for each component."""
         return self.dim if maps == PRIMARY else 1
 
     def _weights(self, link: Link, counts: Counts) -> int:
@@ -121,19 +121,19 @@ def wiring_of(network: CapsNet, shape: tuple[int, int, int]) -> Wiring:
     """The wiring of a network for images of `shape` (height, width, channels).
 
     Raises:
-        WrongUse: The routing depends on the image: such coefficients say nothing of a capsule for all images.
+        WrongUse: The routing computes its coefficients for each image, so they do not score a capsule in general.
     """
     layers = network.routing_layers
     if not all(isinstance(layer, StaticRouting) for layer in layers):
         raise WrongUse(
             f"compress needs routing whose coefficients are constant after training, and {type(layers[0]).__name__} "
-            "finds them anew for each image: train with routing.kind l2, l1, frozen or backprop"
+            "computes them for each image: train with routing.kind l2, l1, frozen or backprop"
         )
     blocks = _blocks(network.stem)
     links = [*_stem_links(network.stem, blocks), _primary_link(network, blocks)]
     width_of: dict[str, str] = {}
     for link in links:
-        # What is added, or convolved one channel at a time, has the channels of what came in.
+        # An identity and a depthwise convolution have the width of their input.
         same = link.below if link.conv is None or link.depthwise else None
         width_of[link.above] = width_of.get(link.above, link.above) if same is None else width_of[same]
     width_of[PRIMARY] = TYPES
@@ -201,7 +201,7 @@ def _stem_links(stem: nn.Module, blocks: list[tuple[str, nn.Module]]) -> Iterato
                 if block.identity is not None:
                     yield Link(name, below, None, f"{name}.identity")
             case _:
-                raise TypeError(f"no wiring is known for a block of type {type(block).__name__}")
+                raise TypeError(f"unknown block type {type(block).__name__}")
         below = name
 
 
@@ -212,15 +212,15 @@ def _primary_link(network: CapsNet, blocks: list[tuple[str, nn.Module]]) -> Link
 
 @torch.no_grad()
 def _output_positions(network: CapsNet, shape: tuple[int, int, int]) -> dict[str, int]:
-    """At how many positions each convolution is computed, as one image shows."""
+    """Number of output positions of each convolution, from a forward pass of one image."""
     found: dict[str, int] = {}
 
-    def noted(name: str, conv: nn.Module, given: object, output: Tensor) -> None:
+    def record(name: str, conv: nn.Module, given: object, output: Tensor) -> None:
         del conv, given
         found[name] = output.shape[2] * output.shape[3]
 
     height, width, channels = shape
-    with hooked(conv.register_forward_hook(partial(noted, name)) for name, conv in _convolutions(network).items()):
+    with hooked(conv.register_forward_hook(partial(record, name)) for name, conv in _convolutions(network).items()):
         training = network.training
         network.eval()(torch.zeros(1, channels, height, width))
         network.train(training)
@@ -229,10 +229,10 @@ def _output_positions(network: CapsNet, shape: tuple[int, int, int]) -> dict[str
 
 @contextmanager
 def hooked(handles: Iterable[RemovableHandle]) -> Iterator[None]:
-    """Take hooks off again at the end."""
-    placed = list(handles)
+    """Remove the hooks at the end."""
+    registered = list(handles)
     try:
         yield
     finally:
-        for handle in placed:
+        for handle in registered:
             handle.remove()

@@ -52,7 +52,7 @@ def _body(run: Run, record: RunRecord, rows: Sequence[dict[str, Any]]) -> Iterat
     recipe = run.read_recipe()
     yield f"<h1>{_text(run.path.resolve().name)}</h1>"
     yield f'<p class="soft">{_text(record.status)}; {_text(record.data)}; trained on {_text(record.device)}</p>'
-    yield from (_scores(record), _remarks(record.remarks))
+    yield from (_scores(record), _remarks([*(warning.text for warning in record.warnings), *record.remarks]))
     if validated := [row for row in rows if row["kind"] == "validation"]:
         yield f'<h2>Curve</h2><div class="plots">{_curve(rows, validated)}</div>'
     yield from _images(run, recipe)

@@ -11,15 +11,15 @@ Padding = Literal["valid", "same", "even"]
 
 
 FEWEST = 8
-"""Channels below which oneDNN's strided convolution of single pixels is not used; see `SafeConv2d`."""
+"""Input channels below which oneDNN's strided 1x1 convolution is not used; see `SafeConv2d`."""
 
 
 class SafeConv2d(nn.Conv2d):
-    """PyTorch's convolution without a fault of the library below it.
+    """PyTorch's convolution with a workaround for a defect in oneDNN.
 
-    The gradient of a convolution of single pixels with a stride and fewer than eight channels that are kept last
-    writes past its memory on processors with AVX2 (PyTorch 2.13's oneDNN; a test shows it). Such a one takes the
-    pixels that it meets first, which gives the same sums.
+    On processors with AVX2, the gradient of a strided 1x1 convolution with fewer than eight input channels in
+    channels-last order writes past its memory (oneDNN of PyTorch 2.13; a test shows it). Such a convolution selects
+    the pixels first and then uses stride 1, which gives the same sums.
     """
 
     def forward(
@@ -30,25 +30,26 @@ class SafeConv2d(nn.Conv2d):
         if not single or self.stride == (1, 1) or self.in_channels >= FEWEST:
             return super().forward(input)
         rows, columns = self.stride
-        met = input[:, :, ::rows, ::columns]
-        return conv2d(met, self.weight, self.bias, dilation=self.dilation, groups=self.groups)
+        selected = input[:, :, ::rows, ::columns]
+        return conv2d(selected, self.weight, self.bias, dilation=self.dilation, groups=self.groups)
 
 
 class Convolution(SafeConv2d):
-    """A convolution of square kernels.
+    """A convolution with square kernels.
 
-    `same` pads as TensorFlow does, which made the papers' networks: the output has ceil(side / stride) positions, and
-    where the zeros cannot be spread evenly, the odd one goes to the bottom and to the right. `even` has half a kernel
-    of zeros at every side, and with odd kernels as many positions; it needs no node of its own in an exported graph.
+    `same` pads as TensorFlow does, which the papers used: the output has ceil(side / stride) positions, and where the
+    zeros cannot be split evenly, the extra one goes to the bottom and to the right. `even` puts half a kernel of
+    zeros on every side; with odd kernels it gives as many positions as `same`, and it needs no Pad node in an
+    exported graph.
 
     Args:
-        in_channels: Channels below.
-        out_channels: Kernels.
+        in_channels: Input channels.
+        out_channels: Output channels.
         kernel: Side of a kernel, in pixels.
-        side: Height and width of the images below, in pixels.
+        side: Height and width of the input, in pixels.
         stride: In pixels.
         padding: `valid`, `same` or `even`.
-        bias: Whether each kernel adds a constant.
+        bias: Whether each output channel has a bias.
     """
 
     def __init__(
@@ -75,10 +76,10 @@ class Convolution(SafeConv2d):
 
 
 def positions(side: tuple[int, int], kernel: int, *, stride: int = 1, padding: Padding = "valid") -> tuple[int, int]:
-    """Rows and columns that a convolution gives; less than 1 where the kernel does not fit.
+    """Rows and columns of a convolution's output; less than 1 where the kernel does not fit.
 
     Args:
-        side: Height and width of the images below, in pixels.
+        side: Height and width of the input, in pixels.
         kernel: Side of a kernel, in pixels.
         stride: In pixels.
         padding: `valid`, `same` or `even`.

@@ -1,4 +1,4 @@
-"""What the weights descend: margin loss (eq 16), distillation and reconstruction, each for every image on its own."""
+"""The losses of the weights, one value for each image: margin loss (eq 16), distillation and reconstruction."""
 
 from jaxtyping import Float
 from torch import Tensor
@@ -26,9 +26,9 @@ def distillation_loss(
 ) -> Float[Tensor, " batch"]:
     """2 |lengths - taught|^2, summed over the classes.
 
-    The idea is that of Hinton, Vinyals and Dean 2015: what a teacher gives to the wrong classes tells a student more
-    than the label does. They compare softened probabilities, of which one can only rise where others fall. Capsule
-    lengths are independent of each other, so they are compared one by one, as the margin loss compares them with T_k.
+    After Hinton, Vinyals and Dean 2015: a teacher's outputs for the wrong classes carry more information than the
+    label. They compare softened probabilities, which depend on each other because they sum to 1. Capsule lengths are
+    independent, so they are compared one by one, as the margin loss compares them with T_k.
 
     Args:
         lengths: Lengths of the squashed class capsules.

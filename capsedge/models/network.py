@@ -1,4 +1,4 @@
-"""The assembled network, and the builder that takes its numbers from a recipe."""
+"""The assembled network, and the function that builds it from a recipe."""
 
 import math
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ MOST_ROUTING_WEIGHTS = 500_000_000  # 2 GB in float32, and three times that with
 
 
 class Capsules(NamedTuple):
-    """What the network computes for a batch.
+    """The capsules of a batch.
 
     Attributes:
         primary: u, [batch, capsules, dim].
@@ -35,7 +35,7 @@ class Capsules(NamedTuple):
 
     @property
     def lengths(self) -> Float[Tensor, "batch classes"]:
-        """How strongly each class is present, 0 to 1, each on its own."""
+        """Lengths of the squashed class capsules, 0 to 1: each class's score, independent of the others."""
         return squashed_length(self.classes)
 
     @property
@@ -45,13 +45,13 @@ class Capsules(NamedTuple):
 
 
 class CapsNet(nn.Module):
-    """Stem, primary capsules, routing through to the class capsules, and a decoder where the recipe has one.
+    """Stem, primary capsules, routing layers up to the class capsules, and a decoder where the recipe has one.
 
     Args:
         prepare: Crop and standardization.
         stem: From prepared images to feature maps.
-        channels: Of an image.
-        dropout: Share of the feature maps' channels that training leaves out.
+        channels: Channels of an image.
+        dropout: Share of the feature maps' channels that are set to zero in training.
         primary: Primary capsules.
         hidden: Routing layers below the last.
         routing: Routing layer to the class capsules.
@@ -92,7 +92,8 @@ class CapsNet(nn.Module):
 
     def route(self, u: Float[Tensor, "batch capsules dim"]) -> Float[Tensor, "batch classes class_dim"]:
         """Class capsules before squash, from the primary capsules through every hidden layer."""
-        # Under bf16 autocast only the convolutions are worth the lost digits: lengths decide, and stay in fp32.
+        # Under bf16 autocast only the convolutions lose precision; the lengths, which decide the answer, stay in
+        # fp32.
         with torch.autocast(u.device.type, enabled=False):
             for layer in self.hidden:
                 u = squash(layer(u))
@@ -105,17 +106,17 @@ def build_network(recipe: Recipe, *, classes: int, shape: tuple[int, int, int]) 
 
     Raises:
         WrongUse: The images are too small for the recipe's kernels or crop, or so large that the weights would not
-            fit.
+            fit into memory.
     """
     network = recipe.network
     height, width, channels = _prepared_shape(recipe, shape)
     kernel = network.primary_kernel or network.kernel
-    # Sizes first: weights that would not fit into memory must be refused before they are made.
+    # Sizes first: weights that would not fit into memory are refused before they are allocated.
     features = stem_side(network, (height, width))
     capsules = positions(features, kernel, stride=network.primary_stride, padding=_primary_padding(network))
     table1 = network.stem == "table1"
-    # Blocks pad, so they would take an image of any size: below the product of their strides most of what the only
-    # position sees is padding.
+    # Blocks pad, so they accept an image of any size. If it is smaller than the product of their strides, one
+    # position is left, and most of its input is padding.
     smallest = network.kernel + kernel - 1 if table1 else math.prod(stride for _, stride in network.blocks)
     if min(features) < 1 or min(capsules) < 1 or (not table1 and max(height, width) < smallest):
         way_out = "data.crop" if recipe.data.crop else f"network.{'kernel' if table1 else 'blocks'} or data.size"
@@ -142,7 +143,7 @@ def build_network(recipe: Recipe, *, classes: int, shape: tuple[int, int, int]) 
         side=features,
         stride=network.primary_stride,
         padding=_primary_padding(network),
-        bias=table1,  # else the normalization behind it has one
+        bias=table1,  # else the batch normalization after it has one
     )
     *hidden, last = (
         routing_layer(recipe.routing, below=below, above=above, depth=depth)

@@ -1,6 +1,6 @@
-"""What the network does to an image before its first convolution: centre crop and per-image standardization.
+"""Preprocessing inside the network, before its first convolution: centre crop and per-image standardization.
 
-Both belong to the network, so that training, evaluation and every exported file see the same pixels.
+Both are part of the network, so that training, evaluation and every exported file use the same pixels.
 """
 
 import math
@@ -10,14 +10,14 @@ from torch import Tensor, nn
 
 
 class Prepare(nn.Module):
-    """From pixels of 0 to 1 to what the first convolution sees.
+    """From pixels of 0 to 1 to the input of the first convolution.
 
     Args:
-        crop: Side of the square that is cut from the centre, in pixels; 0 keeps the whole image. An image that was
-            already cropped, as those of training are, passes unchanged.
-        standardize: Give each image mean 0 and deviation 1 over all of its pixels and channels. An image of one
-            colour becomes 0: the deviation is taken as at least 1 / sqrt(values), of a pixel range of 255, as
-            TensorFlow's `per_image_standardization` does.
+        crop: Side of the square that is cut from the centre, in pixels; 0 keeps the whole image. An image that is
+            already cropped, as in training, passes unchanged.
+        standardize: Give each image mean 0 and standard deviation 1 over all of its pixels and channels. An image of
+            one colour becomes 0: the deviation is at least 1 / sqrt(values) for a pixel range of 255, as in
+            TensorFlow's `per_image_standardization`.
     """
 
     def __init__(self, *, crop: int = 0, standardize: bool = False) -> None:

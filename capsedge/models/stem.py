@@ -1,8 +1,8 @@
-"""The stem: what turns prepared images into the feature maps that the primary capsules are made of.
+"""The stem: the layers from prepared images to the feature maps below the primary capsules.
 
-Table I's is one convolution. The others are blocks with batch normalization, each with a stride of its own; what is
-said of a stem in a recipe are its kind and, block by block, channels and stride. Export folds the normalization into
-the weights (`capsedge.export.fold`), so at the edge a block is its convolutions alone.
+Table I's stem is one convolution. The others are blocks with batch normalization: a recipe gives the kind of block
+and, for each block, channels and stride. Export folds the normalization into the weights (`capsedge.export.fold`), so
+an exported block has only its convolutions.
 """
 
 import math
@@ -16,7 +16,7 @@ from capsedge.errors import WrongUse
 from capsedge.models.convolution import Convolution, SafeConv2d, positions
 from capsedge.recipe import NetworkRecipe
 
-LEAK = 0.2  # TensorFlow's slope; the paper names none
+LEAK = 0.2  # TensorFlow's default slope; the paper gives none
 KERNEL = 3  # of every block's spatial convolution
 
 _SINGLE = (
@@ -29,15 +29,14 @@ _SINGLE = (
 class BatchNorm(nn.BatchNorm2d):
     """Batch normalization (Ioffe and Szegedy 2015) over the whole batch, also where several devices share it.
 
-    The statistics are sums over the images of all devices, so N devices take the steps of one; a device whose part of
-    a small batch has no image takes part with sums of zero.
+    The statistics are sums over the images of all devices, so N devices take the same steps as one. A device without
+    images of a small batch contributes sums of zero.
 
     Attributes:
-        summed: Adds a tensor of float64 up over all devices, with a gradient that flows back to each; None for one
-            device.
+        summed: Sums a float64 tensor over all devices, and its gradient too; None for one device.
 
     Raises:
-        WrongUse: In training, the batch has a single value of each channel; it is raised on every device.
+        WrongUse: In training, the batch has a single value of each channel; raised on every device.
     """
 
     summed: Callable[[Tensor], Tensor] | None = None
@@ -52,8 +51,8 @@ class BatchNorm(nn.BatchNorm2d):
                 raise WrongUse(_SINGLE)
             return super().forward(input)
         x = input.float()
-        # Sums of what is left of the values without their mean here, since the squares of values far from 0 have no
-        # digits left for a small variance. Of the few sums float64 holds enough of them.
+        # Sums of the differences from this device's mean: in float32 the squares of values far from 0 leave no digits
+        # for a small variance. The few sums are in float64, which has enough digits.
         centre = x.detach().sum((0, 2, 3)) / max(values, 1)
         apart = x - _wide(centre)
         first, second, middle = (
@@ -63,11 +62,11 @@ class BatchNorm(nn.BatchNorm2d):
         squares = second + 2 * middle * first + values * middle.square()
         sums = self.summed(torch.cat([first + values * middle, squares, count]))
         total = sums[-1].detach()
-        # Only a device with no more than one value can be part of such a batch: no other waits for the total.
+        # Only a device with at most one value can be part of such a batch: no other reads the total back.
         if values <= 1 and total == 1:
             raise WrongUse(_SINGLE)
         mean, square = (sums[:-1] / total).chunk(2)
-        variance = (square - mean.square()).clamp(min=0)  # of all but equal values, rounding may leave less
+        variance = (square - mean.square()).clamp(min=0)  # rounding may make it negative for nearly equal values
         with torch.no_grad():
             assert self.running_mean is not None
             assert self.running_var is not None
@@ -93,7 +92,7 @@ class Table1(nn.Module):
     def __init__(self, conv: Convolution, *, leaky: bool) -> None:
         super().__init__()
         self.conv = conv
-        # In place: the largest tensor of a training step is kept once.
+        # In place, so that the largest tensor of a training step is in memory only once.
         self.activation = nn.LeakyReLU(LEAK, inplace=True) if leaky else nn.ReLU(inplace=True)
 
     def forward(
@@ -108,8 +107,8 @@ class Plain(nn.Sequential):
     """Convolution, batch normalization, ReLU.
 
     Args:
-        below: Channels that come in.
-        channels: Channels that go out.
+        below: Input channels.
+        channels: Output channels.
         stride: In pixels.
     """
 
@@ -118,9 +117,9 @@ class Plain(nn.Sequential):
 
 
 class Separable(nn.Module):
-    """A convolution of each channel on its own, then one across the channels (Howard et al. 2017, MobileNet).
+    """A depthwise convolution, then a 1x1 convolution across the channels (Howard et al. 2017, MobileNet).
 
-    Both are normalized. Where the shape stays, what came in is added before the last ReLU.
+    Both are normalized. If input and output have the same shape, the input is added before the last ReLU.
     """
 
     def __init__(self, below: int, channels: int, stride: int) -> None:
@@ -141,9 +140,9 @@ class Separable(nn.Module):
 
 
 class Residual(nn.Module):
-    """Two convolutions and a way around them (He et al. 2015), all normalized.
+    """Two convolutions and a skip connection (He et al. 2015), all normalized.
 
-    The way around is nothing where the shape stays, else a convolution of single pixels.
+    The skip connection is the identity if input and output have the same shape, else a 1x1 convolution.
     """
 
     def __init__(self, below: int, channels: int, stride: int) -> None:
@@ -164,10 +163,11 @@ class Residual(nn.Module):
 
 
 class RepVGG(nn.Module):
-    """Branches in training that are one convolution at the edge (Ding et al. 2021, RepVGG).
+    """Parallel branches in training, one convolution after export (Ding et al. 2021, RepVGG).
 
-    A convolution, one of single pixels, and where the shape stays the image itself, all normalized and added. Being
-    linear, they are one convolution after training (`capsedge.export.fold`): a residual block that costs a plain one.
+    The branches are a convolution, a 1x1 convolution and, if input and output have the same shape, the identity; all
+    are normalized and added. They are linear, so export merges them (`capsedge.export.fold`): a residual block at the
+    cost of a plain one.
     """
 
     def __init__(self, below: int, channels: int, stride: int) -> None:
@@ -188,10 +188,11 @@ _BLOCKS = {"plain": Plain, "separable": Separable, "residual": Residual, "repvgg
 
 
 def blocks_of(recipe: NetworkRecipe, side: tuple[int, int]) -> list[tuple[int, int]]:
-    """The blocks of a stem as (channels, stride): the recipe's, and those that larger images need.
+    """The blocks of a stem as (channels, stride): the recipe's, and more for larger images.
 
-    As long as a side of the feature maps is longer than `network.grid`, a block more halves them: so the same recipe
-    takes images of 28 and of 224 pixels, and the routing weights, which grow with the positions, stay few.
+    While a side of the feature maps is longer than `network.grid`, another block halves them. So the same recipe
+    takes images of 28 and of 224 pixels, and the number of routing weights, which grows with the positions, stays
+    small.
     """
     blocks = [(channels, stride) for channels, stride in recipe.blocks]
     longest = max(features_of(blocks, side))
@@ -202,25 +203,25 @@ def blocks_of(recipe: NetworkRecipe, side: tuple[int, int]) -> list[tuple[int, i
 
 
 def features_of(blocks: Sequence[tuple[int, int]], side: tuple[int, int]) -> tuple[int, int]:
-    """Rows and columns of the feature maps that blocks give."""
+    """Rows and columns of the blocks' feature maps."""
     for _, stride in blocks:
         side = (math.ceil(side[0] / stride), math.ceil(side[1] / stride))
     return side
 
 
 def stem_side(recipe: NetworkRecipe, side: tuple[int, int]) -> tuple[int, int]:
-    """Rows and columns of the feature maps that a stem gives; less than 1 where Table I's kernel does not fit."""
+    """Rows and columns of a stem's feature maps; less than 1 where Table I's kernel does not fit."""
     if recipe.stem == "table1":
         return positions(side, recipe.kernel, padding=recipe.padding)
     return features_of(blocks_of(recipe, side), side)
 
 
 def build_stem(recipe: NetworkRecipe, *, channels: int, side: tuple[int, int]) -> tuple[nn.Module, int]:
-    """Make the stem of a recipe.
+    """Build the stem of a recipe.
 
     Args:
         recipe: Kind, and widths or blocks.
-        channels: Of an image.
+        channels: Channels of an image.
         side: Height and width of an image, in pixels.
 
     Returns:
@@ -229,7 +230,7 @@ def build_stem(recipe: NetworkRecipe, *, channels: int, side: tuple[int, int]) -
     if recipe.stem == "table1":
         conv = Convolution(channels, recipe.filters, recipe.kernel, side=side, padding=recipe.padding)
         return Table1(conv, leaky=recipe.activation == "leaky-relu"), recipe.filters
-    # An image has few channels, of which a block per channel would make nothing: the first block is always plain.
+    # The first block is always plain: a depthwise convolution of an image's few channels computes too little.
     first, *others = blocks_of(recipe, side)
     blocks: list[nn.Module] = [Plain(channels, *first)]
     for (below, _), (above, stride) in zip([first, *others], others, strict=False):
@@ -240,7 +241,7 @@ def build_stem(recipe: NetworkRecipe, *, channels: int, side: tuple[int, int]) -
 def _normalized(
     below: int, channels: int, stride: int = 1, *, kernel: int = KERNEL, groups: int = 1
 ) -> tuple[nn.Module, nn.Module]:
-    """A convolution without a bias, which the normalization behind it has."""
+    """A convolution without a bias, and the batch normalization after it, which has one."""
     conv = SafeConv2d(below, channels, kernel, stride, kernel // 2, groups=groups, bias=False)
     return conv, BatchNorm(channels)
 

@@ -36,8 +36,8 @@ class Pictured(msgspec.Struct, frozen=True):
     Attributes:
         title: The file's name, or the number of the test image.
         labels: Its true classes; empty where they are unknown.
-        pixels: uint8 [height, width, channels], as the network saw it.
-        lengths: One a class, 0 to 1.
+        pixels: uint8 [height, width, channels]: the network's input.
+        lengths: One for each class, 0 to 1.
     """
 
     title: str
@@ -50,7 +50,7 @@ class Fig1(msgspec.Struct, frozen=True, kw_only=True, tag="fig1", tag_field="kin
     """The content of the figure.
 
     Attributes:
-        model: The run, or the exported model, that answered.
+        model: The run or the exported model.
         classes: Class names in the order of the lengths.
         images: At most `MOST_IMAGES`.
     """
@@ -64,12 +64,12 @@ def fig1(images: Sequence[Path], *, model: str | None = None, data: str | None =
     """Lengths of the class capsules for images.
 
     Args:
-        images: Files and folders; none for test images, one of each of the first classes.
-        model: A run's folder, an exported model's path, or the name of a built-in one; None for the default one.
-        data: Where the test images come from; None for the model's own data.
+        images: Files and folders; empty for test images, one of each of the first classes.
+        model: A run's folder, an exported model's path, or the name of a built-in model; None for the default one.
+        data: Data set of the test images; None for that of the model.
 
     Raises:
-        WrongUse: There are too many images, or no such model.
+        WrongUse: There are too many images, or there is no such model.
         DataError: An image cannot be read.
     """
     with ExitStack() as stack:
@@ -94,7 +94,7 @@ def fig1(images: Sequence[Path], *, model: str | None = None, data: str | None =
 
 
 def draw(content: Fig1) -> "Figure":
-    """Image beside bars, in two columns where there are several."""
+    """Each image beside a bar chart of its lengths, in two columns if there are several images."""
     columns = min(2, len(content.images))
     rows = math.ceil(len(content.images) / columns)
     classes = len(content.classes)
@@ -116,7 +116,7 @@ def draw(content: Fig1) -> "Figure":
 
 
 def rows(content: Fig1) -> tuple[list[str], list[list[str]]]:
-    """The figure as a table: header, and a row an image."""
+    """The figure as a table: header, and one row per image."""
     lines = []
     for pictured in content.images:
         first, second, *_ = sorted(zip(pictured.lengths, content.classes, strict=True), reverse=True)
@@ -154,12 +154,12 @@ def _examples(
     """The first test image of each of the first classes.
 
     Raises:
-        WrongUse: The test images are of other classes than the network's.
+        WrongUse: The test images have other classes than the network.
     """
     if dataset.classes != answering.classes:
         raise WrongUse(
-            f"{answering.name} has other classes than data set '{dataset.name}': name image files, or a data set of "
-            "its classes by --data"
+            f"{answering.name} has other classes than data set '{dataset.name}': give image files, or a data set "
+            "with its classes to --data"
         )
     labels = dataset.test.labels.reshape(len(dataset.test), -1)
     members = [np.flatnonzero(labels[:, 0] == label) for label in range(min(EXAMPLES, len(dataset.classes)))]
@@ -170,7 +170,7 @@ def _examples(
 
 
 def _model(model: str | None, data: str | None, stack: ExitStack) -> tuple[EvaluatedNetwork, Callable[[], Dataset]]:
-    """A run in torch or an exported model in its runtime, and what loads test images for it."""
+    """A run in torch or an exported model in its runtime, and a function that loads test images for it."""
     if model is not None and (Path(model) / "run.json").is_file():
         run = Run(Path(model))
         subject = subject_of_run(run)

@@ -1,4 +1,4 @@
-"""What the paper trained: its data sets, the rows of Table II, and the recipe of each training."""
+"""The paper's trainings: its data sets, the rows of Table II, and the recipe of each training."""
 
 import re
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from capsedge.plural import number_of
 from capsedge.recipe import NetworkRecipe, Recipe, RoutingKind, load_recipe, shipped_recipes
 
 Width = Literal["table1", "small"]
-# The order of every table and legend: the baseline, the paper's two, then what they are held against.
+# The order of every table and legend: the baseline, the paper's two kinds, then the kinds for comparison.
 KINDS: tuple[RoutingKind, ...] = ("dynamic", "l2", "l1", "frozen", "backprop", "kl", "em")
 _DECODER = f"network.decoder={list(NetworkRecipe().decoder)}"
 _NO_DECODER = "network.decoder=[]"
@@ -41,7 +41,7 @@ class PaperMethod:
         name: Its name in filters and files.
         label: Its name in the paper; "/FC" is without the fully connected decoder.
         kind: Its routing.
-        decoder: Whether it trains the reconstruction network along.
+        decoder: Whether it also trains the reconstruction network.
     """
 
     name: str
@@ -61,14 +61,14 @@ METHODS = (
 
 @dataclass(frozen=True)
 class PaperSet:
-    """A column of Table II, or a data set of the user's in the place of one.
+    """A column of Table II, or a user's data set.
 
     Attributes:
         name: Its name in filters, files and run folders.
-        title: Its name for people.
-        recipes: What its recipes' names start with.
-        methods: Names of the rows that it has.
-        source: Another source of images than its recipes'; None for theirs.
+        title: Its name in titles.
+        recipes: First part of the names of its recipes.
+        methods: Names of its rows.
+        source: Source of the images; None for that of its recipes.
         decoder: Whether its networks have a decoder in the rows that are not "/FC".
     """
 
@@ -96,14 +96,14 @@ PAPER_SETS = (
 
 
 def paper_set(data: str | None) -> PaperSet:
-    """The paper's data set of that name, Fashion-MNIST for None, or a user's own, trained as Fashion-MNIST is."""
+    """The paper's data set of that name, Fashion-MNIST for None, or a user's, with Fashion-MNIST's recipes."""
     for known in PAPER_SETS:
         if known.name == (data or "fashion-mnist"):
             return known
     assert data is not None
     title = Path(data).expanduser().resolve().name
     name = re.sub(r"[^\w.+-]+", "-", title).strip("-.") or "data"
-    taken = name in [known.name for known in PAPER_SETS]  # a folder called mnist may hold anything
+    taken = name in [known.name for known in PAPER_SETS]  # a folder named mnist may hold other images
     return PaperSet(f"{name}-folder" if taken else name, title, "fashion-mnist", _ALL, source=data)
 
 
@@ -120,16 +120,16 @@ def recipe_of(
     """The recipe of one training.
 
     Args:
-        data: What it trains on.
+        data: Its data set.
         kind: Its routing.
-        decoder: With Table I's decoder, without one, or None as the shipped recipe has it.
-        width: Table I's, or the small one.
-        epochs: Fewer (or more) epochs than the recipe's.
-        seed: Of weights, order and augmentation.
-        overrides: `section.key=value`, as `capsedge train --set` takes them.
+        decoder: True for Table I's decoder, False for none, None for that of the shipped recipe.
+        width: That of Table I, or the small one.
+        epochs: Number of epochs; None for that of the recipe.
+        seed: Seed of weights, order and augmentation.
+        overrides: `section.key=value`, as in `capsedge train --set`.
 
     Raises:
-        WrongUse: There is no such recipe, or an override names what is decided otherwise.
+        WrongUse: There is no such recipe, or an override names a key that another option sets.
     """
     name = recipe_name(data, kind, width)
     _check(
@@ -152,13 +152,13 @@ def recipe_name(data: PaperSet, kind: RoutingKind, width: Width) -> str:
 
 
 def kinds_with_recipes(data: PaperSet, width: Width) -> tuple[RoutingKind, ...]:
-    """The kinds of routing that recipes are shipped for, in the order of every legend."""
+    """The kinds of routing with a shipped recipe, in the order of every legend."""
     shipped = shipped_recipes()
     return tuple(kind for kind in KINDS if recipe_name(data, kind, width) in shipped)
 
 
 def checked_kinds(kinds: Sequence[str] | None, data: PaperSet, width: Width) -> tuple[RoutingKind, ...]:
-    """The kinds that were asked for, in the order of every legend; all with a recipe for None.
+    """The requested kinds, in the order of every legend; None for all kinds with a recipe.
 
     Raises:
         WrongUse: There is no such kind, or no recipe for it.
@@ -171,7 +171,7 @@ def checked_kinds(kinds: Sequence[str] | None, data: PaperSet, width: Width) -> 
 
 
 def run_name(data: PaperSet, recipe: Recipe, *, width: Width, epochs: int | None) -> str:
-    """Name of a training's folder: what it is, in words that a shell leaves alone."""
+    """Name of a training's folder, of characters that need no quotes in a shell."""
     parts = ["paper", data.name, recipe.routing.kind]
     parts += [] if recipe.network.decoder else ["fc"]
     parts += ["small"] if width == "small" else []
@@ -187,7 +187,7 @@ def in_words(
     recipe_epochs: int = 0,
     decoder: bool | None = None,
 ) -> str:
-    """A training's size, for titles: width, decoder where it matters, changed values, and epochs, marked if few."""
+    """A training's settings, for titles: width, decoder, changed values, and epochs, marked if shortened."""
     words = ["Table I width" if width == "table1" else "small width"]
     words += [] if decoder is None else ["with decoder" if decoder else "no decoder"]
     words += changes

@@ -1,4 +1,4 @@
-"""Figure 3: validation error against training steps, every kind of routing on one plot."""
+"""Figure 3: validation error against training steps, for every kind of routing in one plot."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# What fits beside each other on a logarithmic axis, %.
+# Tick labels that do not overlap on a logarithmic axis, in %.
 _TICKS = (0.2, 0.3, 0.4, 0.5, 0.7, 1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 20, 25, 30, 40, 50, 70, 90)
-# Beside the colours, for print without any; the kinds that learn their coefficients are drawn through.
+# In addition to the colours, for print in black and white; the kinds that learn their coefficients have solid lines.
 _LINES = {"dynamic": "--", "kl": "-.", "em": ":", "frozen": (0, (6, 2, 1, 2, 1, 2))}
 
 
@@ -32,9 +32,9 @@ class Curve(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         kind: Its name.
         steps: Iterations after which it was validated.
-        errors: For each seed the validation error after each of those steps, as a share of the images.
-        test_errors: For each seed the test error of the weights that were best on validation.
-        runs: For each seed the run folder.
+        errors: For each seed, the validation error after each of those steps, 0 to 1.
+        test_errors: For each seed, the test error of the weights with the lowest validation error.
+        runs: For each seed, the run folder.
     """
 
     kind: RoutingKind
@@ -48,16 +48,16 @@ class Fig3(msgspec.Struct, frozen=True, kw_only=True, tag="fig3", tag_field="kin
     """The content of the figure.
 
     Attributes:
-        data: What was trained on, in words.
-        width: Of all networks.
+        data: Description of the data set.
+        width: Width of all networks.
         changes: Values of the recipes that were changed (`--set`).
         decoder: Whether the networks have a reconstruction network.
         batch_size: Images in a step.
-        epochs: Of each training.
-        recipe_epochs: Epochs that the shipped recipe has.
-        seeds: One training of each kind each.
-        validation_images: How many images each error was counted on.
-        curves: One a kind.
+        epochs: Epochs of each training.
+        recipe_epochs: Epochs of the shipped recipe.
+        seeds: Seeds; each kind has one training for each.
+        validation_images: Number of images of each validation error.
+        curves: One for each kind.
     """
 
     data: str
@@ -73,10 +73,10 @@ class Fig3(msgspec.Struct, frozen=True, kw_only=True, tag="fig3", tag_field="kin
 
 
 def fig3(settings: TrainingSettings, *, kinds: Sequence[str] | None = None) -> Fig3:
-    """Train every kind with every seed, or find them trained, and collect their validations.
+    """Train every kind with every seed, or reuse finished runs, and collect their validation errors.
 
     Args:
-        settings: What all trainings have in common.
+        settings: Settings of all trainings.
         kinds: Kinds of routing; None for all that have a recipe.
 
     Raises:
@@ -85,7 +85,7 @@ def fig3(settings: TrainingSettings, *, kinds: Sequence[str] | None = None) -> F
     """
     data, dataset = load_for_figure(settings)
     chosen = checked_kinds(kinds, data, settings.width)
-    # All kinds with one seed before the next seed: a run that is cut off leaves whole comparisons.
+    # All kinds with one seed before the next seed, so that an interrupted command leaves complete comparisons.
     recipes = [settings.recipe(data, kind, seed=seed) for seed in settings.seeds for kind in chosen]
     runs: dict[RoutingKind, list[Run]] = {kind: [] for kind in chosen}
     for recipe, run in train_all(settings, data, dataset, recipes):
@@ -106,7 +106,7 @@ def fig3(settings: TrainingSettings, *, kinds: Sequence[str] | None = None) -> F
 
 
 def curve(kind: RoutingKind, runs: Sequence[Run]) -> Curve:
-    """The validations of the runs of one kind, one run a seed."""
+    """The validation errors of the runs of one kind, one run for each seed."""
     validations = [list(_validations(run.metrics)) for run in runs]
     return Curve(
         kind=kind,
@@ -118,11 +118,12 @@ def curve(kind: RoutingKind, runs: Sequence[Run]) -> Curve:
 
 
 def draw(content: Fig3) -> "Figure":
-    """Errors above; below, where dynamic routing is among the kinds, how far each is from it at the same step."""
+    """Errors in the upper panel; in the lower one, if dynamic routing is included, the differences from it."""
     figure = canvas(9, 7.4)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[2.2, 1])
     above.set_yscale("log")
-    # The legend in the order of the lines' ends; each line thinner than those under it, which so can be seen.
+    # The legend is in the order of the lines' ends; each line is thinner than those under it, so that all are
+    # visible.
     ordered = sorted(content.curves, key=_last_mean, reverse=True)
     for number, each in enumerate(ordered):
         label = f"{each.kind}: {100 * _last_mean(each):.2f} %"
@@ -141,7 +142,7 @@ def draw(content: Fig3) -> "Figure":
 
 
 def rows(content: Fig3) -> tuple[list[str], list[list[str]]]:
-    """The figure as a table: header, and a row a kind; errors in percent."""
+    """The figure as a table: header, and one row per kind; errors in percent."""
     early = content.curves[0].steps[0]
     header = ["routing", f"validation at step {early}", "at the end", "lowest", "test error"]
     lines = []
@@ -174,7 +175,7 @@ def _last_mean(each: Curve) -> float:
 
 
 def _draw_line(axes: "Axes", each: Curve, percent: NDArray[np.float64], label: str, linewidth: float = 1.4) -> None:
-    """The mean over the seeds [seeds, steps], and from the lowest to the highest as a band."""
+    """The mean over the seeds of errors [seeds, steps], and a band from the lowest to the highest."""
     colour = COLOURS[each.kind]
     axes.plot(
         each.steps,
@@ -191,7 +192,7 @@ def _draw_line(axes: "Axes", each: Curve, percent: NDArray[np.float64], label: s
 
 
 def _draw_differences(axes: "Axes", content: Fig3) -> "Axes | None":
-    """Each kind less dynamic routing, by seed; None, and no panel, where that is not among the kinds."""
+    """The difference of each kind from dynamic routing, paired by seed; removes the panel if there is none."""
     bases = [each for each in content.curves if each.kind == "dynamic"]
     others = [each for each in content.curves if each.kind != "dynamic" and bases and each.steps == bases[0].steps]
     if not others:

@@ -1,4 +1,4 @@
-"""What the figures share: colours, a canvas without a display, pixels in JSON, and how both are kept."""
+"""Shared by the figures: colours, style, a canvas without a display, pixels in JSON, and writing of PNG files."""
 
 import math
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's colours, which people of any colour vision tell apart; one a kind, the same in every figure.
+# Okabe and Ito's colours, which are distinct for any colour vision; each kind has the same in every figure.
 COLOURS = {
     "dynamic": "#000000",
     "l2": "#0072B2",
@@ -43,7 +43,7 @@ _STYLE: dict[Any, Any] = {
 
 
 class Pixels(msgspec.Struct, frozen=True):
-    """An array of uint8 that JSON can hold, as base64.
+    """An array of uint8; in JSON its bytes are base64.
 
     Attributes:
         shape: Its shape.
@@ -55,16 +55,16 @@ class Pixels(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, array: NDArray[np.uint8]) -> Self:
-        """Pack an array."""
+        """Make one from an array."""
         return cls(array.shape, np.ascontiguousarray(array).tobytes())
 
     def array(self) -> NDArray[np.uint8]:
-        """Unpack it."""
+        """The array."""
         return np.frombuffer(self.data, np.uint8).reshape(self.shape)
 
 
 def canvas(width: float, height: float) -> "Figure":
-    """An empty figure of so many inches; it knows no display and no global state."""
+    """An empty figure of a size in inches, without a display and without pyplot's global state."""
     require("matplotlib", extra="paper")
     from matplotlib.figure import Figure
 
@@ -72,7 +72,7 @@ def canvas(width: float, height: float) -> "Figure":
 
 
 def styled() -> AbstractContextManager[None]:
-    """The style of all figures, for a `with`."""
+    """A context with the style of all figures."""
     require("matplotlib", extra="paper")
     from matplotlib import rc_context
 
@@ -80,7 +80,7 @@ def styled() -> AbstractContextManager[None]:
 
 
 def save_png(figure: "Figure", path: Path) -> None:
-    """Write a figure; the same figure gives the same bytes."""
+    """Write a figure as PNG; the same figure gives the same bytes."""
     from io import BytesIO
 
     buffer = BytesIO()
@@ -97,7 +97,7 @@ def show_pixels(axes: "Axes", image: NDArray[np.uint8]) -> None:
 
 
 def mosaic(images: NDArray[np.uint8], columns: int, gap: int = 2) -> NDArray[np.uint8]:
-    """Lay images [count, height, width, channels] out in rows on white, with a gap of so many pixels."""
+    """Arrange images [count, height, width, channels] in rows on white, with gaps in pixels."""
     count, height, width, channels = images.shape
     rows = math.ceil(count / columns)
     sheet = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, channels), 255, np.uint8)
@@ -108,12 +108,12 @@ def mosaic(images: NDArray[np.uint8], columns: int, gap: int = 2) -> NDArray[np.
 
 
 def wrapped(text: str, columns: int) -> str:
-    """A title's lines, each broken where it would leave the figure."""
+    """A title whose lines are wrapped to a number of columns."""
     return "\n".join("\n".join(wrap(line, columns)) for line in text.splitlines())
 
 
 def percent_axis(axis: "Axes", ticks: Sequence[float]) -> None:
-    """Ticks of a logarithmic percent axis, as plain numbers."""
+    """Set the ticks of a logarithmic percent axis, with plain numbers."""
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
     axis.yaxis.set_major_locator(FixedLocator(ticks))

@@ -1,4 +1,4 @@
-"""A figure as a pair of files: the JSON that holds all of its content, and the PNG that is drawn from that JSON."""
+"""A figure is two files: a JSON file with all of its content, and a PNG file that is drawn from the JSON."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -18,14 +18,14 @@ Content = capsule_lengths.Fig1 | reconstructions.Fig2 | convergence.Fig3 | step_
 
 
 class FigureFiles(NamedTuple):
-    """Where a figure lies."""
+    """Paths of a figure's files."""
 
     json: Path
     png: Path
 
 
 def save_figure(content: Content, out: Path) -> FigureFiles:
-    """Write a figure's JSON into a folder, and draw its PNG from that."""
+    """Write a figure's JSON file into a folder, and draw its PNG from that file."""
     path = out / f"{content.__struct_config__.tag}.json"
     write_atomically(path, msgspec.json.format(msgspec.json.encode(content)))
     return FigureFiles(path, redraw(path)[1])
@@ -35,7 +35,7 @@ def redraw(path: Path) -> tuple[Content, Path]:
     """Draw a figure again from its JSON file, into the same folder.
 
     Raises:
-        DataError: The file is missing, or holds no figure.
+        DataError: The file cannot be read, or is not a figure.
     """
     content = read_figure(path)
     png = path.with_suffix(".png")
@@ -48,11 +48,11 @@ def read_figure(path: Path) -> Content:
     """Read a figure's content.
 
     Raises:
-        DataError: The file is missing, or holds no figure.
+        DataError: The file cannot be read, or is not a figure.
     """
     try:
         content: Content = decoded(path.read_bytes(), Content)  # type: ignore[arg-type]  # a union
-    except FileNotFoundError as error:
+    except (FileNotFoundError, IsADirectoryError) as error:
         raise DataError(f"there is no file '{path}': run this without --redraw first") from error
     except DamagedRecord as error:
         raise DataError(f"'{path}' is damaged or not a figure of capsedge: {error}") from error

@@ -1,10 +1,10 @@
-"""The paper's results (Yang, Li and Yu, Table II and section IV.B.2), to stand beside what is measured here."""
+"""The paper's results (Yang, Li and Yu, Table II and section IV.B.2), for comparison."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
 
-# Test error in percent, by data set and method. Of MultiMNIST the paper gives one figure for its own routing and does
-# not say whether L2 or L1 reached it, so it stands beside both.
+# Test error in percent, by data set and method. For MultiMNIST the paper gives one value for its own routing and does
+# not say whether it is L2's or L1's, so both rows have it.
 PUBLISHED: Mapping[str, Mapping[str, float]] = MappingProxyType(
     {
         "mnist": {"dr": 0.34, "l2": 0.35, "l1": 0.32, "l2-fc": 0.35, "l1-fc": 0.44},

@@ -1,4 +1,7 @@
-"""Figure 2: reconstructions by DR's decoder, from DR's capsules and from those of an L2 network without a decoder."""
+"""Figure 2: reconstructions by DR's decoder, from DR's capsules and from those of an L2 network without a decoder.
+
+DR is the paper's name for dynamic routing.
+"""
 
 from typing import TYPE_CHECKING
 
@@ -30,11 +33,11 @@ COLUMNS = 10
 
 
 class Panel(msgspec.Struct, frozen=True):
-    """One grid of pictures.
+    """One grid of images.
 
     Attributes:
-        title: What it shows.
-        squared_error: Mean over pixels of 0 to 1 against the inputs; None of the inputs.
+        title: Its title.
+        squared_error: Mean squared difference from the inputs, for pixels of 0 to 1; None for the inputs themselves.
         pixels: uint8 [images, height, width, channels].
     """
 
@@ -47,17 +50,18 @@ class Fig2(msgspec.Struct, frozen=True, kw_only=True, tag="fig2", tag_field="kin
     """The content of the figure.
 
     Attributes:
-        data: What it was trained on, in words.
-        width: Of both networks.
+        data: Description of the data set.
+        width: Width of both networks.
         changes: Values of the recipes that were changed (`--set`).
-        epochs: Of both trainings.
-        recipe_epochs: Epochs that the shipped recipe has.
-        seed: Of both trainings.
-        labels: The class of each image, by which its capsule is chosen.
-        panels: Inputs, DR of DR's capsules, DR's decoder of L2's capsules.
-        mean_image_error: Squared error of drawing, in the place of each image, the mean training image of its class:
-            what a decoder that knows nothing but the class could reach.
-        dynamic_wrong: How many of the images the DR network classifies wrongly; the L2 network is right in all.
+        epochs: Epochs of both trainings.
+        recipe_epochs: Epochs of the shipped recipe.
+        seed: Seed of both trainings.
+        labels: The class of each image; its capsule is decoded.
+        panels: Inputs, DR's decoder on DR's capsules, DR's decoder on L2's capsules.
+        mean_image_error: Squared error with the mean training image of the class in place of each reconstruction: the
+            error of a decoder that uses the class alone.
+        dynamic_wrong: Number of the images that the DR network classifies wrongly; the L2 network classifies all of
+            them correctly.
     """
 
     data: str
@@ -73,10 +77,10 @@ class Fig2(msgspec.Struct, frozen=True, kw_only=True, tag="fig2", tag_field="kin
 
 
 def fig2(settings: TrainingSettings) -> Fig2:
-    """Train both networks, or find them trained, and reconstruct test images.
+    """Train both networks, or reuse finished runs, and reconstruct test images.
 
     Raises:
-        WrongUse: There is more than one seed, or the data has two images in one or crops them.
+        WrongUse: There is more than one seed, or the images are overlapped or cropped.
     """
     if len(settings.seeds) != 1:
         raise WrongUse(
@@ -115,7 +119,7 @@ def fig2(settings: TrainingSettings) -> Fig2:
 
 
 def rightly_classified(network: CapsNet, dataset: Dataset, count: int = IMAGES) -> NDArray[np.int64]:
-    """Positions of test images that a network classifies rightly: the first of each class, equally many, by class."""
+    """Indices of correctly classified test images: the first ones of each class, equally many, by class."""
     labels = dataset.test.labels
     right = ~wrong_answers(lengths_of(network, dataset.test, torch.device("cpu")).numpy(), labels)
     share = max(1, count // len(dataset.classes))
@@ -127,13 +131,13 @@ def rightly_classified(network: CapsNet, dataset: Dataset, count: int = IMAGES) 
 def reconstruct(
     decoder: Decoder, network: CapsNet, images: NDArray[np.uint8], labels: NDArray[np.int64]
 ) -> NDArray[np.float32]:
-    """What a decoder draws of a network's capsules.
+    """Decode a network's class capsules.
 
     Args:
-        decoder: Perhaps another network's.
-        network: Gives the class capsules.
+        decoder: A decoder, of this or another network.
+        network: The network of the class capsules.
         images: [images, height, width, channels].
-        labels: [images]: the capsule of this class is drawn, the others are masked.
+        labels: [images]: the capsule of this class is decoded, the others are masked.
 
     Returns:
         [images, height, width, channels], 0 to 1.
@@ -148,7 +152,7 @@ def reconstruct(
 
 
 def squared_error(drawn: NDArray[np.floating], images: NDArray[np.uint8]) -> float:
-    """Mean squared difference over all pixels, on the scale of 0 to 1."""
+    """Mean squared difference over all pixels, for pixels of 0 to 1."""
     return float(np.square(drawn - images / 255).mean())
 
 
@@ -160,7 +164,7 @@ def class_means(dataset: Dataset) -> NDArray[np.float64]:
 
 
 def draw(content: Fig2) -> "Figure":
-    """Three grids beside each other, with their errors under them."""
+    """Three grids side by side, with their errors below."""
     figure = canvas(12, 5.2)
     for axes, panel in zip(figure.subplots(1, 3), content.panels, strict=True):
         show_pixels(axes, mosaic(panel.pixels.array(), COLUMNS))
@@ -174,7 +178,7 @@ def draw(content: Fig2) -> "Figure":
 
 
 def rows(content: Fig2) -> tuple[list[str], list[list[str]]]:
-    """The figure as a table: header, and a row a panel."""
+    """The figure as a table: header, and one row per panel."""
     lines = [
         [panel.title, f"{panel.squared_error:.4f}"] for panel in content.panels if panel.squared_error is not None
     ]

@@ -1,4 +1,4 @@
-"""Table II: the test error of every method on every data set, measured beside published."""
+"""Table II: the test error of every method on every data set, measured and published."""
 
 from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatchcase
@@ -31,19 +31,19 @@ class TableRow(msgspec.Struct, frozen=True, kw_only=True):
     """One method on one data set.
 
     Attributes:
-        name: `data set/method`, as --only takes it.
+        name: `data set/method`, as in --only.
         data: The data set's title.
         method: The method's label in the paper.
         status: `measured`, `no data`, or `waiting` for its training.
-        published_percent: The paper's test error; None where it gives none.
-        seeds: The seeds that were trained.
-        errors: Test error of each seed, as a share of the images.
+        published_percent: The paper's test error; None if it gives none.
+        seeds: Seeds of the finished trainings.
+        errors: Test error of each seed, 0 to 1.
         error: Their mean and spread.
-        standard_error: Of one of those errors, for the number of test images.
+        standard_error: Standard error of one of those errors, for the number of test images.
         epochs: Epochs of each training.
-        recipe_epochs: Epochs that the shipped recipe has.
+        recipe_epochs: Epochs of the shipped recipe.
         runs: The run folders.
-        note: What a reader must know beside the numbers.
+        note: A note on the numbers.
     """
 
     name: str
@@ -70,11 +70,11 @@ class Table2(msgspec.Struct, frozen=True, kw_only=True, tag="table2", tag_field=
     """The whole table.
 
     Attributes:
-        width: Of all networks.
+        width: Width of all networks.
         changes: Values of the recipes that were changed (`--set`).
         rows: In the order of the paper.
-        data: What each measured data set is, with its numbers of images.
-        missing: What to do about each data set that is not here.
+        data: Description of each measured data set, with its numbers of images.
+        missing: For each missing data set, how to get it.
     """
 
     width: Width
@@ -85,19 +85,19 @@ class Table2(msgspec.Struct, frozen=True, kw_only=True, tag="table2", tag_field=
 
 
 def table2(settings: TrainingSettings, out: Path, *, only: Sequence[str] = (), tell: Tell = lambda _: None) -> Table2:
-    """Train, or find trained, every row that the data at hand allows.
+    """Train every row whose data is available, or reuse finished runs.
 
     Args:
-        settings: What all trainings have in common. With `data` the table is of that data set alone.
+        settings: Settings of all trainings. With `data`, the table has that data set alone.
         out: The folder of `table2.json`, which is written after every training.
-        only: Rows to take, as `data set`, `data set/method`, or a pattern such as `*/l2-fc`; empty for all.
-        tell: Called with a row as it stands after each of its trainings.
+        only: Rows to train, as `data set`, `data set/method`, or a pattern such as `*/l2-fc`; empty for all.
+        tell: Called with the updated row after each of its trainings.
 
     Returns:
-        The table; rows whose data is missing say so.
+        The table; rows whose data is missing have the status `no data`.
 
     Raises:
-        WrongUse: A filter fits no row, or a run of that name was made by another recipe.
+        WrongUse: A filter matches no row, or a run of that name has another recipe.
         Interrupted: The training was stopped; the same call resumes.
     """
     chosen = list(_chosen(settings, only))
@@ -139,7 +139,7 @@ def _name(data: PaperSet, method: PaperMethod) -> str:
 
 
 def _waiting(data: PaperSet, method: PaperMethod) -> TableRow:
-    published = PUBLISHED.get(data.name, {}).get(method.name)  # a set of the user's own has a name of its own
+    published = PUBLISHED.get(data.name, {}).get(method.name)  # a user's data set never has a name of the paper's
     return TableRow(
         name=_name(data, method),
         data=data.title,
@@ -157,7 +157,7 @@ def _recipe(settings: TrainingSettings, data: PaperSet, method: PaperMethod, see
 def _measured(
     settings: TrainingSettings, data: PaperSet, methods: Sequence[PaperMethod], dataset: Dataset
 ) -> Iterator[TableRow]:
-    """The row of each method after each of its seeds; one seed of all methods comes before the next seed."""
+    """The row of each method after each of its seeds; all methods are trained with one seed before the next seed."""
     cells = [(method, seed) for seed in settings.seeds for method in methods]
     recipes = [_recipe(settings, data, method, seed) for method, seed in cells]
     done: dict[str, list[Run]] = {method.name: [] for method in methods}

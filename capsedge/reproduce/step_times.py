@@ -1,4 +1,4 @@
-"""Figure 4: time of 100 training steps of every kind of routing, in one interleaved run, with its peak memory."""
+"""Figure 4: time of 100 training steps of every kind of routing, measured in interleaved rounds, and peak memory."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ from capsedge.plural import number_of
 from capsedge.recipe import RoutingKind
 from capsedge.reproduce.cases import Width, checked_kinds, in_words
 from capsedge.reproduce.drawing import COLOURS, canvas, wrapped
-from capsedge.reproduce.steps import PeakMemory, Quartiles, measure, peak_memory, quartiles, ratios
+from capsedge.reproduce.steps import PeakMemory, Quartiles, check_batch_size, measure, peak_memory, quartiles, ratios
 from capsedge.reproduce.trainings import TrainingSettings, load_for_figure
 from capsedge.training import Run, Trainer
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-BASE = "dynamic"  # the paper's claim is a share of its time
+BASE = "dynamic"  # the paper gives times relative to it
 ROUNDS = 20
 
 
@@ -32,7 +32,7 @@ class KindTime(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         kind: Its name.
         seconds: Time of one step in each round.
-        memory: Of a process that trains this kind alone; None where the system does not tell.
+        memory: Memory of a process that trains this kind alone; None if the system does not report it.
     """
 
     kind: RoutingKind
@@ -44,19 +44,19 @@ class Fig4(msgspec.Struct, frozen=True, kw_only=True, tag="fig4", tag_field="kin
     """The content of the figure.
 
     Attributes:
-        data: What was trained on, in words.
-        width: Of all networks.
+        data: Description of the data set.
+        width: Width of all networks.
         changes: Values of the recipes that were changed (`--set`).
         decoder: Whether the networks have a reconstruction network.
-        precision: Of the convolutions: fp32 or bf16.
+        precision: Precision of the convolutions: fp32 or bf16.
         batch_size: Images in a step.
-        rounds: Steps of each kind that were timed.
-        device: Where torch trained.
-        threads: Of torch on the CPU.
-        machine: What else the times depend on.
-        torch: Its version.
-        kinds: One each.
-        warnings: Why the times may be less reliable than they look, a sentence each.
+        rounds: Timed steps of each kind.
+        device: Device of the training.
+        threads: Number of torch's threads on the CPU.
+        machine: Hardware and software of the machine.
+        torch: Version of torch.
+        kinds: One for each kind.
+        warnings: Reasons why the times may be unreliable, one line each.
     """
 
     data: str
@@ -81,16 +81,16 @@ def fig4(
     rounds: int = ROUNDS,
     progress: Callable[[float], None] = lambda _: None,
 ) -> Fig4:
-    """Time every kind in turns, then measure the memory of each in a process of its own.
+    """Measure the memory of each kind in a separate process, then the time of all kinds in interleaved rounds.
 
     Args:
-        settings: What all trainings have in common, with one seed.
+        settings: Settings of all trainings, with one seed.
         kinds: Kinds of routing; None for all that have a recipe.
-        rounds: Steps of each that are timed.
-        progress: Told the share that is done.
+        rounds: Timed steps of each kind.
+        progress: Called with the finished share, 0 to 1.
 
     Raises:
-        WrongUse: There is no such kind, or there is more than one seed.
+        WrongUse: There is no such kind, there is more than one seed, or a batch is larger than the data set.
     """
     data, dataset = load_for_figure(settings)
     chosen = checked_kinds(kinds, data, settings.width)
@@ -99,16 +99,18 @@ def fig4(
             f"--seed: expected one seed, got {len(settings.seeds)}; figure 4 times one training of each kind"
         )
     recipes = {kind: settings.recipe(data, kind, seed=settings.seeds[0]) for kind in chosen}
+    for recipe in recipes.values():  # before the other processes, whose errors have no exit code of their own
+        check_batch_size(recipe, recipe.data.epoch_images or len(dataset.train))
     machine = this_machine()
     warnings = tuple(map(str, about_load(conditions().load_average, machine.cores)))  # before our own work
-    # Memory first, in processes that share this one's cores; timing then has the machine for itself.
+    # Memory first, in processes that share the cores; then nothing else runs while the steps are timed.
     memory = {}
     for number, (kind, recipe) in enumerate(recipes.items(), 1):
         memory[kind] = peak_memory(recipe, device=settings.device)
         progress(number / len(recipes) / 2)
-    nowhere = Run(Path("unused"))  # only start() would write into it
+    unused = Run(Path("unused"))  # only start() would write into it
     trainers: dict[str, Trainer] = {
-        kind: Trainer(recipe, dataset, nowhere, device=settings.device) for kind, recipe in recipes.items()
+        kind: Trainer(recipe, dataset, unused, device=settings.device) for kind, recipe in recipes.items()
     }
     settings.on_start(trainers[chosen[0]])
     seconds = measure(trainers, rounds=rounds, progress=lambda share: progress(0.5 + share / 2))
@@ -148,7 +150,7 @@ def draw(content: Fig4) -> "Figure":
 
 
 def rows(content: Fig4) -> tuple[list[str], list[list[str]]]:
-    """The figure as a table: header, and a row a kind."""
+    """The figure as a table: header, and one row per kind."""
     header = ["routing", "s/100 steps", "images/s", f"x {_base(content)}", "(quartiles)", "peak MB"]
     lines = []
     for each in content.kinds:
@@ -202,7 +204,7 @@ def _ratio(content: Fig4, each: KindTime) -> Quartiles:
 
 
 def _base(content: Fig4) -> RoutingKind:
-    """Dynamic routing where it was measured along, as in the paper; else the first kind."""
+    """Dynamic routing if it was measured, as in the paper; else the first kind."""
     kinds = [each.kind for each in content.kinds]
     return "dynamic" if BASE in kinds else kinds[0]
 

@@ -1,8 +1,8 @@
-"""Time and memory of training steps, of several trainers side by side in one run.
+"""Time and memory of training steps of several trainers.
 
-A step is one iteration of Algorithm 1 as in training: the minibatch, the weight step, and the routing step where the
+A step is one iteration of Algorithm 1 as in training: the minibatch, the weight step, and the routing step if the
 kind has one. Steps are interleaved: every round takes one step of each trainer, in rotating order, so that noise
-affects all of them equally. Ratios are taken within a round.
+affects all of them equally. Ratios are computed within a round.
 """
 
 import statistics
@@ -28,12 +28,12 @@ MEMORY_STEPS = 4
 
 
 class Quartiles(msgspec.Struct, frozen=True):
-    """A median between its quartiles.
+    """A median with its quartiles.
 
     Attributes:
-        low: A quarter of the values lies below.
-        median: Half of them.
-        high: Three quarters.
+        low: First quartile.
+        median: Median.
+        high: Third quartile.
     """
 
     low: float
@@ -42,12 +42,12 @@ class Quartiles(msgspec.Struct, frozen=True):
 
 
 class PeakMemory(msgspec.Struct, frozen=True, kw_only=True):
-    """The memory of one training in a process of its own.
+    """The memory of one training in a separate process.
 
     Attributes:
-        peak_bytes: The most that it held: resident memory of the whole process on the CPU, with Python, torch and the
-            images in it; memory of tensors on a CUDA device.
-        before_bytes: The same, just before the first step.
+        peak_bytes: Peak memory: on the CPU the resident memory of the whole process, including Python, torch and the
+            images; on a CUDA device that of the tensors.
+        before_bytes: The same before the first step.
     """
 
     peak_bytes: int
@@ -55,12 +55,12 @@ class PeakMemory(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MemoryJob(msgspec.Struct, frozen=True, kw_only=True):
-    """What `capsedge.reproduce.memory` is asked.
+    """Input of `capsedge.reproduce.memory`.
 
     Attributes:
         recipe: A recipe as plain values.
         device: `auto`, `cpu` or `cuda`.
-        steps: How many.
+        steps: Number of steps.
     """
 
     recipe: dict[str, Any]
@@ -75,16 +75,16 @@ def measure(
     warm_up: int = WARM_UP,
     progress: Callable[[float], None] = lambda _: None,
 ) -> dict[str, list[float]]:
-    """Seconds of `rounds` steps of each trainer, in rounds of one step of each.
+    """Measure the time of steps, in rounds of one step of each trainer.
 
     Args:
-        trainers: By label; they train on, and write nothing.
-        rounds: Steps of each that count.
-        warm_up: Rounds before those, which do not.
-        progress: Told the share of the rounds that is done.
+        trainers: Trainers by label; their networks are trained, and no file is written.
+        rounds: Timed rounds.
+        warm_up: Warm-up rounds before those.
+        progress: Called with the finished share of the rounds, 0 to 1.
 
     Returns:
-        For each label the seconds of its step in each round.
+        For each label, the seconds of its step in each round.
     """
     batches = {label: whole_batches(trainer) for label, trainer in trainers.items()}
     seconds: dict[str, list[float]] = {label: [] for label in trainers}
@@ -100,46 +100,56 @@ def measure(
 
 
 def whole_batches(trainer: Trainer) -> "Iterator[Batch]":
-    """Whole minibatches for ever; the uneven last one of an epoch would be a cheaper step.
+    """Full minibatches, without end; a smaller last one of an epoch is skipped, because its step takes less time.
 
     Raises:
-        WrongUse: There are fewer images than one batch takes.
+        WrongUse: There are fewer images than in one batch.
     """
-    size = trainer.recipe.train.batch_size
+    check_batch_size(trainer.recipe, trainer.batches.images)
     for epoch in count():
-        whole = 0
-        for batch in trainer.batches.epoch(epoch):
-            if batch.total == size:
-                whole += 1
-                yield batch
-        if not whole:
-            raise WrongUse(
-                f"expected at least train.batch_size = {size} training images, got fewer: set a smaller batch"
-            )
+        yield from (each for each in trainer.batches.epoch(epoch) if each.total == trainer.recipe.train.batch_size)
+
+
+def check_batch_size(recipe: Recipe, images: int) -> None:
+    """Refuse a batch that is larger than an epoch.
+
+    Args:
+        recipe: The recipe.
+        images: Images in an epoch.
+
+    Raises:
+        WrongUse: There are fewer images than in one batch.
+    """
+    size = recipe.train.batch_size
+    if images < size:
+        raise WrongUse(
+            f"expected at least train.batch_size = {size} training images, got {images}: set a smaller "
+            "train.batch_size"
+        )
 
 
 def quartiles(values: Sequence[float]) -> Quartiles:
-    """Median and quartiles of two values or more; of one, that one."""
+    """Median and quartiles of two or more values; of a single value, all three are that value."""
     if len(values) == 1:
         return Quartiles(values[0], values[0], values[0])
     return Quartiles(*statistics.quantiles(values, n=4, method="inclusive"))
 
 
 def ratios(seconds: Mapping[str, Sequence[float]], label: str, base: str) -> Quartiles:
-    """How many times as long as `base` a step takes, round by round."""
+    """Quartiles of a step's time relative to that of `base`, over the rounds."""
     return quartiles([own / other for own, other in zip(seconds[label], seconds[base], strict=True)])
 
 
 def peak_memory(recipe: Recipe, *, device: str = "auto", steps: int = MEMORY_STEPS) -> PeakMemory | None:
-    """Memory of a few steps of a recipe, in a fresh process: no other training and no earlier step is in the figure.
+    """Memory of a few steps of a recipe, in a new process, so that it includes no other training.
 
     Args:
-        recipe: What to train; its part `data` says on what.
+        recipe: The recipe, including its data set.
         device: `auto`, `cpu` or `cuda`.
-        steps: How many steps.
+        steps: Number of steps.
 
     Returns:
-        The figures, or None where the system tells no process how much memory it held.
+        The memory, or None if the system does not report it.
 
     Raises:
         CapsedgeError: The process failed.
@@ -154,15 +164,15 @@ def peak_memory(recipe: Recipe, *, device: str = "auto", steps: int = MEMORY_STE
 
 
 def _step(trainer: Trainer, batches: "Iterator[Batch]") -> float:
-    """Seconds of one step, from an idle device to an idle device."""
+    """Seconds of one step; the device is synchronized before and after."""
     device = trainer.devices.device
-    _wait(device)
+    _synchronize(device)
     start = time.perf_counter()
     trainer.iterate(next(batches))
-    _wait(device)
+    _synchronize(device)
     return time.perf_counter() - start
 
 
-def _wait(device: torch.device) -> None:
+def _synchronize(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)

@@ -1,4 +1,4 @@
-"""Trainings by name: started, resumed where they were stopped, or found finished."""
+"""Trainings by name: started, resumed after an interruption, or reused if they are finished."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -17,7 +17,8 @@ from capsedge.training import Observer, Run, Trainer
 from capsedge.training.run import RUNS
 from capsedge.training.start import Quiet
 
-# Of every training here, so that figure 3 shows the first epochs too and table 2, figure 2 and 3 share their runs.
+# For every training here, so that figure 3 shows the first epochs too, and table 2 and figures 2 and 3 share their
+# runs.
 VALIDATIONS = "train.validations=4"
 
 Watch = Callable[[str], AbstractContextManager[Observer]]
@@ -26,32 +27,32 @@ OnStart = Callable[[Trainer], None]
 
 @contextmanager
 def unwatched(_: str) -> Iterator[Observer]:
-    """Show nothing of a training."""
+    """Show no progress of a training."""
     yield Quiet()
 
 
 def unreported(_: Trainer) -> None:
-    """Say nothing of a training."""
+    """Report nothing at the start of a training."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSettings:
-    """What all trainings of one command have in common.
+    """The settings of all trainings of one command.
 
     Attributes:
-        data: One of the paper's data sets by its name, another known one, or a folder; None for Fashion-MNIST.
-        width: Table I's, or the small one.
-        epochs: Epochs instead of the recipe's; None for those.
-        seeds: One training each.
+        data: Name of one of the paper's data sets, another known data set, or a folder; None for Fashion-MNIST.
+        width: That of Table I, or the small one.
+        epochs: Number of epochs; None for that of each recipe.
+        seeds: Seeds; each gives one training.
         overrides: `section.key=value` for every recipe.
         runs: The folder of the run folders.
         device: `auto`, `cpu` or `cuda`.
-        download: Fetch known data sets that are not here.
-        watch: Called with a training's name; gives who is told of its course.
+        download: Whether to download known data sets that are not on this machine.
+        watch: Called with a training's name; gives the observer of its progress.
         on_start: Called with each training before its first step.
 
     Raises:
-        WrongUse: A seed is named twice, or none.
+        WrongUse: There is no seed, or one is given twice.
     """
 
     data: str | None = None
@@ -83,7 +84,7 @@ class TrainingSettings:
         )
 
     def recipe_epochs(self, data: PaperSet, recipe: Recipe) -> int:
-        """Epochs that the shipped recipe of a training has."""
+        """Epochs of a training's shipped recipe."""
         return recipe_of(data, recipe.routing.kind, width=self.width).train.epochs
 
     def folder(self, data: PaperSet, recipe: Recipe) -> Path:
@@ -95,11 +96,11 @@ def load_images(recipe: Recipe, *, fetch: bool = False) -> Dataset:
     """The images of a recipe.
 
     Args:
-        recipe: Its part `data` says which, and whether they are overlapped.
-        fetch: Download a known data set that is not here.
+        recipe: The recipe; its section `data` is used.
+        fetch: Whether to download a known data set that is not on this machine.
 
     Raises:
-        DataError: They are not here, or damaged.
+        DataError: They are not on this machine, or damaged.
     """
     if fetch and recipe.data.source in KNOWN:
         download(recipe.data.source)
@@ -107,10 +108,10 @@ def load_images(recipe: Recipe, *, fetch: bool = False) -> Dataset:
 
 
 def load_for_figure(settings: TrainingSettings) -> tuple[PaperSet, Dataset]:
-    """The data set of a figure; where the full Fashion-MNIST is not here, its shipped subset, under its own name.
+    """The data set of a figure: the full Fashion-MNIST or, if it is not on this machine, the shipped subset.
 
     Raises:
-        DataError: It is not here, or damaged.
+        DataError: It is not on this machine, or damaged.
     """
     data = paper_set(settings.data)
     dataset = load_images(recipe_of(data, "dynamic", width=settings.width), fetch=settings.download)
@@ -120,12 +121,12 @@ def load_for_figure(settings: TrainingSettings) -> tuple[PaperSet, Dataset]:
 
 
 def is_stand_in(dataset: Dataset, data: PaperSet) -> bool:
-    """Whether the shipped subset took the place of a data set that is not here."""
+    """Whether the shipped subset was loaded in place of a data set that is not on this machine."""
     return dataset.source == SUBSET and SUBSET not in (data.name, data.source)
 
 
 def full_set_missing(data: PaperSet) -> DataError:
-    """What to say of a data set whose shipped subset must not stand beside the paper's figures."""
+    """The error for a data set whose shipped subset must not be compared with the paper's results."""
     return DataError(
         f"the full data set '{data.name}' is not on this machine: add --download to download it, or use the subset "
         f"that ships with capsedge by --data {SUBSET}"
@@ -141,18 +142,18 @@ def trained(
     *,
     on_start: OnStart = unreported,
 ) -> Run:
-    """A finished run: found, resumed where it was stopped, or trained from the start.
+    """A finished run: reused, resumed after an interruption, or trained from the start.
 
     Args:
-        recipe: What to train.
+        recipe: The recipe.
         folder: The run's folder.
-        dataset: What to train on.
-        observer: Told of the training's course.
+        dataset: The images.
+        observer: Receives the training's progress.
         device: `auto`, `cpu` or `cuda`.
         on_start: Called with the training before its first step.
 
     Raises:
-        WrongUse: The folder holds a run of another recipe or of other images, or is no run's.
+        WrongUse: The folder has a run of another recipe or of other images, or other files.
         Interrupted: Ctrl-C or a termination signal came; the same call resumes.
     """
     run = Run(folder)
@@ -170,16 +171,16 @@ def trained(
 
 
 def finished(recipe: Recipe, run: Run, dataset: Dataset) -> bool:
-    """Whether the run needs no more training.
+    """Whether the run is finished.
 
     Raises:
-        WrongUse: The folder holds a run of another recipe or of other images, or is no run's.
+        WrongUse: The folder has a run of another recipe or of other images, or other files.
     """
     if not (run.path / "run.json").exists():
         _check_free(run.path)
         return False
     found, record = run.read_recipe(), run.read_record()
-    if recipe.train.precision == "auto":  # which is whatever it became where the run began
+    if recipe.train.precision == "auto":  # the run has the precision that was chosen at its start
         recipe = structs.replace(recipe, train=structs.replace(recipe.train, precision=found.train.precision))
     if found != recipe:
         raise WrongUse(
@@ -197,12 +198,12 @@ def finished(recipe: Recipe, run: Run, dataset: Dataset) -> bool:
 def train_all(
     settings: TrainingSettings, data: PaperSet, dataset: Dataset, recipes: Sequence[Recipe]
 ) -> Iterator[tuple[Recipe, Run]]:
-    """Train each recipe that is not trained yet, in order, telling of each which of how many it is.
+    """Train each recipe without a finished run, in order; the title of each has its number and the total.
 
     Yields:
         Each recipe with its finished run.
     """
-    # All of them first: a run that must be refused is refused before hours are spent on the others.
+    # All runs are checked first, so that a wrong one is refused before hours of training.
     ready = [finished(recipe, Run(settings.folder(data, recipe)), dataset) for recipe in recipes]
     for number, (recipe, done) in enumerate(zip(recipes, ready, strict=True), 1):
         folder = settings.folder(data, recipe)
@@ -215,13 +216,13 @@ def train_all(
 
 
 def _check_free(folder: Path) -> None:
-    """Refuse a folder with other files; what a training that was killed at its start leaves is accepted."""
+    """Refuse a folder with other files; those that a training killed at its start leaves are accepted."""
     left = {each.name for each in folder.iterdir() if not each.name.startswith(".")} if folder.is_dir() else None
     if folder.exists() and (left is None or left - {"recipe.toml"}):
         raise WrongUse(f"'{folder}' exists and is not a run: move it away, or give another folder by --runs")
 
 
 def _changes(found: Recipe, wanted: Recipe) -> str:
-    """The keys that differ, with what the run has and what was asked for."""
+    """The keys that differ, with the value of the run and the requested one."""
     old, new = to_flat_values(found), to_flat_values(wanted)
     return "; ".join(f"{key}: expected {new[key]}, got {old.get(key)}" for key in new if old.get(key) != new[key])

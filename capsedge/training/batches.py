@@ -1,7 +1,7 @@
-"""Minibatches from images that lie on the device once: order, pairs, normalization and augmentation in whole batches.
+"""Minibatches from images that are kept on the device: order, pairs, normalization and augmentation in whole batches.
 
-All randomness is a function of (seed, epoch, batch): nothing has to be saved to continue an interrupted epoch, and
-several ranks together see what one alone would see.
+All random numbers are functions of (seed, epoch, batch): nothing has to be saved to resume an interrupted epoch, and
+several ranks together process the same images as one.
 """
 
 import math
@@ -23,17 +23,17 @@ from capsedge.training.augment import Augmentation, shifted
 
 __all__ = ["Batch", "Batches", "normalized", "on_device", "shifted"]
 
-Order = Callable[[int, int], Tensor]  # items of an epoch from a position to before another
+Order = Callable[[int, int], Tensor]  # items of an epoch from a first position to before a last one
 
 
 class Batch(NamedTuple):
-    """One rank's part of a minibatch; it may have no images where the last batch of an epoch is small.
+    """One rank's part of a minibatch; it may have no images if the last batch of an epoch is small.
 
     Attributes:
-        images: Of 0 to 1.
-        labels: One or two an image.
-        parts: What a decoder shall draw for each label: the image itself, with what was erased of it, or each of
-            two before they were overlapped (whose brightness and contrast are as they were).
+        images: Pixels of 0 to 1.
+        labels: One or two for each image.
+        parts: The decoder's target for each label: the image before erasing, or each of the two images before they
+            were overlapped, without changes of brightness and contrast.
         total: Images in the minibatch over all ranks.
     """
 
@@ -48,12 +48,12 @@ class Batches:
 
     Args:
         data: Training images, or the virtual set of overlapped ones.
-        recipe: How they are varied, and how many of a virtual set make an epoch.
+        recipe: Augmentation, and the number of images of a virtual set in an epoch.
         batch_size: Images in a minibatch over all ranks; the last of an epoch may be smaller.
         seed: The recipe's seed.
-        device: Where the images live and the batches are made.
-        rank: Which of the ranks this is.
-        ranks: How many share each minibatch.
+        device: Device that holds the images and makes the batches.
+        rank: Number of this rank.
+        ranks: Ranks that share each minibatch.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class Batches:
 
         Args:
             epoch: Number of the epoch; each has its own order.
-            first: Minibatches to leave out at the start, when an epoch is resumed.
+            first: Minibatches to skip when an epoch is resumed.
         """
         order = self.source.order(self.seed, epoch)
         for index in range(first, len(self)):
@@ -112,14 +112,14 @@ class Batches:
 
 
 class _Singles:
-    """Images as they are; an epoch has each once, or where it is balanced every class alike often.
+    """Single images; an epoch has each once or, if it is balanced, equally many of each class.
 
     Args:
         split: The images.
-        device: Where they live.
-        balance: Whether to balance classes of which the largest has more than `UNEVEN` times the images of the
-            smallest. An epoch then has as many images as there are; those of a class come in one random order after
-            another, so that each comes as often as any other of its class, or once more.
+        device: Device that holds them.
+        balance: Whether to balance the classes if the largest has more than `UNEVEN` times the images of the
+            smallest. The epoch keeps its number of images. Those of a class are drawn in one random order after
+            another, so the images of a class differ by at most one in how often they occur.
     """
 
     def __init__(self, split: Split, device: torch.device, *, balance: bool) -> None:
@@ -138,7 +138,7 @@ class _Singles:
         return lambda start, stop: sent[start:stop]
 
     def _balanced(self, generator: torch.Generator) -> Tensor:
-        """As many images of each class, in the order of the classes; of some one more where it does not come out."""
+        """Equally many images of each class, in the order of the classes; the first classes have the remainder."""
         share, more = divmod(self.images, len(self.members))
         chosen = []
         for number, members in enumerate(self.members):
@@ -154,7 +154,7 @@ class _Singles:
 
 
 class _Pairs:
-    """Overlapped images; epoch after epoch walks through one random order of them all, which then begins anew."""
+    """Overlapped images; the epochs together go through one random order of all pairs, then through the next."""
 
     def __init__(self, data: Overlaid, recipe: DataRecipe, device: torch.device) -> None:
         self.data = data
@@ -164,9 +164,9 @@ class _Pairs:
 
     def order(self, seed: int, epoch: int) -> Order:
         def items(start: int, stop: int) -> Tensor:
-            walked = epoch * self.images + np.arange(start, stop)
-            rounds, positions = np.divmod(walked, len(self.data))
-            # A batch can lie on the border of two rounds.
+            numbers = epoch * self.images + np.arange(start, stop)
+            rounds, positions = np.divmod(numbers, len(self.data))
+            # A batch can contain the end of one round and the start of the next.
             chosen = [
                 permuted(positions[rounds == turn], len(self.data), key_of(seed, turn)) for turn in np.unique(rounds)
             ]
@@ -182,26 +182,26 @@ class _Pairs:
 
 
 def on_device(split: Split, device: torch.device) -> tuple[UInt8[Tensor, "n c h w"], Int[Tensor, "n labels"]]:
-    """A split's images in NCHW order and its labels, one or two an image, on the device."""
+    """A split's images in NCHW order and its labels, one or two for each image, on the device."""
     images = torch.from_numpy(split.images).permute(0, 3, 1, 2).contiguous()
     labels = torch.from_numpy(split.labels).reshape(len(split), split.labels_per_image)
     return images.to(device), labels.to(device)
 
 
 def normalized(images: UInt8[Tensor, "..."]) -> Float[Tensor, "..."]:
-    """Pixels of 0 to 1, by the very product that the exported graph does."""
+    """Pixels of 0 to 1, by the same multiplication as in the exported graph."""
     return images.float() * (1 / 255)
 
 
 def _sent(tensor: Tensor, device: torch.device) -> Tensor:
-    """The tensor on the device. A GPU gets it in its turn: nobody waits, which only pinned memory allows."""
+    """The tensor on the device. The copy to a GPU is asynchronous, which needs pinned memory."""
     if device.type != "cuda":
         return tensor.to(device)
     return tensor.contiguous().pin_memory().to(device, non_blocking=True)
 
 
 def _generator(*key: int) -> torch.Generator:
-    """A generator on the CPU, whatever the device, so that every device sees the same training."""
+    """A generator on the CPU, so that a training has the same random numbers on every device."""
     seed = 0
     for part in key:
         seed = (seed * 1_000_003 + part + 1) % 2**63

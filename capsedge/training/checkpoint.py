@@ -1,4 +1,4 @@
-"""Saving and loading what a training needs to go on: safetensors files, no pickle, written in one step."""
+"""Saves and loads the state of a training: safetensors files, without pickle, written atomically."""
 
 import hashlib
 import math
@@ -18,29 +18,30 @@ from capsedge.records import DamagedRecord, decoded
 
 PREVIOUS = "previous.safetensors"
 
-State = dict[int, dict[str, Tensor]]  # of an optimizer, by the number of the parameter and the name of the quantity
+State = dict[int, dict[str, Tensor]]  # of an optimizer, by number of the parameter and name of the quantity
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Groups = dict[str, tuple[int, ...]]  # parameters in each group of each optimizer
 
 
-_HASH = "sha256"  # of everything else in a file, by which a flipped bit is noticed
+_HASH = "sha256"  # of everything else in the file, to detect flipped bits
 
 
 class DamagedFile(ModelError):
-    """A file of tensors is not what was written."""
+    """A file of tensors is damaged."""
 
 
 class Position(msgspec.Struct):
-    """Where a training stands.
+    """The progress of a training.
 
     Attributes:
-        epoch: Epochs finished.
-        batch: Minibatches done in the current epoch.
-        step: Iterations of Algorithm 1 done in all.
-        best_error: Validation error of the best network so far; None before the first epoch ends.
-        best_epoch: The epoch that reached it, counted from 1.
-        seconds: Time spent training, over all sessions.
-        best_loss: Its validation loss; None before the first epoch ends, and in a checkpoint of an earlier capsedge.
+        epoch: Finished epochs.
+        batch: Finished minibatches of the current epoch.
+        step: Finished iterations of Algorithm 1.
+        best_error: Validation error of the best network so far; None before the end of the first epoch.
+        best_epoch: The epoch of the best network, counted from 1.
+        seconds: Training time over all sessions.
+        best_loss: Validation loss of the best network; None before the end of the first epoch, and in a checkpoint of
+            an earlier capsedge.
     """
 
     epoch: Count = 0
@@ -52,7 +53,7 @@ class Position(msgspec.Struct):
     best_loss: float | None = None
 
     def waited(self, recipe: TrainRecipe) -> bool:
-        """Whether the recipe's patience is at its end."""
+        """Whether the best network is as many epochs old as `train.patience` allows."""
         return bool(recipe.patience) and self.best_epoch > 0 and self.epoch - self.best_epoch >= recipe.patience
 
     def improved_by(self, error: float, loss: float, recipe: TrainRecipe) -> bool:
@@ -71,15 +72,15 @@ def save_checkpoint(
     sums: Tensor,
     average: nn.Module | None = None,
 ) -> None:
-    """Write a checkpoint from which training continues to the same numbers; the one before it is kept as `PREVIOUS`.
+    """Write a checkpoint; a resumed training gives the same numbers. The previous checkpoint is kept as `PREVIOUS`.
 
     Args:
         path: The file.
-        position: Where the training stands.
+        position: The progress of the training.
         network: The network that is trained.
-        optimizers: By the names that their tensors get.
-        sums: Of the unwritten metrics row.
-        average: The network's moving average, where the training has one.
+        optimizers: By the prefix of their tensors' names.
+        sums: Sums of the unwritten metrics row.
+        average: The network's moving average, if the training has one.
     """
     tensors = _named("network", network)
     if average is not None:
@@ -99,7 +100,7 @@ def load_checkpoint(
     optimizers: dict[str, torch.optim.Optimizer],
     average: nn.Module | None = None,
 ) -> tuple[Position, Tensor]:
-    """Restore what `save_checkpoint` wrote, in place.
+    """Load a checkpoint into the network and the optimizers.
 
     Returns:
         The position, and the sums of the unwritten metrics row.
@@ -119,7 +120,7 @@ def load_checkpoint(
     states = {name: _state(tensors, name) for name in optimizers}
     if misfit := _groups_misfit(_groups(optimizers), groups) or _state_misfit(optimizers, states):
         raise ModelError(
-            f"'{path}' was saved by another recipe than the run's recipe.toml is now: {misfit}; put back what was "
+            f"'{path}' was saved with another recipe than the run's recipe.toml is now: {misfit}; restore what was "
             "changed there, such as train.weight_decay, or start a new run"
         )
     for name, optimizer in optimizers.items():
@@ -152,12 +153,12 @@ def load_network(path: Path, network: nn.Module) -> None:
 
 
 def _named(part: str, network: nn.Module) -> dict[str, Tensor]:
-    """A network's tensors as a file names them."""
+    """A network's tensors by their names in a file."""
     return {f"{part}.{name}": tensor for name, tensor in network.state_dict().items()}
 
 
 def _fill(path: Path, network: nn.Module, tensors: dict[str, Tensor], part: str) -> None:
-    """Load a network's tensors, once it is known that they fit."""
+    """Load a network's tensors, after checking that they fit."""
     wanted = _named(part, network)
     given = {name: tensor for name, tensor in tensors.items() if name.startswith(f"{part}.")}
     if misfit := _misfit(wanted, given):
@@ -169,7 +170,7 @@ def _fill(path: Path, network: nn.Module, tensors: dict[str, Tensor], part: str)
 
 
 def _misfit(wanted: dict[str, Tensor], given: dict[str, Tensor]) -> str:
-    """The first thing that differs; "" for nothing."""
+    """The first difference; "" if there is none."""
     if lacking := sorted(wanted.keys() - given.keys()):
         return f"it has no '{lacking[0]}'"
     if unknown := sorted(given.keys() - wanted.keys()):
@@ -186,12 +187,12 @@ def _save(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> N
 
 
 def _sha256(tensors: dict[str, Tensor], metadata: dict[str, str]) -> str:
-    """Of names, types, axes and bytes of all tensors, and of the metadata."""
-    told = hashlib.sha256(repr(sorted(metadata.items())).encode())
+    """Hash of the names, types, shapes and bytes of all tensors, and of the metadata."""
+    digest = hashlib.sha256(repr(sorted(metadata.items())).encode())
     for name, tensor in sorted(tensors.items()):
-        told.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
-        told.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
-    return told.hexdigest()
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _load(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -206,7 +207,7 @@ def _load(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     # Files of an earlier capsedge have no hash.
     if (written := metadata.pop(_HASH, None)) is not None and written != _sha256(tensors, metadata):
         raise DamagedFile(
-            f"'{path}' is damaged (it is not what its hash was taken of): restore it from a copy, or train again"
+            f"'{path}' is damaged (its content does not match its hash): restore it from a copy, or train again"
         )
     return tensors, metadata
 
@@ -223,14 +224,14 @@ def _flatten(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def _state(tensors: dict[str, Tensor], name: str) -> State:
-    """What `_flatten` took apart, of the optimizer with this name."""
+    """The state of one optimizer, from the tensors that `_flatten` named."""
     state: State = {}
     for full, value in tensors.items():
         optimizer, _, rest = full.partition(".")
         if optimizer == name:
             index, _, key = rest.partition(".")
             if not index.isdecimal():
-                raise DamagedFile(f"'{full}' in the checkpoint names no parameter: restore it from a copy")
+                raise DamagedFile(f"'{full}' in the checkpoint is not a parameter's: restore the file from a copy")
             state.setdefault(int(index), {})[key] = value
     return state
 
@@ -243,25 +244,25 @@ def _groups(optimizers: dict[str, torch.optim.Optimizer]) -> Groups:
 
 
 def _groups_misfit(wanted: Groups, given: Groups | None) -> str:
-    """How the groups differ, by which a state finds its parameters; "" for not at all.
+    """The first difference between the groups, which number the parameters of a state; "" if there is none.
 
-    A checkpoint of an earlier capsedge does not tell them (None).
+    A checkpoint of an earlier capsedge has no groups (None).
     """
     if given is None:
         return ""
     for name in sorted(wanted.keys() | given.keys()):
         was, now = given.get(name), wanted.get(name)
         if was != now:
-            return f"its optimizer of the {name} had {_said(was)}, and the recipe's has {_said(now)}"
+            return f"its optimizer of the {name} had {_group_text(was)}, and the recipe's has {_group_text(now)}"
     return ""
 
 
-def _said(groups: tuple[int, ...] | None) -> str:
+def _group_text(groups: tuple[int, ...] | None) -> str:
     return "no parameters" if groups is None else f"groups of {' and '.join(map(str, groups))} parameters"
 
 
 def _state_misfit(optimizers: dict[str, torch.optim.Optimizer], states: dict[str, State]) -> str:
-    """The first quantity whose shape is not that of its parameter; "" for none."""
+    """The first quantity whose shape is not that of its parameter; "" if there is none."""
     for name, optimizer in optimizers.items():
         parameters = [each for group in optimizer.param_groups for each in group["params"]]
         for index, quantities in states[name].items():
@@ -269,6 +270,6 @@ def _state_misfit(optimizers: dict[str, torch.optim.Optimizer], states: dict[str
                 return f"its optimizer of the {name} had more parameters than the {len(parameters)} of the recipe's"
             wanted = list(parameters[index].shape)
             for key, value in quantities.items():
-                if key != "step" and list(value.shape) != wanted:  # a count of steps is a single number
+                if key != "step" and list(value.shape) != wanted:  # the step count is a single number
                     return f"its '{name}.{index}.{key}' has the shape {list(value.shape)} instead of {wanted}"
     return ""

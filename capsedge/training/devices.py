@@ -1,4 +1,4 @@
-"""On how many devices a training runs, one process each, and how they act together: torch.distributed."""
+"""The devices of a training, one process each, and the communication between them by torch.distributed."""
 
 import atexit
 import os
@@ -20,21 +20,21 @@ from capsedge.errors import Interrupted, ProviderError, WrongUse
 from capsedge.models import CapsNet
 from capsedge.models.stem import BatchNorm
 
-_PORT = "CAPSEDGE_DEVICES_PORT"  # tells a process that another one started it, and where that one listens
-_FIRST = "CAPSEDGE_DEVICES_FIRST"  # that one's number in the system, which may have ended before this one looks
-_ALONE = "127.0.0.1"
-_LAST_WORDS_S = 0.2
+_PORT = "CAPSEDGE_DEVICES_PORT"  # set in the processes that the first one starts: the port on which it listens
+_FIRST = "CAPSEDGE_DEVICES_FIRST"  # process id of the first one, which may have ended before this process checks
+_LOCALHOST = "127.0.0.1"
+_CLOSING_S = 0.2
 _started: "list[subprocess.Popen[bytes]]" = []
 _GRACE_S = 10.0  # for the other processes to end by themselves
 
 
 class Devices:
-    """The devices of one training, and this process's among them.
+    """The devices of one training, from the point of view of one process.
 
     Attributes:
-        device: This process's.
-        rank: Its number.
-        count: How many there are.
+        device: The device of this process.
+        rank: Number of this process.
+        count: Number of processes.
     """
 
     def __init__(self, device: torch.device, rank: int = 0, count: int = 1) -> None:
@@ -44,11 +44,11 @@ class Devices:
 
     @property
     def first(self) -> bool:
-        """Whether this process is the one that writes, speaks and decides."""
+        """Whether this process is rank 0, which writes files, prints and decides."""
         return self.rank == 0
 
     def told(self, text: str) -> str:
-        """The first device's text, on all of them. All must call it."""
+        """Broadcast the first device's text to all. All devices must call it."""
         if self.count == 1:
             return text
         content = torch.tensor(list(text.encode()), dtype=torch.uint8, device=self.device)
@@ -60,12 +60,12 @@ class Devices:
         return bytes(content.tolist()).decode()
 
     def wait_for_all(self) -> None:
-        """Go on once every device has come here."""
+        """Wait until every device has called it."""
         if self.count > 1:
             distributed.barrier()
 
     def summed(self, tensor: Tensor) -> Tensor:
-        """A tensor's sum over all devices, without its gradient. All must call it."""
+        """A tensor's sum over all devices, without a gradient. All devices must call it."""
         if self.count == 1:
             return tensor
         total = tensor.clone()
@@ -73,13 +73,13 @@ class Devices:
         return total
 
     def replicated(self, network: nn.Module) -> nn.Module:
-        """The network on this device, its gradients averaged over all of them in each backward pass."""
+        """The network on this device; each backward pass averages the gradients over all devices."""
         network.to(self.device)
         if self.count == 1:
             return network
-        # Every rank moves its buffers, b and the statistics of normalization, by the same sums: nothing to broadcast.
+        # Every rank updates its buffers (b and the running statistics) by the same sums, so none is broadcast.
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # of a name whose successor is in torch 2.13 only
+            warnings.simplefilter("ignore", FutureWarning)  # about a name whose successor is in torch 2.13 only
             return DistributedDataParallel(
                 network, device_ids=[self.device] if self.device.type == "cuda" else None, broadcast_buffers=False
             )
@@ -88,26 +88,26 @@ class Devices:
         """Whether another process of the training has ended: one that this one started, or that started this one."""
         if self.count == 1:
             return False
-        time.sleep(_LAST_WORDS_S)  # its connection is closed before the system knows that it has ended
+        time.sleep(_CLOSING_S)  # its connection is closed before the system reports its end
         return _is_orphan() or any(child.poll() is not None for child in _started)
 
     def computing_in(self, precision: Literal["fp32", "bf16"]) -> AbstractContextManager[object]:
-        """Within it modules compute in a precision: bf16 by autocast."""
+        """A context in which modules compute in a precision: bf16 by autocast."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=precision == "bf16")
 
 
 def launch(device: str = "auto", *, devices: int | None = None) -> Devices:
-    """Start the processes of a training, one a device.
+    """Start the processes of a training, one for each device.
 
-    With one device that is this process. With more, this process becomes rank 0 and starts the others, which run the
-    same command; under `torchrun` all of them run already.
+    One device uses this process. With more, this process becomes rank 0 and starts the others, which run the same
+    command; under `torchrun` all of them run already.
 
     Args:
         device: `auto`, `cpu` or `cuda`.
-        devices: Processes on this machine; None for what torchrun says, else 1.
+        devices: Processes on this machine; None for the number of torchrun, or 1 without it.
 
     Raises:
-        ProviderError: CUDA was asked for and is not there, or not so many times.
+        ProviderError: There is no CUDA device, or fewer than `devices`.
         WrongUse: torchrun started another number of processes.
     """
     kind = _kind(device)
@@ -122,20 +122,20 @@ def launch(device: str = "auto", *, devices: int | None = None) -> Devices:
         return Devices(torch.device(kind, 0) if kind == "cuda" else torch.device(kind))
     if started:
         rank, local = int(os.environ["RANK"]), int(os.environ["LOCAL_RANK"])
-        store = None  # torchrun's, by the environment
+        store = None  # torchrun's, from the environment
     else:
         rank = local = int(os.environ["RANK"]) if _PORT in os.environ else 0
         port = int(os.environ.get(_PORT, "0"))
         if rank:
-            threading.Thread(target=_end_with_the_first, daemon=True).start()
-        store = distributed.TCPStore(_ALONE, port, count, is_master=rank == 0, wait_for_workers=False)  # type: ignore[attr-defined]
+            threading.Thread(target=_exit_after_first, daemon=True).start()
+        store = distributed.TCPStore(_LOCALHOST, port, count, is_master=rank == 0, wait_for_workers=False)  # type: ignore[attr-defined]
         if rank == 0:
             _start_others(count, store.port)
     if kind == "cuda":
         torch.cuda.set_device(local)
     elif "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(max(1, usable_cores() // here))
-    # Of the first convolution, whose one input channel can be laid out in two equal ways.
+    # A warning about the first convolution: with one input channel, two memory layouts are equal.
     warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
     distributed.init_process_group("nccl" if kind == "cuda" else "gloo", store=store, rank=rank, world_size=count)
     atexit.register(_leave)
@@ -143,7 +143,7 @@ def launch(device: str = "auto", *, devices: int | None = None) -> Devices:
 
 
 def _start_others(count: int, port: int) -> None:
-    """Run this very command once for each of the other devices."""
+    """Run this command once more for each of the other devices."""
     main = sys.modules["__main__"].__spec__
     command = [sys.executable, *(["-m", main.name] if main else [str(Path(sys.argv[0]).absolute())]), *sys.argv[1:]]
     for rank in range(1, count):
@@ -155,18 +155,18 @@ def _start_others(count: int, port: int) -> None:
 
 
 def _watch(child: "subprocess.Popen[bytes]", rank: int) -> None:
-    """End this process when another one fails: it may wait for it for ever, in code that no signal reaches."""
+    """End this process when another one fails: it could wait for it forever, in code that handles no signals."""
     code = child.wait()
-    if code in (0, Interrupted.exit_code):  # all of them end so after Ctrl-C, the first once it has saved the state
+    if code in (0, Interrupted.exit_code):  # also after Ctrl-C, when the first process still saves the state
         return
-    time.sleep(_GRACE_S)  # where this process meets the same end, it has the better words
+    time.sleep(_GRACE_S)  # if this process fails for the same reason, its own message says more
     sys.stderr.write(f"process {rank} of the training ended with exit code {code}, so the training ends\n")
     sys.stderr.flush()
     os._exit(1)
 
 
-def _end_with_the_first() -> None:
-    """End this process when the first one is gone, which may be before they have met; it was the one to say why."""
+def _exit_after_first() -> None:
+    """End this process after the first one has ended, even before they connect; the first one reports the reason."""
     while not _is_orphan():
         time.sleep(1)
     time.sleep(_GRACE_S)
@@ -174,7 +174,7 @@ def _end_with_the_first() -> None:
 
 
 def _is_orphan() -> bool:
-    """Whether the process that started this one is gone."""
+    """Whether the process that started this one has ended."""
     return _FIRST in os.environ and os.getppid() != int(os.environ[_FIRST])
 
 
@@ -186,22 +186,22 @@ def _end(child: "subprocess.Popen[bytes]") -> None:
 
 
 def share_statistics(network: CapsNet) -> None:
-    """Let a network's batch normalization take its statistics over the batch of all devices."""
+    """Make a network's batch normalization compute its statistics over the batch of all devices."""
     for module in network.modules():
         if isinstance(module, BatchNorm):
             module.summed = summed_over_devices
 
 
 def summed_over_devices(tensor: Tensor) -> Tensor:
-    """A tensor's sum over all devices, with its gradient. All of them must call it, in the same order."""
+    """A tensor's sum over all devices, with its gradient. All devices must call it, in the same order."""
     total: Tensor = _Sum.apply(tensor)  # type: ignore[no-untyped-call]
     return total
 
 
 class _Sum(torch.autograd.Function):
-    """Each device's part adds to the sum that all of them see, so its gradient is the sum of their gradients.
+    """The sum over all devices; each device uses it, so the gradient of a part is the sum of all their gradients.
 
-    `torch.distributed.nn.functional.all_reduce` is the same, and deprecated in torch 2.13; what it names instead is
+    `torch.distributed.nn.functional.all_reduce` does the same. It is deprecated in torch 2.13, and its replacement is
     not public.
     """
 
@@ -217,10 +217,10 @@ class _Sum(torch.autograd.Function):
 
 
 def _leave() -> None:
-    """End the connection to the other processes before the interpreter does: gloo's threads abort it otherwise."""
+    """Close the connection to the other processes before the interpreter ends: gloo's threads abort it otherwise."""
     if distributed.is_initialized():
         distributed.destroy_process_group()
-        time.sleep(_LAST_WORDS_S)  # a thread of gloo may still want the interpreter's lock; asleep, this one gives it
+        time.sleep(_CLOSING_S)  # releases the interpreter's lock, for which a thread of gloo may still wait
 
 
 def _kind(device: str) -> str:

@@ -1,4 +1,4 @@
-"""Scoring a network in torch on a split, in float32 whatever it was trained in."""
+"""Scores a network in torch on a split, always in float32."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,8 +24,8 @@ class Evaluation:
     Attributes:
         error: Share of wrong answers, 0 to 1 (`capsedge.scoring`).
         loss: Mean margin loss.
-        images: How many images were scored.
-        confusion: Images by their class and by the answer, [classes, classes]; None where images show two classes.
+        images: Number of images.
+        confusion: Images by class and by answer, [classes, classes]; None if images show two classes.
     """
 
     error: float
@@ -36,7 +36,7 @@ class Evaluation:
 
 @torch.no_grad()
 def lengths_of(network: CapsNet, split: Split, device: torch.device) -> Float[Tensor, "images classes"]:
-    """Capsule lengths of every image of a split, on the CPU; the network stays in the mode that it was in."""
+    """Capsule lengths of every image of a split, on the CPU; the network's mode is restored."""
     training = network.training
     network.eval()
     images, _ = on_device(split, device)
@@ -60,11 +60,11 @@ def evaluate(
     Args:
         network: The network.
         split: Labelled images.
-        device: Where to compute.
-        classes: How many there are.
-        rank: Which of `ranks` devices this is; each scores every ranks-th image.
+        device: Device of the network.
+        classes: Number of classes.
+        rank: Number of this device; each scores every ranks-th image.
         ranks: Devices that share the work.
-        summed: Adds a tensor up over all devices.
+        summed: Sums a tensor over all devices.
     """
     mine = Split(split.images[rank::ranks], split.labels[rank::ranks])
     sums = torch.zeros(2, dtype=torch.float64)
@@ -76,13 +76,13 @@ def evaluate(
         sums[1] = margin_loss(lengths, targets).double().sum()
         if split.labels_per_image == 1:
             counts += torch.from_numpy(confusion(lengths.numpy(), mine.labels))
-    told = summed(torch.cat([sums, counts.flatten()]).to(device if device.type == "cuda" else "cpu")).cpu()
-    wrong, loss = told[:2].tolist()
+    totals = summed(torch.cat([sums, counts.flatten()]).to(device if device.type == "cuda" else "cpu")).cpu()
+    wrong, loss = totals[:2].tolist()
     return Evaluation(
         error=wrong / len(split),
         loss=loss / len(split),
         images=len(split),
-        confusion=told[2:].view(classes, classes).long().numpy() if split.labels_per_image == 1 else None,
+        confusion=totals[2:].view(classes, classes).long().numpy() if split.labels_per_image == 1 else None,
     )
 
 

@@ -1,4 +1,4 @@
-"""Ctrl-C as a request: training stops at the next iteration's end, where its state can be saved."""
+"""Handles Ctrl-C: training stops at the end of the iteration, where its state can be saved."""
 
 import signal
 import threading
@@ -9,9 +9,9 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interruption:
-    """Turns the first Ctrl-C or termination signal into `requested`; a second one stops at once.
+    """Sets `requested` at the first Ctrl-C or termination signal; a second one ends the process at once.
 
-    Signals can be handled in the main thread only; elsewhere this does nothing.
+    Signals can be handled in the main thread only; in other threads this does nothing.
     """
 
     def __init__(self) -> None:
@@ -34,5 +34,5 @@ class Interruption:
 
     def _restore(self) -> None:
         for number, handler in self._previous.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]  # what signal() itself returned
+            signal.signal(number, handler)  # type: ignore[arg-type]  # signal() itself returned it
         self._previous = {}

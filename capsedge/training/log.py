@@ -1,4 +1,4 @@
-"""What a training tells while it goes: to an observer, and into its metrics file."""
+"""Reports the progress of a training to an observer and to its metrics file."""
 
 import time
 from typing import Any, Protocol
@@ -8,7 +8,7 @@ from capsedge.training.metrics import MetricsFile
 
 
 class Observer(Protocol):
-    """What a training tells while it goes; the command line draws it."""
+    """Receives the progress of a training; the command line shows it as a progress bar."""
 
     def started(self, position: Position, epochs: int, batches: int) -> None:
         """Training starts or resumes at `position`."""
@@ -21,10 +21,10 @@ class Observer(Protocol):
 
 
 class Observers:
-    """Several observers as one; each is told in their order.
+    """Several observers as one, called in their order.
 
     Args:
-        observers: Who they are.
+        observers: The observers.
     """
 
     def __init__(self, *observers: Observer) -> None:
@@ -47,11 +47,11 @@ class Observers:
 
 
 class TrainingLog:
-    """Where rows go: to the observer, and on rank 0 into the metrics file.
+    """Writes rows to the observer and, on rank 0, to the metrics file.
 
     Args:
         metrics: The file; None on all ranks but the first.
-        observer: Who is told.
+        observer: Receives every row.
     """
 
     def __init__(self, metrics: MetricsFile | None, observer: Observer) -> None:
@@ -59,21 +59,21 @@ class TrainingLog:
         self.observer = observer
 
     def write(self, row: dict[str, Any]) -> None:
-        """Pass a row on."""
+        """Write one row."""
         if self.metrics is not None:
             self.metrics.append(row)
         self.observer.measured(row)
 
 
 class Clock:
-    """Seconds, and images, since it was last asked."""
+    """Counts seconds and images since the last lap."""
 
     def __init__(self) -> None:
         self.images = 0
         self.start = time.perf_counter()
 
     def lap(self) -> float:
-        """Seconds since the last lap; the images start anew too."""
+        """Seconds since the last lap; resets the count of images."""
         now = time.perf_counter()
         seconds, self.start, self.images = now - self.start, now, 0
         return seconds

@@ -1,4 +1,4 @@
-"""The metrics file: one JSON object a line, appended as the training goes."""
+"""The metrics file: one JSON object per line, appended during the training."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,19 +11,19 @@ from capsedge.records import DamagedRecord, decoded
 
 
 class _RowKind(msgspec.Struct):
-    """What every row has, by which it is found again."""
+    """The fields that every row has."""
 
     kind: str
     step: Annotated[int, msgspec.Meta(ge=0)]
 
 
 class MetricsFile:
-    """A JSON Lines file whose rows all carry the `step` they were measured after.
+    """A JSON Lines file; each row has the `step` after which it was measured.
 
     Args:
         path: The file.
-        resumed_at: Rows after this step belong to work that was lost, and are dropped; so is a test row, which is
-            written again at the end. 0 starts afresh.
+        resumed_at: Rows after this step are dropped, because these steps will be repeated; so is a test row, which is
+            written again at the end. 0 starts an empty file.
     """
 
     def __init__(self, path: Path, resumed_at: int = 0) -> None:
@@ -39,7 +39,7 @@ class MetricsFile:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Read every whole row; a last line that a crash cut short is left out.
+    """Read all complete rows; a last line that a crash truncated is skipped.
 
     Raises:
         ModelError: A line before the last is damaged.

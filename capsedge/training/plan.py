@@ -1,7 +1,7 @@
-"""How long to train, and in which steps, where the recipe leaves it to the number of images.
+"""Batch size and number of epochs from the number of images, where the recipe leaves them open.
 
-Ten epochs of a few hundred images are a few dozen steps, after which a network has learned nothing yet. So what is
-kept is the number of steps: small sets get small batches and many epochs.
+Ten epochs of a few hundred images are a few dozen steps, after which a network has hardly learned anything. So the
+number of steps is kept: small data sets get small batches and many epochs.
 """
 
 import math
@@ -12,20 +12,21 @@ from capsedge.recipe import Recipe
 
 FEWEST_STEPS = 3000
 FEWEST_EPOCHS = 30
-BATCHES = 40  # in an epoch, at least, as far as the batch sizes allow
+BATCHES = 40  # least number in an epoch, as far as the batch sizes allow
 SMALLEST_BATCH, LARGEST_BATCH = 16, 128
-NEAR_NOTHING = 1000  # steps after which hardly any network is done
+FEW_STEPS = 1000  # steps after which hardly any network has finished learning
 
 
 def planned(recipe: Recipe, images: int) -> Recipe:
     """The recipe with numbers for `train.batch_size` and `train.epochs` where it has 0.
 
-    The batch is the largest power of two, 16 to 128, of which an epoch has 40 or more, and the rate follows its
-    square root from the recipe's, which is for 128. The epochs make 3,000 steps, and are 30 or more.
+    The batch size is the largest power of two, 16 to 128, with 40 or more batches in an epoch. The learning rate is
+    the recipe's, which is for 128, scaled by the square root of the batch size. The epochs give 3,000 steps, and are
+    at least 30.
 
     Args:
         recipe: Any recipe.
-        images: In an epoch.
+        images: Images in an epoch.
     """
     train = recipe.train
     if not train.batch_size:

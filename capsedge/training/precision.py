@@ -1,4 +1,4 @@
-"""The precision of a training's convolutions: what `auto` becomes on a device, and what bf16 costs there."""
+"""The precision of a training's convolutions: what `auto` means on a device, and the cost of bf16 there."""
 
 import time
 from collections.abc import Callable
@@ -15,26 +15,26 @@ from capsedge.processor import this_processor
 from capsedge.recipe import TrainingPrecision
 
 TIME_LIMIT_S = 1.0
-"""Of the measurement: bf16 gets half of it."""
+"""Time limit of the measurement; bf16 gets half of it."""
 
 GROWTH = 4
-"""Of the number of images from one pass in bf16 to the next."""
+"""Factor on the number of images from one pass in bf16 to the next."""
 
 FEWEST = 8
-"""Images where weights are prepared for every batch, which a single one would be charged with."""
+"""Fewest images of a pass where weights are converted for every batch, so that the conversion is not most of it."""
 
 Bf16Units = Literal["used", "absent", "unused", "unknown"]
 
 
 class PrecisionChoice(msgspec.Struct, frozen=True, kw_only=True):
-    """The precision of a training, and what it was chosen by.
+    """The precision of a training, and the reason for it.
 
     Attributes:
-        precision: What the training computes in.
-        asked: What its recipe asked for.
+        precision: Precision of the training.
+        asked: `train.precision` of the recipe.
         device: `cpu` or `cuda`.
-        units: Whether the device computes in bf16 itself: torch has them `used`; the device has none (`absent`);
-            torch leaves them `unused`; or the processor's instruction sets are `unknown`.
+        units: The device's units for bf16: torch uses them (`used`); there are none (`absent`); torch does not use
+            them (`unused`); or the processor's instruction sets are `unknown`.
         instructions: The processor's instruction set for bf16 (`capsedge.processor`); "" for none, and for a GPU.
     """
 
@@ -46,11 +46,11 @@ class PrecisionChoice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Bf16Cost(msgspec.Struct, frozen=True, kw_only=True):
-    """What bf16 costs on a device, measured.
+    """The measured cost of bf16 on a device.
 
     Attributes:
         times_fp32: Time of a weight step in bf16, as a multiple of its time in fp32.
-        images: How many images it was measured on in bf16.
+        images: Number of images of the measurement in bf16.
     """
 
     times_fp32: float
@@ -58,11 +58,11 @@ class Bf16Cost(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def choose_precision(asked: TrainingPrecision, device: torch.device) -> PrecisionChoice:
-    """What a recipe's `train.precision` becomes on a device: `auto` is bf16 where the device has the units for it.
+    """The precision of a training on a device: `auto` is bf16 where the device has the units for it.
 
     Args:
-        asked: The recipe's value.
-        device: Where the training runs.
+        asked: `train.precision` of the recipe.
+        device: Device of the training.
     """
     units, instructions = _on_cuda(device) if device.type == "cuda" else _on_cpu()
     chosen = asked if asked != "auto" else "bf16" if units == "used" else "fp32"
@@ -70,14 +70,14 @@ def choose_precision(asked: TrainingPrecision, device: torch.device) -> Precisio
 
 
 def cost_of_bf16(network: CapsNet, images: Float[Tensor, "batch channels height width"]) -> Bf16Cost:
-    """Measure forward and backward of a network in both precisions, on so few images that it takes about a second.
+    """Measure the forward and backward passes of a network in both precisions, in about a second.
 
-    Neither the network, its gradients nor torch's random numbers change. On a CPU the time is the processor's, not
-    the clock's: other processes do not count then, nor that one image keeps one thread busy where a batch keeps all.
+    The network, its gradients and torch's random numbers stay as they are. On a CPU it measures processor time, which
+    is independent of other processes and of the number of threads that a batch keeps busy.
 
     Args:
         network: The network, on the device.
-        images: A minibatch as the training makes it, on the device: how it lies in memory matters to the time.
+        images: A minibatch of the training, on the device; the time depends on its memory layout.
     """
     weights = list(network.parameters())
     device = images.device
@@ -92,8 +92,8 @@ def cost_of_bf16(network: CapsNet, images: Float[Tensor, "batch channels height 
             torch.cuda.synchronize(device)
         return (clock() - start) / count
 
-    # oneDNN and cuDNN prepare something at the first pass, and something for every batch. torch's own bf16 does
-    # neither, and takes a quarter of a second an image at Table I's width.
+    # oneDNN and cuDNN prepare something in the first pass, and something for every batch. torch's own bf16 does
+    # neither, and takes a quarter of a second per image at Table I's width.
     slow = device.type == "cpu" and not _onednn_takes_bf16()
     if not slow:
         seconds_an_image(1, narrow=True)
@@ -105,7 +105,7 @@ def cost_of_bf16(network: CapsNet, images: Float[Tensor, "batch channels height 
 
 
 def _within(limit_s: float, measure: Callable[[int], float], *, first: int, most: int) -> tuple[int, float]:
-    """Measure on more and more images while the limit allows; gives the last count and what was measured on it."""
+    """Measure with a growing number of images within the limit; returns the last number and its measurement."""
     count, left = first, limit_s
     while True:
         start = time.perf_counter()
@@ -132,14 +132,14 @@ def _on_cpu() -> tuple[Bf16Units, str]:
 
 
 def _onednn_takes_bf16() -> bool:
-    """Whether torch hands bf16 convolutions to oneDNN, which alone has the units in use; its own code does not.
+    """Whether torch computes bf16 convolutions with oneDNN, which uses the units; torch's own code does not.
 
-    ONEDNN_MAX_CPU_ISA below AVX512_CORE prevents it, and so does a build of torch without oneDNN. What torch does
-    not tell is that ONEDNN_MAX_CPU_ISA names AVX512_CORE itself: oneDNN then computes in bf16 without the units.
+    ONEDNN_MAX_CPU_ISA below AVX512_CORE prevents it, and so does a build of torch without oneDNN. It cannot be
+    detected that ONEDNN_MAX_CPU_ISA is AVX512_CORE itself: oneDNN then computes in bf16 without the units.
     """
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]  # torch leaves its types out
         return False
     try:
         return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-    except (AttributeError, RuntimeError):  # no public name, so a release may drop it: then the units alone decide
+    except (AttributeError, RuntimeError):  # a private name, which a release may drop: then the units alone decide
         return True

@@ -1,4 +1,4 @@
-"""The routing step of Algorithm 1 (lines 7 to 9): ascend the routing objective in b, with W fixed."""
+"""The routing step of Algorithm 1 (lines 7 to 9): gradient ascent on the routing objective in b, with W fixed."""
 
 from collections.abc import Callable
 
@@ -12,16 +12,16 @@ from capsedge.recipe import RoutingRecipe
 
 
 class RoutingStep:
-    """Ascent on the b of every layer, as the plain steps of eqs 13 and 15 or with Adam on the same gradient.
+    """Gradient ascent on the b of every layer, by the plain steps of eqs 13 and 15 or by Adam on the same gradient.
 
-    Where the recipe says `proximal`, the L1 penalty is no part of the gradient: after the step on the data term each
-    b moves towards 0 by rate * lambda and stops there. For the plain step that is the proximal gradient method; for
-    Adam the threshold is not scaled by Adam's own measure, as the decay of AdamW is not.
+    With `proximal`, the L1 penalty is not part of the gradient: after the step on the data term each b moves towards
+    0 by rate * lambda, at most to 0. With plain steps this is the proximal gradient method. With Adam the threshold
+    is not divided by Adam's second moment, as the weight decay of AdamW is not.
 
     Args:
         network: The network whose coefficients are learned.
         recipe: Kind, step, rate, penalty and reduction.
-        summed: Adds a tensor up over all devices that share a batch.
+        summed: Sums a tensor over all devices that share a batch.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class RoutingStep:
             u: Primary capsules.
             targets: 1 where a class is present, else 0.
             total: Observations in the batch over all devices.
-            factor: The schedule's factor on the rate.
+            factor: Factor of the schedule on the learning rate.
         """
         for layer, gradient in zip(self.layers, self.gradients(u, targets, total), strict=True):
             layer.b.grad = gradient if self.proximal else gradient - self.objective.cost_gradient(layer.b)
@@ -73,7 +73,7 @@ class RoutingStep:
         with torch.enable_grad():
             value = self.objective.data(self.network.route(u), delta(targets), total)
         found = torch.autograd.grad(value, coefficients)
-        for b in coefficients:  # for the weights' step it is a constant again
+        for b in coefficients:  # a constant in the weight step
             b.requires_grad_(False)
         return [self.summed(gradient) for gradient in found]
 
@@ -86,14 +86,14 @@ def _soft_threshold(b: Tensor, width: float) -> Tensor:
 def routing_step(
     network: CapsNet, recipe: RoutingRecipe, summed: Callable[[Tensor], Tensor] = lambda tensor: tensor
 ) -> RoutingStep | None:
-    """The routing step of a recipe, or None where b has no objective of its own."""
+    """The routing step of a recipe; None if b has no objective of its own."""
     return RoutingStep(network, recipe, summed) if recipe.kind in ("l2", "l1") else None
 
 
 def coefficient_statistics(network: CapsNet) -> dict[str, float] | None:
-    """Mean, spread, largest magnitude, share of negative and of zero b; None where the routing has no b.
+    """Mean, standard deviation, largest magnitude, share of negative and of zero b; None if the routing has no b.
 
-    A negative b is what the paper's Assumption 1 forbids to dynamic routing; a zero one is a link that is off.
+    The paper's Assumption 1 excludes negative coefficients in dynamic routing. A zero b removes a link.
     """
     every = [layer.b.detach().flatten() for layer in network.routing_layers if isinstance(layer, StaticRouting)]
     if not every:

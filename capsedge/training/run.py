@@ -1,14 +1,14 @@
-"""A run: the folder that one training fills and every later step reads.
+"""A run: the folder that a training writes and every later step reads.
 
-recipe.toml         what was trained: what was asked for, with the precision that `auto` became
-run.json            what it was trained on, how it stands, its scores
+recipe.toml         the recipe of the training, with the precision that was chosen for `auto`
+run.json            data, status and scores
 metrics.jsonl       loss, error and coefficients over time
-tensorboard/        the same for TensorBoard, where `--log tensorboard` asked for it
-last.safetensors    everything that `--resume` needs; previous.safetensors is the one before it
+tensorboard/        the same for TensorBoard, with `--log tensorboard`
+last.safetensors    the checkpoint for `--resume`; previous.safetensors is the one before it
 best.safetensors    the network with the lowest validation error, or loss (train.best)
 
-recipe.toml holds the precision that was chosen, and never `auto`, since it decides the result: who trains from this
-file anew, or goes on with the run on another machine, computes what the run computed. Nothing else holds it.
+recipe.toml has the precision that was chosen, never `auto`, because the precision changes the result: a training from
+this file, or the resumed run on another machine, computes what the run computed. No other file has it.
 """
 
 import os
@@ -37,19 +37,35 @@ from capsedge.records import DamagedRecord, decoded
 from capsedge.training.checkpoint import PREVIOUS, load_network
 
 RUNS = Path("runs")
-ZOO_WEIGHTS = "weights.safetensors"  # what a folder of the zoo has in place of best.safetensors
+ZOO_WEIGHTS = "weights.safetensors"  # the weights in a folder of the zoo, in place of best.safetensors
 
 
 class Teacher(msgspec.Struct, frozen=True, kw_only=True):
-    """A finished run that another learned from.
+    """A finished run that another run learned from.
 
     Attributes:
-        run: Its folder, as an absolute path.
-        sha256: Of its best.safetensors.
+        run: Absolute path of its folder.
+        sha256: Hash of its best.safetensors.
     """
 
     run: str
     sha256: str
+
+
+class TrainingWarning(msgspec.Struct, frozen=True, kw_only=True):
+    """A reason not to use a trained network.
+
+    Attributes:
+        code: `at-chance`: the validation error is no lower than that of random answers.
+        text: The warning in words, with what to do.
+        error: Validation error, 0 to 1.
+        chance: Error of random answers, 0 to 1.
+    """
+
+    code: Literal["at-chance"]
+    text: str
+    error: float
+    chance: float
 
 
 class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,21 +75,22 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
         status: `training` (perhaps interrupted) or `finished`.
         classes: Class names in the order of the outputs.
         shape: Height, width and channels of an image.
-        fit: How other images are brought to that shape.
-        dark_background: Whether its images show light things on a dark background (`wants_dark_background`); None in
+        fit: How other images are fitted to that shape.
+        dark_background: Whether its images show light objects on a dark background (`wants_dark_background`); None in
             a run of an earlier capsedge.
-        data: The data set, in words.
-        data_source: The known name, or the absolute path, that loads the images again.
+        data: Description of the data set.
+        data_source: Known name or absolute path of the data set.
         data_sha256: Hash of all images and labels (`Dataset.sha256`).
         scores: Validation and test errors of the best weights, once finished.
         best_epoch: The epoch, from 1, whose network was kept.
-        balanced: Mean over the classes of the share of test images that get a wrong answer; None where they have
-            equally many, or images show two.
-        remarks: What went wrong with the training, and what helps, one line each.
-        seconds: Time spent training.
-        versions: Versions of what trained it.
-        device: The device that trained it.
-        teachers: The runs that it learned from, beside the labels.
+        balanced: Balanced test error: mean over the classes of their test error; None if all classes have as many
+            test images, or if images show two classes.
+        warnings: Reasons not to use the network.
+        remarks: Problems of the training with what to do about them, one line each.
+        seconds: Training time.
+        versions: Versions of capsedge and torch.
+        device: Device of the training.
+        teachers: The runs that it learned from, in addition to the labels.
     """
 
     status: Literal["training", "finished"]
@@ -87,6 +104,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     best_epoch: int = 0
     dark_background: bool | None = None
     balanced: float | None = None
+    warnings: tuple[TrainingWarning, ...] = ()
     remarks: tuple[str, ...] = ()
     seconds: float = 0.0
     versions: dict[str, str]
@@ -106,38 +124,38 @@ class Run:
 
     @property
     def last(self) -> Path:
-        """Checkpoint to resume from."""
+        """The checkpoint to resume from."""
         return self.path / "last.safetensors"
 
     @property
     def previous(self) -> Path:
-        """The checkpoint before it, for when it is damaged; gone once the run is finished."""
+        """The checkpoint before it, in case it is damaged; removed once the run is finished."""
         return self.path / PREVIOUS
 
     @property
     def best(self) -> Path:
-        """The network that is kept, by its validation error or its loss (`train.best`)."""
+        """The network with the lowest validation error or loss (`train.best`)."""
         return self.path / "best.safetensors"
 
     @property
     def metrics(self) -> Path:
-        """Metrics, one JSON object a line."""
+        """Metrics, one JSON object per line."""
         return self.path / "metrics.jsonl"
 
     @property
     def tensorboard(self) -> Path:
-        """The folder of event files, of a run that has a log for TensorBoard."""
+        """The folder of event files for TensorBoard, if the run has any."""
         return self.path / "tensorboard"
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes from training in this folder; the system lifts the lock when the process ends.
+        """Keep other processes from training in this folder; the system releases the lock when the process ends.
 
-        What locks is the system, not that the file `.lock` exists. filelock would take its existence for a lock on a
-        file system without locks, and a run whose process was killed would then stay locked.
+        The system locks the file `.lock`; that the file exists is no lock. On a file system without locks, filelock's
+        fallback uses the file's existence, and the run of a killed process would stay locked.
 
         Raises:
-            ModelError: Another process trains in it; the text names it.
+            ModelError: Another process trains in the folder; the text names it.
             WrongUse: The folder cannot be locked.
         """
         file = self.path / ".lock"
@@ -145,32 +163,33 @@ class Run:
         try:
             held = lock.acquire(blocking=False)
         except Timeout as error:
-            raise ModelError(f"run '{self.path}' is being trained by {_trainer_in(file)}") from error
+            raise ModelError(f"run '{self.path}' is being trained by {_lock_owner(file)}") from error
         except OSError as error:
             raise WrongUse(
-                f"run '{self.path}' cannot be locked ({error.strerror}): choose a folder that can be written, on a "
-                "file system with locks, such as a local disk"
+                f"run '{self.path}' cannot be locked ({error.strerror}): choose a writable folder on a file system "
+                "with locks, such as a local disk"
             ) from error
         with held:
-            with suppress(OSError):  # who holds it is told where the system lets others read it
+            with suppress(OSError):  # the owner is only for a message, and not every system lets others read it
                 file.write_text(f"{os.getpid()} {platform.node()}", encoding="utf-8")
             yield
 
     def create(self, recipe: Recipe, record: RunRecord) -> None:
-        """Write a new run's recipe, and then its record, with which it is a run.
+        """Write a new run's recipe, and then its record, which makes the folder a run.
 
         Raises:
-            WrongUse: Another process has made a run of the folder meanwhile, or is about to.
+            WrongUse: Another process has made the folder a run meanwhile.
+            ModelError: Another process is about to.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         with self.locked():
             if (self.path / "run.json").exists():
-                raise WrongUse(f"'{self.path}' has become another training's run: give a new folder to --run")
+                raise WrongUse(f"'{self.path}' is now the run of another training: give a new folder to --run")
             self.write_recipe(recipe)
             self.write_record(record)
 
     def is_free(self) -> bool:
-        """Whether a new run can be made of the folder: it is absent or empty, or was left by a killed `create`."""
+        """Whether the folder can become a new run: it is absent or empty, or left over from a killed `create`."""
         if not self.path.is_dir():
             return not self.path.exists()
         left = {each.name for each in self.path.iterdir() if each.suffix != ".part"}
@@ -198,7 +217,7 @@ class Run:
             return decoded(msgspec.json.encode(values), RunRecord)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise ModelError(
-                f"'{self.path}' is not a run: it has no run.json; give a folder that train made"
+                f"'{self.path}' is not a run: it has no run.json; give the folder of a training"
             ) from error
         except DamagedRecord as error:
             raise ModelError(f"'{path}' is damaged: {error}") from error
@@ -216,10 +235,10 @@ class Run:
             raise ModelError(f"'{path}' cannot be read: {error}") from error
 
     def load_dataset(self) -> Dataset:
-        """The very images that the run was trained on, in the same splits.
+        """Load the images that the run was trained on, in the same splits.
 
         Raises:
-            DataError: They are no longer here, or others have taken their place.
+            DataError: They cannot be loaded, or are no longer the same.
         """
         record = self.read_record()
         try:
@@ -232,15 +251,15 @@ class Run:
         if dataset.sha256() != record.data_sha256:
             raise DataError(
                 f"run '{self.path}' was trained on {record.data}, and '{record.data_source}' now holds other images "
-                f"({dataset.description}): bring the first back"
+                f"({dataset.description}): restore the former images"
             )
         return dataset
 
     def check_best(self) -> None:
-        """Refuse a folder without best.safetensors, and say what it is.
+        """Refuse a folder without best.safetensors.
 
         Raises:
-            ModelError: The run has no finished epoch, or lost the file, or the folder is one of the zoo.
+            ModelError: The run has no finished epoch, or the file was removed, or the folder is one of the zoo.
         """
         if self.best.exists():
             return
@@ -248,20 +267,20 @@ class Run:
             made = shlex.join([str(self.path), str(RUNS / self.path.resolve().name)])
             raise ModelError(
                 f"'{self.path}' is not a run but a folder of the zoo, with {ZOO_WEIGHTS} in place of "
-                f"{self.best.name}: make one of it by python -m benchmarks.card.weights {made} in a checkout of "
-                "capsedge, and give that"
+                f"{self.best.name}: make a run from it with python -m benchmarks.card.weights {made} in a checkout "
+                "of capsedge, and give that run"
             )
         if self.read_record().status == "finished":
             raise ModelError(
-                f"run '{self.path}' is finished, and its {self.best.name} is missing: bring it back, or train it anew"
+                f"run '{self.path}' is finished, and its {self.best.name} is missing: restore it, or train again"
             )
-        raise ModelError(f"run '{self.path}' has no finished epoch yet: go on with capsedge train --resume")
+        raise ModelError(f"run '{self.path}' has no finished epoch yet: continue it with capsedge train --resume")
 
     def load_best(self) -> CapsNet:
         """The network with the weights of the best epoch, in evaluation mode on the CPU.
 
         Raises:
-            ModelError: There are none (`check_best`), or the run is damaged.
+            ModelError: There are no such weights (`check_best`), or the run is damaged.
         """
         record = self.read_record()
         self.check_best()
@@ -270,12 +289,12 @@ class Run:
         return network.eval()
 
 
-# What an earlier capsedge called keys of run.json.
+# Keys of run.json in earlier releases, with their names now.
 _FORMER_KEYS = {"dark_ground": "dark_background"}
 
 
-def _trainer_in(lock: Path) -> str:
-    """The process that holds a lock, as far as the file tells."""
+def _lock_owner(lock: Path) -> str:
+    """The process that holds a lock, as far as the lock file says."""
     try:
         process, _, machine = lock.read_text(encoding="utf-8").partition(" ")
     except (OSError, UnicodeDecodeError):
@@ -287,11 +306,11 @@ def _trainer_in(lock: Path) -> str:
 
 @contextmanager
 def new_run(name: str, root: Path = RUNS) -> Iterator[Run]:
-    """Make a folder that nobody has: root/name, root/name-2, and so on; it goes again if nothing is put into it."""
+    """Make a new folder root/name, root/name-2, and so on; it is removed again if it stays empty."""
     for number in count(1):
         path = root / (name if number == 1 else f"{name}-{number}")
         try:
-            path.mkdir(parents=True)  # the check and the taking in one, so that two trainings never share a folder
+            path.mkdir(parents=True)  # checks and creates in one step, so that two trainings never share a folder
             break
         except FileExistsError:
             continue
@@ -304,7 +323,7 @@ def new_run(name: str, root: Path = RUNS) -> Iterator[Run]:
 
 
 def newest_run(*, status: Iterable[str], root: Path = RUNS) -> Run:
-    """The run that was written to last, of those with one of the given statuses.
+    """The run with one of the given statuses whose run.json was written last.
 
     Raises:
         ModelError: There is none.
@@ -312,9 +331,9 @@ def newest_run(*, status: Iterable[str], root: Path = RUNS) -> Run:
     wanted = tuple(status)
     for record in sorted(root.glob("*/run.json"), key=lambda path: path.stat().st_mtime_ns, reverse=True):
         run = Run(record.parent)
-        with suppress(ModelError):  # a damaged run is told of when it is named
+        with suppress(ModelError):  # a damaged run is reported when it is named
             if run.read_record().status in wanted:
                 return run
     if wanted == ("training",) and any(root.glob("*/run.json")):
-        raise ModelError(f"there is no unfinished run in '{root}/': all that are there are finished, or damaged")
+        raise ModelError(f"there is no unfinished run in '{root}/': all runs there are finished or damaged")
     raise ModelError(f"there is no {' or '.join(wanted)} run in '{root}/': start one with capsedge train")

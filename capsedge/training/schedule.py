@@ -1,21 +1,21 @@
-"""How the step lengths rise and fall over a training."""
+"""The learning rate schedules."""
 
 import math
 
 from capsedge.recipe import TrainRecipe
 
-START = 0.1  # of `one-cycle`: its first factor
+START = 0.1  # first factor of `one-cycle`
 
 
 def rate_factor(step: int, steps: int, recipe: TrainRecipe) -> float:
-    """Factor on the recipe's rates at a step: at most 1, never below `floor / rate`.
+    """Factor on the recipe's learning rates at a step: at most 1, and at least `floor / learning_rate`.
 
-    Weights and routing coefficients share the factor, so their ratio stays what the recipe says.
+    Weights and routing coefficients share the factor, so the ratio of their learning rates stays that of the recipe.
 
     Args:
-        step: Iterations done before this one.
+        step: Iterations before this one.
         steps: Iterations of the whole training.
-        recipe: Schedule, decay, warmup and floor.
+        recipe: Schedule, decay, warm-up and floor.
     """
     match recipe.schedule:
         case "constant":
@@ -25,7 +25,7 @@ def rate_factor(step: int, steps: int, recipe: TrainRecipe) -> float:
         case "cosine":
             factor = _half_cosine(step, steps)
         case "one-cycle":
-            # Smith and Topin 2018, with cosines for their straight lines as in PyTorch's OneCycleLR.
+            # Smith and Topin 2018, with cosines in place of their straight lines, as in PyTorch's OneCycleLR.
             peak = recipe.warmup * steps
             if step < peak:
                 factor = 1 - (1 - START) * _half_cosine(step, peak)
@@ -35,5 +35,5 @@ def rate_factor(step: int, steps: int, recipe: TrainRecipe) -> float:
 
 
 def _half_cosine(done: float, whole: float) -> float:
-    """From 1, where nothing is done, to 0."""
+    """Falls from 1 at `done` = 0 to 0 at `done` = `whole`."""
     return (1 + math.cos(math.pi * done / whole)) / 2

@@ -1,4 +1,4 @@
-"""A whole training in one call, for programs; `capsedge train` has the same steps with words between them."""
+"""A whole training in one call, for programs; `capsedge train` takes the same steps and reports them."""
 
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -16,7 +16,7 @@ from capsedge.training.trainer import Trainer
 
 
 class Quiet:
-    """An observer that looks away."""
+    """An observer that does nothing."""
 
     def started(self, position: Position, epochs: int, batches: int) -> None:
         """See `Observer.started`."""
@@ -41,20 +41,21 @@ def train(
 
     Args:
         recipe: A shipped recipe's name, or a TOML file.
-        data: Images: a known data set's name, or a place (`capsedge.data.load.load_dataset`); None for the recipe's.
+        data: Name of a known data set, or the path of images (`capsedge.data.load.load_dataset`); None for the
+            recipe's.
         settings: Changes of the recipe, as `section.key=value`.
-        folder: Where the run goes, a folder that is not there or empty; None for a new one below `runs/`.
+        folder: Folder of the run, which must be absent or empty; None for a new one in `runs/`.
         device: `auto`, `cpu` or `cuda`.
-        observer: Is told what happens; None for nobody.
+        observer: Receives the progress; None for no observer.
 
     Returns:
         The finished run: its folder is `path`, its scores are in `read_record()`.
 
     Raises:
-        WrongUse: The recipe, a setting, the data or the folder cannot be.
+        WrongUse: The recipe, a setting, the data or the folder is invalid.
         DataError: The data is not on this machine, or damaged.
-        Interrupted: Ctrl-C; the state was saved.
-        ModelError: The loss is no longer a number.
+        Interrupted: Ctrl-C was pressed; the state was saved.
+        ModelError: The loss is not finite.
     """
     chosen = taught(load_recipe(str(recipe), settings, data=None if data is None else str(data)))
     dataset = dataset_of(chosen.data)
@@ -71,10 +72,10 @@ def train(
 
 
 def check_empty(folder: Path | None) -> None:
-    """Refuse a folder that a new run would share with something.
+    """Refuse a folder for a new run that has other content.
 
     Raises:
-        WrongUse: It is there and not empty, or it is a file.
+        WrongUse: It exists and is not empty, or it is a file.
     """
     if folder is not None and not Run(folder).is_free():
-        raise WrongUse(f"'{folder}' is not an empty folder: give a new one to --run, or --resume to go on in it")
+        raise WrongUse(f"'{folder}' is not an empty folder: give a new one to --run, or add --resume to continue it")

@@ -1,4 +1,4 @@
-"""Teachers: finished runs whose capsule lengths a training learns from, beside the labels."""
+"""Teachers: finished runs from whose capsule lengths a training learns, in addition to the labels."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,20 +16,20 @@ from capsedge.training.run import Run, Teacher
 
 
 class Teachers:
-    """The networks of a recipe's `train.teachers`, as one.
+    """The networks of a recipe's `train.teachers`, as an ensemble.
 
     Args:
-        recipe: Of the network that learns.
-        dataset: What it learns on.
-        device: Where it learns.
+        recipe: Recipe of the student.
+        dataset: Images of the student.
+        device: Device of the training.
 
     Attributes:
-        records: Their folders and weights.
-        of_other_data: Folders of those that were trained on other images. They may have learned from images that
-            validate here, and the lowest validation error then chooses an epoch by what they know of these.
+        records: Folders and hashes of the teachers.
+        of_other_data: Folders of the teachers that were trained on other images. These may include validation images
+            of this training, which biases the choice of the best epoch.
 
     Raises:
-        WrongUse: A folder holds no finished run, or its network is of other classes or images.
+        WrongUse: A folder is not a finished run, or its network has other classes or another image shape.
         ModelError: A run's weights are damaged.
     """
 
@@ -45,31 +45,31 @@ class Teachers:
 
     @torch.no_grad()
     def lengths(self, images: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch classes"]:
-        """The mean of their lengths: an ensemble's answer."""
+        """The mean of the teachers' lengths."""
         return torch.stack([network(images).lengths for network in self.networks]).mean(0)
 
     def check_same(self, began_with: Iterable[Teacher], run: Run) -> None:
-        """Refuse to go on with other teachers than a run began with.
+        """Refuse to resume with other teachers than the run started with.
 
         Raises:
-            ModelError: A teacher is another one, or has other weights now.
+            ModelError: The teachers differ in number, or one has other weights now.
         """
         began_with = tuple(began_with)
         if len(began_with) != len(self.records):
             raise ModelError(
-                f"run '{run.path}' began with {len(began_with)} teacher(s), and its recipe.toml now has "
-                f"{len(self.records)}: put train.teachers back, or start a new run"
+                f"run '{run.path}' started with {number_of(len(began_with), 'teacher')}, and its recipe.toml now has "
+                f"{len(self.records)}: restore train.teachers, or start a new run"
             )
         for was, now in zip(began_with, self.records, strict=True):
             if was.sha256 != now.sha256:
                 raise ModelError(
                     f"run '{run.path}' learns from teacher '{was.run}', and '{now.run}' now has other weights: "
-                    "bring the first back, or start a new run"
+                    "restore the former weights, or start a new run"
                 )
 
 
 def _finished(folder: Path, recipe: Recipe, dataset: Dataset) -> Run:
-    """The run of a teacher, once it is known to fit."""
+    """The run of a teacher, after checking that it fits."""
     run = Run(folder)
     wanted = f"teacher '{folder}' must be a finished run"
     try:
@@ -79,7 +79,7 @@ def _finished(folder: Path, recipe: Recipe, dataset: Dataset) -> Run:
     except ModelError as error:
         raise ModelError(f"{wanted}, and cannot be read: {error}") from error
     if record.status != "finished":
-        raise WrongUse(f"{wanted}, and its training has not ended: go on with it by --resume, or name another run")
+        raise WrongUse(f"{wanted}, and its training has not ended: continue it with --resume, or name another run")
     if record.classes != dataset.classes:
         raise WrongUse(
             f"teacher '{folder}' must have the classes of the images ({dataset.description}), and "
@@ -90,13 +90,13 @@ def _finished(folder: Path, recipe: Recipe, dataset: Dataset) -> Run:
             f"teacher '{folder}' must take images of {_size(dataset.shape)}, and takes {_size(record.shape)}: "
             "name a run that was trained on images of that size, or set data.size"
         )
-    if record.fit != dataset.fit:  # it would be shown images as it never saw them
+    if record.fit != dataset.fit:  # it would get images that are fitted in another way than those of its training
         raise WrongUse(
             f"teacher '{folder}' must fit images with data.frame={dataset.fit.frame} and "
             f"data.levels={dataset.fit.levels}, and has {record.fit.frame} and {record.fit.levels}: name a run that "
             "fits them so, or set them"
         )
-    if recipe.data.crop not in (0, crop):  # it would be given cropped images
+    if recipe.data.crop not in (0, crop):  # it would get cropped images
         raise WrongUse(
             f"teacher '{folder}' must have data.crop = {recipe.data.crop}, as recipe '{recipe.name}' has, and has "
             f"{crop}: name a run of the same crop"

@@ -1,4 +1,4 @@
-"""A training's figures as event files for TensorBoard, in the run's folder `tensorboard/`."""
+"""Writes a training's metrics as event files for TensorBoard, in the run's folder `tensorboard/`."""
 
 from collections.abc import Iterator
 from types import TracebackType
@@ -12,19 +12,19 @@ from capsedge.training.run import Run
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
-_PLACE = ("kind", "epoch", "step")  # of a row; the others are its figures
+_POSITION = ("kind", "epoch", "step")  # fields of a row that are not metrics
 
 
 class TensorBoardLog:
-    """Writes the rows of metrics.jsonl as scalars; an `Observer`, for rank 0 alone.
+    """An `Observer` that writes the rows of metrics.jsonl as scalars, on rank 0.
 
-    The figures have the names of metrics.jsonl below their row's kind, such as `training/loss` and
-    `validation/error`; those of the coefficients are `b/mean`, `b/spread` and so on. The row of the test images is
-    left out: it is one figure, and no curve.
+    A scalar's tag is the kind of the row and the name in metrics.jsonl, such as `training/loss` and
+    `validation/error`; those of the coefficients are `b/mean`, `b/spread` and so on. The test row is skipped: it is
+    one value, not a curve.
 
     Args:
-        run: The run that is trained. A resumed one goes on with its log; where it has none, the rows that its
-            metrics.jsonl has already are written first.
+        run: The run. A resumed run continues its log; if it has none, the rows in its metrics.jsonl are written
+            first.
 
     Raises:
         MissingExtra: TensorBoard is not installed.
@@ -45,32 +45,32 @@ class TensorBoardLog:
             self.writer.close()
 
     def started(self, position: Position, epochs: int, batches: int) -> None:
-        """Open a file; what older ones hold of steps that will be done again is struck out by it."""
+        """Open a file; it purges the steps of older files that will be repeated."""
         del epochs, batches
-        goes_on = any(self.run.tensorboard.glob("events.out.tfevents.*"))
+        continues = any(self.run.tensorboard.glob("events.out.tfevents.*"))
         self.writer = self.module.SummaryWriter(
-            str(self.run.tensorboard), purge_step=position.step + 1 if goes_on else None
+            str(self.run.tensorboard), purge_step=position.step + 1 if continues else None
         )
-        if not goes_on:
+        if not continues:
             for row in read_metrics(self.run.metrics):
                 self.measured(row)
 
     def stepped(self, images: int) -> None:
-        """Nothing: an iteration has no figures of its own."""
+        """Does nothing: an iteration has no metrics of its own."""
 
     def measured(self, row: dict[str, Any]) -> None:
-        """Write a row's figures at once, so that a kill leaves in the log what it leaves in metrics.jsonl."""
+        """Write and flush a row's scalars, so that a killed training leaves the same rows as in metrics.jsonl."""
         assert self.writer is not None, "a training starts before it measures"
         if row["kind"] != "test":
-            for tag, figure in scalars(row):
-                self.writer.add_scalar(tag, figure, row["step"])
+            for tag, value in scalars(row):
+                self.writer.add_scalar(tag, value, row["step"])
             self.writer.flush()
 
 
 def scalars(row: dict[str, Any]) -> Iterator[tuple[str, float]]:
-    """A row's figures by their tags; coefficients without b have none."""
-    for name, figure in row.items():
-        if isinstance(figure, dict):
-            yield from ((f"{name}/{part}", value) for part, value in figure.items())
-        elif name not in _PLACE and figure is not None:
-            yield f"{row['kind']}/{name}", figure
+    """A row's tags and values; a routing without b has no scalars of b."""
+    for name, value in row.items():
+        if isinstance(value, dict):
+            yield from ((f"{name}/{part}", number) for part, number in value.items())
+        elif name not in _POSITION and value is not None:
+            yield f"{row['kind']}/{name}", value

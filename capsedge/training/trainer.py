@@ -1,131 +1,63 @@
-"""Algorithm 1: alternate steps on the weights (margin loss) and on the routing coefficients (routing objective).
-
-On several devices each takes its part of every batch. Losses and objective are sums over the images divided by the
-size of the whole batch, and their gradients are summed over the devices, so that N devices take the steps of one.
-"""
+"""A training from a fresh or a resumed state to a finished run: epochs, validation, checkpoints, record."""
 
 import math
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import torch
-from msgspec.structs import replace
-from torch import Tensor
 
 from capsedge.contract import Score
 from capsedge.data import Dataset, Split
 from capsedge.data.images import wants_dark_background
 from capsedge.errors import CapsedgeError, Interrupted, ModelError
-from capsedge.models import CapsNet, Capsules, build_network, margin_loss, reconstruction_loss
-from capsedge.models.loss import distillation_loss
-from capsedge.models.stem import BatchNorm
+from capsedge.models import CapsNet
 from capsedge.recipe import Recipe
-from capsedge.records import decoded
 from capsedge.scoring import balanced_error
-from capsedge.training.advice import advice
-from capsedge.training.batches import Batch, Batches
+from capsedge.training.advice import advice, warnings_of
+from capsedge.training.algorithm import Algorithm1
 from capsedge.training.checkpoint import (
     DamagedFile,
-    Position,
     check_whole,
     load_checkpoint,
     load_network,
     save_checkpoint,
     save_weights,
 )
-from capsedge.training.devices import Devices, launch, share_statistics
-from capsedge.training.dropout import SharedDropout
-from capsedge.training.evaluate import Evaluation, evaluate, multi_hot
+from capsedge.training.devices import Devices, launch
+from capsedge.training.evaluate import Evaluation, evaluate
 from capsedge.training.interrupt import Interruption
 from capsedge.training.log import Clock, Observer, TrainingLog
 from capsedge.training.metrics import MetricsFile, read_metrics
-from capsedge.training.plan import planned
-from capsedge.training.precision import Bf16Cost, PrecisionChoice, choose_precision, cost_of_bf16
-from capsedge.training.routing_step import coefficient_statistics, routing_step
+from capsedge.training.routing_step import coefficient_statistics
 from capsedge.training.run import Run, RunRecord
-from capsedge.training.schedule import rate_factor
-from capsedge.training.teachers import Teachers
-from capsedge.training.weights import Average, weights_optimizer
 from capsedge.version import __version__
 
 ROW_EVERY = 20  # iterations summed into one metrics row; reading the sums is the only wait for the device
 
-_LOOKED_AT = 200  # validation images whose background is looked at
+_BACKGROUND_IMAGES = 200  # validation images from which the background is determined
 
 
-class Trainer:
+class Trainer(Algorithm1):
     """One training, from a fresh or a resumed state to a finished run.
 
     Args:
-        recipe: What to train. Where its precision is `auto`, it is chosen here, by the first device for all.
+        recipe: What to train. If its precision is `auto`, the first device chooses it here for all.
         dataset: The images, in three splits.
-        run: The folder to fill; only rank 0 writes to it.
-        devices: As `launch` gave them to this training alone; None for one device.
-        device: Which that is, where there are no `devices`: `auto`, `cpu` or `cuda`.
+        run: The folder of the run; only rank 0 writes to it.
+        devices: From `launch`, for this training alone; None for one device.
+        device: That device, if there are no `devices`: `auto`, `cpu` or `cuda`.
 
     Raises:
-        ProviderError: CUDA was asked for and is not there.
-        WrongUse: The images do not fit the recipe's network, or a teacher is no finished run on such images.
+        ProviderError: `cuda` was requested, and there is no CUDA device.
+        WrongUse: The images do not fit the recipe's network, or a teacher is not a finished run on such images.
     """
 
     def __init__(
         self, recipe: Recipe, dataset: Dataset, run: Run, *, devices: Devices | None = None, device: str = "auto"
     ) -> None:
-        self.dataset = dataset
+        super().__init__(recipe, dataset, devices or launch(device))
         self.run = run
-        self.devices = devices or launch(device)
-        chosen = choose_precision(recipe.train.precision, self.devices.device)
-        self.precision = decoded(self.devices.told(msgspec.json.encode(chosen).decode()), PrecisionChoice)
-        recipe = planned(recipe, recipe.data.epoch_images or len(dataset.train))
-        self.recipe = recipe = replace(recipe, train=replace(recipe.train, precision=self.precision.precision))
-        torch.manual_seed(recipe.train.seed)
-        self.network = build_network(recipe, classes=len(dataset.classes), shape=dataset.shape)
-        ranks = {"rank": self.devices.rank, "ranks": self.devices.count}
-        if recipe.network.dropout:
-            self.network.dropout = SharedDropout(recipe.network.dropout, seed=recipe.train.seed, **ranks)
-        if self.devices.count > 1:
-            share_statistics(self.network)
-        self.module = self.devices.replicated(self.network)
-        self.optimizer = weights_optimizer(self.network, recipe.train)
-        self.average = Average(self.network, recipe.train.averaging) if recipe.train.averaging else None
-        self.teachers = Teachers(recipe, dataset, self.devices.device)
-        self.routing_step = routing_step(self.network, recipe.routing, self.devices.summed)
-        self.batches = Batches(
-            dataset.train,
-            recipe=recipe.data,
-            batch_size=recipe.train.batch_size,
-            seed=recipe.train.seed,
-            device=self.devices.device,
-            **ranks,
-        )
-        self.position = Position()
-        self.sums = torch.zeros(3, dtype=torch.float64, device=self.devices.device)  # loss, wrong, images
-
-    def cost_of_bf16(self) -> Bf16Cost | None:
-        """Measure what bf16 costs here; None where the training is in fp32, or the device has the units for bf16.
-
-        It takes about a second, changes no number of the training, and is for the first device alone to ask.
-        """
-        if self.precision.precision == "fp32" or self.precision.units == "used":
-            return None
-        # A pass in training mode would move the running statistics, and wait for the other devices to do so.
-        self.network.eval()
-        cost = cost_of_bf16(self.network, next(self.batches.epoch(0)).images)
-        self.network.train()
-        return cost
-
-    @property
-    def steps(self) -> int:
-        """Iterations of the whole training."""
-        return self.recipe.train.epochs * len(self.batches)
-
-    @property
-    def validated(self) -> CapsNet:
-        """The network that is validated, kept as the best, and tested: the average where there is one."""
-        return self.network if self.average is None else self.average.network
 
     def start(self, weights: Path | None = None) -> None:
         """Write the new run's recipe and record.
@@ -141,41 +73,41 @@ class Trainer:
                 load_network(weights, network)
         if self.devices.first:
             self.run.create(self.recipe, self._record("training"))
-        if weights is not None:  # a run that is interrupted before its first validation starts from them again
+        if weights is not None:  # a run that is interrupted before its first validation restarts from them
             self._save()
 
     def resume(self) -> str:
-        """Take up the state of the run's last checkpoint; a run interrupted before its first starts over.
+        """Load the run's last checkpoint; a run that was interrupted before its first one starts over.
 
         Returns:
-            What was wrong with the last checkpoint where the one before it was taken up; "" for nothing.
+            What is wrong with the last checkpoint, if the previous one was loaded; else "".
 
         Raises:
-            ModelError: The checkpoint and the one before it are damaged; it is of another recipe; the weights of the
-                best epoch are damaged; or a teacher's have changed.
+            ModelError: The last and the previous checkpoint are damaged; the checkpoint is of another recipe; the
+                weights of the best epoch are damaged; or the weights of a teacher have changed.
         """
         self.teachers.check_same(self.run.read_record().teachers, self.run)
-        if self.precision.asked == "auto" and self.devices.first:  # somebody changed the run's recipe
+        if self.precision.asked == "auto" and self.devices.first:  # the run's recipe.toml was edited
             self.run.write_recipe(self.recipe)
         if self.run.best.exists():
-            check_whole(self.run.best)  # or the training would only fail at its end
+            check_whole(self.run.best)  # else the training would only fail at its end
         files = [file for file in (self.run.last, self.run.previous) if file.exists()]
         if not files:
             return ""
         damaged = ""
         try:
-            self._take_up(files[0])
+            self._load(files[0])
         except DamagedFile as error:
             if len(files) == 1:
                 raise
             damaged = str(error)
-            self._take_up(files[1])
+            self._load(files[1])
         return damaged
 
-    def _take_up(self, checkpoint: Path) -> None:
+    def _load(self, checkpoint: Path) -> None:
         average = None if self.average is None else self.average.network
-        self.position, sums = load_checkpoint(checkpoint, self.network, self._optimizers(), average)
-        if self.devices.first:  # they are the sums over all devices
+        self.position, sums = load_checkpoint(checkpoint, self.network, self.optimizers, average)
+        if self.devices.first:  # a checkpoint has the sums over all devices
             self.sums = sums.to(self.devices.device)
 
     def train(self, observer: Observer) -> RunRecord:
@@ -183,7 +115,7 @@ class Trainer:
 
         Raises:
             Interrupted: Ctrl-C or a termination signal came; the state was saved.
-            ModelError: Another process trains in the run's folder, or the loss is no longer a number.
+            ModelError: Another process trains in the run's folder, or the loss is not finite.
             WrongUse: The run's folder cannot be locked.
         """
         with ExitStack() as stack:
@@ -193,17 +125,17 @@ class Trainer:
                     stack.enter_context(self.run.locked())
                 except CapsedgeError as error:
                     refused = error
-            # All devices hear of it: those that went on would wait for the first for ever.
-            if told := self.devices.told(str(refused or "")):
-                raise refused or ModelError(told)
+            # All devices raise it: a device that continued would wait for the first one forever.
+            if text := self.devices.told(str(refused or "")):
+                raise refused or ModelError(text)
             first = self.devices.first
             metrics = MetricsFile(self.run.metrics, self.position.step) if first else None
             try:
                 return self._train(metrics, observer)
-            except RuntimeError as error:  # gloo has no kind of its own for a process that is gone
+            except RuntimeError as error:  # gloo has no exception class for a process that has ended
                 if self.devices.lost_one():
                     again = (
-                        f"go on with: capsedge train --resume --run {self.run.path} --devices {self.devices.count}"
+                        f"resume with: capsedge train --resume --run {self.run.path} --devices {self.devices.count}"
                     )
                     raise ModelError(
                         "another process of the training has ended", again, code="process-lost"
@@ -242,83 +174,6 @@ class Trainer:
                 self._save()
             if stop:
                 raise Interrupted(f"interrupted at step {position.step}; the state is saved in '{self.run.path}'")
-
-    def iterate(self, batch: Batch) -> None:
-        """Lines 2 to 9 of Algorithm 1 on this device's part of one minibatch."""
-        recipe = self.recipe
-        factor = rate_factor(self.position.step, self.steps, recipe.train)
-        targets = multi_hot(batch.labels, len(self.dataset.classes))
-        taught = self._taught(batch.images)
-        for number in range(recipe.routing.n_b):
-            if isinstance(self.network.dropout, SharedDropout):
-                self.network.dropout.begin(self.position.step * recipe.routing.n_b + number, batch.total)
-            primary = self._weight_step(batch, targets, taught, factor)
-        if self.routing_step is not None:
-            with torch.no_grad():
-                if not recipe.routing.reuse_primary:
-                    primary = self._primary_again(batch.images)
-                for _ in range(recipe.routing.n_r):
-                    self.routing_step(primary, targets, total=batch.total, factor=factor)
-        if self.average is not None:
-            self.average.update(self.network, self.position.step)
-
-    def _taught(self, images: Tensor) -> Tensor | None:
-        """The teachers' lengths, computed in the training's precision."""
-        if not self.teachers:
-            return None
-        with self.devices.computing_in(self.precision.precision):
-            return self.teachers.lengths(images)
-
-    def _weight_step(self, batch: Batch, targets: Tensor, taught: Tensor | None, factor: float) -> Tensor:
-        """Descend the loss in W; gives the primary capsules that it saw."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.recipe.train.learning_rate * factor
-        capsules = self._capsules(batch.images)
-        lengths = capsules.lengths
-        loss = self._lengths_loss(lengths, targets, taught) + self._reconstruction_loss(capsules, batch)
-        self.optimizer.zero_grad()
-        # The gradients are averaged over the devices, whose parts may differ in size.
-        (loss.sum() * (self.devices.count / batch.total)).backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
-        wrong = _wrong(lengths, targets, labels=batch.labels.shape[1]).sum()
-        self.sums += torch.stack([loss.detach().sum(), wrong, torch.full_like(wrong, len(targets))])
-        return capsules.primary.detach()
-
-    def _capsules(self, images: Tensor) -> Capsules:
-        """A pass in the training's precision, its results in fp32."""
-        with self.devices.computing_in(self.precision.precision):
-            capsules: Capsules = self.module(images)
-        return capsules._replace(**{name: part.float() for name, part in capsules._asdict().items()})
-
-    def _lengths_loss(self, lengths: Tensor, targets: Tensor, taught: Tensor | None) -> Tensor:
-        """Each image's loss by its labels, and by what teachers say of it."""
-        by_labels = margin_loss(lengths, targets)
-        if taught is None:
-            return by_labels
-        share = self.recipe.train.distillation
-        return (1 - share) * by_labels + share * distillation_loss(lengths, taught)
-
-    def _primary_again(self, images: Tensor) -> Tensor:
-        """The primary capsules of the weights as they are now.
-
-        Algorithm 1 computes them again because W has moved, so nothing else changes: normalization is by the same
-        batch's statistics and dropout leaves out the same channels as in the weight step. The running statistics have
-        counted this batch already.
-        """
-        with _running_statistics_kept(self.network):
-            return self._capsules(images).primary
-
-    def _reconstruction_loss(self, capsules: Capsules, batch: Batch) -> Tensor | float:
-        """Each image's reconstruction loss: every one of its classes is reconstructed from its own capsule alone."""
-        decoder = self.network.decoder
-        if decoder is None:
-            return 0.0
-        poses, classes = capsules.poses, capsules.classes.shape[1]
-        losses = [
-            reconstruction_loss(decoder(poses, multi_hot(labels[:, None], classes)), part)
-            for labels, part in zip(batch.labels.unbind(1), batch.parts.unbind(1), strict=True)
-        ]
-        return self.recipe.train.reconstruction * torch.stack(losses).sum(0)
 
     def _write_training_row(self, log: TrainingLog, clock: Clock) -> None:
         loss, wrong, images = self.devices.summed(self.sums).tolist()
@@ -365,11 +220,11 @@ class Trainer:
         )
 
     def _finish(self, log: TrainingLog) -> RunRecord:
-        """Score the best weights on the test set, once, when nothing is left to choose."""
+        """Score the best weights on the test set, once, after all choices are made."""
         self.devices.wait_for_all()  # rank 0 may still be writing them
         best: CapsNet = self.run.load_best().to(self.devices.device)
         test = self._evaluate(best, self.dataset.test)
-        remarks = self._remarks(self._evaluate(best, self.dataset.validation))
+        validation = self._evaluate(best, self.dataset.validation)
         log.write(
             {"kind": "test", "epoch": self.position.best_epoch, "step": self.position.step, "error": test.error}
         )
@@ -382,7 +237,16 @@ class Trainer:
             ),
             best_epoch=self.position.best_epoch,
             balanced=_balanced(test),
-            remarks=remarks,
+            warnings=tuple(
+                warnings_of(
+                    validation,
+                    classes=len(self.dataset.classes),
+                    labels=self.dataset.validation.labels_per_image,
+                    recipe=self.recipe.train,
+                    steps=self.position.step,
+                )
+            ),
+            remarks=self._remarks(validation),
             seconds=round(self.position.seconds, 1),
         )
         if self.devices.first:
@@ -391,7 +255,7 @@ class Trainer:
         return record
 
     def _remarks(self, validation: Evaluation) -> tuple[str, ...]:
-        """What a person should know of the training; only the first device has its rows."""
+        """Advice for the user; only the first device has the metrics file."""
         if validation.confusion is None or not self.devices.first:
             return ()
         return tuple(
@@ -417,24 +281,18 @@ class Trainer:
         )
 
     def _agreed(self, requested: bool, at_row: bool) -> bool:
-        """Whether to stop here: all devices at the same iteration. Asking each other is a wait for a CUDA device."""
+        """Whether to stop now: all devices at the same iteration. On CUDA the exchange waits for the device."""
         if self.devices.count == 1:
             return requested
         return (at_row or self.devices.device.type == "cpu") and bool(
             self.devices.summed(torch.tensor(float(requested), device=self.devices.device)) > 0
         )
 
-    def _optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        optimizers: dict[str, torch.optim.Optimizer] = {"weights": self.optimizer}
-        if self.routing_step is not None:
-            optimizers["routing"] = self.routing_step.optimizer
-        return optimizers
-
     def _save(self) -> None:
         sums = self.devices.summed(self.sums)
         if self.devices.first:
             average = None if self.average is None else self.average.network
-            save_checkpoint(self.run.last, self.position, self.network, self._optimizers(), sums, average)
+            save_checkpoint(self.run.last, self.position, self.network, self.optimizers, sums, average)
 
     def _record(self, status: Any, **more: Any) -> RunRecord:
         return RunRecord(
@@ -453,31 +311,15 @@ class Trainer:
         )
 
 
-@contextmanager
-def _running_statistics_kept(network: CapsNet) -> Iterator[None]:
-    """Let passes in training mode normalize by their batch, and leave no trace in the running statistics."""
-    buffers = [each for module in network.modules() if isinstance(module, BatchNorm) for each in module.buffers()]
-    before = [each.clone() for each in buffers]
-    yield
-    for now, then in zip(buffers, before, strict=True):
-        now.copy_(then)
-
-
 def _balanced(test: Evaluation) -> float | None:
-    """The balanced test error, where the classes differ in images, so that it says something else than the error."""
+    """The balanced test error; None if it equals the error, because all classes have as many images."""
     counts = None if test.confusion is None else test.confusion.sum(1)
     if counts is None or test.confusion is None or counts.max() == counts.min():
         return None
     return balanced_error(test.confusion)
 
 
-def _wrong(lengths: Tensor, targets: Tensor, *, labels: int) -> Tensor:
-    """Which images get a wrong answer (`capsedge.scoring`, on the device)."""
-    longest = multi_hot(lengths.topk(labels, 1).indices, targets.shape[1])
-    return (longest != targets).any(1)
-
-
 def _on_dark_background(dataset: Dataset) -> bool:
     if dataset.dark_background is not None:
         return dataset.dark_background
-    return wants_dark_background(dataset.validation.images[:_LOOKED_AT])
+    return wants_dark_background(dataset.validation.images[:_BACKGROUND_IMAGES])

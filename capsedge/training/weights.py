@@ -1,4 +1,4 @@
-"""How the weights move: the optimizer of a recipe, and the moving average that is validated and kept."""
+"""The optimizer of the weights, and their moving average, which is validated and saved."""
 
 from collections.abc import Iterator
 from copy import deepcopy
@@ -14,14 +14,15 @@ from capsedge.recipe import TrainRecipe
 
 
 def weights_optimizer(network: CapsNet, recipe: TrainRecipe) -> torch.optim.AdamW:
-    """Adam, and where the recipe has `weight_decay`, AdamW (Loshchilov and Hutter 2019).
+    """Adam or, if the recipe has `weight_decay`, AdamW (Loshchilov and Hutter 2019).
 
-    What decays are the parameters of more than one dimension: the kernels and matrices. Biases and normalization keep
-    theirs, and so do coefficients b that are parameters. Without decay the steps are Adam's to the bit.
+    The decay applies to parameters of more than one dimension, which are kernels and matrices, but not to
+    coefficients b that are parameters. Biases and normalization do not decay. Without decay the steps are Adam's to
+    the bit.
 
     Args:
         network: The network, on its device.
-        recipe: Rate and decay.
+        recipe: Learning rate and weight decay.
     """
     coefficients = {id(layer.b) for layer in network.routing_layers if isinstance(layer, StaticRouting)}
     kept: list[Tensor] = []
@@ -29,7 +30,7 @@ def weights_optimizer(network: CapsNet, recipe: TrainRecipe) -> torch.optim.Adam
     for each in network.parameters():
         decays = recipe.weight_decay and each.ndim > 1 and id(each) not in coefficients
         (decaying if decays else kept).append(each)
-    # A checkpoint numbers the parameters group by group, so without decay there is one group.
+    # A checkpoint numbers the parameters group by group; without decay there is one group.
     groups: list[dict[str, Any]] = [{"params": kept, "weight_decay": 0.0}]
     if decaying:
         groups.append({"params": decaying, "weight_decay": recipe.weight_decay})
@@ -40,15 +41,15 @@ class Average:
     """The exponential moving average of a network: weights, b and the running statistics of normalization.
 
     The decay at step t is min(decay, (1 + t) / (10 + t)), as in TensorFlow's `ExponentialMovingAverage` with
-    `num_updates`: the first steps count little, so the random start is soon forgotten. PyTorch's `AveragedModel`
-    keeps t in a tensor and reads it at every step, for which a GPU would be waited for.
+    `num_updates`, so the influence of the random start soon vanishes. PyTorch's `AveragedModel` keeps t in a tensor
+    and reads it at every step, which waits for a GPU.
 
     Args:
         start: The network before its first step, on its device.
-        decay: What an average keeps of itself at a step, 0 to 1.
+        decay: Share of the old average that is kept at a step, 0 to 1.
 
     Attributes:
-        network: The average: a network to evaluate, and never to train.
+        network: The averaged network, for evaluation only.
     """
 
     def __init__(self, start: CapsNet, decay: float) -> None:
@@ -57,10 +58,10 @@ class Average:
 
     @torch.no_grad()
     def update(self, network: CapsNet, step: int) -> None:
-        """Take in the network that a step has reached.
+        """Update the average after a step.
 
         Args:
-            network: The network.
+            network: The network after the step.
             step: Steps before this one, t.
         """
         share = 1 - min(self.decay, (1 + step) / (10 + step))

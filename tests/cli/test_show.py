@@ -222,12 +222,17 @@ def test_the_next_step_of_a_run_without_export_follows_its_advice(
     folder = tmp_path / "run"
     shutil.copytree(exported_once.path, folder, ignore=shutil.ignore_patterns("model*"))
     values = json.loads((folder / "run.json").read_text())
-    for remarks, step in (
-        (["it errs"], "follow the advice above and train again"),
-        ([], f"capsedge export {folder}"),
+    warning = {"code": "at-chance", "text": "it guesses", "error": 0.9, "chance": 0.9}
+    follow = "follow the advice above and train again"
+    for warnings, remarks, line, step in (
+        ([], ["it errs"], "advice: it errs", follow),
+        ([warning], [], "warning: it guesses", follow),
+        ([], [], "best epoch", f"capsedge export {folder}"),
     ):
-        (folder / "run.json").write_text(json.dumps(values | {"remarks": remarks}))
-        assert capsedge("show", str(folder)).stderr == f"next: {step}\n"
+        (folder / "run.json").write_text(json.dumps(values | {"warnings": warnings, "remarks": remarks}))
+        shown = capsedge("show", str(folder))
+        assert shown.stderr == f"next: {step}\n"
+        assert line in shown.stdout
 
 
 def test_wrong_use_is_one_line(capsedge: Capsedge, exported_once: Run, tmp_path: Path) -> None:

@@ -138,6 +138,15 @@ def test_a_second_run_does_not_touch_the_first(capsedge: Capsedge) -> None:
         assert msgspec.json.decode(result.stdout)["run"] == expected
 
 
+def test_a_training_that_ends_at_chance_warns_and_says_what_to_lower(capsedge: Capsedge) -> None:
+    done = capsedge("train", *TINY, "--set", "train.epochs=1", "--set", "train.learning_rate=1e6", "--json")
+    assert done.returncode == 0, done.stderr
+    (warning,) = msgspec.json.decode(done.stdout)["warnings"]
+    assert warning["code"] == "at-chance"
+    assert "the training diverged; lower train.learning_rate (it was 1e+06)" in warning["text"]
+    assert f"warning: {warning['text']}\n" in done.stderr
+
+
 def test_ctrl_c_leaves_a_run_that_resume_finishes(tmp_path: Path, capsedge: Capsedge) -> None:
     command = [sys.executable, "-m", "capsedge", "train", *TINY, "--set", "train.epochs=400"]
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=environment())
@@ -225,7 +234,8 @@ def test_a_network_learns_from_runs_and_goes_on_with_the_same_ones_only(tmp_path
     shutil.copy(best.with_name("last.safetensors"), best)
     line = one_line(capsedge("train", "--resume", "--run", "student"), 1)
     assert (
-        f"learns from teacher '{folders[1]}', and '{folders[1]}' now has other weights: bring the first back" in line
+        f"learns from teacher '{folders[1]}', and '{folders[1]}' now has other weights: restore the former weights"
+        in line
     )
     shutil.rmtree(best.parent)
     line = one_line(capsedge("train", "--resume", "--run", "student"), 1)

@@ -57,12 +57,6 @@ def test_the_last_step_leaves_one_of_everything_that_can_be_one(stem: str) -> No
     assert last == least
 
 
-def test_no_step_makes_two_widths_equal_that_would_then_be_added() -> None:
-    wiring, found = wired("separable")
-    assert wiring.unequal == (("stem.0", "stem.2"),)
-    assert all(counts["stem.0"] != counts["stem.2"] for counts in path(wiring, found, multiple=1))
-
-
 @pytest.mark.parametrize(("dim", "types"), [(8, {6, 5, 4, 3, 2, 1}), (4, {6, 4, 2}), (3, {6})])
 def test_a_step_leaves_a_multiple_of_channels(dim: int, types: set[int]) -> None:
     wiring, found = wired("table1", "network.filters=21", "network.capsule_types=6", f"network.primary_dim={dim}")

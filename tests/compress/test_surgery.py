@@ -55,7 +55,7 @@ def masked(network: CapsNet, wiring: Wiring, kept: dict[str, Tensor], given: Ten
 
 
 @pytest.mark.parametrize("stem", STEMS)
-@pytest.mark.parametrize("kind", ["l2", "l1", "frozen", "backprop"])
+@pytest.mark.parametrize("kind", ["l2", "backprop"])
 @pytest.mark.parametrize("hidden", HIDDEN)
 def test_it_gives_what_the_whole_network_gives_without_the_dropped_items(stem: str, kind: str, hidden: str) -> None:
     recipe = recipe_with(stem, hidden, kind=kind)
@@ -67,26 +67,6 @@ def test_it_gives_what_the_whole_network_gives_without_the_dropped_items(stem: s
     assert expected.abs().max() > 0.1
     assert (expected - network(images()).classes).abs().max() > 0.1  # something was dropped
     torch.testing.assert_close(result(images()).classes, expected, rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize("stem", STEMS)
-def test_dropping_only_what_is_zero_changes_nothing(stem: str) -> None:
-    recipe = recipe_with(stem)
-    network = network_of(recipe)
-    wiring = wiring_of(network, SHAPE)
-    kept = some(wiring)
-    with torch.no_grad():
-        for link in wiring.links:
-            if link.above == "primary":
-                continue
-            zero = dropped(wiring, kept, link.above)
-            for layer in (link.conv, link.norm):
-                for values in network.get_submodule(layer).parameters() if layer else ():
-                    values[zero] = 0
-        kept[TYPES] = torch.arange(wiring.sizes[TYPES])
-        result, _ = cut(network, recipe, kept)
-        torch.testing.assert_close(result(images()).classes, network(images()).classes, rtol=1e-4, atol=1e-5)
-        assert network(images()).classes.abs().max() > 0.1
 
 
 @pytest.mark.parametrize("stem", STEMS)

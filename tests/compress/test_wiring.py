@@ -89,5 +89,5 @@ def test_looking_at_a_network_leaves_it_as_it_was() -> None:
 def test_routing_that_is_found_for_each_image_is_refused(kind: str) -> None:
     recipe = recipe_with("table1", "network.primary_dim=16", "network.class_dim=16", kind=kind)
     network = build_network(recipe, classes=3, shape=SHAPE)
-    with pytest.raises(WrongUse, match=r"finds them anew for each image: train with routing\.kind l2, l1, frozen"):
+    with pytest.raises(WrongUse, match=r"computes them for each image: train with routing\.kind l2, l1, frozen"):
         wiring_of(network, SHAPE)

@@ -22,6 +22,36 @@ def test_the_words_are_those_of_splitmix64() -> None:
     assert words(1234567, np.arange(5)).tolist() == expected
 
 
+def word(key: int, position: int) -> int:
+    """splitmix64 in Python's whole numbers."""
+    value = (key + (position + 1) * 0x9E3779B97F4A7C15) % 2**64
+    value = (value ^ value >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+    value = (value ^ value >> 27) * 0x94D049BB133111EB % 2**64
+    return value ^ value >> 31
+
+
+def place(position: int, length: int, key: int) -> int:
+    """A Feistel network of four rounds on the least even number of bits that holds the length, with cycle walking."""
+    half = next(bits for bits in range(1, 33) if 4**bits >= length)
+    left, right = divmod(position, 2**half)
+    for turn in range(4):
+        left, right = right, left ^ word(word(word(0, key), turn), right) % 2**half
+    value = left * 2**half + right
+    return value if value < length else place(value, length, key)
+
+
+def test_keys_numbers_and_orders_are_those_of_a_second_computation() -> None:
+    """They decide the order of the images and their variations: others would change every training."""
+    assert key_of(3, 5) == word(word(0, 3), 5)
+    key = key_of(7)
+    assert below(1000, key, np.arange(50)).tolist() == [
+        word(key, each) // 2**32 * 1000 // 2**32 for each in range(50)
+    ]
+    for length in (2, 10, 64, 100, 1000):
+        expected = [place(each, length, key) for each in range(min(length, 30))]
+        assert permuted(np.arange(min(length, 30)), length, key).tolist() == expected
+
+
 def test_its_constants_are_written_once() -> None:
     files = [path.read_text(encoding="utf-8") for path in Path(capsedge.__file__).parent.rglob("*.py")]
     written = [int(each, 16) for text in files for each in re.findall(r"0x[0-9a-fA-F_]{16,}", text)]

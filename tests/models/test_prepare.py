@@ -32,7 +32,3 @@ def test_the_crop_is_the_centre_and_cropped_images_pass_unchanged() -> None:
     cropped = images[:, :, :4, :4]
     assert torch.equal(Prepare(crop=4)(cropped), cropped)
     assert torch.equal(Prepare()(images), images)
-
-
-def test_a_part_of_a_batch_without_images_passes() -> None:
-    assert Prepare(crop=4, standardize=True)(torch.zeros(0, 3, 8, 8)).shape == (0, 3, 4, 4)

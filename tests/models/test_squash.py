@@ -18,11 +18,7 @@ def test_squash_is_equation_3(scale: float) -> None:
     expected = torch.stack([as_written(v) for v in vectors])
     torch.testing.assert_close(squash(vectors), expected)
     torch.testing.assert_close(squash(vectors.T, dim=0), expected.T)
-
-
-def test_length_of_squash_needs_no_square_root() -> None:
-    vectors = torch.randn(6, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
-    torch.testing.assert_close(squashed_length(vectors), torch.linalg.vector_norm(squash(vectors), dim=-1))
+    torch.testing.assert_close(squashed_length(vectors), expected.square().sum(1).sqrt())
 
 
 def test_a_zero_vector_gives_zero_and_a_zero_gradient() -> None:

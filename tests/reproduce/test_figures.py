@@ -14,8 +14,8 @@ from capsedge.measure.machine import Conditions
 from capsedge.recipe import Recipe, RoutingKind
 from capsedge.reproduce import fig1, fig2, fig3, fig4, redraw, save_figure
 from capsedge.reproduce.capsule_lengths import MOST_IMAGES, Fig1
-from capsedge.reproduce.convergence import Curve, Fig3, curve, draw
-from capsedge.reproduce.drawing import COLOURS, Pixels, mosaic
+from capsedge.reproduce.convergence import Curve, Fig3, draw
+from capsedge.reproduce.drawing import COLOURS, mosaic
 from capsedge.reproduce.figures import Content, rows
 from capsedge.reproduce.reconstructions import class_means, reconstruct, rightly_classified, squared_error
 from capsedge.reproduce.steps import PeakMemory
@@ -224,15 +224,6 @@ def test_without_dynamic_routing_there_is_nothing_to_be_distant_from(drawn: Fig3
     assert axes.get_xlabel() == "training steps (batches of 8 images)"
 
 
-def test_a_curve_is_read_from_the_metrics_files(tmp_path: Path) -> None:
-    run = train_tiny(tmp_path / "run", tiny_recipe("train.epochs=1", "train.batch_size=400"))
-    read = curve("l2", [run])
-    record = run.read_record()
-    assert read.steps == (4,)
-    assert read.errors[0][0] == record.scores[0].error
-    assert read.test_errors == (record.scores[1].error,)
-
-
 def test_fig4_times_every_kind_and_measures_its_memory(
     make_settings: MakeSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -254,6 +245,14 @@ def test_fig4_times_every_kind_and_measures_its_memory(
     assert header[3] == "x dynamic"
     assert lines[0][3] == "1.000"
     assert_redrawn_from_json_alone(content, tmp_path)
+
+
+def test_fig4_refuses_a_batch_that_is_larger_than_the_data_before_it_measures(
+    make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("capsedge.reproduce.step_times.peak_memory", None)
+    with pytest.raises(WrongUse, match=r"train\.batch_size = 1601 training images, got 1600: set a smaller"):
+        fig4(make_settings(more=("train.batch_size=1601",)), kinds=["l2"])
 
 
 def test_fig4_draws_without_memory_where_the_system_tells_none(
@@ -285,12 +284,6 @@ def test_the_results_that_are_published_can_be_drawn_again(name: str) -> None:
     published = Path(__file__).parents[2] / "docs" / "reproduce" / f"{name}.json"
     content = msgspec.json.decode(published.read_bytes(), type=Content)
     assert rows(content)[1]
-
-
-def test_pixels_survive_json() -> None:
-    array = np.arange(2 * 3 * 4 * 1, dtype=np.uint8).reshape(2, 3, 4, 1)[:, :, ::-1]
-    packed = msgspec.json.decode(msgspec.json.encode(Pixels.of(array)), type=Pixels)
-    assert np.array_equal(packed.array(), array)
 
 
 def test_a_mosaic_lays_images_out_in_rows() -> None:

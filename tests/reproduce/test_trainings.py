@@ -33,38 +33,21 @@ def subset() -> Dataset:
     return load_dataset("fashion-mnist-subset")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def recipe() -> Recipe:
     return tiny_recipe("train.epochs=2", "train.batch_size=200")
 
 
-def test_a_finished_run_is_found_and_not_trained_again(tmp_path: Path, subset: Dataset, recipe: Recipe) -> None:
-    run = trained(recipe, tmp_path / "run", subset, Silent(), "cpu")
-    assert run.read_record().status == "finished"
-    before = {path.name: path.read_bytes() for path in run.path.iterdir()}
-    assert trained(recipe, tmp_path / "run", subset, Untouched(), "cpu").path == run.path
-    assert {path.name: path.read_bytes() for path in run.path.iterdir()} == before
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory, subset: Dataset, recipe: Recipe) -> Run:
+    return trained(recipe, tmp_path_factory.mktemp("runs") / "run", subset, Silent(), "cpu")
 
 
-def test_an_interrupted_run_goes_on_to_the_same_weights(tmp_path: Path, subset: Dataset, recipe: Recipe) -> None:
-    whole = trained(recipe, tmp_path / "whole", subset, Silent(), "cpu")
-    with Watched("run", after=3)("run") as interrupting, pytest.raises(Interrupted):
-        trained(recipe, tmp_path / "run", subset, interrupting, "cpu")
-    steps = Counting()
-    run = trained(recipe, tmp_path / "run", subset, steps, "cpu")
-    assert steps.count == 2 * 8 - 3  # 1,600 images in batches of 200
-    ours, theirs = load_file(run.best), load_file(whole.best)
-    assert all(ours[name].equal(theirs[name]) for name in theirs)
-
-
-class Counting(Silent):
-    """Counts steps."""
-
-    def __init__(self) -> None:
-        self.count = 0
-
-    def stepped(self, images: int) -> None:
-        self.count += 1
+def test_a_finished_run_is_found_and_not_trained_again(done: Run, subset: Dataset, recipe: Recipe) -> None:
+    assert done.read_record().status == "finished"
+    before = {path.name: path.read_bytes() for path in done.path.iterdir()}
+    assert trained(recipe, done.path, subset, Untouched(), "cpu").path == done.path
+    assert {path.name: path.read_bytes() for path in done.path.iterdir()} == before
 
 
 @pytest.mark.parametrize("left", [[], ["recipe.toml"], [".recipe.toml.123.part", ".lock"]])
@@ -77,34 +60,31 @@ def test_a_run_that_was_killed_at_its_very_start_starts_over(
     assert trained(recipe, tmp_path / "run", subset, Silent(), "cpu").read_record().status == "finished"
 
 
-def test_a_run_of_another_recipe_is_refused_by_the_keys_that_differ(
-    tmp_path: Path, subset: Dataset, recipe: Recipe
-) -> None:
-    trained(recipe, tmp_path / "run", subset, Silent(), "cpu")
+def test_a_run_of_another_recipe_is_refused_by_the_keys_that_differ(done: Run, subset: Dataset) -> None:
     other = tiny_recipe("train.epochs=2", "train.batch_size=200", "routing.learning_rate=0.5")
     wanted = r"has another recipe \(routing\.learning_rate: expected 0\.5, got 0\.01\): give another folder by --runs"
     with pytest.raises(WrongUse, match=wanted):
-        trained(other, tmp_path / "run", subset, Untouched(), "cpu")
+        trained(other, done.path, subset, Untouched(), "cpu")
 
 
 @pytest.mark.parametrize("began", ["fp32", "bf16"])
-def test_auto_takes_up_a_run_in_whatever_precision_it_began(tmp_path: Path, subset: Dataset, began: str) -> None:
+def test_an_interrupted_run_goes_on_in_its_precision(tmp_path: Path, subset: Dataset, began: str) -> None:
     def asked(precision: str) -> Recipe:
         return tiny_recipe("train.epochs=2", "train.batch_size=200", f"train.precision={precision}")
 
     whole = trained(asked(began), tmp_path / "whole", subset, Silent(), "cpu")
     with Watched("run", after=3)("run") as interrupting, pytest.raises(Interrupted):
         trained(asked(began), tmp_path / "run", subset, interrupting, "cpu")
-    told: list[str] = []
+    told: list[tuple[str, int]] = []
     run = trained(
         asked("auto"),
         tmp_path / "run",
         subset,
         Silent(),
         "cpu",
-        on_start=lambda each: told.append(each.precision.asked),
+        on_start=lambda each: told.append((each.precision.asked, each.position.step)),
     )
-    assert told == [began]
+    assert told == [(began, 3)], "resumed, and not trained again"
     ours, theirs = load_file(run.best), load_file(whole.best)
     assert all(ours[name].equal(theirs[name]) for name in theirs)
     assert trained(asked("auto"), run.path, subset, Untouched(), "cpu").path == run.path
@@ -113,11 +93,10 @@ def test_auto_takes_up_a_run_in_whatever_precision_it_began(tmp_path: Path, subs
         trained(asked(other), run.path, subset, Untouched(), "cpu")
 
 
-def test_a_run_on_other_images_is_refused(tmp_path: Path, subset: Dataset, recipe: Recipe) -> None:
-    trained(recipe, tmp_path / "run", subset, Silent(), "cpu")
+def test_a_run_on_other_images_is_refused(done: Run, subset: Dataset, recipe: Recipe) -> None:
     other = replace(subset, train=subset.validation)
     with pytest.raises(WrongUse, match="was trained on other images"):
-        trained(recipe, tmp_path / "run", other, Untouched(), "cpu")
+        trained(recipe, done.path, other, Untouched(), "cpu")
 
 
 @pytest.mark.parametrize("name", ["run/thesis.txt", "run"])

@@ -1,4 +1,4 @@
-"""What a person is told of a training, and when nothing is."""
+"""Warnings and advice at the end of a training, and when there are none."""
 
 from typing import Any
 
@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from capsedge.recipe import TrainRecipe
 from capsedge.scoring import balanced_error
-from capsedge.training.advice import advice
+from capsedge.training import Evaluation
+from capsedge.training.advice import advice, warnings_of
 
 CLASSES = ("ant", "bee", "cat", "dog", "eel")
 ONE_CYCLE = TrainRecipe(schedule="one-cycle")
@@ -40,7 +41,8 @@ def test_of_a_good_training_nothing_is_said() -> None:
 
 
 @pytest.mark.parametrize(
-    ("steps", "remedy"), [(40, "40 steps are few: raise train.epochs, or leave it"), (3000, "look at the images as")]
+    ("steps", "remedy"),
+    [(40, "40 steps are few: raise train.epochs, or set train"), (3000, "check the images at the")],
 )
 def test_near_chance_is_told_with_what_helps(steps: int, remedy: str) -> None:
     (said, *_) = told(diagonal(30, 70), rows(0.7, 0.8, 0.7), steps=steps)
@@ -48,18 +50,54 @@ def test_near_chance_is_told_with_what_helps(steps: int, remedy: str) -> None:
     assert not any("near chance" in each for each in told(diagonal(37, 63), rows(0.6, 0.63), steps=steps))
 
 
+@pytest.mark.parametrize(
+    ("classes", "labels", "error", "loss", "steps", "text"),
+    [
+        (10, 1, 0.9, 3.645, 3000, "90 % is at chance for 10 classes (90 %): the training diverged; lower"),
+        (10, 1, 0.88, 0.81, 9, "88 % is at chance for 10 classes (90 %): the training diverged; lower"),
+        (10, 1, 0.9, 0.7, 9, "90 % is at chance for 10 classes (90 %): 9 steps are few: raise train.epochs"),
+        (10, 1, 0.9, 0.7, 3000, "90 % is at chance for 10 classes (90 %): lower train.learning_rate (it was 0.002)"),
+        (10, 2, 0.98, 1.5, 3000, "98 % is at chance for 2 of 10 classes (98 %): lower train.learning_rate"),
+    ],
+)
+def test_an_error_at_chance_is_a_warning_with_what_to_change(
+    classes: int, labels: int, error: float, loss: float, steps: int, text: str
+) -> None:
+    """With lengths of 0 the margin loss is 0.9^2 = 0.81 for each label; of 45 pairs of classes one is right."""
+    validation = Evaluation(error=error, loss=loss, images=400)
+    recipe = TrainRecipe(learning_rate=0.002)
+    (warning,) = warnings_of(validation, classes=classes, labels=labels, recipe=recipe, steps=steps)
+    assert warning.code == "at-chance"
+    assert warning.text.startswith(f"the validation error of {text}")
+    assert warning.error == error
+    assert warning.chance == pytest.approx({1: 9 / 10, 2: 44 / 45}[labels])
+
+
+@pytest.mark.parametrize(("error", "images"), [(0.85, 400), (0.72, 20), (0.3, 5)])
+def test_an_error_below_chance_is_no_warning(error: float, images: int) -> None:
+    """The standard error of 0.9 is 0.015 for 400 images; with few images only what is near chance is at chance."""
+    validation = Evaluation(error=error, loss=0.5, images=images)
+    assert not [*warnings_of(validation, classes=10, labels=1, recipe=ONE_CYCLE, steps=3000)]
+
+
+def test_an_error_at_chance_has_its_warning_and_no_advice() -> None:
+    always_the_first = np.zeros((5, 5), np.int64)
+    always_the_first[:, 0] = 20
+    assert told(always_the_first, rows(0.8, 0.8, 0.8)) == []
+
+
 def test_classes_that_are_never_or_hardly_answered_are_named() -> None:
     confusion = np.diag([100, 100, 100, 0, 40])
     confusion[3, 0], confusion[4, 1] = 12, 60
     never, poor = told(confusion, rows(0.1, 0.2))
-    assert never.startswith("the network never answers dog on the validation images: more images of them help")
-    assert poor == "more than half of the validation images are answered wrongly of eel (60 of 100)"
+    assert never.startswith("the network never answers dog on the validation images: add images of this class")
+    assert poor == "the network answers more than half of the validation images wrongly of eel (60 of 100)"
 
 
-def test_a_network_that_knows_its_images_by_heart_is_told() -> None:
+def test_overfitting_is_told() -> None:
     (said,) = told(diagonal(80, 20), rows(0.01, 0.3, 0.2))
     assert said.startswith(
-        "the network knows its training images by heart (1.0 % wrong, and 20.0 % of the validation"
+        "the network overfits: 1.0 % of the training images are wrong, and 20.0 % of the validation"
     )
     assert told(diagonal(96, 4), rows(0.0, 0.04)) == [], "four points are no gap"
 

@@ -32,13 +32,6 @@ def test_the_masks_follow_from_seed_and_step_alone() -> None:
     assert not torch.equal(masks(5, seed=2), first)
 
 
-def test_passes_of_one_step_leave_out_the_same_channels() -> None:
-    dropout = SharedDropout(0.5, seed=1, rank=0, ranks=1)
-    dropout.begin(3, 8)
-    images = torch.rand(8, 20, 2, 2)
-    assert torch.equal(dropout(images), dropout(images))
-
-
 @pytest.mark.parametrize("ranks", [2, 3, 100])
 def test_ranks_together_leave_out_what_one_would(ranks: int) -> None:
     whole = masks(7, total=23)

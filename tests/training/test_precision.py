@@ -73,15 +73,6 @@ def test_auto_is_bf16_where_the_processor_has_the_units_and_torch_uses_them(
     assert [choose_precision(asked, CPU).precision for asked in ("fp32", "bf16")] == ["fp32", "bf16"]
 
 
-def test_auto_on_this_machine_is_what_the_kernel_s_list_and_the_environment_say() -> None:
-    if not Path("/proc/cpuinfo").exists() or instruction_sets() == "unavailable":
-        pytest.skip("this system lists no flags")
-    words = {*Path("/proc/cpuinfo").read_text().split(), *instruction_sets()}  # an old kernel knows few of them
-    held_back = not os.environ.get("ONEDNN_MAX_CPU_ISA", "ALL").startswith(("ALL", "DEFAULT", "AVX512", "AVX10"))
-    units = words & {"avx512_bf16", "amx_bf16", "bf16"}
-    assert choose_precision("auto", CPU).precision == ("bf16" if units and not held_back else "fp32")
-
-
 def test_an_environment_that_holds_onednn_back_is_noticed() -> None:
     """The same processor with oneDNN held to AVX2 and without, each in a process of its own."""
     units = set(instruction_sets()) & {"avx512_bf16", "amx_bf16"}

@@ -64,20 +64,6 @@ def test_a_lock_that_a_killed_process_left_does_not_hold(tmp_path: Path) -> None
         pass
 
 
-def test_a_lock_file_of_any_content_and_age_does_not_hold(tmp_path: Path) -> None:
-    (tmp_path / ".lock").write_text("123\nanother-machine\n")
-    os.utime(tmp_path / ".lock", (0, 0))
-    with Run(tmp_path).locked():
-        pass
-
-
-def test_a_folder_that_cannot_be_locked_is_one_error(tmp_path: Path) -> None:
-    (tmp_path / ".lock").mkdir()
-    wanted = r"run '.*' cannot be locked \(Is a directory\): choose a folder that can be written, on a file system"
-    with pytest.raises(WrongUse, match=wanted), Run(tmp_path).locked():
-        pass
-
-
 def test_a_file_system_without_locks_is_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As some network file systems are. A lock that is only a file would outlive a process that was killed."""
     fcntl = pytest.importorskip("fcntl")
@@ -86,7 +72,10 @@ def test_a_file_system_without_locks_is_one_error(tmp_path: Path, monkeypatch: p
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
 
     monkeypatch.setattr(fcntl, "flock", refuse)
-    with pytest.raises(WrongUse, match=r"cannot be locked \(Function not implemented\)"), Run(tmp_path).locked():
+    with (
+        pytest.raises(WrongUse, match=r"locked \(Function not implemented\): choose a writable folder"),
+        Run(tmp_path).locked(),
+    ):
         pass
 
 
@@ -96,7 +85,7 @@ def test_the_newest_run_is_the_one_written_last(finished: Run, tmp_path: Path) -
         time = 1_000_000 + (5, 9, 1)[number]
         os.utime(tmp_path / name / "run.json", (time, time))
     assert newest_run(status=["finished"], root=tmp_path).path.name == "new"
-    with pytest.raises(ModelError, match=r"there is no unfinished run in .*: all that are there are finished"):
+    with pytest.raises(ModelError, match=r"there is no unfinished run in .*: all runs there are finished"):
         newest_run(status=["training"], root=tmp_path)
 
 
@@ -123,34 +112,31 @@ def test_a_run_of_an_earlier_capsedge_is_read_with_the_present_names(finished: R
     assert run.read_recipe() == finished.read_recipe()
 
 
-def test_a_run_without_a_finished_epoch_has_no_best(finished: Run, tmp_path: Path) -> None:
-    run = without_best(finished, tmp_path / "run")
-    run.write_record(replace(run.read_record(), status="training"))
-    with pytest.raises(ModelError, match="has no finished epoch yet"):
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("training", "run '{run}' has no finished epoch yet: continue it with capsedge train --resume"),
+        ("finished", "run '{run}' is finished, and its best.safetensors is missing: restore it, or train again"),
+        (
+            "zoo",
+            "'{run}' is not a run but a folder of the zoo, with weights.safetensors in place of best.safetensors: "
+            "make a run from it with python -m benchmarks.card.weights '{run}' runs/tiny in a checkout of capsedge, "
+            "and give that run",
+        ),
+    ],
+)
+def test_a_run_without_its_best_weights_says_what_it_is(
+    change: str, words: str, finished: Run, tmp_path: Path
+) -> None:
+    run = Run(shutil.copytree(finished.path, tmp_path / "my runs" / "tiny"))
+    run.best.unlink()
+    if change == "training":
+        run.write_record(replace(run.read_record(), status="training"))
+    elif change == "zoo":
+        (run.path / WEIGHTS).touch()
+    with pytest.raises(ModelError) as error:
         run.load_best()
-
-
-def test_a_finished_run_that_lost_its_best_weights_is_not_told_to_go_on(finished: Run, tmp_path: Path) -> None:
-    run = without_best(finished, tmp_path / "run")
-    wanted = rf"^run '{run.path}' is finished, and its best.safetensors is missing: bring it back, or train it anew$"
-    with pytest.raises(ModelError, match=wanted):
-        run.load_best()
-
-
-def test_a_folder_of_the_zoo_is_no_run_and_can_be_made_one(finished: Run, tmp_path: Path) -> None:
-    run = without_best(finished, tmp_path / "my zoo" / "tiny")
-    (run.path / WEIGHTS).touch()
-    made = rf"make one of it by python -m benchmarks.card.weights '{run.path}' runs/tiny in a checkout of capsedge"
-    with pytest.raises(
-        ModelError, match=rf"^'{run.path}' is not a run but a folder of the zoo, .*: {made}, and give"
-    ):
-        run.load_best()
-
-
-def without_best(finished: Run, folder: Path) -> Run:
-    shutil.copytree(finished.path, folder)
-    (folder / "best.safetensors").unlink()
-    return Run(folder)
+    assert str(error.value) == words.format(run=run.path)
 
 
 def test_images_that_changed_since_the_training_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,7 +148,8 @@ def test_images_that_changed_since_the_training_are_refused(tmp_path: Path, monk
     cats, dogs = (tmp_path / "pets" / "train" / name / "3.png" for name in ("cat", "dog"))
     cats.write_bytes(dogs.read_bytes())  # as many images as before, of the same size
     with pytest.raises(
-        DataError, match=r"was trained on pets: .* and '.*pets' now holds other images \(pets: .*bring the first back"
+        DataError,
+        match=r"was trained on pets: .* and '.*pets' now holds other images \(pets: .*restore the former images",
     ):
         run.load_dataset()
 

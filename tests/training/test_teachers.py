@@ -73,15 +73,6 @@ def test_the_record_of_a_run_before_there_were_teachers_can_be_read(teacher: Run
     assert msgspec.convert(values, RunRecord) == teacher.read_record()
 
 
-def test_the_share_of_the_teachers_does_nothing_without_them(little: Dataset, tmp_path: Path) -> None:
-    one, two = (
-        train_tiny(tmp_path / share, tiny_recipe("train.epochs=1", f"train.distillation={share}"), little)
-        for share in ("0.1", "0.9")
-    )
-    first, second = load_file(one.last), load_file(two.last)
-    assert all(torch.equal(first[name], second[name]) for name in first)
-
-
 def test_a_taught_training_goes_on_to_the_same_bits(teacher: Run, little: Dataset, tmp_path: Path) -> None:
     states = []
     for name, after in (("whole", 0), ("parts", 2)):
@@ -120,12 +111,10 @@ def test_a_run_whose_teachers_changed_is_not_resumed(
         return
     if change == "other weights":
         shutil.copy(own.last, own.best)
-        wanted = (
-            rf"learns from teacher '{own.path}', and '{own.path}' now has other weights: bring the first back, or"
-        )
+        wanted = rf"learns from teacher '{own.path}', and '{own.path}' now has other weights: restore the former"
     else:
         recipe = tiny_recipe()
-        wanted = r"began with 1 teacher\(s\), and its recipe.toml now has 0: put train.teachers back, or"
+        wanted = r"started with 1 teacher, and its recipe.toml now has 0: restore train.teachers, or"
     trainer = Trainer(recipe, little, run, device="cpu")
     with pytest.raises(ModelError, match=wanted) as error:
         trainer.resume()
@@ -143,7 +132,7 @@ def test_who_cannot_be_a_teacher_is_told_why_in_one_line(teacher: Run, little: D
     )
     for run, data, more, words in (
         (Run(tmp_path / "empty"), little, (), "must be a finished run, and cannot be read: '.*empty' is not a run"),
-        (begun, little, (), "must be a finished run, and its training has not ended: go on with it by --resume, or"),
+        (begun, little, (), "must be a finished run, and its training has not ended: continue it with --resume, or"),
         (teacher, more_classes, (), "must have the classes of .*, and has 10 classes where they have 11: name a run"),
         (teacher, renamed, (), "and its class 9 is 'ankle-boot' where theirs is 'slipper': name a run"),
         (teacher, smaller, (), "must take images of 20x20 pixels in 1 channel, and takes 28x28 pixels in 1 channel"),

@@ -80,7 +80,7 @@ def train(
 def test_every_routing_kind_learns_and_leaves_a_finished_run(base: str, little: Dataset, tmp_path: Path) -> None:
     run = train(tiny_recipe("train.epochs=20", "train.learning_rate=0.005", base=base), little, tmp_path / "run")
     record = run.read_record()
-    assert record.status == "finished"
+    assert (record.status, record.warnings) == ("finished", ())
     rows = read_metrics(run.metrics)
     losses = [row["loss"] for row in rows if row["kind"] == "training"]
     assert losses[-1] < 0.75 * losses[0]
@@ -138,24 +138,6 @@ def test_the_best_network_is_the_one_that_the_validation_images_choose(little: D
     assert not torch.equal(best["network.stem.conv.weight"], last["network.stem.conv.weight"])
 
 
-def test_of_networks_with_the_same_error_the_one_with_the_lowest_loss_is_kept(
-    little: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Epochs 2, 3 and 4 have the lowest error, and epoch 3 the lowest loss of them; epoch 5 has the lowest of all."""
-    scores = [(0.3, 0.2), (0.2, 0.6), (0.2, 0.4), (0.2, 0.5), (0.3, 0.1)]
-    told = iter([*scores, (0.25, 0.7), (0.2, 0.4)])  # of the test images, and of the best network once more
-    monkeypatch.setattr(Trainer, "_evaluate", lambda *_, **__: Evaluation(*next(told), images=100))
-    trainer = Trainer(tiny_recipe("train.epochs=5"), little, Run(tmp_path / "run"), device="cpu")
-    trainer.start()
-    watching = Watching(trainer.network)
-    record = trainer.train(watching)
-    assert record.best_epoch == 3
-    assert [score.error for score in record.scores] == [0.2, 0.25]
-    best = load_file(trainer.run.best)
-    assert all(torch.equal(best[f"network.{name}"], each) for name, each in watching.states[3 * 4 - 1].items())
-    assert (trainer.position.best_error, trainer.position.best_loss) == (0.2, 0.4)
-
-
 def test_by_the_loss_the_network_with_the_lowest_is_kept_and_patience_ends_the_training(
     little: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -170,14 +152,12 @@ def test_by_the_loss_the_network_with_the_lowest_is_kept_and_patience_ends_the_t
     assert next(told, None) is None
 
 
-def test_what_went_wrong_is_in_the_record_with_the_balanced_error_where_classes_differ(
+def test_the_balanced_error_is_in_the_record_where_the_classes_differ_in_images(
     little: Dataset, tmp_path: Path
 ) -> None:
     uneven = dataclasses.replace(little, test=Split(little.test.images[:37], little.test.labels[:37]))
     run = train_tiny(tmp_path / "run", tiny_recipe("train.epochs=1", "train.learning_rate=1e-7"), uneven)
     record = run.read_record()
-    assert record.remarks[0].startswith("a validation error of ")
-    assert "is near chance (90 %): 4 steps are few: raise train.epochs" in record.remarks[0]
     labels = uneven.test.labels
     wrong = answers(run, uneven.test) != labels
     wanted = np.mean([wrong[labels == label].mean() for label in np.unique(labels)])
@@ -200,28 +180,20 @@ def answers(run: Run, split: Split) -> NDArray[np.int64]:
 
 
 @pytest.mark.parametrize(
-    ("overrides", "interrupt_after"),
+    ("recipe", "interrupt_after"),
     [
-        (("data.shift=2",), 2),  # within the first epoch
-        (("routing.step=ascent", "train.schedule=cosine"), 4),  # at the end of the first epoch
-        (("network.decoder=[16]", "routing.kind=l1", "train.precision=bf16"), 6),  # within the second
-        (("network.hidden=[[6, 4]]", "routing.kind=l1", "routing.proximal=true"), 2),
-        (("train.validations=3",), 3),  # between two validations of an epoch
-        (("train.averaging=0.9", "train.weight_decay=0.5", "train.schedule=one-cycle"), 6),
+        (tiny_recipe("data.shift=2"), 2),  # within the first epoch
+        (tiny_recipe("routing.step=ascent", "train.schedule=cosine"), 4),  # at the end of the first epoch
+        (tiny_recipe("network.decoder=[16]", "routing.kind=l1", "train.precision=bf16"), 6),  # within the second
+        (tiny_recipe("network.hidden=[[6, 4]]", "routing.kind=l1", "routing.proximal=true"), 2),
+        (tiny_recipe("train.validations=3"), 3),  # between two validations of an epoch
+        (tiny_recipe("train.averaging=0.9", "train.weight_decay=0.5", "train.schedule=one-cycle"), 6),
+        (residual_recipe("network.dropout=0.3", "train.averaging=0.99", "routing.reuse_primary=false"), 2),
     ],
 )
 def test_an_interrupted_run_goes_on_to_the_same_bits(
-    overrides: tuple[str, ...], interrupt_after: int, little: Dataset, tmp_path: Path
+    recipe: Recipe, interrupt_after: int, little: Dataset, tmp_path: Path
 ) -> None:
-    goes_on_to_the_same_bits(tiny_recipe(*overrides), interrupt_after, little, tmp_path)
-
-
-def test_so_does_one_with_normalization_dropout_and_averaging(little: Dataset, tmp_path: Path) -> None:
-    recipe = residual_recipe("network.dropout=0.3", "train.averaging=0.99", "routing.reuse_primary=false")
-    goes_on_to_the_same_bits(recipe, 2, little, tmp_path)
-
-
-def goes_on_to_the_same_bits(recipe: Recipe, interrupt_after: int, little: Dataset, tmp_path: Path) -> None:
     whole = train(recipe, little, tmp_path / "whole")
     with pytest.raises(Interrupted, match="interrupted"):
         train(recipe, little, tmp_path / "parts", interrupt_after)
@@ -278,7 +250,7 @@ def test_of_two_trainings_in_one_folder_the_second_changes_nothing(little: Datas
         Trainer(tiny_recipe(f"train.seed={seed}"), little, Run(tmp_path), device="cpu") for seed in (1, 2)
     )
     first.start()
-    with pytest.raises(WrongUse, match="another training's run"):
+    with pytest.raises(WrongUse, match="is now the run of another training"):
         second.start()
     assert Run(tmp_path).read_recipe().train.seed == 1
     assert first.train(Silent()).status == "finished"
@@ -345,17 +317,6 @@ def test_an_averaging_training_validates_keeps_and_tests_the_average(little: Dat
         assert other != pytest.approx(found.loss, rel=1e-3), "the last weights are another network"
     tested = evaluate(trainer.run.load_best(), little.test, torch.device("cpu"), classes=10)
     assert record.scores[1].error == tested.error
-
-
-def test_without_averaging_a_checkpoint_holds_one_network(little: Dataset, tmp_path: Path) -> None:
-    run = train_tiny(tmp_path / "run", tiny_recipe("train.epochs=1"), little)
-    names = load_file(run.last).keys()
-    weights = {name for name in names if name.startswith("network.")} - {"network.routing.b"}
-    moments = {
-        f"weights.{number}.{each}" for number in range(len(weights)) for each in ("step", "exp_avg", "exp_avg_sq")
-    }
-    routing = {f"routing.0.{each}" for each in ("step", "exp_avg", "exp_avg_sq")}
-    assert names == weights | moments | routing | {"network.routing.b", "sums"}
 
 
 @pytest.mark.parametrize("n_b", [1, 2])
@@ -473,17 +434,6 @@ def test_a_run_that_ended_before_it_was_marked_finished_writes_its_test_row_once
     assert run.read_record() == finished
 
 
-def test_frozen_coefficients_stay_and_the_others_move(little: Dataset, tmp_path: Path) -> None:
-    moved = {}
-    for kind in ("frozen", "l2"):
-        run = train(tiny_recipe(base=f"fashion-mnist-{kind}-small"), little, tmp_path / kind)
-        routing = run.load_best().routing
-        assert isinstance(routing.b, Tensor)
-        moved[kind] = (routing.b - 1).abs().max().item()
-    assert moved["frozen"] == 0
-    assert moved["l2"] > 0.01
-
-
 def test_a_diverging_training_says_so(little: Dataset, tmp_path: Path) -> None:
     recipe = tiny_recipe("routing.step=ascent", "routing.learning_rate=1e30")
     with pytest.raises(ModelError, match=r"training diverged.*lower train\.learning_rate or routing\.learning_rate"):
@@ -495,17 +445,6 @@ def test_cuda_without_cuda_is_an_error(little: Dataset, tmp_path: Path) -> None:
         pytest.skip("this machine has CUDA")
     with pytest.raises(ProviderError, match="finds no CUDA device here"):
         Trainer(tiny_recipe(), little, Run(tmp_path / "run"), device="cuda")
-
-
-def test_the_metrics_file_holds_the_statistics_of_b(little: Dataset, tmp_path: Path) -> None:
-    run = train(tiny_recipe(), little, tmp_path / "run")
-    last = [row for row in read_metrics(run.metrics) if row["kind"] == "validation"][-1]
-    b = load_file(run.last)["network.routing.b"]
-    assert last["b"]["spread"] == pytest.approx(b.std().item())
-    assert last["b"]["largest"] == pytest.approx(b.abs().max().item())
-    assert last["b"]["negative"] == pytest.approx(float((b < 0).sum()) / b.numel())
-    assert set(last["b"]) == {"mean", "spread", "largest", "negative", "zero"}
-    assert msgspec.json.decode((run.path / "run.json").read_bytes())["classes"] == list(little.classes)
 
 
 def test_validations_are_spread_over_the_epoch_and_the_best_of_all_is_kept(little: Dataset, tmp_path: Path) -> None:
@@ -533,19 +472,3 @@ def test_two_overlapped_garments_are_learned_and_scored_by_exact_match(little: D
     assert run.read_record().scores[1].error == pytest.approx(sum(wrong) / len(wrong))
     losses = [row["loss"] for row in read_metrics(run.metrics) if row["kind"] == "training"]
     assert losses[-1] < 0.8 * losses[0]
-
-
-def test_a_run_whose_weight_decay_was_taken_out_of_its_recipe_is_not_resumed(little: Dataset, tmp_path: Path) -> None:
-    recipe = tiny_recipe("train.weight_decay=0.05")
-    with pytest.raises(Interrupted):
-        train(recipe, little, tmp_path / "run", 2)
-    run = Run(tmp_path / "run")
-    changed = tiny_recipe("train.weight_decay=0")
-    run.write_recipe(changed)
-    with pytest.raises(
-        ModelError, match=r"recipe\.toml is now: .*; put back what was changed there, such as"
-    ) as error:
-        Trainer(changed, little, run, device="cpu").resume()
-    assert "\n" not in str(error.value)
-    run.write_recipe(recipe)
-    assert train(recipe, little, run.path).read_record().status == "finished"

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from torch import Tensor
 
 from capsedge.models import CapsNet, build_network
 from capsedge.recipe import Recipe, TrainRecipe
@@ -96,25 +95,6 @@ def test_the_average_is_that_of_its_equation(decay: float) -> None:
     assert {int(found[name]) for name in counts} == {150}
     for name in found.keys() - counts:
         torch.testing.assert_close(found[name].double(), expected[name], rtol=1e-5, atol=1e-5)
-
-
-def test_the_average_forgets_the_start() -> None:
-    """After 20 steps the start's share is the product of (1 + t) / (10 + t), which is 20! 9! / 29!."""
-    network = network_of(tiny_recipe())
-    average = Average(network, 0.9999)
-    with torch.no_grad():
-        for each in average.network.parameters():
-            each.fill_(1.0)
-        for each in network.parameters():
-            each.zero_()
-    for step in range(20):
-        average.update(network, step)
-    share = 1.0
-    for number in range(1, 10):
-        share *= number / (20 + number)
-    left: Tensor = next(average.network.parameters())
-    assert left.flatten()[0].item() == pytest.approx(share, rel=1e-4)
-    assert share < 1e-6
 
 
 def test_the_average_moves_nothing_of_the_network_and_shares_nothing_with_it() -> None:

@@ -1,4 +1,4 @@
-"""Routing: how capsules are coupled to the capsules above; one file a kind, one interface.
+"""Routing: how capsules are coupled to the capsules above. Each kind has one file, and all have the same interface.
 
 A routing layer maps u [batch, capsules, dim] to the capsules above, v [batch, classes, class_dim], before squash.
 """

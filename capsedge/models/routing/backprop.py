@@ -1,4 +1,4 @@
-"""Routing whose coefficients descend the margin loss with the weights: the ablation of the routing objective."""
+"""Routing whose coefficients are trained by the margin loss, as the weights are: the objective's ablation."""
 
 from torch import nn
 
@@ -6,10 +6,9 @@ from capsedge.models.routing.static import StaticRouting
 
 
 class BackpropRouting(StaticRouting):
-    """Static routing (eq 6) with b among the weights.
+    """Static routing (eq 6) with b as a parameter.
 
-    Only the product of b and W reaches the output, so b adds nothing that the network could say; it changes the path
-    of the optimization.
+    Only the product of b and W reaches the output, so b adds no expressive power; it only changes the optimization.
 
     Args:
         capsules: Number I of primary capsules.

@@ -1,4 +1,4 @@
-"""From a routing kind to its layer."""
+"""Builds the routing layer of a recipe."""
 
 from capsedge.models.routing.backprop import BackpropRouting
 from capsedge.models.routing.dynamic import DynamicRouting
@@ -10,20 +10,21 @@ from capsedge.recipe import RoutingRecipe
 Routing = StaticRouting | DynamicRouting | KLRouting | EMRouting
 
 
-# Above the first routing layer come few capsules, which squash makes short: with the first layer's sigma theirs would
-# come out so short that no gradient passes. With this factor a network of two hidden layers trains, without it not.
+# The input of a deeper routing layer is a few capsules that squash has shortened. With the first layer's sigma its
+# output would be so short that the gradient vanishes. With this factor a network of two hidden layers trains, without
+# it not.
 DEEPER = 5.0
 
 
 def routing_layer(
     recipe: RoutingRecipe, *, below: tuple[int, int], above: tuple[int, int], depth: int = 0
 ) -> Routing:
-    """Make the routing layer between two capsule layers.
+    """Build the routing layer between two capsule layers.
 
     Args:
         recipe: Kind, initial values, iterations.
-        below: Capsules, and components of each, that come in.
-        above: Capsules, and components of each, that go out.
+        below: Number of input capsules, and components of each.
+        above: Number of output capsules, and components of each.
         depth: Routing layers below this one.
 
     Raises:
@@ -34,7 +35,7 @@ def routing_layer(
     sizes = {"capsules": capsules, "dim": dim, "classes": classes, "class_dim": class_dim}
     match recipe.kind:
         case "dynamic":
-            shared = classes if depth else 1  # softmax divides each capsule among those above
+            shared = classes if depth else 1  # softmax divides each capsule among the capsules above
             return DynamicRouting(**sizes, iterations=recipe.iterations, sigma=sigma * shared)
         case "kl":
             return KLRouting(

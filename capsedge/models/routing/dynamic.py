@@ -8,12 +8,13 @@ from capsedge.models.squash import squash
 
 
 class DynamicRouting(nn.Module):
-    """Coefficients found anew for each image, by repeated agreement of votes with the class capsules.
+    """Coefficients computed for each image, iteratively, from the agreement of votes with the class capsules.
 
     The coefficients are constants for the gradient: it flows through the votes of the last weighted sum only.
 
-    Made to be a fair baseline: the first iteration's coefficients are uniform, so its weighted sum is one matrix
-    product without votes; the votes are laid out once, class by class, so that every later sum is a batched product.
+    Optimized, to be a fair baseline: the first iteration's coefficients are uniform, so its weighted sum is one
+    matrix product without votes. The votes are stored once, class by class, so that every later sum is a batched
+    product.
 
     Args:
         capsules: Number I of primary capsules.
@@ -47,7 +48,7 @@ class DynamicRouting(nn.Module):
         return by_capsule.view(*by_capsule.shape[:2], classes, class_dim).permute(1, 2, 0, 3).contiguous()
 
     def _uniform_sum(self, u: Tensor) -> Tensor:
-        """The weighted sum (eq 2) with every c_ij = 1 / classes, which softmax makes of b = 0 (eq 4)."""
+        """The weighted sum (eq 2) with every c_ij = 1 / classes, the softmax of b = 0 (eq 4)."""
         classes, class_dim = self.weight.shape[2:]
         return (u.flatten(1) @ self.weight.flatten(2).flatten(0, 1)).view(-1, classes, class_dim) / classes
 

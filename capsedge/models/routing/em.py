@@ -8,8 +8,8 @@ vote of capsule i for class j, h counts a vote's components, and R_ij starts as 
              a_j = sigmoid(lambda (beta_a_j - sum_h cost_jh)),   cost_jh = (beta_u_j + log s_jh) m_j
     E-step   R_ij = a_j p_ij / sum_l a_l p_il,   p_ij = the density of V_ij under the Gaussian (mu_j, s2_j)
 
-Both steps need sums over i or h of V and of V^2 only. So these two are laid out once, side by side, and each step is
-one batched product with them: no differences V - mu are formed. That form wants float32.
+Both steps need sums over i or h of V and of V^2 only. So these two are stored once, side by side, and each step is
+one batched product with them: the differences V - mu are never computed. That form needs float32.
 """
 
 import math
@@ -23,9 +23,9 @@ from torch.nn import functional
 from capsedge.errors import WrongUse
 
 LEAST_VARIANCE = 5e-4  # added to s2, as in the code that Google published later (google-research, capsule_em)
-LEAST_MASS = 1e-6  # so that an image without active capsules divides by something
+LEAST_MASS = 1e-6  # so that an image without active capsules does not divide by zero
 LEAST_NORM = 1e-6
-LARGEST_LOGIT = 10.0  # sigmoid(10) = 0.99995; without a bound exp overflows, and log sigmoid as exporters write it
+LARGEST_LOGIT = 10.0  # sigmoid(10) = 0.99995; without a bound exp overflows, and so does an exported log sigmoid
 WARMING = 0.95  # see EMRouting._inverse_temperature
 INITIAL_BETA_A = -2.0  # a capsule starts inactive, unless its votes agree
 
@@ -50,13 +50,12 @@ class EMRouting(nn.Module):
     Where this differs from the paper:
 
     * A primary capsule's activation is the length of its vector, as everywhere in this project, and its pose matrix
-      is the vector itself, row by row. The paper computes the activation by a unit of its own.
-    * A class's activation comes out as the length of its squashed capsule too: v_j = mu_j / |mu_j| exp(logit_j / 2)
-      has |v_j|^2 / (1 + |v_j|^2) = sigmoid(logit_j). So the margin loss and the decoder see what they see of every
-      other routing.
-    * The cost is a mean: over the components h, and over the capsules I / J that a class would have if all were
-      shared out evenly (Gritzman 2019 names the missing share as a pitfall). So the logits have the same scale for a
-      hundred capsules as for ten thousand, and a temperature near 1 fits both.
+      is the vector itself, row by row. The paper computes the activation by a separate unit.
+    * A class's activation is also the length of its squashed capsule: v_j = mu_j / |mu_j| exp(logit_j / 2) has
+      |v_j|^2 / (1 + |v_j|^2) = sigmoid(logit_j). So the margin loss and the decoder work as with every other routing.
+    * The cost is a mean: over the components h, and over the I / J capsules of each class in an even division
+      (Gritzman 2019 calls the missing division a pitfall). So the logits have the same scale for a hundred capsules
+      as for ten thousand, and a temperature near 1 fits both.
     * A logit is kept within LARGEST_LOGIT, and a variance above LEAST_VARIANCE.
     * The paper gives no schedule for lambda, and no initial beta: see `_inverse_temperature` and INITIAL_BETA_A.
 
@@ -65,9 +64,9 @@ class EMRouting(nn.Module):
         dim: Components of a primary capsule: a square number, as 16 for matrices of 4 x 4.
         classes: Number J of class capsules.
         class_dim: Components of a class capsule; the same as `dim`.
-        iterations: M-steps; between two of them lies an E-step.
+        iterations: M-steps, with an E-step between each two.
         sigma: Standard deviation of the initial weights.
-        temperature: 1 / lambda in the last iteration: the smaller, the harder the activations.
+        temperature: 1 / lambda in the last iteration: the smaller, the closer to 0 or 1 the activations are.
 
     Raises:
         WrongUse: The dimensions are not one square number.
@@ -98,7 +97,7 @@ class EMRouting(nn.Module):
         self.beta_u = nn.Parameter(torch.zeros(classes))
 
     def forward(self, u: Float[Tensor, "batch capsules dim"]) -> Float[Tensor, "batch classes dim"]:
-        """Class capsules before squash: the direction of mu_j, at the length that squash turns into a_j."""
+        """Class capsules before squash: the direction of mu_j, with the length that squash maps to a_j."""
         powers = self._powers(u)
         activation = torch.linalg.vector_norm(u, dim=2)
         classes = powers.shape[1]
@@ -114,8 +113,8 @@ class EMRouting(nn.Module):
     def votes(self, u: Float[Tensor, "batch capsules dim"]) -> Float[Tensor, "batch classes capsules dim"]:
         """V_ij = M_i W_ij, row by row.
 
-        Each row of M_i meets the same W_ij, so on the flattened rows the product is one with a block diagonal matrix.
-        Its zeros cost less than moving the votes around in rows of four numbers would.
+        Each row of M_i is multiplied by the same W_ij, so for the flattened rows it is one product with a block
+        diagonal matrix. Multiplying its zeros takes less time than rearranging the votes in rows of four numbers.
         """
         capsules, side, classes, _ = self.weight.shape
         rows = torch.eye(side, dtype=u.dtype, device=u.device).view(1, side, 1, 1, side, 1)
@@ -139,7 +138,7 @@ class EMRouting(nn.Module):
         mass = weights.sum(2)
         moments = (weights.unsqueeze(2) @ powers).squeeze(2) / mass.clamp_min(LEAST_MASS).unsqueeze(2)
         mean, mean_square = moments.chunk(2, 2)
-        # Rounding may leave less than nothing of the difference.
+        # Rounding may make the difference negative.
         variance = (mean_square - mean.square()).clamp_min(0) + LEAST_VARIANCE
         share = mass * (powers.shape[1] / powers.shape[2])
         cost = share * (self.beta_u + variance.log().mean(2) / 2)
@@ -147,10 +146,10 @@ class EMRouting(nn.Module):
         return Clusters(mean, variance, logit.clamp(-LARGEST_LOGIT, LARGEST_LOGIT))
 
     def _inverse_temperature(self, iteration: int) -> float:
-        """lambda, growing over the iterations as 1 - 0.95^(t + 1) to 1 / temperature in the last.
+        """lambda, which grows over the iterations as 1 - 0.95^(t + 1) to 1 / temperature in the last.
 
-        The growth is the authors' (their answer in the paper's open review); it is scaled here so that the last
-        value, and with it the meaning of `temperature`, does not depend on the number of iterations.
+        The growth is the authors' (their answer in the paper's open review). It is scaled here so that the last
+        value, and so the meaning of `temperature`, does not depend on the number of iterations.
         """
         return (1 - WARMING ** (iteration + 1)) / (1 - WARMING**self.iterations) / self.temperature
 
@@ -160,8 +159,8 @@ def _e_step(
 ) -> Float[Tensor, "batch classes capsules"]:
     """R_ij, from logarithms: a log density is a linear function of V and V^2.
 
-    The factors 2 pi are the same for every class and cancel. The logarithm of the activation is a softplus here,
-    because the exporter makes log(sigmoid(x)) of the other form, which is -inf in float32 where x is -100.
+    The factors 2 pi are the same for every class and cancel. The logarithm of the activation is written as a
+    softplus, because the exporter writes logsigmoid(x) as log(sigmoid(x)), which is -inf in float32 at x = -100.
     """
     mean, variance, logit = clusters
     natural = torch.cat((mean / variance, -0.5 / variance), 2)

@@ -1,34 +1,33 @@
-"""Routing as clustering with an entropy term (Wang and Liu 2018): coordinate descent on a stated objective.
+"""Routing as clustering with an entropy term (Wang and Liu 2018): coordinate descent on an explicit objective.
 
 For one image, with unit-norm transformations and votes o_ij = W_ij u_i / |W_ij|_F, minimize over c and s
 
     sum_ij c_ij (alpha log c_ij - <o_ij, s_j>),    c_ij >= 0,  sum_j c_ij = 1,  |s_j| <= 1
 
 Up to a constant the entropy term is alpha times the KL divergence of c_i from uniform coefficients. Each of the two
-steps is the exact minimum over one of c and s while the other is held, so the objective never rises:
+steps is the exact minimum over c or s while the other is fixed, so the objective never rises:
 
     c_ij = exp(<o_ij, s_j> / alpha) / sum_l exp(<o_il, s_l> / alpha)        s_j = S_j / |S_j|,  S_j = sum_i c_ij o_ij
 
-Dynamic routing adds up the agreements of all its iterations and has no such objective; here the coefficients follow
-from the last centres alone. As alpha grows, they become uniform.
+Dynamic routing adds up the agreements of all its iterations and has no such objective; here the coefficients depend
+on the last centres alone. As alpha grows, they become uniform.
 """
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-LEAST_NORM = 1e-6  # shorter vectors keep their length: zero stays zero
+LEAST_NORM = 1e-6  # shorter vectors are divided by it: zero stays zero
 
 
 class KLRouting(nn.Module):
     """KL-regularized routing between two capsule layers.
 
-    From Wang and Liu, by what our paper says of theirs ([9]): dynamic routing as clustering with a KL term, solved by
-    coordinate descent. The unit norms of centres and transformations we believe to be theirs too; their text was not
-    at hand to compare.
-    Chosen here, to compare with `DynamicRouting` like for like: the first coefficients are uniform; the output is the
-    last weighted sum S_j, whose length squash turns into the activation; and the coefficients are constants for the
-    gradient.
+    After Wang and Liu, as our paper describes their work ([9]): dynamic routing as clustering with a KL term, solved
+    by coordinate descent. We believe that the unit norms of centres and transformations are theirs too; their text
+    was not available to compare. Chosen here, to make it comparable with `DynamicRouting`: the first coefficients are
+    uniform; the output is the last weighted sum S_j, whose length squash maps to the activation; and the coefficients
+    are constants for the gradient.
 
     Args:
         capsules: Number I of primary capsules.
@@ -36,8 +35,8 @@ class KLRouting(nn.Module):
         classes: Number J of class capsules.
         class_dim: Components K of a class capsule.
         iterations: Weighted sums of the votes.
-        sigma: Standard deviation of the initial weights. The output does not depend on their scale; how far a step
-            of the optimizer turns them does.
+        sigma: Standard deviation of the initial weights. The output does not depend on their scale; the angle that an
+            optimizer step turns them by does.
         temperature: alpha: the larger, the more uniform the coefficients. Votes are shorter than 1.
     """
 
@@ -81,7 +80,7 @@ def couple(
     centres: Float[Tensor, "batch classes class_dim"],
     temperature: float,
 ) -> Float[Tensor, "batch classes capsules"]:
-    """The step in c: its minimum for these centres.
+    """The step in c: the minimum for these centres.
 
     Args:
         votes: o_ij.
@@ -99,24 +98,24 @@ def weighted_sums(
 
 
 def centres(sums: Float[Tensor, "batch classes class_dim"]) -> Float[Tensor, "batch classes class_dim"]:
-    """The step in s: its minimum for these sums; where a sum is zero every centre is one, and zero is taken."""
+    """The step in s: the minimum for these sums. For a zero sum every centre is a minimum; zero is returned."""
     return _unit(sums, dim=(2,))
 
 
 def _unit(tensor: Tensor, dim: tuple[int, ...]) -> Tensor:
-    """Scaled to norm 1 over `dim`."""
+    """The tensor, scaled to norm 1 over `dim`."""
     norm: Tensor = torch.linalg.vector_norm(tensor, dim=dim, keepdim=True)
     return tensor / norm.clamp_min(LEAST_NORM)
 
 
 def _votes(u: Tensor, weight: Tensor) -> Float[Tensor, "batch classes capsules class_dim"]:
-    """o_ij, laid out once so that every later sum is a batched product."""
+    """o_ij, stored once, so that every later sum is a batched product."""
     capsules, _, classes, class_dim = weight.shape
     by_capsule = torch.bmm(u.transpose(0, 1), weight.flatten(2)).view(capsules, -1, classes, class_dim)
     return by_capsule.permute(1, 2, 0, 3).contiguous()
 
 
 def _uniform_sums(u: Tensor, weight: Tensor) -> Float[Tensor, "batch classes class_dim"]:
-    """S_j with every c_ij = 1 / classes: one matrix product, and no votes."""
+    """S_j with every c_ij = 1 / classes: one matrix product, without votes."""
     classes, class_dim = weight.shape[2:]
     return (u.flatten(1) @ weight.flatten(2).flatten(0, 1)).view(-1, classes, class_dim) / classes

@@ -1,16 +1,16 @@
-"""The routing objective (eqs 9, 10 and 14), ascended in the routing coefficients b.
+"""The routing objective (eqs 9, 10 and 14), maximized over the routing coefficients b.
 
     r = data_k( sum_j delta_jk |v_jk|^2 ) - penalty(b)
 
-v_jk = U_k^T b_j is the class capsule before squash, so |v_jk|^2 is the equations' b_j^T U_k U_k^T b_j. `data` is the
-sum over the batch, as they write it, or the mean. The penalty and its gradient are
+v_jk = U_k^T b_j is the class capsule before squash, so |v_jk|^2 is b_j^T U_k U_k^T b_j of the equations. `data` is
+the sum over the batch, as in the paper, or the mean. The penalty and its gradient are
 
     L2: lambda |b|_2^2, gradient 2 lambda b      (eq 13 without its step length)
     L1: lambda |b|_1,   gradient lambda sign(b), with sign(0) = 0      (eq 15)
 
-The data term's gradient is left to autograd: through a static layer, whose class capsules are one product of u with
-the folded weights, it is one product more, of u^T [capsules * dim, batch] with [batch, classes * class_dim]. No U_k
-and no capsules x capsules matrix is formed; through hidden layers it is the chain rule that section III.C asks for.
+Autograd computes the gradient of the data term. Through a static layer, whose class capsules are one product of u
+with the folded weights, it is one more product: u^T [capsules * dim, batch] with [batch, classes * class_dim].
+Neither U_k nor a capsules x capsules matrix is computed. Through hidden layers it is the chain rule of section III.C.
 """
 
 from dataclasses import dataclass
@@ -24,12 +24,12 @@ from capsedge.models.squash import squashed_length
 
 @dataclass(frozen=True)
 class RoutingObjective:
-    """What the routing step ascends.
+    """The objective of the routing step.
 
     Attributes:
         penalty: `l2` (eq 10) or `l1` (eq 14).
         weight: lambda.
-        reduction: Data term as the `sum` over the batch that the equations write, or as the `mean`.
+        reduction: Data term as the `sum` over the batch, as in the paper, or as the `mean`.
         on: Class capsules before squash (`raw`, eq 6) or after it (`squashed`).
     """
 
@@ -41,7 +41,7 @@ class RoutingObjective:
     def data(
         self, v: Float[Tensor, "batch classes class_dim"], signs: Float[Tensor, "batch classes"], total: int
     ) -> Float[Tensor, ""]:
-        """The data term of a batch, or of a part of it: the parts' values add up to the whole's.
+        """The data term of a batch, or of a part of it; the values of the parts add up to that of the batch.
 
         Args:
             v: Class capsules before squash.
@@ -62,7 +62,7 @@ class RoutingObjective:
 
 
 def delta(targets: Float[Tensor, "batch classes"]) -> Float[Tensor, "batch classes"]:
-    """delta_jk of eq 5b: 1 for a class that is there, -1 for every other.
+    """delta_jk of eq 5b: 1 for a class that is present, -1 for every other.
 
     Args:
         targets: T_k of eq 16: 1 where the class is present, else 0.

@@ -1,4 +1,4 @@
-"""Routing with coefficients b that belong to the network, not to the image (eq 6): `l2`, `l1` and `frozen`."""
+"""Routing whose coefficients b are the same for all images (eq 6): `l2`, `l1` and `frozen`."""
 
 import torch
 from jaxtyping import Float
@@ -8,10 +8,10 @@ from torch import Tensor, nn
 class StaticRouting(nn.Module):
     """v_j = sum_i b_ij W_ij u_i (eq 6): no softmax, b of either sign, b fixed after training.
 
-    The votes W_ij u_i (94 MB at batch 128 in Table I's network) are never formed: b is folded into W, and v is
-    one matrix product of the flattened capsules with the folded weights.
+    The votes W_ij u_i (94 MB at batch 128 in Table I's network) are never computed: b is folded into W, and v is one
+    matrix product of the flattened capsules with the folded weights.
 
-    `b` is a buffer, because the margin loss does not train it: the routing step does (see `objective`).
+    `b` is a buffer, because the routing step trains it and the margin loss does not (see `objective`).
 
     Args:
         capsules: Number I of primary capsules.
@@ -32,7 +32,7 @@ class StaticRouting(nn.Module):
         self.register_buffer("b", torch.full((capsules, classes), b0))
 
     def folded(self) -> Float[Tensor, "inputs outputs"]:
-        """W with b folded in, [capsules * dim, classes * class_dim]: the constant that routing collapses to."""
+        """W with b folded in, [capsules * dim, classes * class_dim]: the constant weights after the collapse."""
         return (self.weight * self.b[:, None, :, None]).flatten(2).flatten(0, 1)
 
     def forward(self, u: Float[Tensor, "batch capsules dim"]) -> Float[Tensor, "batch classes class_dim"]:

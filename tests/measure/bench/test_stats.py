@@ -255,4 +255,8 @@ def test_alike_rounds_are_drawn_in_blocks_of_neighbours_and_their_spread_is_wide
 
     low, high = np.quantile([drawn(now) / drawn(then) for _ in range(1500)], [0.025, 0.975])
 
-    assert interval(now, then, None) == pytest.approx((low, high), abs=0.1 * (high - low))
+    found = interval(now, then, None)
+    assert found == pytest.approx((low, high), abs=0.1 * (high - low))
+    assert np.ptp(np.log(np.array(found, dtype=float))) == pytest.approx(
+        np.log(high / low), rel=0.08
+    )  # without sqrt(4 / 3) it is 0.87 of it

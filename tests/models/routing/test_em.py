@@ -100,15 +100,6 @@ def test_routing_and_its_gradients_are_procedure_1(iterations: int) -> None:
         torch.testing.assert_close(parameter.grad, again.get_parameter(name).grad)
 
 
-def test_order_of_the_capsules_and_of_the_classes_does_not_matter() -> None:
-    layer, u = layer_in_float64(), capsules_in_float64()
-    before = layer(u)
-    capsules, classes = torch.tensor([3, 0, 4, 1, 2]), torch.tensor([2, 0, 1])
-    layer.weight.data = layer.weight.data[capsules][:, :, classes]
-    layer.beta_a.data, layer.beta_u.data = layer.beta_a.data[classes], layer.beta_u.data[classes]
-    torch.testing.assert_close(layer(u[:, capsules]), before[:, classes])
-
-
 def test_the_same_evidence_from_many_times_the_capsules_gives_the_same_lengths() -> None:
     few, u = layer_in_float64(), capsules_in_float64()
     many = EMRouting(capsules=CAPSULES * 50, dim=DIM, classes=CLASSES, class_dim=DIM, temperature=0.7).double()

@@ -24,15 +24,6 @@ def test_class_capsules_are_the_weighted_sum_of_votes() -> None:
     torch.testing.assert_close(layer(u), expected)
 
 
-def test_only_the_product_of_b_and_w_reaches_the_output() -> None:
-    layer = layer_in_float64()
-    u = torch.randn(2, 6, 3, dtype=torch.float64)
-    before = layer(u)
-    layer.b.mul_(4.0)
-    layer.weight.data.div_(4.0)
-    torch.testing.assert_close(layer(u), before)
-
-
 def test_the_margin_loss_cannot_train_b() -> None:
     layer = layer_in_float64()
     assert [name for name, _ in layer.named_parameters()] == ["weight"]
