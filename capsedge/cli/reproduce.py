@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 import typer
 
 from capsedge.cli.options import DeviceOption, DownloadOption, JsonOption, SetOption, gathered, model_names
+from capsedge.cli.usage import CommandGroup
 from capsedge.errors import Interrupted, WrongUse
 from capsedge.files import check_folder
 
@@ -127,6 +128,7 @@ def _training_options(*without: str, **other: Any) -> Callable[[Callable[..., No
 
 reproduce = typer.Typer(
     help="Reproduce a table or a figure of the paper. Finished runs are reused, interrupted ones are resumed.",
+    cls=CommandGroup,
     no_args_is_help=True,
 )
 

@@ -110,7 +110,7 @@ def test_what_cannot_be_judged_is_not_called_good(report: Path, capsedge: Capsed
 
     assert done.returncode == 1
     assert "too few" in done.stdout  # the cell folds where the path of the model is long
-    assert "capsedge: too few rounds to judge what looks slower" in done.stderr
+    assert "capsedge: too few rounds to decide whether these are slower" in done.stderr
 
 
 def test_a_ratio_to_the_first_model_sets_the_exit_code(report: Path, capsedge: Capsedge, tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_a_ratio_to_the_first_model_sets_the_exit_code(report: Path, capsedge: C
     assert capsedge("bench", "--from", str(slow), "--max-ratio", "1.3").returncode == 0
     done = capsedge("bench", "--from", str(slow), "--max-ratio", "1.05")
     assert done.returncode == 1
-    assert "capsedge: beyond 1.05 times the first model:" in done.stderr
+    assert "capsedge: slower than 1.05 times the first model:" in done.stderr
 
 
 def test_another_machine_is_refused_before_anything_is_measured(
@@ -190,8 +190,8 @@ def test_a_sweep_that_was_cut_off_goes_on_from_its_file(models: Path, capsedge: 
         (["gone"], "there is no file and no model 'gone'"),
         (["--output", "report.txt"], "expected a report's name to end in .json, .csv, .md, .html, got 'report.txt'"),
         (["--max-regression", "much", "--baseline", "old.json"], "expected a percentage of 0 or more"),
-        (["--from", "report.json", "fashion-mnist"], "--from shows a report as it is: leave out models"),
-        (["--from", "report.json", "--threads", "2"], "--from shows a report as it is"),
+        (["--from", "report.json", "fashion-mnist"], "--from shows an earlier report: leave out models"),
+        (["--from", "report.json", "--threads", "2"], "--from shows an earlier report"),
         (
             ["--output", "report.json", "--baseline", "report.json"],
             "'report.json' is the baseline, and --output would",

@@ -134,7 +134,7 @@ def test_one_rejected_file_leaves_the_others_and_the_exit_code_says_so(
         (["--allow-deferred"], 2, "add --trt"),
         (["--trt", "--trt-target", "sm75"], 2, "an engine in fp32 was asked for sm75, which cannot compute it"),
         (["--trt", "--trt-target", "sm86", "--precision", "fp8"], 2, "fp8 was asked for sm86"),
-        (["--trt", "--trt-package", "trt"], 2, "Invalid value for '--trt-package'"),
+        (["--trt", "--trt-package", "trt"], 2, "invalid value for '--trt-package'"),
         (["--trt", "--trt-package", "tensorrt"], 1, "let --allow-deferred write down how the target machine builds"),
         (["--trt", "--trt-package", "tensorrt", "--trt-target", "sm86"], 2, "targets are an option of TensorRT-RTX"),
         (["--max-error-increase", "-1"], 2, "--max-error-increase"),

@@ -237,7 +237,7 @@ def on_a_terminal(arguments: list[str]) -> tuple[subprocess.CompletedProcess[byt
             "capsedge: '{models}/newer.onnx' has a contract of",
         ),
         (["{photo}", "--provider", "cuda"], 1, "capsedge: 'cuda' was asked for, but"),
-        (["{photo}", "--top", "0"], 2, "capsedge: Invalid value for '--top'"),
+        (["{photo}", "--top", "0"], 2, "capsedge: invalid value for '--top'"),
     ],
 )
 def test_what_cannot_be_done_is_one_line_and_an_exit_code(

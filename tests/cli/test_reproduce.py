@@ -138,7 +138,7 @@ def test_a_figure_is_drawn_and_drawn_again(tmp_path: Path, reproduce: Capsedge) 
 
 
 MISTAKES = [
-    (["fig3", "--only", "mnist"], "No such option: --only"),
+    (["fig3", "--only", "mnist"], "unknown option '--only'"),
     (["fig4", "--epochs", "2"], "; a recipe's values are given as --set train.epochs=VALUE"),
     (["fig3", "--redraw", "--epochs", "2"], "takes no other option, got --epochs"),
     (["fig3", "--kind", "l3"], "--kind: expected dynamic, l2, l1, frozen"),
