@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from benchmarks.robustness.attacks import fgsm, length_gap, mistakes, pgd, slopes
 from benchmarks.robustness.measure import CHECK_EPSILON, EPSILONS, error_rows, findings, under_attack
 from benchmarks.robustness.record import ErrorRow
-from benchmarks.robustness.subjects import TestedNetwork
+from benchmarks.robustness.subjects import MeasuredNetwork
 from capsedge.data import Split
 from capsedge.models import CapsNet, Capsules, build_network, margin_loss
 from capsedge.training.evaluate import multi_hot
@@ -18,7 +18,7 @@ from tests.tiny import tiny_recipe
 
 
 @pytest.fixture
-def network(subject: TestedNetwork) -> CapsNet:
+def network(subject: MeasuredNetwork) -> CapsNet:
     assert subject.network is not None
     return subject.network
 
