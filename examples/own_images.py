@@ -26,11 +26,13 @@ def main() -> None:
     """Train, export, then classify images with the file."""
     parser = argparse.ArgumentParser(description="Train on a folder of images, export the network, classify images.")
     parser.add_argument("folder", nargs="?", type=Path, help="images, in a folder for each class")
-    parser.add_argument("images", nargs="*", type=Path, help="new images to classify") parser.add_argument("--output",
-    type=Path, default=Path("own-images"), help="new folder (default: %(default)s)") parser.add_argument("--recipe",
-    default="edge-nano", help="a recipe of the edge family (default: %(default)s)") parser.add_argument("--epochs",
-    type=int, help=f"default: chosen by the number of images, {EPOCHS} without FOLDER") asked = parser.parse_args()
-    output = asked.output if output.exists():
+    parser.add_argument("images", nargs="*", type=Path, help="new images to classify")
+    parser.add_argument("--output", type=Path, default=Path("own-images"), help="new folder (default: %(default)s)")
+    parser.add_argument("--recipe", default="edge-nano", help="a recipe of the edge family (default: %(default)s)")
+    parser.add_argument("--epochs", type=int, help=f"default: by the number of images; {EPOCHS} without FOLDER")
+    asked = parser.parse_args()
+    output = asked.output
+    if output.exists():
         parser.error(f"'{output}' exists already: remove it, or give another folder by --output")
 
     folder, images, epochs = asked.folder, asked.images, asked.epochs

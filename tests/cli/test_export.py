@@ -13,22 +13,14 @@ import pytest
 from capsedge.contract import PRECISIONS, Contract
 from capsedge.export.gate import tolerance
 from capsedge.training import Run
+from tests.cli.conftest import one_line
 from tests.in_process import Capsedge, Said, in_this_process
 from tests.tiny import tiny_recipe, train_tiny
 
 rtx = pytest.importorskip("tensorrt_rtx")
 
 
-@pytest.fixture
-def capsedge(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Capsedge:
-    return in_this_process(capsys, monkeypatch)
-
-
-def one_line(result: Said, code: int) -> str:
-    assert result.returncode == code, result.stderr
-    (line,) = result.stderr.splitlines()
-    assert line.startswith("capsedge: ")
-    return line
+capsedge = pytest.fixture(in_this_process)
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +122,6 @@ def test_one_rejected_file_leaves_the_others_and_the_exit_code_says_so(
     [
         (["--precision", "half"], 2, "there are: fp32, fp16, bf16, int8, int8+fp16, fp8"),
         (["--precision", "int8", "--calibration-images", "20"], 2, "at least 100 training images, and 20 were asked"),
-        (["--trt-workspace", "64"], 2, "add --trt"),
         (["--allow-deferred"], 2, "add --trt"),
         (["--trt", "--trt-target", "sm75"], 2, "an engine in fp32 was asked for sm75, which cannot compute it"),
         (["--trt", "--trt-target", "sm86", "--precision", "fp8"], 2, "fp8 was asked for sm86"),

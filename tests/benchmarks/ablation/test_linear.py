@@ -206,7 +206,7 @@ def test_the_heads_differ_in_nothing_but_the_head() -> None:
 
 
 def test_heads_are_compared_with_the_routing_of_the_paper() -> None:
-    with pytest.raises(WrongUse, match=r"compared with routing\.kind l2, and 'edge-nano' has frozen here"):
+    with pytest.raises(WrongUse, match=r"expected routing\.kind l2 to compare heads, got frozen in 'edge-nano'"):
         heads("edge-nano", ["routing.kind=frozen"], data="fashion-mnist")
 
 

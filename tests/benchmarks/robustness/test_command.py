@@ -1,6 +1,5 @@
 """The command: what it measures of a run and of its file, what it writes and what it says."""
 
-import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +18,6 @@ from benchmarks.robustness.record import (
     RobustnessReport,
     WeakAttack,
     read_report,
-    write_report,
 )
 from benchmarks.robustness.subjects import MeasuredNetwork, opened
 from benchmarks.robustness.table import markdown
@@ -147,13 +145,6 @@ def test_the_same_seed_gives_the_same_report(
     ).networks["tiny"]
 
     assert again == report.networks["tiny"]
-
-
-def test_a_report_is_the_same_when_it_is_read_back(report: RobustnessReport, tmp_path: Path) -> None:
-    write_report(report, tmp_path / "again.json")
-
-    assert read_report(tmp_path / "again.json") == report
-    assert json.loads((tmp_path / "again.json").read_text())["networks"].keys() == report.networks.keys()
 
 
 @pytest.mark.parametrize("content", ["{", "[]", None])
