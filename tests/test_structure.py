@@ -28,23 +28,21 @@ PUBLIC = {
     "capsedge": (
         "BenchReport Broken CapsedgeError Exported Guess Model Plan Prediction Run Settings Verification "
         "__version__ bench export_run load train"
-    ).split(),
-    "capsedge.cli": "main".split(),
-    "capsedge.compress": "Compression Keep MaxErrorIncrease MaxLatency Options Target compress".split(),
-    "capsedge.data": "Dataset Overlaid Split decode_image download fit_image load_dataset".split(),
+    ),
+    "capsedge.cli": "main",
+    "capsedge.compress": "Compression Keep MaxErrorIncrease MaxLatency Options Target compress",
+    "capsedge.data": "Dataset Overlaid Split decode_image download fit_image load_dataset",
     "capsedge.export": (
         "BuildOptions Exported RunExport StaticCapsNet build_engine check_options choose_package export_run "
         "gate_model"
-    ).split(),
-    "capsedge.models": (
-        "CapsNet Capsules build_network margin_loss reconstruction_loss squash squashed_length"
-    ).split(),
+    ),
+    "capsedge.models": ("CapsNet Capsules build_network margin_loss reconstruction_loss squash squashed_length"),
     "capsedge.reproduce": (
         "TrainingSettings fig1 fig2 fig3 fig4 mean_and_spread paired_difference redraw save_figure table2 trained"
-    ).split(),
+    ),
     "capsedge.training": (
         "Evaluation Observer Run RunRecord Trainer dataset_of evaluate launch lengths_of new_run newest_run"
-    ).split(),
+    ),
 }
 
 
@@ -85,7 +83,7 @@ def test_the_arrows_of_the_house_go_one_way() -> None:
 
 
 def test_the_public_names_are_these() -> None:
-    assert {package: sorted(importlib.import_module(package).__all__) for package in PUBLIC} == PUBLIC
+    assert {package: " ".join(sorted(importlib.import_module(package).__all__)) for package in PUBLIC} == PUBLIC
 
 
 @pytest.mark.parametrize("package", PUBLIC)

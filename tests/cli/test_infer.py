@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -102,17 +101,6 @@ def test_a_broken_image_is_told_the_others_are_done_and_the_exit_code_is_1(
     assert json.loads(lines.stderr.splitlines()[-1])["error"]["text"] == last
 
 
-def test_a_line_of_a_list_that_is_too_long_is_one_broken_image(
-    capsedge: Capsedge, photos: Path, tmp_path: Path
-) -> None:
-    (tmp_path / "list.txt").write_text(f"{'x' * 9000}\n{photos / 'b.png'}\n")
-    done = capsedge("infer", "--list", str(tmp_path / "list.txt"))
-
-    assert (done.returncode, "b.png" in done.stdout) == (1, True)
-    assert max(map(len, done.stderr.splitlines())) < 300
-    assert done.stderr.splitlines()[-1] == "capsedge: 1 of 2 images could not be read; the others were classified"
-
-
 def test_an_image_and_a_list_can_come_through_a_pipe(edge: Edge, photos: Path) -> None:
     image = edge("infer", "-", "--json", stdin=(photos / "b.png").read_bytes())
     listed = edge("infer", "--list", "-", "--json", stdin=f"{photos / 'c.png'}\0{photos / 'gone.png'}\0".encode())
@@ -122,29 +110,6 @@ def test_an_image_and_a_list_can_come_through_a_pipe(edge: Edge, photos: Path) -
     answer, broken = (json.loads(line) for line in listed.stdout.splitlines())
     assert answer["path"] == str(photos / "c.png")
     assert broken == {"path": str(photos / "gone.png"), "error": f"there is no image '{photos / 'gone.png'}'"}
-
-
-def test_a_glob_an_archive_and_a_list_give_the_same_answers_as_the_folder(
-    capsedge: Capsedge, photos: Path, tmp_path: Path
-) -> None:
-    files = sorted(photos.iterdir())
-    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
-        for file in files:
-            archive.write(file, file.name)
-    (tmp_path / "list.txt").write_text("\n".join(map(str, files)))
-
-    def answers(*arguments: str) -> list[dict[str, object]]:
-        done = capsedge("infer", *arguments, "--json")
-        assert done.returncode == 0
-        return [
-            {**json.loads(line), "path": Path(json.loads(line)["path"]).name} for line in done.stdout.splitlines()
-        ]
-
-    expected = answers(str(photos))
-    assert [answer["path"] for answer in expected] == ["a[red].png", "b.png", "c.png"]
-    assert answers(str(photos.parent / photos.name[:-1]) + "?/**") == expected
-    assert answers(str(tmp_path / "set.zip")) == expected
-    assert answers("--list", str(tmp_path / "list.txt")) == expected
 
 
 def test_with_a_threshold_that_none_reaches_there_is_no_class(capsedge: Capsedge, photos: Path) -> None:
