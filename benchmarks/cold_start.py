@@ -1,9 +1,9 @@
-"""How long a whole process takes, from the shell's call to its end, beside the libraries that it cannot do without.
+"""Time of whole processes from start to exit, beside the import of the libraries that they need.
 
     python -m benchmarks.cold_start [--rounds 20]
 
-Each command runs once a round, in shuffled order; medians, and ratios to the imports alone with their quartiles.
-Measure an installed capsedge (`pip install '.[cpu]'`), whose bytecode pip compiles, and nothing else meanwhile.
+Each command runs once per round, in shuffled order. The table has medians, and ratios to the imports with quartiles.
+Measure an installed capsedge (`pip install '.[cpu]'`), whose bytecode pip compiles, on an idle machine.
 """
 
 import argparse
@@ -18,8 +18,8 @@ from time import perf_counter
 SAMPLE = Path(__file__).parents[1] / "samples" / "ankle-boot-1045.png"
 CAPSEDGE = "import sys; sys.argv[0] = 'capsedge'; from capsedge.cli import main; main()"
 
-# The first is what the others are compared with. Of PIL and rich it loads next to nothing: the modules that a program
-# takes from them come with the second.
+# The first is the reference. It imports almost nothing of PIL and rich; the second imports the modules that a program
+# uses of them.
 COMMANDS = {
     "imports": ["-c", "import numpy, onnxruntime, PIL, typer, rich"],
     "imports as used": ["-c", "import numpy, onnxruntime, PIL.Image, typer.main, rich.console"],
@@ -39,7 +39,7 @@ def main() -> None:
         for name in random.sample(list(COMMANDS), len(COMMANDS)):
             times[name].append(_seconds(COMMANDS[name]))
     print("| process | median | x imports (quartiles) |\n|---|---|---|")
-    for name, (_, *seconds) in times.items():  # the first round fills the disk's cache
+    for name, (_, *seconds) in times.items():  # without the first round, which fills the disk cache
         ratios = [own / its for own, its in zip(seconds, times["imports"][1:], strict=True)]
         low, _, high = quantiles(ratios, n=4)
         print(f"| {name} | {1000 * median(seconds):.0f} ms | {median(ratios):.2f} ({low:.2f} to {high:.2f}) |")
@@ -47,7 +47,7 @@ def main() -> None:
 
 def _seconds(arguments: list[str]) -> float:
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    environment["ORT_DISABLE_TELEMETRY"] = "1"  # as capsedge does: the imports alone would pay for it else
+    environment["ORT_DISABLE_TELEMETRY"] = "1"  # as capsedge does; else only the imports would spend time on it
     start = perf_counter()
     subprocess.run([sys.executable, *arguments], check=True, capture_output=True, env=environment)
     return perf_counter() - start

@@ -1,13 +1,13 @@
-"""Compression by routing against other rules, and against the small network from scratch.
+"""Compression by routing, compared with other rules and with the small network trained from scratch.
 
     python -m benchmarks.compression RUN [--keep 0.5 0.25] [--seeds 0 1 2] [--rounds 2] [--epochs 3]
         [--scratch-epochs N] [--rules routing magnitude random scratch] [--out compression]
 
 RUN is a finished run. Each rule compresses it to each share of its multiply-accumulates, with each seed of the
-fine-tuning; `scratch` trains the network that `routing` arrived at by RUN's own recipe, from random weights, and
-`taught` does so with RUN as the teacher. Each training is a run of its own in OUT/runs. What is trained is not
-trained again, so the same command goes on where it was stopped: a training from scratch within itself, a compression
-from its start. OUT/compression.json has a record for each run, OUT/compression.md the table.
+fine-tuning; `scratch` trains the network that `routing` found by RUN's own recipe, from random weights, and `taught`
+does so with RUN as the teacher. Each training is a run in OUT/runs. Finished runs are not trained again, so the same
+command continues after an interruption: a training from scratch at its last checkpoint, a compression at its start.
+OUT/compression.json has a record for each run, OUT/compression.md the table.
 
 Differences are paired by test image and seed; their intervals are over the images, for these seeds.
 """
@@ -46,7 +46,7 @@ COLUMNS = (
     *("less the uncompressed (95 %)", "less routing (95 %)"),
 )
 
-Mistakes = dict[int, NDArray[np.bool_]]  # by seed, which test images get a wrong answer
+Mistakes = dict[int, NDArray[np.bool_]]  # by seed, the test images with a wrong answer
 
 
 def main() -> None:
@@ -64,7 +64,7 @@ def main() -> None:
                 records[name] = _record(run, {"rule": rule, "keep": keep, "seed": seed})
                 write_atomically(out / "compression.json", json.dumps(records, indent=1))
     except CapsedgeError as error:
-        raise SystemExit(f"{error}; the same command goes on") from error
+        raise SystemExit(f"{error}; the same command continues") from error
     text = "\n".join(_table(source, records, options))
     write_atomically(out / "compression.md", text)
     print(text)
@@ -76,12 +76,14 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--keep", type=float, nargs="+", default=[0.5, 0.25], metavar="SHARE")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--epochs", type=int, default=3, help="of each round")
-    parser.add_argument("--scratch-epochs", type=int, help="default: RUN's, and those of all rounds")
-    parser.add_argument("--rate", type=float, help="highest, of the fine-tuning; default: half of RUN's")
+    parser.add_argument("--epochs", type=int, default=3, help="epochs of each round")
+    parser.add_argument("--scratch-epochs", type=int, help="default: RUN's plus those of all rounds")
+    parser.add_argument("--rate", type=float, help="peak learning rate of the fine-tuning; default: half of RUN's")
     parser.add_argument("--rules", nargs="+", choices=RULES, default=[*COMPRESSING, "scratch"])
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--duration", type=float, metavar="SECONDS", help="of the timed iterations of each network")
+    parser.add_argument(
+        "--duration", type=float, metavar="SECONDS", help="duration of the timed iterations of each network"
+    )
     parser.add_argument("--out", type=Path, default=Path("compression"))
     options = parser.parse_args()
     if {"scratch", "taught"} & {*options.rules} and "routing" not in options.rules:
@@ -91,7 +93,7 @@ def _options() -> argparse.Namespace:
 
 
 def _made(source: Run, rule: str, keep: float, seed: int, options: argparse.Namespace) -> Run:
-    """A finished run of one rule, share and seed: found, or made now."""
+    """The finished run of one rule, share and seed, made now if it is missing."""
     folder = partial(_folder, options.out, keep=keep, seed=seed)
     run = Run(folder(rule))
     if rule in COMPRESSING:
@@ -113,13 +115,13 @@ def _made(source: Run, rule: str, keep: float, seed: int, options: argparse.Name
 
 
 def _check_same(run: Run, options: argparse.Namespace) -> None:
-    """Refuse to put a compression of other settings into the table."""
+    """Refuse a compression with other settings, which does not belong into the table."""
     found = msgspec.json.decode((run.path / FILE).read_bytes(), type=Compression)
     epochs = run.read_recipe().train.epochs
     if epochs != options.epochs or len(found.rounds) > options.rounds:
         raise WrongUse(
-            f"'{run.path}' was made in {len(found.rounds)} rounds of {epochs} epochs, and {options.rounds} of "
-            f"{options.epochs} are asked for: give another --out"
+            f"expected {options.rounds} rounds of {options.epochs} epochs, and '{run.path}' has {len(found.rounds)} "
+            f"of {epochs}: give another --out"
         )
 
 
@@ -154,7 +156,7 @@ def _read(out: Path) -> dict[str, Any]:
 
 
 def _record(run: Run, which: dict[str, Any]) -> dict[str, Any]:
-    """What the table needs of a run; the images with a wrong answer by their numbers."""
+    """The figures of a run for the table; test images with a wrong answer by their index."""
     record, dataset = run.read_record(), run.load_dataset()
     wiring = wiring_of(run.load_best(), record.shape)
     scores = {f"{score.split}_error": score.error for score in record.scores}

@@ -2,7 +2,7 @@
 
     python -m benchmarks.family [--zoo zoo] [--peers docs/edge/peers.json] [--plot docs/edge/pareto.png]
 
-All figures of the zoo are of its cards; the peers are what others say of their networks, with the source.
+The zoo's figures come from its cards, the peers' from their own publications, with the source.
 """
 
 import argparse
@@ -20,15 +20,15 @@ ROOT = Path(__file__).parents[1]
 
 
 class Peer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A network of others.
+    """A published network.
 
     Attributes:
-        name: Of the network.
-        kind: What it is.
-        parameters: As its source says, or counted from it.
+        name: Name of the network.
+        kind: Type of the network.
+        parameters: Number of parameters, as stated in the source or counted from it.
         test_error: Share of wrong answers on Fashion-MNIST's 10,000 test images, 0 to 1.
-        augmentation: How its training images were varied.
-        source: Where the figures stand.
+        augmentation: Augmentation of its training images.
+        source: Source of the figures.
     """
 
     name: str
@@ -60,10 +60,10 @@ def read_cards(zoo: Path) -> list[Card]:
 
 
 def read_peers(file: Path) -> list[Peer]:
-    """The peers, by parameters, the fewest last.
+    """The peers, by parameters in descending order.
 
     Raises:
-        ModelError: The file is missing, or is no such list.
+        ModelError: The file is missing or damaged.
     """
     try:
         peers = msgspec.json.decode(file.read_bytes(), type=list[Peer])
@@ -95,7 +95,7 @@ def peers_table(peers: Iterable[Peer]) -> Iterator[str]:
 
 
 def draw(cards: list[Card], peers: list[Peer], path: Path) -> None:
-    """Error against parameters; numbers stand for the peers, since their names would cover each other."""
+    """Draw the test error against the parameters."""
     groups = {
         "capsedge": ([(card.parameters, card.measured["fp32"].test_error, card.name) for card in cards], "o"),
         "capsule networks of others": (_points(peers, "capsules"), "s"),
@@ -125,7 +125,7 @@ def _points(peers: list[Peer], kind: str) -> list[tuple[int, float, str]]:
 
 
 def _time(latency: Iterable[Latency], file: str) -> str:
-    """The median of one image on one thread, where it was measured."""
+    """The median latency of one image on one thread, if it was measured."""
     found = [each.p50_ms for each in latency if (each.file, each.batch, each.threads) == (file, 1, 1)]
     return f"{found[0]:.3f} ms" if found else ""
 

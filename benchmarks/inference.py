@@ -1,14 +1,14 @@
-"""One image on one thread, from a public PyTorch CapsNet down to the int8 file: what each step brings, as a factor.
+"""Latency of one image on one thread, from a public PyTorch CapsNet to the int8 file, with the factor of each step.
 
     python -m benchmarks.inference [--peer FOLDER] [--stem MODEL] [--int8 MODEL] [--rounds 40] [--output FILE.json]
 
-Each rung differs from the one above in one thing, and all take turns in one interleaved run; a factor is the median
-of the rounds' ratios, between its quartiles. The networks of Table I have random weights: what a run costs does not
-depend on them. FOLDER holds `capsulelayers.py` of github.com/XifengGuo/CapsNet-Pytorch (commit 8a5a357), a public
-network with Table I's layers; its one `.cuda()` has to be taken out to run on a CPU. It is measured without its
-decoder, as all others are. Without FOLDER that rung is left out.
+Each rung differs from the previous one in one respect, and all run interleaved. A factor is the median of the rounds'
+ratios, with quartiles. The networks of Table I have random weights, since latency does not depend on them. FOLDER
+holds `capsulelayers.py` of github.com/XifengGuo/CapsNet-Pytorch (commit 8a5a357), a public network with Table I's
+layers; remove its one `.cuda()` to run it on a CPU. It is measured without its decoder, as all others are. Without
+FOLDER that rung is left out.
 
-Measure on a quiet machine: a load that comes and goes moves the slow rungs more than the fast ones.
+Measure on an idle machine: varying load affects the slow rungs more than the fast ones.
 """
 
 import argparse
@@ -47,7 +47,7 @@ SHAPE = (28, 28, 1)
 CLASSES = 10
 VERSIONED = ("torch", "onnxruntime", "numpy")
 TURN_S = 0.03
-"""How long a rung runs in each round, at least once: its time there is the median of its runs."""
+"""Duration in which a rung runs in each round, at least once; its time is the median of these runs."""
 
 Image = NDArray[np.uint8]
 Run = Callable[[Image], Any]
@@ -57,10 +57,10 @@ class Rung(msgspec.Struct, frozen=True):
     """One rung of the ladder, as measured.
 
     Attributes:
-        name: What is run.
-        changes: What it changes against the rung above.
+        name: Network and runtime.
+        changes: Difference from the previous rung.
         p50_ms: Median over the rounds, in milliseconds.
-        factor: How many times as fast as the rung above, round by round; None for the first.
+        factor: Speedup over the previous rung, by round; None for the first.
     """
 
     name: str
@@ -73,12 +73,12 @@ class Ladder(msgspec.Struct, frozen=True):
     """The record of a run.
 
     Attributes:
-        command: How it was made.
-        instruction_sets: Of the processor.
-        versions: Of the packages that compute.
-        load: Of the machine before and after: the mean number of running processes in the last minute.
-        rungs: From the slowest to the fastest.
-        whole: The last rung against the first.
+        command: Command that made it.
+        instruction_sets: Instruction sets of the processor.
+        versions: Versions of the packages that compute.
+        load: One-minute load average of the machine before and after.
+        rungs: The rungs, slowest first.
+        whole: Speedup of the last rung over the first.
     """
 
     command: str
@@ -111,7 +111,7 @@ def main() -> None:
 
 
 def interleaved(runs: list[Run], rounds: int) -> list[list[float]]:
-    """Seconds of an image for each rung in each round, the order moving on from round to round."""
+    """Seconds per image of each rung in each round; the order rotates from round to round."""
     image = np.random.default_rng(0).integers(0, 256, (1, *SHAPE), np.uint8)
     for run in runs:
         _turn(run, image)
@@ -182,7 +182,7 @@ def _textbook(network: CapsNet) -> CapsNet:
 
 
 def _peer(folder: Path) -> Run:
-    """The layers of the public network up to the lengths, on pixels of 0 to 1, as its training has them."""
+    """The layers of the public network up to the lengths, for pixels of 0 to 1 as in its training."""
     sys.path.insert(0, str(folder))
     layers = importlib.import_module("capsulelayers")
     torch.manual_seed(0)
@@ -200,7 +200,7 @@ def _torch(network: CapsNet, image: Image) -> Any:
 
 
 def _pixels(image: Image) -> torch.Tensor:
-    """Values of 0 to 1, [1, 1, height, width]; a grey image whose axes were moved is channels last to PyTorch."""
+    """Values of 0 to 1, [1, 1, height, width]; a view, since torch treats a permuted grey image as channels last."""
     return torch.from_numpy(image).view(1, 1, *SHAPE[:2]).float() / 255
 
 
@@ -215,7 +215,7 @@ def _session(file: Path) -> Run:
 
 
 def _turn(run: Run, image: Image) -> float:
-    """Seconds of a run, the median of what fits into a turn."""
+    """Seconds per run: the median of the runs in one turn."""
     spent: list[float] = []
     end = time.perf_counter() + TURN_S
     while not spent or time.perf_counter() < end:

@@ -1,15 +1,14 @@
-"""The study of the routing step: `make study`; docs/routing.md tells its result.
+"""The study of the routing step: `make study`; docs/routing.md has its results.
 
-On the full Fashion-MNIST, at a width that one core trains in minutes. First a sieve: short trainings of one seed, of
-every setting of the routing step. Then the finalists, of more epochs and seeds. Every training goes on where it was
-stopped, and what is trained is not trained again. Settings are compared on the validation images; the test error is
-shown beside, and chooses nothing.
+It trains on the full Fashion-MNIST, at a width that one core trains in minutes. The sieve is a short training with
+one seed for every setting of the routing step. The finals repeat a few settings with more epochs and seeds.
+Interrupted trainings are resumed and finished ones reused. Settings are compared on the validation images; the test
+error is shown for information only.
 
-The results lie in three JSON files beside the figures: sieve.json has a row for each setting, finals.json the
-validations of every finalist, scores.json what these do not hold: the data, frozen coefficients with other seeds, and
-the finalists' scores with their intervals. (Those of the first study were printed before that file was, so it holds
-them as they were printed, to 0.01 points.) Tables and figures are made from these files alone; --redraw makes them
-again without training:
+The results are three JSON files beside the figures: sieve.json has a row for each setting, finals.json the
+validations of every finalist, scores.json the data, the frozen coefficients with other seeds, and the finalists'
+scores with intervals. (The scores of the first study are rounded to 0.01 points, since they were copied from printed
+tables.) Tables and figures are made from these files alone; --redraw makes them again without training:
 
     python -m benchmarks.routing --redraw > docs/routing/tables.md
 """
@@ -36,8 +35,8 @@ from capsedge.statistics import mean_and_spread, paired_difference
 from capsedge.training import Run, lengths_of
 from capsedge.training.metrics import read_metrics
 
-# bf16 on every machine, since docs/routing.md says so: a processor without the instructions is told what it costs.
-# Images as they are: the study is older than the recipes' shifts and flips.
+# bf16 on every machine, as in docs/routing.md; a processor without bf16 instructions prints the cost.
+# No augmentation: the study is older than the recipes' shifts and flips.
 WIDTH = (
     "network.filters=32",
     "network.capsule_types=4",
@@ -49,8 +48,8 @@ REPORT = precision_reporter(silent=False)
 SIEVE_EPOCHS, FINAL_EPOCHS, FINAL_SEEDS = 3, 20, (0, 1, 2)
 
 Case = tuple[str, tuple[str, ...]]  # routing kind, changes of its recipe
-Curves = Mapping[str, Sequence[Sequence[dict[str, Any]]]]  # of each finalist and seed, the rows of all validations
-Errors = Mapping[str, NDArray[np.float64]]  # of each finalist, an error for every epoch
+Curves = Mapping[str, Sequence[Sequence[dict[str, Any]]]]  # rows of all validations, by finalist and seed
+Errors = Mapping[str, NDArray[np.float64]]  # error after each epoch, by finalist
 FAST = "routing.learning_rate=0.001"
 ASCENT, SQUASHED, PROXIMAL = "routing.step=ascent", "routing.objective=squashed", "routing.proximal=true"
 
@@ -133,7 +132,7 @@ FINALS: Mapping[str, Case] = {
     "l1-prox": ("l1", (PROXIMAL, FAST, "routing.penalty=0.2")),
     "dynamic-3e-3": ("dynamic", ("train.learning_rate=0.003",)),
 }
-NOISE_SEEDS = (0, 1, 2)  # of frozen in the sieve: how far a seed alone moves the error
+NOISE_SEEDS = (0, 1, 2)  # of frozen in the sieve, for the effect of the seed alone
 
 _COLOURS = {
     "frozen": "#009E73",
@@ -148,7 +147,7 @@ _COLOURS = {
 
 
 def main() -> None:
-    """Train what is missing, print the tables, draw the figures."""
+    """Train missing runs, print the tables, draw the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=Path, default=Path("runs/study"))
     parser.add_argument("--out", type=Path, default=Path("docs/routing"), help="folder for figures and JSON")
@@ -165,7 +164,7 @@ def main() -> None:
 
 
 def train(runs: Path, out: Path, *, only: str | None) -> None:
-    """Train what is missing, and write the JSON files."""
+    """Train missing runs, and write the JSON files."""
     dataset = load_dataset("fashion-mnist")
     out.mkdir(parents=True, exist_ok=True)
     keep_scores(out, data=dataset.description, validation_images=len(dataset.validation))
@@ -176,7 +175,7 @@ def train(runs: Path, out: Path, *, only: str | None) -> None:
 
 
 def sieve(dataset: Dataset, runs: Path, out: Path) -> None:
-    """One seed of every setting, and its validation error less that of frozen coefficients, paired."""
+    """Train every setting with one seed; compare its validation error with frozen coefficients, paired by image."""
     frozen = [run_of("frozen", ("frozen", ()), SIEVE_EPOCHS, seed, dataset, runs) for seed in NOISE_SEEDS]
     base = mistakes(frozen[0], dataset.validation)
     errors = [float(mistakes(run, dataset.validation).mean()) for run in frozen]
@@ -193,7 +192,7 @@ def sieve(dataset: Dataset, runs: Path, out: Path) -> None:
 
 
 def finals(dataset: Dataset, runs: Path, out: Path) -> None:
-    """Several seeds of the finalists, each paired with frozen coefficients of the same seed."""
+    """Train the finalists with several seeds, each paired with frozen coefficients of the same seed."""
     found = {
         name: [run_of(name, case, FINAL_EPOCHS, seed, dataset, runs) for seed in FINAL_SEEDS]
         for name, case in FINALS.items()
@@ -221,7 +220,7 @@ def score(wrong: Sequence[NDArray[np.bool_]], frozen: Sequence[NDArray[np.bool_]
 
 
 def keep_scores(out: Path, **values: object) -> None:
-    """Put values into scores.json, beside those that another part of the study put there."""
+    """Add values to scores.json, which the parts of the study share."""
     path = out / "scores.json"
     kept = load(path) if path.exists() else {}
     path.write_text(json.dumps(kept | values, indent=1))
@@ -271,7 +270,7 @@ def show_finals(out: Path) -> None:
 
 
 def show_order(curves: Curves) -> None:
-    """Print which finalist is lowest after which epoch, and how far apart they are after the last."""
+    """Print the finalists' ranks after each epoch, and their differences after the last."""
     errors = mean_errors(curves)
     order = ranks(errors)
     print("\nValidation error after every epoch, %: mean over the seeds (rank: 1 is the lowest; equals share it)\n")
@@ -306,32 +305,32 @@ def show_order(curves: Curves) -> None:
 
 
 def mean_errors(curves: Curves) -> Errors:
-    """Mean over the seeds after every epoch, so rounded that equal counts of mistakes are equal numbers."""
+    """Mean over the seeds after every epoch, rounded so that equal counts of mistakes give equal numbers."""
     every = {name: np.array([[row["error"] for row in rows] for rows in seeds]) for name, seeds in curves.items()}
     return {name: each.mean(0).round(9) for name, each in every.items()}
 
 
 def ranks(errors: Errors) -> dict[str, NDArray[np.int64]]:
-    """After every epoch, 1 and how many finalists have a lower error."""
+    """Rank after every epoch: 1 plus the number of finalists with a lower error."""
     every = np.stack(list(errors.values()))
     return {name: 1 + (every < own).sum(0) for name, own in errors.items()}
 
 
 def below_all_others(errors: Errors, name: str) -> NDArray[np.bool_]:
-    """After which epochs a finalist's error is lower than that of every other."""
+    """For every epoch, whether a finalist's error is lower than that of every other."""
     lowest: NDArray[np.float64] = np.stack([each for other, each in errors.items() if other != name]).min(0)
     return errors[name] < lowest
 
 
 def for_good(below: NDArray[np.bool_]) -> int | None:
-    """The epoch, counted from 1, after which it holds and after all later ones too; None where it never does."""
+    """The first epoch, counted from 1, from which on it holds after every epoch; None if there is none."""
     failing = np.flatnonzero(~below)
     first = 1 if not len(failing) else int(failing[-1]) + 2
     return first if first <= len(below) else None
 
 
 def epochs_of(mask: NDArray[np.bool_]) -> str:
-    """Epochs counted from 1, as 1 to 8, 15, 16; three or more in a row are a range."""
+    """Epochs counted from 1, such as 1 to 8, 15, 16; three or more consecutive ones are a range."""
     chosen = np.flatnonzero(mask) + 1
     runs = np.split(chosen, np.flatnonzero(np.diff(chosen) > 1) + 1)
     shown = [f"{run[0]} to {run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs]
@@ -354,7 +353,7 @@ def recipe_of(case: Case, epochs: int, seed: int) -> Recipe:
 
 
 def mistakes(run: Run, split: Split) -> NDArray[np.bool_]:
-    """Which images the run's best weights get wrong."""
+    """For each image, whether the run's best weights give a wrong answer."""
     lengths = lengths_of(run.load_best(), split, torch.device("cpu")).numpy()
     return wrong_answers(lengths, split.labels)
 
@@ -380,7 +379,7 @@ def of_b(last: Sequence[dict[str, float] | None]) -> str:
 
 
 def percent(share: float) -> str:
-    """With two digits, as 5,000 images support them."""
+    """A share as a percentage with two decimals, the precision that 5,000 images support."""
     return f"{100 * share:.2f}"
 
 
@@ -413,7 +412,7 @@ def draw_errors(curves: Curves, path: Path, images: int) -> None:
 
 
 def draw_coefficients(curves: Curves, path: Path) -> None:
-    """Spread of b and its share of negative values against epochs, of the kinds that move b."""
+    """Spread of b and its share of negative values against epochs, of the kinds that change b."""
     with styled():
         figure = canvas(7, 3.4)
         parts = figure.subplots(1, 2)

@@ -1,8 +1,8 @@
-"""Dynamic routing as the textbook writes it (Sabour et al. 2017, Procedure 1): the plain baseline of the benchmarks.
+"""Dynamic routing by the textbook (Sabour et al. 2017, Procedure 1): the plain baseline of the benchmarks.
 
-Every vote is formed, every sum is written as a product and a reduction, and every iteration starts from all logits.
-capsedge's own `DynamicRouting` computes the same numbers with less work; both are shown, so that the learned routing
-is not measured against a straw man.
+It computes every vote, writes every sum as a product and a reduction, and starts every iteration from all logits.
+capsedge's own `DynamicRouting` computes the same numbers with less work. The benchmarks show both, so that the
+learned routing is also compared with an efficient implementation.
 """
 
 import torch
@@ -17,10 +17,10 @@ def textbook_routing(weight: Tensor, u: Tensor, iterations: int = 3) -> Tensor:
     Args:
         weight: W, [capsules, dim, classes, class_dim].
         u: Primary capsules, [batch, capsules, dim].
-        iterations: Weighted sums.
+        iterations: Number of weighted sums.
     """
     votes = torch.einsum("idjk,bid->bijk", weight, u)
-    constant_votes = votes.detach()  # as in their code: the gradient flows through the last sum alone
+    constant_votes = votes.detach()  # as in the authors' code: the gradient flows through the last sum only
     logits = torch.zeros(votes.shape[:3], device=votes.device)
     for _ in range(iterations - 1):
         coupling = torch.softmax(logits, 2)

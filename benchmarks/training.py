@@ -1,9 +1,9 @@
 """Time and memory of one training step of every routing kind: `python benchmarks/training.py`.
 
-A step is one iteration of Algorithm 1 on real Fashion-MNIST images: minibatch, weight step, and routing step where
-the kind has one. For each batch size, with and without the decoder, all kinds in all precisions take their steps in
-turn, in one interleaved run; ratios are taken within a round. `textbook` is dynamic routing as it is usually written
-(benchmarks/textbook.py). Peak memory is that of a process of its own, with Python, torch and the images in it.
+A step is one iteration of Algorithm 1 on real Fashion-MNIST images: minibatch, weight step, and the routing step if
+the kind has one. For each batch size, with and without the decoder, the steps of all kinds in all precisions are
+interleaved; ratios are taken within a round. `textbook` is dynamic routing by the textbook (benchmarks/textbook.py).
+Peak memory is that of a separate process, including Python, torch and the images.
 """
 
 import argparse
@@ -31,18 +31,20 @@ PRECISIONS = ("fp32", "bf16")
 
 
 def main() -> None:
-    """Parse, measure, print Markdown tables and, where asked for, write JSON."""
+    """Parse, measure, print Markdown tables, and write JSON if requested."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "--width", choices=("table1", "small"), default="table1", help="recipes fashion-mnist-KIND[-small]"
     )
     parser.add_argument("--kinds", nargs="+", default=[*KINDS, TEXTBOOK], choices=[*KINDS, TEXTBOOK])
     parser.add_argument("--batch", type=int, nargs="+", default=[32, 128])
-    parser.add_argument("--precision", nargs="+", choices=PRECISIONS, help="bf16 too where there are units for it")
+    parser.add_argument(
+        "--precision", nargs="+", choices=PRECISIONS, help="default: fp32, and bf16 on hardware with bf16 units"
+    )
     parser.add_argument("--decoder", nargs="+", choices=("with", "without"), default=("with", "without"))
     parser.add_argument("--set", action="append", default=[], help="change a value of every recipe, as in train")
     parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--no-memory", action="store_true", help="leave the peak memory out")
+    parser.add_argument("--no-memory", action="store_true", help="do not measure the peak memory")
     parser.add_argument("--json", type=Path, help="write every sample to this file")
     options = parser.parse_args()
     options.precision = options.precision or precisions()
@@ -57,7 +59,7 @@ def main() -> None:
 
 
 def precisions() -> tuple[str, ...]:
-    """fp32, and bf16 where the device has the units for it; without them one step takes some 15 times as long."""
+    """fp32, and bf16 on a device with bf16 units; without them a step takes about 15 times as long."""
     if choose_precision("auto", launch().device).precision == "bf16":
         return PRECISIONS
     print("bf16 is left out: torch has no bf16 units to use here; --precision bf16 asks for it", file=sys.stderr)
@@ -106,7 +108,7 @@ def setting(options: argparse.Namespace, *, batch: int, decoder: bool) -> dict[s
 
 
 def factors(seconds: dict[str, list[float]]) -> None:
-    """Show how many times as fast as the textbook each step towards the collapsed network is."""
+    """Print the speedup over the textbook of each step towards the collapsed network."""
     base = f"{TEXTBOOK} fp32"
     if base not in seconds:
         return
@@ -132,7 +134,7 @@ def case(options: argparse.Namespace, kind: str, precision: str, *, batch: int, 
 
 
 def trainer(label: str, recipe: Recipe, folder: Path) -> Trainer:
-    """A trainer of a recipe; for the textbook, one whose routing computes as the textbook does."""
+    """A trainer of a recipe; for `textbook`, with the routing replaced by the textbook's."""
     made = Trainer(recipe, load_dataset(recipe.data.source), Run(folder / label))
     if label.startswith(TEXTBOOK):
         routing = made.network.routing

@@ -1,7 +1,7 @@
-"""A training step against changes that might make it cheaper: `python -m benchmarks.variants`.
+"""Time of a training step with changes that might make it faster: `python -m benchmarks.variants`.
 
-Each change is tried alone and together, beside the step as it is and beside two more of the same, which show how much
-is noise; all in one interleaved run. docs/decisions/0013 is what came of it. `compile` needs a C++ compiler.
+The changes are measured alone and combined, interleaved with the unchanged step and with two repetitions of it, which
+show the noise. docs/decisions/0013 has the conclusion. `compile` needs a C++ compiler.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Versions of what computes a record's numbers, as every record has them."""
+"""Versions of the packages that computed a record's numbers."""
 
 from platform import python_version
 from typing import Any
@@ -7,6 +7,6 @@ from capsedge.version import __version__
 
 
 def versions_of(*modules: Any) -> dict[str, str]:
-    """Version of capsedge, of imported modules by their names, and of Python."""
+    """Versions of capsedge, of imported modules by name, and of Python."""
     own = {module.__name__: str(module.__version__) for module in modules}
     return {"capsedge": __version__, **own, "python": python_version()}

@@ -1,14 +1,14 @@
-"""What the codes of int8 weights cost, by their bits and by how they are rounded: error, closeness and latency.
+"""Error, length differences and latency of int8 files, by the bits and the rounding of the weights.
 
     python -m benchmarks.weight_bits MODEL.onnx... [--data fashion-mnist] [--duration 3] [--no-latency]
         [--emulated haswell] [--images 1000]
 
-Each model is an fp32 file of `capsedge export`. The int8 files are made as an export makes them: calibrated on 512
-training images, by the method with the lowest validation error. "nearest" rounds each weight on its own, where an
-export's make up for each other (`capsedge.export.precision.rounding`). Latencies are of one interleaved run of
-`capsedge bench`, on one thread. Weights of 8 bits saturate on x86 without VNNI: there their figures are taken twice,
-with ONNX Runtime's default kernels and with its exact ones. `--emulated` runs the first test images on another
-processor too, with the default kernels (docs/portable.md).
+Each model is an fp32 file of `capsedge export`. The int8 files are made as in an export: calibrated on 512 training
+images, by the method with the lowest validation error. "nearest" rounds each weight separately; an export compensates
+rounding errors between weights (`capsedge.export.precision.rounding`). Latencies come from one interleaved run of
+`capsedge bench`, on one thread. Weights of 8 bits saturate on x86 without VNNI: there they are measured twice, with
+ONNX Runtime's default kernels and with its exact ones. `--emulated` also runs the first test images on another
+processor, with the default kernels (docs/portable.md).
 """
 
 import argparse
@@ -59,7 +59,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", type=Path, nargs="+", metavar="MODEL.onnx")
     parser.add_argument("--data", default="fashion-mnist")
-    parser.add_argument("--duration", default="3", metavar="SECONDS", help="of each model, for its latency")
+    parser.add_argument("--duration", default="3", metavar="SECONDS", help="time of each model's latency measurement")
     parser.add_argument("--no-latency", action="store_true")
     parser.add_argument("--emulated", choices=[each.name for each in PROCESSORS])
     parser.add_argument("--images", type=int, default=1000, help="test images for the emulated processor")
@@ -77,7 +77,7 @@ def main() -> None:
 
 
 def _measure(model: Path, dataset: Dataset, folder: Path, seconds: str | None) -> dict[str, Path]:
-    """One model's table; gives its files, by what they are called."""
+    """Print one model's table; returns its files by kind."""
     right = [_lengths(model, split) for split in (dataset.validation, dataset.test)]
     files = {kind: _quantized(model, dataset, folder, kind, right[0]) for kind in KINDS}
     latency = {} if seconds is None else _latencies([model, *(file for file, _ in files.values())], seconds)
@@ -107,7 +107,7 @@ def _measure_on(processor: EmulatedProcessor, files: dict[str, Path], test: Spli
 def _rows(
     model: Path, dataset: Dataset, right: list[Lengths], files: dict[str, tuple[Path, str]]
 ) -> Iterator[tuple[Path, tuple[str, ...]]]:
-    """Each file in each way that it can be run here, with its cells."""
+    """Each file with the cells of its row, once for each way to run it on this processor."""
     labels = [split.labels for split in (dataset.validation, dataset.test)]
     of_fp32 = [wrong_answers(*each) for each in zip(right, labels, strict=True)]
     errors = [_percent(each) for each in of_fp32]
@@ -128,7 +128,7 @@ def _rows(
 
 
 def _quantized(model: Path, dataset: Dataset, folder: Path, kind: str, right: Lengths) -> tuple[Path, str]:
-    """The file with such weights, and the method that found its ranges."""
+    """The file with such weights, and its calibration method."""
     bits, nearest = KINDS[kind]
 
     def score(candidate: onnx.ModelProto, _: str) -> tuple[float, float]:

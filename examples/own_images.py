@@ -1,10 +1,10 @@
 """From a folder of images to an exported model that classifies new ones.
 
-    python examples/own_images.py [FOLDER [IMAGE...]] [--recipe RECIPE] [--epochs N]
+    python examples/own_images.py [FOLDER [IMAGE...]] [--output FOLDER] [--recipe RECIPE] [--epochs N]
 
-FOLDER has one folder of images for each class. Without it, the script makes such a folder, `photos/`, from images
-that ship with capsedge: 40 each of three garments, and one new image of each in `new/`. The run goes into `runs/`.
-Needs `capsedge[train,export,cpu]`.
+FOLDER has one folder of images for each class. Without it, the script makes one from images that ship with capsedge:
+40 each of three garments in `photos/`, and one new image of each in `new/`. It writes everything, also the run, into
+the new folder `own-images/` or that of --output. Needs `capsedge[train,export,cpu]`.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from capsedge.data import load_dataset
 
 CLASSES = ("sneaker", "t-shirt", "trouser")
 IMAGES = 40
+EPOCHS = 20  # enough for these images
 
 
 def main() -> None:
@@ -26,19 +27,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Train on a folder of images, export the network, classify images.")
     parser.add_argument("folder", nargs="?", type=Path, help="images, in a folder for each class")
     parser.add_argument("images", nargs="*", type=Path, help="new images to classify")
+    parser.add_argument("--output", type=Path, default=Path("own-images"), help="new folder (default: %(default)s)")
     parser.add_argument("--recipe", default="edge-nano", help="a recipe of the edge family (default: %(default)s)")
-    parser.add_argument("--epochs", type=int, default=0, help="default: as many as the number of images asks for")
+    parser.add_argument("--epochs", type=int, help=f"default: by the number of images; {EPOCHS} without FOLDER")
     asked = parser.parse_args()
+    output = asked.output
+    if output.exists():
+        parser.error(f"'{output}' exists already: remove it, or give another folder by --output")
 
-    folder, images = asked.folder, asked.images
+    folder, images, epochs = asked.folder, asked.images, asked.epochs
     if folder is None:
-        folder, images = make_photos(Path("photos"), Path("new"))
+        folder, images = make_photos(output / "photos", output / "new")
+        epochs = epochs or EPOCHS
 
-    run = capsedge.train(asked.recipe, data=folder, settings=[f"train.epochs={asked.epochs}"])
+    run = capsedge.train(
+        asked.recipe,
+        data=folder,
+        settings=[f"train.epochs={epochs or 0}"],  # 0: chosen by the number of images
+        folder=output / "runs" / Path(asked.recipe).stem,
+    )
     for score in run.read_record().scores:
         print(f"{score.split} error: {score.error:.2%} of {score.images} images")
 
-    # The export is accepted only if the file computes what the network computes; else it raises GateRejected.
+    # The gate compares the file with the network, and raises GateRejected if they differ.
     exported = capsedge.export_run(run)
     print(f"exported: {exported.path}")
 

@@ -2,11 +2,10 @@
 
     python examples/plain_onnxruntime.py MODEL.onnx IMAGE...
 
-It shows what a program in any language has to do with an exported file: read the contract in the file's metadata,
-bring images to the input's size as the contract says, run, and take the longest capsule. The answers are those of
-`capsedge infer --invert no`. The script refuses what it does not compute: the frame `figure`, the levels `full` and
-images of 16 bits. Unlike `capsedge infer`, it does not invert images that show dark things on a light background
-(docs/images.md).
+It shows the steps for a program in any language: read the contract in the file's metadata, fit images to the input as
+the contract says, run, and take the longest capsule. The answers equal those of `capsedge infer --invert no`. The
+script does not support the frame `figure`, the levels `full` and images of 16 bits, and refuses them. Unlike
+`capsedge infer`, it does not invert images that show dark objects on a light background (docs/images.md).
 """
 
 import base64
@@ -25,7 +24,7 @@ Pixels = NDArray[np.uint8]
 
 
 def main() -> None:
-    """Check the model with the golden sample that it carries, then classify each image."""
+    """Check the model with its golden sample, then classify each image."""
     if len(sys.argv) < 3:
         sys.exit("usage: python plain_onnxruntime.py MODEL.onnx IMAGE...")
     session = onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"])
@@ -43,10 +42,9 @@ def main() -> None:
 
 
 def contract_of(session: onnxruntime.InferenceSession) -> dict[str, Any]:
-    """The contract, from the metadata that every ONNX runtime gives.
+    """The contract, from the metadata of the ONNX file.
 
-    A key that its JSON Schema does not require (`fit.levels`, `labels`, `batch`) is absent in some files; then its
-    default holds.
+    A key that its JSON Schema does not require (`fit.levels`, `labels`, `batch`) may be absent; its default applies.
     """
     metadata = session.get_modelmeta().custom_metadata_map
     if "capsedge.contract" not in metadata:
@@ -56,14 +54,14 @@ def contract_of(session: onnxruntime.InferenceSession) -> dict[str, Any]:
         sys.exit(f"the contract has schema {contract['schema']}, and this script reads {SCHEMA}")
     fit = contract["fit"]
     if fit["frame"] == "figure" or fit.get("levels", "as-is") == "full":
-        sys.exit("the model wants frame 'figure' or levels 'full', which this script does not compute")
+        sys.exit("the model needs frame 'figure' or levels 'full', which this script does not support")
     return contract
 
 
 def decoded(image: Image.Image) -> Image.Image:
-    """An image of 8 bits a channel, upright, in RGB, with transparent parts on black."""
+    """An image of 8 bits per channel, upright, in RGB, with transparent parts on black."""
     if image.mode.startswith(("I", "F")):
-        sys.exit("expected 8 bits a channel; capsedge reads images of 16 bits, too")
+        sys.exit("expected 8 bits per channel; capsedge reads images of 16 bits, too")
     upright = ImageOps.exif_transpose(image)
     if not upright.has_transparency_data:
         return upright.convert("RGB")
@@ -82,7 +80,7 @@ def fitted(image: Image.Image, contract: dict[str, Any]) -> Pixels:
         across, down = width / image.width, height / image.height
         if contract["fit"]["frame"] == "stretch":
             image = image.resize((width, height), resize)
-        elif contract["fit"]["frame"] == "crop":  # fills the input; what hangs over is cut off
+        elif contract["fit"]["frame"] == "crop":  # fills the input; the rest is cut off
             scale = max(across, down)
             left, top = (image.width - width / scale) / 2, (image.height - height / scale) / 2
             box = (max(0.0, left), max(0.0, top), image.width - max(0.0, left), image.height - max(0.0, top))

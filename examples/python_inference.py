@@ -18,7 +18,7 @@ SAMPLES = Path(__file__).parents[1] / "samples"
 
 
 def main() -> None:
-    """Load a model once, then ask it in three ways."""
+    """Load a model once, then use it in three ways."""
     parser = argparse.ArgumentParser(description="Classify the images of a folder.")
     parser.add_argument(
         "folder", nargs="?", type=Path, default=SAMPLES, help="default: the samples of the repository"
@@ -31,7 +31,7 @@ def main() -> None:
     model = capsedge.load(asked.model)
     print(f"{asked.model}: {len(model.classes)} classes, {model.contract.precision}, on {model.provider}")
 
-    # A folder of any size is a stream. An image that cannot be read comes as a Broken in its place.
+    # A folder of any size is a stream. An unreadable image gives a Broken in its place.
     readable = []
     for each in model.stream(asked.folder):
         if isinstance(each, capsedge.Broken):
@@ -42,7 +42,7 @@ def main() -> None:
     if not readable:
         return
 
-    # One image: a path, bytes, an open file, a Pillow image or an array. `top` is the number of classes to name.
+    # One image: a path, bytes, an open file, a Pillow image or an array. `top` is the number of classes to list.
     answer = model.predict(readable[0], top=3)
     print(f"first image: {answer.class_name}, then {', '.join(each.class_name for each in answer.next_best)}")
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Installs capsedge's wheel with each set of extras in a clean virtual environment and runs there what that set is for.
-# A set is installed on top of the last earlier one that it holds: unpacking torch takes half a minute. The sets
-# with torch and those without are two lanes, which run side by side.
+# Installs capsedge's wheel with each set of extras in a clean virtual environment, and runs the commands of that set.
+# A set is installed on top of the last earlier set that it contains, since unpacking torch takes half a minute. The
+# sets with torch and those without run in two parallel lanes.
 #
 #   scripts/check_extras.sh                every set
 #   scripts/check_extras.sh cpu train,cpu  these sets
@@ -31,20 +31,20 @@ found = [name for name in sys.argv[1:] if find_spec(name)]
 sys.exit(f"installed, and should not be: {found}" if found else 0)' "$@"
 }
 
-build_wheel() { # from a copy: setuptools leaves its build/ in the tree, and a stale one gets into the next wheel
+build_wheel() { # from a copy: setuptools would leave a build/ in the tree, which gets into the next wheel
     mkdir "$work/source"
     cp -r "$root"/{capsedge,pyproject.toml,README.md,LICENSE} "$work/source/"
     run "$python" -m pip wheel --quiet --no-deps --wheel-dir "$work" "$work/source"
     wheel=$(echo "$work"/capsedge-*.whl)
 }
 
-install() { # --no-compile: an environment runs a few commands, and what those import is compiled then
+install() { # --no-compile: the few commands compile what they import
     local each base=
     for each in ${kept[@]+"${kept[@]}"}; do # this form also of an empty array, for bash 3.2 (macOS)
         if holds "$(brings "$1")" "$each"; then base=$each; fi
     done
     if [[ -n $base ]]; then
-        cp -al "kept/$base" venv # hard links: pip unlinks files and writes new ones, it changes none
+        cp -al "kept/$base" venv # hard links: pip replaces files and never changes them in place
     else
         "$python" -m venv venv
     fi
@@ -52,7 +52,7 @@ install() { # --no-compile: an environment runs a few commands, and what those i
     run pip check
 }
 
-brings() { # the extras of a set, with those that they ask for in pyproject.toml
+brings() { # the extras of a set, including those that they require in pyproject.toml
     case $1 in
         *export* | *paper*) echo "$1,train" ;;
         *) echo "$1" ;;
@@ -84,10 +84,10 @@ has_run() {
     if [[ ! -d runs ]]; then trains; fi
 }
 
-lane() { # sets one after the other, in one folder: export finds what train left there
+lane() { # sets one after the other, in one folder: export uses the run of train
     local extras
     mkdir -p "$work/$1/kept"
-    cd "$work/$1" # outside the source tree, so that nothing is found but what the wheel holds
+    cd "$work/$1" # outside the source tree, so that only the wheel's content is found
     PATH="$work/$1/venv/bin:$PATH"
     kept=()
     for extras in "${@:2}"; do
@@ -99,7 +99,7 @@ lane() { # sets one after the other, in one folder: export finds what train left
     done
 }
 
-prove() { # what a set of extras is for
+prove() { # runs the commands of a set of extras
     case $1 in
         cpu | gpu)
             runs_at_the_edge

@@ -2,13 +2,12 @@
 
     python scripts/check_platforms.py [FOLDER]    the checkout, or another project's folder
 
-uv resolves for another system as it would there: it takes that system's environment markers, and wheels with that
-system's tags only. It reads metadata, so nothing is installed and no wheel is downloaded whole. What this proves: for
-each combination there is a set of releases that fit together, and each of them has a wheel for it. That the wheels
-work there is not proved.
+uv resolves for another system with that system's environment markers and wheel tags. It reads metadata only: it
+installs nothing and downloads no complete wheel. This proves that each combination has a compatible set of releases,
+and that each release has a wheel for it. It does not prove that the wheels work there.
 
 The releases are those that a user gets, not those of constraints.txt. The Python after the last promised one is
-resolved too, to tell when it can be promised. The exit code is 1 where a promised combination does not resolve.
+resolved too, to show when it can be promised. The exit code is 1 if a promised combination does not resolve.
 """
 
 import os
@@ -28,7 +27,7 @@ EXTRAS = {"cpu": "onnxruntime", "train": "torch"}
 
 
 class Platform(NamedTuple):
-    """A system that is resolved for.
+    """A target system.
 
     Attributes:
         name: Its name in the table.
@@ -52,7 +51,7 @@ PLATFORMS = {
 
 
 class Promise(NamedTuple):
-    """What a project's classifiers name.
+    """The systems and Pythons that a project's classifiers name.
 
     Attributes:
         pythons: Versions of Python, the lowest first.
@@ -64,14 +63,14 @@ class Promise(NamedTuple):
 
 
 class Resolved(NamedTuple):
-    """What uv said of one combination.
+    """uv's result for one combination.
 
     Attributes:
         platform: The system.
         python: The version of Python.
         extra: The extra of the project.
-        releases: What it resolved to: the release of each package; none where it did not.
-        reason: Why it did not; "" where it did.
+        releases: The release of each package; empty if it does not resolve.
+        reason: Why it does not resolve; "" if it does.
     """
 
     platform: Platform
@@ -102,10 +101,10 @@ def following(python: str) -> str:
 
 
 def resolve(folder: Path, platform: Platform, python: str, extra: str) -> Resolved:
-    """Let uv resolve one combination.
+    """Resolve one combination by uv.
 
     Raises:
-        RuntimeError: It could not, for a reason that is none of the packages', such as an index out of reach.
+        RuntimeError: uv failed for another reason than the packages, such as an unreachable index.
     """
     target = ["--python-platform", platform.target, "--python-version", python, "--extra", extra]
     quiet = ["--quiet", "--no-header", "--no-annotate", "--no-python-downloads", "--python", sys.executable]
@@ -120,7 +119,7 @@ def resolve(folder: Path, platform: Platform, python: str, extra: str) -> Resolv
     if done.returncode > 1:
         raise RuntimeError(
             f"uv cannot resolve '{folder}': {_one_line(done.stderr)}\n"
-            "uv does not read pip's settings: name another package index than the public one by UV_DEFAULT_INDEX"
+            "uv does not read pip's settings: set UV_DEFAULT_INDEX to use another package index"
         )
     if done.returncode:
         reason = _one_line(done.stderr.partition("cause:")[2].partition("hint:")[0] or done.stderr)
@@ -129,13 +128,13 @@ def resolve(folder: Path, platform: Platform, python: str, extra: str) -> Resolv
 
 
 def resolve_all(folder: Path, pythons: Iterable[str], platforms: Iterable[Platform]) -> list[Resolved]:
-    """Resolve all combinations, several at a time, since most of it is waiting for the index."""
+    """Resolve all combinations in parallel, since most of the time is waiting for the index."""
     with ThreadPoolExecutor(4) as pool:
         return list(pool.map(lambda each: resolve(folder, *each), product(platforms, pythons, EXTRAS)))
 
 
 def table(results: Sequence[Resolved], promised: Sequence[str]) -> str:
-    """A line for each system and Python, then each reason once."""
+    """A line for each system and Python, followed by each reason once."""
     rows: dict[tuple[str, str], list[str]] = {}
     reasons: dict[str, list[str]] = {}
     for each in results:
@@ -153,7 +152,7 @@ def table(results: Sequence[Resolved], promised: Sequence[str]) -> str:
 
 
 def main(folder: Path) -> int:
-    """Resolve, print the table; gives the exit code."""
+    """Resolve, print the table, and return the exit code."""
     promised = promise(tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"])
     coming = following(promised.pythons[-1])
     try:

@@ -2,7 +2,7 @@
 
     python scripts/contract_schema.py
 
-The descriptions are those of the docstrings in capsedge/contract.py, so nothing is said twice.
+The descriptions come from the docstrings in capsedge/contract.py.
 """
 
 import inspect
@@ -50,7 +50,7 @@ def text() -> str:
 
 
 def attributes(docstring: str) -> dict[str, str]:
-    """The `Attributes:` section of a docstring in Google style, each on one line, in the words of JSON."""
+    """The `Attributes:` section of a Google-style docstring, with each text on one line and None as null."""
     section = re.search(r"^Attributes:\n(.*?)(?=^\S|\Z)", docstring, re.MULTILINE | re.DOTALL)
     if section is None:
         return {}
@@ -60,7 +60,7 @@ def attributes(docstring: str) -> dict[str, str]:
 
 
 def _describe(part: dict[str, Any], kind: type) -> None:
-    """Move what the docstring says of each field to the field."""
+    """Copy the docstring's text about each field to the field's description."""
     docstring = inspect.getdoc(kind) or ""
     part["description"] = " ".join(docstring.partition("\nAttributes:\n")[0].split())
     for name, words in attributes(docstring).items():
@@ -68,7 +68,7 @@ def _describe(part: dict[str, Any], kind: type) -> None:
 
 
 def _fix_version(part: dict[str, Any]) -> None:
-    """A record always says its version, and a reader takes one only."""
+    """Require the schema version, and allow only the current one."""
     part["properties"]["schema"] = {
         "const": SCHEMA_VERSION,
         "description": "Version of this schema; a reader refuses any other.",

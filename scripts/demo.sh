@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Every step in a few minutes, on real images that ship with the project; every command is shown, ready to copy.
+# Runs every step in a few minutes, on images that ship with the project, and prints each command.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -13,21 +13,21 @@ step() {
 
 rm -rf runs/demo-l2 runs/demo-dr
 
-step "A real garment, by the model that comes with capsedge" \
+step "Classify a photographed garment with the built-in model" \
     infer samples/ankle-boot-1045.png
-step "Train: routing learned by its own objective (L2), on 1,600 images" \
+step "Train a network with learned routing (L2) on 1,600 images" \
     train fashion-mnist-l2-small --data fashion-mnist-subset --set train.epochs=15 --run runs/demo-l2
-step "Collapse the routing, export in fp32 and int8, let the gate judge each file; build engines without a GPU" \
+step "Collapse the routing, export in fp32 and int8, check each file with the gate; build engines without a GPU" \
     export runs/demo-l2 --precision fp32,int8 --trt
-step "What a file promises" \
+step "Show the contract of a file" \
     inspect runs/demo-l2/model.int8.onnx
-step "Infer with the fresh model" \
+step "Classify images with the new model" \
     infer --model runs/demo-l2 samples/
-step "The baseline: dynamic routing, whose coefficients are found anew for each image" \
+step "Train the baseline: dynamic routing, which computes its coefficients for each image" \
     train fashion-mnist-dynamic-small --data fashion-mnist-subset --set train.epochs=1 --run runs/demo-dr
-step "It cannot be collapsed, so it is exported with its iterations unrolled" \
+step "Export it with unrolled iterations, since it cannot be collapsed" \
     export runs/demo-dr
-step "Dynamic routing against the collapsed network in fp32 and int8, interleaved in one run" \
+step "Compare dynamic routing with the collapsed network in fp32 and int8, in one interleaved measurement" \
     bench runs/demo-dr runs/demo-l2 runs/demo-l2/model.int8.onnx --duration 3 --output runs/demo.html
-step "Where the time of the collapsed network goes, and how far each part is from what this machine can do" \
+step "Profile the collapsed network beside the roofline of this machine" \
     profile runs/demo-l2

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Takes the model that ships with capsedge from the zoo: edge-small in int8, trained anew where it is missing.
+# Copies the built-in model from the zoo: edge-small in int8, which is trained first if it is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

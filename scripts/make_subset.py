@@ -1,7 +1,7 @@
-"""Make what ships of Fashion-MNIST: the subset in `capsedge/data/fashion-mnist-subset/` and the images in `samples/`.
+"""Make the shipped part of Fashion-MNIST: `capsedge/data/fashion-mnist-subset/` and the images in `samples/`.
 
-The rule, by which nobody picked anything: of each class the first 200 training and the first 100 test images in the
-order of the files, kept in that order. The samples are the next test image of each class, the 101st.
+The selection follows a fixed rule: the first 200 training and the first 100 test images of each class, in the order
+of the files. The samples are the next test image of each class, the 101st.
 
     python scripts/make_subset.py [/usr/share/datasets/fashion-mnist]
 """
@@ -24,7 +24,7 @@ TEST_PER_CLASS = 100
 
 
 def first_of_each(labels: NDArray[np.uint8], count: int, *, skip: int = 0) -> NDArray[np.int64]:
-    """Positions, ascending, of the first `count` of each class after its first `skip`."""
+    """Indices, ascending, of the first `count` images of each class after its first `skip`."""
     members = [np.flatnonzero(labels == label)[skip : skip + count] for label in np.unique(labels)]
     return np.sort(np.concatenate(members)).astype(np.int64)
 

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Trains a model of the zoo, exports it in fp32 and int8, and fills zoo/NAME; goes on where it was stopped.
+# Trains a model of the zoo, exports it in fp32 and int8, and fills zoo/NAME; continues after an interruption.
 #
 #   scripts/make_zoo.sh NAME
 #
-# Where zoo/NAME/recipe.toml is there, it is trained from this, after the teachers in zoo/NAME/teachers; else from the
-# shipped recipe. Finished runs of the same recipe with other seeds, runs/NAME-seed-*, are told in the card.
+# The recipe is zoo/NAME/recipe.toml, trained after the teachers in zoo/NAME/teachers, or else the shipped recipe.
+# Finished runs of the same recipe with other seeds, runs/NAME-seed-*, are included in the card.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -12,7 +12,7 @@ name=${1:-}
 files=fp32,int8,weights
 case $name in
     edge-nano | edge-small | edge-base) recipe=$name ;;
-    table1-l2) recipe=fashion-mnist-l2 files=int8,weights ;; # its file in fp32 is as large as the whole zoo may be
+    table1-l2) recipe=fashion-mnist-l2 files=int8,weights ;; # its fp32 file would fill the whole size limit of the zoo
     *) recipe= ;;
 esac
 if [[ $name == [a-z0-9]* && $name != */* && -e zoo/$name/recipe.toml ]]; then
@@ -21,7 +21,7 @@ elif [[ -z $recipe ]]; then
     echo "make zoo NAME=edge-nano, edge-small, edge-base, table1-l2 or a folder of zoo/ with a recipe.toml" >&2
     exit 2
 elif ! python -c 'import sys; from capsedge.data.known import find; sys.exit(find("fashion-mnist") is None)'; then
-    echo "the zoo is trained on the full Fashion-MNIST, which is not here: apt install dataset-fashion-mnist" >&2
+    echo "the zoo needs the full Fashion-MNIST, which is missing: apt install dataset-fashion-mnist" >&2
     exit 1
 fi
 
@@ -49,5 +49,5 @@ seeds=()
 for other in "$run"-seed-*; do
     if finished "$other"; then seeds+=(--seed-run "$other"); fi
 done
-# The longer form of an empty array is for bash 3.2 (macOS), to which the short one is an unset variable.
+# The long form of an empty array is for bash 3.2 (macOS), where the short form is an unset variable.
 python -m benchmarks.card "$run" --output "zoo/$name" --files "$files" ${seeds[@]+"${seeds[@]}"}

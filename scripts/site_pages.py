@@ -1,7 +1,7 @@
-"""Pages of the site that are not in docs/: the zoo's cards, the examples, CONTRIBUTING and CHANGELOG.
+"""Adds pages outside docs/ to the site: the zoo's cards, the examples, CONTRIBUTING and CHANGELOG.
 
-MkDocs calls the two functions (mkdocs.yml, hooks). The site's root is docs/ and the repository's root in one, so a
-link between the two is written anew; every other link stays as it is, and the strict build checks it.
+MkDocs calls the two functions (mkdocs.yml, hooks). The site merges docs/ and the repository's root, so links between
+the two are rewritten; every other link stays unchanged, and the strict build checks it.
 """
 
 import posixpath
@@ -18,7 +18,7 @@ LINK = re.compile(r"(?P<image>!?)\[(?P<text>[^\]]*)\]\((?P<path>[^)#:\s]+)(?P<an
 
 
 def on_files(files: Files, config: Any) -> Files:
-    """Adds the files that are not in docs/."""
+    """Add the files outside docs/."""
     for pattern in OUTSIDE:
         for path in sorted(ROOT.glob(pattern)):
             name = path.relative_to(ROOT).as_posix()
@@ -27,7 +27,7 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: Any, files: Files) -> str:  # noqa: ARG001 by name
-    """Writes the links anew that leave docs/ or lead into it."""
+    """Rewrite the links that leave docs/ or lead into it."""
     here = page.file.src_uri
     folder = posixpath.dirname(here if page.file.generated_by else f"docs/{here}")
 
@@ -37,7 +37,7 @@ def on_page_markdown(markdown: str, page: Page, config: Any, files: Files) -> st
         if files.get_file_from_path(on_site):
             path = posixpath.relpath(on_site, posixpath.dirname(here) or ".")
             return f"{match['image']}[{match['text']}]({path}{match['anchor'] or ''})"
-        # Code and data are in the repository alone, and the site has no address of it to link to.
+        # Code and data are not on the site, and the repository has no public address to link to.
         return match["text"] if (ROOT / target).exists() else match[0]
 
     return LINK.sub(linked, markdown)

@@ -6,7 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.test_own_images_page import commands, photographs, ran
+import pytest
+
+from tests.in_process import in_this_process
+from tests.test_own_images_page import commands, photographs
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -36,12 +39,18 @@ def test_its_figures_are_those_of_the_pages() -> None:
     assert "**0.085 ms**" in TEXT
 
 
-def test_its_commands_lead_from_photographs_to_a_measurement(tmp_path: Path) -> None:
+def test_its_commands_lead_from_photographs_to_a_measurement(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     photographs(tmp_path, 80)  # int8 is calibrated on at least 100 training images
+    monkeypatch.chdir(tmp_path)
+    capsedge = in_this_process(capsys, monkeypatch)
+    short = {"train": ["--set", "train.epochs=2"], "bench": ["--quick"]}
     told = commands("README.md")
     assert [words[0] for words in told] == ["train", "export", "eval", "infer", "bench"]
     for words in told:
-        done = ran([*words, "--quick"] if words[0] == "bench" else words, tmp_path, epochs=2)
+        done = capsedge(*words, *short.get(words[0], []))
+        assert done.returncode == 0, (words, done.stderr)
     assert "runs/" in done.stdout + done.stderr  # the newest export, not the built-in model
 
 

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.ablation parts|heads`: trains what is missing, writes the record and prints its table."""
+"""`python -m benchmarks.ablation parts|heads`: trains missing runs, writes the record and prints its table."""
 
 import argparse
 import shlex
@@ -26,11 +26,11 @@ from capsedge.processor import this_processor
 from capsedge.recipe import LARGEST_SEED
 from capsedge.training import Observer, dataset_of
 
-LARGEST = LARGEST_SEED - SEED_OFFSET  # one variant adds it
+LARGEST = LARGEST_SEED - SEED_OFFSET  # one variant adds the offset
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Train, write, print, and give the exit code.
+    """Train, write, print, and return the exit code.
 
     Args:
         arguments: Of the command line; None for the process's own.
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _study(options)
         print(markdown(read_report(options.json, options.study)), end="")
     except Interrupted as error:
-        _say(f"{error}; the same command goes on")
+        _say(f"{error}; the same command continues")
         return error.exit_code
     except CapsedgeError as error:
         _say(str(error))
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _study(options: argparse.Namespace) -> None:
-    """Train what is missing, and write the record after every training."""
+    """Train missing runs, and write the record after each."""
     check_writable(options.json)
     cases = _cases(options)
     dataset = dataset_of(cases[0].recipe.data)
@@ -84,8 +84,8 @@ def _cases(options: argparse.Namespace) -> list[StudyVariant]:
     for name in options.only:
         if name not in names:
             raise WrongUse(
-                f"--only wants names of this study, and was given '{name}' (what the base has already is no "
-                f"variant); {nearest(name, names)}"
+                f"--only: this study has no variant '{name}' (a variant equal to the base is left out); "
+                f"{nearest(name, names)}"
             )
     return cases
 
@@ -111,7 +111,7 @@ def _report(
 
 
 def _command(options: argparse.Namespace) -> str:
-    """What makes the whole record, on any machine: data in a folder by its name, teachers as runs of a checkout."""
+    """The command of the whole record, without paths of this machine: folders by name, teachers as runs/NAME."""
     data = options.data if options.data in KNOWN else Path(options.data).name
     words = ["python", "-m", "benchmarks.ablation", options.study, "--network", options.network, "--data", data]
     words += ["--epochs", str(options.epochs), "--seeds", ",".join(map(str, options.seeds))]
@@ -132,15 +132,22 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     common.add_argument("--network", default="edge-nano", metavar="RECIPE", help="[default: %(default)s]")
     common.add_argument("--data", default="fashion-mnist", help="[default: %(default)s]")
     common.add_argument(
-        "--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE", help="a change of every recipe"
+        "--set",
+        dest="overrides",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change a value of every recipe",
     )
-    common.add_argument("--only", type=_names, default=(), metavar="NAME,...", help="what to train beside the base")
+    common.add_argument(
+        "--only", type=_names, default=(), metavar="NAME,...", help="variants to train beside the base"
+    )
     common.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="[default: %(default)s]")
     common.add_argument("--redraw", action="store_true", help="print the table of the JSON; train nothing")
 
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.ablation",
-        description="What pays in the edge family: parts of its training, and its capsule head against plain ones.",
+        description="Ablations of the edge family: parts of its training, and its capsule head beside plain heads.",
     )
     studies = parser.add_subparsers(dest="study", required=True)
     for study, epochs, seeds, output, file in (
@@ -148,11 +155,13 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         ("heads", 30, (0, 1, 2), Path("runs/heads"), Path("docs/edge/heads.json")),
     ):
         own = studies.add_parser(study, parents=[common])
-        own.add_argument("--epochs", type=int, default=epochs, help="of each training [default: %(default)s]")
-        own.add_argument("--seeds", type=_seeds, default=seeds, metavar="N,...", help="one training each")
-        # The refusal of a folder with another recipe's run names --runs.
-        own.add_argument("--output", "--runs", type=Path, default=output, help="the runs [default: %(default)s]")
-        own.add_argument("--json", type=Path, default=file, help="the record [default: %(default)s]")
+        own.add_argument("--epochs", type=int, default=epochs, help="epochs of each training [default: %(default)s]")
+        own.add_argument("--seeds", type=_seeds, default=seeds, metavar="N,...", help="seeds, with one training each")
+        # An error about a folder with another recipe's run names --runs.
+        own.add_argument(
+            "--output", "--runs", type=Path, default=output, help="folder of the runs [default: %(default)s]"
+        )
+        own.add_argument("--json", type=Path, default=file, help="file of the record [default: %(default)s]")
         own.set_defaults(teachers=[])
         if study == "parts":
             own.add_argument(
@@ -161,7 +170,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
                 type=Path,
                 action="append",
                 metavar="RUN",
-                help="finished run that one more variant learns from; repeat for several",
+                help="finished run to distill from in an additional variant; repeat for several",
             )
     return parser.parse_args(arguments)
 
@@ -172,7 +181,7 @@ def _names(text: str) -> tuple[str, ...]:
 
 def _seeds(text: str) -> tuple[int, ...]:
     words = _names(text)
-    # By their length first: Python refuses to make a number of thousands of digits.
+    # Check the length first: Python refuses to convert thousands of digits.
     seeds = tuple(int(each) for each in words if each.isdecimal() and len(each) <= len(str(LARGEST)))
     if not words or len({*seeds}) < len(words) or max(seeds) > LARGEST:
         raise argparse.ArgumentTypeError(

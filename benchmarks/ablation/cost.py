@@ -1,4 +1,4 @@
-"""What a network costs at the edge, with any of the heads: weights, and products for one image."""
+"""Cost of a network with any of the heads: its weights, and its products for one image."""
 
 import msgspec
 from msgspec.structs import replace
@@ -13,15 +13,15 @@ from capsedge.recipe import Recipe, RoutingRecipe
 
 
 class NetworkCost(msgspec.Struct, frozen=True, kw_only=True):
-    """What a network costs once it is folded, as docs/edge.md counts it.
+    """Cost of a folded network, counted as in docs/edge.md.
 
     Attributes:
         parameters: Weights of all layers, without biases.
         macs: Multiply-accumulates for one image.
-        head_parameters: Those behind the primary convolution.
-        head_macs: Likewise.
-        head_shapes: Of each of the head's weights: [capsules, dim, classes, class_dim] of routing, [outputs, inputs]
-            of a linear layer.
+        head_parameters: Weights behind the primary convolution.
+        head_macs: Multiply-accumulates behind the primary convolution.
+        head_shapes: Shape of each weight of the head: [capsules, dim, classes, class_dim] of routing,
+            [outputs, inputs] of a linear layer.
     """
 
     parameters: int
@@ -38,12 +38,12 @@ def cost_of(network: CapsNet, recipe: Recipe, shape: tuple[int, int, int], *, cl
         network: The network.
         recipe: Its recipe.
         shape: Height, width and channels of an image.
-        classes: How many there are.
+        classes: Number of classes.
 
     Raises:
-        WrongUse: The products of its routing were never counted.
+        WrongUse: There is no rule to count the products of its routing.
     """
-    # What lies below the head is the same below any other, so it is counted below one that collapses.
+    # The layers below the head do not depend on it, so they are counted with a head that collapses.
     static = build_network(replace(recipe, routing=RoutingRecipe(kind="frozen")), classes=classes, shape=shape)
     wiring = wiring_of(static, shape)
     routing = sum(layer.weight.numel() for layer in static.routing_layers)
@@ -60,14 +60,14 @@ def cost_of(network: CapsNet, recipe: Recipe, shape: tuple[int, int, int], *, cl
 
 
 def _head_weights(network: CapsNet) -> list[Tensor]:
-    """The matrices of a head, of which one image uses each number once."""
+    """The matrices of a head; one image uses each of their numbers once."""
     if isinstance(network, LinearNet):
         return [each for each in network.head.parameters() if each.ndim > 1]
     return [layer.weight for layer in network.routing_layers]
 
 
 def _routed(network: CapsNet) -> int:
-    """Products for one image beside those with the weights.
+    """Products for one image in addition to those with the weights.
 
     Coefficients that collapse, and linear layers, have none. Dynamic routing takes a weighted sum of the votes in
     every iteration, and their agreement in all but the last (Sabour et al. 2017, Procedure 1). Squash, softmax and

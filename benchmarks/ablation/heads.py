@@ -1,4 +1,4 @@
-"""The heads of `heads`: on one stem and one primary convolution, trained alike."""
+"""The variants of `heads`: different heads on the same stem and primary convolution, with the same training."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -17,16 +17,16 @@ def heads(network: str, settings: Sequence[str], *, data: str) -> list[StudyVari
 
     Args:
         network: Name of the recipe with the stem.
-        settings: Changes of it, as `section.key=value`.
-        data: The images.
+        settings: Changes of the recipe, as `section.key=value`.
+        data: Data set or folder of the images.
 
     Raises:
         WrongUse: The recipe or a setting does not exist, or its routing is not learned by eq 10.
     """
     base = load_recipe(network, settings, data=data)
     if base.routing.kind != "l2":
-        raise WrongUse(f"heads are compared with routing.kind l2, and '{network}' has {base.routing.kind} here")
-    # From the recipe of its own, which brings the scale of the weights that it trains with.
+        raise WrongUse(f"expected routing.kind l2 to compare heads, got {base.routing.kind} in '{network}'")
+    # From its own recipe, which has the scale of its initial weights.
     dynamic = load_recipe("fashion-mnist-dynamic").routing
     return [
         StudyVariant(name="capsules", changes=(), recipe=base, trainer=Trainer),
@@ -42,7 +42,7 @@ def heads(network: str, settings: Sequence[str], *, data: str) -> list[StudyVari
 
 
 def _linear(name: str, base: Recipe, *, direct: bool) -> StudyVariant:
-    """The case of a linear head. Its recipe has a name of its own, since capsedge cannot build that network."""
+    """The variant with a linear head. Its recipe has another name, since capsedge cannot build that network."""
     return StudyVariant(
         name=name,
         changes=(f"head={name}", "loss=cross-entropy"),

@@ -1,9 +1,8 @@
-"""A plain classifier beside the capsules: the same stem and primary convolution, then linear layers and softmax.
+"""A plain classifier for comparison: the same stem and primary convolution, then linear layers and softmax.
 
-Of the capsules only the convolution of the primary ones stays, with its normalization. A ReLU takes the place of
-squash, and the head is linear, normalization, ReLU, linear. Its hidden width is the one with which the head has as
-many weights as the capsules' W. Each weight of either head is used once an image, so the products are as many, too.
-A direct head has the last linear layer alone.
+It keeps the primary capsules' convolution with its normalization. A ReLU replaces squash, and the head is linear,
+normalization, ReLU, linear. The hidden width gives the head as many weights as the capsules' W. An image uses each
+weight of either head once, so the number of products is equal, too. A direct head is the last linear layer alone.
 
 The training is capsedge's own: batches, augmentation, schedule, decay, averaging and the choice of the epoch. Only
 the loss differs: cross-entropy.
@@ -29,14 +28,14 @@ from capsedge.training.weights import Average, weights_optimizer
 
 
 class HeadOutputs(Capsules):
-    """What a linear head computes, in the place of capsules.
+    """Outputs of a linear head in the form of capsules.
 
-    `primary` are the features, [batch, inputs], and `classes` the logits, [batch, classes].
+    `primary` holds the features, [batch, inputs], and `classes` the logits, [batch, classes].
     """
 
     @property
     def lengths(self) -> Float[Tensor, "batch classes"]:
-        """Logarithms of the classes' probabilities: the largest is the answer, as with capsules."""
+        """Log-probabilities of the classes; the largest is the answer, as with capsule lengths."""
         return torch.log_softmax(self.classes, 1)
 
 
@@ -44,7 +43,7 @@ class LinearNet(CapsNet):
     """Stem and primary convolution of a capsule network, and a linear head.
 
     Args:
-        capsules: The network that gives its stem and its convolution.
+        capsules: The network whose stem and primary convolution are used.
         hidden: Width of the hidden layer; 0 for none.
     """
 
@@ -69,7 +68,7 @@ class LinearNet(CapsNet):
 
     @property
     def routing_layers(self) -> list[Routing]:
-        """None."""
+        """No layers."""
         return []
 
     def forward(self, images: Float[Tensor, "batch channels height width"]) -> HeadOutputs:
@@ -95,14 +94,14 @@ class LinearRun(Run):
         self.direct = direct
 
     def with_head(self, capsules: CapsNet) -> LinearNet:
-        """The run's network, made of a capsule network of its recipe."""
+        """The run's network, made from a capsule network of its recipe."""
         return LinearNet(capsules, hidden=0 if self.direct else equal_width(capsules))
 
     def load_best(self) -> CapsNet:
         """The network with the weights of the best epoch, in evaluation mode on the CPU.
 
         Raises:
-            ModelError: There are none, or they are damaged.
+            ModelError: The weights are missing or damaged.
         """
         record = self.read_record()
         network = self.with_head(build_network(self.read_recipe(), classes=len(record.classes), shape=record.shape))
@@ -114,14 +113,14 @@ class LinearTrainer(Trainer):
     """The training of a network with a linear head, by cross-entropy.
 
     Args:
-        recipe: Whose stem to train. Its routing must be `frozen`, since no routing step is to be taken.
+        recipe: Recipe with the stem. Its routing must be `frozen`, so that there is no routing step.
         dataset: The images, each of one class.
         run: The folder to fill.
         devices: See `Trainer`.
         device: See `Trainer`.
 
     Raises:
-        WrongUse: The images have two classes each, or the recipe has what a linear head cannot have.
+        WrongUse: The images have two classes each, or the recipe has parts that a linear head does not support.
     """
 
     def __init__(
@@ -134,7 +133,7 @@ class LinearTrainer(Trainer):
         device: str = "auto",
     ) -> None:
         _check(recipe, dataset)
-        # The seed gives stem and convolution the start that they have below capsules.
+        # With the same seed, stem and convolution have the same initial weights as below capsules.
         super().__init__(recipe, dataset, run, devices=devices, device=device)
         self.network = run.with_head(self.network)
         self.module = self.devices.replicated(self.network)
@@ -142,7 +141,7 @@ class LinearTrainer(Trainer):
         self.average = Average(self.network, recipe.train.averaging) if recipe.train.averaging else None
 
     def _lengths_loss(self, lengths: Tensor, targets: Tensor, taught: Tensor | None) -> Tensor:
-        """Each image's cross-entropy."""
+        """The cross-entropy of each image."""
         assert taught is None  # `_check` refuses teachers
         return -(targets * lengths).sum(1)
 
@@ -157,13 +156,13 @@ class LinearTrainer(Trainer):
 
 
 def equal_width(capsules: CapsNet) -> int:
-    """The hidden width with which a linear head has as nearly as can be the weights of a network's routing layers."""
+    """The hidden width whose linear head has the closest number of weights to a network's routing layers."""
     weights = sum(layer.weight.numel() for layer in capsules.routing_layers)
     return max(1, round(weights / sum(_sides(capsules))))
 
 
 def _sides(capsules: CapsNet) -> tuple[int, int]:
-    """Features that come into a head, and classes that go out."""
+    """Number of input features and of classes of a head."""
     count, dim = capsules.routing_layers[0].weight.shape[:2]
     return count * dim, capsules.routing.weight.shape[2]
 
@@ -171,11 +170,11 @@ def _sides(capsules: CapsNet) -> tuple[int, int]:
 def _check(recipe: Recipe, dataset: Dataset) -> None:
     if recipe.routing.kind != "frozen":
         raise WrongUse(
-            f"a linear head wants routing.kind frozen, and recipe '{recipe.name}' has {recipe.routing.kind}"
+            f"expected routing.kind frozen for a linear head, got {recipe.routing.kind} in recipe '{recipe.name}'"
         )
     if recipe.network.decoder:
         raise WrongUse(f"a linear head has no decoder, and recipe '{recipe.name}' has one: set network.decoder=[]")
     if recipe.train.teachers:
-        raise WrongUse("a linear head learns from no teacher: leave train.teachers out")
+        raise WrongUse("a linear head does not support teachers: leave out train.teachers")
     if dataset.labels_per_image > 1:
-        raise WrongUse("a linear head gives one class an image, and each of these images has two: set data.overlap=0")
+        raise WrongUse("a linear head answers with one class, and each of these images has two: set data.overlap=0")

@@ -1,4 +1,4 @@
-"""The variants of `parts`: a recipe of the edge family, changed in one thing at a time."""
+"""The variants of `parts`: a recipe of the edge family with one setting changed at a time."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ BASE = "base"
 TEACHER = "teacher"
 ANOTHER_SEED, SEED_OFFSET = "another-seed", 1000
 
-# Each a change of the base; one that is the base already is left out.
+# Changes of the base; a variant equal to the base is left out.
 VARIANTS: Mapping[str, tuple[str, ...]] = {
     "shift-0": ("data.shift=0",),
     "shift-1": ("data.shift=1",),
@@ -33,8 +33,8 @@ VARIANTS: Mapping[str, tuple[str, ...]] = {
     "separable": ("network.stem=separable",),
 }
 
-# The same blocks cost more as residual ones and less as separable ones. These have the most products that nano may
-# have: two things change, at one cost.
+# The same blocks cost more in a residual stem and less in a separable one. These blocks have about the products of
+# nano: stem and blocks change, at equal cost.
 AT_NANOS_COST: Mapping[str, tuple[str, ...]] = {
     "residual-equal": ("network.stem=residual", "network.blocks=[[12, 2], [16, 2], [32, 2], [40, 1]]"),
     "separable-equal": (
@@ -50,11 +50,11 @@ def variants(network: str, settings: Sequence[str], teachers: Sequence[Path], *,
     Args:
         network: Name of the base's recipe.
         settings: Changes of the base, as `section.key=value`.
-        teachers: Folders of the runs that the variant with a teacher learns from; empty for no such variant.
-        data: The images.
+        teachers: Run folders for the variant with teachers; empty for no such variant.
+        data: Data set or folder of the images.
 
     Raises:
-        WrongUse: The recipe or a setting does not exist, or a variant cannot be made of them.
+        WrongUse: The recipe or a setting does not exist, or a variant cannot be made with them.
     """
     return list(_variants(network, settings, teachers, data=data))
 
@@ -64,7 +64,7 @@ def _variants(
 ) -> Iterator[StudyVariant]:
     base = load_recipe(network, settings, data=data)
     yield _case(BASE, (), base)
-    # How far the seed alone moves the error: what moves it less may be chance.
+    # The effect of the seed alone: a smaller effect of another variant may be chance.
     yield StudyVariant(
         name=ANOTHER_SEED,
         changes=(f"train.seed + {SEED_OFFSET}",),

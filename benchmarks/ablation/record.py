@@ -1,4 +1,4 @@
-"""The record of a study: the tables are made from it and nothing else."""
+"""The record of a study, from which the tables are made."""
 
 from pathlib import Path
 from typing import Literal
@@ -20,12 +20,12 @@ class Training(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         seed: `train.seed`.
         best_epoch: The epoch, from 1, with the lowest validation error, whose weights were kept.
-        validation_error: Of these weights, 0 to 1.
+        validation_error: Error of these weights, 0 to 1.
         test_error: Likewise; None where the test images were not used.
         seconds: Time of the training with its validations, over all sessions.
         precision: `fp32` or `bf16`.
-        device: Where it was trained.
-        versions: Of what trained it.
+        device: Device of the training.
+        versions: Versions of the packages of the training.
     """
 
     seed: int
@@ -42,11 +42,10 @@ class VariantResult(msgspec.Struct, frozen=True, kw_only=True):
     """One variant, with all seeds that are finished.
 
     Attributes:
-        name: Of the variant.
-        changes: What differs from the base, as `key=value`; empty for the base. Of a teacher there is the name of its
-            folder alone.
+        name: Name of the variant.
+        changes: Differences from the base, as `key=value`; empty for the base. A teacher is the name of its folder.
         cost: Its weights and products.
-        trainings: One a seed.
+        trainings: One per seed.
         validation_error: Mean over the seeds, with the sample standard deviation.
         test_error: Likewise; None where the test images were not used.
         validation_change: Error less that of the base over the seeds that both have, paired by image and seed, with
@@ -69,18 +68,18 @@ class AblationReport(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         study: `parts` or `heads`.
-        command: What makes it from nothing.
+        command: Command that makes the whole record.
         network: Name of the base's recipe.
         settings: Changes of the base's recipe, as `section.key=value`.
-        epochs: Of each training.
-        seeds: That were asked for.
-        data: The images, in words.
+        epochs: Epochs of each training.
+        seeds: The requested seeds.
+        data: Description of the images.
         data_sha256: `Dataset.sha256`.
-        validation_images: By which the epochs were chosen.
-        test_images: By which nothing was chosen; 0 where they were not used.
-        rows: The base first.
-        versions: Of what measured the errors.
-        processor: The instruction sets of the processor that measured them; None where they are not known.
+        validation_images: Number of validation images, by which the epochs were chosen.
+        test_images: Number of test images, by which nothing was chosen; 0 where they were not used.
+        rows: The variants, the base first.
+        versions: Versions of the packages that measured the errors.
+        processor: Instruction sets of the processor that measured them; None if unknown.
     """
 
     schema: Literal[1] = 1
@@ -108,12 +107,12 @@ def read_report(file: Path, study: Study) -> AblationReport:
     """Read what `write_report` wrote.
 
     Raises:
-        ModelError: It is missing or damaged, or of the other study.
+        ModelError: The file is missing, damaged or of the other study.
     """
     try:
         report = msgspec.json.decode(file.read_bytes(), type=AblationReport)
     except (OSError, msgspec.MsgspecError) as error:
         raise ModelError(f"'{file}' cannot be read as a report of {study}: {error}") from error
     if report.study != study:
-        raise ModelError(f"'{file}' must be a report of {study}, and is one of {report.study}: give another --json")
+        raise ModelError(f"expected a report of {study}, got one of {report.study} in '{file}': give another --json")
     return report

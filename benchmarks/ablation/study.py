@@ -1,4 +1,4 @@
-"""Training the cases of a study, or finding them finished, and the rows of its table."""
+"""Trains the missing runs of a study, and makes the rows of its table."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -27,10 +27,10 @@ Watch = Callable[[str], AbstractContextManager[Observer]]
 
 
 class UntestedTrainer(Trainer):
-    """A training that ends without a look at the test images."""
+    """A training that does not evaluate the test images."""
 
     def _finish(self, log: TrainingLog) -> RunRecord:
-        """Record the validation error alone."""
+        """Record only the validation error."""
         del log
         assert self.position.best_error is not None
         record = self._record(
@@ -46,13 +46,13 @@ class UntestedTrainer(Trainer):
 
 @dataclass(frozen=True, kw_only=True)
 class StudyVariant:
-    """A variant: a recipe, and what trains and opens its runs.
+    """A variant: a recipe, with its trainer and its run type.
 
     Attributes:
-        name: Names the runs' folders, too.
-        changes: What differs from the base, for the record.
-        recipe: With the seed of any of its runs.
-        trainer: Makes a training of a recipe, a data set and a run.
+        name: Name of the variant, also part of its runs' folders.
+        changes: Differences from the base, for the record.
+        recipe: The recipe, whose seed is replaced for each run.
+        trainer: Makes a trainer from a recipe, a data set and a run.
         run: Opens a run's folder.
         seed_offset: Added to every seed.
     """
@@ -71,16 +71,16 @@ class StudyVariant:
 
 @dataclass(frozen=True, kw_only=True)
 class StudySettings:
-    """What all trainings of a study have in common.
+    """Settings that all trainings of a study share.
 
     Attributes:
-        output: The folder of the run folders.
-        seeds: One training of each case.
+        output: Parent folder of the runs.
+        seeds: Seeds, with one training of each case for each.
         only: Names of the cases to train, beside the base; empty for all.
-        parts: The images that errors are told of: validation, and perhaps test.
+        parts: Splits whose errors are measured: validation, and optionally test.
         device: `auto`, `cpu` or `cuda`.
-        watch: Called with a training's name before it starts; gives who is told of its course.
-        on_start: Called with each training before its first step.
+        watch: Called with a training's name before it starts; gives the observer of the training.
+        on_start: Called with each trainer before its first step.
     """
 
     output: Path
@@ -94,34 +94,34 @@ class StudySettings:
 
 @dataclass(frozen=True)
 class _Found:
-    """What the table needs of a finished run."""
+    """The results of a finished run for the table."""
 
     training: Training
     cost: NetworkCost
-    wrong: Mapping[Part, NDArray[np.bool_]]  # by part of the data, which images get a wrong answer
+    wrong: Mapping[Part, NDArray[np.bool_]]  # by split, the images with a wrong answer
 
 
 def rows_of(
     cases: Sequence[StudyVariant], dataset: Dataset, settings: StudySettings
 ) -> Iterator[tuple[VariantResult, ...]]:
-    """Find what is trained, and train what is missing: of every seed first the base, then the others.
+    """Reuse finished runs, and train the missing ones: for each seed first the base, then the others.
 
     Args:
-        cases: The base first.
+        cases: The variants, the base first.
         dataset: The images.
-        settings: What all trainings have in common.
+        settings: Settings that all trainings share.
 
     Yields:
-        The rows of all that is finished, also of cases that were not asked for: at the start where there is
-        something, and after every training.
+        The rows of all finished runs, including cases that were not requested: at the start if there are any, and
+        after every training.
 
     Raises:
-        WrongUse: A folder holds a run of another recipe or of other images, or is no run's.
-        Interrupted: Ctrl-C or a termination signal came; the same call goes on.
+        WrongUse: A folder is no run, or holds a run of another recipe or other images.
+        Interrupted: Ctrl-C or a termination signal came; the same call continues.
     """
     found: dict[tuple[str, int], _Found] = {}
     missing: list[tuple[StudyVariant, int, Run]] = []
-    # All folders first: one that must be refused is refused before hours are spent on the others.
+    # Check all folders first, so that an invalid one is refused before hours of training.
     for seed in settings.seeds:
         for case in cases:
             run = case.run(settings.output / f"{case.name}-seed{seed}")
@@ -141,7 +141,7 @@ def rows_of(
 def _train(
     case: StudyVariant, seed: int, run: Run, dataset: Dataset, settings: StudySettings, observer: Observer
 ) -> None:
-    """Train a run from its start, or from where it was stopped."""
+    """Train a run from its start or from its last checkpoint."""
     begun = (run.path / "run.json").exists()
     recipe = run.read_recipe() if begun else case.seeded(seed)
     trainer = case.trainer(recipe, dataset, run, device=settings.device)

@@ -1,4 +1,4 @@
-"""The table of a study as Markdown, made from nothing but its record."""
+"""The table of a study as Markdown, made from its record alone."""
 
 from collections.abc import Iterator, Sequence
 
@@ -8,7 +8,7 @@ from capsedge.statistics import Difference, MeanSpread
 
 
 def markdown(report: AblationReport) -> str:
-    """The table, with what must be known to read it."""
+    """The table with its heading and notes."""
     lines = _parts(report) if report.study == "parts" else _heads(report)
     return "\n".join([*_heading(report), "", *lines, "", *_notes(report)]) + "\n"
 
@@ -61,13 +61,13 @@ def _heads(report: AblationReport) -> Iterator[str]:
 
 
 def _notes(report: AblationReport) -> Iterator[str]:
-    tested = f"; the {report.test_images:,} test images chose nothing." if report.test_images else "."
+    tested = f"; nothing was chosen by the {report.test_images:,} test images." if report.test_images else "."
     yield (
         f"Epochs were chosen by the {report.validation_images:,} validation images{tested} Errors are means over "
         "the seeds ± the standard deviation. Differences are in points, paired by image and seed; their 95 % "
-        "intervals are over the images and do not hold what another seed would change. Parameters and MMAC (million "
-        "multiply-accumulates an image) are those of the folded network, without biases. Seconds are of one "
-        "training, with what else ran on the machine."
+        "intervals are over the images and do not include the effect of another seed. Parameters and MMAC (million "
+        "multiply-accumulates per image) are those of the folded network, without biases. Seconds are the time of "
+        "one training, possibly with other load on the machine."
     )
     short = [row.name for row in report.rows if len(row.trainings) < len(report.seeds)]
     if short:

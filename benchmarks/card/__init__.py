@@ -1,6 +1,6 @@
-"""Cards of trained models: what a finished, exported run is, how often it errs and on what.
+"""Model cards: the data, training, errors and files of a finished, exported run.
 
     python -m benchmarks.card RUN --output zoo/NAME
 
-docs/zoo.md describes the folder that this fills.
+docs/zoo.md describes the model's folder.
 """

@@ -20,7 +20,7 @@ from capsedge.training import Run
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Make the card, and give the exit code.
+    """Make the card, and return the exit code.
 
     Args:
         arguments: Of the command line; None for the process's own.
@@ -32,7 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             make(Run(options.run), folder, others=options.seed_run, keep=options.files, tell=_say)
         card = read_card(folder)
         if options.robustness is not None:
-            card = replace(card, robustness=_of_this(read_report(options.robustness), card.name, options.robustness))
+            card = replace(
+                card, robustness=_only_network(read_report(options.robustness), card.name, options.robustness)
+            )
         if options.bench is not None:
             card = with_latency(card, load(options.bench))
         write_card(card, folder)
@@ -49,7 +51,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.card", description=__doc__)
     parser.add_argument(
-        "run", type=Path, nargs="?", help="a finished, exported run; without it the card stays, and gets"
+        "run",
+        type=Path,
+        nargs="?",
+        help="a finished, exported run; without it, the options add to the card that is there",
     )
     parser.add_argument("--output", type=Path, required=True, help="the model's folder, such as zoo/edge-small")
     parser.add_argument(
@@ -67,11 +72,11 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         type=_kept,
         default=get_args(Kept),
         metavar="A,B",
-        help="what lies in the folder: fp32, int8, weights [default: all]",
+        help="files of the folder: fp32, int8, weights [default: all]",
     )
     options = parser.parse_args(arguments)
     if options.run is None and (options.seed_run or options.files != get_args(Kept)):
-        parser.error("--seed-run and --files are of a card that is made of a RUN: give it")
+        parser.error("--seed-run and --files need a RUN from which the card is made: give it")
     return options
 
 
@@ -80,15 +85,15 @@ def _kept(text: str) -> tuple[str, ...]:
     for name in names:
         if name not in get_args(Kept):
             raise argparse.ArgumentTypeError(
-                f"it takes {', '.join(get_args(Kept))}, separated by commas, not '{name}'"
+                f"expected {', '.join(get_args(Kept))}, separated by commas, got '{name}'"
             )
     return tuple(names)
 
 
-def _of_this(report: RobustnessReport, name: str, file: Path) -> RobustnessReport:
-    """The report of this network alone: others may have been measured beside it."""
+def _only_network(report: RobustnessReport, name: str, file: Path) -> RobustnessReport:
+    """The part of a report about one network."""
     if name not in report.networks:
-        raise DataError(f"'{file}' is of {', '.join(report.networks)}, and the card is of {name}")
+        raise DataError(f"expected measurements of {name} in '{file}', got those of {', '.join(report.networks)}")
     alone = replace(report.networks[name], condition_changes=(), attack_changes=())
     return replace(report, networks={name: alone})
 

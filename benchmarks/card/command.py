@@ -12,18 +12,18 @@ from capsedge.recipe import Recipe, load_recipe, shipped_recipes, to_flat_values
 
 
 def command_of(recipe: Recipe, name: str) -> str:
-    """The command line that trains a recipe from nothing, with teachers where they are in a checkout's runs/.
+    """The command line that trains a recipe from the start, with its teachers in runs/ of a checkout.
 
     Args:
-        recipe: What was trained.
-        name: Of the model in the zoo, whose recipe.toml is given where no shipped recipe has the recipe's name.
+        recipe: The trained recipe.
+        name: Name of the model in the zoo, whose recipe.toml is used if no shipped recipe has the recipe's name.
     """
     teachers = [word for path in recipe.train.teachers for word in ("--teacher", f"runs/{Path(path).name}")]
     if recipe.name not in shipped_recipes():
         return shlex.join(["capsedge", "train", f"zoo/{name}/recipe.toml"])
     shipped, source = load_recipe(recipe.name), recipe.data.source
     data = [] if source == shipped.data.source else ["--data", source]
-    if data:  # a recipe of the edge family takes that data's part, which --set cannot say
+    if data:  # a recipe of the edge family has settings for each data set, which --set cannot express
         shipped = load_recipe(recipe.name, data=source)
     given, base = to_flat_values(recipe), to_flat_values(shipped)
     changes = {key: value for key, value in given.items() if value != base[key] and key != "train.teachers"}

@@ -1,4 +1,4 @@
-"""The index of the zoo that the wheel carries, from the cards: `python -m benchmarks.card.index`."""
+"""Makes the zoo's index in the wheel from the cards: `python -m benchmarks.card.index`."""
 
 import argparse
 from pathlib import Path
@@ -15,13 +15,13 @@ TARGET = ROOT / "capsedge" / "builtin" / INDEX
 
 
 def index_of(zoo: Path) -> Index:
-    """The index of all cards in a folder, by parameters, the fewest first."""
+    """The index of all cards in a folder, by parameters in ascending order."""
     cards = [read_card(file.parent) for file in zoo.glob(f"*/{CARD}")]
     return Index(models=tuple(sorted(map(listed, cards), key=lambda model: (model.parameters, model.name))))
 
 
 def listed(card: Card) -> ListedModel:
-    """What the index says of a card's model: of its files, those that lie in the folder."""
+    """The index entry of a card's model, with the files that are in its folder."""
     return ListedModel(
         name=card.name,
         data=card.data.title,
@@ -48,7 +48,7 @@ def encoded(index: Index) -> bytes:
 
 
 def write_index(zoo: Path = ZOO, target: Path = TARGET) -> None:
-    """Write zoo.json anew."""
+    """Write zoo.json."""
     write_atomically(target, encoded(index_of(zoo)))
 
 

@@ -1,4 +1,4 @@
-"""Latencies for a card, from a report of `capsedge bench`: of the very files that the card measured."""
+"""Latencies for a card, from a report of `capsedge bench` on the card's files."""
 
 from msgspec.structs import replace
 
@@ -8,7 +8,7 @@ from capsedge.measure.bench.report import BenchReport, Case, Group
 
 
 def with_latency(card: Card, report: BenchReport) -> Card:
-    """A card with the latencies of its files; those of an earlier report go.
+    """A card with the latencies of its files, which replace earlier ones.
 
     Raises:
         WrongUse: The report is of other files.

@@ -1,4 +1,4 @@
-"""From a finished, exported run to the folder of a model: its files, and the card that says what they do."""
+"""Makes a model's folder from a finished, exported run: its files, and the card with their measurements."""
 
 import shutil
 from collections.abc import Callable, Sequence
@@ -47,7 +47,7 @@ Kept = Literal["fp32", "int8", "weights"]
 PRECISIONS: tuple[Precision, ...] = ("fp32", "int8")
 EXPORT = "capsedge export {} --precision fp32,int8"
 TEACHERS = "teachers"  # folder with the teachers' recipes
-Given = dict[Precision, dict[str, Lengths]]  # what each file answers, by split
+Given = dict[Precision, dict[str, Lengths]]  # capsule lengths of each file, by split
 
 
 def make(
@@ -60,24 +60,24 @@ def make(
 ) -> Card:
     """Fill a model's folder, and measure its files on all of the run's data.
 
-    Latency and robustness are taken over from the folder's card of before, where that is of the same files.
+    Latency and robustness are copied from the folder's previous card if it has the same files.
 
     Args:
-        run: A finished run with model.onnx, and perhaps model.int8.onnx, as `capsedge export` makes them.
-        folder: The folder of the model, such as zoo/edge-small; files of before are replaced.
+        run: A finished run with model.onnx, and optionally model.int8.onnx, as `capsedge export` makes them.
+        folder: The folder of the model, such as zoo/edge-small; existing files are replaced.
         others: Finished runs of the same recipe with other seeds.
-        keep: Which of the files go into the folder; all are measured.
-        tell: Is told what is being done.
+        keep: The files to put into the folder; all are measured.
+        tell: Called with a line about each step.
 
     Raises:
         ModelError: A run is not finished, or a file is missing, of another run or not accepted by the gate.
-        WrongUse: A run was made by `capsedge compress`, or differs in more than the seed; two teachers have one name;
-            an image shows two classes; nothing that runs is kept; or the folder is the run's own.
-        DataError: The run's data is no longer here.
+        WrongUse: A run was made by `capsedge compress`, or differs in more than the seed; two teachers have the same
+            name; an image shows two classes; no executable file is kept; or the folder is the run's own.
+        DataError: The run's data is missing.
     """
     if not set(keep) & set(PRECISIONS):
-        raise WrongUse(f"a model of the zoo needs a file that runs: keep {' or '.join(PRECISIONS)}")
-    if folder.resolve() == run.path.resolve():  # whose files would go before they are copied
+        raise WrongUse(f"a model of the zoo needs an executable file: keep {' or '.join(PRECISIONS)}")
+    if folder.resolve() == run.path.resolve():  # its files would be deleted before the copy
         raise WrongUse(f"'{folder}' is the run itself: give another folder, such as zoo/{folder.resolve().name}")
     record, recipe, contracts = _finished(run), run.read_recipe(), _contracts(run)
     _check_teachers(run, record)
@@ -90,7 +90,9 @@ def make(
         run.check_best()
     dataset = run.load_dataset()
     if dataset.labels_per_image != 1:
-        raise WrongUse(f"run '{run.path}' is of images with {dataset.labels_per_image} classes: a card is of one")
+        raise WrongUse(
+            f"expected images with one class each for a card, got {dataset.labels_per_image} in run '{run.path}'"
+        )
     subset = _subset(dataset)
     given: Given = {}
     for precision in contracts:
@@ -148,23 +150,23 @@ def _finished(run: Run) -> RunRecord:
     record = run.read_record()
     if record.status != "finished":
         raise ModelError(f"run '{run.path}' is not finished: capsedge train --resume --run {run.path}")
-    if (run.path / compression.FILE).exists():  # its recipe is of a fine-tuning, which began with other weights
+    if (run.path / compression.FILE).exists():  # its recipe is that of the fine-tuning
         raise WrongUse(
-            f"run '{run.path}' was made by capsedge compress, and a card is of a run that its recipe trains from "
-            "nothing: give a run that capsedge train made"
+            f"run '{run.path}' was made by capsedge compress, so its recipe alone cannot train it again: give a run "
+            "of capsedge train"
         )
     return record
 
 
 def _check_teachers(run: Run, record: RunRecord) -> None:
-    """Refuse teachers of one folder name, by which the model's folder knows them."""
+    """Refuse teachers with the same folder name, which is their name in the model's folder."""
     folders: dict[str, str] = {}
     for teacher in record.teachers:
         first = folders.setdefault(Path(teacher.run).name, teacher.run)
         if first != teacher.run:
             raise WrongUse(
-                f"the teachers of '{run.path}' must have different folder names, and '{first}' and '{teacher.run}' "
-                "have the same: rename one of them, also in the run's recipe.toml and run.json"
+                f"expected different folder names of the teachers of '{run.path}', got '{first}' and "
+                f"'{teacher.run}': rename one of them, also in the run's recipe.toml and run.json"
             )
 
 
@@ -175,11 +177,13 @@ def _check_same(run: Run, other: Run) -> None:
     if not same or _finished(other).data_sha256 != run.read_record().data_sha256:
         raise WrongUse(f"'{other.path}' differs from '{run.path}' in more than train.seed: give runs of one recipe")
     if theirs.train.seed == mine.train.seed:
-        raise WrongUse(f"'{other.path}' has the seed of '{run.path}', {mine.train.seed}: give runs of other seeds")
+        raise WrongUse(
+            f"'{other.path}' has the same seed as '{run.path}', {mine.train.seed}: give runs of other seeds"
+        )
 
 
 def _contracts(run: Run) -> dict[Precision, Contract]:
-    """The contracts of the run's files, model.onnx first, which there must be."""
+    """The contracts of the run's files, model.onnx first, which is required."""
     record = run.read_record()
     contracts: dict[Precision, Contract] = {}
     for precision in PRECISIONS:
@@ -209,7 +213,7 @@ def _measured(
 
 
 def _change(given: Given, dataset: Dataset) -> dict[Any, Any]:
-    """Error of int8 less that of fp32, with its interval, by split."""
+    """Difference of the errors of int8 and fp32, with its interval, by split."""
     if "int8" not in given:
         return {}
 
@@ -223,9 +227,9 @@ def _change(given: Given, dataset: Dataset) -> dict[Any, Any]:
 
 
 def _subset(dataset: Dataset) -> NDArray[np.intp] | None:
-    """Places of the subset's test images among a data set's; None where they are not among them.
+    """Indices of the subset's test images in a data set's; None if it does not contain them.
 
-    The rule is that of scripts/make_subset.py: of each class the first, in the order of the files.
+    By the rule of scripts/make_subset.py: the first images of each class, in the order of the files.
     """
     part = load_dataset(SUBSET).test
     counts = np.bincount(part.labels)
@@ -257,10 +261,10 @@ def _seed_score(run: Run) -> SeedScore:
 
 
 def _teachers(record: RunRecord, folder: Path) -> tuple[TeacherCard, ...]:
-    """The teachers, and where they are still here their recipes as files, from which they can be trained again."""
+    """The teachers; writes the recipe of each that still exists, so that it can be trained again."""
     names = {f"{Path(teacher.run).name}.toml" for teacher in record.teachers}
     for file in (folder / TEACHERS).glob("*.toml"):
-        if file.name not in names:  # of a card of before; `make zoo` would train it
+        if file.name not in names:  # of a previous card; `make zoo` would train it
             file.unlink()
     cards = []
     for teacher in record.teachers:
@@ -273,7 +277,7 @@ def _teachers(record: RunRecord, folder: Path) -> tuple[TeacherCard, ...]:
 
 
 def _fill(run: Run, record: RunRecord, recipe: Recipe, folder: Path, keep: Sequence[Kept]) -> dict[str, FileFacts]:
-    """Copy what belongs into the folder, and remove of an earlier one what is not kept now."""
+    """Copy the kept files into the folder, and remove earlier files that are not kept."""
     folder.mkdir(parents=True, exist_ok=True)
     for precision in PRECISIONS:
         name = file_name(precision)
@@ -283,7 +287,7 @@ def _fill(run: Run, record: RunRecord, recipe: Recipe, folder: Path, keep: Seque
     (folder / WEIGHTS).unlink(missing_ok=True)
     if "weights" in keep:
         save_half(run.load_best(), folder / WEIGHTS)
-    # Of the teachers their names alone: the folders of the machine that trained it are nobody's business.
+    # The names of the teachers without their folders, which are paths of the training machine.
     taught = tuple(replace(each, run=f"runs/{Path(each.run).name}") for each in record.teachers)
     Run(folder).write_record(replace(record, teachers=taught))
     _write_recipe(recipe, folder / "recipe.toml")
@@ -293,18 +297,18 @@ def _fill(run: Run, record: RunRecord, recipe: Recipe, folder: Path, keep: Seque
 
 
 def _write_recipe(recipe: Recipe, file: Path) -> None:
-    """Write a recipe with its teachers as they are named from the root of a checkout."""
+    """Write a recipe with the paths of its teachers relative to the root of a checkout."""
     teachers = tuple(f"runs/{Path(each).name}" for each in recipe.train.teachers)
     write_atomically(file, tomli_w.dumps(to_values(replace(recipe, train=replace(recipe.train, teachers=teachers)))))
 
 
 def _with_former(card: Card, folder: Path) -> Card:
-    """The card with what was measured elsewhere, where the folder's card of before is of the same files."""
+    """The card with latency and robustness of the folder's previous card, if that has the same files."""
     if not (folder / CARD).is_file():
         return card
     try:
         former = read_card(folder)
-    except ModelError:  # of an earlier layout: it is measured anew
+    except ModelError:  # written in an earlier schema
         return card
     same = {each.sha256 for each in former.measured.values()} == {each.sha256 for each in card.measured.values()}
     return replace(card, latency=former.latency, robustness=former.robustness) if same else card

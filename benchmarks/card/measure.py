@@ -1,4 +1,4 @@
-"""What a file answers on labelled images: its errors, what it confuses, and how far a length can be trusted."""
+"""Measurements of a file on labelled images: errors, confusion, and the reliability of the lengths."""
 
 from pathlib import Path
 
@@ -33,13 +33,13 @@ def error(lengths: Lengths, labels: Labels) -> float:
 def measured(
     file: Path, validation: tuple[Lengths, Labels], test: tuple[Lengths, Labels], subset: NDArray[np.intp] | None
 ) -> FileResult:
-    """All that is said of one file.
+    """The measurements of one file.
 
     Args:
         file: The file.
-        validation: Its lengths of the validation images, and their labels.
-        test: Those of the test images.
-        subset: Places of the subset's images among the test images; None where the data is another.
+        validation: Its lengths on the validation images, and their labels.
+        test: Its lengths on the test images, and their labels.
+        subset: Indices of the subset's images among the test images; None for other data.
     """
     lengths, labels = test
     facts, bins = facts_of(file), reliability(lengths, labels)
@@ -80,7 +80,7 @@ def mistakes(lengths: Lengths, labels: Labels) -> tuple[WrongAnswer, ...]:
 
 
 def class_errors(confused: tuple[tuple[int, ...], ...]) -> tuple[ClassError, ...]:
-    """How each class fares, from the confusion; every class must have images."""
+    """The error of each class, from the confusion matrix; every class must have images."""
     return tuple(
         ClassError(
             label=label, images=sum(row), error=(sum(row) - row[label]) / sum(row), taken_for=_taken_for(label, row)
@@ -90,6 +90,6 @@ def class_errors(confused: tuple[tuple[int, ...], ...]) -> tuple[ClassError, ...
 
 
 def _taken_for(label: int, row: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
-    """The answers that a class gets most often beside the right one; of two equal ones the first class wins."""
+    """The most frequent wrong answers of a class; of equal counts the first class comes first."""
     others = [(other, count) for other, count in enumerate(row) if count and other != label]
     return tuple(sorted(others, key=lambda each: -each[1])[:TAKEN_FOR])

@@ -25,7 +25,7 @@ def draw(card: Card, metrics: Path, images: NDArray[np.uint8], folder: Path) -> 
         card: The card.
         metrics: The run's metrics.jsonl.
         images: The test images, uint8 [images, height, width, channels].
-        folder: Where they go.
+        folder: The folder to write into.
     """
     with styled():
         figures = (_curves(read_metrics(metrics)), _confusion(card), _lengths(card), _mistakes(card, images))
@@ -34,7 +34,7 @@ def draw(card: Card, metrics: Path, images: NDArray[np.uint8], folder: Path) -> 
 
 
 def _curves(rows: list[dict[str, Any]]) -> "Figure":
-    """Error and loss over the training: of its images as they are drawn and varied, and of validation."""
+    """Error and loss over the training, on the augmented training images and on the validation images."""
     figure = canvas(8, 3)
     kinds = {kind: [row for row in rows if row["kind"] == kind] for kind in ("training", "validation")}
     for axes, key, factor, title in zip(
@@ -54,7 +54,7 @@ def _curves(rows: list[dict[str, Any]]) -> "Figure":
 
 
 def _confusion(card: Card) -> "Figure":
-    """Images by class and answer; the colour is of the mistakes alone, which the diagonal would outshine."""
+    """Images by class and answer; only the mistakes are coloured, since the diagonal would dominate the scale."""
     counts = np.array(card.measured[card.shown].confusion)
     wrong = counts * (1 - np.eye(len(counts), dtype=int))
     side = 2.2 + 0.48 * len(counts)
@@ -73,7 +73,7 @@ def _confusion(card: Card) -> "Figure":
 
 
 def _lengths(card: Card) -> "Figure":
-    """Accuracy by the longest length, and how many images have such a length."""
+    """Accuracy by the longest length, and the number of images with such a length."""
     bins = card.measured[card.shown].reliability
     figure = canvas(5, 4.5)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
@@ -109,5 +109,5 @@ def _mistakes(card: Card, images: NDArray[np.uint8]) -> "Figure":
 
 
 def _names(card: Card) -> list[str]:
-    """The classes' names, in which no dollar sign begins a formula."""
+    """The class names, with dollar signs escaped, which begin a formula in matplotlib."""
     return [name.replace("$", r"\$") for name in card.data.classes]

@@ -1,4 +1,4 @@
-"""The record that a card is: every number of card.md stands in card.json, and card.md is made from nothing else."""
+"""The record of a card, card.json; card.md is made from it alone."""
 
 from pathlib import Path
 from typing import Literal
@@ -21,14 +21,14 @@ class Data(msgspec.Struct, frozen=True, kw_only=True):
     """The images.
 
     Attributes:
-        title: Of the data set.
-        source: What loads it (`capsedge train --data`).
+        title: Title of the data set.
+        source: Argument of `capsedge train --data`.
         sha256: `Dataset.sha256`.
         classes: Names, in the order of the outputs.
         train: Number of training images.
-        validation: Of validation images, by which the epoch was chosen.
-        test: Of test images, by which nothing was chosen.
-        subset: Of test images of the subset in the wheel, which are among the others; 0 where the data is another.
+        validation: Number of validation images, by which the epoch was chosen.
+        test: Number of test images, by which nothing was chosen.
+        subset: Number of test images that are also in the wheel's subset; 0 for other data.
     """
 
     title: str
@@ -47,8 +47,8 @@ class SeedScore(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         seed: `train.seed`.
         best_epoch: The epoch, from 1, whose weights were kept.
-        validation_error: Of the trained network in torch, 0 to 1.
-        test_error: Likewise.
+        validation_error: Validation error of the trained network in torch, 0 to 1.
+        test_error: Test error, likewise.
     """
 
     seed: int
@@ -58,11 +58,11 @@ class SeedScore(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Seeds(msgspec.Struct, frozen=True, kw_only=True):
-    """The trainings that differ in the seed alone, the model's own first.
+    """The trainings that differ only in the seed, the model's own first.
 
     Attributes:
-        runs: Each of them.
-        validation_error: Mean over them, with the sample standard deviation.
+        runs: The trainings.
+        validation_error: Mean over the trainings, with the sample standard deviation.
         test_error: Likewise.
     """
 
@@ -72,12 +72,12 @@ class Seeds(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TeacherCard(msgspec.Struct, frozen=True, kw_only=True):
-    """A run that the network learned from.
+    """A teacher of the network.
 
     Attributes:
-        name: Of its folder.
-        sha256: Of its best.safetensors.
-        recipe: File with its recipe, in the model's folder; "" where the run was gone when the card was made.
+        name: Name of the run's folder.
+        sha256: SHA-256 of its best.safetensors.
+        recipe: File with its recipe, in the model's folder; "" if the run did not exist when the card was made.
     """
 
     name: str
@@ -89,9 +89,9 @@ class WrongAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """A test image with a wrong answer.
 
     Attributes:
-        image: Its place among the test images, from 0.
-        label: Number of its class.
-        answer: Number of the class that was answered.
+        image: Index among the test images, from 0.
+        label: Index of its class.
+        answer: Index of the predicted class.
         length: Length of the answer's capsule.
         length_of_label: Length of the right class's capsule.
     """
@@ -104,17 +104,17 @@ class WrongAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FileResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What one exported file answered, in ONNX Runtime; on the test images where nothing else is said.
+    """Results of one exported file in ONNX Runtime; on the test images unless stated otherwise.
 
     Attributes:
-        file: Its name.
-        size_bytes: Its size.
-        sha256: Of its content.
+        file: File name.
+        size_bytes: File size.
+        sha256: SHA-256 of the content.
         validation_error: Share of wrong answers on the validation images, 0 to 1.
-        test_error: On the test images.
-        subset_error: On the subset's test images; None where the data is another.
+        test_error: Share on the test images.
+        subset_error: Share on the subset's test images; None for other data.
         confusion: Images by their class (row) and the answer (column).
-        reliability: Ranges of the longest length, those with images.
+        reliability: Ranges of the longest length that contain images.
         calibration_error: Expected calibration error: the mean over the images of |accuracy - mean length| of their
             range.
         mistakes: The wrong answers with the longest capsules, longest first.
@@ -133,13 +133,13 @@ class FileResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClassError(msgspec.Struct, frozen=True, kw_only=True):
-    """How one class fares among the test images.
+    """The error of one class on the test images.
 
     Attributes:
-        label: Its number.
-        images: How many there are.
+        label: Index of the class.
+        images: Number of its images.
         error: Share of them with another answer, 0 to 1.
-        taken_for: The classes that they are most often taken for, by number and images.
+        taken_for: The most frequent wrong answers, as class index and number of images.
     """
 
     label: int
@@ -152,8 +152,8 @@ class FileFacts(msgspec.Struct, frozen=True, kw_only=True):
     """A file of the folder.
 
     Attributes:
-        size_bytes: Its size.
-        sha256: Of its content.
+        size_bytes: File size.
+        sha256: SHA-256 of the content.
     """
 
     size_bytes: int
@@ -161,7 +161,7 @@ class FileFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Latency(msgspec.Struct, frozen=True, kw_only=True):
-    """One case of a report of `capsedge bench`, of a file with the SHA-256 of a measured one.
+    """One case of a report of `capsedge bench`, for a file whose SHA-256 is on the card.
 
     Attributes:
         file: Name of the file.
@@ -169,14 +169,14 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
         threads: Threads of ONNX Runtime.
         iterations: Timed queries.
         p50_ms: Median latency of a query.
-        p90_ms: The 90th percentile; None where the iterations were too few for it.
-        p99_ms: Likewise.
+        p90_ms: The 90th percentile; None with too few iterations.
+        p99_ms: The 99th percentile, likewise.
         images_per_second: Throughput.
         cpu: Model of the processor.
-        processor: Its instruction sets; None where they are not known.
+        processor: Its instruction sets; None if unknown.
         provider: Execution provider.
         created: Date and time in UTC.
-        warnings: What makes the figures weaker than they look.
+        warnings: Warnings of the measurement.
     """
 
     file: str
@@ -198,31 +198,31 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     """The content of card.json.
 
     Attributes:
-        name: Of the folder.
-        recipe: Name of the recipe, which recipe.toml holds.
+        name: Name of the folder.
+        recipe: Name of the recipe in recipe.toml.
         routing: Kind of routing.
-        command: What trains the network from nothing.
+        command: Command that trains the network.
         data: The images.
         epochs: Epochs of the training.
         seconds: Time of the training.
-        device: Where it was trained.
+        device: Device of the training.
         precision_of_training: `fp32` or `bf16`.
         seeds: All trainings of the recipe.
-        teachers: What it learned from, beside the labels.
+        teachers: The teachers; empty without distillation.
         parameters: Numbers in the weights of the exported network, without biases.
         macs: Multiply-accumulate operations for one image.
-        files: What lies in the folder, apart from the card and its pictures.
-        measured: Of each exported file, by precision, also where the file is too large to lie in the folder.
-        shown: The precision whose answers the sections on classes, lengths and mistakes describe.
-        classes: Each class, by the answers of `shown`.
+        files: Files of the folder, except the card and its pictures.
+        measured: Results of each exported file, by precision, including files that are too large for the folder.
+        shown: Precision of the file that the sections on classes, lengths and mistakes describe.
+        classes: Error of each class, for the file in `shown`.
         int8_change: Error of int8 less that of fp32 by split, with its 95 % interval; empty without both.
-        calibration: How int8's ranges were found; None without int8.
-        latency: By `capsedge bench`.
-        robustness: What `benchmarks.robustness` found of this network; None where it was not measured.
-        trained_with: Versions of what trained it.
-        exported_with: Versions of what exported it.
-        measured_with: Versions of what measured it.
-        processor: The instruction sets of the processor that measured it; None where they are not known.
+        calibration: Calibration of int8; None without int8.
+        latency: Latencies by `capsedge bench`.
+        robustness: Report of `benchmarks.robustness` on this network; None if it was not measured.
+        trained_with: Versions of the packages of the training.
+        exported_with: Versions of the packages of the export.
+        measured_with: Versions of the packages of the measurement.
+        processor: Instruction sets of the processor of the measurement; None if unknown.
     """
 
     schema: Literal[2] = 2
@@ -257,7 +257,7 @@ def read_card(folder: Path) -> Card:
     """Read a folder's card.json.
 
     Raises:
-        ModelError: It is missing or damaged.
+        ModelError: The file is missing or damaged.
     """
     file = folder / CARD
     try:

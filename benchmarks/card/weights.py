@@ -1,8 +1,8 @@
-"""A run's best weights in half the bytes, and the way back: `python -m benchmarks.card.weights zoo/NAME RUN`.
+"""Saves a run's best weights in fp16, and restores a run from them: `python -m benchmarks.card.weights zoo/NAME RUN`.
 
-weights.safetensors holds what has more than one dimension (kernels, transformations, coefficients b) in fp16, and the
-rest (biases, normalization) as it was, which is little. With recipe.toml and run.json it makes a run again, of which
-`capsedge export` makes files; the scores in its run.json are those of the weights before they were rounded.
+weights.safetensors holds the tensors of more than one dimension (kernels, transformations, coefficients b) in fp16,
+and the small rest (biases, normalization) unchanged. With recipe.toml and run.json it becomes a run again, which
+`capsedge export` can export; the scores in its run.json are those of the weights before rounding.
 """
 
 import argparse
@@ -38,7 +38,7 @@ def load_half(folder: Path) -> CapsNet:
     """The network of a folder of the zoo in fp32, in evaluation mode on the CPU.
 
     Args:
-        folder: With recipe.toml, run.json and weights.safetensors.
+        folder: Folder with recipe.toml, run.json and weights.safetensors.
 
     Raises:
         ModelError: A file is missing, damaged or of another network.
@@ -46,19 +46,19 @@ def load_half(folder: Path) -> CapsNet:
     run = Run(folder)
     record = run.read_record()
     network = build_network(run.read_recipe(), classes=len(record.classes), shape=record.shape)
-    load_network(folder / WEIGHTS, network)  # which copies each value into the network's own fp32
+    load_network(folder / WEIGHTS, network)  # converts each value to the network's fp32
     return network.eval()
 
 
 def restore(folder: Path, target: Path) -> Run:
-    """Make a finished run of a folder of the zoo.
+    """Make a finished run from a folder of the zoo.
 
     Raises:
-        WrongUse: The target is there already.
+        WrongUse: The target exists already.
         ModelError: See `load_half`.
     """
     if target.exists():
-        raise WrongUse(f"'{target}' is there already: give a folder that is not")
+        raise WrongUse(f"'{target}' exists already: give a new folder")
     network = load_half(folder)
     run = Run(target)
     save_weights(run.best, network)
@@ -77,7 +77,7 @@ def _halved(name: str, tensor: torch.Tensor) -> torch.Tensor:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Restore a run, and give the exit code.
+    """Restore a run, and return the exit code.
 
     Args:
         arguments: Of the command line; None for the process's own.

@@ -1,4 +1,4 @@
-"""card.md, made from nothing but card.json: the same record always gives the same text."""
+"""card.md, made from card.json alone: the same record always gives the same text."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The proof on other processors: the edge's commands, the gate and int8 on processors that QEMU emulates.
+"""Checks on other processors: the commands of the edge, the gate and int8 on processors that QEMU emulates.
 
 `python -m benchmarks.portable [--only NAMES] [--images N] [--json FILE]`, or `make portable` (docs/portable.md).
 """

@@ -1,7 +1,7 @@
 """`python -m benchmarks.portable [--only NAMES] [--images N] [--json FILE]`: checks capsedge on emulated processors.
 
-A table goes to stdout, what is going on to stderr. The exit code is 0 where nothing failed, also where something had
-to be skipped, and 1 where a check failed.
+It prints a table on stdout and its progress on stderr. The exit code is 1 if a check failed, else 0, also if some
+were skipped.
 """
 
 import argparse
@@ -27,10 +27,10 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     """The content of the JSON file.
 
     Attributes:
-        capsedge: Its version.
-        onnxruntime: The version that ran on this machine's own processor.
-        images: Test images that the gate saw.
-        checks: Every check on every processor.
+        capsedge: Version of capsedge.
+        onnxruntime: Version of ONNX Runtime on this machine's own processor.
+        images: Number of test images of the gate.
+        checks: Results of every check on every processor.
     """
 
     capsedge: str
@@ -40,14 +40,14 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Check, print the table, and give the exit code.
+    """Check, print the table, and return the exit code.
 
     Args:
         arguments: Of the command line; None for the process's own.
     """
     options = _options(arguments)
     with tempfile.TemporaryDirectory(prefix="capsedge-") as folder:
-        _say("making the int8 files, and asking this machine's own processor")
+        _say("making the int8 files, and computing the reference on this machine's own processor")
         files = make_files(Path(folder), options.images)
         images = len(files.expected.labels)
         checks = check_all(options.only, files, _tell, jobs=options.jobs)
@@ -87,13 +87,13 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.portable", description=__doc__.splitlines()[0])
     parser.add_argument("--only", default=",".join(known), help=f"some of {','.join(known)} [default: all]")
     parser.add_argument("--images", type=int, default=IMAGES, help="test images for the gate [default: %(default)s]")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="checks at once [default: one a core]")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="parallel checks [default: one per core]")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure to FILE")
     options = parser.parse_args(arguments)
     names = options.only.split(",")
     for name in names:
         if name not in known:
-            parser.error(f"--only takes names of {', '.join(known)}, separated by commas, and '{name}' is none")
+            parser.error(f"--only: expected names of {', '.join(known)}, separated by commas, got '{name}'")
     if options.images < 1 or options.jobs < 1:
         parser.error("--images and --jobs must be 1 or more")
     options.only = [known[name] for name in names]

@@ -1,4 +1,4 @@
-"""What is checked on a processor: the commands of the edge, and the gate on a file in fp32 and files in int8."""
+"""The checks on a processor: the commands of the edge, and the gate on a file in fp32 and files in int8."""
 
 import subprocess
 from collections.abc import Callable, Sequence
@@ -28,22 +28,23 @@ from capsedge.runtime.verify import Verification
 
 Status = Literal["passed", "failed", "skipped"]
 
-FEWEST = 2  # images that may turn wrong: of 100 images one is a point, which is twice what int8 may lose
+FEWEST = 2  # accepted additional wrong answers: one of 100 images is a point, twice the limit of int8
 
 
 class CheckMeasurement(msgspec.Struct, frozen=True, kw_only=True):
-    """What a check measured.
+    """The measurements of a check.
 
     Attributes:
-        passed: Whether it is as it must be.
-        said: What else there is to say, in a few words.
-        images: Images that the processor saw.
-        largest_length_difference: To what is expected, over all images and classes; None where one is no number.
-        same_answer: Share of the images with the answer that is expected.
-        difference_to_here: Largest difference of a length to what the same file gives on this machine's own
-            processor, with exact kernels; None where that is what is expected, or it was not asked.
-        processor: The emulated processor, as it tells itself; None where it was not asked.
-        versions: Of Python and ONNX Runtime there; empty likewise.
+        passed: Whether the result is as required.
+        said: Further remarks for the table.
+        images: Number of images that the processor computed.
+        largest_length_difference: Largest difference from the expected lengths, over all images and classes; None if
+            a length is NaN.
+        same_answer: Share of the images with the expected answer.
+        difference_to_here: Largest difference from the lengths of the same file on this machine's own processor, with
+            exact kernels; None if those are the expected lengths, or were not computed.
+        processor: The emulated processor, as detected there; None if unknown.
+        versions: Versions of Python and ONNX Runtime there; empty if unknown.
     """
 
     passed: bool
@@ -57,16 +58,16 @@ class CheckMeasurement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Checked(msgspec.Struct, frozen=True, kw_only=True):
-    """A check on a processor, and how it ended.
+    """A check on a processor, and its result.
 
     Attributes:
         processor: The processor, by its name on the command line.
-        check: What was checked.
-        status: How it ended.
-        reason: Why it did not run to its end; "" where it did.
-        found: What it measured; None where it did not.
+        check: Name of the check.
+        status: Its result.
+        reason: Why it did not complete; "" if it did.
+        found: Its measurements; None if it did not complete.
         emulator: QEMU and its version.
-        seconds: How long it took, with the start of the emulator. It says nothing about the processor.
+        seconds: Duration with the start of the emulator; no measure of the processor's speed.
     """
 
     processor: str
@@ -82,7 +83,7 @@ Check = Callable[[Python, JudgedFiles], CheckMeasurement]
 
 
 def verify(python: Python, files: JudgedFiles) -> CheckMeasurement:
-    """`capsedge verify`: the golden sample, replayed there."""
+    """`capsedge verify`: replays the golden sample on the processor."""
     replayed = msgspec.json.decode(_capsedge(python, "verify", str(files.fp32)), type=Verification)
     return CheckMeasurement(
         passed=replayed.ok,
@@ -94,7 +95,7 @@ def verify(python: Python, files: JudgedFiles) -> CheckMeasurement:
 
 
 def infer(python: Python, files: JudgedFiles) -> CheckMeasurement:
-    """`capsedge infer` on the samples, beside what this machine's own processor says of them."""
+    """`capsedge infer` on the samples, compared with this machine's own processor."""
     words = ("infer", str(ROOT / "samples"), "--model", str(files.fp32), "--top", "10")
     ours, theirs = (_predictions(_capsedge(each, *words)) for each in (python, HOST))
     same = [our.class_name == their.class_name for our, their in zip(ours, theirs, strict=True)]
@@ -109,7 +110,7 @@ def infer(python: Python, files: JudgedFiles) -> CheckMeasurement:
 
 
 def _capsedge(python: Python, *words: str) -> bytes:
-    """What `capsedge WORDS --json` prints on a processor, also where it finds the model wrong."""
+    """The stdout of `capsedge WORDS --json` on a processor, also if the command rejects the model."""
     command = python.command("-m", "capsedge", *words, "--json")
     done = subprocess.run(
         command,
@@ -119,7 +120,7 @@ def _capsedge(python: Python, *words: str) -> bytes:
         timeout=LIMIT_S,
         stdin=subprocess.DEVNULL,
     )
-    if not done.stdout or done.returncode not in (0, 1):  # 1 where it finds the model wrong
+    if not done.stdout or done.returncode not in (0, 1):  # 1: the model is rejected
         raise ModelError(f"capsedge {words[0]}: {reason(done.returncode, done.stderr.decode(errors='replace'))}")
     return done.stdout
 
@@ -137,19 +138,19 @@ def _by_class(predictions: Sequence[Prediction]) -> NDArray[np.float64]:
 
 
 def gate(python: Python, files: JudgedFiles, *, kind: Kind, exact: bool = False) -> CheckMeasurement:
-    """The gate, on what the processor computes.
+    """The gate on the outputs of the processor.
 
     Args:
-        python: A Python there.
+        python: A Python on the processor.
         files: The files.
-        kind: Which of them.
+        kind: The file to check.
         exact: `Settings.exact_int8`.
     """
     precision: Precision = "fp32" if kind == "fp32" else "int8"
     settings = Settings(threads=1, exact_int8=exact)
     file: Path = getattr(files, kind)
     expected = files.expected
-    if kind == "int8":  # the proof from the weights too, as in an export; the file with 8 bits is there to be run
+    if kind == "int8":  # with the proof from the weights, as in an export; the 8-bit file must run without it
         contract = msgspec.structs.replace(expected.contract, int8_pairs=int8_pairs(file))
         expected = replace(expected, contract=contract)
     with EmulatedSession(file, python, expected.contract, settings) as session:
@@ -161,7 +162,7 @@ def gate(python: Python, files: JudgedFiles, *, kind: Kind, exact: bool = False)
     to_here = float(np.abs(lengths - files.here[kind]).max())
     reasons = list(verdict.reasons)
     if not to_here <= tolerance.replay:
-        reasons.append(f"a length differs by {to_here:.2g} from here, more than {tolerance.replay:g}")
+        reasons.append(f"a length differs by {to_here:.2g} from that on this machine, more than {tolerance.replay:g}")
     saturates = ready.processor is not None and ready.processor.int8_saturates
     must_fail = kind == "wide" and not exact and saturates
     return CheckMeasurement(
@@ -196,13 +197,13 @@ CHECKS: dict[str, Check] = {
 def check_all(
     processors: Sequence[EmulatedProcessor], files: JudgedFiles, tell: Callable[[Checked], None], jobs: int
 ) -> list[Checked]:
-    """Check everything on every processor; each check has emulators of its own, and some run at once.
+    """Run all checks on every processor, in parallel; each check starts its own emulators.
 
     Args:
         processors: The processors.
         files: The files.
-        tell: Is told of each result.
-        jobs: How many checks run at once.
+        tell: Called with each result.
+        jobs: Number of parallel checks.
     """
     found: list[Checked] = []
     with ThreadPoolExecutor(jobs) as pool:
@@ -221,13 +222,13 @@ def check_all(
                 found.append(future.result())
                 tell(found[-1])
         except BaseException:
-            pool.shutdown(cancel_futures=True)  # Ctrl-C shall not start the next one
+            pool.shutdown(cancel_futures=True)  # start no further check after Ctrl-C
             raise
     return found
 
 
 def check_one(name: str, processor: EmulatedProcessor, python: Python, files: JudgedFiles) -> Checked:
-    """One check on one processor."""
+    """Run one check on one processor."""
     start = perf_counter()
     result, why = None, ""
     try:

@@ -1,7 +1,7 @@
-"""The processors that QEMU emulates here, and on each a Python that has capsedge and what its edge needs.
+"""The emulated processors, and for each a Python with capsedge and its requirements at the edge.
 
-QEMU's user mode runs one program of another processor on this kernel. For x86 that is this environment's own Python.
-For Arm it is Debian's, beside wheels for Arm; both are fetched once, into `.emulated/` beside this environment.
+QEMU's user mode runs one program for another processor on this kernel. For x86 that is this environment's own Python.
+For Arm it is Debian's Python with wheels for Arm; both are fetched once, into `.emulated/` of the checkout.
 """
 
 import hashlib
@@ -23,19 +23,19 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 KEPT = ROOT / ".emulated"
 
-# Debian's release whose Python is the one that constraints.txt pins for.
+# The Debian release whose Python matches constraints.txt.
 _SUITE, _PYTHON = "bookworm", "3.11"
-_LIBRARIES = "python3,libgomp1,libstdc++6"  # the wheels bring the rest
+_LIBRARIES = "python3,libgomp1,libstdc++6"  # the wheels contain the rest
 _PLATFORMS = ("manylinux_2_28", "manylinux_2_27", "manylinux_2_17", "manylinux2014")
 
-LIMIT_S = 900.0  # of one program that fetches or installs
+LIMIT_S = 900.0  # timeout of a download or installation
 
-# Of this environment: variables such as OPENBLAS_CORETYPE choose kernels of this machine's own processor.
+# Kept environment variables; others, such as OPENBLAS_CORETYPE, choose kernels for this machine's own processor.
 _PASSED_ON = ("HOME", "LANG", "PATH", "TMPDIR")
 
 
 class NotPossible(Exception):
-    """A processor cannot be emulated on this machine; its text is a sentence that says what is missing."""
+    """A processor cannot be emulated on this machine; the text says what is missing."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,11 @@ class EmulatedProcessor:
 
     Attributes:
         name: Its name on the command line.
-        title: Its name for people.
-        machine: What `platform.machine()` calls its kind.
+        title: Its name in the table.
+        machine: Its architecture, as in `platform.machine()`.
         model: QEMU's name for it.
-        implementer: Of an Arm processor: its maker's number, as Linux lists it.
-        part: Of an Arm processor: its own number, likewise.
+        implementer: "CPU implementer" of an Arm processor in /proc/cpuinfo.
+        part: "CPU part" of an Arm processor in /proc/cpuinfo.
     """
 
     name: str
@@ -72,9 +72,9 @@ class Python:
     """A Python with capsedge, started directly or through an emulator.
 
     Attributes:
-        words: What starts it.
-        emulator: The emulator and its version, "" where there is none.
-        variables: Variables of the environment beside those of `_PASSED_ON`.
+        words: The command that starts it.
+        emulator: The emulator and its version; "" without one.
+        variables: Environment variables in addition to `_PASSED_ON`.
     """
 
     words: tuple[str, ...]
@@ -87,20 +87,20 @@ class Python:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The whole environment that it runs in."""
+        """All its environment variables."""
         kept = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
         return kept | {"PYTHONNOUSERSITE": "1", "PYTHONPATH": str(ROOT), **self.variables}
 
 
 HOST = Python((sys.executable,))
-"""This very Python, on the real processor."""
+"""The running Python, on the real processor."""
 
 
 def python_on(processor: EmulatedProcessor) -> Python:
-    """A Python on an emulated processor; what is missing is installed where that is possible.
+    """A Python on an emulated processor; missing packages are installed if possible.
 
     Raises:
-        NotPossible: It cannot be had on this machine.
+        NotPossible: This machine cannot emulate it.
     """
     return _on_x86(processor) if processor.machine == "x86_64" else _on_arm(processor)
 
@@ -112,7 +112,7 @@ def _on_x86(processor: EmulatedProcessor) -> Python:
     qemu = _qemu(processor)
     folders = dict.fromkeys(sysconfig.get_path(kind) for kind in ("purelib", "platlib"))
     path = os.pathsep.join((*folders, str(ROOT)))
-    # A virtual environment's Python is a link, whose target does not know the environment.
+    # The Python of a virtual environment is a link; its target does not use the environment.
     words = (qemu, "-cpu", processor.model, str(Path(sys.executable).resolve()))
     return Python(words, _version(qemu), {"PYTHONPATH": path})
 
@@ -133,14 +133,14 @@ def _qemu(processor: EmulatedProcessor) -> str:
 
 
 def _program(*names: str, package: str) -> str:
-    """Where a program is, which may have several names; its Debian package is installed where it is missing."""
+    """The path of a program with one of these names; if it is missing, its Debian package is installed."""
     for once_more in (False, True):
         found = next(filter(None, map(shutil.which, names)), None)
         if found is not None:
             return found
         if not once_more:
             _install(package)
-    raise NotPossible(f"Debian's package {package} is installed, and brings no program {' or '.join(names)}")
+    raise NotPossible(f"Debian's package {package} is installed, but contains no program {' or '.join(names)}")
 
 
 def _install(package: str) -> None:
@@ -151,13 +151,13 @@ def _install(package: str) -> None:
     install = [apt, "install", "--yes", "--no-install-recommends", package]
     try:
         run_quietly(install)
-    except NotPossible:  # the list of packages may be missing or old
+    except NotPossible:  # the package list may be missing or outdated
         run_quietly([apt, "update"])
         run_quietly(install)
 
 
 def _debian() -> Path:
-    """Debian's files for Arm, with its Python and the libraries that wheels rely on."""
+    """Debian's files for Arm, with its Python and the libraries that the wheels need."""
     root = KEPT / f"debian-{_SUITE}-arm64"
     if not root.is_dir():
         debootstrap = _program("debootstrap", package="debootstrap")
@@ -172,7 +172,7 @@ def _debian() -> Path:
 
 
 def _mirror() -> str:
-    """Where this machine's apt takes Debian's packages of that release from."""
+    """The mirror from which this machine's apt takes Debian's packages of that release."""
     apt = shutil.which("apt-get")
     if apt is None:
         raise NotPossible("Debian's files for Arm come from the mirror that apt uses, and apt-get is not here")
@@ -187,7 +187,7 @@ def _mirror() -> str:
 
 
 def _wheels() -> Path:
-    """What capsedge's edge requires, as wheels for Arm, in the releases that constraints.txt pins."""
+    """The requirements of capsedge[cpu] as wheels for Arm, in the releases of constraints.txt."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     wanted = [*project["dependencies"], *project["optional-dependencies"]["cpu"]]
     pins = ROOT / "constraints.txt"
@@ -203,11 +203,11 @@ def _wheels() -> Path:
 
 
 def _view(processor: EmulatedProcessor, debian: Path) -> Path:
-    """Debian's files as a processor's own root, in which Linux lists that processor.
+    """Debian's files as a root of the processor, with its own /proc/cpuinfo.
 
     QEMU 7.2 shows the real machine's /proc/cpuinfo. ONNX Runtime from 1.28 on finds no Arm processor in it, and ends
-    with a segmentation fault when it is imported. What a processor can do they ask the auxiliary vector, which QEMU
-    answers; so the list holds no more than every 64-bit Arm processor has.
+    with a segmentation fault at import. It reads the processor's features from the auxiliary vector, which QEMU
+    emulates, so the file lists only the features of every 64-bit Arm processor.
     """
     root = KEPT / processor.name
     lines = {
@@ -230,7 +230,7 @@ def _view(processor: EmulatedProcessor, debian: Path) -> Path:
 
 @contextmanager
 def _filled(folder: Path) -> Iterator[Path]:
-    """A new folder that takes its name only once it is complete, so that an interruption leaves no half."""
+    """A new folder that gets its name only when it is complete, so that an interruption leaves no partial one."""
     KEPT.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=KEPT) as place:
         new = Path(place, "new")
@@ -240,19 +240,19 @@ def _filled(folder: Path) -> Iterator[Path]:
 
 
 def run_quietly(command: Sequence[str]) -> str:
-    """Run a program that fetches or installs, and give what it printed.
+    """Run a download or an installation, and return its stdout.
 
     Raises:
-        NotPossible: It failed; with its last line.
+        NotPossible: It failed; the text has its last line.
     """
     quiet = os.environ | {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
     start = partial(subprocess.run, stdin=subprocess.DEVNULL, env=quiet, timeout=LIMIT_S)
     try:
         done: subprocess.CompletedProcess[str] = start(command, capture_output=True, text=True, check=False)
     except subprocess.TimeoutExpired as error:
-        raise NotPossible(f"'{Path(command[0]).name}' was not done after {LIMIT_S:.0f} s") from error
+        raise NotPossible(f"'{Path(command[0]).name}' did not finish within {LIMIT_S:.0f} s") from error
     if done.returncode:
-        lines = (done.stderr.strip() or done.stdout.strip() or "it said nothing").splitlines()
+        lines = (done.stderr.strip() or done.stdout.strip() or "it printed nothing").splitlines()
         raise NotPossible(f"'{Path(command[0]).name}' failed with exit code {done.returncode}: {lines[-1]}")
     return done.stdout
 

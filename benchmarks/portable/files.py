@@ -1,8 +1,8 @@
-"""The files that are checked on other processors, and what this machine's own processor says of them.
+"""The files for the checks on other processors, and their reference outputs on this machine's own processor.
 
-The model is the zoo's edge-small, and int8 files are made of it here. The gate holds each file against
-the file in fp32 as this machine's own processor runs it, on labelled images that the network was not trained on; and
-a few images are held against what the same file gives here.
+The model is the zoo's edge-small, from which int8 files are made here. The gate compares each file with the fp32 file
+on this machine's own processor, on labelled images that the network was not trained on. In addition, the outputs of a
+few images are compared with those of the same file on this machine.
 """
 
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ from capsedge.runtime.settings import Settings
 DATA = "fashion-mnist-subset"
 BATCH = 100
 COMPARED = LARGEST_BATCH
-# It had the lowest error at Table I's width (docs/results.md, "Precision").
+# The method with the lowest error at Table I's width (docs/results.md, "Precision").
 CALIBRATION = next(method for method in METHODS if method.name == "percentile 99.99")
 
 MODEL = Path(__file__).parents[2] / "zoo" / "edge-small" / "model.onnx"
@@ -37,15 +37,15 @@ Kind = Literal["fp32", "int8", "wide"]  # the files, by their attributes in `Jud
 
 @dataclass(frozen=True)
 class JudgedFiles:
-    """What is judged, and what it is held against.
+    """The files to check, and the reference.
 
     Attributes:
-        fp32: `edge-small` of the zoo, whose file in int8 comes with capsedge.
-        int8: Its file in int8, as `capsedge export` makes it.
-        wide: Its file in int8 with weights of 8 bits, whose sums can saturate on processors without VNNI.
-        expected: What they must say.
-        here: What each of them says on this machine's own processor of the first `COMPARED` images, by its attribute:
-            [images, classes].
+        fp32: `edge-small` of the zoo, whose int8 file comes with capsedge.
+        int8: Its int8 file, as `capsedge export` makes it.
+        wide: Its int8 file with weights of 8 bits, whose sums can saturate on processors without VNNI.
+        expected: Reference of the gate.
+        here: Capsule lengths [images, classes] of the first `COMPARED` images on this machine's own processor, by
+            file attribute.
     """
 
     fp32: Path
@@ -56,11 +56,11 @@ class JudgedFiles:
 
 
 def make_files(folder: Path, images: int) -> JudgedFiles:
-    """Make the files, and ask the real processor for its answers.
+    """Make the files, and compute the reference on the real processor.
 
     Args:
-        folder: Where the files go.
-        images: How many of the data set's test images the gate shall see.
+        folder: Folder for the files.
+        images: Number of test images for the gate.
     """
     dataset = load_dataset(DATA)
     fp32 = MODEL
@@ -76,7 +76,7 @@ def make_files(folder: Path, images: int) -> JudgedFiles:
 
 
 def _int8(model: onnx.ModelProto, images: Images, weight_bits: WeightBits = 7) -> onnx.ModelProto:
-    """As `capsedge export` makes it, but with one method of calibration: which is best is no question here."""
+    """Quantize as `capsedge export` does, but with one calibration method instead of the best of several."""
     return quantized(model, images, lambda *_: (0.0, 0.0), [CALIBRATION], weight_bits=weight_bits).model
 
 
@@ -86,7 +86,7 @@ def _lengths_here(file: Path, images: Images) -> NDArray[np.float32]:
 
 
 def _reference(session: Session, split: Split) -> Reference:
-    """What a file must say: the answers of one that was accepted when it was exported, as they are computed here."""
+    """The reference of the gate: the outputs of the accepted fp32 file on this machine."""
     shape = split.images.shape[1:]
     blank = np.stack([np.zeros(shape, np.uint8), np.full(shape, 255, np.uint8)])
     validation, extremes = (_answers(session, images) for images in (split.images, blank))

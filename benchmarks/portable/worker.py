@@ -1,7 +1,7 @@
-"""A model on another processor: a worker that opens it there, and the session here that sends it images.
+"""A model on an emulated processor: a worker that runs it there, and the session that sends it images.
 
-The worker runs inside of the emulator, `python -m benchmarks.portable.worker`: it needs no torch and no onnx. The
-session is as any other, so the gate judges by it what the emulated processor computes.
+The worker runs inside the emulator, `python -m benchmarks.portable.worker`; it needs no torch and no onnx. The
+session has the usual interface, so the gate can check the emulated processor with it.
 """
 
 import os
@@ -27,7 +27,7 @@ from capsedge.runtime.ort.wheels import load_onnxruntime
 from capsedge.runtime.session import Session, check_batch
 from capsedge.runtime.settings import Settings
 
-# Larger batches compute nothing else, and a gate fills its largest with images that it has seen.
+# Larger batches use the same kernels, and the gate would fill its largest batch with repeated images.
 LARGEST_BATCH = 25
 LIMIT_S = 1200.0
 
@@ -35,7 +35,7 @@ Message = TypeVar("Message")
 
 
 class Array(msgspec.Struct, frozen=True, array_like=True):
-    """An array on its way through a pipe."""
+    """An array in a message."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -43,25 +43,25 @@ class Array(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Open(msgspec.Struct, frozen=True, tag=True):
-    """The first message to a worker: the file to open, and how."""
+    """The first message to a worker: the file to open, and its settings."""
 
     file: str
     settings: Settings
 
 
 class RunRequest(msgspec.Struct, frozen=True, tag=True):
-    """Every later message to it: the model's inputs by name."""
+    """Every later message to a worker: the model's inputs by name."""
 
     inputs: dict[str, Array]
 
 
 class Ready(msgspec.Struct, frozen=True, tag=True):
-    """A worker's first message: what opened the file.
+    """A worker's first message: the environment in which the file is open.
 
     Attributes:
         provider: ONNX Runtime's execution provider.
-        processor: The one that the worker runs on, as it tells itself; None where it does not.
-        versions: Of Python and ONNX Runtime.
+        processor: The worker's processor, as detected there; None if unknown.
+        versions: Versions of Python and ONNX Runtime.
     """
 
     provider: str
@@ -70,13 +70,13 @@ class Ready(msgspec.Struct, frozen=True, tag=True):
 
 
 class Ran(msgspec.Struct, frozen=True, tag=True):
-    """Its later ones: the model's outputs by name."""
+    """A worker's later messages: the model's outputs by name."""
 
     outputs: dict[str, Array]
 
 
 class Refused(msgspec.Struct, frozen=True, tag=True):
-    """Its message where something could not be done: why."""
+    """A worker's message about an error."""
 
     error: str
 
@@ -87,11 +87,11 @@ class EmulatedSession(Session):
     Args:
         file: The file, which needs no contract.
         python: A Python on that processor.
-        contract: What the file promises.
-        settings: How it is opened there.
+        contract: Contract of the file.
+        settings: Settings of the session there.
 
     Attributes:
-        ready: What the worker said of its processor.
+        ready: The worker's first message.
 
     Raises:
         ModelError: The worker cannot open it.
@@ -150,12 +150,12 @@ class EmulatedSession(Session):
         except (EOFError, BrokenPipeError, ValueError) as error:
             raise ModelError(f"'{self.name}' on the other processor: {self._end()}") from error
         if not isinstance(answer, kind):
-            said = answer.error if isinstance(answer, Refused) else f"it answered {type(answer).__name__}"
+            said = answer.error if isinstance(answer, Refused) else f"unexpected answer {type(answer).__name__}"
             raise ModelError(f"'{self.name}' on the other processor: {said}")
         return answer
 
     def _end(self) -> str:
-        """How the worker ended."""
+        """The reason why the worker ended."""
         self._process.kill()
         code = self._process.wait()
         self._errors.seek(0)
@@ -166,8 +166,8 @@ def reason(code: int, errors: str) -> str:
     """Why a process failed.
 
     Args:
-        code: Its exit code; of one that a signal ended, the signal's number below zero.
-        errors: What it wrote to stderr.
+        code: Its exit code; the negative number of a signal that ended it.
+        errors: Its stderr.
     """
     lines = [line for line in errors.strip().splitlines() if "warning: TCG doesn't support" not in line]
     if lines:
@@ -176,7 +176,7 @@ def reason(code: int, errors: str) -> str:
 
 
 def packed(arrays: Arrays) -> dict[str, Array]:
-    """Arrays as a message holds them."""
+    """Arrays in the form of a message."""
     return {name: Array(array.dtype.str, array.shape, array.tobytes()) for name, array in arrays.items()}
 
 
@@ -188,7 +188,7 @@ def unpacked(arrays: dict[str, Array]) -> Arrays:
 
 
 def send(stream: IO[bytes], message: object) -> None:
-    """Write a message, behind its length."""
+    """Write a message, preceded by its length."""
     content = msgspec.msgpack.encode(message)
     stream.write(len(content).to_bytes(8, "little") + content)
     stream.flush()
@@ -198,7 +198,7 @@ def receive(stream: IO[bytes], kind: Any) -> Any:
     """Read a message.
 
     Raises:
-        EOFError: The other side has ended.
+        EOFError: The other side has closed the stream.
     """
     size = stream.read(8)
     if len(size) < 8:
@@ -207,7 +207,7 @@ def receive(stream: IO[bytes], kind: Any) -> Any:
 
 
 def serve(questions: IO[bytes], answers: IO[bytes]) -> None:
-    """Open the model of the first message, and run it on the inputs of each later one, until there are no more."""
+    """Open the model of the first message, and run it on the inputs of each later one, until the stream ends."""
     try:
         first: Open = receive(questions, Open)
         with open_session(first.file, first.settings) as session:
@@ -224,5 +224,5 @@ def serve(questions: IO[bytes], answers: IO[bytes]) -> None:
 
 if __name__ == "__main__":
     own = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a library prints must not get between the messages
+    os.dup2(2, 1)  # libraries may print to stdout, which carries the messages
     serve(sys.stdin.buffer, own)

@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks.robustness.foreign import NOISE, foreign_images
 from benchmarks.robustness.measure import measure
 from benchmarks.robustness.record import RobustnessReport, write_report
-from benchmarks.robustness.subjects import TestedNetwork, opened
+from benchmarks.robustness.subjects import MeasuredNetwork, opened
 from benchmarks.robustness.table import markdown
 from capsedge.data import Split, load_dataset
 from capsedge.errors import CapsedgeError, WrongUse
@@ -18,7 +18,7 @@ from capsedge.files import check_writable
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print the tables, and give the exit code.
+    """Measure, print the tables, and return the exit code.
 
     Args:
         arguments: Of the command line; None for the process's own.
@@ -54,7 +54,7 @@ def _measured(options: argparse.Namespace) -> RobustnessReport:
         )
 
 
-def _named(paths: Sequence[Path], subjects: list[TestedNetwork]) -> list[TestedNetwork]:
+def _named(paths: Sequence[Path], subjects: list[MeasuredNetwork]) -> list[MeasuredNetwork]:
     """Subjects with different names."""
     names = _different([subject.name for subject in subjects], [str(path) for path in paths])
     return [replace(subject, name=name) for name, subject in zip(names, subjects, strict=True)]
@@ -64,22 +64,22 @@ def _foreign(sources: Sequence[str], shape: tuple[int, int, int]) -> dict[str, S
     """Foreign images by the name of their folder or data set.
 
     Raises:
-        WrongUse: The same was given twice, or the name is that of the noise images.
+        WrongUse: A source is given twice, or has the name of the noise images.
     """
     names = _different([Path(source).name for source in sources], sources)
     if NOISE in names:
         raise WrongUse(
-            f"--foreign '{sources[names.index(NOISE)]}' has the name of the random images in the record, '{NOISE}': "
-            "rename the folder"
+            f"--foreign '{sources[names.index(NOISE)]}' has the name '{NOISE}', which the record uses for random "
+            "images: rename the folder"
         )
     return {name: foreign_images(source, shape) for name, source in zip(names, sources, strict=True)}
 
 
 def _different(names: Sequence[str], given: Sequence[str]) -> list[str]:
-    """The names, or where several are the same, what was given for them.
+    """The names; for equal names the paths that were given for them.
 
     Raises:
-        WrongUse: The same was given twice.
+        WrongUse: A path is given twice.
     """
     for each in given:
         if given.count(each) > 1:
@@ -99,17 +99,21 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="data set whose test images are of none of the classes; repeat for more",
     )
     parser.add_argument(
-        "--images", type=_positive, default=10_000, metavar="N", help="most images of a part [default: %(default)s]"
+        "--images",
+        type=_positive,
+        default=10_000,
+        metavar="N",
+        help="largest number of images of a split [default: %(default)s]",
     )
     parser.add_argument(
         "--attacked",
         type=_not_negative,
         default=1_000,
         metavar="N",
-        help="most test images to attack; 0 for no attacks [default: %(default)s]",
+        help="largest number of test images to attack; 0 for no attacks [default: %(default)s]",
     )
     parser.add_argument("--seed", type=_not_negative, default=0, metavar="N", help="[default: %(default)s]")
-    parser.add_argument("--output", type=Path, metavar="FILE.json", help="where to write every number as JSON")
+    parser.add_argument("--output", type=Path, metavar="FILE.json", help="JSON file for all figures")
     return parser.parse_args(arguments)
 
 

@@ -1,10 +1,11 @@
 """White-box attacks within an L-infinity ball of float pixels: FGSM, and PGD on two losses.
 
-The margin loss (eq 16) is what the networks are trained on, and so what an attack usually ascends. But it is flat
-where the right length is above 0.9 and all others are below 0.1: its gradient there is exactly zero, and an attack on
-it does not move. That is no robustness. So PGD is run on the gap of lengths too, which has a gradient everywhere.
+The networks are trained on the margin loss (eq 16), so an attack usually maximizes it. But it is flat where the right
+length is above 0.9 and all others are below 0.1: its gradient there is exactly zero, and an attack on it has no
+effect. That is gradient masking, not robustness. So PGD also runs on the gap of lengths, which has a gradient
+everywhere.
 
-Dynamic and KL routing keep their coefficients out of the gradient that trains them. An attacker need not: here the
+Dynamic and KL routing detach their coefficients from the gradient in training. An attacker need not: here the
 gradient flows through every iteration.
 """
 
@@ -26,7 +27,7 @@ Images = Float[Tensor, "batch channels height width"]
 Loss = Callable[[Float[Tensor, "batch classes"], Float[Tensor, "batch classes"]], Float[Tensor, " batch"]]
 
 STEPS = 20
-STRIDE = 2.5  # the steps together go so many times as far as the ball reaches (Madry's own code)
+STRIDE = 2.5  # total length of all steps, in radii of the ball (Madry's own code)
 
 
 def length_gap(
@@ -41,7 +42,7 @@ def length_gap(
 def slopes(
     network: CapsNet, images: Images, labels: Int[Tensor, "batch labels"], loss: Loss
 ) -> tuple[NDArray[np.bool_], Images]:
-    """Which answers are wrong, and the gradient of each image's loss by its pixels, through the routing as well."""
+    """The wrong answers, and the gradient of each image's loss by its pixels, through the routing as well."""
     images = images.detach().requires_grad_()
     with _AllGradients():
         lengths = network(images).lengths
@@ -51,7 +52,7 @@ def slopes(
 
 @torch.no_grad()
 def mistakes(network: CapsNet, images: Images, labels: Int[Tensor, "batch labels"]) -> NDArray[np.bool_]:
-    """Which answers are wrong."""
+    """For each image, whether the answer is wrong."""
     return wrong_answers(network(images).lengths.numpy(), labels.numpy())
 
 
@@ -72,17 +73,16 @@ def pgd(
 ) -> Images:
     """Projected gradient ascent from a random start (Madry et al. 2018), cut to 0 to 1.
 
-    An image stays at the first place where its answer is wrong, as it is where that is so without an attack, and
-    where its gradient is zero.
+    An image stops changing once its answer is wrong, also without an attack, or once its gradient is zero.
 
     Args:
-        network: In evaluation mode.
-        images: Of 0 to 1.
+        network: The network in evaluation mode.
+        images: Images of 0 to 1.
         labels: Their classes.
         epsilon: Largest change of a value.
-        loss: What is ascended.
-        start: The random start, -1 to 1 of epsilon.
-        steps: How many, each of `STRIDE * epsilon / steps`.
+        loss: Loss to maximize.
+        start: Random start, -1 to 1, in units of epsilon.
+        steps: Number of steps, each of `STRIDE * epsilon / steps`.
     """
     attacked = images.clone()
     left = torch.from_numpy(np.flatnonzero(~mistakes(network, images, labels)))
@@ -99,12 +99,12 @@ def pgd(
 
 
 def _within(moved: Images, images: Images, epsilon: float) -> Images:
-    """The nearest place in the ball that has real pixels."""
+    """Project onto the ball and the pixel range of 0 to 1."""
     return moved.clamp(images - epsilon, images + epsilon).clamp(0, 1)
 
 
 class _AllGradients(TorchFunctionMode):
-    """Lets gradients through where a network detaches its routing coefficients."""
+    """Disables `detach`, so that gradients flow through a network's routing coefficients."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return args[0] if func is torch.Tensor.detach else func(*args, **(kwargs or {}))

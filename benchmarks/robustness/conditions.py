@@ -1,8 +1,8 @@
-"""The conditions: what is done to test images before a network sees them, the same for every network.
+"""The conditions: transformations of the test images, the same for every network.
 
-Every condition gives uint8 images again, since those are what an exported file takes. What is random in a condition
-is a function of the seed and its kind: the amounts of one kind share their draws (a shift of 2 pixels goes where that
-of 1 went), and an image's draws do not depend on how many follow it.
+Every condition returns uint8 images, the input of an exported file. Its random numbers are a function of the seed and
+its kind: the amounts of one kind share their draws (a shift of 2 pixels has the direction of that of 1), and an
+image's draws do not depend on the number of images after it.
 """
 
 import zlib
@@ -25,19 +25,19 @@ Images = Float[Tensor, "batch channels height width"]
 
 BATCH = 250
 DIRECTIONS = [[down, right] for down in (-1, 0, 1) for right in (-1, 0, 1) if down or right]
-# affNIST (Tieleman 2013), but for the translation: see `affine`.
+# As in affNIST (Tieleman 2013), except the translation: see `affine`.
 LARGEST_TURN, LARGEST_SHEAR, LARGEST_SCALE, LARGEST_MOVE = 20.0, 0.2, 0.2, 3.0
-KERNEL_REACH = 4.0  # a Gaussian kernel ends at so many standard deviations
+KERNEL_REACH = 4.0  # radius of a Gaussian kernel in standard deviations
 
 
 class Condition(NamedTuple):
     """One condition.
 
     Attributes:
-        kind: What is done.
-        amount: How far: pixels of a shift, degrees of a rotation, standard deviation of noise (black is 0, white 1)
-            or of a blur (pixels); None where there is no single number.
-        vary: Does it to a batch of images of 0 to 1.
+        kind: Kind of transformation.
+        amount: Pixels of a shift, degrees of a rotation, standard deviation of noise (black is 0, white 1) or of a
+            blur (pixels); None without a single number.
+        vary: Transforms a batch of images of 0 to 1.
     """
 
     kind: ConditionKind
@@ -50,8 +50,8 @@ def varied(images: NDArray[np.uint8], condition: Condition, *, seed: int) -> NDA
 
     Args:
         images: [n, height, width, channels].
-        condition: What is done to them.
-        seed: Of what is random in it.
+        condition: The transformation.
+        seed: Seed of its random numbers.
     """
     random = random_of(seed, condition.kind)
     batches = torch.split(torch.from_numpy(images).permute(0, 3, 1, 2), BATCH)
@@ -60,17 +60,17 @@ def varied(images: NDArray[np.uint8], condition: Condition, *, seed: int) -> NDA
 
 
 def random_of(seed: int, purpose: str) -> RandomState:
-    """The random numbers of one purpose; RandomState, because numpy promises that its stream never changes."""
+    """The random generator for one purpose; a RandomState, because numpy guarantees that its stream never changes."""
     return RandomState([seed, zlib.crc32(purpose.encode())])
 
 
 def clean() -> Condition:
-    """The images as they are."""
+    """The unchanged images."""
     return Condition("clean", None, lambda images, _: images)
 
 
 def shift(pixels: int) -> Condition:
-    """Each image goes `pixels` in one of eight directions: along a diagonal so many down and so many across."""
+    """Move each image by `pixels` in one of eight directions; diagonally, by `pixels` along both axes."""
 
     def vary(images: Images, random: RandomState) -> Images:
         directions = np.array(DIRECTIONS)[random.randint(len(DIRECTIONS), size=len(images))]
@@ -80,7 +80,7 @@ def shift(pixels: int) -> Condition:
 
 
 def rotation(degrees: float) -> Condition:
-    """Each image is turned by `degrees`, one way or the other."""
+    """Rotate each image by `degrees`, clockwise or counterclockwise."""
 
     def vary(images: Images, random: RandomState) -> Images:
         ways = torch.from_numpy(2.0 * random.randint(2, size=len(images)) - 1).float()
@@ -90,11 +90,11 @@ def rotation(degrees: float) -> Condition:
 
 
 def affine() -> Condition:
-    """Turned, sheared, scaled and moved, with the ranges of affNIST but for the move.
+    """Rotate, shear, scale and move, with the ranges of affNIST except for the move.
 
-    affNIST moves a digit of 28x28 pixels about a canvas of 40x40. The networks here take the images' own size, of
-    which a garment often fills one side. So an image is moved by at most 3 pixels along each axis, and only as far as
-    no more of it leaves the frame than must: where it fits, all of it stays.
+    affNIST moves a digit of 28x28 pixels on a canvas of 40x40. The networks here take the images' own size, and a
+    garment often fills one side. So an image moves by at most 3 pixels along each axis, and only as far as no more of
+    it leaves the frame than necessary: an object that fits stays inside.
     """
 
     def vary(images: Images, random: RandomState) -> Images:
@@ -111,7 +111,7 @@ def affine() -> Condition:
 
 
 def noise(sigma: float) -> Condition:
-    """Gaussian noise on each value on its own, cut to black and white."""
+    """Independent Gaussian noise on each value, clipped to 0 to 1."""
 
     def vary(images: Images, random: RandomState) -> Images:
         added = torch.from_numpy(random.standard_normal(tuple(images.shape))).float()
@@ -138,12 +138,12 @@ CONDITIONS: tuple[Condition, ...] = (
 def matrices_of(
     degrees: Float[Tensor, " batch"], shears: Float[Tensor, " batch"], factors: Float[Tensor, "batch 2"]
 ) -> Float[Tensor, "batch 2 2"]:
-    """Scale, then shear, then turn, of points (right, down) from the centre.
+    """Matrices that scale, then shear, then rotate points (right, down) about the centre.
 
     Args:
-        degrees: Counterclockwise, as the image is seen.
-        shears: A point goes right by so much for each pixel that it lies below the centre.
-        factors: Of the width and of the height; above 1 an image grows.
+        degrees: Rotation angles, counterclockwise as displayed.
+        shears: Pixels to the right for each pixel below the centre.
+        factors: Scales of the width and of the height; above 1 an image grows.
     """
     angles = torch.deg2rad(degrees)
     cos, sin = torch.cos(angles), torch.sin(angles)
@@ -155,10 +155,10 @@ def matrices_of(
 def room(
     images: Float[Tensor, "batch channels height width"], matrices: Float[Tensor, "batch 2 2"]
 ) -> tuple[Float[Tensor, "batch 2"], Float[Tensor, "batch 2"]]:
-    """The shortest and the longest move (right, down) after which no more of an image is outside than must be.
+    """The smallest and the largest move (right, down) that put no more of an image outside than necessary.
 
-    What counts are the pixels that are not black. Where they fit into the frame, all of them stay in it; where they
-    do not fit, they fill it. Neither end is further than `LARGEST_MOVE`.
+    Only pixels that are not black count. If they fit into the frame, all of them stay inside; if not, they fill it.
+    Moves are limited to `LARGEST_MOVE`.
     """
     points = _points(*images.shape[2:])
     black = (images.amax(1).flatten(1) == 0)[:, None]
@@ -174,7 +174,7 @@ def transformed(
     matrices: Float[Tensor, "batch 2 2"],
     offsets: Float[Tensor, "batch 2"],
 ) -> Float[Tensor, "batch channels height width"]:
-    """Take each point p of an image, from its centre, to M p + t, in one bilinear resampling; what comes in is black.
+    """Map each point p of an image, from its centre, to M p + t, in one bilinear resampling; new pixels are black.
 
     Args:
         images: A batch.
@@ -183,7 +183,7 @@ def transformed(
     """
     height, width = images.shape[2:]
     sources = torch.linalg.inv(matrices) @ (_points(height, width) - offsets[:, :, None])
-    # grid_sample wants -1 to 1 from one edge of the image to the other.
+    # grid_sample takes -1 to 1 from one edge of the image to the other.
     grid = (sources * 2 / torch.tensor([[width], [height]])).mT.reshape(len(images), height, width, 2)
     return grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
@@ -191,7 +191,7 @@ def transformed(
 def blurred(
     images: Float[Tensor, "batch channels height width"], sigma: float
 ) -> Float[Tensor, "batch channels height width"]:
-    """Gaussian blur with a standard deviation of `sigma` pixels; beyond its edge an image goes on as it ends."""
+    """Gaussian blur with a standard deviation of `sigma` pixels; edge pixels are repeated beyond the edge."""
     reach = int(KERNEL_REACH * sigma + 0.5)
     weights = torch.exp(-(torch.arange(-reach, reach + 1).double() ** 2) / (2 * sigma**2))
     kernel = (weights / weights.sum()).float()

@@ -1,4 +1,4 @@
-"""Images of none of the classes: how long the longest capsule gets on them, and what a threshold on it rejects."""
+"""Images of none of the classes: the length of the longest capsule, and rejection by a threshold on it."""
 
 import math
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ def blank_images(shape: tuple[int, int, int]) -> NDArray[np.uint8]:
 
 
 def noise_images(shape: tuple[int, int, int], *, seed: int) -> NDArray[np.uint8]:
-    """Images whose every value is drawn evenly from 0 to 255."""
+    """Images of independent values, uniform in 0 to 255."""
     return random_of(seed, "noise images").randint(256, size=(NOISE_IMAGES, *shape)).astype(np.uint8)
 
 
@@ -33,24 +33,24 @@ def foreign_images(source: str, shape: tuple[int, int, int]) -> Split:
 
     Raises:
         WrongUse: There is no such data set.
-        DataError: It is damaged, or has another number of channels.
+        DataError: The data set is damaged, or has another number of channels.
     """
     dataset = load_dataset(source, size=shape[0] if shape[0] == shape[1] else 0)
     if dataset.shape != shape:
         wanted, given = (" x ".join(map(str, sides)) for sides in (shape, dataset.shape))
-        raise DataError(f"foreign images must be of {wanted} like the test images, and '{source}' has {given}")
+        raise DataError(f"expected foreign images of {wanted} like the test images, got {given} in '{source}'")
     return dataset.test
 
 
 def auroc(own: Lengths, foreign: Lengths) -> tuple[float, float | None]:
-    """The chance that an image of a class has a longer capsule than a foreign one; of two equal ones it is a half.
+    """The probability that an image of a class has a longer capsule than a foreign one; ties count half.
 
     Args:
         own: The longest length of each image of a class.
-        foreign: That of each foreign image.
+        foreign: The longest length of each foreign image.
 
     Returns:
-        The area under the curve, and its standard error (DeLong et al. 1988); None where a side has a single image.
+        The area under the ROC curve, and its standard error (DeLong et al. 1988); None if a side has a single image.
     """
     ours, theirs = _share_below(own, foreign), 1 - _share_below(foreign, own)
     if min(len(own), len(foreign)) < 2:
@@ -60,13 +60,13 @@ def auroc(own: Lengths, foreign: Lengths) -> tuple[float, float | None]:
 
 
 def threshold(validation: Lengths) -> float:
-    """The largest length that at least `KEPT` of the validation images reach with their longest capsule."""
+    """The largest length that the longest capsule reaches on at least `KEPT` of the validation images."""
     dropped = math.floor(round((1 - KEPT) * len(validation), 6))
     return float(np.sort(validation)[dropped])
 
 
 def _share_below(values: Lengths, others: Lengths) -> NDArray[np.float64]:
-    """For each value the share of others that are smaller; equal ones count half (from its rank among them)."""
+    """For each value the share of others that are smaller, computed from ranks; ties count half."""
     ordered = np.sort(others)
     ranks = np.searchsorted(ordered, values, "left") + np.searchsorted(ordered, values, "right")
     return ranks / (2 * len(others))

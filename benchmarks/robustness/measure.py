@@ -1,4 +1,4 @@
-"""The measurement: every network under every condition and attack, on the same images."""
+"""Measures every network under every condition and attack, on the same images."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -22,7 +22,7 @@ from benchmarks.robustness.record import (
     Threshold,
     WeakAttack,
 )
-from benchmarks.robustness.subjects import TestedNetwork
+from benchmarks.robustness.subjects import MeasuredNetwork
 from benchmarks.versions import versions_of
 from capsedge.data import Dataset, Split
 from capsedge.errors import ModelError
@@ -35,19 +35,19 @@ from capsedge.training.batches import normalized, on_device
 
 Lengths = NDArray[np.float32]
 Key = tuple[ConditionKind | AttackKind, float | None]
-Mistakes = dict[Key, NDArray[np.bool_]]  # [images] for each condition or attack, of the images as they are first
+Mistakes = dict[Key, NDArray[np.bool_]]  # [images] for each condition or attack, the unchanged images first
 Tell = Callable[[str], None]
 
 CLEAN: Key = ("clean", None)
 EPSILONS = (1 / 255, 2 / 255, 4 / 255, 8 / 255, 0.1)
-CHECK_EPSILON, CHECK_ERROR = 0.3, 0.99  # with so much nearly every image can be made to look like another class
-BATCH = 100  # of an attack, which keeps what it needs for the gradients
+CHECK_EPSILON, CHECK_ERROR = 0.3, 0.99  # at this epsilon nearly every image can get a wrong answer
+BATCH = 100  # batch size of an attack, limited by the memory for gradients
 HALF = 0.5
-SURE = 2.0  # standard errors from which on a difference is told
+SURE = 2.0  # smallest difference that is reported, in standard errors
 
 
 def measure(
-    subjects: Sequence[TestedNetwork],
+    subjects: Sequence[MeasuredNetwork],
     dataset: Dataset,
     foreign: Mapping[str, Split],
     *,
@@ -62,17 +62,17 @@ def measure(
 
     Args:
         subjects: The networks, with different names; the others are compared with the first.
-        dataset: Validation images for the threshold, test images for all else.
-        foreign: Images of none of the classes, by name; `noise` is taken.
-        images: Most images of a part; they are spread evenly over it.
-        attacked: Most test images to attack, likewise; 0 for no attack.
-        seed: Of all that is random.
-        tell: Is told of the progress.
-        conditions: The conditions; the images as they are come first.
+        dataset: Validation images for the threshold, test images for everything else.
+        foreign: Images of none of the classes, by name; `noise` is reserved.
+        images: Largest number of images of a split, spread evenly over it.
+        attacked: Largest number of test images to attack, likewise; 0 for no attack.
+        seed: Seed of all random numbers.
+        tell: Called with lines about the progress.
+        conditions: The conditions, `clean` first.
         epsilons: Sizes of the attacks.
 
     Raises:
-        ModelError: A network takes other images, or knows other classes.
+        ModelError: A network has another input shape or other classes.
     """
     for subject in subjects:
         _check(subject, dataset)
@@ -124,9 +124,9 @@ def measure(
 
 
 def under_conditions(
-    subjects: Sequence[TestedNetwork], test: Split, conditions: Sequence[Condition], *, seed: int, tell: Tell
+    subjects: Sequence[MeasuredNetwork], test: Split, conditions: Sequence[Condition], *, seed: int, tell: Tell
 ) -> list[Mistakes]:
-    """Each subject's mistakes under each condition, which is made once for all of them."""
+    """Each network's mistakes under each condition, whose images are made once for all networks."""
     wrong: list[Mistakes] = [{} for _ in subjects]
     for number, condition in enumerate(conditions, 1):
         tell(f"condition {number} of {len(conditions)}: {condition.kind}")
@@ -142,7 +142,7 @@ def under_attack(
     """The mistakes under each attack, and the share of images on which the margin loss is flat."""
     pixels, labels = on_device(split, torch.device("cpu"))
     images = normalized(pixels)
-    # One start for all sizes of attack: that of a larger one is further the same way.
+    # All attack sizes share a random start, scaled by epsilon.
     start = torch.from_numpy(random_of(seed, "attack").uniform(-1, 1, tuple(images.shape))).float()
     parts: list[Mistakes] = []
     flat = 0
@@ -161,7 +161,7 @@ def _attacked(
     start: Float[Tensor, "batch channels height width"],
     epsilons: Sequence[float],
 ) -> tuple[Mistakes, int]:
-    """One batch; PGD on the gap of lengths is left for the images that nothing else turned, nor a smaller epsilon."""
+    """Attack one batch; PGD on the gap of lengths runs only on images that withstood all other attacks so far."""
     clean, gradient = slopes(network, images, labels, margin_loss)
     wrong: Mistakes = {CLEAN: clean}
     strongest = clean
@@ -178,9 +178,9 @@ def _attacked(
 
 
 def against_foreign(
-    subject: TestedNetwork, validation: Split, test: Split, strangers: Mapping[str, NDArray[np.uint8]]
+    subject: MeasuredNetwork, validation: Split, test: Split, strangers: Mapping[str, NDArray[np.uint8]]
 ) -> tuple[Threshold, tuple[Blank, ...], tuple[ForeignRow, ...]]:
-    """The threshold on the longest length, and what it rejects."""
+    """The threshold on the longest length, and its results on blank and foreign images."""
     chosen, reported = (subject.lengths(split.images).max(1) for split in (validation, test))
     limit = threshold(chosen)
     kept = float((reported >= limit).mean())
@@ -225,7 +225,7 @@ def _foreign_row(name: str, longest: Lengths, own: Lengths, limit: float) -> For
 
 
 def error_rows(wrong: Mistakes) -> tuple[ErrorRow, ...]:
-    """The error of each condition or attack, beside that of the images as they are."""
+    """The error of each condition or attack, with its change from the unchanged images."""
     return tuple(_error_row(key, each, wrong[CLEAN]) for key, each in wrong.items())
 
 
@@ -245,7 +245,7 @@ def _error_row(key: Key, wrong: NDArray[np.bool_], clean: NDArray[np.bool_]) -> 
 
 
 def comparisons(wrong: Mistakes, first: Mistakes) -> tuple[ErrorDifference, ...]:
-    """The errors less those of the first network, where both have them."""
+    """The differences of the errors from the first network's, for the conditions that both have."""
     return tuple(_comparison(key, each, first[key]) for key, each in wrong.items() if key in first)
 
 
@@ -255,7 +255,7 @@ def _comparison(key: Key, wrong: NDArray[np.bool_], first: NDArray[np.bool_]) ->
 
 
 def findings(attacks: Sequence[ErrorRow]) -> tuple[WeakAttack, ...]:
-    """Signs that the attacks did not find what there is to find."""
+    """Signs that the attacks are too weak."""
     return tuple(_findings({(row.kind, row.amount): row for row in attacks}))
 
 
@@ -275,25 +275,25 @@ def _findings(rows: Mapping[Key, ErrorRow]) -> Iterator[WeakAttack]:
             yield WeakAttack(code="margin-loss-misses", epsilon=epsilon, error=row.error, beside=strongest)
 
 
-def _check(subject: TestedNetwork, dataset: Dataset) -> None:
+def _check(subject: MeasuredNetwork, dataset: Dataset) -> None:
     if subject.shape != dataset.shape:
         wanted, given = (" x ".join(map(str, shape)) for shape in (subject.shape, dataset.shape))
         raise ModelError(
-            f"'{subject.name}' takes images of {wanted}, and those of '{dataset.name}' have {given}: give --data"
+            f"'{subject.name}' expects images of {wanted}, got {given} from '{dataset.name}': give --data"
         )
     if subject.classes != dataset.classes:
         raise ModelError(
-            f"'{subject.name}' knows the classes {', '.join(subject.classes)}, and '{dataset.name}' has "
-            f"{', '.join(dataset.classes)}: give --data"
+            f"'{subject.name}' expects the classes {', '.join(subject.classes)}, got {', '.join(dataset.classes)} "
+            f"from '{dataset.name}': give --data"
         )
 
 
-def _trained_on(subject: TestedNetwork, dataset: Dataset) -> bool:
-    """By the hash of the images where it is known, else by what is said of them."""
+def _trained_on(subject: MeasuredNetwork, dataset: Dataset) -> bool:
+    """Whether it was trained on this data, by the images' hash, or by the description if there is no hash."""
     if subject.data_sha256 is None:
         return subject.data == dataset.description
     return subject.data_sha256 == dataset.sha256()
 
 
-def _of(subject: TestedNetwork, tell: Tell) -> Tell:
+def _of(subject: MeasuredNetwork, tell: Tell) -> Tell:
     return lambda text: tell(f"{subject.name}: {text}")

@@ -1,4 +1,4 @@
-"""The record of a measurement: every number of the table, and what it was measured with."""
+"""The record of a measurement: every figure of the tables, and the versions that measured it."""
 
 from pathlib import Path
 from typing import Literal
@@ -18,12 +18,12 @@ class ErrorRow(msgspec.Struct, frozen=True, kw_only=True):
     """The error of one network under one condition or attack; shares are 0 to 1.
 
     Attributes:
-        kind: The condition or the attack; `strongest` is an image that any of the attacks turned, or none needed to.
-        amount: See `conditions.Condition`; of an attack epsilon, the largest change of a value of 0 to 1.
-        images: How many.
+        kind: The condition or the attack; `strongest` counts images that are wrong under any attack or without one.
+        amount: See `conditions.Condition`; epsilon of an attack, the largest change of a value of 0 to 1.
+        images: Number of images.
         error: Share of wrong answers.
-        standard_error: Of that count (binomial).
-        change: The error less that on the same images as they are.
+        standard_error: Binomial standard error of that share.
+        change: Difference from the error on the unchanged images.
         change_low: Lower end of its 95 % interval, by a bootstrap paired by image.
         change_high: Upper end.
     """
@@ -39,11 +39,11 @@ class ErrorRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ErrorDifference(msgspec.Struct, frozen=True, kw_only=True):
-    """The error of a network less that of the first one, on the same images.
+    """Difference of a network's error from that of the first network, on the same images.
 
     Attributes:
         kind: As in `ErrorRow`.
-        amount: Likewise.
+        amount: As in `ErrorRow`.
         mean: The difference.
         low: Lower end of its 95 % interval, by a bootstrap paired by image.
         high: Upper end.
@@ -57,13 +57,13 @@ class ErrorDifference(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Blank(msgspec.Struct, frozen=True, kw_only=True):
-    """An image of one grey.
+    """A uniform image.
 
     Attributes:
         name: `black`, `grey` or `white`.
-        length: Its longest length.
-        answer: The class of that capsule.
-        rejected: Whether that is below the threshold.
+        length: Length of the longest capsule.
+        answer: Class of that capsule.
+        rejected: Whether the length is below the threshold.
     """
 
     name: str
@@ -76,14 +76,14 @@ class ForeignRow(msgspec.Struct, frozen=True, kw_only=True):
     """Images of none of the classes, by their longest length; shares are 0 to 1.
 
     Attributes:
-        name: `noise`, or what was given by `--foreign`.
-        images: How many.
+        name: `noise`, or the name of a `--foreign` source.
+        images: Number of images.
         above_half: Share of them with a length above 0.5.
-        above_half_standard_error: Of that count (binomial).
-        auroc: Chance that a test image has a longer capsule than one of these; a half where both are equal.
-        auroc_standard_error: By DeLong et al. 1988; None of a single image.
+        above_half_standard_error: Binomial standard error of that share.
+        auroc: Probability that a test image has a longer capsule than one of these; ties count half.
+        auroc_standard_error: Standard error by DeLong et al. 1988; None for a single image.
         rejected: Share of them below the threshold.
-        rejected_standard_error: Of that count (binomial).
+        rejected_standard_error: Binomial standard error of that share.
     """
 
     name: str
@@ -97,15 +97,15 @@ class ForeignRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Threshold(msgspec.Struct, frozen=True, kw_only=True):
-    """The longest length from which on an image counts as one of the classes; chosen on the validation images.
+    """The smallest longest length of an image that is accepted as one of the classes.
 
     Attributes:
-        length: The threshold.
-        validation_images: How many it was chosen by.
+        length: The threshold, chosen on the validation images.
+        validation_images: Number of validation images.
         validation_kept: Share of them that reach it.
-        test_images: How many it is reported on.
+        test_images: Number of test images.
         test_kept: Share of them that reach it.
-        test_kept_standard_error: Of that count (binomial).
+        test_kept_standard_error: Binomial standard error of that share.
     """
 
     length: float
@@ -117,15 +117,17 @@ class Threshold(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WeakAttack(msgspec.Struct, frozen=True, kw_only=True):
-    """A sign that an attack did not find what there is to find.
+    """A sign that an attack is too weak.
 
     Attributes:
-        code: `pgd-below-fgsm`: PGD on the margin loss turned fewer images than its one step did. `pgd-withstood`: so
-            did it at an epsilon with which nearly every image can be turned. `all-withstood`: so did all attacks
-            together. `margin-loss-misses`: all attacks together turned more than PGD on the margin loss.
-        epsilon: Of the attack.
-        error: Under PGD on the margin loss; of `all-withstood` under all attacks together.
-        beside: The error that it is held against: of FGSM; the least that is expected, twice; of all attacks.
+        code: `pgd-below-fgsm`: PGD on the margin loss has a lower error than FGSM. `pgd-withstood`: its error is too
+            low for an epsilon at which nearly every image can get a wrong answer. `all-withstood`: so is that of all
+            attacks together. `margin-loss-misses`: all attacks together have a higher error than PGD on the margin
+            loss.
+        epsilon: Size of the attack.
+        error: Error under PGD on the margin loss; for `all-withstood` under all attacks together.
+        beside: The error for comparison: that of FGSM; the expected minimum, for both `...-withstood`; that of all
+            attacks.
     """
 
     code: FindingCode
@@ -135,26 +137,26 @@ class WeakAttack(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NetworkRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """What was measured of one network.
+    """The measurements of one network.
 
     Attributes:
         source: `run`, or an exported `file`, which has no gradients.
-        provider: What computed it: `torch`, in float32, or the execution provider of a file.
+        provider: `torch`, in float32, or the execution provider of a file.
         recipe: Name of the recipe.
         routing: Kind of routing.
-        trained_on: The data that it was trained on, in words.
-        trained_on_these: Whether its validation images are those of this measurement, as far as is known. Where not,
-            it may have been trained on images that are measured here.
-        variations: How its training images were varied, by the recipe's keys; None where that is not known.
+        trained_on: Description of its training data.
+        trained_on_these: Whether its validation images are those of this measurement, as far as is known. If not, it
+            may have been trained on images that are measured here.
+        variations: Augmentation of its training images, by the recipe's keys; None if unknown.
         conditions: Errors under each condition, `clean` first.
         attacks: Errors under each attack; empty without gradients.
         flat: Share of the attacked images on which the margin loss has a gradient of zero; None without gradients.
-        findings: What is odd about the attacks.
-        threshold: On the longest length.
-        blanks: Images of one grey.
-        foreign: Images of none of the classes.
-        condition_changes: The errors under each condition less those of the first network; empty for the first.
-        attack_changes: Those under each attack, where both have gradients.
+        findings: Signs that the attacks are too weak.
+        threshold: Threshold on the longest length.
+        blanks: Results on uniform images.
+        foreign: Results on images of none of the classes.
+        condition_changes: Differences of the errors from the first network's, by condition; empty for the first.
+        attack_changes: The same by attack, if both have gradients.
     """
 
     source: Literal["run", "file"]
@@ -179,15 +181,15 @@ class RobustnessReport(msgspec.Struct, frozen=True, kw_only=True):
     """The content of the JSON file.
 
     Attributes:
-        data: The images, in words.
+        data: Description of the images.
         data_sha256: `Dataset.sha256`.
-        test_images: How many of the test images, spread evenly over them.
-        attacked_images: How many of those were attacked, likewise.
-        seed: Of all that is random.
-        steps: Of PGD.
-        networks: Each by its name, in the order in which they were given.
-        versions: Of what measured it.
-        processor: The instruction sets of the processor that measured it; None where they are not known.
+        test_images: Number of measured test images, spread evenly over all.
+        attacked_images: Number of attacked images, spread evenly over these.
+        seed: Seed of all random numbers.
+        steps: Steps of PGD.
+        networks: The networks by name, in the given order.
+        versions: Versions of the packages that measured it.
+        processor: Instruction sets of the processor that measured it; None if unknown.
     """
 
     schema: Literal[1] = 1
@@ -211,7 +213,7 @@ def read_report(file: Path) -> RobustnessReport:
     """Read what `write_report` wrote.
 
     Raises:
-        ModelError: It is missing or damaged.
+        ModelError: The file is missing or damaged.
     """
     try:
         return msgspec.json.decode(file.read_bytes(), type=RobustnessReport)

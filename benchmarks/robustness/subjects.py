@@ -1,4 +1,4 @@
-"""What is measured: a run's network in torch, which has gradients, or an exported file, which has none."""
+"""The measured networks: a run's network in torch, which has gradients, or an exported file, which has none."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,21 +23,21 @@ VARIATIONS = ("shift", "crop", "flip", "rotation", "scale", "erase", "brightness
 
 
 @dataclass(frozen=True)
-class TestedNetwork:
+class MeasuredNetwork:
     """One network.
 
     Attributes:
-        name: For the table.
+        name: Name in the table.
         classes: Class names in the order of its lengths.
         shape: Height, width and channels of an image.
-        provider: What computes it: `torch`, or the execution provider.
+        provider: `torch`, or the execution provider.
         recipe: Name of the recipe.
         routing: Kind of routing.
-        data: What it was trained on, in words.
-        data_sha256: Hash of those images; None where only the words are known.
-        variations: How training images were varied, as the recipe has it; None where that is not known.
-        lengths: Capsule lengths [images, classes] of uint8 images.
-        network: The network with its gradients, or None.
+        data: Description of its training data.
+        data_sha256: Hash of those images; None if only the description is known.
+        variations: Augmentation of the training images, by the recipe's keys; None if unknown.
+        lengths: Computes capsule lengths [images, classes] of uint8 images.
+        network: The network in torch; None for a file.
     """
 
     name: str
@@ -54,11 +54,11 @@ class TestedNetwork:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[TestedNetwork]:
+def opened(path: Path) -> Iterator[MeasuredNetwork]:
     """Load the run in a folder, or a file that `capsedge export` made.
 
     Raises:
-        ModelError: It is neither, or damaged.
+        ModelError: The path is neither, or damaged.
     """
     if path.is_dir():
         yield of_run(Run(path))
@@ -67,7 +67,7 @@ def opened(path: Path) -> Iterator[TestedNetwork]:
             yield subject
 
 
-def of_run(run: Run) -> TestedNetwork:
+def of_run(run: Run) -> MeasuredNetwork:
     """The network of a run's best epoch, in float32."""
     network = run.load_best().requires_grad_(False)
     record, recipe = run.read_record(), run.read_recipe()
@@ -76,7 +76,7 @@ def of_run(run: Run) -> TestedNetwork:
         unlabelled = Split(images, np.zeros(len(images), np.int64))
         return lengths_of(network, unlabelled, torch.device("cpu")).numpy()
 
-    return TestedNetwork(
+    return MeasuredNetwork(
         name=run.path.resolve().name,
         classes=record.classes,
         shape=record.shape,
@@ -92,11 +92,11 @@ def of_run(run: Run) -> TestedNetwork:
 
 
 @contextmanager
-def of_file(file: Path) -> Iterator[TestedNetwork]:
-    """An exported file, as the runtime computes it."""
+def of_file(file: Path) -> Iterator[MeasuredNetwork]:
+    """An exported file in its runtime."""
     with open_session(file, Settings(batch=BATCH)) as session:
         contract = contract_needed(session)
-        yield TestedNetwork(
+        yield MeasuredNetwork(
             name=f"{file.resolve().parent.name}/{file.name}",
             classes=contract.classes,
             shape=contract.input.shape,
@@ -112,5 +112,5 @@ def of_file(file: Path) -> Iterator[TestedNetwork]:
 
 
 def variations_of(recipe: DataRecipe) -> dict[str, float]:
-    """The variations of training images that a recipe asks for, by their keys in it."""
+    """The augmentation of training images in a recipe, by its keys."""
     return {key: float(getattr(recipe, key)) for key in VARIATIONS if getattr(recipe, key)}

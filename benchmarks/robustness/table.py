@@ -1,4 +1,4 @@
-"""The report as Markdown, made from nothing but the report: the same record always gives the same text."""
+"""A report as Markdown, made from the record alone: the same record always gives the same text."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
@@ -30,7 +30,7 @@ _ATTACKS = ("fgsm", "pgd", "strongest")
 
 
 def markdown(report: RobustnessReport) -> str:
-    """The tables of a report, with what must be known to read them."""
+    """The tables of a report, with their explanations."""
     sections = (_heading, _conditions, _attacks, _foreign, _changes)
     texts = ("\n".join(section(report)) for section in sections)
     return "\n\n".join(text for text in texts if text) + "\n"
@@ -146,7 +146,7 @@ def _title(row: ErrorRow | ErrorDifference) -> str:
 
 
 def _epsilon(amount: float | None) -> str:
-    """As a part of 255 where it is a whole one."""
+    """Epsilon as a fraction of 255 if that is a whole number."""
     steps = 255 * (amount or 0)
     return f"{round(steps)}/255" if abs(steps - round(steps)) < 1e-6 else _number(amount)
 

@@ -1,4 +1,4 @@
-"""The command line: one module a command, each of which parses, calls one library function and prints."""
+"""The command line: one module for each command, which parses, calls one library function and prints."""
 
 from capsedge.cli.app import main
 

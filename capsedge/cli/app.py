@@ -1,4 +1,4 @@
-"""The Typer application: which commands there are, and how an error becomes one line and an exit code."""
+"""The Typer application: its commands, and the mapping of errors to one line and an exit code."""
 
 import atexit
 import gc
@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
-from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
-from capsedge.errors import CapsedgeError, MissingExtra, WrongUse
+from capsedge.cli.usage import CommandGroup, wrong_use
+from capsedge.errors import CapsedgeError, Interrupted, MissingExtra, WrongUse
 from capsedge.files import refusal
 from capsedge.version import __version__
 
-# In the order in which a model passes through them; each module holds a function or a Typer of the command's name.
+# In the order of a model's life cycle; each module holds a function or a Typer with the command's name.
 COMMANDS = (
     "data",
     "recipe",
@@ -46,7 +46,7 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-class _InOrder(TyperGroup):
+class _InOrder(CommandGroup):
     """Lists commands and groups in the order of `COMMANDS`."""
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -55,7 +55,7 @@ class _InOrder(TyperGroup):
 
 
 def application(commands: Sequence[str]) -> typer.Typer:
-    """The Typer application with some of its commands, whose modules are loaded here."""
+    """The Typer application with the given commands; their modules are imported here."""
     app = typer.Typer(
         name="capsedge",
         help="Capsule networks at the edge: train, collapse the routing, export, run, measure.",
@@ -89,34 +89,30 @@ def _options(
 
 def main() -> NoReturn:
     """Run the command line and exit: 0 done, 1 failed, 2 wrong use, 130 interrupted."""
-    _open_closed_streams()
-    # A start makes many objects and hardly any garbage, and the interpreter's end would look through them all again,
-    # which is a sixth of a cold start (docs/decisions/0017-cold-start.md).
+    _prepare_terminal()
+    # Startup creates many objects and little garbage; the collections, and the one at exit, would take a sixth of a
+    # cold start (docs/decisions/0017-cold-start.md).
     gc.set_threshold(100_000)
     atexit.register(gc.freeze)
-    # Of its cache folder, where the home is read-only: it draws all the same.
+    # matplotlib warns of its cache folder where the home directory is read-only, but draws correctly.
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
-    for stream in (sys.stdout, sys.stderr):  # a name that the terminal cannot show is no reason to fail
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # both are text streams here
     try:
-        _refuse_empty(sys.argv[1:])
-        code = application(_meant(sys.argv[1:]))(standalone_mode=False) or 0
-        sys.stdout.flush()  # here, where a reader that left is caught, and not at the interpreter's end
+        code = _run(sys.argv[1:])
     except typer.Exit as stop:
         code = stop.exit_code
     except CapsedgeError as error:
         code = _fail(error, error.exit_code)
     except TyperException as error:
-        code = _fail(error, error.exit_code, text=error.format_message() + _recipe_key(error))
+        code = _fail(wrong_use(error), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        code = 130
+        code = _fail(Interrupted("interrupted"), Interrupted.exit_code)
     except (BrokenPipeError, SystemExit) as stop:  # Typer and rich make a SystemExit of a broken pipe
         if not isinstance(stop, BrokenPipeError) and not isinstance(stop.__context__, BrokenPipeError):
             raise
-        # The reader of our output, such as `head`, has left: that is its right.
+        # The reader of the output, such as `head`, has closed the pipe, which is no error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
-    except OSError as error:  # a full disk, a folder without permission: the machine's refusal, not our bug
+    except OSError as error:  # a full disk or a missing permission, not a bug of capsedge
         code = _fail(error, 1, text=refusal(error), kind="system")
     except ModuleNotFoundError as error:
         about = _about_missing((error.name or "").split(".")[0])
@@ -129,11 +125,25 @@ def main() -> NoReturn:
     sys.exit(code)
 
 
-def _open_closed_streams() -> None:
-    """Give nothing to read, and nowhere to write, where the shell closed a stream (`>&-`): Python has None there."""
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):  # in the order of the numbers that are free
-        if getattr(sys, name) is None:
+def _run(words: Sequence[str]) -> int:
+    """Run the command of a command line, and return its exit code."""
+    _refuse_empty(words)
+    code: int = application(_commands_to_load(words))(prog_name="capsedge", standalone_mode=False) or 0
+    if code == Interrupted.exit_code:  # how Typer reports Ctrl-C
+        raise KeyboardInterrupt
+    sys.stdout.flush()  # here, where a broken pipe is caught, and not at exit
+    return code
+
+
+def _prepare_terminal() -> None:
+    """Make output possible: in a terminal of 0 columns, in any encoding, and with closed streams (`>&-`)."""
+    if not os.environ.get("COLUMNS", "").strip("0"):  # in 0 columns rich would print nothing
+        os.environ.pop("COLUMNS", None)
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):  # in the order of the free descriptors
+        if getattr(sys, name) is None:  # Python's value of a closed stream
             setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115  # open to the end
+    for stream in (sys.stdout, sys.stderr):  # escape characters that the encoding lacks
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # both are text streams here
 
 
 def _refuse_empty(words: Sequence[str]) -> None:
@@ -148,8 +158,8 @@ def _refuse_empty(words: Sequence[str]) -> None:
             raise WrongUse(f"expected a path, a name or another value after '{name or before}', got an empty text")
 
 
-def _meant(words: Sequence[str]) -> Sequence[str]:
-    """The commands to load: the one that is asked for, or all, for the help, the completion and an unknown name."""
+def _commands_to_load(words: Sequence[str]) -> Sequence[str]:
+    """The requested command alone, or all commands for the help, shell completion and an unknown name."""
     first = next((word for word in words if not word.startswith("-")), None)
     return (first,) if first in COMMANDS else COMMANDS
 
@@ -162,43 +172,28 @@ def _about_missing(package: str) -> str:
     return f"a part of this command is not installed ({package}): pip install 'capsedge[train,export]'; "
 
 
-def _recipe_key(error: TyperException) -> str:
-    """For an unknown option of a command with --set: the key of a recipe that it is the name of, as --epochs."""
-    context, option = getattr(error, "ctx", None), getattr(error, "option_name", "")
-    if context is None or "set_" not in {each.name for each in context.command.params}:
-        return ""
-    from capsedge.cli.recipe import SECTIONS
-
-    wanted = option.lstrip("-").replace("-", "_")
-    keys = [f"{name}.{key}" for name, kind in SECTIONS.items() for key in kind.__struct_fields__ if key == wanted]
-    if not keys:
-        return ""
-    told = " or ".join(f"--set {key}=VALUE" for key in reversed(keys))  # the training's first
-    return f"; a recipe's values are given as {told}"
-
-
 def _fail(error: Exception, code: int, *, prefix: str = "", text: str = "", kind: str = WrongUse.code) -> int:
-    """Say what happened in one line on stderr, and give the exit code.
+    """Print an error as one line on stderr, and return the exit code.
 
     Args:
-        error: What happened.
+        error: The error.
         code: The exit code.
-        prefix: What stands before the error's words.
-        text: In place of the error's own words; "" for these.
-        kind: The code of an error that is not one of capsedge's.
+        prefix: Text before the error's own.
+        text: Replaces the error's own text; "" keeps it.
+        kind: Code of the printed record if the error is not a CapsedgeError.
     """
     if os.environ.get("CAPSEDGE_DEBUG"):
         raise error
     if _repeats(error):
         return code
     told = error if isinstance(error, CapsedgeError) else CapsedgeError(text or str(error), code=kind)
-    if line := prefix + " ".join(str(told).split()):  # `capsedge` alone has printed its help and has nothing to add
+    if line := prefix + " ".join(str(told).split()):  # empty after `capsedge` alone, which has printed its help
         sys.stderr.write(f"{_as_json(told, prefix)}\n" if "--json" in sys.argv else f"capsedge: {line}\n")
     return code
 
 
 def _as_json(error: CapsedgeError, prefix: str) -> str:
-    """The line for a program that has asked for JSON."""
+    """The error's record as one line of JSON."""
     import json  # only on the way to an error
 
     told = {key: " ".join(words.split()) for key, words in error.record.items()}
@@ -206,5 +201,5 @@ def _as_json(error: CapsedgeError, prefix: str) -> str:
 
 
 def _repeats(error: Exception) -> bool:
-    """Whether the first process of the same training on this machine says it, too."""
+    """Whether the first process of this training on this machine reports the same error."""
     return isinstance(error, CapsedgeError) and os.environ.get("LOCAL_RANK", "0") != "0"

@@ -47,8 +47,8 @@ def bench(
     scenario: Annotated[
         Scenario,
         typer.Option(
-            help="single-stream: one image a query, the metric is p90; multi-stream: 8 images, p99; offline: 64 "
-            "images, images/s.",
+            help="single-stream: one image per query, the metric is p90; multi-stream: 8 images, p99; offline: "
+            "64 images, images/s.",
             rich_help_panel="Measurement",
         ),
     ] = "single-stream",
@@ -66,7 +66,7 @@ def bench(
         typer.Option(
             min=0,
             callback=finite,
-            help="Idle time before each query, as a model has that waits for the next frame of a camera.",
+            help="Idle time before each query, such as the wait for the next frame of a camera.",
             rich_help_panel="Measurement",
         ),
     ] = 0.0,
@@ -76,7 +76,7 @@ def bench(
             metavar="SECONDS",
             min=0.01,
             callback=finite,
-            help="Time each model for at least so long.  [dim]\\[default: 10][/dim]",
+            help="Shortest measurement time of each model.  [dim]\\[default: 10][/dim]",
             show_default=False,
             rich_help_panel="Measurement",
         ),
@@ -85,7 +85,7 @@ def bench(
         int | None,
         typer.Option(
             min=1,
-            help="Time exactly so many queries of each model.",
+            help="Exact number of timed queries of each model.",
             show_default=False,
             rich_help_panel="Measurement",
         ),
@@ -103,7 +103,7 @@ def bench(
         typer.Option(
             metavar="NAME=V,V",
             help="Measure with each value: batch, threads, precision, provider, spinning, graph, io-binding or "
-            "cuda-graph. May be given several times.",
+            "cuda-graph; repeat for more.",
             show_default=False,
             rich_help_panel="Measurement",
         ),
@@ -115,8 +115,8 @@ def bench(
             "--output",
             "-o",
             metavar="FILE",
-            help="Write the report: .json (all of it), .csv, .md or .html. May be given several times; a "
-            "measurement that was cut off continues from its .json.",
+            help="Write the report: .json (complete), .csv, .md or .html; repeat for more. An interrupted "
+            "measurement continues from its .json.",
             show_default=False,
             rich_help_panel="Report",
         ),
@@ -144,7 +144,7 @@ def bench(
         str | None,
         typer.Option(
             metavar="PERCENT",
-            help="How much slower than the baseline is accepted; beyond, exit code 1.  [dim]\\[default: 5%][/dim]",
+            help="Largest accepted slowdown against the baseline; exit code 1 above it.  [dim]\\[default: 5%][/dim]",
             show_default=False,
             rich_help_panel="Report",
         ),
@@ -162,7 +162,7 @@ def bench(
         typer.Option(
             min=0,
             callback=finite,
-            help="How many times as long as the first model another may take; beyond, the exit code is 1.",
+            help="Largest accepted ratio of a model's time to the first model's; exit code 1 above it.",
             show_default=False,
             rich_help_panel="Report",
         ),
@@ -181,7 +181,7 @@ def bench(
         scenario=scenario, batch=batch, interval_ms=interval_ms, duration=duration, iterations=iterations, quick=quick
     )
     if source is not None and (models or sweep or plan != Plan() or settings != DEFAULTS):
-        raise WrongUse("--from shows a report as it is: leave out models and options of a measurement")
+        raise WrongUse("--from shows an earlier report: leave out models and options of a measurement")
     if baseline is None and (max_regression is not None or other_machine):
         raise WrongUse("--max-regression and --other-machine need a --baseline: add one")
     if baseline is not None and any(file.resolve() == baseline.resolve() for file in outputs):
@@ -204,12 +204,12 @@ def bench(
         show_comparison(comparison)
     slower = [] if max_ratio is None else slower_than_first(report, max_ratio)
     if slower:
-        raise CapsedgeError(f"beyond {max_ratio:g} times the first model: {', '.join(slower)}")
+        raise CapsedgeError(f"slower than {max_ratio:g} times the first model: {', '.join(slower)}")
     rows = () if comparison is None else comparison.rows
     if regressed := [row for row in rows if row.regressed]:
         raise CapsedgeError(f"slower than '{baseline}' by more than {100 * limit:g} %: {named(regressed)}")
     if unsure := [row for row in rows if row.unsure]:
-        raise CapsedgeError(f"too few rounds to judge what looks slower: {named(unsure)}; measure longer")
+        raise CapsedgeError(f"too few rounds to decide whether these are slower: {named(unsure)}; measure longer")
 
 
 def _check_baseline(
@@ -221,7 +221,7 @@ def _check_baseline(
     *,
     other_machine: bool,
 ) -> None:
-    """Refuse a baseline that cannot be compared with what is asked, before ten minutes of measuring."""
+    """Refuse a baseline that does not fit the requested measurement, before it runs."""
     from capsedge.measure.bench.baseline import check_cases, check_machine
     from capsedge.measure.bench.sweep import parse_axes, variants
     from capsedge.measure.machine import this_machine

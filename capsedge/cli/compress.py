@@ -1,4 +1,4 @@
-"""`capsedge compress`: a smaller network, pruned to a share of its multiply-accumulates, a latency or an error."""
+"""`capsedge compress`: prunes a network to a share of its multiply-accumulates, a latency or an error."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -62,7 +62,7 @@ def compress(
             max=100,
             callback=finite,
             metavar="POINTS",
-            help="Target: the smallest network whose validation error rises by at most so many percentage points.",
+            help="Target: the smallest network whose validation error rises by at most this many percentage points.",
         ),
     ] = None,
     by: Annotated[
@@ -126,7 +126,7 @@ def compress(
     require("onnxscript", extra="export")
     require("onnxruntime", extra="cpu")
     from capsedge.compress import Options
-    from capsedge.compress import compress as made_smaller
+    from capsedge.compress import compress as compress_run
     from capsedge.files import check_folder
     from capsedge.runtime.models import RUNS
     from capsedge.training import Run, newest_run
@@ -146,7 +146,7 @@ def compress(
         device=device,
     )
     with _live(silent=as_json) as (watch, tell):
-        made, record = made_smaller(chosen, target, options, output, watch=watch, tell=tell)
+        made, record = compress_run(chosen, target, options, output, watch=watch, tell=tell)
     if as_json:
         print_json({"run": str(made.path), **to_builtins(record)})
     else:

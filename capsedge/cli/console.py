@@ -1,4 +1,4 @@
-"""What the commands share when they print: results go to stdout, everything else to stderr."""
+"""Printing, shared by the commands: results go to stdout, everything else to stderr."""
 
 import shlex
 import sys
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> "Console":
-    """Make `out` and `err` when they are first used: what only says a line does without rich, a sixth of a start."""
+    """Create `out` and `err` at their first use: plain lines do not need rich, a sixth of the startup time."""
     if name not in ("out", "err"):
         raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
     from capsedge.cli.screen import Screen
@@ -30,30 +30,30 @@ def __getattr__(name: str) -> "Console":
 
 
 def keep_silent(silent: bool) -> None:
-    """Say nothing from here on, or speak again: of several devices only the first speaks."""
+    """Switch all text output off or on; of several training processes only the first prints."""
     module = sys.modules[__name__]
     for console in (module.out, module.err):
         console.quiet = silent
 
 
 def say(text: str) -> None:
-    """Tell a person what is going on, on stderr."""
+    """Print a line for the user on stderr."""
     if not _silent():
         typer.echo(printable(text), err=True)
 
 
 def next_command(*words: str) -> None:
-    """Show the command that a person would likely run next, quoted for a shell, ready to copy."""
+    """Print the likely next command on stderr, quoted for a shell."""
     if not _silent():
         typer.echo(f"next: {typer.style(printable(shlex.join(words)), bold=True)}", err=True)
 
 
 def say_chosen(model: object, file: Path) -> None:
-    """Say which file was taken where that is not what was named, and not the only thing that could be meant.
+    """Print which file was chosen, where the model argument leaves a choice.
 
     Args:
-        model: What was named; None for nothing.
-        file: What was found: a file, or the folder of a run.
+        model: The model argument; None for the default.
+        file: The file or run folder that was found for it.
     """
     from capsedge.runtime.models import BUILTIN_NAME, PLAIN, is_export, unexported_since
 
@@ -74,20 +74,22 @@ def say_chosen(model: object, file: Path) -> None:
 
 
 def say_about(session: "Session") -> None:
-    """Say what fell back to the CPU, and what was assumed or chosen for a model that was opened."""
+    """Print notes about an opened model: an outdated export, operators that run on the CPU, warnings."""
     best = session.file.parent / "best.safetensors"
-    if best.is_file() and best.stat().st_mtime_ns > session.file.stat().st_mtime_ns:  # it was trained on since
+    if (
+        best.is_file() and best.stat().st_mtime_ns > session.file.stat().st_mtime_ns
+    ):  # trained further since the export
         again = shlex.join(["capsedge", "export", str(session.file.parent)])
         say(f"note: {session.file} is older than the best network of its run; export it again: {again}")
     if session.fell_back:
         operators = ", ".join(session.fell_back)
         say(f"running on the CPU, because '{session.settings.provider}' does not support them: {operators}")
-    for warning in session.warnings if session.contract else ():  # without one the model is refused, for that alone
+    for warning in session.warnings if session.contract else ():  # without a contract it is refused
         say(f"note: '{session.name}': {warning.text}")
 
 
 def _silent() -> bool:
-    """Whether the console for stderr was silenced; one that was never used was not."""
+    """Whether output to stderr is off; a console that was not created yet is on."""
     console: Console | None = globals().get("err")
     return console is not None and console.quiet
 

@@ -40,7 +40,10 @@ def data(
         int, typer.Option(min=0, help="data.size: side of the fitted images in pixels; 0 chooses it.")
     ] = 0,
     group: Annotated[
-        str, typer.Option(metavar="REGEX", help="data.group: images whose names match alike stay in one split.")
+        str,
+        typer.Option(
+            metavar="REGEX", help="data.group: images with the same match in their names stay in one split."
+        ),
     ] = "",
     frame: Annotated[
         Frame,

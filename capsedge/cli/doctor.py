@@ -66,12 +66,12 @@ def _print_table(diagnosis: "Diagnosis") -> None:
 
 
 def _colour(finding: "Finding") -> str:
-    """What is missing and of no use here is no alarm."""
+    """The colour of a finding's state; a missing component without advice is dimmed."""
     return "dim" if finding.state == "missing" and not finding.advice else _COLOURS[finding.state]
 
 
 def _found(finding: "Finding") -> "Text":
-    """What was seen; what to do stands on a line of its own."""
+    """A finding's detail, with the advice on a separate line."""
     from rich.text import Text
 
     found = Text(finding.detail)

@@ -155,7 +155,7 @@ def eval(  # the command's name
 
 
 class _Foreign(NamedTuple):
-    """What the command line says about models without a contract."""
+    """The options for models without a contract."""
 
     classes: str | None
     pixels: "Pixels | None"
@@ -165,7 +165,7 @@ class _Foreign(NamedTuple):
 
 
 def _subject(model: str | None, settings: Settings, foreign: _Foreign, stack: "ExitStack") -> "EvaluatedNetwork":
-    """What is evaluated: an exported model, a model without a contract, or a run without an export."""
+    """The network to evaluate: an exported model, a model without a contract, or a run without an export."""
     from capsedge.cli.console import say, say_about, say_chosen
     from capsedge.measure.evaluate.foreign import class_names, foreign_subject
     from capsedge.measure.evaluate.subject import subject_of
@@ -180,12 +180,12 @@ def _subject(model: str | None, settings: Settings, foreign: _Foreign, stack: "E
                 f"run '{file}' has no export, so torch evaluates it on the CPU: leave out the runtime options, or "
                 f"export it first: capsedge export {file}"
             )
-        return _as_named(_of_run(file), named)
+        return _with_classes_checked(_of_run(file), named)
     say_chosen(model, file)
     session = stack.enter_context(open_session(file, settings))
     say_about(session)
     if session.contract is not None:
-        return _as_named(subject_of(session), named)
+        return _with_classes_checked(subject_of(session), named)
     if named is None:
         raise WrongUse(
             f"'{session.name}' has no capsedge contract: give its class names, in the order of its outputs, by "
@@ -198,8 +198,8 @@ def _subject(model: str | None, settings: Settings, foreign: _Foreign, stack: "E
     )
 
 
-def _as_named(subject: "EvaluatedNetwork", named: tuple[str, ...] | None) -> "EvaluatedNetwork":
-    """The subject itself; class names on the command line must be those that it has."""
+def _with_classes_checked(subject: "EvaluatedNetwork", named: tuple[str, ...] | None) -> "EvaluatedNetwork":
+    """The subject, after a check that --classes names its own classes."""
     if named is not None and {*named} != {*subject.classes}:
         raise WrongUse(
             f"'{subject.name}' has its own class names ({', '.join(subject.classes)}): leave out --classes"

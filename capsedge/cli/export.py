@@ -1,4 +1,4 @@
-"""`capsedge export`: a run as ONNX files in each precision, gated, with TensorRT engines or a Triton repository."""
+"""`capsedge export`: writes a run as gated ONNX files in each precision, TensorRT engines or a Triton repository."""
 
 from itertools import product
 from pathlib import Path
@@ -47,10 +47,10 @@ class EngineOptions(NamedTuple):
     def check(self) -> None:
         """Refuse options of an engine where none is built."""
         if not self.trt and self != EngineOptions():
-            raise WrongUse("--allow-deferred and the options --trt-... are about a TensorRT engine: add --trt")
+            raise WrongUse("--allow-deferred and the options --trt-... apply to a TensorRT engine: add --trt")
 
     def build_options(self, precisions: "tuple[Precision, ...]") -> "BuildOptions | None":
-        """What the library takes, None for no engine; what cannot be built is refused now, before the export."""
+        """The library's options, None for no engine; an impossible build is refused here, before the export."""
         from capsedge.export import BuildOptions, check_options
         from capsedge.export.tensorrt import DEFAULT_BATCH
 
@@ -213,7 +213,7 @@ def export(
         place = _output(output, one, precisions, batch)
         try:
             done.append(_export(pipeline, one, place, batch, None if batch else options, None if batch else triton))
-        except CapsedgeError as error:  # the others may do
+        except CapsedgeError as error:  # continue with the other files
             failed.append(error)
     if len(done) > 1:
         screen.show_table([each["contract"] for each in done], [each["model"] for each in done])
@@ -288,7 +288,7 @@ def _precisions(text: str) -> "tuple[Precision, ...]":
 def _output(
     output: Path | None, precision: "Precision", precisions: "tuple[Precision, ...]", static_batch: int | None
 ) -> Path | None:
-    """Where a file goes: the given name, with the batch, and with the precision where there are several."""
+    """The path to write: --output, with the batch size, and with the precision if there are several."""
     from capsedge.export.pipeline import file_name
 
     if output is None:

@@ -1,4 +1,4 @@
-"""`capsedge gate`: the gate again, for a file that was copied, edited or made by other tools since its export."""
+"""`capsedge gate`: runs the gate again, for a file that was copied, edited or changed by other tools."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -30,7 +30,7 @@ def gate(
     run: Annotated[
         Path | None,
         typer.Option(
-            help="The run whose network it must match.  [dim]\\[default: the model's folder][/dim]",
+            help="The run whose network the file must match.  [dim]\\[default: the model's folder][/dim]",
             show_default=False,
         ),
     ] = None,
@@ -66,7 +66,7 @@ def gate(
 
 
 def _show(contract: "Contract") -> None:
-    """Every figure of the verdict with its limit, and the scores."""
+    """Print each value of the verdict with its limit, and the scores."""
     from capsedge.cli.console import percent, say
     from capsedge.cli.screens.contract import its_figures
 

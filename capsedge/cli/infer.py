@@ -68,7 +68,7 @@ def infer(
         int | None,
         typer.Option(
             min=1,
-            help="Number of classes to list, at least all of the answer.  "
+            help="Number of classes to list; all classes of the answer are listed.  "
             "[dim]\\[default: the answer and the next best][/dim]",
             show_default=False,
         ),
@@ -114,9 +114,8 @@ def infer(
     from capsedge.runtime.models import find_model
     from capsedge.runtime.open import open_session
 
-    warnings.filterwarnings(
-        "ignore", module=r"PIL\."
-    )  # of damaged EXIF and the like: the picture is read all the same
+    # Pillow warns of damaged EXIF data, for example, and reads the image.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     named = Images(images or [], listed)
     pictures = _pictures(visualize, named)
     settings = replace(settings, batch=1 if named.alone else batch)
@@ -185,10 +184,10 @@ def _drawn(
 def _print(
     answers: "Iterator[Prediction | Broken]", tally: "Tally", images: "Images", *, page: int, as_json: bool
 ) -> None:
-    """Print answers as they come, and count them.
+    """Print predictions as they arrive, and count them.
 
     Raises:
-        DataError: The only image could not be read: its reason is the command's one line.
+        DataError: The only image could not be read.
     """
     from capsedge.cli.console import print_json, say
     from capsedge.cli.screens.infer import Table
@@ -212,7 +211,7 @@ def _print(
 
 @contextmanager
 def _progress(images: "Images", *, as_json: bool) -> Iterator[Callable[[], object]]:
-    """A bar on a terminal; rich is loaded for nothing else."""
+    """A progress bar on a terminal; rich is loaded for nothing else."""
     if images.alone or not sys.stderr.isatty() or (as_json and sys.stdout.isatty()):
         yield lambda: None
         return
@@ -221,8 +220,7 @@ def _progress(images: "Images", *, as_json: bool) -> Iterator[Callable[[], objec
     from capsedge.cli.console import err
 
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    # What is printed to stdout meanwhile, rich would send to the bar's console, stderr: right only where both are the
-    # terminal.
+    # rich redirects stdout to the bar's console, stderr, which is right only where both are the terminal.
     with Progress(*columns, console=err, transient=True, redirect_stdout=sys.stdout.isatty()) as bar:
         task = bar.add_task("classifying", total=images.count())
         yield lambda: bar.advance(task)

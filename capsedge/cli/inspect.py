@@ -1,4 +1,4 @@
-"""`capsedge inspect`: what a model's contract says, and whether the file still keeps it, without running it."""
+"""`capsedge inspect`: shows a model's contract and checks the file against it, without running it."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""`capsedge lint`: the nodes of an ONNX file that TensorRT does not accept."""
+"""`capsedge lint`: lists the nodes of an ONNX file that TensorRT does not accept."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -36,7 +36,7 @@ def lint(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List nodes that TensorRT rejects or reads differently, and int8 weights that saturate on some processors.
+    """List nodes that TensorRT rejects or interprets differently, and int8 weights that saturate on some processors.
 
     Each has a reason and a remedy; no engine is built.
     """
@@ -48,9 +48,9 @@ def lint(
     say_chosen(model, file)
     if file.suffix != ".onnx":
         raise WrongUse(f"expected an ONNX file, got '{file}': give the .onnx file that the engine was built from")
-    from capsedge.export.tensorrt import lint as look
+    from capsedge.export.tensorrt import lint as lint_file
 
-    found = look(file, tuple(part.strip() for part in trt_target.split(",")) if trt_target is not None else ())
+    found = lint_file(file, tuple(part.strip() for part in trt_target.split(",")) if trt_target is not None else ())
     if as_json:
         print_json(found)
     else:
@@ -72,7 +72,7 @@ def _print(found: "Lint") -> None:
     if not found.findings:
         out.print("no findings", markup=False)
         return
-    nodes: dict[tuple[str, ...], list[str]] = {}  # whose row is the same otherwise
+    nodes: dict[tuple[str, ...], list[str]] = {}  # by their common row
     for finding in found.findings:
         row = (finding.operator, finding.severity, finding.reason, finding.advice)
         nodes.setdefault(row, []).append(finding.node)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def measuring() -> Iterator[Callable[[float], None]]:
-    """Give a function that draws the share that is done; no thread draws, since it would be timed too."""
+    """Yield a function that draws the completed share, 0 to 1; a drawing thread would disturb the timing."""
     from capsedge.cli.console import err
 
     if not err.is_terminal:

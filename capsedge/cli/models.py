@@ -1,4 +1,4 @@
-"""`capsedge models`: the built-in models and the zoo."""
+"""`capsedge models`: lists the built-in models and those of the zoo."""
 
 from capsedge.cli.options import JsonOption
 from capsedge.errors import ModelError

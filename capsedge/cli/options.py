@@ -1,4 +1,4 @@
-"""Options that several commands share, declared once, and the records that they fill."""
+"""Options that several commands share, and the records that hold their values."""
 
 import inspect
 import math
@@ -84,7 +84,7 @@ DeviceOption = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Devi
 
 
 def finite(value: float | None) -> float | None:
-    """Refuse NaN and infinity, which the bounds of an option do not; for `typer.Option(callback=finite)`."""
+    """Refuse NaN and infinity, which an option's bounds accept; for `typer.Option(callback=finite)`."""
     if value is not None and not math.isfinite(value):
         raise typer.BadParameter(f"expected a finite number, got {value}.")
     return value
@@ -121,7 +121,7 @@ MaxErrorIncreaseOption = Annotated[
 
 
 def session_options(*names: SessionOption) -> Callable[[Command], Command]:
-    """Give a command these options of a session in the place of its parameter `settings`, which they fill."""
+    """Replace a command's parameter `settings` by these options of a session, whose values fill it."""
     return gathered(
         "settings",
         Settings,
@@ -132,12 +132,12 @@ def session_options(*names: SessionOption) -> Callable[[Command], Command]:
 def gathered(
     parameter: str, record: Callable[..., Any], options: Mapping[str, tuple[Any, Any]]
 ) -> Callable[[Command], Command]:
-    """Give a command several options in the place of one parameter, a record of them.
+    """Replace one parameter of a command, a record, by several options, whose values fill it.
 
     Args:
-        parameter: The name of the command's parameter.
-        record: Makes the record of the options' values, by their names.
-        options: The annotation and the default of each option, by its name.
+        parameter: Name of the command's parameter.
+        record: Makes the record from the options' values, by keyword.
+        options: Annotation and default of each option, by name.
     """
 
     def decorated(command: Command) -> Command:

@@ -1,4 +1,4 @@
-"""What `train` and `reproduce` say of the precision: which, why, and the cost of bf16 without hardware units."""
+"""Messages about the precision of a training: its reason, and the cost of bf16 without hardware units."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -10,18 +10,17 @@ if TYPE_CHECKING:
     from capsedge.training import Trainer
     from capsedge.training.precision import PrecisionChoice
 
-# What an option can do about it; a resumed run has no choice.
-AVOIDS = "avoid it by --set train.precision=auto"
-GOES_ON = "a resumed run keeps its precision"
+AVOID_BF16 = "avoid it by --set train.precision=auto"
+RESUMED = "a resumed run keeps its precision"
 
 
 def in_words(choice: "PrecisionChoice") -> str:
-    """The precision, and in brackets why, where `auto` chose it."""
+    """The precision, with the reason in brackets where `auto` chose it."""
     return f"{choice.precision} (auto: {_units(choice)})" if choice.asked == "auto" else choice.precision
 
 
-def note_cost(trainer: "Trainer", advice: str = AVOIDS) -> None:
-    """Measure and say what bf16 costs, where it was asked for and the device has no units for it."""
+def note_cost(trainer: "Trainer", advice: str = AVOID_BF16) -> None:
+    """Measure and print the cost of bf16 if it was requested and the device has no units for it."""
     cost = trainer.cost_of_bf16() if trainer.devices.first else None
     if cost is not None:
         times = f"{cost.times_fp32:.{0 if cost.times_fp32 >= 10 else 1}f}"
@@ -33,7 +32,7 @@ def note_cost(trainer: "Trainer", advice: str = AVOIDS) -> None:
 
 
 def precision_reporter(*, silent: bool) -> "Callable[[Trainer], None]":
-    """Something that says the precision of a command's trainings, and of several with the same precision once."""
+    """A function that prints the precision of each training of a command, the same precision once."""
     told: set[PrecisionChoice] = set()
 
     def tell(trainer: "Trainer") -> None:

@@ -1,4 +1,4 @@
-"""`capsedge profile`: a model's time by stage and layer, beside the roofline of this machine."""
+"""`capsedge profile`: measures a model's time by stage and layer, beside the roofline of this machine."""
 
 from pathlib import Path
 from typing import Annotated
@@ -30,7 +30,7 @@ def profile(
     iterations: Annotated[
         int | None,
         typer.Option(
-            help="Timed iterations, 50 or more.  [dim]\\[default: those of 1 s, 50 to 1,000][/dim]",
+            help="Timed iterations, 50 or more.  [dim]\\[default: as many as take 1 s, 50 to 1,000][/dim]",
             show_default=False,
         ),
     ] = None,

@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from capsedge.training.checkpoint import Position
 
 
-_QUIET_SECONDS = 60  # after which a pipe, which has no bar, gets a line
+_QUIET_SECONDS = 60  # longest time without a line in a pipe, which has no bar
 
 
 class TrainingProgress:
-    """Draws a training's events; an `Observer` of capsedge.training.
+    """Shows the progress of a training; an `Observer` of capsedge.training.
 
     Args:
-        silent: Say nothing at all.
+        silent: Print nothing.
     """
 
     def __init__(self, *, silent: bool = False) -> None:
@@ -50,18 +50,18 @@ class TrainingProgress:
         self.bar.stop()
 
     def started(self, position: "Position", epochs: int, batches: int) -> None:
-        """The bar counts the iterations of the whole training, so that the time left is the training's."""
+        """Set up the bar: it counts the iterations of the whole training, and estimates its remaining time."""
         self.epochs, self.batches = epochs, batches
         self.bar.update(self.task, total=epochs * batches, completed=position.epoch * batches + position.batch)
         self._describe(position.epoch + 1)
 
     def stepped(self, images: int) -> None:
-        """One more iteration."""
+        """Advance the bar by one iteration."""
         del images
         self.bar.advance(self.task)
 
     def measured(self, row: dict[str, Any]) -> None:
-        """A metrics row: training rows move the bar's figures, validation rows become a line."""
+        """Show a metrics row: training rows update the bar's figures, validation rows become a line."""
         if row["kind"] == "training":
             self._describe(row["epoch"])
             figures = (

@@ -1,4 +1,4 @@
-"""`capsedge recipe`: a recipe as TOML, with a comment that explains each key."""
+"""`capsedge recipe`: prints a recipe as TOML, with a comment that explains each key."""
 
 import inspect
 import re
@@ -69,7 +69,7 @@ def recipe(
 
 
 def commented(recipe: Recipe) -> str:
-    """A recipe as TOML that `train` takes, each key below a comment that says what it means."""
+    """A recipe as TOML for `train`, each key below a comment with its meaning."""
     import tomli_w
 
     lines = [tomli_w.dumps({"name": recipe.name}).rstrip()]
@@ -85,7 +85,7 @@ def commented(recipe: Recipe) -> str:
 
 
 def meanings_of(kind: "type[msgspec.Struct]") -> dict[str, str]:
-    """What each key of a section means: the text below `Attributes:` in the docstring of its type."""
+    """The meaning of each key of a section: the text below `Attributes:` in the docstring of its type."""
     _, _, text = (inspect.getdoc(kind) or "").partition("Attributes:\n")
     meanings: dict[str, str] = {}
     for line in text.splitlines():
@@ -99,7 +99,7 @@ def meanings_of(kind: "type[msgspec.Struct]") -> dict[str, str]:
 
 
 def _inline(value: Any) -> str:
-    """A value on one line; tomli_w would give a list several."""
+    """A value as TOML on one line; tomli_w writes a list on several."""
     import tomli_w
 
     if isinstance(value, list | tuple):

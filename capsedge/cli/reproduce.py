@@ -1,20 +1,20 @@
-"""`capsedge reproduce`: the paper's table and figures, one sub-command each; an interrupted one is resumed."""
+"""`capsedge reproduce`: makes the paper's table and figures, with a sub-command for each."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from capsedge.cli.options import DeviceOption, DownloadOption, JsonOption, SetOption, gathered, model_names
+from capsedge.cli.options import JsonOption, model_names
+from capsedge.cli.trainings import ONE_SEED, Training, data_option, training_options
+from capsedge.cli.usage import CommandGroup
 from capsedge.errors import Interrupted, WrongUse
 from capsedge.files import check_folder
 
 if TYPE_CHECKING:
     from capsedge.reproduce.figures import Content
-    from capsedge.reproduce.trainings import TrainingSettings
-    from capsedge.training import Observer
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -26,7 +26,6 @@ capsedge reproduce fig1 shoe.png --model runs/my-run
 capsedge reproduce fig3 --width small --epochs 2
 """
 
-Width = Literal["table1", "small"]
 OutOption = Annotated[Path, typer.Option(help="Folder for the figure (PNG) and its numbers (JSON).")]
 RedrawOption = Annotated[
     bool, typer.Option("--redraw", help="Draw the figure again from the JSON file in --out; compute nothing.")
@@ -40,93 +39,9 @@ KindOption = Annotated[
 OUT = Path("reproduced")
 
 
-class Training(NamedTuple):
-    """The options of the sub-commands that train; None for the default."""
-
-    data: str | None = None
-    width: Width = "table1"
-    epochs: int | None = None
-    seed: list[int] | None = None
-    set_: list[str] | None = None
-    runs: Path = Path("runs")
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    download: bool = False
-
-    def settings(self, *, silent: bool, keeps: bool = True) -> "TrainingSettings":
-        """What the library takes; checks that it can train and draw, and keep its runs where it `keeps` them."""
-        from capsedge.errors import require
-
-        if keeps:
-            check_folder(self.runs)
-        require("torch", extra="paper")
-        from capsedge.cli.precision import precision_reporter
-        from capsedge.reproduce import TrainingSettings
-
-        return TrainingSettings(
-            data=self.data,
-            width=self.width,
-            epochs=self.epochs,
-            seeds=tuple(self.seed or (0,)),
-            overrides=tuple(self.set_ or ()),
-            runs=self.runs,
-            device=self.device,
-            download=self.download,
-            watch=_watching(silent=silent),
-            on_start=precision_reporter(silent=silent),
-        )
-
-
-def _data(default: str) -> Any:
-    return Annotated[
-        str | None,
-        typer.Option(
-            help="mnist, fashion-mnist, cifar-10, multi-mnist, multi-fashion-mnist, or a folder.  "
-            f"[dim]\\[default: {default}][/dim]",
-            show_default=False,
-        ),
-    ]
-
-
-_TRAINING: dict[str, Any] = {
-    "data": _data("fashion-mnist"),
-    "width": Annotated[Width, typer.Option(help="Width of the networks: that of Table I, or one for a CPU.")],
-    "epochs": Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="Epochs of each training; fewer than the recipe's are marked in the result.  "
-            "[dim]\\[default: the recipe's][/dim]",
-            show_default=False,
-        ),
-    ],
-    "seed": Annotated[
-        list[int] | None,
-        typer.Option(
-            help="Seed of a training; repeat for several trainings.  [dim]\\[default: 0][/dim]", show_default=False
-        ),
-    ],
-    "set_": SetOption,
-    "runs": Annotated[Path, typer.Option(help="Folder of the runs.")],
-    "device": DeviceOption,
-    "download": DownloadOption,
-}
-
-
-_ONE_SEED = Annotated[list[int] | None, typer.Option(help="Seed of the trainings.", show_default="0")]
-
-
-def _training_options(*without: str, **other: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command the options of `Training`, but for some; others have another annotation there."""
-    options = {
-        name: (annotation, Training._field_defaults[name])
-        for name, annotation in (_TRAINING | other).items()
-        if name not in without
-    }
-    return gathered("training", Training, options)
-
-
 reproduce = typer.Typer(
     help="Reproduce a table or a figure of the paper. Finished runs are reused, interrupted ones are resumed.",
+    cls=CommandGroup,
     no_args_is_help=True,
 )
 
@@ -140,7 +55,7 @@ capsedge reproduce table2 --only fashion-mnist --width small --seed 0 --seed 1
 capsedge reproduce table2 --data photos/ --epochs 5
 """
 )
-@_training_options(data=_data("all of them"))
+@training_options(data=data_option("all of them"))
 def table2(
     training: Training,
     only: Annotated[
@@ -231,7 +146,7 @@ capsedge reproduce fig2 --width small --epochs 2
 capsedge reproduce fig2 --redraw
 """
 )
-@_training_options(seed=_ONE_SEED)
+@training_options(seed=ONE_SEED)
 def fig2(training: Training, out: OutOption = OUT, redraw: RedrawOption = False, as_json: JsonOption = False) -> None:
     """Figure 2: reconstructions by DR's decoder, from DR's capsules and from those of an L2 network."""
 
@@ -241,7 +156,7 @@ def fig2(training: Training, out: OutOption = OUT, redraw: RedrawOption = False,
 
         return reconstructions(settings)
 
-    _figure("fig2", content, out, redraw=redraw, given=_given(training), as_json=as_json)
+    _figure("fig2", content, out, redraw=redraw, given=training.given(), as_json=as_json)
 
 
 @reproduce.command(
@@ -253,7 +168,7 @@ capsedge reproduce fig3 --width small --epochs 2
 capsedge reproduce fig3 --kind l2 --kind dynamic --seed 0 --seed 1
 """
 )
-@_training_options()
+@training_options()
 def fig3(
     training: Training,
     kind: KindOption = None,
@@ -269,7 +184,7 @@ def fig3(
 
         return convergence(settings, kinds=kind)
 
-    given = {**_given(training), "--kind": kind}
+    given = {**training.given(), "--kind": kind}
     _figure("fig3", content, out, redraw=redraw, given=given, as_json=as_json)
 
 
@@ -282,7 +197,7 @@ capsedge reproduce fig4 --rounds 40
 capsedge reproduce fig4 --width small --set train.precision=fp32
 """
 )
-@_training_options("epochs", "runs", seed=_ONE_SEED)
+@training_options("epochs", "runs", seed=ONE_SEED)
 def fig4(
     training: Training,
     kind: KindOption = None,
@@ -307,18 +222,8 @@ def fig4(
         with measuring() as progress:
             return step_times(settings, kinds=kind, rounds=rounds or ROUNDS, progress=progress)
 
-    given = {**_given(training), "--kind": kind, "--rounds": rounds}
+    given = {**training.given(), "--kind": kind, "--rounds": rounds}
     _figure("fig4", content, out, redraw=redraw, given=given, as_json=as_json)
-
-
-def _given(training: Training) -> dict[str, object]:
-    """The options of a training that differ from their defaults, by the names that a person typed."""
-    default = Training()
-    return {
-        f"--{name.rstrip('_')}": value
-        for name, value in training._asdict().items()
-        if value != getattr(default, name)
-    }
 
 
 def _figure(
@@ -330,12 +235,12 @@ def _figure(
     given: Mapping[str, object],
     as_json: bool,
 ) -> None:
-    """Make a figure, or draw it again, and show its numbers."""
+    """Make a figure, or redraw it from its JSON file, and print its numbers."""
     from capsedge.cli.screens.reproduce import show_figure
 
     others = [option for option, value in given.items() if value]
     if redraw and others:
-        raise WrongUse(f"--redraw draws from the JSON file in --out and takes no other option, got {others[0]}")
+        raise WrongUse(f"--redraw draws from the JSON file in --out: leave out {others[0]}")
     from capsedge.errors import require
 
     check_folder(out)
@@ -359,17 +264,3 @@ def _resumable() -> "Iterator[None]":
         yield
     except Interrupted as stop:
         raise Interrupted(f"{stop}; run the same command again to resume") from stop
-
-
-def _watching(*, silent: bool) -> "Callable[[str], Any]":
-    @contextmanager
-    def watch(title: str) -> "Iterator[Observer]":
-        from capsedge.cli.console import say
-        from capsedge.cli.progress import TrainingProgress
-
-        if not silent:
-            say(f"training {title}")
-        with TrainingProgress(silent=silent) as progress:
-            yield progress
-
-    return watch

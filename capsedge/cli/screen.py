@@ -9,7 +9,7 @@ from capsedge.outside import printable
 
 
 class Screen(Console):
-    """A console of rich that a stranger's text cannot steer, wherever in a table, a heading or a line it stands."""
+    """A rich console that makes control characters harmless in all text, such as file and class names."""
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
         """See `rich.console.Console.render`."""

@@ -1,4 +1,4 @@
-"""`capsedge show`: the state and the results of a run, in the terminal or as a page."""
+"""`capsedge show`: shows the state and the results of a run, in the terminal or as a page."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +22,7 @@ capsedge show runs/my-run --html run.html
 capsedge show runs/my-run --json | jq .scores
 """
 
-_POINTS = 8  # of the curve in the terminal
+_POINTS = 8  # epochs of the printed curve
 
 
 def show(
@@ -68,7 +68,7 @@ def show(
 
 
 def _say_next(run: "Run", record: "RunRecord") -> None:
-    """Show what to do with a run as it stands."""
+    """Print the next command for a run in its state."""
     from capsedge.cli.console import next_command, say
     from capsedge.runtime.models import exports_in
 
@@ -126,7 +126,7 @@ def _print(run: "Run", record: "RunRecord") -> None:
 
 
 def _curve(validated: Sequence[dict[str, Any]]) -> str:
-    """The validation error at a few epochs, evenly spread, the last among them."""
+    """The validation error after a few evenly spaced epochs, including the last."""
     count = min(_POINTS, len(validated))
     chosen = [validated[(place + 1) * len(validated) // count - 1] for place in range(count)]
     return (

@@ -1,4 +1,4 @@
-"""Tables that fit the terminal: cells fold between words, columns that are left out are named, no number is cut."""
+"""Tables that fit the terminal: cells wrap between words, omitted columns are named, and no number is cut."""
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
     Cell = str | Text
 
-NARROW = 72  # characters of a terminal, below which a table of sentences becomes a list
-_LONGEST_WHOLE = 16  # characters of a word that is kept in one piece where there is room for nothing else
+NARROW = 72  # terminal width below which a table of sentences becomes a list
+_LONGEST_WHOLE = 16  # longest word, in characters, that is not split in a terminal too narrow for all words
 
 
 class Column(NamedTuple):
@@ -20,10 +20,10 @@ class Column(NamedTuple):
 
     Attributes:
         title: Its heading.
-        cells: One a row. A line break in a cell becomes a space where the column is wide enough.
-        numeric: Aligned to the right; its cells break at their line breaks only.
-        optional: Columns with the highest number are left out first where there is no room; 0 is never left out.
-        most: Width at which its cells fold even where there is room; 0 for none.
+        cells: One per row. A line break in a cell becomes a space where the column is wide enough.
+        numeric: Align to the right, and wrap cells at their line breaks only.
+        optional: Priority of omission in a narrow terminal: the highest number goes first, 0 is never omitted.
+        most: Largest width, at which cells wrap; 0 for no limit.
     """
 
     title: str
@@ -34,12 +34,12 @@ class Column(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A line of a description.
+    """A name and a value on one line.
 
     Attributes:
-        name: What it is about.
-        value: What there is to say.
-        style: Of rich.
+        name: Text on the left.
+        value: Text on the right.
+        style: rich style of the value.
     """
 
     name: str
@@ -55,8 +55,8 @@ def print_table(
     Args:
         columns: From left to right.
         title: A heading above it.
-        foot: How many of the last rows stand apart, such as sums.
-        console: Where to; None is stdout.
+        foot: Number of rows at the end that are set apart, such as sums.
+        console: Console to print on; None is stdout.
     """
     from rich import box
     from rich.padding import Padding
@@ -109,9 +109,9 @@ def _safe(column: Column) -> Column:
 
 
 def fitted(columns: Sequence[Column], width: int) -> tuple[list[Column], list[int]]:
-    """The columns that fit into so many characters, and the width of each.
+    """The columns that fit into `width` characters, and the width of each.
 
-    rich alone would fold the widest column first, also within a word, and cut numbers.
+    rich alone would wrap the widest column first, also within a word, and cut numbers.
     """
     shown = list(columns)
     while _total(map(_least, shown), width) > width and (most := max((each.optional for each in shown), default=0)):
@@ -129,7 +129,7 @@ def fitted(columns: Sequence[Column], width: int) -> tuple[list[Column], list[in
 
 
 def _gap(width: int) -> int:
-    """Characters between two columns in a terminal of so many."""
+    """Characters between two columns in a terminal of this width."""
     return 2 if width >= NARROW else 1
 
 
@@ -139,7 +139,7 @@ def _total(widths: Iterable[int], width: int) -> int:
 
 
 def _natural(column: Column) -> int:
-    """The width in which no cell folds, or the most that the column may have."""
+    """The width at which no cell wraps, or the column's largest width."""
     from rich.cells import cell_len
 
     width = max(cell_len(str(each).replace("\n", " ")) for each in (column.title, *column.cells))
@@ -147,7 +147,7 @@ def _natural(column: Column) -> int:
 
 
 def _least(column: Column) -> int:
-    """The width in which cells fold between words only, and those of numbers at their line breaks only."""
+    """The smallest width at which cells wrap between words only, and numeric cells at their line breaks only."""
     from rich.cells import cell_len
 
     if not column.numeric:
@@ -157,14 +157,14 @@ def _least(column: Column) -> int:
 
 
 def longest_word(texts: Iterable[str]) -> int:
-    """The width that a column needs so that its cells fold between words only."""
+    """The smallest width of a column whose cells wrap between words only."""
     from rich.cells import cell_len
 
     return max((cell_len(word) for text in texts for word in text.split()), default=1)
 
 
 def _folded(column: Column, width: int) -> "Iterable[Text]":
-    """The cells of a column, on one line each where they fit."""
+    """The cells of a column, each on one line where it fits."""
     from rich.cells import cell_len
     from rich.text import Text
 

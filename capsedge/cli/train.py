@@ -1,4 +1,4 @@
-"""`capsedge train`: Algorithm 1 with progress, metrics and checkpoints, on one device or many."""
+"""`capsedge train`: runs Algorithm 1 with progress, metrics and checkpoints, on one or several devices."""
 
 import os
 import shlex
@@ -92,7 +92,7 @@ def train(
         typer.Option(
             min=1,
             help="Number of devices, or of processes on a CPU, that share each batch.  "
-            "[dim]\\[default: 1, or as torchrun says][/dim]",
+            "[dim]\\[default: 1, or set by torchrun][/dim]",
             show_default=False,
         ),
     ] = None,
@@ -146,7 +146,7 @@ def _list(*, as_json: bool) -> None:
     if as_json:
         print_json(shipped_recipes())
         return
-    out.print("A recipe's name is DATA-ROUTING or DATA-ROUTING-WIDTH, or begins with edge and is one width.")
+    out.print("A recipe's name is DATA-ROUTING, DATA-ROUTING-WIDTH, or one of the widths that begin with edge.")
     for kind, parts in parts_of_names().items():
         out.print()
         print_rows(kind, parts.items())
@@ -213,7 +213,7 @@ def _fresh(
 
 def _resumed(folder: Path | None, device: str, devices: int | None, *, logged: bool) -> "Trainer":
     from capsedge.cli.console import say
-    from capsedge.cli.precision import GOES_ON, in_words, note_cost
+    from capsedge.cli.precision import RESUMED, in_words, note_cost
     from capsedge.errors import require
 
     require("torch", extra="train")
@@ -227,7 +227,7 @@ def _resumed(folder: Path | None, device: str, devices: int | None, *, logged: b
     if logged or run.tensorboard.is_dir():
         _check_tensorboard(run)
     if _is_first():
-        with run.locked():  # another process that trains it is told of now, and not when all is loaded
+        with run.locked():  # refuse a run that another process trains before loading the data
             pass
     dataset = run.load_dataset()
     trainer = Trainer(recipe, dataset, run, devices=_launched(device, devices))
@@ -236,7 +236,7 @@ def _resumed(folder: Path | None, device: str, devices: int | None, *, logged: b
         say(f"note: {damaged}; resuming from the checkpoint before it, which gives the same result")
     epoch, step = trainer.position.epoch + 1, trainer.position.step
     say(f"resuming {run.path} ({recipe.name}) at epoch {epoch}, step {step}, in {in_words(trainer.precision)}")
-    note_cost(trainer, GOES_ON)
+    note_cost(trainer, RESUMED)
     return trainer
 
 
@@ -244,20 +244,20 @@ def _stem(trainer: "Trainer") -> str:
     network = trainer.recipe.network
     if network.stem == "table1":
         return number_of(network.filters, "filter")
-    blocks = len(list(trainer.network.stem.children()))  # those that network.grid adds are not in the recipe
+    blocks = len(list(trainer.network.stem.children()))  # network.grid adds blocks to those of the recipe
     return f"{network.stem} stem of {number_of(blocks, 'block')}"
 
 
 def _is_first() -> bool:
-    """Whether this process is rank 0, or will be when the others have started."""
+    """Whether this process is rank 0, or will be once the others have started."""
     return os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0"
 
 
 def _check_tensorboard(run: "Run | None" = None) -> None:
-    """Refuse a log that cannot be written, before anything is trained; the first device alone writes it.
+    """Check before the training that the log can be written; only the first device writes it.
 
     Args:
-        run: A run to go on with.
+        run: The run to resume.
 
     Raises:
         MissingExtra: TensorBoard is not installed.
@@ -276,7 +276,7 @@ def _check_tensorboard(run: "Run | None" = None) -> None:
 
 
 def _launched(device: str, devices: int | None) -> "Devices":
-    """Start the devices; all but the first print nothing from here on."""
+    """Start the devices, and switch off the output of all but the first."""
     from capsedge.cli import console
     from capsedge.training import launch
 
@@ -287,7 +287,7 @@ def _launched(device: str, devices: int | None) -> "Devices":
 
 @contextmanager
 def _claimed(name: str, folder: Path | None, group: "Devices") -> "Iterator[Run]":
-    """The run's folder: the first device takes it and tells the others."""
+    """The run's folder: the first device creates it and sends its path to the others."""
     from capsedge.training import Run, new_run
 
     taking = folder is None and group.first
@@ -321,9 +321,9 @@ def _train(trainer: "Trainer", *, silent: bool, logged: bool) -> "RunRecord":
 
 
 def _with_error(error: float, images: int) -> str:
-    """An error rate with one standard error of the binomial, so that small differences are not overread.
+    """An error rate with its binomial standard error.
 
-    Where none or all are wrong, that would be 0, and the 95 % interval stands in.
+    If no or all answers are wrong, that is 0, and the 95 % interval is given instead.
     """
     from capsedge.cli.console import percent
     from capsedge.statistics import wilson_interval

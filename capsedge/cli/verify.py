@@ -1,4 +1,4 @@
-"""`capsedge verify`: whether a model is unaltered and computes on this machine what was trained."""
+"""`capsedge verify`: checks that a model is unaltered and reproduces its golden sample on this machine."""
 
 from capsedge.cli.options import JsonOption, ModelArgument, session_options
 from capsedge.errors import ModelError

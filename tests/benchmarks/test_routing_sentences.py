@@ -332,7 +332,7 @@ def test_the_quotients_of_training_steps_follow_from_the_table() -> None:
         {name: float(row[column].removesuffix(" ms").replace(",", "")) for name, row in rows.items()}
         for column in (1, 4)
     )
-    textbook, dynamic = "dynamic as the textbook has it", "dynamic, 3 iterations"
+    textbook, dynamic = "dynamic by the textbook", "dynamic, 3 iterations"
     results, figures = prose("docs/results.md"), prose("docs/reproduce.md")
 
     assert f"for L2 in fp32 that is {fp32['L2'] / fp32['frozen']:.2f}." in results

@@ -10,12 +10,16 @@ from pathlib import Path
 import pytest
 
 import capsedge
+from tests.in_process import Said
 
-__all__ = ["edge"]
+__all__ = ["edge", "in_a_shell", "one_line"]
 
 ROOT = Path(capsedge.__file__).parents[1]
 
 Edge = Callable[..., subprocess.CompletedProcess[str]]
+
+# The installed command, also where capsedge is not installed.
+COMMAND = "import sys; sys.argv[0] = 'capsedge'; from capsedge.cli import main; main()"
 
 # `capsedge`, with another folder of built-in models; the last line of stderr lists the modules that were loaded.
 SCRIPT = """
@@ -31,6 +35,25 @@ finally:
     sys.stdout.flush()
     print(*sorted({name.partition(".")[0] for name in sys.modules}), file=sys.stderr)
 """
+
+
+def in_a_shell(*arguments: str, **environment: str) -> Said:
+    """Run `capsedge` in a process of its own, with these variables."""
+    return subprocess.run(
+        [sys.executable, "-c", COMMAND, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"COLUMNS": "120", "CAPSEDGE_DEBUG": "", "PYTHONPATH": str(ROOT)} | environment,
+    )
+
+
+def one_line(result: Said, code: int) -> str:
+    """The only line on stderr of a command that failed with an exit code."""
+    assert result.returncode == code, result.stderr
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("capsedge: ")
+    return line
 
 
 @pytest.fixture(scope="session")

@@ -8,12 +8,8 @@ import pytest
 from tests.cli.conftest import Edge
 from tests.in_process import Capsedge, in_this_process
 
+capsedge = pytest.fixture(in_this_process)
 FEW = ("--iterations", "16", "--threads", "1", "--quick")
-
-
-@pytest.fixture
-def capsedge(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Capsedge:
-    return in_this_process(capsys, monkeypatch)
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +74,14 @@ def test_the_same_measurement_is_no_regression(report: Path, capsedge: Capsedge)
     assert "1.00" in done.stdout.rpartition("x baseline")[2]
 
 
+def changed(report: Path, file: Path, **fields: object) -> Path:
+    """A copy of a report with other fields of its second case."""
+    content = json.loads(report.read_bytes())
+    content["groups"][0]["cases"][1].update(fields)
+    file.write_text(json.dumps(content))
+    return file
+
+
 def faster(report: Path, file: Path, times: float, rounds: int = 1) -> Path:
     """A report of a past in which the second model was so many times as fast, with its rounds repeated."""
     content = json.loads(report.read_bytes())
@@ -101,29 +105,22 @@ def test_a_slower_model_sets_the_exit_code(report: Path, capsedge: Capsedge, tmp
 
 def test_what_cannot_be_judged_is_not_called_good(report: Path, capsedge: Capsedge, tmp_path: Path) -> None:
     then = faster(report, tmp_path / "then.json", 1000)
-    content = json.loads(report.read_bytes())
-    for case in content["groups"][0]["cases"]:
-        case["samples_ms"] = [[1.0] * 8, [1.0] * 8]
-    now = tmp_path / "now.json"
-    now.write_text(json.dumps(content))
+    now = changed(report, tmp_path / "now.json", samples_ms=[[1.0] * 8, [1.0] * 8])
 
     done = capsedge("bench", "--from", str(now), "--baseline", str(then))
 
     assert done.returncode == 1
     assert "too few" in done.stdout  # the cell folds where the path of the model is long
-    assert "capsedge: too few rounds to judge what looks slower" in done.stderr
+    assert "capsedge: too few rounds to decide whether these are slower" in done.stderr
 
 
 def test_a_ratio_to_the_first_model_sets_the_exit_code(report: Path, capsedge: Capsedge, tmp_path: Path) -> None:
-    content = json.loads(report.read_bytes())
-    content["groups"][0]["cases"][1]["ratio"] = {"value": 1.2, "low": 1.1, "high": 1.3}
-    slow = tmp_path / "slow.json"
-    slow.write_text(json.dumps(content))
+    slow = changed(report, tmp_path / "slow.json", ratio={"value": 1.2, "low": 1.1, "high": 1.3})
 
     assert capsedge("bench", "--from", str(slow), "--max-ratio", "1.3").returncode == 0
     done = capsedge("bench", "--from", str(slow), "--max-ratio", "1.05")
     assert done.returncode == 1
-    assert "capsedge: beyond 1.05 times the first model:" in done.stderr
+    assert "capsedge: slower than 1.05 times the first model:" in done.stderr
 
 
 def test_another_machine_is_refused_before_anything_is_measured(
@@ -192,8 +189,8 @@ def test_a_sweep_that_was_cut_off_goes_on_from_its_file(models: Path, capsedge: 
         (["gone"], "there is no file and no model 'gone'"),
         (["--output", "report.txt"], "expected a report name that ends in .json, .csv, .md, .html, got 'report.txt'"),
         (["--max-regression", "much", "--baseline", "old.json"], "expected a percentage from 0 to 999999"),
-        (["--from", "report.json", "fashion-mnist"], "--from shows a report as it is: leave out models"),
-        (["--from", "report.json", "--threads", "2"], "--from shows a report as it is"),
+        (["--from", "report.json", "fashion-mnist"], "--from shows an earlier report: leave out models"),
+        (["--from", "report.json", "--threads", "2"], "--from shows an earlier report"),
         (
             ["--output", "report.json", "--baseline", "report.json"],
             "'report.json' is the baseline, and --output would",

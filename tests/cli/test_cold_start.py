@@ -25,7 +25,7 @@ finally:
 # Of other people's, beside what Python brings.
 LIBRARIES = {"PIL", "annotated_doc", "msgspec", "numpy", "onnxruntime", "shellingham", "typer", "typing_extensions"}
 OURS = """
-cli cli.app cli.console cli.infer cli.options cli.screens cli.screens.infer contract cores data data.images
+cli cli.app cli.console cli.infer cli.options cli.screens cli.screens.infer cli.usage contract cores data data.images
 data.images.decode
 data.images.figure data.images.fit data.images.background data.images.modes errors files fit golden lazy onnx_lite
 onnx_lite.file onnx_lite.graph onnx_lite.schema onnx_lite.tensor onnx_lite.wire outside processor records runtime
@@ -37,6 +37,10 @@ runtime.ort.binding runtime.ort.options runtime.ort.placement runtime.ort.satura
 runtime.ort.threads runtime.ort.wheels runtime.providers runtime.session runtime.settings runtime.tensorrt
 runtime.tensorrt.cuda runtime.tensorrt.manifest runtime.tensorrt.targets scoring statistics version
 """
+NEEDED_FOR_HELP = {
+    *("typer", "rich", "msgspec", "annotated_doc", "shellingham", "typing_extensions", "pygments", "markdown_it"),
+    *("mdurl", "attr"),
+}
 
 
 def loaded(*arguments: str) -> set[str]:
@@ -66,26 +70,14 @@ def test_one_image_is_classified_with_these_modules_and_no_others() -> None:
     assert ours == set(OURS.split())
 
 
-@pytest.mark.parametrize("arguments", [("--help",), ("infer", "--help")])
-def test_the_help_loads_no_library_but_those_of_the_command_line(arguments: tuple[str, ...]) -> None:
-    needed = {
-        "typer",
-        "rich",
-        "msgspec",
-        "annotated_doc",
-        "shellingham",
-        "typing_extensions",
-        "pygments",
-        "markdown_it",
-    }
+@pytest.mark.parametrize(("arguments", "commands"), [(["--help"], {*COMMANDS}), (["infer", "--help"], {"infer"})])
+def test_the_help_loads_its_commands_and_no_library_but_those_of_the_command_line(
+    arguments: list[str], commands: set[str]
+) -> None:
+    modules = loaded(*arguments)
 
-    assert libraries(loaded(*arguments)) <= needed | {"mdurl", "attr"}
-
-
-def test_a_command_is_loaded_alone() -> None:
-    modules = loaded("infer", "--help")
-
-    assert {command for command in COMMANDS if f"capsedge.cli.{command}" in modules} == {"infer"}
+    assert libraries(modules) <= NEEDED_FOR_HELP
+    assert {command for command in COMMANDS if f"capsedge.cli.{command}" in modules} == commands
 
 
 def test_nothing_is_written_into_the_home_and_nothing_kept_to_be_sent(tmp_path: Path) -> None:

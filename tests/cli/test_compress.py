@@ -13,7 +13,8 @@ from capsedge.compress.latency import Compared, Stopwatch
 from capsedge.measure.bench.report import Ratio
 from capsedge.models import CapsNet
 from capsedge.training import Run
-from tests.in_process import Capsedge, Said, in_this_process
+from tests.cli.conftest import one_line
+from tests.in_process import Capsedge, in_this_process
 from tests.tiny import tiny_recipe, train_tiny
 
 QUICK = ("--epochs", "1", "--rounds", "1", "--multiple", "1", "--device", "cpu")
@@ -36,13 +37,6 @@ def capsedge(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: py
     monkeypatch.setattr(Stopwatch, "latency_ms", lambda self, network: 0.2)
     monkeypatch.setattr(Stopwatch, "compared", compared)
     return in_this_process(capsys, monkeypatch)
-
-
-def one_line(result: Said, code: int) -> str:
-    assert result.returncode == code, result.stderr
-    (line,) = result.stderr.splitlines()
-    assert line.startswith("capsedge: ")
-    return line
 
 
 def test_it_shows_both_networks_and_the_next_command(source: Run, capsedge: Capsedge, tmp_path: Path) -> None:
@@ -75,20 +69,19 @@ def test_json_is_all_that_stdout_holds(source: Run, capsedge: Capsedge) -> None:
     assert "epoch" not in done.stderr
 
 
-@pytest.mark.parametrize("given", [(), ("--keep", "0.5", "--max-latency-ms", "1")])
-def test_one_target_is_wanted(given: tuple[str, ...], source: Run, capsedge: Capsedge) -> None:
-    line = one_line(capsedge("compress", str(source.path), *given), 2)
-    assert f"expected one target, got {len(given) // 2}: give --keep SHARE, --max-latency-ms MS or --max-e" in line
-
-
-@pytest.mark.parametrize("option", ["--keep", "--max-latency-ms"])
-def test_nothing_is_no_target(option: str, source: Run, capsedge: Capsedge) -> None:
-    assert f"{option}: expected a number above 0" in one_line(capsedge("compress", str(source.path), option, "0"), 2)
-
-
-def test_what_is_no_run_is_told_in_one_line(capsedge: Capsedge) -> None:
-    assert "'nowhere' is not a run" in one_line(capsedge("compress", "nowhere", "--keep", "0.5"), 1)
-    assert "there is no finished run in 'runs/'" in one_line(capsedge("compress", "--keep", "0.5"), 1)
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        ("", 2, "expected one target, got 0: give --keep SHARE, --max-latency-ms MS or --max-error-increase"),
+        ("--keep 0.5 --max-latency-ms 1", 2, "expected one target, got 2: give"),
+        ("--keep 0", 2, "--keep: expected a number above 0"),
+        ("--max-latency-ms 0", 2, "--max-latency-ms: expected a number above 0"),
+        ("nowhere --keep 0.5", 1, "'nowhere' is not a run"),
+        ("--keep 0.5", 1, "there is no finished run in 'runs/'"),
+    ],
+)
+def test_a_mistake_is_one_line(words: str, code: int, said: str, capsedge: Capsedge) -> None:
+    assert said in one_line(capsedge("compress", *words.split()), code)
 
 
 def test_a_run_whose_images_are_gone_is_told_in_one_line(source: Run, capsedge: Capsedge, tmp_path: Path) -> None:

@@ -13,22 +13,14 @@ import pytest
 from capsedge.contract import PRECISIONS, Contract
 from capsedge.export.gate import tolerance
 from capsedge.training import Run
+from tests.cli.conftest import one_line
 from tests.in_process import Capsedge, Said, in_this_process
 from tests.tiny import tiny_recipe, train_tiny
 
 rtx = pytest.importorskip("tensorrt_rtx")
 
 
-@pytest.fixture
-def capsedge(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Capsedge:
-    return in_this_process(capsys, monkeypatch)
-
-
-def one_line(result: Said, code: int) -> str:
-    assert result.returncode == code, result.stderr
-    (line,) = result.stderr.splitlines()
-    assert line.startswith("capsedge: ")
-    return line
+capsedge = pytest.fixture(in_this_process)
 
 
 @pytest.fixture(scope="module")
@@ -134,11 +126,10 @@ def test_one_rejected_file_leaves_the_others_and_the_exit_code_says_so(
             2,
             "training images for calibration, and 20 were requested",
         ),
-        (["--trt-workspace", "64"], 2, "add --trt"),
         (["--allow-deferred"], 2, "add --trt"),
         (["--trt", "--trt-target", "sm75"], 2, "an engine in fp32 was requested for sm75, which cannot compute it"),
         (["--trt", "--trt-target", "sm86", "--precision", "fp8"], 2, "fp8 was requested for sm86"),
-        (["--trt", "--trt-package", "trt"], 2, "Invalid value for '--trt-package'"),
+        (["--trt", "--trt-package", "trt"], 2, "invalid value for '--trt-package'"),
         (
             ["--trt", "--trt-package", "tensorrt"],
             1,

@@ -2,10 +2,7 @@
 
 import hashlib
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import msgspec
@@ -15,7 +12,7 @@ from PIL import Image
 from capsedge.cli import console
 from capsedge.runtime import models as finding
 from capsedge.runtime.models import Index, ListedModel, ModelFile
-from tests.cli.conftest import ROOT
+from tests.cli.conftest import in_a_shell
 from tests.in_process import Capsedge, in_this_process
 
 capsedge = pytest.fixture(in_this_process)
@@ -170,23 +167,19 @@ WORDS = {
 }
 
 
-@pytest.mark.parametrize("command", WORDS)
-@pytest.mark.parametrize(("begun", "names"), [("fash", ["fashion-mnist"]), ("buil", ["builtin"]), ("runs/", [])])
+@pytest.mark.parametrize(
+    ("command", "begun", "names"),
+    [
+        *((each, "fash", ["fashion-mnist"]) for each in WORDS),
+        ("verify", "buil", ["builtin"]),
+        ("infer", "runs/", []),
+    ],
+)
 def test_the_completion_knows_the_names_and_leaves_paths_to_the_shell(
     command: str, begun: str, names: list[str]
 ) -> None:
     words, position = WORDS[command]
-    asked = {
-        "_CAPSEDGE_COMPLETE": "complete_bash",
-        "COMP_WORDS": words.format(begun),
-        "COMP_CWORD": str(position),
-        "PYTHONPATH": str(ROOT),
-    }
-    script = "import sys; sys.argv[0] = 'capsedge'; from capsedge.cli import main; main()"
-    environment = os.environ | asked
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=False, env=environment
-    )
+    done = in_a_shell(_CAPSEDGE_COMPLETE="complete_bash", COMP_WORDS=words.format(begun), COMP_CWORD=str(position))
 
     assert done.stdout.split() == names
 

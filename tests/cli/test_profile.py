@@ -75,6 +75,7 @@ def test_json_trace_and_plot_tell_of_the_same_layers(capsedge: Capsedge, good: P
         (("{good}", "--trace", "trace.txt"), 2, "--trace: expected a name that ends in .json, got 'trace.txt'"),
         (("{good}", "--trace", "{folder}/f.json"), 2, "expected a file, got the folder '{folder}/f.json'"),
         (("{good}", "--trace", "{good}/t.json"), 2, "cannot write '{good}/t.json': "),
+        (("{folder}/model.engine", "--trace", "t.json"), 2, "--trace needs ONNX Runtime's profiler: give the .onnx"),
         (("{good}", "--provider", "cuda"), 1, "'cuda' was asked for"),
     ],
 )
@@ -82,6 +83,7 @@ def test_a_mistake_is_one_line_before_anything_is_measured(
     capsedge: Capsedge, good: Path, tmp_path: Path, asked: tuple[str, ...], code: int, said: str
 ) -> None:
     (tmp_path / "f.json").mkdir()
+    (tmp_path / "model.engine").write_bytes(b"an engine")
     done = capsedge("profile", *(word.format(good=good, folder=tmp_path) for word in asked))
 
     assert (done.returncode, done.stdout) == (code, "")
@@ -95,17 +97,3 @@ def test_no_row_is_negative() -> None:
     rows = unexplained(cast(Profile, SimpleNamespace(whole=times)))
 
     assert rows == [("all layers", 20.0), ("an iteration", 15.0), ("a profiled iteration", 14.0)]
-
-
-def test_an_engine_has_no_trace(capsedge: Capsedge, tmp_path: Path) -> None:
-    (tmp_path / "model.engine").write_bytes(b"an engine")
-    done = capsedge("profile", str(tmp_path / "model.engine"), "--trace", "trace.json")
-
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("capsedge: --trace needs ONNX Runtime's profiler: give the .onnx file")
-
-
-def test_help_shows_examples(capsedge: Capsedge) -> None:
-    done = capsedge("profile", "--help")
-
-    assert "capsedge profile model.onnx --trace trace.json --plot roofline.svg" in " ".join(done.stdout.split())

@@ -233,12 +233,3 @@ def test_the_next_step_of_a_run_without_export_follows_its_advice(
         shown = capsedge("show", str(folder))
         assert shown.stderr == f"next: {step}\n"
         assert line in shown.stdout
-
-
-def test_wrong_use_is_one_line(capsedge: Capsedge, exported_once: Run, tmp_path: Path) -> None:
-    nothing = capsedge("show", str(tmp_path))
-    assert (nothing.returncode, nothing.stderr.count("\n")) == (1, 1)
-    assert "is not a run: it has no run.json" in nothing.stderr
-    wrong = capsedge("show", str(exported_once.path), "--html", "x.txt")
-    assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1)
-    assert "ends in .html, got 'x.txt'" in wrong.stderr

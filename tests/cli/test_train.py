@@ -18,7 +18,8 @@ from PIL import Image
 
 from capsedge.training import Run, Trainer
 from capsedge.training.precision import Bf16Cost
-from tests.in_process import Capsedge, Said, in_this_process
+from tests.cli.conftest import one_line
+from tests.in_process import Capsedge, in_this_process
 from tests.training.event_files import curves_of_events, curves_of_metrics
 
 ROOT = Path(__file__).parents[2]
@@ -41,11 +42,10 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
-def one_line(result: Said, code: int) -> str:
-    assert result.returncode == code, result.stderr
-    (line,) = result.stderr.splitlines()
-    assert line.startswith("capsedge: ")
-    return line
+def leave_an_epoch(run: Path) -> None:
+    """Turn a finished run of one epoch into an unfinished run of two."""
+    for name, begun, left in (("run.json", '"finished"', '"training"'), ("recipe.toml", "epochs = 1", "epochs = 2")):
+        (run / name).write_text((run / name).read_text().replace(begun, left))
 
 
 def test_train_then_export_then_infer_without_naming_anything_twice(tmp_path: Path, capsedge: Capsedge) -> None:
@@ -119,9 +119,7 @@ def test_a_resumed_run_says_what_its_precision_costs_on_this_processor(
     monkeypatch.setattr("capsedge.processor.instruction_sets", lambda: ZEN_5)
     monkeypatch.setattr("capsedge.training.precision._onednn_takes_bf16", lambda: True)
     assert capsedge("train", *TINY, *BF16, "--set", "train.epochs=1", "--run", "r").returncode == 0
-    for name, begun, left in (("run.json", '"finished"', '"training"'), ("recipe.toml", "epochs = 1", "epochs = 2")):
-        path = tmp_path / "r" / name
-        path.write_text(path.read_text().replace(begun, left))
+    leave_an_epoch(tmp_path / "r")
 
     monkeypatch.setattr("capsedge.processor.instruction_sets", lambda: HASWELL)
     monkeypatch.setattr(Trainer, "cost_of_bf16", lambda self: Bf16Cost(times_fp32=13.7, images=1))
@@ -130,12 +128,6 @@ def test_a_resumed_run_says_what_its_precision_costs_on_this_processor(
     assert "at epoch 2, step 13, in bf16" in resumed.stderr
     note = "this processor has no bf16 instructions: a step takes about 14 times as long as in fp32 (measured"
     assert f"note: {note} on 1 image); a resumed run keeps its precision\n" in resumed.stderr
-
-
-def test_a_second_run_does_not_touch_the_first(capsedge: Capsedge) -> None:
-    for expected in ("runs/fashion-mnist-l2-small", "runs/fashion-mnist-l2-small-2"):
-        result = capsedge("train", *TINY, "--set", "train.epochs=1", "--json")
-        assert msgspec.json.decode(result.stdout)["run"] == expected
 
 
 def test_a_training_that_ends_at_chance_warns_and_says_what_to_lower(capsedge: Capsedge) -> None:
@@ -180,9 +172,7 @@ def test_a_run_that_is_logged_for_tensorboard_stays_logged(
     assert watch in trained.stderr
     assert "epoch   1  validation error" in trained.stderr
     assert curves_of_events(run) == curves_of_metrics(run)
-    for name, begun, left in (("run.json", '"finished"', '"training"'), ("recipe.toml", "epochs = 1", "epochs = 2")):
-        path = run.path / name
-        path.write_text(path.read_text().replace(begun, left))
+    leave_an_epoch(run.path)
 
     with monkeypatch.context() as without:  # as on a machine without the package
         without.setitem(sys.modules, "tensorboard", None)
@@ -257,7 +247,7 @@ def test_a_teacher_of_other_data_gets_one_remark(tmp_path: Path, capsedge: Capse
     assert "may have seen the validation images" in line
 
 
-@pytest.mark.parametrize(("grid", "said"), [(0, "1 block"), (14, "1 block"), (7, "2 blocks"), (4, "3 blocks")])
+@pytest.mark.parametrize(("grid", "said"), [(14, "1 block"), (4, "3 blocks")])
 def test_the_blocks_that_are_built_are_counted(grid: int, said: str, capsedge: Capsedge) -> None:
     """Of images of 28 pixels, with one block in the recipe that halves them."""
     stem = ["network.stem=plain", "network.blocks=[[8, 2]]", f"network.grid={grid}", "network.primary_kernel=3"]
@@ -273,33 +263,30 @@ def test_the_blocks_that_are_built_are_counted(grid: int, said: str, capsedge: C
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["fashion-mnist-l3"], 2, "unknown recipe 'fashion-mnist-l3'; did you mean 'fashion-mnist-l2'?"),
-        (["--set", "epochs"], 2, "expected section.key=value"),
-        (["--resume"], 1, "there is no training run in 'runs/'"),
-        (["--resume", "mnist-l2"], 2, "leave out RECIPE"),
-        (["--resume", "--teacher", "runs/a"], 2, "leave out RECIPE, --set, --data and --teacher"),
-        ([*TINY, "--teacher", "nowhere"], 1, "nowhere' must be a finished run, and cannot be read: "),
-        (["--resume", "--run", "nowhere"], 1, "'nowhere' is not a run"),
-        (["--resume", "--run", "/dev/null"], 1, "'/dev/null' is not a run"),
-        (["--run", "/dev/null"], 2, "expected a folder, got the file '/dev/null'"),
-        (["--download", "--data", "."], 2, "'.' is a folder; what can be downloaded is: fashion-mnist, mnist"),
-        ([""], 2, "unknown recipe ''"),
-        (
-            ["--set", "network.capsule_types=60000", "--data", "fashion-mnist-subset"],
-            2,
-            "routing weights for images of",
-        ),
-        (
-            ["fashion-mnist-l2-small", "--set", "network.kernel=15", "--data", "fashion-mnist-subset"],
-            2,
-            "at least 29x29 pixels",
-        ),
+        (["train", "fashion-mnist-l3"], 2, "unknown recipe 'fashion-mnist-l3'; did you mean 'fashion-mnist-l2'?"),
+        (["train", "--set", "epochs"], 2, "expected section.key=value"),
+        (["train", "--resume"], 1, "there is no training run in 'runs/'"),
+        (["train", "--resume", "mnist-l2"], 2, "leave out RECIPE"),
+        (["train", "--resume", "--teacher", "a"], 2, "leave out RECIPE, --set, --data and --teacher"),
+        (["train", *TINY, "--teacher", "nowhere"], 1, "nowhere' must be a finished run, and cannot be read: "),
+        (["train", "--resume", "--run", "nowhere"], 1, "'nowhere' is not a run"),
+        (["train", "--resume", "--run", "/dev/null"], 1, "'/dev/null' is not a run"),
+        (["train", "--run", "/dev/null"], 2, "expected a folder, got the file '/dev/null'"),
+        (["train", "--download", "--data", "."], 2, "'.' is a folder; what can be downloaded is: fashion-mnist, mn"),
+        (["train", ""], 2, "unknown recipe ''"),
+        (["train", *TINY, "--set", "network.capsule_types=60000"], 2, "routing weights for images of"),
+        (["train", *TINY, "--set", "network.kernel=15"], 2, "at least 29x29 pixels"),
+        (["export"], 1, "there is no finished or training run in 'runs/': start one with capsedge train"),
+        (["export", "--trt", "--trt-batch", "1,2"], 2, "expected three integers such as 1,8,64, got '1,2'"),
+        (["export", "--trt", "--trt-target", "ampere"], 2, "such as sm86, got 'ampere'"),
+        (["export", "--trt-batch", "1,2,4"], 2, "add --trt"),
+        (["export", "--output", "model.engine"], 2, "ends in .onnx, got 'model.engine'"),
     ],
 )
 def test_a_mistake_is_one_line_and_leaves_nothing(
     arguments: list[str], code: int, words: str, tmp_path: Path, capsedge: Capsedge
 ) -> None:
-    assert words in one_line(capsedge("train", *arguments), code)
+    assert words in one_line(capsedge(*arguments), code)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -326,20 +313,6 @@ def test_a_folder_with_files_is_not_filled(tmp_path: Path, capsedge: Capsedge) -
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
     result = capsedge("train", *TINY, "--run", "mine")
     assert "'mine' is not an empty folder" in one_line(result, 2)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "code", "words"),
-    [
-        ([], 1, "there is no finished or training run in 'runs/': start one with capsedge train"),
-        (["--trt", "--trt-batch", "1,2"], 2, "expected three integers such as 1,8,64, got '1,2'"),
-        (["--trt", "--trt-target", "ampere"], 2, "such as sm86, got 'ampere'"),
-        (["--trt-batch", "1,2,4"], 2, "add --trt"),
-        (["--output", "model.engine"], 2, "ends in .onnx, got 'model.engine'"),
-    ],
-)
-def test_a_mistake_in_export_is_one_line(arguments: list[str], code: int, words: str, capsedge: Capsedge) -> None:
-    assert words in one_line(capsedge("export", *arguments), code)
 
 
 def test_names_of_any_spelling_go_through_the_command_line(tmp_path: Path, capsedge: Capsedge) -> None:

@@ -1,4 +1,4 @@
-"""What the tests make for each other in one folder: trained runs, exported files, engines; each is made once."""
+"""Artifacts that the tests share in one folder, each made once: trained runs, exported files, engines."""
 
 import shutil
 import tomllib
@@ -19,7 +19,7 @@ DYNAMIC, DECODER = "dynamic", "decoder"
 """Labels of the files beside the precisions: dynamic routing, and the collapsed network with its decoder."""
 
 BETTER_THAN_GUESSING = 0.1
-"""A trained network must err this much less often than a guess does, as a share of the images."""
+"""Smallest difference between a guess's error and a trained network's, as a share of the images."""
 
 # Every training is in fp32 where it names no other precision: losses on the CPU are compared with those on a GPU, and
 # one of them may have no bf16.
@@ -32,7 +32,7 @@ _TO_DYNAMIC = ("routing.kind=dynamic", "routing.sigma=0.1", "routing.proximal=fa
 
 @dataclass(frozen=True)
 class Training:
-    """A shipped recipe with its changes, as `capsedge train --set` takes them."""
+    """A shipped recipe with changes in the form of `capsedge train --set`."""
 
     recipe: str
     changes: tuple[str, ...]
@@ -40,7 +40,7 @@ class Training:
 
 @dataclass(frozen=True)
 class Plan:
-    """How much the proof does.
+    """The scope of the proof.
 
     Attributes:
         small: The first network that is trained on CUDA.
@@ -82,13 +82,13 @@ QUICK = Plan(
 
 @dataclass(frozen=True)
 class Opened:
-    """A file that ran here, and so can be timed and served.
+    """A file that ran here, so that it can be timed and served.
 
     Attributes:
-        label: Of what it is, such as `int8` or `dynamic`.
-        where: A provider, or the kind of an engine.
+        label: Label of the network or precision, such as `int8` or `dynamic`.
+        where: Execution provider, or kind of engine.
         file: The file.
-        provider: Where an ONNX file ran; None for an engine.
+        provider: Execution provider of an ONNX file; None for an engine.
     """
 
     label: str
@@ -98,20 +98,20 @@ class Opened:
 
     @property
     def title(self) -> str:
-        """What a table calls it, such as `int8 on cuda`."""
+        """Name in the tables, such as `int8 on cuda`."""
         return f"{self.label} on {self.where}"
 
 
 @dataclass
 class Artifacts:
-    """The folder, and what is in it by now.
+    """The folder of the artifacts, and its content so far.
 
     Attributes:
-        folder: Where everything is made.
-        plan: How much that is.
+        folder: The folder.
+        plan: The scope of the proof.
         given: The run to export instead of one that is trained here.
         cuda: Whether torch has a CUDA device.
-        opened: What ran here.
+        opened: The files that ran here.
     """
 
     folder: Path
@@ -123,7 +123,7 @@ class Artifacts:
     _lacking: dict[str, str] = field(default_factory=dict)
 
     def once(self, name: str, make: Callable[[], Path]) -> Path:
-        """Make something, or give what was made; where it fails, the first test fails, and the others are skipped."""
+        """Make an artifact, or return the existing one; after a failure, later tests that need it are skipped."""
         if name in self._lacking:
             pytest.skip(f"needs '{name}', which was not made: {self._lacking[name]}")
         if name not in self._made:
@@ -161,7 +161,7 @@ class Artifacts:
         return self.once(name, train)
 
     def network(self) -> Path:
-        """The run that all files but dynamic routing's are exported from."""
+        """The run of all exported files except that of dynamic routing."""
         if self.given is not None:
             return self.once("network", self._given)
         if self.cuda and "full-fp32" not in self._lacking:
@@ -174,21 +174,21 @@ class Artifacts:
         return Path(shutil.copytree(self.given, self.folder / self.given.name, ignore=skipped))
 
     def dynamic(self) -> Path:
-        """Dynamic routing with the same widths on the same images: what the collapsed network is compared with."""
+        """Dynamic routing with the same widths and images, for comparison with the collapsed network."""
         run = self.network()
         record = record_of(run)
         device = "cuda" if self.cuda and record["device"].startswith("cuda") else "cpu"
-        # A given run may have taken hours; what is timed does not depend on what was learned.
+        # A given run may have taken hours; latency does not depend on the weights.
         changes = (*_TO_DYNAMIC, *(["train.epochs=1"] if self.given else []))
         training = Training(str(run / "recipe.toml"), changes)
         return self.trained(DYNAMIC, training, device, "--data", record["data_source"], learned=False)
 
     def run_of(self, label: str) -> Path:
-        """The run that a label's file is exported from."""
+        """The run of a label's exported file."""
         return self.dynamic() if label == DYNAMIC else self.network()
 
     def file(self, label: str) -> Path:
-        """The exported file of a label; `capsedge export` keeps only what its gate does not reject."""
+        """The exported file of a label; `capsedge export` keeps only files that its gate does not reject."""
 
         def export() -> Path:
             run = self.run_of(label)
@@ -208,7 +208,7 @@ class _File(msgspec.Struct):
 
 
 class _Exports(msgspec.Struct):
-    """What `capsedge export --json` prints, as far as it is needed here."""
+    """The fields of `capsedge export --json` that are needed here."""
 
     exported: tuple[_File, ...]
 

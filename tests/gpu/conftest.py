@@ -1,4 +1,4 @@
-"""The options and the order of the proof; fixtures that say what this machine has, or skip with what is missing."""
+"""The options and the order of the proof; fixtures for this machine's devices, which skip if something is missing."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +20,7 @@ HERE = Path(__file__).parent
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The options of the proof; pytest's own work too."""
+    """Add the options of the proof."""
     group = parser.getgroup("gpu", "the proof on a GPU (docs/prove-on-gpu.md)")
     group.addoption("--out", type=Path, metavar="DIR", help="a new folder for the report and all that is made")
     group.addoption("--run", type=Path, metavar="RUN", help="a finished run to export, instead of training one")
@@ -28,7 +28,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Refuse what cannot be, before anything is done; report where a folder is given."""
+    """Check the options, and report if a folder is given."""
     run, out = config.getoption("run"), config.getoption("out")
     if run is not None and not (run / "run.json").is_file():
         raise pytest.UsageError(f"--run: expected the folder of a run made by capsedge train, got '{run}'")
@@ -40,7 +40,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test of files, engines or batches is one test for each of the plan's."""
+    """Parametrize tests by the files, engines or batches of the plan."""
     plan = QUICK if metafunc.config.getoption("quick") else FULL
     for name, values in (("label", plan.labels), ("engine_label", plan.engines), ("batch", plan.batches)):
         if name in metafunc.fixturenames:
@@ -48,14 +48,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Take the subjects in the order in which one needs the other; what is elsewhere stays in front."""
+    """Sort the tests by their dependencies; tests of other folders stay in front."""
     order = list(GROUPS)
     items.sort(key=lambda item: order.index(item.path.stem) if item.path.parent == HERE else -1)
 
 
 @pytest.fixture
 def saw(record_property: Callable[[str, object], None]) -> Saw:
-    """Takes what a test saw, on one line, and its figures, for the report."""
+    """Records a test's result line and its figures for the report."""
 
     def tell(text: str, **figures: Any) -> None:
         for name, value in {"saw": text, **figures}.items():
@@ -66,13 +66,13 @@ def saw(record_property: Callable[[str, object], None]) -> Saw:
 
 @pytest.fixture(scope="session")
 def diagnosis() -> Diagnosis:
-    """What `capsedge doctor` finds."""
+    """The diagnosis of `capsedge doctor`."""
     return capsedge("doctor", kind=Diagnosis, codes=(0, 1))
 
 
 @pytest.fixture(scope="session")
 def need(diagnosis: Diagnosis) -> Need:
-    """Skips a test where the doctor misses something; what is broken is tried all the same."""
+    """Skips a test if the doctor misses a component; a broken one is tested anyway."""
     findings = {finding.subject: finding for finding in diagnosis.findings}
 
     def need(subject: str) -> None:
@@ -85,7 +85,7 @@ def need(diagnosis: Diagnosis) -> Need:
 
 @pytest.fixture(scope="session")
 def device() -> Device | None:
-    """The GPU, or None; a driver that crashes is for the GPU's own test."""
+    """The GPU, or None; the GPU's own test reports a driver that crashes."""
     try:
         return isolated(jobs.gpu_here)
     except pytest.fail.Exception:
@@ -119,7 +119,7 @@ def cuda(torch_here: jobs.Torch) -> jobs.Torch:
 def artifacts(
     pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory, torch_here: jobs.Torch
 ) -> Artifacts:
-    """What the tests make for each other."""
+    """The artifacts that the tests share."""
     out, given = pytestconfig.getoption("out"), pytestconfig.getoption("run")
     folder = tmp_path_factory.mktemp("proof") if out is None else out.resolve()
     plan = QUICK if pytestconfig.getoption("quick") else FULL

@@ -1,4 +1,4 @@
-"""What is no command of capsedge and may crash with a driver: functions for `isolated`, with their heavy imports."""
+"""Functions for `isolated` that are no commands of capsedge and may crash in a driver, with their heavy imports."""
 
 import shlex
 from collections.abc import Iterator, Sequence
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from capsedge.export import BuildOptions
     from capsedge.training import Trainer
 
-WARM_UP_STEPS = 2  # in which cuDNN and the optimizer allocate what they keep
+WARM_UP_STEPS = 2  # cuDNN and the optimizer allocate their buffers in these
 
 
 @dataclass(frozen=True)
 class Torch:
-    """What torch has.
+    """The installed torch.
 
     Attributes:
         version: Its own.
@@ -47,7 +47,7 @@ class Torch:
 
 
 def torch_here() -> Torch:
-    """Ask torch for its CUDA devices."""
+    """The version and the CUDA devices of torch."""
     import torch
 
     names = tuple(torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count()))
@@ -81,7 +81,7 @@ def _first_losses(training: Training, device: str, steps: int) -> tuple[float, .
 
 
 def steps_without_waiting(training: Training, steps: int) -> str:
-    """Whole iterations on CUDA in which torch raises where the processor waits for the GPU; gives the device."""
+    """Run iterations on CUDA in which torch raises if the processor waits for the GPU; returns the device."""
     from capsedge.reproduce.steps import whole_batches
 
     trainer = _trainer(training, "cuda")
@@ -95,7 +95,7 @@ def steps_without_waiting(training: Training, steps: int) -> str:
 
 
 def batches_without_waiting(training: Training) -> int:
-    """An epoch's batches on CUDA, made without waiting, are those that the CPU makes; gives their number."""
+    """Compare an epoch's batches on CUDA, made without waiting, with the CPU's; returns their number."""
     import torch
 
     gpu, cpu = (_trainer(training, device).batches for device in ("cuda", "cpu"))
@@ -108,7 +108,7 @@ def batches_without_waiting(training: Training) -> int:
 
 
 def gate(model: Path, run: Path, provider: Provider) -> Verdict:
-    """Hold a file against its run's network on any provider; `capsedge gate` takes the CPU's only."""
+    """Run the gate for a file on any provider; `capsedge gate` uses the CPU's only."""
     from capsedge.export.gate import judge, reference, tolerance_of
     from capsedge.training import Run
 
@@ -120,19 +120,19 @@ def gate(model: Path, run: Path, provider: Provider) -> Verdict:
 
 
 def build(model: Path, engine: Path, options: "BuildOptions") -> str:
-    """Build an engine; gives why this GPU is none of the package's, or ""."""
+    """Build an engine; returns why the package does not support this GPU, or ""."""
     from capsedge.export import build_engine, check_options
 
     try:
         check_options(options)
-    except WrongUse as error:  # of our own options the target alone can be wrong
+    except WrongUse as error:  # only the target of these options can be wrong
         return str(error)
     build_engine(model, engine, options)
     return ""
 
 
 def build_by_trtexec(program: str, model: Path, engine: Path, options: "BuildOptions") -> None:
-    """Build as on a target machine that got the ONNX file and a deferred manifest: run the line that it names.
+    """Build as on a target machine with the ONNX file and a deferred manifest: run the manifest's command.
 
     The manifest is written here, since capsedge defers only where it cannot build.
     """
@@ -170,7 +170,7 @@ def latencies(models: Sequence[Opened], plan: Plan) -> Group:
 
 
 def repository(folder: Path, models: Sequence[Path]) -> tuple[Path, ...]:
-    """Write a model repository for Triton; gives the folder of each model."""
+    """Write a model repository for Triton; returns the folder of each model."""
     from capsedge.export.triton import write_repository
 
     return tuple(write_repository(folder, model) for model in models)
@@ -187,7 +187,7 @@ def _trainer(training: Training, device: str) -> "Trainer":
 
 @contextmanager
 def _no_waiting() -> Iterator[None]:
-    """Let torch raise where the processor waits for the GPU."""
+    """Make torch raise if the processor waits for the GPU."""
     import torch
 
     torch.cuda.set_sync_debug_mode("error")

@@ -1,4 +1,4 @@
-"""Commands and functions in processes of their own: a driver that crashes fails one test, and not those after it.
+"""Runs commands and functions in separate processes, so that a crash in a driver fails only one test.
 
 A time limit is pytest's (`--timeout`): whatever ends a test early ends its process too, and all that this started.
 """
@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 
 def capsedge(*words: str | Path, kind: type[T], codes: Collection[int] = (0,)) -> T:
-    """Run `capsedge WORDS --json`; a command that does not do its work fails the test with the command's own line.
+    """Run `capsedge WORDS --json`; a failed command fails the test with the command's own line.
 
     Args:
         words: The command and its arguments.
@@ -43,11 +43,11 @@ def capsedge(*words: str | Path, kind: type[T], codes: Collection[int] = (0,)) -
     except msgspec.MsgspecError as error:
         if done.returncode:  # it failed before it had anything to report
             pytest.fail(last_line(done), pytrace=False)
-        pytest.fail(f"capsedge {words[0]} printed another JSON than was expected: {error}", pytrace=False)
+        pytest.fail(f"capsedge {words[0]} printed unexpected JSON: {error}", pytrace=False)
 
 
 def run(words: Sequence[str], folder: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Run a program; what it says on stderr is shown with the test's failure.
+    """Run a program; its stderr is shown if the test fails.
 
     Args:
         words: The program and its arguments.
@@ -113,7 +113,7 @@ def isolated(function: Callable[P, T], *arguments: P.args, **named: P.kwargs) ->
 
 
 def ended_by(code: int) -> str:
-    """How a process ended that gave no answer."""
+    """How a process without a result ended."""
     how = f"by signal {-code} ({signal.strsignal(-code)})" if code < 0 else f"with exit code {code}"
     return f"the process was ended {how}"
 
@@ -121,8 +121,8 @@ def ended_by(code: int) -> str:
 def _answer(
     sender: Connection, function: Callable[..., Any], arguments: tuple[Any, ...], named: dict[str, Any]
 ) -> None:
-    """In the new process: call, and send an error's line or the value."""
-    os.setsid()  # so that it can be ended with all that it starts
+    """Call the function in the new process, and send its value or an error's line."""
+    os.setsid()  # so that it can be ended with its child processes
     try:
         sender.send(("", function(*arguments, **named)))
     except CapsedgeError as error:
@@ -133,6 +133,6 @@ def _answer(
 
 
 def _kill(pid: int) -> None:
-    """End a process and all that it started in its session."""
+    """End a process and all processes of its session."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Writes what the tests saw as proof.json and proof.md, after each test; a pytest plugin."""
+"""A pytest plugin that writes the results as proof.json and proof.md after each test."""
 
 import os
 import shutil
@@ -27,9 +27,9 @@ GROUPS = {
     "test_latency": "latency",
     "test_serving": "Triton",
 }
-"""What the page calls the tests of each file, in the order in which they run."""
+"""Name of the tests of each file on the page, in the order in which they run."""
 
-# They change what a GPU computes, or which it is.
+# Variables that change what a GPU computes, or which GPU is used.
 ENVIRONMENT = ("CUDA_VISIBLE_DEVICES", "NVIDIA_TF32_OVERRIDE", "OMP_NUM_THREADS")
 
 _RATIOS = (
@@ -42,13 +42,13 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     """One test.
 
     Attributes:
-        group: The part of capsedge that it belongs to.
-        what: What it holds, by the test's name.
-        which: Its case, such as `fp16-cuda`; "" where it has one only.
-        test: How pytest is told to run it.
-        status: How it ended.
-        seconds: How long it took, with what it made for later tests.
-        detail: One line: what was seen, or why it failed or was not run.
+        group: The tested part of capsedge.
+        what: The tested behaviour, from the test's name.
+        which: Its case, such as `fp16-cuda`; "" for a test without cases.
+        test: pytest's id of the test.
+        status: Its result.
+        seconds: Its duration, including artifacts that it made for later tests.
+        detail: One line: the result, or why it failed or was not run.
         data: Figures.
     """
 
@@ -66,14 +66,14 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
     """The content of proof.json.
 
     Attributes:
-        capsedge: Its version.
-        commit: The git commit, with `+` where the tree was changed since; "" outside of a checkout.
+        capsedge: Version of capsedge.
+        commit: The git commit, with `+` if the tree has changes; "" outside of a checkout.
         started: Date and time, UTC.
-        options: Of the command line.
-        gpu: The GPU with its compute capability, such as `Orin (sm87)`; "" where there is none.
-        environment: Variables that change what a GPU computes, as far as they are set.
-        records: The tests that are done, in order.
-        unreached: Those that are not, where the proof was interrupted.
+        options: Options of the command line.
+        gpu: The GPU with its compute capability, such as `Orin (sm87)`; "" without one.
+        environment: Variables that change what a GPU computes, if they are set.
+        records: The finished tests, in order.
+        unreached: The tests that an interruption left out.
     """
 
     schema: int = 2
@@ -95,8 +95,8 @@ class Report:
     """The plugin.
 
     Args:
-        folder: Gets both files.
-        options: Of the command line.
+        folder: Folder of both files.
+        options: Options of the command line.
     """
 
     def __init__(self, folder: Path, options: Sequence[str]) -> None:
@@ -111,7 +111,7 @@ class Report:
 
     @property
     def proof(self) -> Proof:
-        """Everything by now."""
+        """The results so far."""
         return Proof(
             capsedge=__version__,
             commit=self.commit,
@@ -124,7 +124,7 @@ class Report:
         )
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Note what will be run."""
+        """Record the selected tests."""
         self.planned = [item.nodeid for item in session.items]
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -132,17 +132,17 @@ class Report:
         self.phases.setdefault(report.nodeid, []).append(report)
 
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
-        """Make a test's record, and write: what is known is on the disk before the next test begins."""
+        """Make a test's record, and write both files before the next test begins."""
         self.records[nodeid] = _record(nodeid, self.phases.pop(nodeid))
         self.write()
 
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
-        """Show what a test saw behind its PASSED."""
+        """Show a test's result line behind its PASSED."""
         saw = dict(report.user_properties).get("saw")
         return ("passed", ".", f"PASSED ({saw})") if report.when == "call" and report.passed and saw else None
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """The last lines: what was not run, and how many tests ended how."""
+        """Print the tests that were not run, and the number of each status."""
         proof, write = self.proof, terminalreporter.write_line
         self.write()
         for line in _not_run(proof):
@@ -154,7 +154,7 @@ class Report:
         write(f"wrote {self.folder / 'proof.md'} and {self.folder / 'proof.json'}")
 
     def write(self) -> None:
-        """Write both files anew; paths of this machine are no one else's business."""
+        """Write both files, without paths of this machine."""
         proof = self.proof
         text = msgspec.json.format(msgspec.json.encode(proof, enc_hook=str)).decode()
         private = {f"{self.folder}/": "", str(self.folder): "OUT", str(ROOT): ".", str(Path.home()): "~"}
@@ -214,7 +214,7 @@ def _parts(proof: Proof) -> Iterator[str]:
     settings = "".join(f", {name}={value}" for name, value in proof.environment.items())
     yield f"{version}, {proof.started}, `pytest {' '.join(proof.options)}`{settings}."
     if "--quick" in proof.options:
-        yield "Quick: of a tiny network. It shows that the proof works; its figures stand for nothing."
+        yield "Quick: with a tiny network. It checks the proof itself; its figures are meaningless."
     yield "## Verified on"
     yield table(("", "state", "which"), _groups(proof.records))
     yield "## Every test"
@@ -239,7 +239,7 @@ def _state(status: Status) -> str:
 
 
 def _cases(records: Iterable[Record], key: Callable[[Record], Key]) -> dict[Key, str]:
-    """Cases of the records that have a key in common."""
+    """The cases of the records, by a common key."""
     cases: dict[Key, list[str]] = {}
     for record in records:
         cases.setdefault(key(record), []).append(record.which)

@@ -245,7 +245,9 @@ def ranks_ended(place: Place, kills: int, chance: random.Random) -> str:
         check(_BUG not in said and "Traceback" not in said, said[-300:])
         if process.returncode != 0:
             met += 1
-            given = ["train", "--resume", "--run", run] if (run / "run.json").exists() else [*place.train, "--run", run]
+            given = (
+                ["train", "--resume", "--run", run] if (run / "run.json").exists() else [*place.train, "--run", run]
+            )
             again = capsedge(*given, *devices)
             check(again.code == 0, f"it does not resume: {again.said[-300:]}")
         check(_weights(run) == _weights(whole), "other weights than the undisturbed training's")

@@ -64,7 +64,9 @@ def copied_tree() -> Iterator[Path]:
 
 def possible(code: Sequence[str]) -> list[MutationSpec]:
     """All changes of the files, without those of annotations and of texts that only people read."""
-    files = [each for name in code for each in ([Path(name)] if name.endswith(".py") else sorted(Path(name).rglob("*.py")))]
+    files = [
+        each for name in code for each in ([Path(name)] if name.endswith(".py") else sorted(Path(name).rglob("*.py")))
+    ]
     with use_db("session.sqlite", WorkDB.Mode.create) as database:
         init(files, database, {})
         found = [mutation for item in database.work_items for mutation in item.mutations]
@@ -88,7 +90,9 @@ def main() -> int:
     parser.add_argument("areas", nargs="*", metavar="AREA", help=f"all where none is given: {names}")
     parser.add_argument("--sample", type=int, default=60, help="changes of each area (default: 60)")
     parser.add_argument("--seed", type=int, default=0, help="another number takes another sample (default: 0)")
-    parser.add_argument("--timeout", type=float, default=240, help="seconds for the tests of one change (default: 240)")
+    parser.add_argument(
+        "--timeout", type=float, default=240, help="seconds for the tests of one change (default: 240)"
+    )
     given = parser.parse_args()
     if unknown := {*given.areas} - {*AREAS}:
         parser.error(f"expected areas of {names}, got {', '.join(sorted(unknown))}")

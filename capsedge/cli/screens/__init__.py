@@ -1,1 +1,1 @@
-"""What the commands show on a terminal, one module a command."""
+"""Terminal output of the commands, one module for each command."""

@@ -1,4 +1,4 @@
-"""How a measurement looks on a terminal: a table of the latencies, where the time goes, and the warnings."""
+"""The result of `capsedge bench`: a table of the latencies, their breakdown, and the warnings."""
 
 import re
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ def show_report(report: "BenchReport") -> None:
         threads = " or ".join(dict.fromkeys(str(case.settings.threads or "all") for case in group.cases))
         say(f"{text.title(group)}: {text.counted(group)}, {threads} {'thread' if threads == '1' else 'threads'}")
     if any(each.bound_ms is not None for group in report.groups for case in group.cases for each in case.percentiles):
-        say("after a percentile, < is what the true one is below with 99 % confidence")
+        say("after a percentile, < is its upper bound at 99 % confidence")
     for note in (*text.slow_int8(report), *text.warnings(report)):
         say(f"note: {one_line(note)}")
 
@@ -47,7 +47,7 @@ def show_comparison(comparison: "Comparison") -> None:
 
 
 def slower_than_first(report: "BenchReport", most: float) -> list[str]:
-    """The cases whose ratio to the first of their group is beyond `most`, and surely above 1."""
+    """The cases whose ratio to the first of their group exceeds `most`, with an interval above 1."""
     return [
         f"{case.label} ({case.ratio.value:.2f} x)"
         for group in report.groups
@@ -57,19 +57,19 @@ def slower_than_first(report: "BenchReport", most: float) -> list[str]:
 
 
 def named(rows: Sequence["Change"]) -> str:
-    """Figures that changed, each with its ratio."""
+    """The changed cases, each with its ratio."""
     return ", ".join(f"{row.label} ({row.ratio:.2f} x)" for row in rows)
 
 
 def _verdict(row: "Change") -> str:
-    """Without an interval nothing can be called slower, and nothing good either."""
+    """The verdict on a change; without an interval there is none."""
     return "slower" if row.regressed else "too few rounds" if row.low is None else "good"
 
 
 def _figures(group: "Group") -> list[Figure]:
-    """A column that says the same of every model is left out."""
+    """The columns to show; the error is left out where it is the same for every model."""
     hidden = set()
-    if group.interval_ms:  # the camera sets the pace then
+    if group.interval_ms:  # the interval sets the throughput
         hidden.add("images/s")
     if len({case.error for case in group.cases}) == 1:
         hidden.add("error %")
@@ -80,7 +80,7 @@ def _figures(group: "Group") -> list[Figure]:
 
 
 def _print(first: str, group: "Group", shown: Sequence[Figure]) -> None:
-    """A row a case; beside or below a figure stands its detail, such as the bound of a percentile."""
+    """Print a row for each case; a figure has its detail, such as the bound of a percentile, beside or below it."""
     print_table(
         [
             Column(first, _labels(group)),
@@ -98,7 +98,7 @@ def _print(first: str, group: "Group", shown: Sequence[Figure]) -> None:
 
 
 def _labels(group: "Group") -> list[str]:
-    """The labels without the folder that all of them start with: the columns have to fit into a terminal."""
+    """The labels without their common folder, so that the columns fit into a terminal."""
     labels = [_short(one_line(case.label)) for case in group.cases]
     folders = [label.rpartition("/")[0] for label in labels]
     if len(labels) == 1 or not all(folders) or len({folder.startswith("/") for folder in folders}) > 1:
@@ -107,5 +107,5 @@ def _labels(group: "Group") -> list[str]:
 
 
 def _short(label: str) -> str:
-    """A file that an export named, by its run and its precision: `runs/a/model.int8.onnx` is `runs/a int8`."""
+    """An exported file as its run and precision: `runs/a/model.int8.onnx` becomes `runs/a int8`."""
     return re.sub(r"/model\.([a-z0-9+]+)\.onnx", r" \1", label)

@@ -45,7 +45,7 @@ def show_compression(record: "Compression") -> None:
 
 
 def say_notes(record: "Compression") -> None:
-    """Say what makes the result weaker than asked for, or than it looks."""
+    """Print where the result misses the target, and the warnings."""
     limit, found = record.target.get("max_latency_ms"), record.after.latency_ms
     if limit is not None and found > limit:
         say(f"note: the final measurement gives a latency of {found:.3f} ms, above the target of {limit:g} ms")

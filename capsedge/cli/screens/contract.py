@@ -1,4 +1,4 @@
-"""A contract in words: rows of a name and a value, for `capsedge inspect` and `capsedge gate`."""
+"""A contract as rows of a name and a value, for `capsedge inspect` and `capsedge gate`."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -30,14 +30,14 @@ _FIGURES = {"top1_agreement": "same answer", "error_change": "change of the erro
 
 
 def heading(found: Inspection) -> str:
-    """The name of a model: the built-in one's, its run's, or its file's."""
+    """The name of a model: that of the built-in model, of its run, or of its file."""
     if found.model != found.file:
         return found.model
     return Path(found.file).name if found.promises is None else found.promises.name
 
 
 def the_file(found: Inspection) -> Iterator[Row]:
-    """What the file is, and the most important of its contract."""
+    """Rows about the file, and the main facts of its contract."""
     contract = found.promises
     for problem in found.problems:
         yield Row("ALTERED", problem, "bold red")
@@ -65,7 +65,7 @@ def the_file(found: Inspection) -> Iterator[Row]:
 
 
 def its_int8(found: Inspection) -> Iterator[Row]:
-    """Whether int8 layers give the same on every processor."""
+    """Row about whether int8 layers give the same results on every processor."""
     pairs = found.int8_pairs
     if pairs is None:
         return
@@ -80,7 +80,7 @@ def its_int8(found: Inspection) -> Iterator[Row]:
 
 
 def its_use(contract: Contract) -> Iterator[Row]:
-    """What the model takes and gives."""
+    """Rows about the model's input, outputs and routing."""
     given = contract.input
     colours = "RGB" if given.channels == 3 else "grey"
     batch = contract.batch or "batch"
@@ -102,7 +102,7 @@ def its_use(contract: Contract) -> Iterator[Row]:
 
 
 def its_engine(manifest: EngineManifest) -> Iterator[Row]:
-    """What an engine was built by and for."""
+    """Rows about an engine's build and its target."""
     if manifest.deferred:
         yield Row("build it with", manifest.deferred, "yellow")
     yield Row("built by", f"{manifest.package} {manifest.package_version}".rstrip())
@@ -124,7 +124,7 @@ def its_engine(manifest: EngineManifest) -> Iterator[Row]:
 
 
 def its_verdict(verdict: Verdict) -> Iterator[Row]:
-    """What the gate says in words."""
+    """Rows about the gate's verdict."""
     where = f" on {verdict.provider}" if verdict.provider else ""
     images = f", {number_of(verdict.images, 'validation image')}" if verdict.images else ""
     yield Row("verdict", f"{verdict.status}{where}{images}", _VERDICTS[verdict.status])
@@ -139,7 +139,7 @@ def its_verdict(verdict: Verdict) -> Iterator[Row]:
 
 
 def its_figures(verdict: Verdict) -> Iterator[tuple[str, str, str]]:
-    """Each figure of a verdict: its name, what was measured, and its limit."""
+    """Each figure of a verdict: its name, the measured value, and its limit."""
     measured = {name: _measured(name, getattr(verdict, name)) for name in verdict.__struct_fields__}
     for name in dict.fromkeys((*measured, *verdict.limits)):
         limit = _limit(name, verdict.limits[name]) if name in verdict.limits else ""
@@ -148,7 +148,7 @@ def its_figures(verdict: Verdict) -> Iterator[tuple[str, str, str]]:
 
 
 def its_origin(contract: Contract) -> Iterator[Row]:
-    """Where a model comes from."""
+    """Rows about a model's origin."""
     golden = contract.golden
     yield Row("run", contract.name)
     yield Row("recipe", contract.recipe)
@@ -158,7 +158,7 @@ def its_origin(contract: Contract) -> Iterator[Row]:
 
 
 def its_hashes(found: Inspection) -> Iterator[Row]:
-    """What the hashes say, and the one by which the graph is known."""
+    """Rows about the checked hashes, and the SHA-256 of the graph."""
     for check in found.checks:
         yield Row(check.what, check.said, _CHECKS[check.holds])
     if found.promises is not None:
@@ -166,7 +166,7 @@ def its_hashes(found: Inspection) -> Iterator[Row]:
 
 
 def precision(contract: Contract) -> str:
-    """The types that the layers compute in, with their shares."""
+    """The types in which the layers compute, with their shares."""
     count = len(contract.layers)
     if not contract.layers:
         return "unknown: the contract names no layer"
@@ -177,17 +177,17 @@ def precision(contract: Contract) -> str:
 
 
 def share_of(share: float) -> str:
-    """A share of 0 to 1 as a percentage, in one decimal."""
+    """A share of 0 to 1 as a percentage with one decimal."""
     return f"{100 * share:.1f} %"
 
 
 def in_bytes(size: int) -> str:
-    """A size in bytes as a person says it."""
+    """A size in bytes with a unit, such as 27.2 MB."""
     return f"{rounded(size)}B" if size >= 1000 else f"{size} bytes"
 
 
 def rounded(count: int) -> str:
-    """A large number in three digits and its unit, ready to be followed by what is counted."""
+    """A large number with three digits and an SI prefix, to be followed by its unit."""
     for unit, factor in (("G", 10**9), ("M", 10**6), ("k", 10**3)):
         if count >= factor:
             digits = count / factor
@@ -200,7 +200,7 @@ def _listed(values: tuple[object, ...]) -> str:
 
 
 def _axes(contract: Contract, name: str) -> tuple[object, ...]:
-    """An output's axes after the batch, in words where the contract does not hold them."""
+    """An output's axes after the batch axis, with names where the contract does not hold the sizes."""
     if name in contract.shapes:
         return contract.shapes[name]
     classes = len(contract.classes)
@@ -208,7 +208,7 @@ def _axes(contract: Contract, name: str) -> tuple[object, ...]:
 
 
 def _measured(name: str, value: object) -> str:
-    """A figure of a verdict in words; "" of what is none, or was not measured."""
+    """A figure of a verdict as text; "" for a field that is no figure or was not measured."""
     if isinstance(value, Difference):
         return f"{_points(value.mean)} ({_points(value.low)} to {_points(value.high)})"
     if not isinstance(value, float):
@@ -223,5 +223,5 @@ def _limit(name: str, limit: float) -> str:
 
 
 def _points(change: float) -> str:
-    """A change of an error in points of a percent, with its sign."""
+    """A change of an error in percentage points, with its sign."""
     return f"{100 * change:+.2f}"

@@ -15,7 +15,7 @@ _CLASSES = 40  # rows
 
 
 def print_evaluation(found: "Evaluated") -> None:
-    """Print an evaluation; of very many classes those with the lowest recall, of the wrong answers the first."""
+    """Print an evaluation: the classes with the lowest recall, and the first wrong answers."""
     _line(f"{found.model} on {found.data}")
     _line(
         f"error:    {percent(found.error)} of {number_of(found.images, 'image')} (95 %: {percent(found.low)} to "

@@ -35,7 +35,7 @@ def building() -> Iterator[Callable[[str, int, int], None]]:
 
 
 def show_file(made: "Exported") -> None:
-    """A file with its types, its verdict and its scores."""
+    """Print a file with its types, its verdict and its scores."""
     contract = made.contract
     verdict = contract.verdict
     assert verdict is not None  # only gated files are shown
@@ -53,7 +53,7 @@ def show_file(made: "Exported") -> None:
 
 
 def show_engine(engine: Path, manifest: EngineManifest) -> None:
-    """An engine, or how its target machine builds it."""
+    """Print an engine, or the command that builds it on its target machine."""
     if manifest.deferred:
         say(f"engine: {engine} cannot be built here; on the target machine, in the folder of its manifest, run:")
         say(f"  {manifest.deferred}")
@@ -70,7 +70,7 @@ def show_engine(engine: Path, manifest: EngineManifest) -> None:
 
 
 def show_table(contracts: Sequence[Contract], files: Sequence[str]) -> None:
-    """Several files of one network side by side."""
+    """Print a table of several files of one network."""
     verdicts = [contract.verdict or Verdict(status="not executed here") for contract in contracts]
     sizes = [Path(file).stat().st_size / 1e6 for file in files]
     print_table(
@@ -99,7 +99,7 @@ def _test_error(contract: Contract) -> float:
 
 
 def show_next(files: Sequence[tuple[str, Contract]]) -> None:
-    """The command for what was made: the files that run here side by side, or an image for a single one."""
+    """Print the next command: `bench` for several files that run here, `infer` for one, else `inspect`."""
     accepted = [(file, made) for file, made in files if made.verdict and made.verdict.status == "accepted"]
     running = [file for file, made in accepted if made.batch is None] or [file for file, _ in accepted[:1]]
     if len(running) > 1:
@@ -111,7 +111,7 @@ def show_next(files: Sequence[tuple[str, Contract]]) -> None:
 
 
 def in_types(contract: Contract) -> str:
-    """The types that a file computes in, with their shares of its layers and FLOPs."""
+    """The types in which a file computes, with their shares of its layers and FLOPs."""
     count = len(contract.layers)
     layers = number_of(count, "layer")
     return ", ".join(

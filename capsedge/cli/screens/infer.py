@@ -20,10 +20,10 @@ _COLUMNS: Row = ("file", "class", "length", "next best")
 
 
 class Table:
-    """A table that holds one page of rows; its columns may grow from page to page and never shrink.
+    """A table that buffers one page of rows; its columns may widen from page to page and never narrow.
 
     Args:
-        page: Rows that are printed together.
+        page: Number of rows that are printed together.
     """
 
     def __init__(self, page: int) -> None:
@@ -33,13 +33,13 @@ class Table:
         self._begun = False
 
     def add(self, prediction: "Prediction") -> None:
-        """Take a row, and print the page that it fills."""
+        """Add a row, and print the page once it is full."""
         self._rows.append(_row(prediction))
         if len(self._rows) >= self._page:
             self.flush()
 
     def flush(self) -> None:
-        """Print the rows that wait."""
+        """Print the buffered rows."""
         if not self._rows:
             return
         for column, width in enumerate(self._widths):
@@ -54,11 +54,11 @@ class Table:
             lines = [self._line(_COLUMNS, folded=folded), _rule(min(width, columns))]
         lines += (self._line(row, folded=folded) for row in self._rows)
         self._rows.clear()
-        sys.stdout.write("\n".join(lines) + "\n")  # at once: a progress bar is drawn again after each piece
+        sys.stdout.write("\n".join(lines) + "\n")  # in one write: a progress bar is redrawn after each
         sys.stdout.flush()
 
     def _line(self, row: Row, *, folded: bool) -> str:
-        """A row; folded it has the file on a line of its own, which a path in a narrow terminal needs."""
+        """A row as text; folded, the file is on a separate line, for long paths in a narrow terminal."""
         cells = [cell.ljust(width) for cell, width in zip(row, self._widths, strict=True)]
         if folded:
             return f"  {row[0]}\n" + "  ".join(["  ", *cells[1:]]).rstrip()
@@ -88,7 +88,7 @@ class Tally:
             self.classes[_names(answer, " + ") or "no class"] += 1
 
     def summary(self) -> str:
-        """One line for many images, "" for so few that they can be seen at a glance."""
+        """One line for many images, "" for few."""
         if self.images <= _SUMMARY_FROM:
             return ""
         most = self.classes.most_common(_MOST_NAMED)
@@ -102,7 +102,7 @@ class Tally:
         return f"{self.images:,} images: {', '.join(parts)}"
 
     def warning(self) -> str:
-        """One line where the network is no judge of most of these images, else ""."""
+        """One line if at least half of the images are unlike the training images, else ""."""
         seen = self.images - self.broken
         if seen < _WARN_FROM or 2 * self.unlike < seen:
             return ""
@@ -126,7 +126,7 @@ def _names(prediction: "Prediction", between: str = ", ") -> str:
 
 
 def _columns_of_terminal() -> int | None:
-    """How wide the terminal is; None for a file or a pipe, which takes any width."""
+    """Width of the terminal; None for a file or a pipe, which have no limit."""
     if not sys.stdout.isatty():
         return None
     from shutil import get_terminal_size

@@ -1,4 +1,4 @@
-"""The tables of `capsedge inspect`: a file, its contract, and what was checked of both."""
+"""The tables of `capsedge inspect`: a file, its contract, and the results of the checks."""
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ _MOST_WEIGHTS = 12  # rows for a file without a contract
 
 
 def show_inspection(found: "Inspection") -> None:
-    """Print all that is known of a model."""
+    """Print the tables of an inspected model."""
     contract = found.promises
     _print_rows(described.heading(found), described.the_file(found))
     if contract is None:
@@ -41,7 +41,7 @@ def show_inspection(found: "Inspection") -> None:
 
 
 def print_layers(contract: "Contract") -> None:
-    """A row for each layer that the contract names."""
+    """Print a row for each layer in the contract."""
     layers, flops = contract.layers, contract.flops or 1
     _print_table(
         "Layers",
@@ -56,12 +56,12 @@ def print_layers(contract: "Contract") -> None:
 
 
 def _module(layer: "Layer") -> str:
-    """A layer by its module: the quantizer and torch add words to a weight's name that are the same in each row."""
+    """The module's name of a layer, without the suffixes that torch and the quantizer add."""
     return layer.name.removesuffix("_quantized").removesuffix(".weight")
 
 
 def _print_scores(scores: "Sequence[Score]") -> None:
-    """The error of each stage, with the splits side by side."""
+    """Print the error of each stage, with a column for each split."""
     splits = ("validation", "test")
     errors: dict[tuple[str, str], str] = {}
     for score in scores:
@@ -72,7 +72,7 @@ def _print_scores(scores: "Sequence[Score]") -> None:
 
 
 def _print_weights(weights: dict[str, int]) -> None:
-    """The largest weights of a file without a contract."""
+    """Print the largest weights of a file without a contract."""
     largest = sorted(weights.items(), key=lambda item: -item[1])
     rows = [(name, described.in_bytes(size)) for name, size in largest[:_MOST_WEIGHTS]]
     if smaller := [size for _, size in largest[_MOST_WEIGHTS:]]:

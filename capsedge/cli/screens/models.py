@@ -12,11 +12,11 @@ from capsedge.runtime.models import BUILTIN_NAME, DEFAULT_MODEL
 if TYPE_CHECKING:
     from capsedge.runtime.models import Available
 
-_PRECISIONS = ("fp32", "int8")  # that have a column
+_PRECISIONS = ("fp32", "int8")  # with a column each
 
 
 def print_models(found: "Sequence[Available]") -> None:
-    """Print a row for each model, and what the errors were counted on."""
+    """Print a row for each model, and the data behind the test errors."""
     print_table(
         [
             Column("model", [model.name for model in found]),
@@ -34,7 +34,7 @@ def print_models(found: "Sequence[Available]") -> None:
 
 
 def default_of(found: "Iterable[Available]") -> str | None:
-    """The model that `builtin` names; None in an installation without it."""
+    """The model with the alias `builtin`; None in an installation without it."""
     return next((each.name for each in found if each.origin == "built in" and each.name == DEFAULT_MODEL), None)
 
 
@@ -53,7 +53,7 @@ def _where(model: "Available") -> str:
 
 
 def _tested(found: "Iterable[Available]") -> Iterable[str]:
-    """What the errors were counted on."""
+    """The data and number of images of the test errors."""
     names: dict[tuple[str, int], list[str]] = {}
     for model in found:
         names.setdefault((model.data, model.test_images), []).append(model.name)

@@ -1,4 +1,4 @@
-"""The tables of `capsedge profile`: time by stage or layer, what no layer explains, and the roofs of the machine."""
+"""The tables of `capsedge profile`: time by stage or layer, time outside of the layers, and the machine's roofs."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def show_profile(found: "Profile", *, layers: bool) -> None:
-    """Print a profile by stages, and before them its layers if wanted."""
+    """Print a profile by stage, and before it by layer if `layers` is set."""
     console.out.print(Text(f"{found.model}", "bold").append(f"  {_heading(found)}", "not bold"), soft_wrap=True)
     if layers:
         print_layers(found)
@@ -30,7 +30,7 @@ def show_profile(found: "Profile", *, layers: bool) -> None:
 
 
 def print_stages(found: "Profile") -> None:
-    """A row for each stage, and below them the times that they do not explain."""
+    """Print a row for each stage, and below them totals and the time outside of the layers."""
     stages, rest = found.stages, unexplained(found)
     more = [""] * len(rest)
     columns = [
@@ -48,7 +48,7 @@ def print_stages(found: "Profile") -> None:
 
 
 def unexplained(found: "Profile") -> list[tuple[str, float]]:
-    """Sums and what the layers do not explain, by name, in microseconds; a difference below 0 is a warning."""
+    """Totals and the time outside of the layers, by name, in microseconds; a warning reports a negative one."""
     whole = found.whole
     rows = {
         "all layers": whole.layers_us,
@@ -61,7 +61,7 @@ def unexplained(found: "Profile") -> list[tuple[str, float]]:
 
 
 def print_layers(found: "Profile") -> None:
-    """A row for each layer."""
+    """Print a row for each layer."""
     layers, roofs = found.layers, found.roofs is not None
 
     def number(title: str, cells: Sequence[str], optional: int = 0) -> Column:
@@ -93,7 +93,7 @@ def _heading(found: "Profile") -> str:
 
 
 def _name(layer: "LayerTime") -> str:
-    """A layer by its module where the contract names it: torch and the quantizer add the same words to each."""
+    """The module's name of a layer, without the suffixes of torch and the quantizer, or the node's name."""
     return layer.layer.removesuffix("_quantized").removesuffix(".weight") or layer.name
 
 

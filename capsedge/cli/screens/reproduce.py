@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def show_figure(content: "Content", png: Path, *, as_json: bool) -> None:
-    """Print a figure's numbers, and say where it is."""
+    """Print a figure's numbers and its path."""
     if as_json:
         print_json(content)
     else:
@@ -35,14 +35,14 @@ def show_figure(content: "Content", png: Path, *, as_json: bool) -> None:
 
 
 def say_row(row: "TableRow", settings: "TrainingSettings", *, silent: bool) -> None:
-    """Say how a row stands after one of its trainings."""
+    """Print a row's test error after one of its trainings."""
     if not silent:
         of = f"{len(row.errors)} of {number_of(len(settings.seeds), 'seed')}"
         say(f"{row.name}: test error {_measured(row)} %, {of}")
 
 
 def print_table2(table: "Table2") -> None:
-    """Print the whole table, and what its reader must know."""
+    """Print the whole table and its footnotes."""
     names = [row.data for row in table.rows]
     print_table(
         [
@@ -74,7 +74,7 @@ def _epochs(row: "TableRow") -> str:
 
 
 def _footnotes(table: "Table2") -> Iterator[str]:
-    """What a reader must know to compare the two columns."""
+    """Notes for a comparison of the two columns."""
     measured = [row for row in table.rows if row.error is not None]
     size = in_words(table.width, changes=table.changes)
     yield f"test error; measured: mean of the seeds ± their standard deviation, {size}"

@@ -147,7 +147,7 @@ def test_each_head_has_its_errors_on_both_sets(heads: Path, subset: Dataset, cap
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--only", "no-flap"], "--only wants names of this study, and was given 'no-flap'"),
+        (["--only", "no-flap"], "--only: this study has no variant 'no-flap'"),
         (["--set", "train.learning_rate=-1"], "train.learning_rate"),
         (["--redraw", "--json", "gone.json"], "'gone.json' cannot be read as a report of parts"),
     ],
@@ -171,5 +171,5 @@ def test_seeds_are_different_numbers(tmp_path: Path, seeds: str, capsys: Say) ->
 
 
 def test_the_record_of_the_other_study_is_refused(heads: Path) -> None:
-    with pytest.raises(ModelError, match="must be a report of parts, and is one of heads: give another --json"):
+    with pytest.raises(ModelError, match=r"expected a report of parts, got one of heads in .*: give another --json"):
         read_report(heads / "heads.json", "parts")

@@ -185,9 +185,9 @@ def test_an_interrupted_linear_training_goes_on_to_the_same_weights(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("routing.kind=l2", "wants routing.kind frozen, and recipe .* has l2"),
+        ("routing.kind=l2", "expected routing.kind frozen for a linear head, got l2"),
         ("network.decoder=[8]", r"has no decoder, and recipe .* has one: set network\.decoder=\[\]"),
-        ('train.teachers=["runs/other"]', "learns from no teacher"),
+        ('train.teachers=["runs/other"]', "does not support teachers"),
     ],
 )
 def test_what_a_linear_head_cannot_have_is_refused(
@@ -206,7 +206,7 @@ def test_the_heads_differ_in_nothing_but_the_head() -> None:
 
 
 def test_heads_are_compared_with_the_routing_of_the_paper() -> None:
-    with pytest.raises(WrongUse, match=r"compared with routing\.kind l2, and 'edge-nano' has frozen here"):
+    with pytest.raises(WrongUse, match=r"expected routing\.kind l2 to compare heads, got frozen in 'edge-nano'"):
         heads("edge-nano", ["routing.kind=frozen"], data="fashion-mnist")
 
 

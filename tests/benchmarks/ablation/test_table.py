@@ -71,7 +71,7 @@ def test_the_table_of_heads_has_every_figure() -> None:
         "| one | 79 x 768, 10 x 79 | 88,870 | 61,462 | 0.982 | 0.061 | 11, 12 | 7.00 ± 0.12 "
         "| +1.25 (-0.50 to +3.00) | 7.50 | -50.00 (-62.50 to -37.50) | 101 |"
     ) in text.splitlines()
-    assert "; the 10,000 test images chose nothing." in text
+    assert "; nothing was chosen by the 10,000 test images." in text
 
 
 def test_the_base_has_no_difference() -> None:

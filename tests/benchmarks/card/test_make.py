@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -250,12 +251,8 @@ def break_scores(run: Run) -> None:
     run.write_record(replace(run.read_record(), scores=scores))
 
 
-def lose_int8(run: Run) -> None:
-    (run.path / "model.int8.onnx").unlink()
-
-
-def lose_fp32(run: Run) -> None:
-    (run.path / "model.onnx").unlink()
+def lose(name: str) -> Callable[[Run], None]:
+    return lambda run: (run.path / name).unlink()
 
 
 def strip_contract(run: Run) -> None:
@@ -271,22 +268,21 @@ def strip_contract(run: Run) -> None:
     [
         (break_status, ModelError, r"is not finished: capsedge train --resume --run .*tiny"),
         (break_scores, ModelError, r"model.onnx' is of another training than .*: capsedge export .*tiny"),
-        (lose_int8, ModelError, r"has no file in int8: capsedge export .*tiny --precision fp32,int8"),
-        (lose_fp32, ModelError, r"has no model.onnx: capsedge export .*tiny --precision fp32,int8"),
+        (lose("model.int8.onnx"), ModelError, r"has no file in int8: capsedge export .*tiny --precision fp32,int8"),
+        (lose("model.onnx"), ModelError, r"has no model.onnx: capsedge export .*tiny --precision fp32,int8"),
         (strip_contract, ModelError, r"model.onnx' was not accepted by the gate: capsedge export"),
-        (compress, WrongUse, r"was made by capsedge compress, and a card is of a run that .*: give a run that"),
+        (compress, WrongUse, r"was made by capsedge compress, so its recipe alone .*: give a run of capsedge train"),
         (
             teach_by_one_name,
             WrongUse,
-            r"must have different folder names, and '.*a/x' and '.*b/x' have the same: rename",
+            r"expected different folder names .*, got '.*a/x' and '.*b/x': rename",
         ),
         (break_seed, WrongUse, r"differs from .* in more than train.seed: give runs of one recipe"),
     ],
 )
 def test_a_run_that_cannot_be_told_of_is_refused_and_nothing_is_written(
-    copied: Run, sibling: Run, tmp_path: Path, broken: object, kind: type[CapsedgeError], line: str
+    copied: Run, sibling: Run, tmp_path: Path, broken: Callable[[Run], None], kind: type[CapsedgeError], line: str
 ) -> None:
-    assert callable(broken)
     broken(copied)
 
     with pytest.raises(kind, match=line):
@@ -317,13 +313,10 @@ def test_the_pictures_take_any_name_of_a_class(card: Card, run: Run, tmp_path: P
     assert sorted(file.name for file in tmp_path.iterdir()) == sorted(PICTURES)
 
 
-def test_a_run_beside_itself_is_no_other_seed(run: Run, tmp_path: Path) -> None:
-    with pytest.raises(WrongUse, match=r"has the seed of .*, 0: give runs of other seeds"):
+def test_a_run_with_the_same_seed_and_weights_alone_are_refused(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(WrongUse, match=r"has the same seed as .*, 0: give runs of other seeds"):
         make(run, tmp_path / "tiny", others=[run])
-
-
-def test_weights_alone_are_no_model(run: Run, tmp_path: Path) -> None:
-    with pytest.raises(WrongUse, match="needs a file that runs: keep fp32 or int8"):
+    with pytest.raises(WrongUse, match="needs an executable file: keep fp32 or int8"):
         make(run, tmp_path / "tiny", keep=["weights"])
 
 
@@ -365,8 +358,8 @@ def test_what_cannot_be_done_is_said_in_one_line(
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["run", "--output", "x", "--files", "fp32,fp64"], "it takes fp32, int8, weights, separated by commas, not"),
-        (["--output", "x", "--files", "int8"], "--seed-run and --files are of a card that is made of a RUN: give it"),
+        (["run", "--output", "x", "--files", "fp32,fp64"], "expected fp32, int8, weights, separated by commas, got"),
+        (["--output", "x", "--files", "int8"], "--seed-run and --files need a RUN"),
     ],
 )
 def test_what_cannot_be_meant_is_wrong_use(capsys: pytest.CaptureFixture[str], words: list[str], line: str) -> None:
@@ -382,4 +375,4 @@ def test_a_report_of_other_networks_is_refused(
 ) -> None:
     write_report(report_of("another"), tmp_path / "robustness.json")
     assert main(["--output", str(whole), "--robustness", str(tmp_path / "robustness.json")]) == 1
-    assert "is of another, and the card is of" in capsys.readouterr().err
+    assert "got those of another" in capsys.readouterr().err

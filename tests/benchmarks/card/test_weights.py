@@ -57,7 +57,7 @@ def test_the_restored_run_exports_to_the_same_error(folder: Path, card: Card, tm
 
 
 def test_a_run_that_is_there_is_not_written_over(folder: Path, run: Run) -> None:
-    with pytest.raises(WrongUse, match="is there already: give a folder that is not"):
+    with pytest.raises(WrongUse, match="exists already: give a new folder"):
         restore(folder, run.path)
 
 
@@ -67,7 +67,7 @@ def test_the_command_says_in_one_line_what_it_cannot_do(
     assert main([str(folder), str(run.path)]) == 2
     assert main([str(tmp_path / "gone"), str(tmp_path / "again")]) == 1
     first, second = capsys.readouterr().err.splitlines()
-    assert "is there already" in first
+    assert "exists already" in first
     assert "is not a run" in second
     assert not (tmp_path / "again").exists()
 

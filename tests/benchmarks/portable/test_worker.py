@@ -46,11 +46,6 @@ def session(contract: Contract) -> Iterator[EmulatedSession]:
         yield session
 
 
-def started(code: str) -> Python:
-    """A Python that runs other code than it is told to."""
-    return Python((sys.executable, "-c", code))
-
-
 def test_a_worker_computes_what_a_session_here_computes(session: EmulatedSession) -> None:
     feeds = session.feeds(3)
     with open_session(find_model(None), SETTINGS) as here:
@@ -88,14 +83,16 @@ def test_a_file_that_is_not_there_is_told_of(contract: Contract, tmp_path: Path)
         EmulatedSession(tmp_path / "model.onnx", HOST, contract, SETTINGS)
 
 
-def test_a_worker_that_does_not_start_says_why(contract: Contract) -> None:
-    with pytest.raises(ModelError, match=r"on the other processor: no such processor$"):
-        EmulatedSession(find_model(None), started("raise SystemExit('no such processor')"), contract, SETTINGS)
-
-
-def test_a_worker_that_a_signal_ends_is_told_of(contract: Contract) -> None:
-    with pytest.raises(ModelError, match="it was ended by signal 6"):
-        EmulatedSession(find_model(None), started("import os; os.abort()"), contract, SETTINGS)
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("raise SystemExit('no such processor')", r"on the other processor: no such processor$"),
+        ("import os; os.abort()", "it was ended by signal 6"),
+    ],
+)
+def test_a_worker_that_does_not_start_says_why(code: str, message: str, contract: Contract) -> None:
+    with pytest.raises(ModelError, match=message):
+        EmulatedSession(find_model(None), Python((sys.executable, "-c", code)), contract, SETTINGS)
 
 
 def test_closing_twice_is_harmless(contract: Contract) -> None:

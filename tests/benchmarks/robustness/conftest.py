@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.robustness.subjects import TestedNetwork, of_run
+from benchmarks.robustness.subjects import MeasuredNetwork, of_run
 from capsedge.data import Dataset, Split, load_dataset
 from capsedge.export import RunExport
 from capsedge.training import Run
@@ -30,7 +30,7 @@ def file(run: Run) -> Path:
 
 
 @pytest.fixture(scope="session")
-def subject(run: Run) -> TestedNetwork:
+def subject(run: Run) -> MeasuredNetwork:
     """The run's network."""
     return of_run(run)
 

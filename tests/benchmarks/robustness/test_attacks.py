@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from benchmarks.robustness.attacks import fgsm, length_gap, mistakes, pgd, slopes
 from benchmarks.robustness.measure import CHECK_EPSILON, EPSILONS, error_rows, findings, under_attack
 from benchmarks.robustness.record import ErrorRow
-from benchmarks.robustness.subjects import TestedNetwork
+from benchmarks.robustness.subjects import MeasuredNetwork
 from capsedge.data import Split
 from capsedge.models import CapsNet, Capsules, build_network, margin_loss
 from capsedge.training.evaluate import multi_hot
@@ -18,7 +18,7 @@ from tests.tiny import tiny_recipe
 
 
 @pytest.fixture
-def network(subject: TestedNetwork) -> CapsNet:
+def network(subject: MeasuredNetwork) -> CapsNet:
     assert subject.network is not None
     return subject.network
 
@@ -206,7 +206,7 @@ def test_what_a_smaller_epsilon_turns_a_larger_one_does_too() -> None:
     grey = Split(np.full((6, 28, 28, 1), 76, np.uint8), np.zeros(6, np.int64))
     network = cast(CapsNet, Bright((76 / 255 + 0.0595, 76 / 255 + 0.0605), turning=False))
 
-    wrong, _ = under_attack(network, grey, (0.06, 0.3), seed=0, tell=lambda _: None)
+    wrong, _ = under_attack(network, grey, (0.3, 0.06), seed=0, tell=lambda _: None)  # in any order
 
     assert wrong["fgsm", 0.06].all()
     assert not wrong["fgsm", 0.3].any()
@@ -259,20 +259,6 @@ def test_what_the_margin_loss_hides_is_found_on_the_gap_of_lengths(network: Caps
     assert np.array_equal(wrong["fgsm", 0.3][right], np.zeros(right.sum(), bool))
     assert wrong["strongest", 0.3].mean() > wrong["pgd", 0.3].mean() + 0.1
     assert "margin-loss-misses" in {finding.code for finding in findings(error_rows(wrong))}
-
-
-def test_an_attack_turns_no_fewer_images_with_a_larger_epsilon(network: CapsNet, some: Split) -> None:
-    wrong, flat = under_attack(network, some, (8 / 255, 1 / 255), seed=0, tell=lambda _: None)  # in any order
-
-    assert 0 <= flat < 1
-    for smaller, larger in (
-        (("clean", None), ("strongest", 1 / 255)),
-        (("strongest", 1 / 255), ("strongest", 8 / 255)),
-        (("pgd", 8 / 255), ("strongest", 8 / 255)),
-        (("fgsm", 8 / 255), ("strongest", 8 / 255)),
-    ):
-        assert (wrong[smaller] <= wrong[larger]).all()  # type: ignore[index]
-    assert wrong["strongest", 1 / 255].sum() < wrong["strongest", 8 / 255].sum()
 
 
 def row(kind: str, epsilon: float, error: float) -> ErrorRow:

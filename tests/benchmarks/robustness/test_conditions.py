@@ -83,12 +83,6 @@ def test_a_rotation_goes_either_way(some: Split, images: Tensor) -> None:
     assert set(ways) == {(True, False), (False, True)}
 
 
-def test_no_transformation_leaves_an_image_as_it_is(images: Tensor) -> None:
-    same = torch.eye(2).repeat(len(images), 1, 1)
-
-    assert torch.allclose(transformed(images, same, torch.zeros(len(images), 2)), images, atol=1e-5)
-
-
 def test_a_turn_alone_is_the_turn_of_training(images: Tensor) -> None:
     degrees = torch.linspace(-180, 180, len(images))
     matrices = matrices_of(degrees, torch.zeros(len(images)), torch.ones(len(images), 2))
@@ -269,18 +263,3 @@ def test_the_amounts_of_one_kind_share_their_draws() -> None:
     once, twice = (np.argwhere(varied(image, shift(pixels), seed=0))[:, 1:3] - 14 for pixels in (1, 2))
 
     assert np.array_equal(twice, 2 * once)
-
-
-def test_the_conditions_are_those_of_the_document() -> None:
-    amounts: dict[str, list[float | None]] = {}
-    for condition in CONDITIONS:
-        amounts.setdefault(condition.kind, []).append(condition.amount)
-
-    assert amounts == {
-        "clean": [None],
-        "shift": [1, 2, 3, 4],
-        "rotation": [5, 10, 15, 30],
-        "affine": [None],
-        "noise": [0.05, 0.1, 0.2],
-        "blur": [0.5, 1, 2],
-    }

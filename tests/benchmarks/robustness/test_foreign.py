@@ -84,5 +84,5 @@ def test_foreign_images_are_the_test_images_of_a_data_set_fitted_to_the_shape(di
 
 
 def test_foreign_images_of_another_number_of_channels_are_refused(digits: Path) -> None:
-    with pytest.raises(DataError, match=r"must be of 28 x 28 x 3 like the test images, and '.*' has 28 x 28 x 1"):
+    with pytest.raises(DataError, match=r"expected foreign images of 28 x 28 x 3 .*, got 28 x 28 x 1"):
         foreign_images(str(digits), (28, 28, 3))

@@ -1,0 +1,62 @@
+"""Errors in the command line itself, such as an unknown option: Typer's messages with advice, as records."""
+
+from typing import Any
+
+from typer.core import TyperGroup
+from typer.exceptions import TyperException
+
+from capsedge.errors import WrongUse, nearest
+from capsedge.outside import printable
+
+
+class CommandGroup(TyperGroup):
+    """A group of commands whose error about an unknown one suggests the nearest."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """See `typer.core.TyperGroup.resolve_command`.
+
+        Raises:
+            WrongUse: There is no such command.
+        """
+        name = args[0]
+        if self.get_command(ctx, name) is None and not ctx.resilient_parsing and not name.startswith("-"):
+            raise WrongUse(f"unknown command '{printable(name)}'", nearest(name, self.list_commands(ctx)))
+        return super().resolve_command(ctx, args)
+
+
+def wrong_use(error: TyperException) -> WrongUse:
+    """An error of Typer in the form of capsedge's own; empty for a group without a command, which prints its help."""
+    message = error.format_message().rstrip(".")
+    message = message[:1].lower() + message[1:]
+    context, option = getattr(error, "ctx", None), getattr(error, "option_name", "")
+    if not message or context is None:
+        return WrongUse(message)
+    help_command = f"{context.command_path} {context.help_option_names[-1]}"
+    parameters = context.command.params
+    known = [name for each in parameters for name in (*each.opts, *each.secondary_opts) if name.startswith("-")]
+    if option and option not in known:
+        advice = _recipe_key(option, parameters) or _nearest_option(option, known) or f"see {help_command}"
+        return WrongUse(f"unknown option '{printable(option)}'", advice)
+    return WrongUse(message, f"see {help_command}")
+
+
+def _nearest_option(option: str, known: list[str]) -> str:
+    """A suggestion for an unknown option, or ""."""
+    from difflib import get_close_matches  # only on the way to an error
+
+    words = {name.lstrip("-"): name for name in known}  # the dashes, which all have, would make any two alike
+    given = option.lstrip("-")
+    close = [word for word in words if len(given) > 1 and word.startswith(given)] or get_close_matches(given, words)
+    return f"did you mean '{words[close[0]]}'?" if close else ""
+
+
+def _recipe_key(option: str, parameters: list[Any]) -> str:
+    """Advice for an option that is the name of a recipe's key, such as --epochs, of a command with --set, or ""."""
+    if "set_" not in {each.name for each in parameters}:
+        return ""
+    from capsedge.cli.recipe import SECTIONS
+
+    wanted = option.lstrip("-").replace("-", "_")
+    keys = [f"{name}.{key}" for name, kind in SECTIONS.items() for key in kind.__struct_fields__ if key == wanted]
+    told = " or ".join(f"--set {key}=VALUE" for key in reversed(keys))  # that of the training first
+    return f"a recipe's values are given as {told}" if keys else ""
