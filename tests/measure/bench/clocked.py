@@ -1,4 +1,4 @@
-"""A clock that only the models move, and models that take exactly as long as they are told."""
+"""A simulated clock, and models with given latencies that advance it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from capsedge.runtime.settings import Settings
 
 @dataclass
 class Clock:
-    """Time that passes only when somebody lets it.
+    """A simulated clock.
 
     Attributes:
         ran: The name of each model that ran, and `idle` for each wait, in order.
@@ -36,7 +36,7 @@ class Clock:
 
 
 class Timed(Session):
-    """A model whose iterations take the given times, the last of them for ever."""
+    """A model whose iterations take the given times; the last one repeats."""
 
     def __init__(self, name: str, clock: Clock, latencies_ms: Sequence[float] | Callable[[int], float]) -> None:
         self.name, self.file, self.provider = name, Path(name), "CPUExecutionProvider"

@@ -1,4 +1,4 @@
-"""What the tests of the bench share."""
+"""Shared fixtures of the tests of bench."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from tests.measure.bench.clocked import Clock
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """Let the bench ask a clock that only the models move."""
+    """A simulated clock that only the models advance."""
     clock = Clock()
     monkeypatch.setattr(module, "now_ns", clock.now_ns)
     monkeypatch.setattr(module, "sleep", clock.sleep)

@@ -1,4 +1,4 @@
-"""Reports with samples as a machine gives them: a main mode, a second one, now and then a long run."""
+"""Reports with realistic samples: a main mode, a second mode, and rare slow iterations."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -116,7 +116,7 @@ def test_too_few_rounds_give_no_interval_and_say_so() -> None:
     assert "few-rounds" not in codes(compare(few, few, 0.05))
 
 
-def test_cases_belong_together_by_what_they_are_and_not_by_their_place_or_label() -> None:
+def test_cases_are_matched_by_model_and_settings_not_by_place_or_label() -> None:
     fast, slow = case("a", rounds_of(1.0), model="fast"), case("b", rounds_of(5.0), model="slow")
     then = report(group(fast, slow))
     now = report(group(replace(slow, label="x"), replace(fast, label="y")))
@@ -162,7 +162,7 @@ def test_batches_are_compared_each_with_its_own() -> None:
     assert [each.label for each in found.rows if each.regressed] == ["runs/a, batch 8 p50"]
 
 
-def test_a_model_that_was_named_twice_is_told_apart_by_its_labels() -> None:
+def test_a_model_given_twice_is_matched_by_its_labels() -> None:
     twice = report(group(case("m", rounds_of(2.0), model="m"), case("m (2)", rounds_of(3.0), model="m")))
 
     assert [each.ratio for each in compare(twice, twice, 0.05).rows] == [1.0] * 4
@@ -207,7 +207,7 @@ def test_an_unused_gpu_and_unknown_instruction_sets_are_accepted(then: Machine, 
     assert compare(report(machine=now), report(machine=then), 0.05).rows
 
 
-def test_what_else_is_another_is_told() -> None:
+def test_other_versions_cores_and_settings_give_warnings() -> None:
     then = report(
         group(
             case(
@@ -234,8 +234,8 @@ def test_what_else_is_another_is_told() -> None:
     } <= set(comparison_warnings(found))
 
 
-def test_a_speed_that_lasted_for_many_rounds_is_told() -> None:
-    """Of two speeds, one that lasted through a whole measurement cannot be told from a regression."""
+def test_correlated_rounds_give_a_warning() -> None:
+    """A speed that lasted for a whole measurement looks like a regression."""
     two_speeds = [[2.0, 2.1, 2.2]] * 10 + [[2.6, 2.7, 2.8]] * 10
     sides = [report(group(case(samples_ms=rounds))) for rounds in (rounds_of(2.0), two_speeds)]
 
@@ -249,7 +249,7 @@ def test_a_speed_that_lasted_for_many_rounds_is_told() -> None:
     assert told(sides[0], sides[0]) == []
 
 
-def test_warnings_of_the_baseline_are_told_once_and_only_of_what_was_compared() -> None:
+def test_warnings_of_the_baseline_are_kept_once_and_only_for_compared_groups() -> None:
     two = group(case("a"), case("b"), warnings=(BUSY,))
     then = report(two, group(case("a"), batch=8, warnings=(BenchWarning(code="gpu-throttled", text="it throttled"),)))
 
@@ -286,7 +286,7 @@ def test_a_case_of_one_report_only_is_named_by_its_own_label() -> None:
     assert comparison_warnings(found) == ["batch 8, 'a': it is not in the baseline"]
 
 
-def test_a_baseline_of_nothing_that_is_asked_for_is_told_before_anything_is_measured() -> None:
+def test_a_baseline_without_a_case_to_compare_is_refused_before_the_measurement() -> None:
     then = report(group(case("a")), group(case("a"), batch=8))
 
     check_cases(Plan(), [4, 8], ["b", "a"], then)

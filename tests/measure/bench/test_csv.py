@@ -76,7 +76,7 @@ def test_lists_come_back_as_json() -> None:
     assert row["gpu_throttling_before"] == "[]"
 
 
-def test_the_columns_are_the_same_for_few_runs_and_for_many() -> None:
+def test_the_columns_are_the_same_for_few_iterations_and_for_many() -> None:
     few = report(group(case(samples_ms=rounds_of(1.0, rounds=2))))
     many = report(group(case(samples_ms=rounds_of(1.0, iterations=400))))
 

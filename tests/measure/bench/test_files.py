@@ -89,7 +89,7 @@ def test_a_failed_write_leaves_the_report_of_before(saved: Path, monkeypatch: py
     assert list(saved.parent.iterdir()) == [saved]
 
 
-def test_a_missing_file_is_told(tmp_path: Path) -> None:
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"old\.json' cannot be read: No such file"):
         load(tmp_path / "old.json")
 

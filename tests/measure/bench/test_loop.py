@@ -27,7 +27,7 @@ UNEVEN_MS = 1.2
 
 
 @pytest.mark.parametrize("latency_ms", [UNEVEN_MS, 7.0, 70.0])
-def test_a_steady_model_is_warm_after_a_second_and_50_runs_and_the_window_under_way(
+def test_a_steady_model_is_warm_after_a_second_and_50_iterations_and_the_current_window(
     clock: Clock, latency_ms: float
 ) -> None:
     warmup = warm_up(subject(Timed("a", clock, [latency_ms])), LIMITS)
@@ -131,7 +131,7 @@ def test_the_sessions_take_turns_in_rounds_of_changing_but_reproducible_order(cl
 
 
 @pytest.mark.parametrize(("latency_ms", "untimed"), [(1.2, 5), (2.0, 3), (100.0, 1)])
-def test_a_turn_begins_with_runs_that_are_not_timed(clock: Clock, latency_ms: float, untimed: int) -> None:
+def test_a_turn_starts_with_untimed_iterations(clock: Clock, latency_ms: float, untimed: int) -> None:
     """Both models take 50 ms longer in the first `untimed` iterations after the other's turn, and nobody sees it."""
 
     def cold_at_first(name: str) -> Timed:
@@ -160,7 +160,7 @@ def test_iterations_are_exact_and_only_they_are_timed(clock: Clock, iterations: 
     assert all(one for each in two for one in each.rounds)
 
 
-def test_every_session_gets_its_seconds_and_its_runs_and_hardly_more(clock: Clock) -> None:
+def test_every_session_gets_its_seconds_and_iterations_and_few_more(clock: Clock) -> None:
     """A fast session makes more iterations in a turn than a slow one, or the slow one would have to wait for it."""
     fast, slow = subjects(clock, fast=0.1, slow=40.0)
 
@@ -257,7 +257,7 @@ def test_the_rounds_continue_until_the_session_that_is_furthest_behind_has_its_t
 
 
 @pytest.mark.parametrize("iterations", [7, 100, 161])
-def test_rounds_of_an_earlier_process_count_and_the_order_goes_on(clock: Clock, iterations: int) -> None:
+def test_rounds_of_an_earlier_process_count_and_the_order_continues(clock: Clock, iterations: int) -> None:
     whole = subjects(clock, a=1.0, b=2.0, c=3.0)
     run_rounds(whole, exactly(iterations))
     ran = [name for name, _ in groupby(clock.ran)]

@@ -62,7 +62,7 @@ def test_latency_throughput_ratio_and_parts_are_those_of_the_clock(clock: Clock)
     assert group.warnings == ()
 
 
-def test_every_case_has_10_seconds_and_662_runs_after_a_warm_up_of_a_second_and_50(clock: Clock) -> None:
+def test_every_case_has_10_seconds_and_662_iterations_after_a_warm_up_of_a_second_and_50(clock: Clock) -> None:
     group = measure([Timed("a", clock, [0.5]), Timed("b", clock, [30.0])], Plan())
 
     for case in group.cases:
@@ -146,7 +146,7 @@ def test_the_state_of_the_machine_is_read_after_the_warm_up_and_its_load_before(
     assert (warning.code, "(thermal)" in warning.text) == ("gpu-throttled", True)
 
 
-def test_what_a_session_assumed_is_a_warning(clock: Clock) -> None:
+def test_warnings_of_a_session_are_warnings_of_its_case(clock: Clock) -> None:
     plain, foreign = Timed("plain", clock, [1.0]), Timed("foreign", clock, [1.0])
     foreign.warnings = (SessionWarning("assumed-size", "of its input 'x', H can be any size, taken as 1"),)
 
@@ -194,7 +194,7 @@ def test_labels_that_are_not_unique_and_no_session_are_wrong_use(clock: Clock, l
         measure([Timed("a", clock, [1.0]) for _ in range(2 if labels else 0)], Plan(), labels=labels)
 
 
-def test_a_batch_that_a_later_model_does_not_take_stops_before_anything_runs(clock: Clock) -> None:
+def test_a_batch_that_one_model_does_not_accept_is_refused_before_any_model_runs(clock: Clock) -> None:
     free, fixed = Timed("free", clock, [1.0]), Timed("fixed", clock, [1.0])
     fixed.batch_limits = (1, 4)
 
@@ -212,7 +212,7 @@ def sessions(clock: Clock, folder: Path, **latencies_ms: float) -> list[Timed]:
     return found
 
 
-def test_what_there_is_so_far_is_kept_every_ten_seconds_and_after_the_rounds(clock: Clock, tmp_path: Path) -> None:
+def test_the_unfinished_group_is_saved_every_ten_seconds_and_after_the_rounds(clock: Clock, tmp_path: Path) -> None:
     kept: list[tuple[float, Group]] = []
 
     group = measure(

@@ -136,7 +136,7 @@ def test_nothing_is_fetched(nasty: Page) -> None:
     assert nasty.all("link") == nasty.all("img") == nasty.all("iframe") == []
 
 
-def test_the_browser_is_told_to_fetch_nothing_and_to_run_the_pages_own_script_only(nasty: Page) -> None:
+def test_the_security_policy_forbids_fetching_and_other_scripts(nasty: Page) -> None:
     (policy,) = [each.attributes["content"] for each in nasty.elements if each.attributes.get("http-equiv")]
     digest = b64encode(hashlib.sha256(nasty.texts("script")[0].encode()).digest()).decode()
 

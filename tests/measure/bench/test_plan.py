@@ -1,4 +1,4 @@
-"""How long each plan measures."""
+"""The limits of each plan."""
 
 from math import inf, nan
 
@@ -10,7 +10,7 @@ from capsedge.measure.bench.plan import Plan, Scenario, limits_of
 
 
 @pytest.mark.parametrize(("scenario", "iterations"), [("single-stream", 662), ("multi-stream", 662), ("offline", 64)])
-def test_a_full_measurement_takes_10_seconds_and_the_runs_that_its_scenario_needs(
+def test_a_full_measurement_takes_10_seconds_and_the_iterations_that_its_scenario_needs(
     scenario: Scenario, iterations: int
 ) -> None:
     limits = limits_of(Plan(scenario=scenario))
@@ -40,7 +40,7 @@ def test_a_duration_keeps_the_fewest_iterations_and_raises_the_longest_time() ->
 
 
 @pytest.mark.parametrize("quick", [False, True])
-def test_runs_that_are_asked_for_are_the_only_aim(*, quick: bool) -> None:
+def test_a_number_of_iterations_is_the_only_limit(*, quick: bool) -> None:
     aim = limits_of(Plan(iterations=7, duration=3.0, quick=quick)).timing
 
     assert (aim.iterations, aim.exact, aim.seconds, aim.longest_seconds) == (7, True, 0.0, inf)

@@ -68,7 +68,7 @@ def test_the_line_follows_a_machine_that_slows_down() -> None:
     assert {median for place, median in zip(places, medians, strict=True) if place > 30} == {2.0}
 
 
-def test_the_front_is_what_no_other_beats_in_both() -> None:
+def test_the_front_contains_the_points_that_no_other_beats_in_both() -> None:
     taken = [Point(case(), *each) for each in ((1, 9), (2, 7), (2, 8), (3, 7), (4, 5), (5, 6), (1, 9))]
 
     def beaten(one: Point) -> bool:

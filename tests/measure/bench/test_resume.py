@@ -23,7 +23,7 @@ GPU = Gpu(name="Orin", target="sm87", driver="540.4", cuda="12.6", memory_mb=760
 
 @pytest.fixture
 def files(tmp_path: Path) -> list[Variant]:
-    """Two lanes, whose files hold their names."""
+    """Two variants whose files contain their names."""
     for name in "ab":
         (tmp_path / f"{name}.onnx").write_text(name)
     return [Variant(name, tmp_path / f"{name}.onnx", Settings()) for name in "ab"]
@@ -77,7 +77,7 @@ def test_other_files_another_order_and_other_labels_are_measured_anew(
     assert resumable_groups(without_hash, report(), BATCHES, files) == ()
 
 
-def test_a_file_that_is_gone_is_told(files: list[Variant]) -> None:
+def test_a_missing_model_file_is_an_error(files: list[Variant]) -> None:
     files[0].file.unlink()
 
     with pytest.raises(ModelError, match="there is no model at"):
@@ -95,7 +95,7 @@ def test_the_groups_come_from_the_output_file_unless_it_is_missing_or_of_another
     assert measured_before(state, report(), BATCHES, files) == begun().groups
 
 
-def test_what_would_be_lost_is_not_overwritten(files: list[Variant], tmp_path: Path) -> None:
+def test_another_file_or_unfinished_measurement_is_not_overwritten(files: list[Variant], tmp_path: Path) -> None:
     state = tmp_path / "state.json"
     save(begun(), state)
     files[1].file.write_text("trained again")

@@ -211,7 +211,7 @@ def test_a_percentile_of_repeated_samples_is_that_of_numpy() -> None:
         assert percentile_of_repeated(ordered, times, percent) == pytest.approx(expected)
 
 
-def test_rounds_of_a_steady_machine_are_not_alike_and_those_of_one_that_drifts_are() -> None:
+def test_rounds_of_a_drifting_machine_are_autocorrelated_and_those_of_a_steady_one_are_not() -> None:
     rng = np.random.default_rng(6)
 
     machines = (independent, drift, two_speeds)
@@ -241,7 +241,7 @@ def test_the_interval_is_that_of_rounds_drawn_one_by_one(percent: int | None) ->
     assert interval(now, then, percent) == pytest.approx((low, high), abs=0.1 * (high - low))
 
 
-def test_alike_rounds_are_drawn_in_blocks_of_neighbours_and_their_spread_is_widened() -> None:
+def test_autocorrelated_rounds_are_drawn_in_blocks_and_their_spread_is_widened() -> None:
     """The slow way again: four blocks of neighbours in a ring, whose scatter is moved apart in logarithms."""
     rng = np.random.default_rng(8)
     now, then = (measured(drift(rng), rng)[:80] for _ in range(2))

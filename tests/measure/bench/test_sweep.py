@@ -1,4 +1,4 @@
-"""The grid of a sweep: what is measured side by side, in which order, and what is not measured again."""
+"""The grid of a sweep: variants, order, and batches that are not measured again."""
 
 import shutil
 from collections.abc import Callable, Sequence
@@ -41,7 +41,7 @@ class Asked:
 
 @pytest.fixture
 def measured(monkeypatch: pytest.MonkeyPatch) -> list[Asked]:
-    """Put a recorder in the measurement's place, which keeps an unfinished group on its way."""
+    """Replace the measurement by a recorder that saves an unfinished group first."""
     asked: list[Asked] = []
 
     def recorded(

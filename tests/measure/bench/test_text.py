@@ -69,7 +69,7 @@ def test_no_name_breaks_the_table(name: str) -> None:
     assert len(table) == 4
 
 
-def test_what_means_something_in_markdown_or_html_is_escaped() -> None:
+def test_special_characters_of_markdown_and_html_are_escaped() -> None:
     assert escaped("<b>*a* [b](c) & `d` ~e~") == r"&lt;b>\*a\* \[b\](c) &amp; \`d\` \~e\~"
     assert escaped("fashion_mnist") == "fashion_mnist"
 
@@ -91,7 +91,7 @@ def test_warnings_machine_and_command_are_in_it() -> None:
     assert "\n    capsedge bench runs/a 'runs/a b/model.int8.onnx'\n" in text
 
 
-def test_what_is_the_same_of_several_models_and_batches_is_said_once() -> None:
+def test_equal_warnings_of_several_models_and_batches_are_merged() -> None:
     few = [BenchWarning(code="few-iterations", text="p99 needs 662", case=name) for name in "abc"]
 
     assert warnings(report(group(case(), warnings=(BUSY, *few[:2])), group(case(), batch=8, warnings=(BUSY,)))) == [

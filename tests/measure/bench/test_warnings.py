@@ -1,4 +1,4 @@
-"""What makes figures weaker than they look."""
+"""Warnings about a measurement."""
 
 from typing import Any
 
@@ -41,7 +41,7 @@ def test_an_unavailable_reading_gives_no_warning() -> None:
     assert list(warnings.about_machine(COOL, Conditions(), [])) == []
 
 
-def test_a_load_of_more_than_a_quarter_of_the_cores_is_said() -> None:
+def test_a_load_of_more_than_a_quarter_of_the_cores_gives_a_warning() -> None:
     (warning,) = warnings.about_load(0.51, cores=2)
 
     assert "load average of 0.51 on 2 cores" in warning.text
@@ -70,7 +70,7 @@ def test_each_reason_of_throttling_before_during_or_after_the_rounds_is_named_on
     ("clock", "named"),
     [("cpu_mhz", "processor"), ("gpu_mhz", "GPU"), ("gpu_memory_mhz", "GPU's memory")],
 )
-def test_a_clock_that_fell_by_more_than_a_tenth_is_said(clock: str, named: str) -> None:
+def test_a_clock_that_fell_by_more_than_a_tenth_gives_a_warning(clock: str, named: str) -> None:
     start = getattr(COOL, clock)
     slower, equal, faster = (replace(COOL, **{clock: share * start}) for share in (0.89, 0.91, 1.5))
 
@@ -88,7 +88,7 @@ def test_a_clock_that_fell_by_more_than_a_tenth_is_said(clock: str, named: str) 
         (20, Plan(scenario="offline"), "p90 needs 64 iterations, 20 were made within the limit of 180 s"),
     ],
 )
-def test_percentiles_that_are_missing_are_named_with_the_runs_that_they_need(
+def test_missing_percentiles_are_named_with_the_iterations_that_they_need(
     iterations: int, plan: Plan, said: str
 ) -> None:
     (warning,) = about_case(plan, iterations=iterations)
@@ -123,7 +123,7 @@ def test_too_many_threads_a_fallback_and_an_unsettled_warm_up_name_the_case(
     assert text in warning.text
 
 
-def test_a_ratio_without_an_interval_is_said_where_there_is_one() -> None:
+def test_a_ratio_without_an_interval_gives_a_warning() -> None:
     (warning,) = warnings.about_rounds([CASE, CASE], 11)
 
     assert "12 rounds, 11 were made" in warning.text
@@ -139,11 +139,11 @@ def kernel_average(running: float, seconds: int) -> float:
 
 
 @pytest.mark.parametrize("seconds", [5, 30, 60, 300])
-def test_our_load_is_what_the_kernel_makes_of_our_threads(seconds: int) -> None:
+def test_the_load_of_this_process_follows_the_kernel_s_average(seconds: int) -> None:
     assert own_load(2.0, seconds) == pytest.approx(kernel_average(2.0, seconds), rel=0.01)
 
 
-def test_what_others_run_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_load_of_other_programs_remains(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("capsedge.measure.bench.warnings._STARTED", -60.0)
     monkeypatch.setattr("capsedge.measure.bench.warnings._USED", -120.0)
     monkeypatch.setattr("time.monotonic", lambda: 0.0)
