@@ -1,4 +1,4 @@
-"""Write docs/recipes.md: every key of a recipe, its default and what it means, from the types in capsedge/recipe.py.
+"""Write docs/recipes.md: every key of a recipe, its default and what it means, from capsedge/recipe/record.py.
 
 python scripts/recipe_keys.py
 """

@@ -238,10 +238,10 @@ def test_set_takes_lists() -> None:
         ("train.epochs=5.5", "train.epochs: expected an integer of 0 or more, got 5.5"),
         ("train.epochs=true", "train.epochs: expected an integer of 0 or more, got true"),
         ("train.seed=-1", "train.seed: expected an integer from 0 to 4,294,967,295, got -1"),
-        ("train.learning_rate=nan", "train.learning_rate: expected a finite number above 0, got nan"),
-        ("train.learning_rate=inf", "train.learning_rate: expected a finite number above 0, got inf"),
-        ("routing.b0=nan", "routing.b0: expected a finite number, got nan"),
-        ("routing.b0=-inf", "routing.b0: expected a finite number, got -inf"),
+        ("train.learning_rate=nan", "train.learning_rate: expected a number above 0 to 1,000,000, got nan"),
+        ("train.learning_rate=inf", "train.learning_rate: expected a number above 0 to 1,000,000, got inf"),
+        ("routing.b0=nan", "routing.b0: expected a number from -1,000,000 to 1,000,000, got nan"),
+        ("routing.b0=-inf", "routing.b0: expected a number from -1,000,000 to 1,000,000, got -inf"),
         ("train.decay=1.5", "train.decay: expected a number above 0 to 1, got 1.5"),
         ("routing.kind=l3", "routing.kind: expected one of l2, l1, frozen, backprop, dynamic, kl, em, got 'l3'"),
         (
@@ -369,7 +369,7 @@ def test_what_an_overlap_has_no_use_for_is_told_at_once_and_can_be_typed_as_it_i
 
 @pytest.mark.parametrize("override", ["data.epoch_images=128", "data.evaluation_images=500"])
 def test_numbers_of_overlapped_images_want_an_overlap(override: str) -> None:
-    complaint = "data.epoch_images and data.evaluation_images are of overlapped images: set data.overlap, or leave"
+    complaint = "data.epoch_images and data.evaluation_images are for overlapped images: set data.overlap, or leave"
     with pytest.raises(WrongUse, match=re.escape(complaint)):
         load_recipe("mnist-l2", [override])
     assert load_recipe("mnist-l2", ["data.shift=0", "data.overlap=2", override]).data.overlap == 2
@@ -389,7 +389,7 @@ def test_plain_values_without_a_name_are_wrong_use() -> None:
 @pytest.mark.parametrize("key", ["filters=8", "kernel=3", "padding=same", "activation=leaky-relu"])
 def test_a_change_that_would_change_nothing_is_refused(key: str) -> None:
     with pytest.raises(
-        WrongUse, match=r"--set network\.\w+ is of network\.stem table1, .* has stem repvgg: set netw"
+        WrongUse, match=r"--set network\.\w+ is for network\.stem table1, .* has stem repvgg: set netw"
     ):
         load_recipe("edge-small", [f"network.{key}"])
     load_recipe("edge-small", ["network.stem=table1", "network.blocks=[]", "network.grid=0", f"network.{key}"])

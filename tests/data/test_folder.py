@@ -80,7 +80,7 @@ def test_one_colour_image_among_many_grey_ones_is_made_grey_and_more_make_all_co
     grey: Images = {f"{name}/{i}.png": ("L", (4, 3), i) for name in ("cat", "dog") for i in range(10)}
     few = load_folder(image_folder(tmp_path / "few", {**grey, "cat/0.png": ("RGB", (4, 3), (30, 30, 30))}))
     assert few.shape == (3, 4, 1)
-    assert "1 of 20 images is in colour, and made grey as the others are" in few.remarks
+    assert "1 of 20 images is in colour, and made grey like the others" in few.remarks
     coloured: Images = {"cat/0.png": ("RGB", (4, 3), (1, 2, 3)), "cat/1.png": ("RGB", (4, 3), (9, 9, 9))}
     more = load_folder(image_folder(tmp_path / "more", {**grey, **coloured}))
     assert more.shape == (3, 4, 3)

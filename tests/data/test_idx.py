@@ -130,7 +130,7 @@ def test_the_test_files_may_be_called_test(tmp_path: Path, idx_folder: IdxFolder
 def test_a_missing_file_is_named(tmp_path: Path, idx_folder: IdxFolder, file: str) -> None:
     (idx_folder(tmp_path, train_labels=[0, 1], test_labels=[1]) / file).unlink()
     with pytest.raises(
-        DataError, match=f"has no file '{file}', nor one with .gz; of the four files it holds t.*, t.*, t.*-ubyte"
+        DataError, match=f"has no file '{file}', nor one with .gz; of the four files it has t.*, t.*, t.*-ubyte"
     ):
         load_idx(tmp_path)
 
