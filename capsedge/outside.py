@@ -27,6 +27,11 @@ def one_line(text: str) -> str:
     return printable(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
+def encodable(text: str) -> str:
+    r"""Text that UTF-8 can encode: bytes of a path that are not UTF-8 are written as codes, such as `\udcff`."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def cell(text: str) -> str:
     """Text for a cell of a CSV file, with an apostrophe before text that a spreadsheet would run as a formula."""
     return f"'{text}" if text.startswith(_FORMULA) else text

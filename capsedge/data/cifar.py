@@ -5,6 +5,7 @@ red, then green, then blue). Python: a pickled dictionary whose `data` has such 
 `labels`.
 """
 
+import codecs
 import gzip
 import zlib
 from collections import Counter
@@ -200,7 +201,7 @@ def _class_names(version: Version, content: bytes, called: str) -> tuple[str, ..
         listed = read_plain_pickle(content, called).get(b"label_names")
         lines = listed if isinstance(listed, list) and all(isinstance(each, bytes) for each in listed) else []
     else:
-        lines = content.splitlines()
+        lines = content.removeprefix(codecs.BOM_UTF8).splitlines()
     names = tuple(line.decode("utf-8", "replace").strip() for line in lines if line.strip())
     if len(set(names)) != len(names) or len(names) < 2:
         raise DataError(f"{called}: expected two or more different class names, got {len(names)}")

@@ -7,7 +7,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from capsedge.data.known import KNOWN, Known, cache_folder, find, known
+from capsedge.data.known import KNOWN, Known, cache_folder, find, known, place_of
 from capsedge.errors import DataError, WrongUse, require
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def download(name: str) -> Path:
         DataError: No mirror gave a file with the published checksum, or the cache folder cannot be written.
         MissingExtra: The package pooch is not installed.
     """
-    if name not in KNOWN and (place := Path(name).expanduser()).exists():
+    if name not in KNOWN and (place := place_of(name)).exists():
         raise WrongUse(
             f"'{name}' is a {'folder' if place.is_dir() else 'file'}; what can be downloaded is: {', '.join(KNOWN)}"
         )

@@ -56,11 +56,11 @@ def load_folder(place: Path, *, size: int = 0, group: str = "", fit: Fit | None 
     _check_classes(listing, items, broken)
     shape, shape_remarks = _shape(headers, size)
     images = _allocated(len(items), shape)
-    places = {item.name: position for position, item in enumerate(items)}
+    places = {item.path: position for position, item in enumerate(items)}
     sample, glances = background_sample(len(items)), []
 
     def fill(item: Item) -> int:
-        position, image = places[item.name], decode_image(item.path)
+        position, image = places[item.path], decode_image(item.path)
         images[position] = fit_image(image, shape, fit)
         if position in sample:  # of the original image: padding is not its background
             glances.append(glance(image))

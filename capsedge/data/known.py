@@ -11,6 +11,7 @@ from capsedge.data.cifar import BINARY, PYTHON, find_cifar
 from capsedge.data.cifar import CLASSES as _OBJECTS
 from capsedge.data.idx import idx_files
 from capsedge.errors import DataError, WrongUse, nearest
+from capsedge.files import check_utf8, expanded
 
 SUBSET = "fashion-mnist-subset"
 SHIPPED_SUBSET = Path(__file__).parent / SUBSET
@@ -120,6 +121,19 @@ def known(name: str) -> Known:
     raise WrongUse(f"unknown data set '{name}', and there is no folder of that name; {nearest(name, KNOWN)}")
 
 
+def place_of(source: str) -> Path:
+    """The path that a source of images names, if it is not the name of a known data set.
+
+    Raises:
+        WrongUse: It is empty, begins with the home folder of an unknown user, or is not UTF-8.
+    """
+    place = expanded(source)
+    if source not in KNOWN:
+        check_utf8(place)
+        check_utf8(Path(os.path.realpath(place)))  # which the record of a run holds
+    return place
+
+
 def find(name: str) -> Path | None:
     """Find the folder of a known data set on this machine, or None.
 
@@ -137,7 +151,7 @@ def find(name: str) -> Path | None:
 def own_folder(name: str) -> Path | None:
     """The folder of that name in $CAPSEDGE_DATA, or None."""
     own = os.environ.get(DATA_VARIABLE)
-    folder = Path(own).expanduser() / name if own else None
+    folder = expanded(own) / name if own else None
     return folder if folder and folder.is_dir() else None
 
 

@@ -15,6 +15,7 @@ from typing import Literal
 
 from capsedge.data.images import IMAGE_SUFFIXES, is_hidden
 from capsedge.errors import DataError, WrongUse
+from capsedge.outside import encodable
 from capsedge.plural import number_of, plural
 
 Part = Literal["train", "validation", "test"]
@@ -121,7 +122,9 @@ def list_labelled(place: Path) -> Listing:
     listing = _read_list(place) if place.is_file() else _searched(place)
     if not listing.items:
         raise DataError(f"'{place}' has no images{_after(listing)}: they are expected in {LAYOUTS}")
-    return listing
+    # Names with other bytes than UTF-8 are escaped after sorting, so that the order is that of the files.
+    items = [replace(item, name=encodable(item.name)) for item in listing.items]
+    return replace(listing, items=items, remarks=[*map(encodable, listing.remarks)])
 
 
 def _after(listing: Listing) -> str:

@@ -19,6 +19,7 @@ from capsedge.data.known import (
     find,
     known,
     own_folder,
+    place_of,
 )
 from capsedge.data.split import Split
 from capsedge.errors import DataError, WrongUse
@@ -99,7 +100,7 @@ def dataset_of(recipe: DataRecipe, *, source: str | None = None) -> Dataset:
 
 
 def _load(source: str, size: int, fit: Fit, group: str) -> Dataset:
-    place = Path(source).expanduser()
+    place = place_of(source)
     try:
         if source not in KNOWN and place.exists() and not _has_parts(place):
             return _load_own(place, size, fit, group)

@@ -17,6 +17,7 @@ from typing import Any, get_type_hints
 import msgspec
 
 from capsedge.errors import DataError, WrongUse, nearest
+from capsedge.files import check_utf8
 from capsedge.recipe.record import TABLE1_KEYS, Recipe, from_values
 
 SHIPPED = Path(__file__).parents[1] / "recipes"
@@ -76,9 +77,15 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = (), *, data: str |
 
 
 def taught(recipe: Recipe, teachers: Sequence[Path] = ()) -> Recipe:
-    """The recipe with more teachers; all paths absolute, so that the run finds them from any folder."""
-    folders = [*map(Path, recipe.train.teachers), *teachers]
-    train = msgspec.structs.replace(recipe.train, teachers=tuple(str(each.resolve()) for each in folders))
+    """The recipe with more teachers; all paths absolute, so that the run finds them from any folder.
+
+    Raises:
+        WrongUse: A path is not UTF-8.
+    """
+    folders = [each.resolve() for each in (*map(Path, recipe.train.teachers), *teachers)]
+    for folder in folders:
+        check_utf8(folder)
+    train = msgspec.structs.replace(recipe.train, teachers=tuple(map(str, folders)))
     return msgspec.structs.replace(recipe, train=train)
 
 

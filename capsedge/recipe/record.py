@@ -11,6 +11,7 @@ from msgspec import Meta
 
 from capsedge.errors import WrongUse, nearest
 from capsedge.fit import Fit, Frame, Levels
+from capsedge.outside import encodable
 
 TABLE1_KEYS = ("network.filters", "network.kernel", "network.padding", "network.activation")  # of stem table1 only
 EVALUATION_IMAGES = 10_000
@@ -178,7 +179,7 @@ class DataRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         standardize: Per-image standardization, in the network and so in the exported file.
     """
 
-    source: str = "fashion-mnist"
+    source: Annotated[str, Meta(min_length=1, description="a data set's name or a path")] = "fashion-mnist"
     size: Side = 0
     frame: Frame = "pad"
     levels: Levels = "as-is"
@@ -294,6 +295,7 @@ def from_values(values: Mapping[str, Any], *, source: str) -> Recipe:
         WrongUse: A key is unknown or a value does not fit.
     """
     _check_keys(values, Recipe, source)
+    _check_texts(values, source)
     try:
         return msgspec.convert(values, Recipe)
     except msgspec.ValidationError as error:
@@ -324,3 +326,17 @@ def _check_keys(values: Mapping[str, Any], kind: type[msgspec.Struct], source: s
             raise WrongUse(f"recipe '{source}' has no key '{prefix}{key}'; {nearest(prefix + key, known)}")
         if isinstance(value, dict) and isinstance(hints[key], type) and issubclass(hints[key], msgspec.Struct):
             _check_keys(value, hints[key], source, f"{prefix}{key}.")
+
+
+def _check_texts(value: Any, source: str, key: str = "") -> None:
+    """Refuse texts that a recipe's file or a path cannot hold."""
+    match value:
+        case str() if "\0" in value or encodable(value) != value:
+            given = encodable(value).replace("\0", "\\0")
+            raise WrongUse(f"recipe '{source}': {key}: expected a text in UTF-8 without NUL, got '{given}'")
+        case Mapping():
+            for name, inner in value.items():
+                _check_texts(inner, source, f"{key}.{name}" if key else name)
+        case list() | tuple():
+            for inner in value:
+                _check_texts(inner, source, key)

@@ -62,7 +62,7 @@ def test_other_images_become_squares_of_the_middle_size_and_that_is_said(
     (said,) = [each for each in dataset.remarks if "fitted" in each]
     assert f" pixels are fitted to {side}x{side}, {len(names)} of {len(names)}; " in said
     assert said.startswith("images of 100x100 pixels are" if sizes == [(100, 100)] else "images of ")
-    assert said.endswith("data.size takes another side, and the work grows with its square")
+    assert said.endswith("data.size takes another side, and the computation grows with its square")
 
 
 def test_a_size_makes_squares_and_fit_says_how(tmp_path: Path, image_folder: ImageFolder) -> None:

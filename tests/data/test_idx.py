@@ -179,9 +179,10 @@ def test_files_without_images_are_refused(tmp_path: Path, idx_folder: IdxFolder)
         load_idx(tmp_path)
 
 
-def test_classes_are_named_by_a_text_file(tmp_path: Path, idx_folder: IdxFolder) -> None:
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_classes_are_named_by_a_text_file(tmp_path: Path, idx_folder: IdxFolder, encoding: str) -> None:
     idx_folder(tmp_path, train_labels=[0, 1], test_labels=[1])
-    (tmp_path / "classes.txt").write_text("left shoe\nright shoe\n\n", encoding="utf-8")
+    (tmp_path / "classes.txt").write_text("left shoe\nright shoe\n\n", encoding=encoding)
     assert load_idx(tmp_path)[0] == ("left shoe", "right shoe")
 
 

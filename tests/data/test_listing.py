@@ -158,7 +158,7 @@ def test_a_list_that_is_no_text_is_one_line(tmp_path: Path) -> None:
         (["cat/1.png"], r"has training images of 1 class: two or more"),
         (["1.png", "2.png"], r"has no images \(2 images outside the class folders skipped\): they are expected"),
         (["test/a/1.png", "val/a/2.png"], r"has training images of 0 classes: two or more are expected, in <class>"),
-        (["train/a/1.png", "train/b/1.png", "test/c/1.png"], r"has test images of class 'c' .* there are: a, b"),
+        (["train/a/1.png", "train/b/1.png", "test/c/1.png"], r"has test images of class 'c', .* there are: a, b"),
         (["train/a/1.png", "train/b/1.png", "val/c/1.png"], r"has validation images of class 'c'"),
     ],
 )

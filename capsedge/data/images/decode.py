@@ -13,6 +13,7 @@ from PIL import Image, UnidentifiedImageError
 
 from capsedge.data.images.modes import lay_on, plain, stored, upright
 from capsedge.errors import DataError
+from capsedge.outside import encodable
 
 # Listed, because Pillow would otherwise pass some files to other programs (EPS to Ghostscript).
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "TIFF", "PPM")
@@ -92,7 +93,7 @@ def header(path: Path) -> Header:
 
 @contextmanager
 def _opened(source: Path | bytes | Image.Image, name: str) -> Iterator[Image.Image]:
-    called = name or (f"'{source}'" if isinstance(source, Path) else "the image")
+    called = name or (f"'{encodable(str(source))}'" if isinstance(source, Path) else "the image")
     try:
         if isinstance(source, Image.Image):
             yield source

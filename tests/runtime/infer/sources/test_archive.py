@@ -70,6 +70,13 @@ def test_what_is_no_archive_is_one_line(tmp_path: Path, content: bytes | None, s
         source.read()
 
 
+def test_a_member_without_a_name_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "x.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(zipfile.ZipInfo(""), b"a")
+    assert the_error(path) == f"'{path}' has a member without a name: pack it again"
+
+
 def test_an_archive_without_images_says_so(tmp_path: Path) -> None:
     assert "holds no images (.png, " in the_error(packed(tmp_path / "x.zip", {"a.txt": b"a"}))
 
