@@ -1,7 +1,7 @@
 """capsedge: capsule networks whose routing is learned, collapsed into static weights, and run at the edge.
 
-The names below are the public interface (docs/python.md); each is loaded when it is first used, so that importing the
-package costs next to nothing, and loading a model needs neither torch nor onnx.
+The names below are the public interface (docs/python.md). Each is loaded on first use, so that importing the package
+is fast and loading a model needs neither torch nor onnx.
 """
 
 import os
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from capsedge.lazy import looked_up
 from capsedge.version import __version__
 
-# ONNX Runtime's wheels of 2026 keep the device's id and its uses in the home folder, to be sent, unless they are told
-# not to before their first import (docs/decisions/0019-no-telemetry.md).
+# ONNX Runtime's wheels of 2026 record the device's id and usage in the home folder for sending, unless this variable
+# is set before their first import (docs/decisions/0019-no-telemetry.md).
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""`python -m capsedge` is the command `capsedge`."""
+"""`python -m capsedge` runs the command `capsedge`."""
 
 from capsedge.cli import main
 

@@ -1,13 +1,13 @@
-"""The errors that a user can meet, as one tree; each carries the exit code of the command that it ends.
+"""The errors that a user can see, as one tree; each has the exit code of the command that it ends.
 
     CapsedgeError        exit 1
-    ├── WrongUse         exit 2   an argument, a recipe key or a value that cannot be meant
-    ├── DataError        exit 1   data that is missing, damaged or not of the stated format
+    ├── WrongUse         exit 2   an argument, a recipe key or a value that does not exist or does not fit
+    ├── DataError        exit 1   data that is missing, damaged or not in the stated format
     ├── ModelError       exit 1   a model, engine or run that cannot be read or does not fit
-    ├── ProviderError    exit 1   hardware or a runtime that was asked for and is not there
+    ├── ProviderError    exit 1   hardware or a runtime that was requested and is not available
     ├── MissingExtra     exit 1   an optional part of capsedge that is not installed
-    ├── GateRejected     exit 1   an exported file that does not compute what the network computes
-    └── Interrupted      exit 130 Ctrl-C or a termination signal, after the state was saved
+    ├── GateRejected     exit 1   an exported file whose outputs differ from the network's
+    └── Interrupted      exit 130 Ctrl-C or a termination signal; the state was saved
 
 `str()` of each is one line: what was expected, what was found, what to do. Code reads the fields, not that line.
 """
@@ -22,8 +22,8 @@ class CapsedgeError(Exception):
 
     Attributes:
         text: What was expected and what was found.
-        advice: What to do, such as a command; "" where the text says it or nothing helps.
-        code: What happened, in a form that stays when the words change: `missing-extra`.
+        advice: What to do, such as a command; "" if the text says it or there is nothing to do.
+        code: Stable identifier of the kind of error, for programs: `missing-extra`.
     """
 
     exit_code = 1
@@ -35,7 +35,7 @@ class CapsedgeError(Exception):
         Args:
             text: See the class.
             advice: See the class.
-            code: A code of its own, where other code must tell this error from others of its class.
+            code: Replaces the code of the class, if programs must distinguish this error from others of the class.
         """
         super().__init__(text, advice)
         self.text, self.advice = text, advice
@@ -47,19 +47,19 @@ class CapsedgeError(Exception):
         return {"code": self.code, "text": self.text, "advice": self.advice}
 
     def __str__(self) -> str:
-        """The line for a person."""
+        """The error in one line."""
         return f"{self.text}: {self.advice}" if self.advice else self.text
 
 
 class WrongUse(CapsedgeError):
-    """The command or the recipe asks for something that does not exist or cannot be."""
+    """The command or the recipe asks for something that does not exist or is not possible."""
 
     exit_code = 2
     code = "wrong-use"
 
 
 class DataError(CapsedgeError):
-    """A data set or an image is missing, damaged or of another format."""
+    """A data set or an image is missing, damaged or in an unsupported format."""
 
     code = "data"
 
@@ -71,7 +71,7 @@ class ModelError(CapsedgeError):
 
 
 class ProviderError(CapsedgeError):
-    """The execution provider that was asked for cannot run here."""
+    """The requested execution provider cannot run on this machine."""
 
     code = "provider"
 
@@ -83,31 +83,31 @@ class MissingExtra(CapsedgeError):
 
 
 class GateRejected(CapsedgeError):
-    """The gate measured that an exported file differs from the trained network."""
+    """The gate measured that an exported file's outputs differ from the trained network's."""
 
     code = "gate-rejected"
 
 
 class Interrupted(CapsedgeError):
-    """The user stopped the work; what can be resumed was saved."""
+    """The user stopped the work; the state for resuming it was saved."""
 
     exit_code = 130
     code = "interrupted"
 
 
 def nearest(given: str, known: Iterable[str], *, otherwise: str | None = None) -> str:
-    """The end of an error's line about a name that does not exist: the nearest that does, or what there is.
+    """Advice for a name that does not exist: the nearest name that does, or all names.
 
     Args:
         given: The name.
-        known: Those that exist.
-        otherwise: What to say where none is near; None lists all names.
+        known: The names that exist.
+        otherwise: Text if no name is near; None lists all names.
     """
-    from difflib import get_close_matches  # only on the way to an error
+    from difflib import get_close_matches  # needed for errors only
 
     names = list(known)
     word = given.rpartition(".")[2]
-    longer = [name for name in names if name.endswith((f"_{word}", f"-{word}"))]  # learning_rate, of rate
+    longer = [name for name in names if name.endswith((f"_{word}", f"-{word}"))]  # learning_rate, for rate
     close = longer if len(longer) == 1 else get_close_matches(given, names, n=1, cutoff=0.5)
     if close:
         return f"did you mean '{close[0]}'?"
@@ -115,21 +115,21 @@ def nearest(given: str, known: Iterable[str], *, otherwise: str | None = None) -
 
 
 def damage(error: Exception) -> str:
-    """What msgspec found wrong in a file that capsedge wrote, by the field's name: `data.sha256: expected str`."""
+    """Text of msgspec's error about a file that capsedge wrote, with the field: `data.sha256: expected str`."""
     text, _, place = str(error).replace("`", "").partition(" - at $")
     return f"{place.removeprefix('.')}: {text[0].lower()}{text[1:]}" if place else text
 
 
 def require(module: str, *, extra: str) -> ModuleType:
-    """Import an optional dependency, or say which extra installs it.
+    """Import an optional dependency, or raise an error that names the extra that installs it.
 
     Args:
         module: Dotted name of the module, such as ``"onnxruntime"``.
-        extra: The extra of capsedge that brings it, such as ``"cpu"``.
+        extra: The extra of capsedge that installs it, such as ``"cpu"``.
 
     Raises:
         MissingExtra: The module, or another package that it needs, is not installed.
-        ImportError: The package is there, and cannot be imported or lacks a part of itself.
+        ImportError: The package is installed, but cannot be imported or lacks one of its own modules.
     """
     try:
         return import_module(module)
@@ -137,7 +137,7 @@ def require(module: str, *, extra: str) -> ModuleType:
         lacking = error.name or module
         missing, _, _ = lacking.partition(".")
         if missing == module.partition(".")[0] and not f"{module}.".startswith(f"{lacking}."):
-            raise  # a part of the package itself: it is installed and damaged
+            raise  # a module of the package itself: the package is installed and damaged
         raise MissingExtra(
             f"this needs the Python package '{missing}', which is not installed", f"pip install 'capsedge[{extra}]'"
         ) from error

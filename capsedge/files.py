@@ -1,41 +1,53 @@
-"""Writing files so that a reader finds the old file or the whole new one; their hashes; what the system refuses."""
+"""Files: atomic writing, hashes, checks of paths before work begins, and texts for errors of the operating system."""
 
 import errno
 import hashlib
 import os
+import re
+import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
+from typing import BinaryIO
 
 from capsedge.errors import WrongUse
+from capsedge.outside import encodable
+
+# Temporary files of `replacing`: .NAME.PID.RANDOM.part
+_LEFTOVER = re.compile(r"\..+\.(\d+)\.[0-9a-f]{12}\.part")
+_SURELY_LEFT_SECONDS = 3600.0  # a younger file may be a write on another machine, where the process is alive
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; on success it takes `path`'s place, on failure it is removed.
+    """Yield a temporary path beside `path`; on success it is renamed to `path`, on failure removed.
 
-    The temporary file is flushed to the disk before the rename, so that a power cut leaves one of the two.
+    The temporary file is flushed to the disk before the rename, so that `path` is the old or the new file after a
+    power cut. Its name cannot be predicted, so that no link can be placed there before.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    _clear_leftovers(path.parent.absolute())
     partial = _partial(path)
     try:
         yield partial
-        with partial.open("rb+") as file:
+        with _opened(partial, "rb+") as file:
             os.fsync(file.fileno())
         partial.replace(path)
     except OSError as error:
-        if error.filename == str(partial):  # the user knows the other name
+        if error.filename == str(partial):  # the user knows only the final name
             raise OSError(error.errno, error.strerror, str(path)) from error
         raise
     finally:
-        with suppress(OSError):  # which must not hide the error that led here
+        with suppress(OSError):  # an error here must not hide the first one
             partial.unlink(missing_ok=True)
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
     """Write `content` to `path` in one step (see `replacing`)."""
-    with replacing(path) as partial:
-        partial.write_bytes(content.encode() if isinstance(content, str) else content)
+    with replacing(path) as partial, _opened(partial, "xb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
 
 
 def sha256_of(file: Path) -> str:
@@ -45,10 +57,10 @@ def sha256_of(file: Path) -> str:
 
 
 def check_writable(path: Path) -> None:
-    """Refuse a path that `write_atomically` could not write, before the work whose result goes there.
+    """Check that `write_atomically` can write a path, before the work for its content begins.
 
     Raises:
-        WrongUse: It is a folder, or its folder cannot be made or written.
+        WrongUse: It is a folder, or its folder cannot be created or written.
     """
     if path.is_dir():
         raise WrongUse(f"expected a file, got the folder '{path}': choose another name")
@@ -56,14 +68,14 @@ def check_writable(path: Path) -> None:
 
 
 def check_output(path: Path, suffix: str) -> None:
-    """Refuse an output file of another format, or one that could not be written (`check_writable`).
+    """Check the suffix of an output file, and that it can be written (`check_writable`).
 
     Args:
         path: The file.
-        suffix: What its name must end in, such as `.html`.
+        suffix: Suffix that the name must have, such as `.html`.
 
     Raises:
-        WrongUse: As said.
+        WrongUse: The suffix is another one, or the file cannot be written.
     """
     if path.suffix.lower() != suffix:
         raise WrongUse(f"expected a file name that ends in {suffix}, got '{path}': give '{path.with_suffix(suffix)}'")
@@ -71,18 +83,44 @@ def check_output(path: Path, suffix: str) -> None:
 
 
 def check_folder(path: Path) -> None:
-    """Refuse a folder that could not be made or written, before the work whose results go there.
+    """Check that a folder can be created and written, before the work for its content begins.
 
     Raises:
-        WrongUse: It is a file, or it cannot be made or written.
+        WrongUse: It is a file, or it cannot be created or written.
     """
     if path.exists() and not path.is_dir():
         raise WrongUse(f"expected a folder, got the file '{path}': choose another name")
     _try_writing(path, "trial", shown=path)
 
 
+def check_utf8(path: Path) -> None:
+    """Refuse a path that records in UTF-8 could not hold.
+
+    Raises:
+        WrongUse: It has bytes that are not UTF-8.
+    """
+    if (shown := encodable(str(path))) != str(path):
+        raise WrongUse(f"expected a path in UTF-8, got '{shown}': rename the folder, or choose another")
+
+
+def expanded(path: str) -> Path:
+    """A path with `~` and `~user` replaced by the home folder.
+
+    Raises:
+        WrongUse: It is empty, or there is no such user.
+    """
+    if not path:
+        raise WrongUse("expected a name or a path, got an empty text")
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise WrongUse(
+            f"'{path}' names the home folder of a user who does not exist: give the whole path, or './{path}'"
+        ) from error
+
+
 def refusal(error: OSError) -> str:
-    """A refusal of the operating system in one line: which file, why, and what to do where that is known."""
+    """One line for an error of the operating system: the file, the reason, and what to do if that is known."""
     reason = (error.strerror or str(error) or type(error).__name__).lower()
     place = f"'{error.filename}': " if error.filename else ""
     advice = _ADVICE.get(error.errno or 0)
@@ -105,16 +143,56 @@ _ADVICE = {
 
 
 def _try_writing(folder: Path, name: str, *, shown: Path) -> None:
-    """Write and remove an empty file in a folder, or in the nearest above it that exists."""
+    """Write and remove an empty file in a folder, or in its nearest parent that exists."""
     absolute = folder.absolute()
     nearest = next(each for each in (absolute, *absolute.parents) if each.exists())
     trial = _partial(nearest / name)
     try:
-        trial.touch()
+        _opened(trial, "xb").close()
         trial.unlink()
     except OSError as error:
         raise WrongUse(f"cannot write {refusal(OSError(error.errno, error.strerror, str(shown)))}") from error
 
 
 def _partial(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{os.getpid()}.part")
+    return path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(6).hex()}.part")
+
+
+def _opened(path: Path, mode: str) -> BinaryIO:
+    """Open a file, but not through a link."""
+
+    def opener(name: str, flags: int) -> int:
+        return os.open(name, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)  # Windows has no such flag
+
+    return open(path, mode, opener=opener)  # type: ignore[return-value]
+
+
+@cache  # once for each folder, which may get thousands of files
+def _clear_leftovers(folder: Path) -> None:
+    """Remove temporary files of this user's killed processes from a folder."""
+    if os.name != "posix":  # Windows has no test for a process that leaves it alone
+        return
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            match = _LEFTOVER.fullmatch(entry.name)
+            if match and _is_abandoned(entry.stat(follow_symlinks=False)) and not _is_alive(int(match[1])):
+                with suppress(OSError):
+                    Path(entry.path).unlink()
+
+
+def _is_abandoned(found: os.stat_result) -> bool:
+    return (
+        stat.S_ISREG(found.st_mode)
+        and found.st_uid == os.geteuid()
+        and time.time() - found.st_mtime > _SURELY_LEFT_SECONDS
+    )
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):  # alive and another user's, or no number of a process
+        return True
+    return True

@@ -1,4 +1,4 @@
-"""A package whose names are looked up when they are first used, so that using one of them loads no others."""
+"""Packages that import each public name on first use, so that using one name loads no others."""
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
@@ -10,7 +10,7 @@ def looked_up(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
 
     Args:
         package: `__name__` of the package.
-        homes: The module of the package that holds each name.
+        homes: For each name, the module of the package that defines it.
     """
 
     def look_up(name: str) -> Any:

@@ -1,19 +1,19 @@
-"""Text that a stranger may have written (names in files, paths, classes), made safe for where it is shown."""
+"""Untrusted text (names in files, paths, classes), made safe for terminals, tables and spreadsheets."""
 
 import unicodedata
 
 _KEPT = "\n\t"
 _UNSEEN = ("Cc", "Cf", "Co", "Cs", "Zl", "Zp")
-"""Unicode's categories of characters that steer a terminal, turn the direction of text, or are not seen."""
+"""Unicode categories of characters that control a terminal, change the direction of text, or are invisible."""
 
-_JOINERS = "\u200c\u200d"  # which Persian, Indic scripts and emoji are written with
+_JOINERS = "\u200c\u200d"  # needed in Persian, Indic scripts and emoji
 
-# What spreadsheet programs take for the start of a formula (owasp.org/www-community/attacks/CSV_Injection).
+# Characters that start a formula in spreadsheet programs (owasp.org/www-community/attacks/CSV_Injection).
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def printable(text: str) -> str:
-    r"""Text for a terminal: what would steer it is written as its code, such as `\x1b` or `\u202e`.
+    r"""Text for a terminal: control and invisible characters are written as codes, such as `\x1b` or `\u202e`.
 
     Line breaks and tabs stay; see `one_line`.
     """
@@ -23,12 +23,17 @@ def printable(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    r"""A name for a terminal, a table or a page: as `printable`, and a line break is written `\n`."""
+    r"""A name for a terminal, a table or a page: as `printable`, with line breaks and tabs as `\n` and `\t`."""
     return printable(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
+def encodable(text: str) -> str:
+    r"""Text that UTF-8 can encode: bytes of a path that are not UTF-8 are written as codes, such as `\udcff`."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def cell(text: str) -> str:
-    """Text for a cell of a CSV file: an apostrophe goes before what a spreadsheet would take for a formula."""
+    """Text for a cell of a CSV file, with an apostrophe before text that a spreadsheet would run as a formula."""
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 

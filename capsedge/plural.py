@@ -1,13 +1,13 @@
-"""One image, two images: numbers with their nouns."""
+"""Singular and plural of words beside a number: 1 image, 2 images."""
 
 
 def plural(count: int, one: str, several: str = "") -> str:
-    """The word that stands with a number.
+    """Choose the singular or the plural of a word by a number.
 
     Args:
         count: The number.
-        one: The word for one, such as `image`, `class` or `takes`.
-        several: For any other number, such as `take`; "" for the same as a plural noun.
+        one: The word for 1, such as `image`, `class` or `takes`.
+        several: The word for other numbers, such as `take`; "" forms the plural of the noun `one`.
     """
     if count == 1:
         return one

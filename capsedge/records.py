@@ -1,4 +1,4 @@
-"""Records out of JSON that somebody else may have written, or a disk damaged: every fault is one kind of error."""
+"""Decoding records from JSON that may be damaged or written by another program; every fault raises one error."""
 
 from typing import TypeVar
 
@@ -10,14 +10,15 @@ T = TypeVar("T")
 
 
 class DamagedRecord(ValueError):
-    """The text is no JSON, or not of the record's form; says where, in one clause."""
+    """The text is not JSON, or does not have the record's fields; the message names the place."""
 
 
 def decoded(content: bytes | str, kind: type[T]) -> T:
     """Decode JSON into a record.
 
     Raises:
-        DamagedRecord: It is not UTF-8, no JSON, nested too deep, or a field is missing or of another type.
+        DamagedRecord: The text is not UTF-8, is not JSON or is nested too deeply, or a field is missing or has
+            another type.
     """
     try:
         return msgspec.json.decode(content, type=kind)
@@ -26,4 +27,4 @@ def decoded(content: bytes | str, kind: type[T]) -> T:
     except UnicodeDecodeError as error:
         raise DamagedRecord(f"byte {error.start} of a text is not UTF-8") from error
     except RecursionError as error:
-        raise DamagedRecord("it is nested too deep") from error
+        raise DamagedRecord("it is nested too deeply") from error

@@ -1,4 +1,4 @@
-"""When an answer is right: the longest capsules are those of the image's classes, all of them and no other."""
+"""Scoring: an answer is right if the longest capsules are exactly those of the image's classes."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,23 +9,23 @@ def longest(lengths: NDArray[np.floating], count: int) -> NDArray[np.intp]:
 
     Args:
         lengths: [images, classes].
-        count: How many of each image.
+        count: Number of classes for each image.
 
     Returns:
-        [images, count], longest first; of two capsules of one length the first class wins, as argmax has it.
+        [images, count], longest first; of two capsules of equal length the first class wins, as in argmax.
     """
     return np.argsort(-lengths, axis=1, kind="stable")[:, :count]
 
 
 def wrong_answers(lengths: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which images get a wrong answer.
+    """Mark the images with a wrong answer.
 
-    With one class an image that is top-1 error; with two it is the exact match of the two longest (Sabour et al.
-    2017, section 6).
+    With one class in an image, this is the top-1 error; with two, the two longest capsules must match exactly (Sabour
+    et al. 2017, section 6).
 
     Args:
         lengths: Capsule lengths, [images, classes].
-        labels: [images], or [images, labels] where there are several classes in an image.
+        labels: [images], or [images, labels] if an image has several classes.
 
     Returns:
         [images].
@@ -37,7 +37,7 @@ def wrong_answers(lengths: NDArray[np.float32], labels: NDArray[np.int64]) -> ND
 
 
 def confusion(lengths: NDArray[np.floating], labels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Images by their class (row) and the answer (column), [classes, classes].
+    """Count images by their class (row) and the answer (column), [classes, classes].
 
     Args:
         lengths: Capsule lengths, [images, classes].
@@ -49,7 +49,7 @@ def confusion(lengths: NDArray[np.floating], labels: NDArray[np.int64]) -> NDArr
 
 
 def balanced_error(counts: NDArray[np.int64]) -> float:
-    """The mean over the classes of the share of their images that got a wrong answer.
+    """Balanced error: the mean over the classes of each class's error.
 
     Classes without images are left out.
 
@@ -57,12 +57,12 @@ def balanced_error(counts: NDArray[np.int64]) -> float:
         counts: Images by their class and by their answer, [classes, classes].
     """
     images = counts.sum(1)
-    there = images > 0
-    return float((1 - counts.diagonal()[there] / images[there]).mean())
+    present = images > 0
+    return float((1 - counts.diagonal()[present] / images[present]).mean())
 
 
 def never_answered(counts: NDArray[np.int64]) -> NDArray[np.intp]:
-    """The classes that have images and are no image's answer.
+    """Classes that have images, but are the answer for none.
 
     Args:
         counts: Images by their class and by their answer, [classes, classes].

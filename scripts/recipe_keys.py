@@ -1,4 +1,4 @@
-"""Write docs/recipes.md: every key of a recipe, its default and its meaning, from the types in capsedge/recipe.py.
+"""Write docs/recipes.md: every key of a recipe, its default and its meaning, from capsedge/recipe/record.py.
 
 python scripts/recipe_keys.py
 """

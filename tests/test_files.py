@@ -1,6 +1,7 @@
 """A reader finds the old file or the whole new one, never a half."""
 
 import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,9 @@ from capsedge.errors import WrongUse
 from capsedge.files import (
     check_folder,
     check_output,
+    check_utf8,
     check_writable,
+    expanded,
     refusal,
     replacing,
     sha256_of,
@@ -117,6 +120,54 @@ def test_a_folder_that_cannot_be_made_is_told_before(tmp_path: Path) -> None:
         with pytest.raises(WrongUse, match=why):
             check_folder(place)
     assert contents(tmp_path) == {"file": b"old"}
+
+
+def test_a_link_at_the_temporary_name_is_not_written_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "victim").write_bytes(b"precious")
+    monkeypatch.setattr(os, "urandom", bytes)  # the name that no one can predict
+    with replacing(tmp_path / "a") as partial:
+        partial.symlink_to(tmp_path / "victim")
+        with pytest.raises(FileExistsError):
+            write_atomically(tmp_path / "a", b"new")
+        partial.symlink_to(tmp_path / "victim")
+        with pytest.raises(OSError, match="symbolic link"), replacing(tmp_path / "a"):
+            pass
+        partial.write_bytes(b"")
+    assert (tmp_path / "victim").read_bytes() == b"precious"
+
+
+def test_no_two_temporary_names_are_alike(tmp_path: Path) -> None:
+    with replacing(tmp_path / "a") as one, replacing(tmp_path / "a") as other:
+        assert one != other
+        one.touch()
+        other.touch()
+
+
+def test_what_a_killed_process_left_is_removed_an_hour_later(tmp_path: Path) -> None:
+    dead, alive, token = 2**30, os.getppid(), "0" * 12
+    left = tmp_path / f".model.onnx.{dead}.{token}.part"
+    kept = [
+        tmp_path / name
+        for name in (f".a.{alive}.{token}.part", f"a.{dead}.{token}.part", ".a.part", f".young.{dead}.{token}.part")
+    ]
+    for file in (left, *kept):
+        file.touch()
+        if "young" not in file.name:
+            os.utime(file, (0, 0))
+    write_atomically(tmp_path / "other.json", b"")
+    assert {*tmp_path.iterdir()} == {*kept, tmp_path / "other.json"}
+
+
+def test_a_path_is_utf_8_and_may_begin_with_a_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    check_utf8(tmp_path / "größe")
+    assert expanded("~/a") == tmp_path / "a"
+    with pytest.raises(WrongUse, match=r"expected a path in UTF-8, got 'a\\udcff': rename"):
+        check_utf8(Path("a\udcff"))
+    with pytest.raises(WrongUse, match="expected a name or a path, got an empty text"):
+        expanded("")
+    with pytest.raises(WrongUse, match=r"'~no-such-user/x' names the home folder of a user who does not exist: give"):
+        expanded("~no-such-user/x")
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from capsedge.recipe import (
     from_values,
     load_recipe,
     shipped_recipes,
+    taught,
     to_flat_values,
     to_values,
 )
@@ -196,6 +197,23 @@ def test_recipes_that_extend_each_other_are_wrong_use(tmp_path: Path) -> None:
         load_recipe(path)
 
 
+def test_a_chain_of_thousands_of_recipes_is_wrong_use_and_one_of_fifty_is_read(tmp_path: Path) -> None:
+    for number in range(2000):
+        recipe_file(tmp_path, f"r{number}", f'extends = "r{number + 1}"\n')
+    recipe_file(tmp_path, "r2000", 'extends = "mnist-l2"\n[train]\nepochs = 3\n')
+
+    assert load_recipe(str(tmp_path / "r1950.toml")).train.epochs == 3
+    with pytest.raises(WrongUse, match=r"r0\.toml' extends a chain of more than 100 recipes: put their values into"):
+        load_recipe(str(tmp_path / "r0.toml"))
+
+
+def test_teachers_are_kept_by_absolute_paths_in_utf_8(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert taught(load_recipe("mnist-l2"), [Path("run")]).train.teachers == (str(tmp_path / "run"),)
+    with pytest.raises(WrongUse, match=r"expected a path in UTF-8, got '.*run-\\udcff'"):
+        taught(load_recipe("mnist-l2"), [Path("run-\udcff")])
+
+
 @pytest.mark.parametrize("base", ['"no-such"', '"no/such"', '""', "[1]"])
 def test_a_recipe_that_extends_nothing_known_is_wrong_use(tmp_path: Path, base: str) -> None:
     with pytest.raises(WrongUse, match="unknown recipe"):
@@ -238,10 +256,17 @@ def test_set_takes_lists() -> None:
         ("train.epochs=5.5", "train.epochs: expected an integer of 0 or more, got 5.5"),
         ("train.epochs=true", "train.epochs: expected an integer of 0 or more, got true"),
         ("train.seed=-1", "train.seed: expected an integer from 0 to 4,294,967,295, got -1"),
-        ("train.learning_rate=nan", "train.learning_rate: expected a finite number above 0, got nan"),
-        ("train.learning_rate=inf", "train.learning_rate: expected a finite number above 0, got inf"),
-        ("routing.b0=nan", "routing.b0: expected a finite number, got nan"),
-        ("routing.b0=-inf", "routing.b0: expected a finite number, got -inf"),
+        ("train.learning_rate=nan", "train.learning_rate: expected a number above 0 to 1,000,000, got nan"),
+        ("train.learning_rate=inf", "train.learning_rate: expected a number above 0 to 1,000,000, got inf"),
+        ("routing.learning_rate=1e38", "routing.learning_rate: expected a number above 0 to 1,000,000, got 1e+38"),
+        ("train.epochs=" + "1" * 5000, "train.epochs: expected an integer of 0 or more, got '111"),
+        ("network.hidden=" + "[" * 5000, "network.hidden: expected a list in which each is [an integer"),
+        ("routing.kind=a\udcff", "routing.kind: expected a text in UTF-8 without NUL, got 'a\\udcff'"),
+        ("train.teachers=['a\udcff']", "train.teachers: expected a text in UTF-8 without NUL, got 'a\\udcff'"),
+        ('data.source="a\\u0000b"', "data.source: expected a text in UTF-8 without NUL, got 'a\\0b'"),
+        ("data.source=", "data.source: expected a data set's name or a path, got ''"),
+        ("routing.b0=nan", "routing.b0: expected a number from -1,000,000 to 1,000,000, got nan"),
+        ("routing.b0=-inf", "routing.b0: expected a number from -1,000,000 to 1,000,000, got -inf"),
         ("train.decay=1.5", "train.decay: expected a number above 0 to 1, got 1.5"),
         ("routing.kind=l3", "routing.kind: expected one of l2, l1, frozen, backprop, dynamic, kl, em, got 'l3'"),
         (
@@ -297,6 +322,8 @@ def test_a_wrong_override_is_wrong_use_that_says_what_is_right(override: str, co
     ("text", "complaint"),
     [
         ("[train\n", "is not valid TOML"),
+        (f"[train]\nseed = {'1' * 5000}\n", "is not valid TOML"),
+        (f"[network]\nhidden = {'[' * 5000}\n", "is not valid TOML: it is nested too deeply"),
         ("train = 5\n", "train: expected a section with keys such as epochs, best, patience, got 5"),
         ("data = [1]\n", "data: expected a section with keys such as source, size, frame, got [1]"),
         ("name = 5\n", "name: expected one word of letters, digits, _, -, . and +, got 5"),
@@ -369,7 +396,7 @@ def test_what_an_overlap_has_no_use_for_is_told_at_once_and_can_be_typed_as_it_i
 
 @pytest.mark.parametrize("override", ["data.epoch_images=128", "data.evaluation_images=500"])
 def test_numbers_of_overlapped_images_want_an_overlap(override: str) -> None:
-    complaint = "data.epoch_images and data.evaluation_images are of overlapped images: set data.overlap, or leave"
+    complaint = "data.epoch_images and data.evaluation_images are for overlapped images: set data.overlap, or leave"
     with pytest.raises(WrongUse, match=re.escape(complaint)):
         load_recipe("mnist-l2", [override])
     assert load_recipe("mnist-l2", ["data.shift=0", "data.overlap=2", override]).data.overlap == 2
@@ -389,7 +416,7 @@ def test_plain_values_without_a_name_are_wrong_use() -> None:
 @pytest.mark.parametrize("key", ["filters=8", "kernel=3", "padding=same", "activation=leaky-relu"])
 def test_a_change_that_would_change_nothing_is_refused(key: str) -> None:
     with pytest.raises(
-        WrongUse, match=r"--set network\.\w+ is of network\.stem table1, .* has stem repvgg: set netw"
+        WrongUse, match=r"--set network\.\w+ is for network\.stem table1, .* has stem repvgg: set netw"
     ):
         load_recipe("edge-small", [f"network.{key}"])
     load_recipe("edge-small", ["network.stem=table1", "network.blocks=[]", "network.grid=0", f"network.{key}"])

@@ -1,6 +1,6 @@
 """Real data sets and images in the user's formats, as uint8 arrays; no torch here.
 
-Names are looked up when they are first used: classifying an image needs no reader of data sets.
+Names are imported on first use: classifying an image needs no reader of data sets.
 """
 
 from typing import TYPE_CHECKING

@@ -1,8 +1,8 @@
-"""Arrays in an .npz file: images and labels, in one part or in several, under the names that are in use.
+"""Arrays in an .npz file: images and labels, in one part or several, under the common names.
 
-`x_train` and `y_train` are Keras's, `train_images` and `train_labels` MedMNIST's, `images` and `labels` anybody's.
-A label is a number, or its class's name; numbers may have names beside them. Other arrays are passed over unread.
-What is not there of test and validation images is held out, as of a folder.
+`x_train` and `y_train` are Keras's names, `train_images` and `train_labels` MedMNIST's; `images` and `labels` are
+accepted, too. A label is a number or its class's name; an array `classes` can name the numbers. Other arrays are
+skipped without reading them. Missing test and validation parts are held out, as for a folder.
 """
 
 import zipfile
@@ -18,7 +18,7 @@ from PIL import Image
 from capsedge.data.dataset import Dataset
 from capsedge.data.images import fit_images, glance
 from capsedge.data.listing import PARTS, Part, few
-from capsedge.data.own import Own, divided, looked_at
+from capsedge.data.own import Own, background_sample, divided
 from capsedge.data.split import Split
 from capsedge.errors import DataError, WrongUse
 from capsedge.fit import Fit
@@ -34,19 +34,21 @@ def load_arrays(path: Path, *, size: int = 0, fit: Fit | None = None, group: str
     """Load an .npz file.
 
     Args:
-        path: It holds uint8 images [N, height, width] or [N, height, width, 1 or 3], and labels [N] or [N, 1]: whole
-            numbers, or names as text or as bytes in UTF-8; perhaps the names of the classes in order, as `classes`.
-            Without those, names are sorted.
-        size: Side in pixels to fit the images to; 0 keeps theirs.
-        fit: How to fit them; the default where nothing is said.
-        group: Must be empty: such images have no names.
+        path: A file with uint8 images [N, height, width] or [N, height, width, 1 or 3], and labels [N] or [N, 1]:
+            integers, or names as text or as bytes in UTF-8. An optional array `classes` has the names of the classes
+            in order; without it, names are sorted.
+        size: Side in pixels to fit the images to; 0 keeps their size.
+        fit: How to fit them; None for the default.
+        group: Must be empty, because images in an .npz file have no names.
 
     Raises:
-        DataError: The file is damaged, or holds no such arrays.
-        WrongUse: There is a group.
+        DataError: The file is damaged, or has no such arrays.
+        WrongUse: `group` is not empty.
     """
     if group:
-        raise WrongUse("data.group is a part of the images' names, and those of an .npz file have none: leave it out")
+        raise WrongUse(
+            "data.group finds text in the names of images, and images in an .npz file have none: leave it out"
+        )
     fit = fit or Fit()
     own, remarks = _own(path, size, fit)
     _check_two(path, own)
@@ -55,19 +57,21 @@ def load_arrays(path: Path, *, size: int = 0, fit: Fit | None = None, group: str
 
 
 def read_arrays(path: Path) -> Own:
-    """The images of an .npz file as they are, not yet divided, of however many classes; see `load_arrays`."""
+    """Read the images of an .npz file without splitting them, with any number of classes; see `load_arrays`."""
     return _own(path, 0, Fit())[0]
 
 
 def _own(path: Path, size: int, fit: Fit) -> tuple[Own, list[str]]:
     arrays, others = _read(path)
-    remarks = [f"array '{name}' is passed over" for name in others]
+    remarks = [f"array '{name}' is skipped" for name in others]
     found = _by_part(path, arrays)
     parts = [part for part, kind in found if kind == "images" and (part, "labels") in found]
     if not parts or not {None, "train"} & {*parts}:
         raise DataError(f"'{path}': expected {WANTED}, got {', '.join([*arrays, *others]) or 'nothing'}")
     remarks += [
-        f"{kind} of part {part} without the other are passed over" for part, kind in found if part not in parts
+        f"{kind} of part {part} are skipped: the part has only one of images and labels"
+        for part, kind in found
+        if part not in parts
     ]
     images = [_images(path, found[part, "images"]) for part in parts]
     labels = [_labels(path, found[part, "labels"], len(each)) for part, each in zip(parts, images, strict=True)]
@@ -75,18 +79,20 @@ def _own(path: Path, size: int, fit: Fit) -> tuple[Own, list[str]]:
         raise DataError(f"the parts of '{path}' have images of different sizes")
     of_each = [part for part, each in zip(parts, labels, strict=True) for _ in each]
     if len({each.dtype.kind == "U" for each in labels}) > 1:
-        raise DataError(f"the parts of '{path}' have names as labels, and numbers: one of both is expected in all")
+        raise DataError(
+            f"the parts of '{path}' have different kinds of labels: use names in all parts, or numbers in all"
+        )
     classes, numbers = _classes(path, arrays, cast(Labels, np.concatenate(labels)))
     arrays.clear()
-    found.clear()  # of the images only what is joined stays
+    found.clear()  # frees the images that `_joined` has copied
     joined = _joined(images)
-    pictures = (Image.fromarray(joined[place].squeeze()) for place in looked_at(len(joined)))
+    sample = (Image.fromarray(joined[place].squeeze()) for place in background_sample(len(joined)))
     own = Own(
         images=Split(fit_images(joined, size, fit), numbers),
         classes=classes,
         parts=of_each,
         names=[f"image {number}" for number in range(len(numbers))],
-        glances=[*map(glance, pictures)],
+        glances=[*map(glance, sample)],
     )
     return own, remarks
 
@@ -108,7 +114,7 @@ def _by_part(
 
 
 def _joined(parts: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """All images in one array; each part is let go of as soon as it is copied."""
+    """Join all images in one array; each part is freed as soon as it is copied."""
     if len(parts) == 1:
         return parts.pop()
     every = np.empty((sum(map(len, parts)), *parts[0].shape[1:]), dtype=np.uint8)
@@ -131,7 +137,7 @@ def _check_two(path: Path, own: Own) -> None:
 
 
 def _read(path: Path) -> tuple[dict[str, NDArray[np.generic]], list[str]]:
-    """The arrays whose names say what they are, and the names of the others."""
+    """Arrays with recognized names, and the names of the others."""
     wanted = f"'{path}' cannot be read as an .npz file of plain arrays"
     arrays: dict[str, NDArray[np.generic]] = {}
     try:
@@ -146,13 +152,13 @@ def _read(path: Path) -> tuple[dict[str, NDArray[np.generic]], list[str]]:
                         f"read; save texts with {name}=np.array({name}, dtype=str)"
                     ) from error
     except (ValueError, zipfile.BadZipFile, zlib.error, EOFError, KeyError, TypeError, AttributeError) as error:
-        told = "it is damaged, or of another format" if isinstance(error, ValueError) else str(error)
-        raise DataError(f"{wanted}: {told}") from error
+        reason = "it is damaged, or has another format" if isinstance(error, ValueError) else str(error)
+        raise DataError(f"{wanted}: {reason}") from error
     return arrays, others
 
 
 def _kind(name: str) -> tuple[Part | None, str] | None:
-    """The part and the kind that a name tells, such as `x_train`; None where it tells none."""
+    """Part and kind of an array by its name, such as `x_train`; None for another name."""
     words = name.lower().replace("-", "_").split("_")
     parts = [PARTS[word] for word in words if word in PARTS]
     others = [word for word in words if word not in PARTS]
@@ -189,22 +195,22 @@ def _labels(path: Path, values: NDArray[np.generic], count: int) -> Labels:
 
 
 def _texts(path: Path, values: NDArray[np.generic], what: str) -> NDArray[np.str_]:
-    """Names without the spaces around them."""
+    """Names as text, without surrounding spaces."""
     try:
-        told = np.char.decode(values.astype(np.bytes_), "utf-8") if values.dtype.kind == "S" else values
+        decoded = np.char.decode(values.astype(np.bytes_), "utf-8") if values.dtype.kind == "S" else values
     except UnicodeDecodeError as error:
         raise DataError(f"'{path}' has a {what} that is not UTF-8: save it as str") from error
-    texts: NDArray[np.str_] = np.char.strip(told.astype(np.str_))
+    texts: NDArray[np.str_] = np.char.strip(decoded.astype(np.str_))
     for text in np.unique(texts).tolist():
         if not text or not text.isprintable():
-            raise DataError(f"'{path}' has a {what} that is empty or cannot be shown, {text!r}: rename it")
+            raise DataError(f"'{path}' has a {what} that is empty or has unprintable characters, {text!r}: rename it")
     return texts
 
 
 def _classes(
     path: Path, arrays: dict[str, NDArray[np.generic]], labels: Labels
 ) -> tuple[tuple[str, ...], NDArray[np.int64]]:
-    """The names of the classes, and labels that count them from 0."""
+    """Names of the classes, and labels as positions in them."""
     names = next((values for name, values in arrays.items() if name.lower() in _NAMES), None)
     if names is None:
         found, positions = np.unique(labels, return_inverse=True)
@@ -213,18 +219,18 @@ def _classes(
         raise DataError(
             f"'{path}': expected a list of different names as classes, got {names.dtype} {list(names.shape)}"
         )
-    told = _texts(path, names, "class").tolist()
+    classes = _texts(path, names, "class").tolist()
     if labels.dtype.kind == "U":
-        return tuple(told), _named(path, labels.tolist(), told)
+        return tuple(classes), _named(path, labels.tolist(), classes)
     if labels.min() < 0 or labels.max() >= len(names):
         raise DataError(
             f"'{path}' names {number_of(len(names), 'class')} and has labels from {labels.min()} to {labels.max()}"
         )
-    return tuple(told), labels.astype(np.int64)
+    return tuple(classes), labels.astype(np.int64)
 
 
 def _named(path: Path, labels: list[str], classes: list[str]) -> NDArray[np.int64]:
-    """Names as positions in the classes."""
+    """Convert names to positions in the classes."""
     if unknown := sorted({*labels} - {*classes}):
         raise DataError(
             f"'{path}' has labels of {few(unknown, 'class')} that its list of classes lacks; there are: "

@@ -1,9 +1,11 @@
-"""CIFAR-10 as it is distributed: the python and the binary version, unpacked or straight from the archive.
+"""CIFAR-10 as it is distributed: the python and the binary version, unpacked or in the archive.
 
-Six files of images in either. Binary: records of one byte (the label) and 3,072 (32 rows of 32 pixels in red, then in
-green, then in blue). Python: a pickled dictionary whose `data` has such a row of 3,072 for each of its `labels`.
+Each version has six files of images. Binary: records of one byte (the label) and 3,072 bytes (32 rows of 32 pixels in
+red, then green, then blue). Python: a pickled dictionary whose `data` has such a row of 3,072 bytes for each of its
+`labels`.
 """
 
+import codecs
 import gzip
 import zlib
 from collections import Counter
@@ -29,15 +31,15 @@ _STEMS = ("data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_
 _COLOURS, _SIDE = 3, 32
 _PIXELS = _COLOURS * _SIDE * _SIDE
 _CHUNK_BYTES = 1 << 20
-_MOST_BYTES = 1 << 26  # twice what a file of either version has; a damaged archive may state any size
+_MOST_BYTES = 1 << 26  # twice the size of a real file; a damaged archive may state any size
 
 
 _LONG_HEADERS = (b"L", b"K", b"x", b"g", b"X")
-"""Types of members that hold a name or attributes of the next one (tar(5))."""
+"""Types of tar members that hold the name or attributes of the next member (tar(5))."""
 
 
 class Version(NamedTuple):
-    """What one of the two versions calls its files."""
+    """File names of one of the two versions."""
 
     archive: str
     folder: str
@@ -46,7 +48,7 @@ class Version(NamedTuple):
 
     @property
     def files(self) -> tuple[str, ...]:
-        """The six files of images; the last has the test images."""
+        """Names of the six files of images; the last has the test images."""
         return tuple(stem + self.suffix for stem in _STEMS)
 
 
@@ -55,7 +57,7 @@ PYTHON = Version("cifar-10-python.tar.gz", "cifar-10-batches-py", "", "batches.m
 
 
 class Location(NamedTuple):
-    """Where a version lies: an archive, or the folder with its files."""
+    """Place of a version: the archive, or the folder with its files; `whole` if no file is missing."""
 
     version: Version
     path: Path
@@ -71,7 +73,7 @@ class _Batch(NamedTuple):
 def find_cifar(place: Path) -> Location | None:
     """Find CIFAR-10 in a folder: its files there, or in the folder that its archive unpacks to, or the archive.
 
-    What is whole comes first. An archive itself, under the name it is distributed by, is found too.
+    A complete version is preferred. `place` may also be an archive with its distributed name.
     """
     return min(_candidates(place), key=lambda each: not each.whole, default=None)
 
@@ -90,12 +92,12 @@ def load_cifar(found: Location, *, size: int = 0, fit: Fit | None = None) -> tup
     """Load the six files.
 
     Args:
-        found: Where they lie.
-        size: Side in pixels to fit the images to; 0 keeps their 32.
-        fit: How to fit them; the default where nothing is said.
+        found: Their place.
+        size: Side in pixels to fit the images to; 0 keeps 32.
+        fit: How to fit them; None for the default.
 
     Returns:
-        Class names (of the file that lists them, or else CIFAR-10's), all training images, the test images;
+        Class names (from the file that lists them, or CIFAR-10's), all training images, the test images;
         [N, height, width, 3].
 
     Raises:
@@ -115,7 +117,7 @@ def load_cifar(found: Location, *, size: int = 0, fit: Fit | None = None) -> tup
 
 
 def _contents(version: Version, path: Path) -> Iterator[tuple[str, str, bytes]]:
-    """Name, what to call it in an error, and content of each file of the version that is there."""
+    """Name, name for errors, and content of each file of the version that exists."""
     wanted = (*version.files, version.classes)
     if path.is_dir():
         for name in wanted:
@@ -134,7 +136,7 @@ def _read(path: Path) -> bytes:
 
 
 def _unpacked(path: Path, wanted: tuple[str, ...]) -> Iterator[tuple[str, str, bytes]]:
-    """The wanted files of an archive, in memory: nothing of it is ever written to a disk."""
+    """Read the wanted files of an archive in memory; nothing is written to the disk."""
     import tarfile
 
     try:
@@ -145,7 +147,7 @@ def _unpacked(path: Path, wanted: tuple[str, ...]) -> Iterator[tuple[str, str, b
                     content = archive.extractfile(member) if name in wanted and member.isreg() else None
                     if content is not None:
                         yield name, f"'{name}' in '{path}'", content.read(_MOST_BYTES)
-            while stream.read(_CHUNK_BYTES):  # the checksum of the whole is tested at its end
+            while stream.read(_CHUNK_BYTES):  # gzip tests its checksum at the end of the stream
                 pass
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(f"'{path}' is a damaged archive ({error}); get it again") from error
@@ -154,7 +156,7 @@ def _unpacked(path: Path, wanted: tuple[str, ...]) -> Iterator[tuple[str, str, b
 
 
 def _bounded_members() -> "type[tarfile.TarInfo]":
-    """A reader of members that refuses long headers: tarfile reads a name of any stated length into memory."""
+    """A TarInfo class that refuses long headers: tarfile reads a name of any stated length into memory."""
     import tarfile
 
     class Bounded(tarfile.TarInfo):
@@ -199,7 +201,7 @@ def _class_names(version: Version, content: bytes, called: str) -> tuple[str, ..
         listed = read_plain_pickle(content, called).get(b"label_names")
         lines = listed if isinstance(listed, list) and all(isinstance(each, bytes) for each in listed) else []
     else:
-        lines = content.splitlines()
+        lines = content.removeprefix(codecs.BOM_UTF8).splitlines()
     names = tuple(line.decode("utf-8", "replace").strip() for line in lines if line.strip())
     if len(set(names)) != len(names) or len(names) < 2:
         raise DataError(f"{called}: expected two or more different class names, got {len(names)}")
@@ -222,7 +224,7 @@ def _check(version: Version, path: Path, batches: dict[str, _Batch], classes: tu
 
 
 def _check_equal(training: list[_Batch]) -> None:
-    """A file that was cut off between two images looks whole by itself."""
+    """Compare the numbers of images, because a file that was cut off between two images looks whole by itself."""
     usual = Counter(len(batch.labels) for batch in training).most_common(1)[0][0]
     for batch in training:
         if len(batch.labels) != usual:
@@ -235,6 +237,6 @@ def _check_equal(training: list[_Batch]) -> None:
 def _split(batches: list[_Batch], size: int, fit: Fit) -> Split:
     labels = np.concatenate([batch.labels for batch in batches])
     planes = [batch.pixels.reshape(-1, _COLOURS, _SIDE, _SIDE).transpose(0, 2, 3, 1) for batch in batches]
-    # Into an array of our own, because concatenate would keep the order of the colours' planes in memory.
+    # Into a new contiguous array, because concatenate would keep the planes' memory layout.
     images = np.concatenate(planes, out=np.empty((len(labels), _SIDE, _SIDE, _COLOURS), dtype=np.uint8))
     return Split(fit_images(images, size, fit), labels)

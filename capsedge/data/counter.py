@@ -1,4 +1,4 @@
-"""Random numbers, and random orders, as functions of a position: nothing is stored and any part can be had first."""
+"""Random numbers and random orders as functions of a position: stateless, so any part can be computed first."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ def words(key: int, positions: NDArray[np.int64] | NDArray[np.uint64]) -> NDArra
 
 
 def key_of(*parts: int) -> int:
-    """One key of several numbers, such as a seed and a purpose, of at most 64 bits each."""
+    """Combine several numbers of at most 64 bits, such as a seed and a purpose, into one key."""
     key = 0
     for part in parts:
         key = int(words(key, np.array([part], dtype=np.uint64))[0])
@@ -32,10 +32,11 @@ def key_of(*parts: int) -> int:
 
 
 def below(limit: int | NDArray[np.int64], key: int, positions: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Random whole numbers from 0 to limit - 1, one for each position.
+    """Random integers from 0 to limit - 1, one for each position.
 
     Args:
-        limit: At most 2**32, for all or for each; the numbers' probabilities differ by less than limit / 2**32.
+        limit: At most 2**32, one for all positions or one for each; the numbers' probabilities differ by less than
+            limit / 2**32.
         key: Another key gives other numbers.
         positions: [n], from 0.
     """
@@ -44,14 +45,14 @@ def below(limit: int | NDArray[np.int64], key: int, positions: NDArray[np.int64]
 
 
 def permuted(positions: NDArray[np.int64], length: int, key: int) -> NDArray[np.int64]:
-    """What stands at the given positions of a random order of 0 to length - 1.
+    """The numbers at the given positions of a random order of 0 to length - 1.
 
-    A Feistel network is a one-to-one map of the numbers of 2k bits; where its result is no smaller than `length`, it
-    is applied again until it is (Black and Rogaway 2002, "Ciphers with arbitrary finite domains").
+    A Feistel network is a one-to-one map of the numbers of 2k bits. While its result is `length` or more, it is
+    applied again (Black and Rogaway 2002, "Ciphers with arbitrary finite domains").
 
     Args:
         positions: [n], from 0 to length - 1.
-        length: How many there are to order.
+        length: Number of elements in the order.
         key: Another key gives another order.
     """
     half = max(1, ((length - 1).bit_length() + 1) // 2)

@@ -1,8 +1,8 @@
-"""A data set in memory: three splits, of which the validation part is the same for every recipe.
+"""A data set in memory: three splits, with the same validation images for every recipe.
 
-Validation is held out of the training images once and for all: `min(5000, train // 5)` images, the same number of
-every class (`that // classes`, but at most a fifth of the class and at least one), drawn by one permutation for each
-class with a constant seed. Both parts keep the order of the files. The test images stay as they were distributed.
+The validation images are held out of the training images: `min(5000, train // 5)` images, the same number of every
+class (`that // classes`, but at most a fifth of the class and at least one), chosen by one permutation for each class
+with a constant seed. Both parts keep the order of the files. The test images stay as distributed.
 """
 
 import hashlib
@@ -26,23 +26,23 @@ MULTI_MNIST_REACH = 4
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Images to train on, to choose by and to report on.
+    """Images for training, validation and test.
 
     Attributes:
         name: Name of the known data set, or of the folder.
-        title: Its name for people, such as `Fashion-MNIST`.
+        title: Display name, such as `Fashion-MNIST`.
         classes: Class names in the order of the labels.
-        train: Images to train on; of overlapped ones a virtual set.
-        validation: Images that every choice, threshold and verdict rests on.
-        test: Images that are reported on and never used to choose.
-        fit: How images were fitted to `shape`, and how later ones must be.
-        dark_background: Whether the images, as they were given, show light things on a dark background; None where
-            they need no padding, so that what is fitted tells (`wants_dark_background`).
-        description: What it is in words, with the number of images; it travels in contracts, so it holds no path.
-        location: Where it lay on this machine, for the screen only.
-        source: What loads it again from anywhere on this machine: the known name, or the folder's absolute path.
-        remarks: What was passed over or can mislead, one line each.
-        names: Names of the training, of the validation and of the test images, where they have any.
+        train: Training images; a virtual set for overlapped images.
+        validation: Images for every choice, threshold and decision.
+        test: Images for the reported errors; never used for a choice.
+        fit: How images were fitted to `shape`, and must be fitted in inference.
+        dark_background: Whether the original images show light things on a dark background; None if they need no
+            padding, and so the fitted images tell (`wants_dark_background`).
+        description: Title and numbers of images; part of contracts, so without a path.
+        location: Path on this machine, for display only.
+        source: Loads the data set again from any folder of this machine: the known name, or the absolute path.
+        remarks: What was skipped or can be misleading, one line each.
+        names: Names of the training, the validation and the test images, if they have names.
 
     Raises:
         DataError: A split is empty, differs in shape from the others or has labels without a class.
@@ -90,11 +90,11 @@ class Dataset:
 
     @property
     def labels_per_image(self) -> int:
-        """1, or 2 where each image shows two."""
+        """1, or 2 if each image shows two."""
         return self.train.labels_per_image
 
     def sha256(self) -> str:
-        """Hash of the classes and of the three splits: pixels and labels, or what decides those of a virtual set."""
+        """Hash of the classes and the three splits: pixels and labels, or the parameters of a virtual set."""
         digest = hashlib.sha256(repr((self.classes, self.shape)).encode())
         for split in (self.train, self.validation, self.test):
             for part in split.content():
@@ -113,7 +113,7 @@ def assemble(
     source: str,
     fit: Fit | None = None,
 ) -> Dataset:
-    """Make a data set of the images as they were distributed: hold the validation part out and describe the whole.
+    """Make a data set from images as distributed: hold out the validation images and write the description.
 
     Args:
         train: All training images.
@@ -121,9 +121,9 @@ def assemble(
         name: Short name.
         title: Name for the description.
         classes: Class names in the order of the labels.
-        location: Where the images lay.
-        source: What loads them again.
-        fit: How they were fitted; the default where nothing was said.
+        location: Path of the images.
+        source: See `Dataset`.
+        fit: How they were fitted; None for the default.
 
     Raises:
         DataError: The parts do not fit each other, or a class has fewer than two training images.
@@ -145,22 +145,22 @@ def assemble(
 
 
 def described(title: str, train: Split, validation: Split, test: Split) -> str:
-    """A data set in words."""
+    """Description of a data set: title and numbers of images."""
     return f"{title}: {len(train):,} training, {len(validation):,} validation, {number_of(len(test), 'test image')}"
 
 
 def overlapped(dataset: Dataset, reach: int, *, title: str, evaluation_images: int) -> Dataset:
-    """Make a data set whose images are two of another's, of different classes, laid over each other.
+    """Make a data set in which each image overlaps two images of another data set, of different classes.
 
-    The three parts stay disjoint, because each pairs its own images only. Validation and test images are fixed: of
-    the virtual set of each part, items that are spread evenly, so that as many images as can be are the first of one.
+    The three parts stay disjoint, because each pairs only its own images. Validation and test images are fixed:
+    evenly spread items of each part's virtual set, so that as many images as possible are the first of a pair.
 
     Args:
         dataset: The single images.
         reach: Largest shift of each, in pixels; 1 or more.
-        title: What the single images are called in the description.
-        evaluation_images: Most validation images, and most test images. No part has more of them than single ones:
-            more pairs of the same images would tell less than their number says.
+        title: Name of the single images in the description.
+        evaluation_images: Most validation images, and most test images. No part has more of them than single images:
+            more pairs of the same images would make its standard error too small.
 
     Raises:
         DataError: A part has images of fewer than three classes.
@@ -171,7 +171,7 @@ def overlapped(dataset: Dataset, reach: int, *, title: str, evaluation_images: i
         for position, (part, split) in enumerate(parts.items())
     )
     held, tested = (part.spread(min(evaluation_images, len(part.base))) for part in (validation, test))
-    # By its source, because a person's folder may have any name.
+    # Decided by the source, because a user's folder may have any name.
     multi = dataset.source == "mnist" and reach == MULTI_MNIST_REACH
     counts = (
         f"{len(train):,} virtual training images of {len(train.base):,} single ones, "
@@ -183,7 +183,7 @@ def overlapped(dataset: Dataset, reach: int, *, title: str, evaluation_images: i
         dataset,
         title=overlapped_title,
         name="multi-mnist" if multi else f"overlapped-{dataset.name}",
-        names=((), (), ()),  # each shows two
+        names=((), (), ()),  # each image shows two
         train=train,
         validation=held,
         test=tested,
@@ -199,22 +199,22 @@ def hold_out(
     limit: int = VALIDATION_LIMIT,
     seed: int = VALIDATION_SEED,
 ) -> NDArray[np.bool_]:
-    """Choose what is held out of the images with these labels (the rule is at the top).
+    """Choose the images to hold out by the rule in the module's docstring.
 
     Args:
-        labels: Of all images.
+        labels: Labels of all images.
         classes: Class names in the order of the labels.
-        groups: Of each image, a number that those share which stay on one side; None where each is on its own. A
-            group goes whole, so more may be held out than without groups; one whose going would leave no image of a
-            class stays.
-        limit: Most images to hold out, of single ones.
-        seed: Of the permutations.
+        groups: Group number of each image, or None for no groups. A group stays in one part, so more images may be
+            held out than without groups. A group is not held out if that would leave a class without images.
+        limit: Most images to hold out, without groups.
+        seed: Seed of the permutations.
 
     Returns:
-        Whether each image is held out.
+        Whether each image is held out, [N].
 
     Raises:
-        DataError: A class has fewer than two images, or all in one group, so it cannot be on both sides.
+        DataError: A class has fewer than two images, or all its images are in one group, so it cannot be in both
+            parts.
     """
     share = min(limit, len(labels) // 5) // len(classes)
     held = np.zeros(len(labels), dtype=np.bool_)
@@ -228,7 +228,7 @@ def hold_out(
             )
     for label, name in enumerate(classes):
         members = np.flatnonzero(labels == label)
-        # RandomState, because numpy promises that its stream never changes; Generator's may.
+        # RandomState, because numpy guarantees that its stream never changes; Generator's may.
         order = np.random.RandomState(seed + label).permutation(len(members))
         wanted = max(1, min(share, len(members) // 5))
         for member in members[order]:
@@ -247,7 +247,7 @@ def hold_out(
 
 
 def _groups(groups: NDArray[np.intp] | None) -> Callable[[int], NDArray[np.intp]]:
-    """From an image to all images of its group."""
+    """A function from an image to all images of its group."""
     if groups is None:
         return lambda member: np.array([member])
     order = np.argsort(groups, kind="stable")
@@ -268,7 +268,7 @@ def _overlaid(name: str, part: str, split: Split, reach: int, seed: int) -> Over
 
 def _single(part: Split | Overlaid) -> Split:
     if isinstance(part, Overlaid):
-        raise TypeError("the data set is overlapped already")
+        raise TypeError("the data set is already overlapped")
     return part
 
 

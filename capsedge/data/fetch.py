@@ -1,4 +1,4 @@
-"""Fetching a known data set into the cache folder, checked against its published checksums."""
+"""Downloading a known data set into the cache folder, verified by its published checksums."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from capsedge.data.known import KNOWN, Known, cache_folder, find, known
+from capsedge.data.known import KNOWN, Known, cache_folder, find, known, place_of
 from capsedge.errors import DataError, WrongUse, require
 
 if TYPE_CHECKING:
@@ -19,23 +19,23 @@ _CHUNK_BYTES = 1 << 16
 
 
 def download(name: str) -> Path:
-    """Make sure that a known data set is on this machine, with a progress bar where stderr is a terminal.
+    """Download a known data set if it is not on this machine; shows a progress bar if stderr is a terminal.
 
-    Files in the cache folder that are whole are kept; the others arrive under a temporary name and take their own
-    when their checksum is right.
+    Files in the cache folder with the right checksum are kept. Others are downloaded under a temporary name and
+    renamed when their checksum is right.
 
     Args:
-        name: `fashion-mnist`, `mnist` or `cifar-10`; what ships with capsedge is already there.
+        name: `fashion-mnist`, `mnist` or `cifar-10`; the subset that ships with capsedge needs no download.
 
     Returns:
-        The folder that holds it.
+        The folder of the data set.
 
     Raises:
         WrongUse: There is no data set of that name.
         DataError: No mirror gave a file with the published checksum, or the cache folder cannot be written.
         MissingExtra: The package pooch is not installed.
     """
-    if name not in KNOWN and (place := Path(name).expanduser()).exists():
+    if name not in KNOWN and (place := place_of(name)).exists():
         raise WrongUse(
             f"'{name}' is a {'folder' if place.is_dir() else 'file'}; what can be downloaded is: {', '.join(KNOWN)}"
         )
@@ -50,7 +50,7 @@ def download(name: str) -> Path:
 
 def _fetch(name: str, entry: Known, folder: Path) -> None:
     pooch = require("pooch", extra="train")
-    pooch.get_logger().setLevel("WARNING")  # it would announce each file beside our progress bar
+    pooch.get_logger().setLevel("WARNING")  # its messages would mix with our progress bar
     with _progress() as progress:
         for file in entry.sha256:
             target = folder / file
@@ -66,7 +66,7 @@ def _fetch_file(pooch: ModuleType, name: str, entry: Known, target: Path, progre
     failures = []
     for mirror in entry.mirrors:
         try:
-            # It keeps a whole file, and lets a new one take its name only when the checksum is right.
+            # Keeps a file with the right checksum; renames a new file only if its checksum is right.
             pooch.retrieve(
                 mirror + target.name,
                 known_hash=entry.sha256[target.name],
@@ -89,7 +89,7 @@ def _fetch_file(pooch: ModuleType, name: str, entry: Known, target: Path, progre
 
 
 def _reason(error: Exception) -> str:
-    """Say in words why a request failed; the library's own text fills lines."""
+    """Short reason why a request failed; the library's own text is several lines long."""
     response = getattr(error, "response", None)
     if response is not None:
         return f"HTTP {response.status_code}"
@@ -113,7 +113,7 @@ def _progress() -> "Iterator[Progress]":
 
 
 class _Bar:
-    """What pooch expects of a progress bar, drawn by rich."""
+    """A progress bar with the interface that pooch expects, drawn by rich."""
 
     def __init__(self, progress: "Progress", name: str) -> None:
         self._progress = progress
@@ -121,7 +121,7 @@ class _Bar:
 
     @property
     def total(self) -> int:
-        """Bytes to come; pooch sets it when the server has answered."""
+        """Bytes to download; pooch sets it when the server has answered."""
         return int(self._progress.tasks[self._task].total or 0)
 
     @total.setter
@@ -129,12 +129,12 @@ class _Bar:
         self._progress.reset(self._task, total=size_bytes)
 
     def update(self, size_bytes: int) -> None:
-        """Take `size_bytes` as arrived."""
+        """Advance the bar by `size_bytes`."""
         self._progress.advance(self._task, size_bytes)
 
     def reset(self) -> None:
-        """Go back to nothing."""
+        """Set the bar to 0."""
         self._progress.reset(self._task)
 
     def close(self) -> None:
-        """Nothing to do: rich ends all bars together."""
+        """Do nothing: rich closes all bars together."""

@@ -1,6 +1,7 @@
-"""A folder of images, or a list of them: found (`listing`), decoded and fitted here, and divided (`own`).
+"""A folder or a list of images: listed by `listing`, decoded and fitted here, split into parts by `own`.
 
-What cannot be read is left out and told with its first reason, so that one broken file does not end a training.
+Images that cannot be read are left out with a remark that names the first reason, so that one broken file does not
+end a training.
 """
 
 import math
@@ -18,14 +19,14 @@ from capsedge.data.dataset import Dataset
 from capsedge.data.images import decode_image, fit_image, glance, header
 from capsedge.data.images.decode import Header
 from capsedge.data.listing import Item, Listing, few, list_images
-from capsedge.data.own import Own, divided, looked_at
+from capsedge.data.own import Own, background_sample, divided
 from capsedge.data.split import Split
 from capsedge.errors import DataError
 from capsedge.fit import Fit
 from capsedge.plural import plural
 
-LARGEST_SIDE = 48  # of those that are chosen where nothing was said
-FEW_COLOURED = 0.05  # where no larger share is in colour, colour says nothing of the classes
+LARGEST_SIDE = 48  # of an automatically chosen size, in pixels
+FEW_COLOURED = 0.05  # largest share of images in colour for which all images are made grey
 _MOST_THREADS = 8
 
 _T = TypeVar("_T")
@@ -36,44 +37,44 @@ def load_folder(place: Path, *, size: int = 0, group: str = "", fit: Fit | None 
 
     Args:
         place: See `list_images`.
-        size: Side in pixels to fit the images to. 0 keeps the size that all have, if no side of it is longer than 48
-            pixels; else it is the median of the longer sides, and 48 at most.
+        size: Side in pixels to fit the images to. 0 keeps the size if all images have the same and no side is longer
+            than 48 pixels; otherwise it takes the median of the longer sides, at most 48.
         group: See `list_images`.
         fit: How to fit images of another size.
 
     Returns:
-        The data set. Its images have one channel where all are grey, or at most 5 % are not; else three.
+        The data set. Its images have one channel if at most 5 % of them are in colour, otherwise three.
 
     Raises:
         DataError: See `list_images` and `divided`.
-        WrongUse: `group` is no regular expression.
+        WrongUse: `group` is not a regular expression.
     """
     fit = fit or Fit()
-    named, place = place, place.resolve()  # a list names its images from where it truly lies
+    named, place = place, place.resolve()  # paths in a list are relative to the file that a link leads to
     listing = list_images(place, group=group)
-    items, headers, broken = _asked(listing.items, lambda item: header(item.path))
+    items, headers, broken = _for_each(listing.items, lambda item: header(item.path))
     _check_classes(listing, items, broken)
-    shape, told = _shape(headers, size)
-    room = _room(len(items), shape)
-    places = {item.name: position for position, item in enumerate(items)}
-    sample, glances = looked_at(len(items)), []
+    shape, shape_remarks = _shape(headers, size)
+    images = _allocated(len(items), shape)
+    places = {item.path: position for position, item in enumerate(items)}
+    sample, glances = background_sample(len(items)), []
 
     def fill(item: Item) -> int:
-        position, image = places[item.name], decode_image(item.path)
-        room[position] = fit_image(image, shape, fit)
-        if position in sample:  # as it was given: what pads it is no background
+        position, image = places[item.path], decode_image(item.path)
+        images[position] = fit_image(image, shape, fit)
+        if position in sample:  # of the original image: padding is not its background
             glances.append(glance(image))
         return position
 
-    items, positions, unread = _asked(items, fill)
-    broken |= unread
+    items, positions, undecoded = _for_each(items, fill)
+    broken |= undecoded
     _check_classes(listing, items, broken)
     for row, position in enumerate(positions):
-        if row != position:  # some before it are broken; to choose the others at once would copy all
-            room[row] = room[position]
+        if row != position:  # close the gaps of broken images in place: indexing would copy all images
+            images[row] = images[position]
     position_of = {name: label for label, name in enumerate(listing.classes)}
     own = Own(
-        images=Split(room[: len(positions)], np.array([position_of[item.label] for item in items], dtype=np.int64)),
+        images=Split(images[: len(positions)], np.array([position_of[item.label] for item in items], dtype=np.int64)),
         classes=listing.classes,
         parts=[item.part for item in items],
         names=[item.name for item in items],
@@ -81,72 +82,74 @@ def load_folder(place: Path, *, size: int = 0, group: str = "", fit: Fit | None 
         glances=glances,
     )
     found = divided(own, name=place.stem or "data", location=str(named), source=str(place), fit=fit)
-    return replace(found, remarks=(*listing.remarks, *_told(broken), *told, *found.remarks))
+    return replace(found, remarks=(*listing.remarks, *_left_out(broken), *shape_remarks, *found.remarks))
 
 
-def _asked(items: Sequence[Item], question: Callable[[Item], _T]) -> tuple[list[Item], list[_T], dict[str, str]]:
-    """Ask something of every image.
+def _for_each(items: Sequence[Item], function: Callable[[Item], _T]) -> tuple[list[Item], list[_T], dict[str, str]]:
+    """Call a function for every image, in threads.
 
     Returns:
-        The images that answered, their answers, and why the others did not, by their names.
+        The images without an error, their results, and the errors of the others by name.
     """
     from concurrent.futures import ThreadPoolExecutor
 
-    def answer(item: Item) -> tuple[Item, _T | DataError]:
+    def call(item: Item) -> tuple[Item, _T | DataError]:
         try:
-            return item, question(item)
+            return item, function(item)
         except DataError as error:
             return item, error
 
     # Threads suffice: Pillow decodes and resizes without the interpreter's lock.
     with ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1)) as pool:
-        answers = list(pool.map(answer, items))
-    failed = {item.name: str(found) for item, found in answers if isinstance(found, DataError)}
-    read = [(item, found) for item, found in answers if not isinstance(found, DataError)]
-    return [item for item, _ in read], [found for _, found in read], failed
+        results = list(pool.map(call, items))
+    failed = {item.name: str(found) for item, found in results if isinstance(found, DataError)}
+    done = [(item, found) for item, found in results if not isinstance(found, DataError)]
+    return [item for item, _ in done], [found for _, found in done], failed
 
 
 def _check_classes(listing: Listing, items: Sequence[Item], broken: Mapping[str, str]) -> None:
-    """Refuse to go on without a class that was there before its files turned out to be broken."""
-    left = {item.label for item in items if item.part in ("train", None)}
+    """Raise an error if all training images of a class are broken."""
+    remaining = {item.label for item in items if item.part in ("train", None)}
     for name in listing.classes:
-        if name not in left:
-            raise DataError(f"no training image of class '{name}' can be read; {'; '.join(_told(broken))}")
+        if name not in remaining:
+            raise DataError(f"no training image of class '{name}' can be read; {'; '.join(_left_out(broken))}")
 
 
-def _told(broken: Mapping[str, str]) -> list[str]:
+def _left_out(broken: Mapping[str, str]) -> list[str]:
     if not broken:
         return []
     return [f"{few(list(broken), 'broken image')} left out; the first: {next(iter(broken.values()))}"]
 
 
 def _shape(headers: Sequence[Header], size: int) -> tuple[tuple[int, int, int], list[str]]:
-    """Height, width and channels of all images, and what that does to some."""
+    """Height, width and channels that all images are fitted to, and remarks about images that this changes."""
     sizes = [(each.height, each.width) for each in headers]
     height, width = (size, size) if size else _chosen_size(sizes)
-    told = []
+    remarks = []
     fitted = sum(each != (height, width) for each in sizes)
     if fitted:
         smallest, largest = min(sizes, key=math.prod), max(sizes, key=math.prod)
-        choice = "" if size else "; data.size takes another side, and the work grows with its square"
-        these = f"{smallest[1]}x{smallest[0]}"
+        choice = "" if size else "; data.size takes another side, and the computation grows with its square"
+        found = f"{smallest[1]}x{smallest[0]}"
         if smallest != largest:
-            these += f" to {largest[1]}x{largest[0]}"
-        told.append(f"images of {these} pixels are fitted to {width}x{height}, {fitted:,} of {len(sizes):,}{choice}")
+            found += f" to {largest[1]}x{largest[0]}"
+        remarks.append(
+            f"images of {found} pixels are fitted to {width}x{height}, {fitted:,} of {len(sizes):,}{choice}"
+        )
     grey = sum(each.grey for each in headers)
     coloured = len(headers) - grey
     channels = 3 if coloured > FEW_COLOURED * len(headers) else 1
     if channels == 1 and coloured:
-        told.append(
-            f"{coloured:,} of {len(headers):,} images {plural(coloured, 'is', 'are')} in colour, and made grey as "
-            "the others are"
+        remarks.append(
+            f"{coloured:,} of {len(headers):,} images {plural(coloured, 'is', 'are')} in colour, and made grey like "
+            "the others"
         )
     elif coloured < len(headers) and channels == 3:
-        told.append(
+        remarks.append(
             f"{grey:,} of {len(headers):,} images {plural(grey, 'is', 'are')} grey, and the others are in colour: "
-            "where colour differs by class, the network may learn that alone"
+            "if colour differs by class, the network may learn only that"
         )
-    return (height, width, channels), told
+    return (height, width, channels), remarks
 
 
 def _chosen_size(sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
@@ -157,7 +160,7 @@ def _chosen_size(sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
     return side, side
 
 
-def _room(count: int, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
+def _allocated(count: int, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
     try:
         return np.empty((count, *shape), dtype=np.uint8)
     except MemoryError as error:

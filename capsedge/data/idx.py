@@ -1,6 +1,7 @@
 """IDX files, the format of MNIST and Fashion-MNIST, plain or gzipped.
 
-Four bytes of magic (0, 0, the type, the number of dimensions), each dimension as a big-endian uint32, the values.
+A file has four bytes of magic (0, 0, the type, the number of dimensions), each dimension as a big-endian uint32, and
+the values.
 """
 
 import gzip
@@ -29,18 +30,18 @@ _CHUNK_BYTES = 1 << 20
 _MOST_DIMENSIONS = 8
 
 Part = Literal["train", "test"]
-# What the files of the two parts are called; MNIST itself says t10k.
+# Prefixes of the file names of the two parts; MNIST uses t10k.
 _PREFIXES: dict[Part, tuple[str, ...]] = {"train": ("train",), "test": ("t10k", "test")}
 
 
 def read_idx(path: Path) -> NDArray[np.uint8]:
-    """Read one file of unsigned bytes; whether it is gzipped is seen from its content.
+    """Read one file of unsigned bytes, plain or gzipped.
 
     Returns:
         uint8, with the dimensions that the file states.
 
     Raises:
-        DataError: The file is missing, of another format or type, or holds fewer or more values than it states.
+        DataError: The file is missing, has another format or type, or has fewer or more values than it states.
     """
     try:
         with path.open("rb") as file:
@@ -57,11 +58,11 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
 
 
 def write_idx(path: Path, values: NDArray[np.uint8]) -> None:
-    """Write unsigned bytes, gzipped where the name ends in .gz; the same values always give the same bytes.
+    """Write unsigned bytes, gzipped if the name ends in .gz; the same values always give the same bytes.
 
     Args:
         path: The file.
-        values: uint8, of 1 to 8 dimensions.
+        values: uint8, with 1 to 8 dimensions.
     """
     header = struct.pack(f">HBB{values.ndim}I", 0, UINT8, values.ndim, *values.shape)
     content = header + np.ascontiguousarray(values).tobytes()
@@ -69,7 +70,7 @@ def write_idx(path: Path, values: NDArray[np.uint8]) -> None:
 
 
 def find_idx(folder: Path, part: Part, kind: Literal["images", "labels"]) -> Path | None:
-    """Find a file of a data set under the names in use, such as `train-images-idx3-ubyte.gz`, or None."""
+    """Find a file of a data set under one of the common names, such as `train-images-idx3-ubyte.gz`, or None."""
     dimensions = 3 if kind == "images" else 1
     stems = [f"{prefix}-{kind}{dot}idx{dimensions}-ubyte" for prefix in _PREFIXES[part] for dot in "-."]
     paths = (folder / (stem + suffix) for stem in stems for suffix in ("", ".gz"))
@@ -77,7 +78,7 @@ def find_idx(folder: Path, part: Part, kind: Literal["images", "labels"]) -> Pat
 
 
 def idx_files(folder: Path) -> list[Path]:
-    """Those of the four files that lie in a folder."""
+    """The files of the four that exist in a folder."""
     parts: tuple[Part, ...] = ("train", "test")
     kinds: tuple[Literal["images", "labels"], ...] = ("images", "labels")
     found = (find_idx(folder, part, kind) for part in parts for kind in kinds)
@@ -90,11 +91,11 @@ def load_idx(
     """Load the four files of a folder.
 
     Args:
-        folder: Where they lie.
-        size: Side in pixels to fit the images to; 0 keeps theirs.
-        fit: How to fit them; the default where nothing is said.
-        classes: Class names. Without them the lines of `classes.txt` in the folder, or else the numbers "0", "1", ...
-            up to the largest training label.
+        folder: Their folder.
+        size: Side in pixels to fit the images to; 0 keeps their size.
+        fit: How to fit them; None for the default.
+        classes: Class names. None takes the lines of `classes.txt` in the folder, or without that file the numbers
+            "0", "1", ... up to the largest training label.
 
     Returns:
         Class names, all training images, the test images; [N, height, width, 1].
@@ -137,7 +138,7 @@ def _header(file: io.BufferedIOBase, count: int, path: Path) -> bytes:
 
 
 def _up_to(file: io.BufferedIOBase, count: int) -> bytearray:
-    """Read at most `count` bytes in pieces, because a damaged header may state more than the memory holds."""
+    """Read at most `count` bytes in pieces, because a damaged header may state more bytes than fit into memory."""
     content = bytearray()
     while len(content) < count and (piece := file.read(min(_CHUNK_BYTES, count - len(content)))):
         content += piece
@@ -146,7 +147,7 @@ def _up_to(file: io.BufferedIOBase, count: int) -> bytearray:
 
 def _gzipped(content: bytes) -> bytes:
     buffer = io.BytesIO()
-    # Neither a name nor a time, which would differ from one making to the next.
+    # Without a name and a time, which would differ between two writings of the same values.
     with gzip.GzipFile(filename="", mode="wb", compresslevel=9, fileobj=buffer, mtime=0) as file:
         file.write(content)
     return buffer.getvalue()
@@ -156,10 +157,10 @@ def _pair(folder: Path, part: Part) -> tuple[Path, Path]:
     images, labels = find_idx(folder, part, "images"), find_idx(folder, part, "labels")
     if images is None or labels is None:
         kind, dimensions = ("images", 3) if images is None else ("labels", 1)
-        there = ", ".join(path.name for path in idx_files(folder)) or "none"
+        found = ", ".join(path.name for path in idx_files(folder)) or "none"
         raise DataError(
             f"'{folder}' has no file '{_PREFIXES[part][0]}-{kind}-idx{dimensions}-ubyte', nor one with .gz; "
-            f"of the four files it holds {there}"
+            f"of the four files it has {found}"
         )
     return images, labels
 
@@ -191,7 +192,7 @@ def _listed_classes(folder: Path) -> tuple[str, ...] | None:
     if not path.is_file():
         return None
     try:
-        names = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+        names = tuple(line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip())
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"'{path}' cannot be read as text ({error})") from error
     if len(set(names)) != len(names) or len(names) < 2:

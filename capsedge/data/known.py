@@ -1,4 +1,4 @@
-"""The data sets that have a name: their classes, where they may lie, where they can be fetched."""
+"""The known data sets: their classes, places on this machine and download addresses."""
 
 import os
 from collections.abc import Mapping
@@ -11,6 +11,7 @@ from capsedge.data.cifar import BINARY, PYTHON, find_cifar
 from capsedge.data.cifar import CLASSES as _OBJECTS
 from capsedge.data.idx import idx_files
 from capsedge.errors import DataError, WrongUse, nearest
+from capsedge.files import check_utf8, expanded
 
 SUBSET = "fashion-mnist-subset"
 SHIPPED_SUBSET = Path(__file__).parent / SUBSET
@@ -20,15 +21,16 @@ DATA_VARIABLE = "CAPSEDGE_DATA"
 
 @dataclass(frozen=True)
 class Known:
-    """A data set with a name.
+    """A known data set.
 
     Attributes:
         title: Its name as its authors write it.
         classes: Class names in the order of the labels.
-        sha256: Checksums of the files to fetch as published, by file name; none for what ships with capsedge.
-        mirrors: Addresses that the file names are put behind, in the order they are tried.
-        home: Where its authors distribute it.
-        form: What its files are.
+        sha256: Published checksums of the files to download, by file name; empty for the subset that ships with
+            capsedge.
+        mirrors: Addresses of download folders, in the order in which they are tried.
+        home: Address of the authors' page.
+        form: Format of the files.
     """
 
     title: str
@@ -40,7 +42,7 @@ class Known:
 
     @property
     def wanted(self) -> str:
-        """The files to put into a folder of its name, in words."""
+        """Description of the files to put into the data set's folder."""
         return "its four IDX files" if self.form == "idx" else f"{BINARY.archive} or {PYTHON.archive}"
 
 
@@ -57,7 +59,7 @@ _GARMENTS = (
     "ankle-boot",
 )
 
-# The published MD5 sums (torchvision's, and those in Fashion-MNIST's README) belong to the same files.
+# The published MD5 sums (torchvision's, and those in Fashion-MNIST's README) are of the same files.
 KNOWN: Mapping[str, Known] = MappingProxyType(
     {
         "fashion-mnist": Known(
@@ -91,8 +93,7 @@ KNOWN: Mapping[str, Known] = MappingProxyType(
             ),
             "https://ossci-datasets.s3.amazonaws.com/mnist/",
         ),
-        # The binary version, because no pickle is the safest one. Its published MD5 is
-        # c32a1d4ab5d03f1284b67883e8d87530.
+        # The binary version, because it needs no pickle. Its published MD5 is c32a1d4ab5d03f1284b67883e8d87530.
         "cifar-10": Known(
             "CIFAR-10",
             _OBJECTS,
@@ -107,11 +108,11 @@ KNOWN: Mapping[str, Known] = MappingProxyType(
 
 
 def known(name: str) -> Known:
-    """Look a data set up by its name.
+    """Look up a data set by its name.
 
     Raises:
-        WrongUse: There is none of that name; the text names the nearest.
-        DataError: It is a path by its looks, and nothing is there.
+        WrongUse: There is no data set of that name; the text names the nearest.
+        DataError: The name looks like a path, and there is no such file or folder.
     """
     if name in KNOWN:
         return KNOWN[name]
@@ -120,11 +121,24 @@ def known(name: str) -> Known:
     raise WrongUse(f"unknown data set '{name}', and there is no folder of that name; {nearest(name, KNOWN)}")
 
 
+def place_of(source: str) -> Path:
+    """The path that a source of images names, if it is not the name of a known data set.
+
+    Raises:
+        WrongUse: It is empty, begins with the home folder of an unknown user, or is not UTF-8.
+    """
+    place = expanded(source)
+    if source not in KNOWN:
+        check_utf8(place)
+        check_utf8(Path(os.path.realpath(place)))  # which the record of a run holds
+    return place
+
+
 def find(name: str) -> Path | None:
     """Find the folder of a known data set on this machine, or None.
 
-    The order is: $CAPSEDGE_DATA/<name>, which is taken even if files are missing, because somebody put it there;
-    /usr/share/datasets/<name>; the cache folder. What ships with capsedge lies within it.
+    The order is: $CAPSEDGE_DATA/<name>, also if files are missing, because the user put it there;
+    /usr/share/datasets/<name>; the cache folder. The shipped subset is in the package.
     """
     if name == SUBSET:
         return SHIPPED_SUBSET
@@ -137,7 +151,7 @@ def find(name: str) -> Path | None:
 def own_folder(name: str) -> Path | None:
     """The folder of that name in $CAPSEDGE_DATA, or None."""
     own = os.environ.get(DATA_VARIABLE)
-    folder = Path(own).expanduser() / name if own else None
+    folder = expanded(own) / name if own else None
     return folder if folder and folder.is_dir() else None
 
 
@@ -149,7 +163,7 @@ def _is_whole(place: Path, form: Literal["idx", "cifar"]) -> bool:
 
 
 def cache_folder() -> Path:
-    """The folder for what can be fetched again, where this system keeps such things; it need not exist."""
-    from platformdirs import user_cache_path  # few commands ask for it
+    """The system's cache folder for downloaded data; it may not exist yet."""
+    from platformdirs import user_cache_path  # few commands need it
 
     return user_cache_path("capsedge", appauthor=False)

@@ -1,6 +1,6 @@
-"""What lies in a person's folder or list: images, each with its class, and perhaps its part and its group.
+"""Listing the images of a folder or a .csv file, each with its class, and optionally its part and group.
 
-Nothing is decoded here. What is passed over is counted and told, never dropped in silence.
+No image is decoded here. Skipped files are counted in remarks, never dropped in silence.
 """
 
 import csv
@@ -15,26 +15,27 @@ from typing import Literal
 
 from capsedge.data.images import IMAGE_SUFFIXES, is_hidden
 from capsedge.errors import DataError, WrongUse
+from capsedge.outside import encodable
 from capsedge.plural import number_of, plural
 
 Part = Literal["train", "validation", "test"]
 
-# Names of folders, and of parts in a list, in any case.
+# Names of parts, in any case: folders, and values of the part column of a list.
 PARTS: dict[str, Part] = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("val", "valid", "validation", "dev"), "validation"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
-# Names of columns in a list, in any case; Hugging Face's imagefolder calls the first one file_name.
+# Names of columns in a list, in any case; file_name is that of Hugging Face's imagefolder.
 PATH_COLUMNS = ("path", "file", "file_name", "filename", "filepath", "file_path", "image", "image_path")
 LABEL_COLUMNS = ("label", "class", "category", "target")
 PART_COLUMNS = ("split", "part", "subset", "set")
-LISTS = ("metadata.csv", "labels.csv")  # of a folder, beside its images
+LISTS = ("metadata.csv", "labels.csv")  # lists in a folder of images
 
-_OF_MACS = "__MACOSX"  # what lies in their archives beside the files
+_OF_MACS = "__MACOSX"  # macOS adds this folder to archives
 
 LAYOUTS = (
-    "<class>/*, train/<class>/* with test/<class>/* and val/<class>/* or without, or a list with columns path and "
+    "<class>/*, train/<class>/* with or without test/<class>/* and val/<class>/*, or a list with columns path and "
     "label (a .csv, or metadata.csv in the folder)"
 )
 
@@ -44,11 +45,11 @@ class Item:
     """One image.
 
     Attributes:
-        path: Where it lies.
-        name: The same from the folder's or the list's place, with forward slashes.
-        label: Its class.
-        part: Which part it was put into; None where that is left to capsedge.
-        group: What it must stay together with; "" for itself alone.
+        path: Path of the file.
+        name: The path relative to the folder or the list, with forward slashes.
+        label: Name of its class.
+        part: Part given by the user; None if capsedge chooses it.
+        group: Images with the same text stay in one part; "" for no group.
     """
 
     path: Path
@@ -60,12 +61,12 @@ class Item:
 
 @dataclass(frozen=True)
 class Listing:
-    """The images of a place, in the order of their names, and what was said of the rest.
+    """The images of a folder or a list.
 
     Attributes:
         place: The folder or list.
-        items: All images, in the order of their names.
-        remarks: What was passed over, one line each.
+        items: All images, sorted by name.
+        remarks: What was skipped, one line each.
     """
 
     place: Path
@@ -74,29 +75,29 @@ class Listing:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The sorted names of the classes."""
+        """Names of the classes, sorted."""
         return tuple(sorted({item.label for item in self.items}))
 
     def of(self, part: Part | None) -> list[Item]:
-        """The images of a part."""
+        """Images of a part."""
         return [item for item in self.items if item.part == part]
 
 
 def list_images(place: Path, *, group: str = "") -> Listing:
     """List the images of a folder or of a .csv file.
 
-    A folder holds a folder for each class, at once or in parts (train, val, test, also by their longer names); a
-    class may hold folders of its own. Hidden files are passed over in silence.
+    A folder has one folder for each class, directly or in folders for parts (train, val, test, or their longer
+    names). Folders of classes may have folders of their own. Hidden files are skipped without a remark.
 
     Args:
         place: The folder or list.
-        group: A regular expression. Images in whose names it finds the same text, or in its first group where it has
-            one, are of one group; "" for no groups.
+        group: A regular expression. Images in whose names it finds the same text (or its first group, if it has one)
+            belong to one group; "" for no groups.
 
     Raises:
-        DataError: There are no images of two classes, a list has no such columns, a part has a class that the
-            training images have not, or some names are of no group.
-        WrongUse: The expression is none.
+        DataError: There are fewer than two classes, a list lacks a column, a part has a class without training
+            images, or the expression finds nothing in some names.
+        WrongUse: `group` is not a regular expression.
     """
     listing = list_labelled(place)
     _check_classes(listing)
@@ -105,15 +106,15 @@ def list_images(place: Path, *, group: str = "") -> Listing:
 
 
 def _lacking(listing: Listing) -> Iterator[str]:
-    """What a part lacks that was put together by a person."""
+    """Remarks about classes that are missing in a part given by the user."""
     for part in ("validation", "test"):
-        there = {item.label for item in listing.of(part)}
-        if lacking := sorted({*listing.classes} - there if there else ()):
+        present = {item.label for item in listing.of(part)}
+        if lacking := sorted({*listing.classes} - present if present else ()):
             yield f"the {part} part has no images of {few(lacking, 'class')}"
 
 
 def list_labelled(place: Path) -> Listing:
-    """List the images of a folder or of a .csv file, of however many classes in however many parts.
+    """List the images of a folder or of a .csv file, with any number of classes and parts.
 
     Raises:
         DataError: See `list_images`; or there are no images.
@@ -121,7 +122,9 @@ def list_labelled(place: Path) -> Listing:
     listing = _read_list(place) if place.is_file() else _searched(place)
     if not listing.items:
         raise DataError(f"'{place}' has no images{_after(listing)}: they are expected in {LAYOUTS}")
-    return listing
+    # Names with other bytes than UTF-8 are escaped after sorting, so that the order is that of the files.
+    items = [replace(item, name=encodable(item.name)) for item in listing.items]
+    return replace(listing, items=items, remarks=[*map(encodable, listing.remarks)])
 
 
 def _after(listing: Listing) -> str:
@@ -129,35 +132,36 @@ def _after(listing: Listing) -> str:
 
 
 def _searched(folder: Path) -> Listing:
-    passed = []
+    remarks = []
     for name in LISTS:
         if (folder / name).is_file():
             if _names_images(folder / name):
                 return _read_list(folder / name)
-            passed.append(f"'{name}' names no columns path and label, and is passed over")
+            remarks.append(f"'{name}' has no columns path and label and is skipped")
     below = _folders(folder)
     if len(below) == 1 and below[0].name.lower() not in PARTS and not _any_image(folder) and _folders(below[0]):
-        inner = _searched(below[0])  # an archive that was unpacked into a folder of its own name
+        inner = _searched(below[0])  # as of an archive that was unpacked into a folder of its own name
         return replace(inner, remarks=[f"the images are those in '{below[0]}'", *inner.remarks])
     parts = _parts(below)
     others = [each for each in below if each not in parts]
-    search = _Search(folder, passed)
+    search = _Search(folder, remarks)
     search.outside += _count_images(folder)
     for place, part in parts.items():
         search.outside += _count_images(place)
         search.classes(_folders(place), part)
     if "train" in parts.values():
         names = ", ".join(each.name for each in parts)
-        search.remarks += [f"folder '{each.name}' beside {names} is passed over" for each in others]
+        search.remarks += [f"folder '{each.name}' beside {names} is skipped" for each in others]
     else:
         search.classes(others, "train" if parts and others else None)
     return search.listing()
 
 
 def _parts(below: Sequence[Path]) -> dict[Path, Part]:
-    """Which of the folders are parts: those called so that hold folders, and fit what lies beside them.
+    """Find the folders that are parts: they have a part's name and hold class folders that fit the other folders.
 
-    A folder called `train` may hold pictures of trains, and `test` may lie beside the classes to train on.
+    A folder named `train` may be a class with pictures of trains, and `test` may be beside the folders of the
+    classes.
     """
     named = {each: PARTS[each.name.lower()] for each in below if each.name.lower() in PARTS and _holds_classes(each)}
     others = [each for each in below if each not in named]
@@ -173,48 +177,49 @@ def _parts(below: Sequence[Path]) -> dict[Path, Part]:
 
 
 def _holds_classes(folder: Path) -> bool:
-    """Whether a folder holds folders, with more images than lie about in it."""
+    """Whether a folder has subfolders with at least as many images as are directly in it."""
     below = _folders(folder)
     return bool(below) and sum(map(_count_images, below)) >= _count_images(folder)
 
 
 class _Search:
-    """A walk through the folders of classes."""
+    """Collects the images in the folders of classes."""
 
     def __init__(self, folder: Path, remarks: list[str]) -> None:
         self.folder = folder
         self.items: list[Item] = []
         self.remarks = remarks
-        self.other: Counter[str] = Counter()  # suffixes of what is no image
+        self.other: Counter[str] = Counter()  # suffixes of files that are not images
         self.dead: list[str] = []
         self.closed: list[str] = []  # folders that are links, or cannot be read
         self.outside = 0
 
     def classes(self, folders: Sequence[Path], part: Part | None) -> None:
-        """Take the images of the classes that these folders are."""
+        """Add the images of class folders."""
         for folder in folders:
             before = len(self.items)
             for path in self._files(folder):
                 self._take(path, folder.name, part)
             if len(self.items) == before:
-                self.remarks.append(f"class folder '{folder}' has no images and is passed over")
+                self.remarks.append(f"class folder '{folder}' has no images and is skipped")
 
     def listing(self) -> Listing:
-        """All that was found."""
+        """The listing of all images found."""
         if self.outside:
-            self.remarks.append(f"{number_of(self.outside, 'image')} in no class's folder passed over")
+            self.remarks.append(f"{number_of(self.outside, 'image')} outside the class folders skipped")
         if self.other:
             kinds = ", ".join(f"{count} {kind}" for kind, count in self.other.most_common(4))
-            self.remarks.append(f"{number_of(self.other.total(), 'other file')} passed over ({kinds})")
+            self.remarks.append(f"{number_of(self.other.total(), 'other file')} skipped ({kinds})")
         if self.dead:
-            self.remarks.append(f"{few(self.dead, 'dead link')} passed over")
+            self.remarks.append(f"{few(self.dead, 'broken link')} skipped")
         if self.closed:
-            told = few(self.closed, "folder")
-            self.remarks.append(f"{told} passed over: a link, which may lead in a circle, or not to be read")
+            self.remarks.append(
+                f"{few(self.closed, 'folder')} skipped: links are not followed, or no permission to read"
+            )
         return Listing(self.folder, sorted(self.items, key=lambda item: item.name), self.remarks)
 
     def _files(self, folder: Path) -> Iterator[Path]:
-        """All files below a class's folder that are not hidden."""
+        """All visible files below a class folder."""
         unread: list[OSError] = []
         for root, below, names in os.walk(folder, onerror=unread.append):
             self.closed += [self._name(Path(root, name)) for name in below if Path(root, name).is_symlink()]
@@ -233,14 +238,14 @@ class _Search:
             self.other[path.suffix.lower() or "without a suffix"] += 1
         elif not path.exists():
             self.dead.append(name)
-        elif not path.is_file():  # a pipe would be waited for without end
+        elif not path.is_file():  # reading a pipe could block forever
             self.other["pipe or device"] += 1
         else:
             self.items.append(Item(path, name, label, part))
 
 
 def _names_images(path: Path) -> bool:
-    """Whether a list's first line names its columns as a list of images does."""
+    """Whether the first line of a .csv file names the columns of a list of images."""
     try:
         _columns(path, _rows(path))
     except DataError:
@@ -252,13 +257,13 @@ def _rows(path: Path) -> "csv.DictReader[str]":
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DataError(f"'{path}' is no text in UTF-8: save it so, with columns path and label") from error
+        raise DataError(f"'{path}' is not text in UTF-8: save it as UTF-8, with columns path and label") from error
     delimiter = max(",;\t", key=text.partition("\n")[0].count)
     return csv.DictReader(StringIO(text, newline=""), delimiter=delimiter, strict=True)
 
 
 def _columns(path: Path, rows: "csv.DictReader[str]") -> tuple[str, str, str | None]:
-    """The names of the columns of path, label, and where there is one, part."""
+    """Names of the columns for path, label and part; None without a part column."""
     columns = {name.strip().lower(): name for name in rows.fieldnames or () if name}
     where, label, part = (
         next((columns[name] for name in names if name in columns), None)
@@ -266,7 +271,7 @@ def _columns(path: Path, rows: "csv.DictReader[str]") -> tuple[str, str, str | N
     )
     if where is None or label is None:
         raise DataError(
-            f"'{path}': expected a first line that names the columns path and label (and split, if you like), got "
+            f"'{path}': expected a first line that names the columns path and label (and optionally split), got "
             f"{', '.join(rows.fieldnames or ()) or 'none'}"
         )
     return where, label, part
@@ -284,36 +289,36 @@ def _listed(path: Path, rows: "csv.DictReader[str]") -> Listing:
     where, label, part = _columns(path, rows)
     items, missing, unlabelled = [], [], 0
     for row in rows:
-        name, told = (row[where] or "").strip(), (row[label] or "").strip()
+        name, label_text = (row[where] or "").strip(), (row[label] or "").strip()
         if not name:
             continue
-        if not told:
+        if not label_text:
             unlabelled += 1
         elif not (path.parent / name).is_file():
             missing.append(name)
         else:
             named = _part_named(row[part] if part else "", f"'{path}', line {rows.line_num}")
-            items.append(Item(path.parent / name, Path(name).as_posix(), told, named))
+            items.append(Item(path.parent / name, Path(name).as_posix(), label_text, named))
     remarks = []
     if missing:
-        remarks.append(f"{few(missing, 'listed file')} not there, passed over")
+        remarks.append(f"{few(missing, 'listed file')} missing and skipped")
     if unlabelled:
-        remarks.append(f"{number_of(unlabelled, 'listed file')} without a label passed over")
+        remarks.append(f"{number_of(unlabelled, 'listed file')} without a label skipped")
     return Listing(path, sorted(items, key=lambda item: item.name), remarks)
 
 
 def _part_named(name: str | None, where: str) -> Part | None:
-    told = (name or "").strip().lower()
-    if told and told not in PARTS:
-        raise DataError(f"{where}: expected a split of {', '.join(PARTS)}, or none, got '{told}'")
-    return PARTS[told] if told else None
+    text = (name or "").strip().lower()
+    if text and text not in PARTS:
+        raise DataError(f"{where}: expected one of {', '.join(PARTS)}, or nothing, as the split, got '{text}'")
+    return PARTS[text] if text else None
 
 
 def _check_classes(listing: Listing) -> None:
     for item in listing.items:
         if not item.label.isprintable():
             raise DataError(
-                f"'{listing.place}' has a class with letters that cannot be shown, {item.label!r}: rename it"
+                f"'{listing.place}' has a class with unprintable characters in its name, {item.label!r}: rename it"
             )
     trained = {item.label for item in listing.items if item.part in ("train", None)}
     if len(trained) < 2:
@@ -322,8 +327,8 @@ def _check_classes(listing: Listing) -> None:
     for item in listing.items:
         if item.label not in trained:
             raise DataError(
-                f"'{listing.place}' has {item.part} images of a class '{item.label}' that its training images have "
-                f"not; there are: {', '.join(sorted(trained))}"
+                f"'{listing.place}' has {item.part} images of class '{item.label}', which has no training images; "
+                f"there are: {', '.join(sorted(trained))}"
             )
 
 
@@ -339,14 +344,14 @@ def _grouped(listing: Listing, pattern: str) -> Listing:
             lost.append(item.name)
         else:
             text = found.group(1 if finds.groups else 0)
-            items.append(replace(item, group=text or item.name))  # what belongs to nothing is itself alone
+            items.append(replace(item, group=text or item.name))  # an empty match is a group of one image
     if lost:
         raise DataError(f"data.group '{pattern}' finds nothing in {few(lost, 'name')}, of {len(listing.items):,}")
     members = Counter(item.group for item in items)
     (largest, count), *_ = members.most_common(1)
     groups, images = number_of(len(members), "group"), number_of(len(items), "image")
-    told = f"data.group finds {groups} in {images}, the largest '{largest}' with {count:,}"
-    return replace(listing, items=items, remarks=[*listing.remarks, told])
+    remark = f"data.group finds {groups} in {images}, the largest '{largest}' with {count:,}"
+    return replace(listing, items=items, remarks=[*listing.remarks, remark])
 
 
 def _folders(place: Path) -> list[Path]:
@@ -366,12 +371,12 @@ def _visible(place: Path) -> Iterator[Path]:
 
 
 def few(names: Sequence[str], what: str, several: str = "") -> str:
-    """A count and the first names: `3 dead links ('a.png', 'b.png', ...)`.
+    """A count with the first names: `3 broken links ('a.png', 'b.png', ...)`.
 
     Args:
         names: All names.
-        what: What they are of, of one.
-        several: Likewise, of several; "" for the same with an s.
+        what: Noun for one of them.
+        several: Noun for several; "" for the plural of `what`.
     """
     shown = ", ".join(f"'{name}'" for name in names[:3]) + (", ..." if len(names) > 3 else "")
     return f"{len(names):,} {plural(len(names), what, several)} ({shown})"

@@ -1,4 +1,4 @@
-"""From the name of a data set, or a folder, to its images in memory."""
+"""Loading a data set into memory, by its name or from a folder or file."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +19,7 @@ from capsedge.data.known import (
     find,
     known,
     own_folder,
+    place_of,
 )
 from capsedge.data.split import Split
 from capsedge.errors import DataError, WrongUse
@@ -37,29 +38,29 @@ def load_dataset(
     evaluation_images: int = 10_000,
     group: str = "",
 ) -> Dataset:
-    """Load a data set; nothing is ever downloaded here (`download` does that when it is asked to).
+    """Load a data set without downloading anything (see `download`).
 
-    A known name is looked for in $CAPSEDGE_DATA, in /usr/share/datasets and in the cache folder. Where
-    `fashion-mnist` is in none of them, the real subset that ships with capsedge stands in, under its own name.
+    A known name is searched in $CAPSEDGE_DATA, in /usr/share/datasets and in the cache folder. If `fashion-mnist` is
+    in none of them, the real subset that ships with capsedge is loaded, under its own name.
 
     Args:
-        source: `fashion-mnist`, `mnist`, `cifar-10`, `fashion-mnist-subset`, or a place: a folder with the four IDX
-            files (and perhaps a `classes.txt`), with CIFAR-10's archive or what was in it, or with images
+        source: `fashion-mnist`, `mnist`, `cifar-10`, `fashion-mnist-subset`, or a path: a folder with the four IDX
+            files (and optionally a `classes.txt`), with CIFAR-10's archive or its files, or with images
             (`capsedge.data.listing`); a .csv that lists images; an .npz of arrays. A folder with a known name is
             given as `./mnist`.
         size: Side in pixels that the images are fitted to, 8 or more; 0 keeps the size of IDX, CIFAR and .npz images,
-            and chooses one for others (`capsedge.data.folder`).
-        fit: How they are fitted; the default where nothing is said.
-        overlap: 0 for the images as they are. Otherwise two of different classes lie over each other, each shifted
-            by up to so many pixels on a canvas larger by twice that.
+            and chooses one for folders and lists (`capsedge.data.folder`).
+        fit: How they are fitted; None for the default.
+        overlap: 0 for single images. Otherwise each image shows two images of different classes, each shifted by up
+            to this many pixels, on a canvas larger by twice that.
         evaluation_images: Most overlapped images to validate on, and to test on; at most as many as the part has
-            single ones.
-        group: Of a folder or a list: a regular expression that finds in the images' names what belongs together and
-            stays on one side when parts are held out.
+            single images.
+        group: For a folder or a list: a regular expression. Images in whose names it finds the same text stay in one
+            part when parts are held out.
 
     Raises:
-        WrongUse: There is no such name or folder, or a number is out of its range.
-        DataError: The data is not on this machine, is damaged or is of another format, or cannot be overlapped.
+        WrongUse: There is no such name or folder, or a number is out of range.
+        DataError: The data is not on this machine, is damaged or has another format, or cannot be overlapped.
     """
     if size and not SMALLEST_SIDE <= size <= LARGEST_SIDE:
         raise WrongUse(
@@ -78,11 +79,11 @@ def load_dataset(
 
 
 def dataset_of(recipe: DataRecipe, *, source: str | None = None) -> Dataset:
-    """The images that a recipe asks for.
+    """Load the images of a recipe.
 
     Args:
         recipe: Source, size, fit, group and overlap.
-        source: Another source than the recipe's.
+        source: Replaces the recipe's source.
 
     Raises:
         WrongUse: There is no such source.
@@ -99,14 +100,12 @@ def dataset_of(recipe: DataRecipe, *, source: str | None = None) -> Dataset:
 
 
 def _load(source: str, size: int, fit: Fit, group: str) -> Dataset:
-    place = Path(source).expanduser()
+    place = place_of(source)
     try:
         if source not in KNOWN and place.exists() and not _has_parts(place):
             return _load_own(place, size, fit, group)
         if group:
-            raise WrongUse(
-                f"data.group is of a folder of images or a list of them, and '{source}' is none: leave it out"
-            )
+            raise WrongUse(f"data.group is for a folder or a list of images, and '{source}' is neither: leave it out")
         if source in KNOWN or not place.exists():
             return _load_known(source, size, fit)
         return _load_folder(place, size, fit)
@@ -122,10 +121,11 @@ def _load_known(name: str, size: int, fit: Fit) -> Dataset:
     entry, cached = known(name), cache_folder() / name
     if folder is None:
         raise DataError(
-            f"data set '{name}' is not on this machine: {_fetching(name)} fetches it, or put {entry.wanted} "
-            f"into '{cached}' (from {entry.home})"
+            f"data set '{name}' is not on this machine: {_download_command(name)} fetches it, or put "
+            f"{entry.wanted} into '{cached}' (from {entry.home})"
         )
-    with _told(f"{_fetching(name)} fetches it again" if folder == cached else _advice(name, folder, entry)):
+    again = f"{_download_command(name)} fetches it again"
+    with _advising(again if folder == cached else _advice(name, folder, entry)):
         classes, train, test = _read_known(folder, size, fit, entry)
     return assemble(
         train, test, name=name, title=entry.title, classes=classes, location=str(folder), source=name, fit=fit
@@ -149,13 +149,13 @@ def _load_folder(path: Path, size: int, fit: Fit) -> Dataset:
 
 def _read_folder(path: Path, size: int, fit: Fit) -> Parts:
     if found := find_cifar(path):
-        with _told(f"CIFAR-10: see {KNOWN['cifar-10'].home}"):
+        with _advising(f"CIFAR-10: see {KNOWN['cifar-10'].home}"):
             return load_cifar(found, size=size, fit=fit)
     return load_idx(path, size=size, fit=fit)
 
 
 def _has_parts(place: Path) -> bool:
-    """Whether a place has the files of a known format, which come in a training and a test part."""
+    """Whether a path has the files of a format with a training and a test part: CIFAR-10 or IDX."""
     return bool(find_cifar(place)) or (place.is_dir() and bool(idx_files(place)))
 
 
@@ -171,22 +171,22 @@ def _load_own(place: Path, size: int, fit: Fit, group: str) -> Dataset:
 
 
 def _advice(name: str, folder: Path, entry: Known) -> str:
-    """What to do about damaged files that no download replaces, because they come before the cache folder."""
+    """Advice for damaged files in a folder that is searched before the cache folder, so that no download helps."""
     home = f"{entry.title}: see {entry.home}"
     if folder != own_folder(name):
         return home
-    return f"replace the files there, or remove '{folder}' or unset {DATA_VARIABLE} and run {_fetching(name)}; {home}"
+    command = _download_command(name)
+    return f"replace the files there, or remove '{folder}' or unset {DATA_VARIABLE} and run {command}; {home}"
 
 
-def _fetching(name: str) -> str:
-    """The command that fetches a data set, whichever command or program wanted it."""
+def _download_command(name: str) -> str:
     return f"capsedge data {name} --download"
 
 
 @contextmanager
-def _told(where: str) -> Iterator[None]:
-    """Let errors about the files say where to get them."""
+def _advising(advice: str) -> Iterator[None]:
+    """Add to errors about the files where to get them."""
     try:
         yield
     except DataError as error:
-        raise DataError(f"{error} ({where})") from error
+        raise DataError(f"{error} ({advice})") from error

@@ -1,9 +1,9 @@
-"""A person's own images, divided into the three parts, with remarks on what can mislead.
+"""Splitting a user's own images into the three parts, with remarks on what can be misleading.
 
-Parts that were given stay as they are. Test images that were not given are held out of the training images: a fifth
-of them, of every class alike many but no more than a fifth of its own, drawn with a constant seed; and then
-validation images, as of every data set (`hold_out`). Images with the same pixels stay on one side, and so do those of
-one group where there are groups.
+Given parts stay as they are. Missing test images are held out of the training images: a fifth of them, the same
+number of every class but at most a fifth of each, chosen with a constant seed. Missing validation images are then
+held out as for every data set (`hold_out`). Images with the same pixels stay in one part, and so do the images of a
+group.
 """
 
 import hashlib
@@ -23,23 +23,23 @@ from capsedge.plural import number_of, plural
 
 TEST_LIMIT = 10_000
 TEST_SEED = 20261130
-UNEVEN = 3  # times the images of the smallest class, above which an error says little of that class
-FEW_IMAGES = 20  # of a class to train on
-_LOOKED_AT, _MOST = 200, 0.9  # images, and the share that has to be on an even background
-SMALL_VALIDATION = 100  # images of which one is a point of the error, or more
+UNEVEN = 3  # ratio of the largest to the smallest class above which the error hides the smallest class
+FEW_IMAGES = 20  # training images of a class, below which a remark advises more
+_SAMPLE, _MOST = 200, 0.9  # images whose background is tested, and the share that must have an even one
+SMALL_VALIDATION = 100  # validation images, below which one of them is more than a point of the error
 
 
 @dataclass(frozen=True, eq=False)
 class Own:
-    """Images as a person gave them, fitted to one size.
+    """A user's images, fitted to one size and not yet split.
 
     Attributes:
-        images: All, with their labels; `divided` puts the pixels into another order.
+        images: All images with their labels; `divided` changes the order of the pixels.
         classes: Class names in the order of the labels.
-        parts: Of each image, the part that it was put into; None where that is left to capsedge.
-        names: Of each image, for remarks.
-        groups: Of each image, what it must stay together with; empty for no groups.
-        glances: At some of the images, as they were given.
+        parts: Part of each image given by the user; None if capsedge chooses it.
+        names: Name of each image, for remarks.
+        groups: Group of each image, which stays in one part; empty for no groups.
+        glances: Backgrounds of a sample of the original images.
     """
 
     images: Split
@@ -51,17 +51,17 @@ class Own:
 
 
 def divided(own: Own, *, name: str, location: str, source: str, fit: Fit | None = None) -> Dataset:
-    """Make a data set of a person's images, in the memory that they lie in: there may be no room for a second copy.
+    """Split a user's images into a data set, in place: there may be no memory for a second copy.
 
     Args:
-        own: The images. Their pixels are then those of the data set, part after part.
+        own: The images. Their array is reordered and becomes that of the data set, part after part.
         name: Short name.
-        location: Where they lay.
-        source: What loads them again.
-        fit: How they were fitted; the default where nothing was said.
+        location: Path of the images.
+        source: See `Dataset`.
+        fit: How they were fitted; None for the default.
 
     Raises:
-        DataError: A class has too few images to be in all parts that are wanted of it.
+        DataError: A class has too few images for all parts.
     """
     pixels = _pixels(own.images)
     together = _together(pixels, own.groups)
@@ -102,7 +102,7 @@ def divided(own: Own, *, name: str, location: str, source: str, fit: Fit | None 
 
 
 def _together(pixels: Sequence[bytes], groups: Sequence[Hashable]) -> NDArray[np.intp]:
-    """A number for each image, which those share that have the same pixels, or a group, or a third between them."""
+    """Number each image so that images with equal pixels or a common group, also through others, share a number."""
     root: dict[Hashable, Hashable] = {}
 
     def find(key: Hashable) -> Hashable:
@@ -124,20 +124,20 @@ def _check_three(own: Own, among: NDArray[np.intp]) -> None:
         if count < 3:
             raise DataError(
                 f"class '{name}' has {number_of(count, 'image')}, and at least 3 are needed: one to learn "
-                "from, one to choose by and one to test on"
+                "from, one to validate on and one to test on"
             )
 
 
 def _held_out(
     own: Own, among: NDArray[np.intp], together: NDArray[np.intp], **settings: int
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Positions that stay and positions that are held out of some images."""
+    """Split positions into those that stay and those that are held out."""
     held = hold_out(own.images.labels[among], own.classes, together[among], **settings)
     return among[~held], among[held]
 
 
 def _parts(whole: Split, places: Sequence[NDArray[np.intp]]) -> list[Split]:
-    """The images at some places, which together are all, as slices of the array that they lie in."""
+    """Reorder the images by part in place; returns the parts as slices of their array."""
     put_in_order(whole.images, np.concatenate(places))
     ends = np.cumsum([len(each) for each in places])
     return [
@@ -147,11 +147,11 @@ def _parts(whole: Split, places: Sequence[NDArray[np.intp]]) -> list[Split]:
 
 
 def put_in_order(images: NDArray[np.uint8], order: NDArray[np.intp]) -> None:
-    """Do what `images[:] = images[order]` does, with one image more in memory and not all of them.
+    """Reorder like `images[:] = images[order]`, but with a copy of one image instead of all.
 
     Args:
-        images: [N, ...], which are changed.
-        order: Every position once.
+        images: [N, ...]; changed in place.
+        order: Every position once, [N].
     """
     waiting = order != np.arange(len(order))
     for start in np.flatnonzero(waiting).tolist():
@@ -176,7 +176,7 @@ def _uneven(train: Split, classes: tuple[str, ...]) -> list[str]:
         return []
     return [
         f"class '{classes[many]}' has {number_of(int(counts[many]), 'training image')} and '{classes[few]}' "
-        f"{counts[few]:,}: look at the balanced error, in which every class counts alike"
+        f"{counts[few]:,}: compare by the balanced error, in which every class has the same weight"
     ]
 
 
@@ -206,9 +206,9 @@ def _small(validation: Split) -> list[str]:
     ]
 
 
-def looked_at(count: int) -> set[int]:
-    """Places of the images whose background is looked at, among so many."""
-    return {int(place) for place in np.linspace(0, count - 1, min(_LOOKED_AT, count))}
+def background_sample(count: int) -> set[int]:
+    """Positions of the images, among `count`, whose background is tested."""
+    return {int(place) for place in np.linspace(0, count - 1, min(_SAMPLE, count))}
 
 
 def _on_even_background(seen: Sequence[bool], fit: Fit) -> list[str]:
@@ -217,13 +217,13 @@ def _on_even_background(seen: Sequence[bool], fit: Fit) -> list[str]:
         return []
     return [
         f"{100 * found // len(seen)} % of the images show one thing on an even background: --set data.frame=figure "
-        "--set data.levels=full finds it wherever it lies and however faint it is, in later images too; leave them "
-        "out where place, size or shade tell classes apart"
+        "--set data.levels=full finds it at any place and in any contrast, in inference too; leave them out if "
+        "place, size or shade distinguish classes"
     ]
 
 
 def _doubles(pixels: list[bytes], part_of: NDArray[np.object_], own: Own) -> list[str]:
-    """What is there twice: across parts, where it makes an error too low, and under two classes."""
+    """Remarks on duplicate images: across parts, where they make an error too low, and in two classes."""
     remarks = []
     seen = {
         part: {pixels[i]: i for i in np.flatnonzero(part_of == part).tolist()}
@@ -238,16 +238,18 @@ def _doubles(pixels: list[bytes], part_of: NDArray[np.object_], own: Own) -> lis
         ]
         if copies:
             remarks.append(
-                f"{few(copies, f'{part} image')} with the pixels of an image to learn from: the {part} error is "
-                "too low"
+                f"{few(copies, f'{part} image')} with the same pixels as an image of another part: the {part} error "
+                "is too low"
             )
     first: dict[bytes, int] = {}
     same = [(first.setdefault(each, place), place) for place, each in enumerate(pixels)]
     again = [f"{own.names[copy]} of {own.names[one]}" for one, copy in same if one != copy]
     if again and not remarks:
-        remarks.append(f"{few(again, 'image')} with the pixels of another; copies stay on one side")
+        remarks.append(f"{few(again, 'image')} with the same pixels as another; copies stay in one part")
     labels = own.images.labels
     both = [f"{own.names[copy]} of {own.names[one]}" for one, copy in same if labels[one] != labels[copy]]
     if both:
-        remarks.append(f"{few(both, 'image')} with the pixels of an image of another class: one of the two is wrong")
+        remarks.append(
+            f"{few(both, 'image')} with the same pixels as an image of another class: one of the two is wrong"
+        )
     return remarks

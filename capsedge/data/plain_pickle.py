@@ -1,9 +1,9 @@
-"""Reading a pickled dictionary of plain values and arrays of bytes, without running anything that a file names.
+"""Reading a pickled dictionary of plain values and arrays of bytes, without running code that the file names.
 
-A pickle may name any function of any module and have it called. Here three names of numpy are known, for which
-stand-ins of this file are called that only keep what they are given; every other name is an error. A pickle may also
-build anything: only the instructions that Python 2 wrote into CIFAR-10's files are followed, the keys of dictionaries
-are bytes, and few things are nested or called.
+A pickle may name any function of any module and have it called. This reader accepts three names of numpy and calls
+stand-ins of this module, which only store their arguments; every other name is an error. A pickle may also build any
+object: this reader accepts only the instructions that Python 2 wrote into CIFAR-10's files, requires keys of
+dictionaries to be bytes, and limits the number of objects and calls.
 """
 
 import io
@@ -18,14 +18,14 @@ from capsedge.errors import DataError
 
 
 def read_plain_pickle(content: bytes, called: str) -> dict[Any, Any]:
-    """Read what Python 2 pickled: its strings become bytes, its arrays of unsigned bytes arrays of numpy.
+    """Read a pickle of Python 2: strings become bytes, and arrays of unsigned bytes become numpy arrays.
 
     Args:
-        content: The file.
-        called: What to call it in an error.
+        content: Content of the file.
+        called: Name of the file in errors.
 
     Raises:
-        DataError: It is damaged, is no dictionary, or names something that no data needs.
+        DataError: The content is damaged, is not a dictionary, or names something that no data needs.
     """
     try:
         entries = _Reader(content).load()
@@ -33,9 +33,9 @@ def read_plain_pickle(content: bytes, called: str) -> dict[Any, Any]:
     except _ForbiddenName as error:
         raise DataError(f"{called} names {error}, which no images need, so it was not read; get it again") from error
     except Exception as error:
-        # Any kind: damaged bytes lead a pickle's reader to EOFError, KeyError, AttributeError, MemoryError and more.
+        # Any kind: damaged bytes raise EOFError, KeyError, AttributeError, MemoryError and more in pickle.
         raise DataError(
-            f"{called} is damaged, or is no pickled dictionary of bytes ({type(error).__name__}); get it again"
+            f"{called} is damaged, or is not a pickled dictionary of bytes ({type(error).__name__}); get it again"
         ) from error
 
 
@@ -44,7 +44,7 @@ class _ForbiddenName(Exception):
 
 
 _MOST_BUILT = 1000
-"""Tuples, lists, dictionaries and calls in one file, where CIFAR-10's have some 20. So nothing is nested deeper."""
+"""Most tuples, lists, dictionaries and calls in a file, and so most levels of nesting; CIFAR-10's have about 20."""
 
 _VALUES = "PROTO STOP MARK NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 SHORT_BINSTRING BINSTRING"
 _BUILT = "GLOBAL TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_LIST EMPTY_DICT REDUCE BUILD"
@@ -65,7 +65,8 @@ def _counted(instruction: Callable[[Any], None]) -> Callable[[Any], None]:
     return run
 
 
-# The reader written in Python: the one in C takes as much memory as a damaged index into its memo states.
+# The unpickler written in Python: for a damaged memo index, the one in C allocates as much memory as the index
+# states.
 class _Reader(pickle._Unpickler):
     dispatch: ClassVar[dict[int, Callable[[Any], None]]] = {
         **{code: pickle._Unpickler.dispatch[code] for code in _opcodes(f"{_VALUES} {_KEPT}")},
@@ -91,10 +92,10 @@ class _Reader(pickle._Unpickler):
 
     def _check_keys(self, keys: list[object]) -> None:
         if not all(isinstance(key, bytes) for key in keys):  # numbers can be chosen to collide in a dictionary
-            raise TypeError("a key that is no text")
+            raise TypeError("a key that is not text")
 
     def find_class(self, module: str, name: str) -> Callable[..., Any] | str:
-        # Made anew at each call, so that nothing a pickle does to them outlasts its reading.
+        # Created at each call, so that a pickle cannot change them for later calls.
         match f"{module}.{name}":
             case "numpy.core.multiarray._reconstruct" | "numpy._core.multiarray._reconstruct":
                 return lambda *_: _Array()
@@ -114,11 +115,11 @@ class _Kind:
         self.name = name
 
     def __setstate__(self, state: object) -> None:
-        pass  # byte order and alignment, of which a byte has none
+        pass  # byte order and alignment, which a byte does not have
 
 
 class _Array:
-    """Stands in for numpy.ndarray: keeps the state that numpy.ndarray.__reduce__ documents."""
+    """Stands in for numpy.ndarray: stores the state that numpy.ndarray.__reduce__ documents."""
 
     __slots__ = ("state",)
 
@@ -126,7 +127,7 @@ class _Array:
         self.state: Any = state
 
     def array(self) -> NDArray[np.uint8]:
-        """The array, if it is of unsigned bytes; any misfit raises ValueError or TypeError."""
+        """The array of unsigned bytes; raises ValueError or TypeError for another state."""
         _, shape, kind, by_columns, content = self.state
         if not isinstance(kind, _Kind) or kind.name not in (b"u1", "u1") or not isinstance(content, bytes):
             raise TypeError("not an array of bytes")

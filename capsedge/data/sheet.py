@@ -1,4 +1,4 @@
-"""A contact sheet: images of every class as a network sees them, after decoding and fitting."""
+"""A contact sheet: images of every class as inputs of a network, after decoding and fitting."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ _GROUND, _INK = (255, 255, 255), (0, 0, 0)
 
 
 def sheet(split: Split, classes: Sequence[str], *, columns: int = COLUMNS) -> Image.Image:
-    """Draw images of every class, spread evenly over its images, below its name and their number.
+    """Draw images of every class, spread evenly over the class, below its name and number of images.
 
     Args:
         split: Images with one label each.
@@ -23,7 +23,7 @@ def sheet(split: Split, classes: Sequence[str], *, columns: int = COLUMNS) -> Im
         columns: Most images of a class.
 
     Returns:
-        A picture in RGB.
+        An RGB image.
     """
     height, width, _ = split.shape
     scale = -(-_SMALLEST // max(height, width))

@@ -15,10 +15,10 @@ class Split:
 
     Attributes:
         images: uint8 [N, height, width, channels], with 1 or 3 channels.
-        labels: int64 [N], positions in the data set's classes; [N, 2] where each image shows two.
+        labels: int64 [N], positions in the data set's classes; [N, 2] if each image shows two.
 
     Raises:
-        DataError: The arrays are of another type or shape.
+        DataError: The arrays have another type or shape.
     """
 
     images: NDArray[np.uint8]
@@ -43,11 +43,11 @@ class Split:
 
     @property
     def labels_per_image(self) -> int:
-        """1 or 2."""
+        """1, or 2 if each image shows two."""
         return self.labels.shape[1] if self.labels.ndim == 2 else 1
 
     def spread(self, count: int) -> "Split":
-        """`count` of the images, or all there are, spread evenly over the split."""
+        """`count` images spread evenly over the split, or all if it has fewer."""
         count = min(count, len(self))
         chosen = np.arange(count) * len(self) // count
         return Split(self.images[chosen], self.labels[chosen])

@@ -3,12 +3,12 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from msgspec.structs import replace
 
 from capsedge.errors import WrongUse
+from capsedge.files import expanded
 from capsedge.plural import number_of
 from capsedge.recipe import NetworkRecipe, Recipe, RoutingKind, load_recipe, shipped_recipes
 
@@ -101,7 +101,7 @@ def paper_set(data: str | None) -> PaperSet:
         if known.name == (data or "fashion-mnist"):
             return known
     assert data is not None
-    title = Path(data).expanduser().resolve().name
+    title = expanded(data).resolve().name
     name = re.sub(r"[^\w.+-]+", "-", title).strip("-.") or "data"
     taken = name in [known.name for known in PAPER_SETS]  # a folder named mnist may hold other images
     return PaperSet(f"{name}-folder" if taken else name, title, "fashion-mnist", _ALL, source=data)

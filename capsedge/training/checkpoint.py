@@ -12,7 +12,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from capsedge.errors import ModelError, damage
-from capsedge.files import write_atomically
+from capsedge.files import check_utf8, write_atomically
 from capsedge.recipe import TrainRecipe
 from capsedge.records import DamagedRecord, decoded
 
@@ -196,6 +196,7 @@ def _sha256(tensors: dict[str, Tensor], metadata: dict[str, str]) -> str:
 
 
 def _load(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    check_utf8(path)  # or safetensors would refuse it, as if the file were damaged
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 not a dict

@@ -14,7 +14,6 @@ this file, or the resumed run on another machine, computes what the run computed
 import os
 import platform
 import shlex
-import tomllib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
@@ -231,7 +230,7 @@ class Run:
         path = self.path / "recipe.toml"
         try:
             return from_values(read_values(path), source=str(path))
-        except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError, WrongUse) as error:
+        except (OSError, ValueError, WrongUse) as error:
             raise ModelError(f"'{path}' cannot be read: {error}") from error
 
     def load_dataset(self) -> Dataset:

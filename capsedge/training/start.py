@@ -7,6 +7,7 @@ from typing import Any
 
 from capsedge.data.load import dataset_of
 from capsedge.errors import WrongUse
+from capsedge.files import check_utf8
 from capsedge.recipe import DEFAULT_RECIPE, load_recipe, taught
 from capsedge.training.checkpoint import Position
 from capsedge.training.devices import launch
@@ -75,7 +76,9 @@ def check_empty(folder: Path | None) -> None:
     """Refuse a folder for a new run that has other content.
 
     Raises:
-        WrongUse: It exists and is not empty, or it is a file.
+        WrongUse: It exists and is not empty, or it is a file, or its path is not UTF-8, which safetensors needs.
     """
+    if folder is not None:
+        check_utf8(folder)
     if folder is not None and not Run(folder).is_free():
         raise WrongUse(f"'{folder}' is not an empty folder: give a new one to --run, or add --resume to continue it")

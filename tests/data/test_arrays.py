@@ -43,7 +43,7 @@ def test_one_part_is_divided_and_classes_may_have_names(tmp_path: Path) -> None:
     path = saved(tmp_path, images=images(50, 6, 5, 3), labels=np.arange(50) % 2, classes=["cat", "dog"], note=[1])
     dataset = load_dataset(str(path), size=8)
     assert (dataset.classes, dataset.shape, len(dataset.test)) == (("cat", "dog"), (8, 8, 3), 10)
-    assert dataset.remarks[0] == "array 'note' is passed over"
+    assert dataset.remarks[0] == "array 'note' is skipped"
     assert dataset.sha256() == load_dataset(str(path), size=8).sha256()
 
 
@@ -75,8 +75,11 @@ def test_one_part_is_divided_and_classes_may_have_names(tmp_path: Path) -> None:
             },
             r"have images of different sizes",
         ),
-        ({"images": images(2), "labels": ["cat", " "]}, r"has a label that is empty or cannot be shown, ''"),
-        ({"images": images(2), "labels": ["cat", "a\x07"]}, r"empty or cannot be shown, 'a\\x07'"),
+        (
+            {"images": images(2), "labels": ["cat", " "]},
+            r"has a label that is empty or has unprintable characters, ''",
+        ),
+        ({"images": images(2), "labels": ["cat", "a\x07"]}, r"empty or has unprintable characters, 'a\\x07'"),
         ({"images": images(2), "labels": [b"cat", b"\xff"]}, r"has a label that is not UTF-8: save it as str"),
         (
             {"images": images(2), "labels": ["cat", "cow"], "classes": ["cat", "dog"]},
@@ -84,7 +87,7 @@ def test_one_part_is_divided_and_classes_may_have_names(tmp_path: Path) -> None:
         ),
         (
             {"x_train": images(2), "y_train": ["cat", "dog"], "x_test": images(2), "y_test": [0, 1]},
-            r"have names as labels, and numbers: one of both is expected in all",
+            r"have different kinds of labels: use names in all parts, or numbers",
         ),
     ],
 )
@@ -128,7 +131,7 @@ def test_a_list_of_classes_orders_labels_that_are_names(tmp_path: Path) -> None:
 
 def test_objects_that_nothing_needs_are_passed_over_unread(tmp_path: Path) -> None:
     path = saved(tmp_path, images=images(50), labels=np.arange(50) % 2, author=np.array([object()]))
-    assert load_dataset(str(path)).remarks[0] == "array 'author' is passed over"
+    assert load_dataset(str(path)).remarks[0] == "array 'author' is skipped"
 
 
 def test_labels_that_need_a_pickle_are_refused_with_what_to_do(tmp_path: Path) -> None:
@@ -149,7 +152,11 @@ def test_a_damaged_file_and_one_of_objects_are_refused(tmp_path: Path) -> None:
 
 def test_a_group_is_refused(tmp_path: Path) -> None:
     path = saved(tmp_path, images=images(50), labels=np.arange(50) % 2)
-    with pytest.raises(WrongUse, match=r"data\.group is a part of the images' names, and those of an \.npz"):
+    with pytest.raises(
+        WrongUse, match=r"data\.group finds text in the names of images, and images in an \.npz file have none"
+    ):
         load_dataset(str(path), group="a")
-    with pytest.raises(WrongUse, match=r"data\.group is of a folder of images .* 'fashion-mnist-subset' is none"):
+    with pytest.raises(
+        WrongUse, match=r"data\.group is for a folder or a list of images, and 'fashion-mnist-subset' is neither"
+    ):
         load_dataset("fashion-mnist-subset", group="a")

@@ -73,7 +73,7 @@ def test_classes_are_those_that_the_files_list_or_else_cifar_10s(
     folder = cifar_folder(tmp_path / "a", version)
     names = [b"c%d" % number for number in range(10)]
     (folder / listed).write_bytes(
-        python_2_pickle({b"label_names": names}) if version == "python" else b"\r\n".join(names)
+        python_2_pickle({b"label_names": names}) if version == "python" else b"\xef\xbb\xbf" + b"\r\n".join(names)
     )
     assert load_cifar(found_in(folder))[0] == tuple(f"c{number}" for number in range(10))
     (folder / listed).unlink()

@@ -62,7 +62,7 @@ def test_other_images_become_squares_of_the_middle_size_and_that_is_said(
     (said,) = [each for each in dataset.remarks if "fitted" in each]
     assert f" pixels are fitted to {side}x{side}, {len(names)} of {len(names)}; " in said
     assert said.startswith("images of 100x100 pixels are" if sizes == [(100, 100)] else "images of ")
-    assert said.endswith("data.size takes another side, and the work grows with its square")
+    assert said.endswith("data.size takes another side, and the computation grows with its square")
 
 
 def test_a_size_makes_squares_and_fit_says_how(tmp_path: Path, image_folder: ImageFolder) -> None:
@@ -80,7 +80,7 @@ def test_one_colour_image_among_many_grey_ones_is_made_grey_and_more_make_all_co
     grey: Images = {f"{name}/{i}.png": ("L", (4, 3), i) for name in ("cat", "dog") for i in range(10)}
     few = load_folder(image_folder(tmp_path / "few", {**grey, "cat/0.png": ("RGB", (4, 3), (30, 30, 30))}))
     assert few.shape == (3, 4, 1)
-    assert "1 of 20 images is in colour, and made grey as the others are" in few.remarks
+    assert "1 of 20 images is in colour, and made grey like the others" in few.remarks
     coloured: Images = {"cat/0.png": ("RGB", (4, 3), (1, 2, 3)), "cat/1.png": ("RGB", (4, 3), (9, 9, 9))}
     more = load_folder(image_folder(tmp_path / "more", {**grey, **coloured}))
     assert more.shape == (3, 4, 3)

@@ -130,7 +130,7 @@ def test_the_test_files_may_be_called_test(tmp_path: Path, idx_folder: IdxFolder
 def test_a_missing_file_is_named(tmp_path: Path, idx_folder: IdxFolder, file: str) -> None:
     (idx_folder(tmp_path, train_labels=[0, 1], test_labels=[1]) / file).unlink()
     with pytest.raises(
-        DataError, match=f"has no file '{file}', nor one with .gz; of the four files it holds t.*, t.*, t.*-ubyte"
+        DataError, match=f"has no file '{file}', nor one with .gz; of the four files it has t.*, t.*, t.*-ubyte"
     ):
         load_idx(tmp_path)
 
@@ -179,9 +179,10 @@ def test_files_without_images_are_refused(tmp_path: Path, idx_folder: IdxFolder)
         load_idx(tmp_path)
 
 
-def test_classes_are_named_by_a_text_file(tmp_path: Path, idx_folder: IdxFolder) -> None:
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_classes_are_named_by_a_text_file(tmp_path: Path, idx_folder: IdxFolder, encoding: str) -> None:
     idx_folder(tmp_path, train_labels=[0, 1], test_labels=[1])
-    (tmp_path / "classes.txt").write_text("left shoe\nright shoe\n\n", encoding="utf-8")
+    (tmp_path / "classes.txt").write_text("left shoe\nright shoe\n\n", encoding=encoding)
     assert load_idx(tmp_path)[0] == ("left shoe", "right shoe")
 
 

@@ -85,11 +85,11 @@ def test_all_that_is_passed_over_is_told_and_hidden_files_are_not(made: Callable
     found = list_images(folder)
     assert [item.name for item in found.items] == ["train/cat/1.png", "train/dog/2.png"]
     assert found.remarks == [
-        f"class folder '{folder / 'train/none'}' has no images and is passed over",
-        "folder 'extra' beside train is passed over",
-        "1 image in no class's folder passed over",
-        "2 other files passed over (1 .txt, 1 .db)",
-        "1 dead link ('train/dog/gone.png') passed over",
+        f"class folder '{folder / 'train/none'}' has no images and is skipped",
+        "folder 'extra' beside train is skipped",
+        "1 image outside the class folders skipped",
+        "2 other files skipped (1 .txt, 1 .db)",
+        "1 broken link ('train/dog/gone.png') skipped",
     ]
 
 
@@ -120,8 +120,8 @@ def test_a_list_names_its_images(made: Callable[..., Path], name: str, header: s
     ]
     assert found.items[0].path == folder / "raw/1.png"
     assert found.remarks == [
-        "1 listed file ('raw/9.png') not there, passed over",
-        "1 listed file without a label passed over",
+        "1 listed file ('raw/9.png') missing and skipped",
+        "1 listed file without a label skipped",
         "the validation part has no images of 1 class ('dog, big')",
     ]
 
@@ -131,7 +131,7 @@ def test_a_list_names_its_images(made: Callable[..., Path], name: str, header: s
     [
         ("", r"expected a first line that names the columns path and label .*, got none"),
         ("name,label\na,b", r"got name, label"),
-        ("path,label,split\n1.png,a,trian", r"line 2: expected a split of train, training.*, got 'trian'"),
+        ("path,label,split\n1.png,a,trian", r"line 2: expected one of train, training.*, got 'trian'"),
         (
             "path,label\n1.png,a\n2.png,a",
             r"has training images of 1 class: two or more are expected, in <class>/\*, train",
@@ -147,7 +147,7 @@ def test_a_list_of_another_build_says_what_is_wanted(made: Callable[..., Path], 
 
 def test_a_list_that_is_no_text_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "list.csv").write_bytes(b"path,label\n\xff\xfe,a")
-    with pytest.raises(DataError, match=r"list\.csv' is no text in UTF-8"):
+    with pytest.raises(DataError, match=r"list\.csv' is not text in UTF-8"):
         list_images(tmp_path / "list.csv")
 
 
@@ -156,10 +156,10 @@ def test_a_list_that_is_no_text_is_one_line(tmp_path: Path) -> None:
     [
         ([], r"has no images: they are expected in <class>/\*"),
         (["cat/1.png"], r"has training images of 1 class: two or more"),
-        (["1.png", "2.png"], r"has no images \(2 images in no class's folder passed over\): they are expected"),
+        (["1.png", "2.png"], r"has no images \(2 images outside the class folders skipped\): they are expected"),
         (["test/a/1.png", "val/a/2.png"], r"has training images of 0 classes: two or more are expected, in <class>"),
-        (["train/a/1.png", "train/b/1.png", "test/c/1.png"], r"has test images of a class 'c' .* there are: a, b"),
-        (["train/a/1.png", "train/b/1.png", "val/c/1.png"], r"has validation images of a class 'c'"),
+        (["train/a/1.png", "train/b/1.png", "test/c/1.png"], r"has test images of class 'c', .* there are: a, b"),
+        (["train/a/1.png", "train/b/1.png", "val/c/1.png"], r"has validation images of class 'c'"),
     ],
 )
 def test_a_folder_of_another_build_says_what_is_wanted(
@@ -220,7 +220,7 @@ def test_a_pipe_among_the_images_is_passed_over_and_not_waited_for(made: Callabl
     listing = list_images(folder)
 
     assert len(listing.items) == 3
-    assert "1 other file passed over (1 pipe or device)" in listing.remarks
+    assert "1 other file skipped (1 pipe or device)" in listing.remarks
 
 
 def test_links_to_folders_and_a_list_of_something_else_are_told(made: Callable[..., Path], tmp_path: Path) -> None:
@@ -229,8 +229,8 @@ def test_links_to_folders_and_a_list_of_something_else_are_told(made: Callable[.
     (folder / "cat/more").symlink_to(tmp_path / "elsewhere")
     (folder / "labels.csv").write_text("ClassId,Name\n1,cat")
     assert list_images(folder).remarks == [
-        "'labels.csv' names no columns path and label, and is passed over",
-        "1 folder ('cat/more') passed over: a link, which may lead in a circle, or not to be read",
+        "'labels.csv' has no columns path and label and is skipped",
+        "1 folder ('cat/more') skipped: links are not followed, or no permission to read",
     ]
 
 
@@ -249,7 +249,7 @@ def test_a_damaged_list_names_its_line(made: Callable[..., Path], text: str, sai
 def test_a_label_keeps_its_odd_letters_and_a_name_without_a_group_is_alone(made: Callable[..., Path]) -> None:
     folder = made("p1_a.png", "p1_b.png", "other.png")
     (folder / "list.csv").write_text('path,label\np1_a.png,dog\np1_b.png,"a\nb"\nother.png,dog', encoding="utf-8")
-    with pytest.raises(DataError, match="letters that cannot be shown"):
+    with pytest.raises(DataError, match="unprintable characters in its name"):
         list_images(folder / "list.csv")
     (folder / "list.csv").write_text("path,label\np1_a.png,dog\np1_b.png,cat\nother.png,dog", encoding="utf-8")
     found = list_images(folder / "list.csv", group="(p[0-9])?")

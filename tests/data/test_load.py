@@ -143,6 +143,30 @@ def test_digits_of_8_pixels_are_no_mistake() -> None:
     assert load_dataset("fashion-mnist-subset", size=8).shape == (8, 8, 1)
 
 
+@pytest.mark.parametrize("source", ["", "~no-such-user/x", "./photos-\udcff", "link"])
+def test_a_source_that_no_run_could_load_again_is_wrong_use(
+    tmp_path: Path, image_folder: ImageFolder, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    images = {f"{name}/{i}.png": ("L", (8, 8), i) for name in "ab" for i in range(5)}
+    Path("link").symlink_to(image_folder(Path("photos-\udcff"), images))
+    for load in (load_dataset, download):
+        with pytest.raises(WrongUse, match=r"expected a (name or a )?path|names the home folder of a user"):
+            load(source)
+
+
+def test_an_image_whose_name_is_not_utf_8_is_named_by_codes(tmp_path: Path, image_folder: ImageFolder) -> None:
+    images = {f"{name}/{i}.png": ("L", (8, 8), 20 * i) for name in "ab" for i in range(6)}
+    image_folder(tmp_path, {**images, "a/x\udcff.png": ("L", (8, 8), 99)})
+    (tmp_path / "b" / "broken-\udcff.png").write_bytes(b"")
+    dataset = load_dataset(str(tmp_path))
+    assert sorted(name for names in dataset.names for name in names if "x" in name) == ["a/x\\udcff.png"]
+    assert any("b/broken-\\udcff.png' cannot be read" in remark for remark in dataset.remarks)
+    assert all(
+        "\udcff" not in text for text in (*dataset.remarks, *(name for part in dataset.names for name in part))
+    )
+
+
 def test_a_file_is_no_data_set(tmp_path: Path) -> None:
     (tmp_path / "data.zip").write_bytes(b"PK")
     with pytest.raises(DataError, match=r"data\.zip' is a file; a data set is a folder"):

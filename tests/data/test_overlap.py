@@ -120,7 +120,7 @@ def test_a_virtual_set_of_any_length_takes_no_more_memory() -> None:
 
 @pytest.mark.parametrize("item", [-1, 400])
 def test_an_item_beyond_the_set_is_an_error(item: int) -> None:
-    with pytest.raises(IndexError, match="items are 0 to 399"):
+    with pytest.raises(IndexError, match="expected items from 0 to 399"):
         Overlaid(base(), 2, seed=3, per_image=10).take(np.array([5, item]))
 
 

@@ -96,12 +96,12 @@ def test_copies_across_given_parts_and_under_two_classes_are_told() -> None:
     parts: list[Part | None] = ["train", "train", "train", "train", "validation", "validation", "test", "test"]
     remarks = dataset_of(own(labels, pixels=pixels, parts=parts)).remarks
     assert (
-        "1 validation image ('a/4.png of a/0.png') with the pixels of an image to learn from: "
+        "1 validation image ('a/4.png of a/0.png') with the same pixels as an image of another part: "
         "the validation error is too low"
     ) in remarks
     assert any(each.startswith("3 test images ('a/6.png of a/2.png', 'b/7.png of a/0.png', ") for each in remarks)
     assert (
-        "1 image ('b/7.png of a/0.png') with the pixels of an image of another class: one of the two is wrong"
+        "1 image ('b/7.png of a/0.png') with the same pixels as an image of another class: one of the two is wrong"
         in remarks
     )
 
@@ -109,7 +109,7 @@ def test_copies_across_given_parts_and_under_two_classes_are_told() -> None:
 def test_few_images_of_a_class_and_a_small_validation_part_are_told() -> None:
     remarks = dataset_of(own([0] * 100 + [1] * 12)).remarks
     assert any(
-        each.startswith("class 'a' has 80 training images and 'b' 8: look at the balanced") for each in remarks
+        each.startswith("class 'a' has 80 training images and 'b' 8: compare by the balanced") for each in remarks
     )
     assert any(
         each.startswith("1 of 2 classes has fewer than 20 training images (b 8): more images") for each in remarks

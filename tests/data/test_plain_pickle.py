@@ -89,7 +89,9 @@ def test_a_name_is_refused_before_anything_is_done_with_it(name: bytes) -> None:
     }.values(),
 )
 def test_a_damaged_file_is_one_line_that_names_it(content: bytes) -> None:
-    with pytest.raises(DataError, match=r"'bad' is damaged, or is no pickled dictionary .*; get it again") as caught:
+    with pytest.raises(
+        DataError, match=r"'bad' is damaged, or is not a pickled dictionary .*; get it again"
+    ) as caught:
         read_plain_pickle(content, "'bad'")
     assert "\n" not in str(caught.value)
 

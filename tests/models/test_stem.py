@@ -125,7 +125,7 @@ def test_a_stem_of_blocks_without_blocks_is_refused() -> None:
 
 
 def test_blocks_beside_table_1_are_refused() -> None:
-    with pytest.raises(WrongUse, match=r"network\.blocks and network.grid are of the other stems"):
+    with pytest.raises(WrongUse, match=r"network\.blocks and network.grid are for stems other than table1"):
         load_recipe("fashion-mnist-l2", [BLOCKS])
 
 

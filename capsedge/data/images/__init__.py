@@ -1,6 +1,6 @@
-"""From an image file to the pixels of an input: decoding, turning light and dark, fitting.
+"""From an image file to the pixels of an input: decoding, inverting, fitting.
 
-Training and inference share these functions, so that a network sees at the edge what it saw in training.
+Training and inference share these functions, so that a network gets the same inputs in both.
 """
 
 from capsedge.data.images.background import (

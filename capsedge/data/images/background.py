@@ -1,4 +1,4 @@
-"""Light and dark: whether an image shows something dark on a light background, and a network wants the opposite."""
+"""Inverting: detects images of something dark on a light background for networks that expect the opposite."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from capsedge.data.images.modes import WHITE, lay_on
 from capsedge.fit import Fit
 
 Invert = Literal["auto", "yes", "no"]
-JUDGED = 24  # images that are looked at for those that are alone unclear
+JUDGED = 24  # images in the sample that decides for images that are unclear alone
 
 # The rule was measured on all 70,000 images of Fashion-MNIST, as they are and inverted: docs/images.md.
 _SIDE = 32
@@ -28,11 +28,11 @@ _NAMED = 3
 
 
 class Background(NamedTuple):
-    """What an image shows its things on.
+    """Background of an image.
 
     Attributes:
-        kind: `light` where something dark is on an even, light background; `dark`; None where neither is clear.
-        holds_dark: Whether something darker than the background is on it.
+        kind: `light` for something dark on an even, light background; `dark`; None if neither is clear.
+        holds_dark: Whether the image shows something darker than the background.
     """
 
     kind: Literal["light", "dark"] | None
@@ -40,16 +40,17 @@ class Background(NamedTuple):
 
 
 def background_of(image: Image.Image) -> Background:
-    """Look at an image's background.
+    """Classify an image's background.
 
-    The image is made grey and 32 x 32 (the mean of what falls into a pixel). Its outermost pixels are the border. The
-    background is light if their median is 170 or more, and even if 60 % of them lie within 32 of that median.
-    Something dark is on it if the mean of the other pixels is lower by 8 or more, or if five of them are lower by 32
-    or more (a thin stroke hardly moves the mean), or if something darker stands out from it in more detail
-    (`find_figure`: a small thing is no five of these pixels). The background is dark if the median is 85 or less.
+    The image is converted to grey and reduced to 32 x 32 by averaging. Its outermost pixels are the border. The
+    background is light if their median is 170 or more, and even if 60 % of them are within 32 of that median. The
+    image shows something dark if the mean of the other pixels is lower than the median by 8 or more, or if five of
+    them are lower by 32 or more (a thin stroke hardly changes the mean), or if something darker stands out at a
+    higher resolution (`find_figure`: a small thing covers fewer than five of these pixels). The background is dark if
+    the median is 85 or less.
 
     Args:
-        image: As `lay_on` gives it, on white where parts of it are transparent.
+        image: From `lay_on`, with transparent parts on white.
     """
     pixels = _small(image)
     border, inner = outermost(pixels), pixels[1:-1, 1:-1]
@@ -66,12 +67,12 @@ def background_of(image: Image.Image) -> Background:
 
 
 class Sheet(NamedTuple):
-    """An image that is fitted both ways, until it is decided whether light and dark change places.
+    """An image fitted both as it is and inverted, for a later choice (`Turning.choose`).
 
     Attributes:
-        background: Of the image.
-        as_is: Fitted as it is, what is transparent on black.
-        turned: Fitted with light and dark exchanged, what was transparent on white.
+        background: Background of the image.
+        as_is: Fitted as it is, with transparent parts on black.
+        turned: Fitted and inverted, with transparent parts on white before inversion.
     """
 
     background: Background
@@ -80,7 +81,7 @@ class Sheet(NamedTuple):
 
 
 def fitted_both_ways(image: Image.Image, shape: tuple[int, int, int], fit: Fit) -> Sheet:
-    """Fit an image that `read_image` gave, for `Turning.choose`."""
+    """Fit an image from `read_image` for `Turning.choose`."""
     on_white = lay_on(image, WHITE)
     return Sheet(
         background_of(on_white), fit_image(lay_on(image), shape, fit), fit_image(on_white, shape, fit, invert=True)
@@ -89,30 +90,30 @@ def fitted_both_ways(image: Image.Image, shape: tuple[int, int, int], fit: Fit) 
 
 @dataclass(frozen=True)
 class Turning:
-    """Of which images light and dark change places before the network sees them.
+    """Rule for the images to invert before inference.
 
     Attributes:
-        how: Of all, of none, or of those that show something dark on a light background.
-        unclear: With `auto`, whether an image whose background is neither clearly light nor dark follows others that
-            are: a sheet in the shadow among sheets.
+        how: `yes` inverts all images, `no` none, `auto` those that show something dark on a light background.
+        unclear: With `auto`, whether to invert also images of something dark whose background is neither clearly
+            light nor dark, such as a sheet of paper in the shadow.
     """
 
     how: Invert
     unclear: bool = False
 
     def turns(self, background: Background) -> bool:
-        """Whether to turn an image."""
+        """Whether to invert an image."""
         if self.how != "auto":
             return self.how == "yes"
         return background.kind == "light" or (self.unclear and background.kind is None and background.holds_dark)
 
     def choose(self, sheet: Sheet) -> tuple[NDArray[np.uint8], bool]:
-        """The pixels, and whether light and dark changed places."""
+        """The pixels, and whether they are inverted."""
         turned = self.turns(sheet.background)
         return sheet.turned if turned else sheet.as_is, turned
 
     def fitted(self, image: Image.Image, shape: tuple[int, int, int], fit: Fit) -> tuple[NDArray[np.uint8], bool]:
-        """Turn an image that `read_image` gave into an input, and say whether light and dark changed places."""
+        """Fit an image from `read_image`; returns the pixels and whether they are inverted."""
         if self.how == "no":
             return fit_image(lay_on(image), shape, fit), False
         on_white = lay_on(image, WHITE)
@@ -121,14 +122,14 @@ class Turning:
 
 
 def turning(how: Invert, *, dark_background: bool, sample: Iterable[Background] = ()) -> Turning:
-    """Decide of which images light and dark change places.
+    """Make the rule for the images to invert.
 
     Args:
-        how: What was asked for.
-        dark_background: Whether the network wants a dark background (`wants_dark_background`); `auto` turns nothing
-            otherwise.
-        sample: Of some of the images. Where three or more are clearly dark on light, and more than twice as many as
-            are on dark, the unclear ones are taken for such too.
+        how: The user's choice.
+        dark_background: Whether the network expects a dark background (`wants_dark_background`); otherwise `auto`
+            inverts nothing.
+        sample: Backgrounds of some of the images. If three or more are clearly light, and more than twice as many as
+            are dark, unclear images are also inverted.
     """
     if how != "auto" or not dark_background:
         return Turning("yes" if how == "yes" else "no")
@@ -138,10 +139,10 @@ def turning(how: Invert, *, dark_background: bool, sample: Iterable[Background] 
 
 
 class Exchanges:
-    """Counts the images of which light and dark changed places, for a remark where they disagree.
+    """Counts inverted and other images, for a remark if there are both.
 
     Attributes:
-        made: Images where they did.
+        made: Number of inverted images.
     """
 
     def __init__(self) -> None:
@@ -157,7 +158,7 @@ class Exchanges:
             self._first[turned].append(name)
 
     def remark(self) -> str:
-        """One line where some were exchanged and others not, else ""."""
+        """One line if some images were inverted and others were not, otherwise ""."""
         if not self.made or not self._others:
             return ""
         few = self.made <= self._others
@@ -170,11 +171,11 @@ class Exchanges:
 
 
 class Glance(NamedTuple):
-    """What a look at an image, as it was given, says of its background.
+    """Background of an original image, before fitting.
 
     Attributes:
-        even: Whether something stands out from a background that is nearly all of one colour.
-        border: Its outermost pixels, of 32 x 32, in grey.
+        even: Whether something stands out from a background of nearly one colour.
+        border: Its outermost pixels, in grey, of the image reduced to 32 x 32.
     """
 
     even: bool
@@ -182,23 +183,23 @@ class Glance(NamedTuple):
 
 
 def glance(image: Image.Image) -> Glance:
-    """Look at an image before it is fitted: what pads it is no background."""
+    """Measure the background of an image before it is fitted, because padding is not background."""
     return Glance(is_on_even_background(image), outermost(_small(image)))
 
 
 def are_on_dark(glances: Sequence[Glance]) -> bool:
-    """Whether images lie on a dark background: the median of all their outermost pixels is below a third of white."""
+    """Whether images have a dark background: the median of all their outermost pixels is below a third of white."""
     return bool(glances) and float(np.median(np.concatenate([each.border for each in glances]))) < _DARK
 
 
 def wants_dark_background(images: NDArray[np.uint8]) -> bool:
-    """Whether a network was trained on light things on a dark background, as the images of its golden sample show.
+    """Whether a network was trained on light things on a dark background, decided by its golden sample.
 
-    That is so if they are grey, and the median of all their outermost pixels is below 85, a third of white. Images in
-    colour are taken as photographs.
+    True if the images are grey and the median of all their outermost pixels is below 85, a third of white. Images in
+    colour are assumed to be photographs.
 
     Args:
-        images: uint8 [count, height, width, channels].
+        images: Images of the golden sample, uint8 [count, height, width, channels].
     """
     if images.shape[3] != 1 or min(images.shape[:3]) < 1:
         return False

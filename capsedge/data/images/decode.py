@@ -1,4 +1,4 @@
-"""Decoding: an image file as a person would see it, in grey or in colour, with 8 bits a channel."""
+"""Decoding: an image file as an image viewer shows it, in grey or in colour, with 8 bits per channel."""
 
 import struct
 import threading
@@ -13,28 +13,28 @@ from PIL import Image, UnidentifiedImageError
 
 from capsedge.data.images.modes import lay_on, plain, stored, upright
 from capsedge.errors import DataError
+from capsedge.outside import encodable
 
-# Named one by one, because Pillow would otherwise hand some files to other programs (EPS to Ghostscript).
+# Listed, because Pillow would otherwise pass some files to other programs (EPS to Ghostscript).
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "TIFF", "PPM")
-# What a folder is searched for; a file that is named is tried whatever its name.
+# Suffixes of images in a folder; a file that is named directly may have any suffix.
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".pbm", ".pgm", ".ppm", ".pnm")
 
 _OPENING = threading.Lock()
 
 
 def decode_image(source: Path | bytes, *, name: str = "") -> Image.Image:
-    """Read an image as a person would see it, in grey or in colour, on a black background.
+    """Read an image as an image viewer shows it, in grey or in colour, on a black background.
 
-    The EXIF orientation is applied. Transparent parts lie on black. 16-bit grey is scaled to 8 bits (65535 becomes
-    255). Palettes, CMYK and the like become RGB. Of an animation the first frame is taken. docs/images.md has the
-    formulas.
+    The EXIF orientation is applied. Transparent parts become black. 16-bit grey is scaled to 8 bits (65535 becomes
+    255). Palettes, CMYK and the like become RGB. An animation gives its first frame. docs/images.md has the formulas.
 
     Args:
         source: A file, or the bytes of one.
-        name: What to call the image in an error; by default the file's path.
+        name: Name of the image in errors; by default the file's path.
 
     Returns:
-        An image of mode L where the file is grey, else RGB.
+        An image of mode L if the file is grey, otherwise RGB.
 
     Raises:
         DataError: The file is missing, damaged, not an image, or larger than Pillow's limit against decompression
@@ -51,29 +51,29 @@ def read_image(source: Path | bytes | Image.Image, *, name: str = "") -> Image.I
         name: See `decode_image`.
 
     Returns:
-        An image of mode L or RGB; LA or RGBA where parts of it are transparent.
+        An image of mode L or RGB; LA or RGBA if parts of it are transparent.
 
     Raises:
         DataError: See `decode_image`.
     """
     with _opened(source, name) as image:
-        said = stored(image)  # before the pixels are decoded: Pillow forgets it then
-        seen = upright(image)
-        return plain(seen.copy() if seen is source else seen, said)  # what is a caller's stays as it is
+        header = stored(image)  # before the pixels are decoded, because decoding drops these fields
+        turned = upright(image)
+        return plain(turned.copy() if turned is source else turned, header)  # the caller's image stays unchanged
 
 
 def is_hidden(path: Path) -> bool:
-    """Whether a path below a searched folder is hidden, such as the `._a.png` that macOS leaves beside `a.png`."""
+    """Whether a path below a searched folder is hidden, such as the `._a.png` that macOS writes beside `a.png`."""
     return any(part.startswith(".") for part in path.parts)
 
 
 class Header(NamedTuple):
-    """What the first bytes of an image file say.
+    """Size and colour of an image file, from its first bytes.
 
     Attributes:
-        width: In pixels, as they are stored: EXIF may turn them.
-        height: Likewise.
-        grey: Whether `decode_image` would give mode L.
+        width: Stored width in pixels; EXIF may exchange it with the height.
+        height: Stored height in pixels.
+        grey: Whether `decode_image` returns mode L.
     """
 
     width: int
@@ -82,7 +82,7 @@ class Header(NamedTuple):
 
 
 def header(path: Path) -> Header:
-    """Read what an image file's first bytes say; the pixels behind them may still be damaged.
+    """Read the header of an image file; the pixels after it may still be damaged.
 
     Raises:
         DataError: The file is missing or not an image.
@@ -93,26 +93,26 @@ def header(path: Path) -> Header:
 
 @contextmanager
 def _opened(source: Path | bytes | Image.Image, name: str) -> Iterator[Image.Image]:
-    called = name or (f"'{source}'" if isinstance(source, Path) else "the image")
+    called = name or (f"'{encodable(str(source))}'" if isinstance(source, Path) else "the image")
     try:
         if isinstance(source, Image.Image):
             yield source
             return
-        # An open file, never a path: Pillow maps the pixels of some TIFFs that it opens by path, and scrambles those
-        # that lie on their side.
+        # An open file, never a path: Pillow memory-maps some TIFFs that it opens by path, and scrambles the pixels of
+        # rotated ones.
         with BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file, _open(file) as image:
             yield image
     except FileNotFoundError as error:
         raise DataError(f"there is no image {called}") from error
     except Exception as error:
-        # Any kind: damaged bytes lead Pillow's decoders to OSError, SyntaxError, struct.error, KeyError and more.
+        # Any kind: damaged bytes raise OSError, SyntaxError, struct.error, KeyError and more in Pillow's decoders.
         reason = "it is empty" if _is_empty(source, error) else _reason(error)
         raise DataError(f"{called} cannot be read as an image: {reason}") from error
 
 
 def _open(file: BinaryIO) -> Image.Image:
-    # Between its limit and twice its limit Pillow only warns, which nobody would see. The lock is there because
-    # the filters of warnings belong to all threads.
+    # Between its limit and twice its limit Pillow only warns, so the warning becomes an error. The lock is needed
+    # because warning filters are shared by all threads.
     with _OPENING, warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         return Image.open(file, formats=FORMATS)

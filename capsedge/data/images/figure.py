@@ -1,7 +1,7 @@
-"""Finding what an image shows: where it stands out from an even background, and how far its shades reach.
+"""Finding the figure in an image, which stands out from an even background, and the range of its shades.
 
-A digit in the corner of a sheet and one that fills its frame become the same input by this, and so do faint ink and
-black. Both are parts of the fit (`capsedge.fit.Fit`), so that training and inference see alike.
+With these, a digit in the corner of a sheet and one that fills its frame become the same input, and so do faint and
+black ink. Both are parts of the fit (`capsedge.fit.Fit`), which training and inference share.
 """
 
 from typing import NamedTuple, TypeVar
@@ -11,27 +11,29 @@ from numpy.typing import NDArray
 from PIL import Image
 
 Number = TypeVar("Number", np.uint8, np.int64)
-Box = tuple[float, float, float, float]  # left, top, right, bottom, in pixels of the image; may hang over its edges
+Box = tuple[
+    float, float, float, float
+]  # left, top, right, bottom, in pixels of the image; may extend beyond its edges
 
-_SIDE = 128  # pixels of the longer side that are looked at; the mean of what falls into one takes most noise away
-_SHARE = 0.7  # of the frame that a figure fills: 20 of 28 pixels, as in MNIST
-_LEAST, _OF_NOISE = 24, 5  # of 255, and of the background's deviation: what a figure must stand out by
-_PEAK = 8  # so many pixels must be so far from the background: a thin stroke an eighth of the sheet high
-_NEIGHBOURS = 3  # of nine pixels that stand out together; a speck alone is none
-_TAILS = 2, 98
-_FLAT = 32  # of 255 between the tails; what has less is even, and its noise is not to be blown up
-_EVEN, _ALIKE = 0.9, 32  # share of the outermost pixels, and how far these may be from their median
-_WITHIN, _NORMAL = 95, 1.96  # percent of a normal distribution, and within how many deviations they are
+_SIDE = 128  # longer side of the reduced image, in pixels; averaging removes most noise
+_SHARE = 0.7  # share of the frame that a figure fills: 20 of 28 pixels, as in MNIST
+_LEAST, _OF_NOISE = 24, 5  # least contrast of a figure: of 255, and in deviations of the background's noise
+_PEAK = 8  # number of pixels that must have the least contrast: a thin stroke an eighth of the sheet high
+_NEIGHBOURS = 3  # of nine pixels that must stand out together, so that a single speck does not count
+_TAILS = 2, 98  # percentiles
+_FLAT = 32  # least range between the tails, of 255; a smaller range is noise, which must not be amplified
+_EVEN, _ALIKE = 0.9, 32  # share of the outermost pixels that must be within this distance of their median
+_WITHIN, _NORMAL = 95, 1.96  # percent of a normal distribution within this number of standard deviations
 
 
 class Figure(NamedTuple):
-    """What stands out from the background.
+    """The figure in an image: the pixels that stand out from the background.
 
     Attributes:
-        box: The part of the image to show, of the frame's aspect, with the figure in its middle.
-        background: Median of the image's outermost pixels, a channel each.
-        distance: What stands out is at least so far from the background.
-        darker: Whether most of it is darker than the background.
+        box: The part of the image to show, with the frame's aspect ratio and the figure in its centre.
+        background: Median of the image's outermost pixels, one value per channel.
+        distance: Least distance of the figure's pixels from the background.
+        darker: Whether most of the figure is darker than the background.
     """
 
     box: Box
@@ -41,18 +43,18 @@ class Figure(NamedTuple):
 
 
 def find_figure(image: Image.Image, height: int, width: int) -> Figure | None:
-    """Find what stands out from the background, or None where nothing does.
+    """Find the figure in an image, or return None if nothing stands out from the background.
 
-    The image is made smaller (128 pixels on its longer side, each the mean of what falls into it). A pixel stands out
-    if a channel of it is at least half as far from the background as the eighth farthest, and two of its neighbours
-    are so too. That eighth must be off by 24, and by five deviations of the background. The box around all that stand
-    out fills 0.7 of the frame in the direction that it fills most. A figure that is lower than a tenth of the image's
-    longer side may have fewer than eight pixels then, and is not found.
+    The image is reduced by averaging to 128 pixels on its longer side. A pixel stands out if one of its channels is
+    at least half as far from the background as the eighth farthest pixel, and the same is true of two of its
+    neighbours. The eighth farthest pixel must differ from the background by 24, and by five deviations of its noise.
+    The box around all pixels that stand out fills 0.7 of the frame's height or width, whichever it reaches first. A
+    figure lower than a tenth of the image's longer side may have fewer than eight pixels and is then not found.
 
     Args:
         image: Grey or RGB.
-        height: Of the frame that the figure is for, in any unit.
-        width: Likewise.
+        height: Height of the frame for the figure, in any unit.
+        width: Width of the frame, in the same unit.
     """
     small = _planes(_smaller(image, (0, 0, *image.size)))
     border = outermost(small)
@@ -78,22 +80,23 @@ def find_figure(image: Image.Image, height: int, width: int) -> Figure | None:
 
 
 def is_on_even_background(image: Image.Image) -> bool:
-    """Whether something stands out from a background that is nearly all of one colour."""
+    """Whether something stands out from a background of nearly one colour."""
     border = outermost(_planes(_smaller(image, (0, 0, *image.size))))
     even = (np.abs(border - np.median(border, axis=0)) <= _ALIKE).all(axis=1).mean() >= _EVEN
     return bool(even) and find_figure(image, 1, 1) is not None
 
 
 def full_levels(image: Image.Image, figure: Figure | None) -> list[int] | None:
-    """The new value of each of 256 shades, so that they reach from black to white; None for an image of one shade.
+    """New value of each of the 256 shades, so that they range from black to white; None for an image of one shade.
 
-    The darkest and the lightest 2 % become 0 and 255, and what lies between is spread evenly; of colour all channels
-    together, and each is changed alike, so that colours stay apart. Where a grey image has a figure, only what its
-    box shows counts: the background becomes 0 or 255, and what stands out reaches from it to the other end.
+    The darkest and the lightest 2 % become 0 and 255, and the shades between them are spread linearly. In colour, the
+    range is that of all channels together and each channel is changed equally, so that colours stay distinct. In a
+    grey image with a figure, only the pixels in its box count: the background becomes 0 or 255, and the figure ranges
+    from there to the other end.
 
     Args:
         image: Grey or RGB.
-        figure: What stands out, if anything does.
+        figure: The figure in the image, or None.
     """
     shades = np.asarray(_smaller(image, within(figure.box, image.size) if figure else (0, 0, *image.size)))
     low, high = (float(tail) for tail in np.percentile(shades, _TAILS))
@@ -106,7 +109,7 @@ def full_levels(image: Image.Image, figure: Figure | None) -> list[int] | None:
 
 
 def _from_background(shades: NDArray[np.float64], background: float, distance: float) -> tuple[float, float]:
-    """The shades that become black and white: the background, and the far end of 98 % of what stands out."""
+    """The shades that become black and white: the background, and the far end of 98 % of the figure's pixels."""
     lighter, darker = shades[shades >= background + distance], shades[shades <= background - distance]
     if len(lighter) >= len(darker):
         return background, float(np.percentile(lighter, _TAILS[1])) if len(lighter) else background
@@ -119,13 +122,13 @@ def outermost(pixels: NDArray[Number]) -> NDArray[Number]:
 
 
 def within(box: Box, size: tuple[int, int]) -> Box:
-    """The part of a box that lies in an image of width and height `size`."""
+    """The part of a box within an image of width and height `size`."""
     left, top, right, bottom = box
     return max(0.0, left), max(0.0, top), min(float(size[0]), right), min(float(size[1]), bottom)
 
 
 def _smaller(image: Image.Image, box: Box) -> Image.Image:
-    """A part of an image, with 128 pixels on its longer side at most."""
+    """A part of an image, reduced to at most 128 pixels on its longer side."""
     width, height = box[2] - box[0], box[3] - box[1]
     scale = min(1.0, _SIDE / max(width, height))
     size = max(1, round(width * scale)), max(1, round(height * scale))
@@ -138,7 +141,7 @@ def _planes(image: Image.Image) -> NDArray[np.int64]:
 
 
 def _without_specks(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The pixels of a mask that have two neighbours in it."""
+    """The pixels of a mask with at least two neighbours in it."""
     height, width = mask.shape
     around = np.pad(mask, 1).astype(np.int64)
     count = sum(around[down : down + height, right : right + width] for down in range(3) for right in range(3))

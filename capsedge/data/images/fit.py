@@ -1,4 +1,4 @@
-"""Fitting: an image of any size and colour as the pixels of an input."""
+"""Fitting: converting an image of any size and colour to the pixels of an input."""
 
 from collections.abc import Callable
 
@@ -14,23 +14,22 @@ from capsedge.fit import Fit
 def fit_image(
     image: Image.Image, shape: tuple[int, int, int], fit: Fit, *, invert: bool = False
 ) -> NDArray[np.uint8]:
-    """Turn an image of any size and colour into the pixels of an input.
+    """Convert an image of any size and colour to the pixels of an input.
 
-    Grey is made of colour by the luma of ITU-R 601-2 as Pillow computes it: (299 R + 587 G + 114 B) / 1000. An image
-    that already has the size passes untouched, unless its figure is framed or its levels are spread.
+    Colour becomes grey by the luma of ITU-R 601-2 as Pillow computes it: (299 R + 587 G + 114 B) / 1000. An image
+    that already has the size is not resized, unless its figure is framed.
 
     Args:
-        image: An image as `decode_image` gives it.
+        image: An image from `decode_image`.
         shape: Height, width and channels (1 or 3) of the input.
-        fit: The filter, and what happens where the aspects differ.
-        invert: Whether light and dark change places, 255 - pixel, before the image is padded: the background beside
-            it stays black.
+        fit: The filter, the framing for other aspect ratios, and the levels.
+        invert: Whether to invert the pixels, 255 - pixel, before the image is padded; the padding stays black.
 
     Returns:
-        uint8 [height, width, channels], in memory of its own.
+        uint8 [height, width, channels], a new array.
 
     Raises:
-        ValueError: The image has pixels that `decode_image` would refuse.
+        ValueError: The image has pixels that `decode_image` refuses.
     """
     height, width, channels = shape
     laid = lay_on(plain(image, stored(image)))
@@ -64,7 +63,7 @@ def fit_images(images: NDArray[np.uint8], size: int, fit: Fit) -> NDArray[np.uin
 
 
 def is_plain(fit: Fit) -> bool:
-    """Whether a fit leaves images alone that have the right size."""
+    """Whether a fit leaves images of the right size unchanged."""
     return fit.frame != "figure" and fit.levels == "as-is"
 
 
@@ -90,7 +89,7 @@ def _crop(image: Image.Image, size: tuple[int, int], resize: Image.Resampling) -
 def _show(
     image: Image.Image, size: tuple[int, int], resize: Image.Resampling, box: Box, background: tuple[int, ...]
 ) -> Image.Image:
-    """A part of the image; where it hangs over the edges there is background."""
+    """Show a part of the image; areas beyond its edges are filled with the background."""
     across, down = size[0] / (box[2] - box[0]), size[1] / (box[3] - box[1])
     part = within(box, image.size)
     left, top = round((part[0] - box[0]) * across), round((part[1] - box[1]) * down)
@@ -103,7 +102,7 @@ def _show(
     return shown
 
 
-# Without anything that stands out, a figure's frame is the whole image.
+# An image without a figure is padded as a whole.
 _FRAMES: dict[str, Callable[[Image.Image, tuple[int, int], Image.Resampling], Image.Image]] = {
     "pad": _pad,
     "crop": _crop,

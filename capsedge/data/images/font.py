@@ -1,4 +1,4 @@
-"""Fonts for pictures: Pillow's own for the characters that it has, else one of the system's."""
+"""Fonts for pictures: Pillow's own if it has the characters, otherwise one of the system."""
 
 import unicodedata
 from functools import cache
@@ -9,7 +9,7 @@ from capsedge.outside import one_line
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
-# Found by name on Linux, macOS and Windows; each covers more scripts than Pillow's own, which has English and dashes.
+# Found by name on Linux, macOS and Windows; each covers more scripts than Pillow's own, which has ASCII and dashes.
 _OF_THE_SYSTEM = (
     "DejaVuSans.ttf",
     "NotoSans-Regular.ttf",
@@ -23,11 +23,11 @@ _OF_THE_SYSTEM = (
     "msyh.ttc",
     "msgothic.ttc",
 )
-_UNASSIGNED = "\uffff"  # every font draws its sign for a missing character
+_UNASSIGNED = "\uffff"  # every font draws its glyph for missing characters
 
 
 def font_for(text: str, size: int) -> Font:
-    """A font of a size in pixels that has all characters of a text; Pillow's own where no font has them."""
+    """A font, `size` pixels high, that has all characters of a text; Pillow's own if no font has them."""
     own = ImageFont.load_default(size)
     if _has(own, text):
         return own
@@ -35,7 +35,7 @@ def font_for(text: str, size: int) -> Font:
 
 
 def drawable(text: str) -> str:
-    """A text that some font here can draw: where none has it, without accents, and `?` for what is left."""
+    """A text that a font on this machine can draw; if none can, without accents and with `?` for other characters."""
     text = one_line(text)  # Pillow draws several lines with no anchor
     if _has(font_for(text, 12), text):
         return text

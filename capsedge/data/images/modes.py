@@ -1,4 +1,4 @@
-"""Pillow's many modes of pixels as four: grey or colour of 8 bits, with transparency or without."""
+"""Converting Pillow's modes of pixels to four: grey or colour of 8 bits, with or without transparency."""
 
 from typing import Any, NamedTuple
 
@@ -9,21 +9,21 @@ BLACK, WHITE = 0, 255
 
 _SIXTEEN_BIT_MODES = frozenset({"I", "I;16", "I;16B", "I;16L", "I;16N"})
 _GREY_MODES = frozenset({"1", "L", "LA", "La"}) | _SIXTEEN_BIT_MODES
-# Tags of TIFF, which EXIF shares.
+# Tags of TIFF and EXIF.
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _ORIENTATION = 258, 262, 274
 _WHITE_IS_ZERO = 0
-# From one shade to the next where grey has 1, 2 or 4 bits.
+# Distance between two shades of grey of 1, 2 and 4 bits, on the scale of 8 bits.
 _STEPS = {"1": 255, "L;2": 85, "L;4": 17}
 
 
 class Stored(NamedTuple):
-    """What the header of a file says of its pixels, and Pillow's mode does not.
+    """Properties of a file's pixels that are in its header, but not in Pillow's mode.
 
     Attributes:
         grey: Whether the file is grey.
-        white: The value of 16-bit grey that is white: 4095 in a TIFF of 12 bits.
-        negative: Whether 0 is white, in a TIFF of 16 bits; Pillow turns those of 8 bits and fewer itself.
-        transparent: The colour or the shades that are transparent, on the scale of Pillow's pixels; None for none.
+        white: The value of white in 16-bit grey: 4095 in a TIFF of 12 bits.
+        negative: Whether 0 is white, in a TIFF of 16 bits; Pillow inverts those of 8 bits and fewer itself.
+        transparent: The transparent colour or shades, on the scale of Pillow's pixels; None for none.
     """
 
     grey: bool
@@ -45,12 +45,12 @@ def stored(image: Image.Image) -> Stored:
     )
 
 
-def plain(image: Image.Image, said: Stored) -> Image.Image:
-    """Turn any mode into L or RGB; into LA or RGBA where parts are transparent.
+def plain(image: Image.Image, header: Stored) -> Image.Image:
+    """Convert any mode to L or RGB; to LA or RGBA if parts are transparent.
 
     Args:
         image: Decoded pixels.
-        said: What the file's header said of them.
+        header: The result of `stored` for the same file.
 
     Raises:
         ValueError: The pixels are floating-point numbers, or have more than 16 bits.
@@ -58,18 +58,18 @@ def plain(image: Image.Image, said: Stored) -> Image.Image:
     if image.mode == "F":
         raise ValueError("its pixels are floating-point numbers; save it with 8 bits a channel")
     if image.mode in _SIXTEEN_BIT_MODES:
-        return _sixteen_bits(image, said)
-    if said.transparent is not None:
-        image.info["transparency"] = said.transparent
-    mode = "L" if said.grey else "RGB"
+        return _sixteen_bits(image, header)
+    if header.transparent is not None:
+        image.info["transparency"] = header.transparent
+    mode = "L" if header.grey else "RGB"
     return _converted(image, mode + "A" if image.has_transparency_data else mode)
 
 
 def lay_on(image: Image.Image, background: int = BLACK) -> Image.Image:
-    """Lay what is transparent on black or on white: c a / 255 + background (1 - a / 255), rounded.
+    """Blend transparent parts with black or white: c a / 255 + background (1 - a / 255), rounded.
 
     Args:
-        image: As `read_image` gives it.
+        image: An image from `read_image`.
         background: 0 to 255.
 
     Returns:
@@ -84,13 +84,13 @@ def lay_on(image: Image.Image, background: int = BLACK) -> Image.Image:
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """Turn and mirror decoded pixels as the EXIF orientation says; where EXIF itself is damaged, they stay."""
-    image.load()  # a TIFF is turned by Pillow here
+    """Rotate and mirror decoded pixels by the EXIF orientation; if EXIF is damaged, return them unchanged."""
+    image.load()  # Pillow rotates a TIFF here
     try:
-        lies = image.getexif().get(_ORIENTATION, 1) != 1
-    except Exception:  # any kind, as for damaged pixels; but the picture can be seen
+        rotated = image.getexif().get(_ORIENTATION, 1) != 1
+    except Exception:  # any kind, as for damaged pixels; but the picture can be read
         return image
-    if not lies:
+    if not rotated:
         return image
     from PIL import ImageOps
 
@@ -98,7 +98,7 @@ def upright(image: Image.Image) -> Image.Image:
 
 
 def _packed(image: Image.Image) -> str:
-    """How Pillow will unpack the pixels, such as `LA;16B`; "" where it does not say."""
+    """Pillow's raw mode of the pixels, such as `LA;16B`; "" if there is none."""
     tiles = getattr(image, "tile", None) or [("", (), 0, "")]
     arguments: Any = tiles[0][3]
     first = arguments[0] if isinstance(arguments, tuple) and arguments else arguments
@@ -106,27 +106,27 @@ def _packed(image: Image.Image) -> str:
 
 
 def _transparent(value: Any, packed: str) -> Any:
-    """Bring a transparent colour of PNG, which has the file's bits, to the scale of the pixels."""
+    """Scale a transparent colour of a PNG from the file's bits to those of the decoded pixels."""
     if isinstance(value, int) and packed in _STEPS:
-        return min(value * _STEPS[packed], 255)  # of 1 bit newer releases of Pillow give 255 already
+        return min(value * _STEPS[packed], 255)  # for 1 bit, newer releases of Pillow give 255
     if isinstance(value, tuple) and packed == "RGB;16B":
         return tuple(part >> 8 for part in value)
     return value
 
 
-def _sixteen_bits(image: Image.Image, said: Stored) -> Image.Image:
+def _sixteen_bits(image: Image.Image, header: Stored) -> Image.Image:
     pixels = np.asarray(image)
     if pixels.min() < 0 or pixels.max() > 65535:
         raise ValueError("its pixels have more than 16 bits; save it with 8 bits a channel")
-    # White in 16 bits times 255 fits into 32. Row by row, so that a large image takes no more than its own pixels.
+    # A 16-bit value times 255 fits into 32 bits. Row by row, so that a large image needs little extra memory.
     shades = np.empty(pixels.shape, np.uint8)
     for row, into in zip(pixels, shades, strict=True):
-        into[:] = (np.minimum(row, said.white).astype(np.uint32) * 255 + said.white // 2) // said.white
-    if said.negative:
+        into[:] = (np.minimum(row, header.white).astype(np.uint32) * 255 + header.white // 2) // header.white
+    if header.negative:
         np.subtract(255, shades, out=shades)
     grey = Image.fromarray(shades)
-    if isinstance(said.transparent, int):
-        grey.putalpha(Image.fromarray(np.where(pixels != said.transparent, np.uint8(255), np.uint8(0))))
+    if isinstance(header.transparent, int):
+        grey.putalpha(Image.fromarray(np.where(pixels != header.transparent, np.uint8(255), np.uint8(0))))
     return grey
 
 

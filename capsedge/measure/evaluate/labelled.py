@@ -14,7 +14,7 @@ from PIL import Image
 from capsedge.data import Dataset, Overlaid, load_dataset
 from capsedge.data.arrays import read_arrays
 from capsedge.data.images import JUDGED, WHITE, Exchanges, background_of, lay_on, read_image, turning
-from capsedge.data.known import KNOWN
+from capsedge.data.known import KNOWN, place_of
 from capsedge.data.listing import Item, few, list_labelled
 from capsedge.data.listing import Part as DataPart
 from capsedge.data.load import dataset_of
@@ -63,7 +63,7 @@ def labelled(place: str, subject: EvaluatedNetwork, *, part: Part = "test") -> L
         WrongUse: There is no such place, or it has no such part.
         DataError: No image can be read, or there is a class that the model does not have.
     """
-    path = Path(place).expanduser()
+    path = place_of(place)
     if (
         place not in KNOWN
         and path.exists()
@@ -173,7 +173,7 @@ def is_own(data: str | None, source: str | None) -> bool:
     """Whether `data` is the place of a run's images, `source`; None stands for it too."""
     if data is None or source is None:
         return source is not None
-    place = Path(data).expanduser()
+    place = place_of(data)
     return data == source or (place.exists() and str(place.resolve()) == source)
 
 

@@ -45,6 +45,9 @@ class Archive:
         """The images at any depth, sorted; hidden ones, such as those in `__MACOSX/`, are skipped."""
         for info in sorted(self._file.infolist(), key=lambda info: PurePosixPath(info.filename).parts):
             inner = PurePosixPath(info.filename)
+            if not info.filename:
+                yield Unreadable(self.path, f"'{self.path}' has a member without a name: pack it again")
+                continue
             if info.is_dir() or is_hidden(Path(inner)):
                 continue
             if inner.suffix.lower() == ZIP_SUFFIX:

@@ -1,5 +1,6 @@
 """A list of paths, one per line, or each followed by a NUL byte as `find -print0` writes them."""
 
+import codecs
 import os
 from collections.abc import Iterator
 from io import RawIOBase
@@ -22,14 +23,17 @@ def paths_in(stream: Readable) -> Iterator[Path]:
 
     The separator is NUL if the text up to the end of the first path contains one, else the line end.
     """
-    text, separator = b"", b""
+    text, separator, start = b"", b"", codecs.BOM_UTF8
     while chunk := stream.read(_CHUNK_BYTES):
         text += chunk
         separator = separator or _separator(text)
         if separator:
+            if separator != _NUL:  # editors write a mark before lines; paths between NUL bytes are taken as they are
+                text = text.removeprefix(start)
+            start = b""
             *whole, text = text.split(separator)
             yield from _paths(whole, separator)
-    yield from _paths([text], separator)
+    yield from _paths([text.removeprefix(start)], separator)
 
 
 def open_list(name: str) -> RawIOBase:

@@ -76,6 +76,13 @@ def test_an_archive_without_readable_images_says_why(tmp_path: Path, name: str, 
     assert said in the_error(packed(tmp_path / "x.zip", {name: b"a"}, method))
 
 
+def test_a_member_without_a_name_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "x.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(zipfile.ZipInfo(""), b"a")
+    assert the_error(path) == f"'{path}' has a member without a name: pack it again"
+
+
 def test_an_encrypted_member_is_told(tmp_path: Path) -> None:
     path = packed(tmp_path / "x.zip", {"a.png": b"a"})
     content = bytearray(path.read_bytes())

@@ -28,6 +28,8 @@ class Chunks:
         (b"b.png\0a\nc.png\0", ["b.png", "a\nc.png"]),
         (b" *.png \n-\n", [" *.png ", "-"]),
         (b"only.png", ["only.png"]),
+        (b"\xef\xbb\xbfa.png\nb.png", ["a.png", "b.png"]),
+        (b"\xef\xbb\xbfonly.png", ["only.png"]),
         (b"", []),
     ],
 )
