@@ -1,6 +1,7 @@
 """Classifying images."""
 
 from collections.abc import Generator, Iterable, Iterator
+from functools import lru_cache
 from itertools import chain, islice
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from capsedge.contract import Contract
+from capsedge.contract import Contract, Golden
 from capsedge.data.images import (
     JUDGED,
     Invert,
@@ -211,7 +212,13 @@ def on_dark_background(contract: Contract) -> bool:
     """Whether a model was trained on light objects on a dark background."""
     if contract.dark_background is not None:
         return contract.dark_background
-    return wants_dark_background(unpack_images(contract.golden, contract.input.shape))
+    return _sample_on_dark_background(contract.golden, contract.input.shape)
+
+
+@lru_cache(maxsize=8)
+def _sample_on_dark_background(golden: Golden, shape: tuple[int, int, int]) -> bool:
+    """Judge the golden sample of a contract that does not say it; unpacking takes longer than an inference."""
+    return wants_dark_background(unpack_images(golden, shape))
 
 
 def _printable(error: DataError) -> str:

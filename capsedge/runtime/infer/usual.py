@@ -8,6 +8,8 @@ badly exposed images, but not other content: a garment and a digit with similar 
 docs/images.md lists what it finds and misses.
 """
 
+from functools import lru_cache
+
 import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
@@ -61,9 +63,16 @@ def unlike(images: NDArray[np.uint8], longest: NDArray[np.floating], usual: Usua
 
 def distances_of(images: NDArray[np.uint8], usual: Usual) -> NDArray[np.float64]:
     """Squared Mahalanobis distance of each image's statistics from the mean of the training images, [N]."""
-    scaled = (figures_of(images) - np.array(usual.mean)) / np.array(usual.scale)
-    distances: NDArray[np.float64] = np.einsum("ni,ij,nj->n", scaled, np.array(usual.inverse), scaled)
+    mean, scale, inverse = _arrays(usual)
+    scaled = (figures_of(images) - mean) / scale
+    distances: NDArray[np.float64] = ((scaled @ inverse) * scaled).sum(1)
     return distances
+
+
+@lru_cache(maxsize=8)
+def _arrays(usual: Usual) -> tuple[NDArray[np.float64], ...]:
+    """Mean, scale and inverse as arrays: making them takes as long as the statistics of an image."""
+    return np.array(usual.mean), np.array(usual.scale), np.array(usual.inverse)
 
 
 def figures_of(images: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -74,25 +83,39 @@ def figures_of(images: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 def _figures(images: NDArray[np.uint8]) -> NDArray[np.float64]:
     pixels = images / np.float64(255)
-    grey = pixels.mean(-1)
+    grey = pixels[..., 0] if pixels.shape[3] == 1 else pixels.mean(-1)
+    count, area = len(grey), grey[0].size
     contrast = grey.std((1, 2))
-    detail = sum(np.abs(np.diff(grey, axis=axis)).sum((1, 2)) for axis in (1, 2)) / grey[0].size
+    detail = sum(np.abs(np.diff(grey, axis=axis)).sum((1, 2)) for axis in (1, 2)) / area
     border = np.concatenate([grey[:, 0], grey[:, -1], grey[:, 1:-1, 0], grey[:, 1:-1, -1]], axis=1).mean(1)
     # Logarithms, so that an image without contrast is as far away as one with high contrast.
     figures = [np.log(contrast + 0.003), np.log((detail + 0.001) / (contrast + 0.003)), contrast, border, detail]
-    shades = np.minimum((grey * _SHADES).astype(int), _SHADES - 1)
-    figures += [np.sqrt((shades == shade).mean((1, 2))) for shade in range(_SHADES)]
-    rows, columns = (np.array_split(np.arange(side), _TILES) for side in grey.shape[1:])
-    figures += [
-        grey[:, down[0] : down[-1] + 1, across[0] : across[-1] + 1].mean((1, 2))
-        for down in rows
-        for across in columns
-        if len(down) and len(across)
-    ]
     if pixels.shape[3] == 3:
         red, green, blue = np.moveaxis(pixels, -1, 0)
-        figures += [(red - green).mean((1, 2)), (blue - green).mean((1, 2)), pixels.std(-1).mean((1, 2))]
-    return np.stack(figures, axis=1)
+        colour = [(red - green).mean((1, 2)), (blue - green).mean((1, 2)), pixels.std(-1).mean((1, 2))]
+    else:
+        colour = []
+    shades = np.minimum((grey * _SHADES).astype(np.intp), _SHADES - 1) + _SHADES * np.arange(count)[:, None, None]
+    histogram = np.bincount(shades.ravel(), minlength=count * _SHADES).reshape(count, _SHADES) / area
+    return np.concatenate(
+        [np.stack(figures, 1), np.sqrt(histogram), _tiles(grey), *(each[:, None] for each in colour)], 1
+    )
+
+
+def _tiles(grey: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean of each tile, [images, tiles], row by row; small images have fewer tiles."""
+    heights, widths = (_divided(side) for side in grey.shape[1:])
+    sums = np.add.reduceat(
+        np.add.reduceat(grey, heights.cumsum() - heights, axis=1), widths.cumsum() - widths, axis=2
+    )
+    means: NDArray[np.float64] = (sums / np.multiply.outer(heights, widths)).reshape(len(grey), -1)
+    return means
+
+
+def _divided(side: int) -> NDArray[np.intp]:
+    """Sides of the tiles along a side of the image, in pixels: as equal as possible, longer ones first."""
+    sides = np.array([(side + _TILES - 1 - position) // _TILES for position in range(_TILES)])
+    return sides[sides > 0]
 
 
 def _rounded(values: NDArray[np.float64]) -> tuple[float, ...]:

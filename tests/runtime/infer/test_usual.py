@@ -47,6 +47,16 @@ def test_figures_are_those_that_are_counted_pixel_by_pixel() -> None:
     np.testing.assert_allclose(figures_of(images), [by_hand(image) for image in images], rtol=1e-9)
 
 
+@pytest.mark.parametrize(("height", "width"), [(9, 7), (6, 3), (1, 30)])
+def test_tiles_are_as_equal_as_possible_where_four_do_not_divide_a_side(height: int, width: int) -> None:
+    image = RANDOM.integers(0, 256, (1, height, width, 1), np.uint8)
+    down, across = (np.array_split(np.arange(side), 4) for side in (height, width))
+    wanted = [
+        image[0, rows][:, columns].mean() / 255 for rows in down for columns in across if rows.size * columns.size
+    ]
+    np.testing.assert_allclose(figures_of(image)[0, 13:], wanted, rtol=1e-12)
+
+
 def test_the_distance_is_mahalanobis_and_the_limits_are_kept_by_all_but_a_few() -> None:
     train, validation = (
         RANDOM.normal(120, 30, (count, 8, 8, 1)).clip(0, 255).astype(np.uint8) for count in (900, 500)
