@@ -9,7 +9,7 @@ from capsedge.measure.machine import Conditions, Machine, Reading
 from capsedge.runtime.session import SessionCode
 from capsedge.runtime.settings import Settings
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 WarningCode = Literal[
     "busy",
