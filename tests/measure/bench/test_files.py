@@ -46,7 +46,7 @@ def test_json_is_standard_reproducible_and_has_one_line_per_round(saved: Path, t
     read = json.loads(saved.read_text())
 
     assert saved.read_bytes() == (tmp_path / "again.json").read_bytes()
-    assert (read["kind"], read["schema"]) == ("capsedge bench", 3)
+    assert (read["kind"], read["schema"]) == ("capsedge bench", 4)
     assert read == json.loads(msgspec.json.encode(report()))
     lines = {line.strip().rstrip(",") for line in saved.read_text().splitlines()}
     assert {json.dumps(turn) for turn in read["groups"][0]["cases"][0]["samples_ms"]} <= lines
@@ -104,13 +104,13 @@ OTHER_KIND = "is a JSON file, but not a report of `capsedge bench`"
         *((content, NO_REPORT) for content in (b"", b"{", b"model,p50\n", b"[]", b"\xff\xfe", b'{"kind": "\xff"}')),
         (b"[" * 100_000, NO_REPORT),
         (b'{"kind": "capsedge bench", "groups": ' + b"[" * 100_000, NO_REPORT),
-        *((content, OTHER_KIND) for content in (b"{}", b'{"schema": 3}', b'{"kind": "capsedge profile"}')),
+        *((content, OTHER_KIND) for content in (b"{}", b'{"schema": 4}', b'{"kind": "capsedge profile"}')),
         *(
             (
                 b'{"kind": "capsedge bench", "schema": %d, "groups": 1}' % schema,
-                f"of schema 3, got schema {schema} in",
+                f"of schema 4, got schema {schema} in",
             )
-            for schema in (0, 2, 4, 10**30)
+            for schema in (0, 3, 5, 10**30)
         ),
     ],
 )
