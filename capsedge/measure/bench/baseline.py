@@ -247,9 +247,9 @@ def _about_drift(now: LabelledCase, then: LabelledCase) -> Iterator[ComparisonWa
     reports = ("this report", now), ("the baseline", then)
     if names := [name for name, found in reports if autocorrelated(rounds_of(found.case))]:
         text = (
-            f"neighbouring rounds of {' and '.join(names)} are correlated: the machine drifted or changed its speed. "
-            "The interval is wider to allow for it, but a change that lasted for a whole measurement looks like a "
-            "regression: measure both again"
+            f"neighbouring rounds of {' and of '.join(names)} are correlated: the machine drifted or changed its "
+            "speed. The interval is wider to allow for it, but a change that lasted for a whole measurement looks "
+            "like a regression: measure both again"
         )
         yield _warning("drift", text, now)
 

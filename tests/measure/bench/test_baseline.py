@@ -245,7 +245,7 @@ def test_correlated_rounds_give_a_warning() -> None:
     (there,) = told(sides[0], sides[1])
     (both,) = told(sides[1], sides[1])
     assert "neighbouring rounds of the baseline are correlated" in there
-    assert "neighbouring rounds of this report and the baseline are correlated" in both
+    assert "neighbouring rounds of this report and of the baseline are correlated" in both
     assert told(sides[0], sides[0]) == []
 
 
