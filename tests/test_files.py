@@ -2,6 +2,7 @@
 
 import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -24,23 +25,12 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_the_new_content_takes_the_place_of_the_old(tmp_path: Path) -> None:
-    write_atomically(tmp_path / "model.onnx", b"old and longer")
-    write_atomically(tmp_path / "model.onnx", b"new")
+def test_the_new_content_takes_the_place_of_the_old_in_folders_that_are_made(tmp_path: Path) -> None:
+    target = tmp_path / "runs" / "today" / "names.txt"
+    write_atomically(target, b"old and longer than the new")
+    write_atomically(target, "Stiefelette, café\n")
 
-    assert contents(tmp_path) == {"model.onnx": b"new"}
-
-
-def test_text_is_written_as_utf_8(tmp_path: Path) -> None:
-    write_atomically(tmp_path / "names.txt", "Stiefelette, café\n")
-
-    assert (tmp_path / "names.txt").read_bytes() == "Stiefelette, café\n".encode()
-
-
-def test_missing_folders_are_made(tmp_path: Path) -> None:
-    write_atomically(tmp_path / "runs" / "today" / "metrics.jsonl", b"{}\n")
-
-    assert (tmp_path / "runs" / "today" / "metrics.jsonl").read_bytes() == b"{}\n"
+    assert contents(target.parent) == {"names.txt": "Stiefelette, café\n".encode()}
 
 
 def test_until_the_end_a_reader_sees_the_old_file(tmp_path: Path) -> None:
@@ -55,50 +45,42 @@ def test_until_the_end_a_reader_sees_the_old_file(tmp_path: Path) -> None:
     assert target.read_bytes() == b"whole new"
 
 
-@pytest.mark.parametrize("failure", [RuntimeError, OSError, KeyboardInterrupt, SystemExit])
-def test_a_failure_in_mid_write_leaves_the_old_file_and_nothing_else(
-    tmp_path: Path, failure: type[BaseException]
+@pytest.mark.parametrize("failure", [RuntimeError, OSError, KeyboardInterrupt, SystemExit, None])
+@pytest.mark.parametrize("before", [{"model.onnx": b"old"}, {}])
+def test_a_failure_leaves_what_was_there_and_nothing_else(
+    tmp_path: Path, failure: type[BaseException] | None, before: dict[str, bytes]
 ) -> None:
-    target = tmp_path / "model.onnx"
-    target.write_bytes(b"old")
+    for name, content in before.items():
+        (tmp_path / name).write_bytes(content)
+    # None stands for a writer that wrote nothing.
+    with pytest.raises(failure or FileNotFoundError), replacing(tmp_path / "model.onnx") as partial:  # noqa: PT012
+        if failure:
+            partial.write_bytes(b"half of the n")
+            raise failure
 
-    with pytest.raises(failure), replacing(target) as partial:  # noqa: PT012 (the failure must come after the write)
-        partial.write_bytes(b"half of the n")
-        raise failure
-
-    assert contents(tmp_path) == {"model.onnx": b"old"}
-
-
-def test_a_failure_leaves_no_file_where_there_was_none(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), replacing(tmp_path / "new") as partial:  # noqa: PT012 (as above)
-        partial.write_bytes(b"half")
-        raise RuntimeError
-
-    assert contents(tmp_path) == {}
+    assert contents(tmp_path) == before
 
 
-def test_a_writer_that_wrote_nothing_does_not_remove_the_old_file(tmp_path: Path) -> None:
-    target = tmp_path / "model.onnx"
-    target.write_bytes(b"old")
-
-    with pytest.raises(FileNotFoundError), replacing(target):
-        pass
-
-    assert contents(tmp_path) == {"model.onnx": b"old"}
-
-
-def test_a_place_that_cannot_be_written_is_told_before_and_left_as_it_was(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("check", "place", "said"),
+    [
+        (check_writable, "", "expected a file, got the folder"),
+        (check_writable, "file/below", "cannot write '.*below': not a directory"),
+        (check_writable, "n" * 250, "cannot write '.*': file name too long"),
+        (check_folder, "file", "expected a folder, got the file"),
+        (check_folder, "file/below", "cannot write '.*below': not a directory"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_told_before_and_left_as_it_was(
+    tmp_path: Path, check: Callable[[Path], None], place: str, said: str
+) -> None:
     (tmp_path / "file").write_bytes(b"old")
 
+    check(tmp_path / "new" / "folders")
     check_writable(tmp_path / "file")
-    check_writable(tmp_path / "new" / "folders" / "file")
-    for place, why in (
-        (tmp_path, "expected a file, got the folder"),
-        (tmp_path / "file" / "below", "cannot write '.*below': not a directory"),
-        (tmp_path / ("n" * 250), "cannot write '.*': file name too long"),
-    ):
-        with pytest.raises(WrongUse, match=why):
-            check_writable(place)
+    check_folder(tmp_path)
+    with pytest.raises(WrongUse, match=said):
+        check(tmp_path / place)
     assert contents(tmp_path) == {"file": b"old"}
 
 
@@ -106,20 +88,6 @@ def test_an_output_of_another_format_is_told_with_the_name_to_give(tmp_path: Pat
     check_output(tmp_path / "page.HTML", ".html")
     with pytest.raises(WrongUse, match=r"ends in .html, got '.*page.txt': give '.*page.html'$"):
         check_output(tmp_path / "page.txt", ".html")
-
-
-def test_a_folder_that_cannot_be_made_is_told_before(tmp_path: Path) -> None:
-    (tmp_path / "file").write_bytes(b"old")
-
-    check_folder(tmp_path)
-    check_folder(tmp_path / "new" / "folders")
-    for place, why in (
-        (tmp_path / "file", "expected a folder, got the file"),
-        (tmp_path / "file" / "below", "cannot write '.*below': not a directory"),
-    ):
-        with pytest.raises(WrongUse, match=why):
-            check_folder(place)
-    assert contents(tmp_path) == {"file": b"old"}
 
 
 def test_a_link_at_the_temporary_name_is_not_written_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

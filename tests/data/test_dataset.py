@@ -49,29 +49,19 @@ def permutation_by_the_book(seed: int, count: int) -> list[int]:
     return order
 
 
-def test_training_and_validation_images_are_disjoint_and_together_the_whole() -> None:
+def test_the_parts_are_disjoint_together_the_whole_and_in_the_order_of_the_files() -> None:
     labels = [i % 3 for i in range(90)]
-    train, validation = hold_out(numbered(labels), ("a", "b", "c"))
-    assert sorted(positions(train) + positions(validation)) == list(range(90))
-    for part in (train, validation):
+    parts = hold_out(numbered(labels), ("a", "b", "c"))
+    assert sorted(at for part in parts for at in positions(part)) == list(range(90))
+    for part in parts:
+        assert positions(part) == sorted(positions(part))
         assert [labels[at] for at in positions(part)] == part.labels.tolist()
 
 
-def test_both_parts_keep_the_order_of_the_files() -> None:
-    for part in hold_out(numbered([i % 3 for i in range(90)]), ("a", "b", "c")):
-        assert positions(part) == sorted(positions(part))
-
-
-def test_validation_is_a_fifth_with_the_same_number_of_every_class() -> None:
-    _, validation = hold_out(numbered([i % 10 for i in range(2000)]), tuple("abcdefghij"))
-    assert np.bincount(validation.labels).tolist() == [40] * 10  # 2000 / 5 / 10
-
-
-def test_validation_has_at_most_5000_images() -> None:
-    labels = np.arange(60_000, dtype=np.int64) % 10
-    train, validation = hold_out(Split(np.zeros((60_000, 1, 1, 1), np.uint8), labels), tuple("abcdefghij"))
-    assert np.bincount(validation.labels).tolist() == [500] * 10
-    assert len(train) == 55_000
+@pytest.mark.parametrize(("count", "each"), [(2000, 40), (60_000, 500)])  # 2000 / 5 / 10, and 5000 / 10
+def test_validation_is_a_fifth_up_to_5000_with_the_same_number_of_every_class(count: int, each: int) -> None:
+    held = chosen(np.arange(count, dtype=np.int64) % 10, tuple("abcdefghij"))
+    assert np.bincount(np.flatnonzero(held) % 10).tolist() == [each] * 10
 
 
 def test_an_imbalanced_class_gives_at_most_a_fifth_and_at_least_one() -> None:
@@ -125,27 +115,22 @@ def made_of(train: Split, test: Split) -> Dataset:
     return Dataset("n", "n", ("a", "b"), train, train, test, Fit(), "", "", "")
 
 
-def test_a_data_set_without_test_images_is_refused() -> None:
-    with pytest.raises(DataError, match="'n' has no test images"):
-        made_of(numbered([0, 1]), numbered([]))
-
-
-def test_splits_of_two_sizes_are_refused() -> None:
-    other = Split(np.zeros((1, 3, 5, 1), np.uint8), np.zeros(1, np.int64))
-    with pytest.raises(DataError, match="training images of 1 x 2 x 1 and test images of 3 x 5 x 1"):
-        made_of(numbered([0, 1]), other)
-
-
-@pytest.mark.parametrize("label", [-1, 2])
-def test_a_label_without_a_class_is_refused(label: int) -> None:
-    with pytest.raises(DataError, match="has 2 classes and test labels from"):
-        made_of(numbered([0, 1]), numbered([0, label]))
-
-
-def test_splits_with_one_and_with_two_labels_an_image_do_not_mix() -> None:
-    two = Split(np.zeros((1, *SHAPE), np.uint8), np.zeros((1, 2), np.int64))
-    with pytest.raises(DataError, match="has 1 label for a training image and 2 for a test image"):
-        made_of(numbered([0, 1]), two)
+@pytest.mark.parametrize(
+    ("test", "said"),
+    [
+        (numbered([]), "'n' has no test images"),
+        (Split(np.zeros((1, 3, 5, 1), np.uint8), np.zeros(1, np.int64)), "images of 1 x 2 x 1 and test .* 3 x 5 x 1"),
+        (numbered([0, -1]), "has 2 classes and test labels from -1 to 0"),
+        (numbered([0, 2]), "has 2 classes and test labels from 0 to 2"),
+        (
+            Split(np.zeros((1, *SHAPE), np.uint8), np.zeros((1, 2), np.int64)),
+            "has 1 label for a training image and 2 for a test image",
+        ),
+    ],
+)
+def test_parts_that_do_not_fit_each_other_are_refused(test: Split, said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        made_of(numbered([0, 1]), test)
 
 
 def small(count: int = 60) -> Dataset:
