@@ -5,8 +5,6 @@ accepted, too. A label is a number or its class's name; an array `classes` can n
 skipped without reading them. Missing test and validation parts are held out, as for a folder.
 """
 
-import zipfile
-import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -145,15 +143,18 @@ def _read(path: Path) -> tuple[dict[str, NDArray[np.generic]], list[str]]:
             others = [name for name in file.files if not _kind(name) and name.lower() not in _NAMES]
             for name in (each for each in file.files if each not in others):
                 try:
-                    arrays[name] = file[name]
+                    arrays[name] = np.asarray(file[name])
                 except ValueError as error:
                     raise DataError(
                         f"{wanted}: '{name}' is damaged, or holds Python objects, which can run code when they are "
                         f"read; save texts with {name}=np.array({name}, dtype=str)"
                     ) from error
-    except (ValueError, zipfile.BadZipFile, zlib.error, EOFError, KeyError, TypeError, AttributeError) as error:
-        reason = "it is damaged, or has another format" if isinstance(error, ValueError) else str(error)
-        raise DataError(f"{wanted}: {reason}") from error
+    except DataError:
+        raise
+    except Exception as error:
+        # Any kind: damaged bytes lead zipfile to NotImplementedError and OSError, numpy's reader of headers to
+        # TokenError and more.
+        raise DataError(f"{wanted}: it is damaged, or has another format ({type(error).__name__})") from error
     return arrays, others
 
 
@@ -198,10 +199,11 @@ def _texts(path: Path, values: NDArray[np.generic], what: str) -> NDArray[np.str
     """Names as text, without surrounding spaces."""
     try:
         decoded = np.char.decode(values.astype(np.bytes_), "utf-8") if values.dtype.kind == "S" else values
-    except UnicodeDecodeError as error:
+        texts: NDArray[np.str_] = np.char.strip(decoded.astype(np.str_))
+        different = np.unique(texts).tolist()
+    except (UnicodeDecodeError, SystemError) as error:  # the latter for a code point beyond those of Unicode
         raise DataError(f"'{path}' has a {what} that is not UTF-8: save it as str") from error
-    texts: NDArray[np.str_] = np.char.strip(decoded.astype(np.str_))
-    for text in np.unique(texts).tolist():
+    for text in different:
         if not text or not text.isprintable():
             raise DataError(f"'{path}' has a {what} that is empty or has unprintable characters, {text!r}: rename it")
     return texts

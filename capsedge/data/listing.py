@@ -294,7 +294,7 @@ def _listed(path: Path, rows: "csv.DictReader[str]") -> Listing:
             continue
         if not label_text:
             unlabelled += 1
-        elif not (path.parent / name).is_file():
+        elif not _is_file(path.parent / name):
             missing.append(name)
         else:
             named = _part_named(row[part] if part else "", f"'{path}', line {rows.line_num}")
@@ -305,6 +305,14 @@ def _listed(path: Path, rows: "csv.DictReader[str]") -> Listing:
     if unlabelled:
         remarks.append(f"{number_of(unlabelled, 'listed file')} without a label skipped")
     return Listing(path, sorted(items, key=lambda item: item.name), remarks)
+
+
+def _is_file(path: Path) -> bool:
+    """Whether a file exists; a name that is too long for the system names none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def _part_named(name: str | None, where: str) -> Part | None:

@@ -11,6 +11,7 @@ from tests.hardening.fuzz import CORPUS, CURRENT, Tally, fuzz, stop_slow_inputs,
 from tests.hardening.mutations import mutated
 from tests.hardening.readers import READERS, Reader, accepts
 
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # of damaged EXIF data
 _INPUTS = 250
 READER_NAMES = [reader.name for reader in READERS]
 by_reader = pytest.mark.parametrize("reader", READERS, ids=READER_NAMES)

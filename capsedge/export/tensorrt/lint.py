@@ -97,6 +97,11 @@ def _load(path: Path) -> onnx.ModelProto:
         raise ModelError(f"'{path}' is not an ONNX file ({' '.join(str(error).split())[:120]})") from error
     if not model.graph.node:
         raise ModelError(f"'{path}' is not an ONNX file: it holds no graph")
+    for named in named_graphs(model):
+        for position, node in enumerate(named.nodes):
+            texts = (node.name, node.op_type, node.domain, *node.input, *node.output)
+            if any(isinstance(text, bytes) for text in texts):  # how protobuf gives a text that is not UTF-8
+                raise damaged_graph(path, f"a name or the operator of node {position} is not UTF-8")
     _load_zero_points(path, model)
     _check_quantizers(path, model)
     return model
