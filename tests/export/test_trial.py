@@ -38,7 +38,7 @@ def test_what_does_not_run_here_is_not_accepted_and_its_figures_are_those_of_an_
     made = exporter.export(precision, tmp_path / "model.onnx")  # type: ignore[arg-type]
     verdict = verdict_in(made.contract)
     assert (verdict.status, verdict.provider) == ("not executed here", "")
-    assert f"{precision} does not run here: the figures are of its emulation" in verdict.remarks[0]
+    assert f"{precision} does not run here: the figures are of an emulation" in verdict.remarks[0]
     assert verdict.images == 400
     assert verdict.largest_length_difference is not None
     assert verdict.largest_length_difference > 1e-4
