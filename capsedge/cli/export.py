@@ -123,11 +123,13 @@ def export(
         typer.Argument(help="A run's folder.  [dim]\\[default: the newest run in runs/][/dim]", show_default=False),
     ] = None,
     precision: Annotated[
-        str,
+        list[str] | None,
         typer.Option(
-            help="One or more of fp32, fp16, bf16, int8, int8+fp16, fp8, separated by commas; one file each."
+            help="One or more of fp32, fp16, bf16, int8, int8+fp16, fp8, separated by commas or by repeating the "
+            "option; one file each.  [dim]\\[default: fp32][/dim]",
+            show_default=False,
         ),
-    ] = "fp32",
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -173,7 +175,7 @@ def export(
     from capsedge.errors import require
     from capsedge.files import check_folder, check_output
 
-    precisions = _precisions(precision)
+    precisions = _precisions(",".join(precision or ["fp32"]))
     engine.check()
     if triton is not None:
         check_folder(triton)

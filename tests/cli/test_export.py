@@ -33,7 +33,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 def result(run: Run) -> Said:
     """One export of everything, in a process of its own."""
     command = [
-        sys.executable, "-m", "capsedge", "export", str(run.path), "--precision", ",".join(PRECISIONS),
+        sys.executable, "-m", "capsedge", "export", str(run.path),
+        "--precision", ",".join(PRECISIONS[:2]), "--precision", ",".join(PRECISIONS[2:]),
         "--with-decoder", "--calibration-images", "128", "--trt", "--trt-batch", "1,4,8",
         "--triton", str(run.path / "models"), "--json",
     ]  # fmt: skip
