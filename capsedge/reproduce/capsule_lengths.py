@@ -69,9 +69,11 @@ def fig1(images: Sequence[Path], *, model: str | None = None, data: str | None =
         data: Data set of the test images; None for that of the model.
 
     Raises:
-        WrongUse: There are too many images, or there is no such model.
+        WrongUse: There are too many images, or images and a data set, or there is no such model.
         DataError: An image cannot be read.
     """
+    if images and data:
+        raise WrongUse("--data is for test images: leave it out, or leave out the images")
     with ExitStack() as stack:
         answering, test_images = _model(model, data, stack)
         if images:

@@ -35,9 +35,11 @@ def redraw(path: Path) -> tuple[Content, Path]:
     """Draw a figure again from its JSON file, into the same folder.
 
     Raises:
-        DataError: The file cannot be read, or is not a figure.
+        DataError: The file cannot be read, or is not the figure that its name says.
     """
     content = read_figure(path)
+    if (kind := content.__struct_config__.tag) != path.stem:
+        raise DataError(f"expected the numbers of {path.stem} in '{path}', got those of {kind}")
     png = path.with_suffix(".png")
     with styled():
         save_png(_draw(content), png)

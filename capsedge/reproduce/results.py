@@ -94,9 +94,10 @@ def table2(settings: TrainingSettings, out: Path, *, only: Sequence[str] = (), t
         tell: Called with the updated row after each of its trainings.
 
     Returns:
-        The table; rows whose data is missing have the status `no data`.
+        The table; without `data`, rows whose data is missing have the status `no data`.
 
     Raises:
+        DataError: The data of `settings` is missing or damaged.
         WrongUse: A filter matches no row, or a run of that name has another recipe.
         Interrupted: The training was stopped; the same call resumes.
     """
@@ -109,6 +110,8 @@ def table2(settings: TrainingSettings, out: Path, *, only: Sequence[str] = (), t
             if is_stand_in(dataset, data):
                 raise full_set_missing(data)
         except DataError as error:
+            if settings.data is not None:
+                raise
             table = _without(table, data, str(error))
             continue
         table = msgspec.structs.replace(table, data=(*table.data, dataset.description))

@@ -8,6 +8,7 @@ import msgspec
 import torch
 
 from capsedge.errors import WrongUse
+from capsedge.measure.bench.report import BenchWarning
 from capsedge.measure.bench.warnings import about_load
 from capsedge.measure.machine import Machine, conditions, this_machine
 from capsedge.plural import number_of
@@ -56,7 +57,7 @@ class Fig4(msgspec.Struct, frozen=True, kw_only=True, tag="fig4", tag_field="kin
         machine: Hardware and software of the machine.
         torch: Version of torch.
         kinds: One for each kind.
-        warnings: Reasons why the times may be unreliable, one line each.
+        warnings: Reasons why the times may be unreliable.
     """
 
     data: str
@@ -71,7 +72,7 @@ class Fig4(msgspec.Struct, frozen=True, kw_only=True, tag="fig4", tag_field="kin
     machine: Machine
     torch: str
     kinds: tuple[KindTime, ...]
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[BenchWarning, ...] = ()
 
 
 def fig4(
@@ -102,7 +103,7 @@ def fig4(
     for recipe in recipes.values():  # before the other processes, whose errors have no exit code of their own
         check_batch_size(recipe, recipe.data.epoch_images or len(dataset.train))
     machine = this_machine()
-    warnings = tuple(map(str, about_load(conditions().load_average, machine.cores)))  # before our own work
+    warnings = tuple(about_load(conditions().load_average, machine.cores))  # before our own work
     # Memory first, in processes that share the cores; then nothing else runs while the steps are timed.
     memory = {}
     for number, (kind, recipe) in enumerate(recipes.items(), 1):

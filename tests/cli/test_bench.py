@@ -99,7 +99,7 @@ def test_a_slower_model_sets_the_exit_code(report: Path, capsedge: Capsedge, tmp
 
     assert done.returncode == 1
     compared = done.stdout.partition("x baseline")[2].split()
-    assert [word for word in compared if word in ("good", "slower")] == ["good", "slower"]
+    assert [word for word in compared if word in ("not", "slower")] == ["not", "slower", "slower"]
     assert "capsedge: slower than" in done.stderr
 
 

@@ -117,6 +117,14 @@ def test_missing_data_is_a_row_and_not_a_failure(tmp_path: Path, reproduce: Caps
     assert all(str(tmp_path / "data") in line for line in lines)
 
 
+@pytest.mark.parametrize("data", ["cifar-10", "photos/shoes"])
+def test_data_that_was_asked_for_and_is_missing_is_a_failure(data: str, tmp_path: Path, reproduce: Capsedge) -> None:
+    (tmp_path / "data" / "cifar-10").mkdir(parents=True)
+    result = reproduce("table2", "--data", data)
+    assert (result.returncode, result.stdout, result.stderr.count("\n")) == (1, "", 1)
+    assert data in result.stderr
+
+
 def test_a_figure_is_drawn_and_drawn_again(tmp_path: Path, reproduce: Capsedge) -> None:
     result = reproduce("fig1", str(ROOT / "samples" / "bag-1081.png"), "--out", "mine")
     assert result.returncode == 0, result.stderr

@@ -63,7 +63,7 @@ def named(rows: Sequence["Change"]) -> str:
 
 def _verdict(row: "Change") -> str:
     """The verdict on a change; without an interval there is none."""
-    return "slower" if row.regressed else "too few rounds" if row.low is None else "good"
+    return "slower" if row.regressed else "too few rounds" if row.low is None else "not slower"
 
 
 def _figures(group: "Group") -> list[Figure]:

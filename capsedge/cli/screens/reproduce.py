@@ -30,7 +30,7 @@ def show_figure(content: "Content", png: Path, *, as_json: bool) -> None:
             ]
         )
     for warning in content.warnings if isinstance(content, Fig4) else ():
-        say(f"note: {warning}")
+        say(f"note: {warning.text}")
     say(f"wrote {png}, drawn from {png.with_suffix('.json')}")
 
 
