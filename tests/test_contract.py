@@ -11,6 +11,7 @@ import onnx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from capsedge.contract import (
     METADATA_KEY,
@@ -19,12 +20,15 @@ from capsedge.contract import (
     EngineManifest,
     Golden,
     Input,
+    Int8Pairs,
     Layer,
     Score,
     Verdict,
     contract_of,
     decode,
     encode,
+    seal_holds,
+    sealed,
 )
 from capsedge.errors import ModelError
 from capsedge.fit import Fit
@@ -114,12 +118,52 @@ def test_another_schema_says_what_to_do(schema: int, remedy: str) -> None:
         decode(changed(schema=schema, golden="moved elsewhere"), Contract, source="m.onnx")
 
 
-def test_the_precision_is_the_type_of_most_of_the_work_as_it_was_read_back() -> None:
-    contract = a_contract()
-    assert contract.precision == "int8"
-    assert contract.shares == {"int8": (0.5, 0.9), "fp32": (0.5, 0.1)}
-    halves = tuple(msgspec.structs.replace(layer, output="fp16") for layer in contract.layers)
-    assert msgspec.structs.replace(contract, layers=halves).precision == "int8+fp16"
+@pytest.mark.parametrize(
+    ("kinds", "precision"),
+    [
+        ((("fp32", "fp32"), ("int8", "fp16"), ("int8", "fp16")), "int8+fp16"),
+        ((("int8", "fp16"), ("int8", "fp32")), "int8"),
+        ((("fp16", "fp16"), ("fp32", "fp32")), "fp16"),
+        ((("fp8", "fp16"), ("fp16", "fp16")), "fp8"),
+        ((("bf16", "bf16"), ("fp32", "fp32"), ("other", "other")), "bf16"),
+    ],
+)
+def test_the_precision_is_the_narrowest_type_and_int8_tells_of_results_in_fp16(
+    kinds: tuple[tuple[str, str], ...], precision: str
+) -> None:
+    layers = tuple(replace(a_layer(str(place), kind, 1), output=output) for place, (kind, output) in enumerate(kinds))
+    assert replace(a_contract(), layers=layers).precision == precision
+
+
+def test_shares_of_types_are_in_the_order_of_their_work() -> None:
+    layers = (
+        a_layer("a", "fp32", 100),
+        a_layer("b", "int8", 200),
+        a_layer("c", "int8", 300),
+        a_layer("b", "fp16", 400),
+    )
+    contract = replace(a_contract(), layers=layers)
+    assert list(contract.shares.items()) == [("int8", (0.5, 0.5)), ("fp16", (0.25, 0.4)), ("fp32", (0.25, 0.1))]
+    assert (contract.flops, contract.parameters) == (1000, 27)  # two layers share the weight b
+
+
+@pytest.mark.parametrize(
+    ("largest", "fit"), [(0, True), (32766, True), (32767, True), (32768, False), (65535, False)]
+)
+def test_a_pair_fits_where_it_stays_within_16_bits(largest: int, fit: bool) -> None:
+    assert Int8Pairs(largest=largest, weight="w").fit == fit
+
+
+def test_a_contract_that_was_edited_has_lost_its_seal(tmp_path: Path) -> None:
+    model = onnx.helper.make_model(onnx.helper.make_graph([onnx.helper.make_node("Neg", ["x"], ["y"])], "g", [], []))
+    metadata = sealed(a_contract())
+    for name, text, holds in (
+        ("whole", metadata[METADATA_KEY], True),
+        ("edited", metadata[METADATA_KEY].replace("run-1", "run-2"), False),
+    ):
+        onnx.helper.set_model_props(model, metadata | {METADATA_KEY: text})
+        onnx.save(model, tmp_path / f"{name}.onnx")
+        assert seal_holds(read_onnx_file(tmp_path / f"{name}.onnx")) == holds
 
 
 @pytest.mark.parametrize(

@@ -273,7 +273,7 @@ def test_the_blocks_that_are_built_are_counted(grid: int, said: str, capsedge: C
         (["train", "--resume", "--run", "/dev/null"], 1, "'/dev/null' is not a run"),
         (["train", "--run", "/dev/null"], 2, "expected a folder, got the file '/dev/null'"),
         (["train", "--download", "--data", "."], 2, "'.' is a folder; what can be downloaded is: fashion-mnist, mn"),
-        (["train", ""], 2, "unknown recipe ''"),
+        (["train", ""], 2, "expected a path, a name or another value after 'train', got an empty text"),
         (["train", *TINY, "--set", "network.capsule_types=60000"], 2, "routing weights for images of"),
         (["train", *TINY, "--set", "network.kernel=15"], 2, "at least 29x29 pixels"),
         (["export"], 1, "there is no finished or training run in 'runs/': start one with capsedge train"),

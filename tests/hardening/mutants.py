@@ -40,7 +40,15 @@ class Area:
 AREAS = {
     "models": Area(("capsedge/models",), ("tests/models",)),
     "gate": Area(("capsedge/export/gate",), ("tests/export/gate", "tests/export/test_gate.py")),
-    "contract": Area(("capsedge/contract.py",), ("tests/test_contract.py", "tests/test_schema.py")),
+    "contract": Area(
+        ("capsedge/contract.py",),
+        (
+            "tests/test_contract.py",
+            "tests/test_schema.py",
+            "tests/runtime/test_inspection.py",
+            "tests/runtime/test_int8_pairs.py",
+        ),
+    ),
     "infer": Area(("capsedge/runtime/infer",), ("tests/runtime/infer", "tests/runtime/test_models.py")),
 }
 

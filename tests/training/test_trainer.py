@@ -435,7 +435,7 @@ def test_a_run_that_ended_before_it_was_marked_finished_writes_its_test_row_once
 
 
 def test_a_diverging_training_says_so(little: Dataset, tmp_path: Path) -> None:
-    recipe = tiny_recipe("routing.step=ascent", "routing.learning_rate=1e30")
+    recipe = tiny_recipe("routing.step=ascent", "routing.learning_rate=1e6", "routing.penalty=1e6")
     with pytest.raises(ModelError, match=r"training diverged.*lower train\.learning_rate or routing\.learning_rate"):
         train(recipe, little, tmp_path / "run")
 
