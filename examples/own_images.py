@@ -38,7 +38,7 @@ def main() -> None:
     folder, images, epochs = asked.folder, asked.images, asked.epochs
     if folder is None:
         folder, images = make_photos(output / "photos", output / "new")
-        epochs = epochs or EPOCHS
+        epochs = EPOCHS if epochs is None else epochs
 
     run = capsedge.train(
         asked.recipe,

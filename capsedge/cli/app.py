@@ -182,7 +182,7 @@ def _fail(error: Exception, code: int, *, prefix: str = "", text: str = "", kind
         text: Replaces the error's own text; "" keeps it.
         kind: Code of the printed record if the error is not a CapsedgeError.
     """
-    if os.environ.get("CAPSEDGE_DEBUG"):
+    if os.environ.get("CAPSEDGE_DEBUG") and not isinstance(error, Interrupted):
         raise error
     if _repeats(error):
         return code

@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from capsedge.contract import PAIR_LIMIT, Int8Pairs
 from capsedge.errors import ModelError
 from capsedge.onnx_lite.graph import Graph, Node, read_graph
-from capsedge.plural import number_of
 
 _LARGEST_ACTIVATION = 255
 _WORST = _LARGEST_ACTIVATION * 2 * 128  # for weights that are not known
@@ -144,6 +143,8 @@ def _input(node: Node, index: int) -> str:
     """
     if index >= len(node.inputs):
         what = f"{node.op} '{node.name or next(iter(node.outputs), '')}'"
+        from capsedge.plural import number_of  # only for an error
+
         raise ValueError(f"{what} needs {number_of(index + 1, 'input')} or more, it has {len(node.inputs)}")
     return node.inputs[index]
 

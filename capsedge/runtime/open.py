@@ -60,7 +60,7 @@ def _export_of(folder: Path) -> Path:
     exports = exports_in(folder)
     if not exports and not (folder / "run.json").is_file() and _has_images(folder):
         raise ModelError(
-            f"'{folder}' is a folder of images, not a model: give an .onnx file, an .engine file, the folder of a "
+            f"the folder '{folder}' has images and no model: give an .onnx file, an .engine file, the folder of a "
             "run or a model's name (capsedge models lists them)"
         )
     if not exports:

@@ -50,7 +50,7 @@ def test_the_folder_of_a_run_that_was_not_exported_says_how_to_export_it(tmp_pat
 def test_a_folder_of_images_is_not_taken_for_a_run(file: str, tmp_path: Path) -> None:
     (tmp_path / file).parent.mkdir(exist_ok=True)
     (tmp_path / file).touch()
-    with pytest.raises(ModelError, match=r"is a folder of images, not a model: give an \.onnx file, .*capsedge mod"):
+    with pytest.raises(ModelError, match=r"has images and no model: give an \.onnx file, .*capsedge mod"):
         open_session(tmp_path)
     (tmp_path / "run.json").touch()
     with pytest.raises(ModelError, match=r"holds no model\.onnx"):

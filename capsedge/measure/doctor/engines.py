@@ -19,7 +19,7 @@ Package = Literal["tensorrt_rtx", "tensorrt"]
 
 TITLES: dict[Package, str] = {"tensorrt_rtx": "TensorRT-RTX", "tensorrt": "TensorRT"}
 
-_TIMEOUT_S = 120  # classic TensorRT times kernels; one node takes less than a minute even on a small Jetson
+_TIMEOUT_S = 120  # classic TensorRT times kernels; one node is expected to take less than a minute on a small Jetson
 
 
 class Tried(msgspec.Struct, frozen=True):

@@ -45,7 +45,9 @@ def find_driver(presence: Presence, gpu: Gpu | None, wanted: dict[str, int]) -> 
     if not version:
         return Finding(subject, "missing", "none loaded", code="driver-not-loaded")
     if supported == "unavailable":
-        return Finding(subject, "installed", f"{version}; the CUDA that it supports needs NVML", code="cuda-unknown")
+        return Finding(
+            subject, "installed", f"{version}; its CUDA release is not known without NVML", code="cuda-unknown"
+        )
     behind = {name: major for name, major in wanted.items() if major > int(supported.partition(".")[0])}
     detail = f"{version}, for CUDA up to {supported}"
     if not behind:

@@ -86,7 +86,7 @@ def class_names(given: str) -> tuple[str, ...]:
     Raises:
         WrongUse: There are fewer than two names, or one occurs twice.
     """
-    file = Path(os.path.expanduser(given))  # noqa: PTH111  which leaves the home of nobody as it is
+    file = Path(os.path.expanduser(given))  # noqa: PTH111  keeps the ~ of an unknown user
     names = _lines(file) if file.is_file() else [name.strip() for name in given.split(",")]
     named = tuple(name for name in names if name)
     if len(named) < 2:

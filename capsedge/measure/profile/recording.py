@@ -30,7 +30,7 @@ MOST_RUNS = 1000
 MOST_EVENTS = 50_000
 _OWN_EVENTS = 2  # events of a run, in addition to its nodes
 
-# A turn has at least ten runs and twice the lead-in, so that at most a third of the profiled runs are discarded.
+# A turn has about ten runs, or twice the lead-in if that is more, so that about a third of the runs are discarded.
 _TURN_RUNS = 10
 _FEWEST_TURNS = 6
 

@@ -9,7 +9,7 @@ from capsedge.measure.profile.roofline import Roofs
 from capsedge.runtime.session import SessionCode
 from capsedge.runtime.settings import Settings
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 ProfileCode = Literal[

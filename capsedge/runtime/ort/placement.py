@@ -45,7 +45,7 @@ class Placement(NamedTuple):
 
 
 def open_on(ort: Any, file: Path, settings: Settings, contract: Contract | None = None) -> Any:
-    """Open an `InferenceSession` on the requested provider, with no node on another one unless fallback is allowed.
+    """Open an `InferenceSession` on the requested provider, with no node on the CPU unless fallback is allowed.
 
     Args:
         ort: The module onnxruntime.

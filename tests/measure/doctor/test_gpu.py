@@ -80,7 +80,14 @@ def test_the_gpu_is_found_by_cuda_or_else_by_its_driver(
             "580.65.06, for CUDA up to 13.0",
             "",
         ),
-        (WORKSTATION, None, {"cuda-python": 13}, "installed", "580.65.06; the CUDA that it supports needs NVML", ""),
+        (
+            WORKSTATION,
+            None,
+            {"cuda-python": 13},
+            "installed",
+            "580.65.06; its CUDA release is not known without NVML",
+            "",
+        ),
         (JETSON, None, {"cuda-python": 13}, "installed", "loaded; its version is not known", ""),
         (
             *(WORKSTATION, gpu("570.86.15", "12.8"), {"cuda-python": 13, "ONNX Runtime": 12}, "broken"),

@@ -51,6 +51,8 @@ def test_a_foreign_model_runs_on_made_up_inputs(models: Path) -> None:
 
 def test_made_up_inputs_are_the_same_every_time(good: Path) -> None:
     with open_session(good) as session:
+        assert session.load_ms is not None
+        assert 0 < session.load_ms < 60_000
         first, second = session.feeds(2), session.feeds(2)
 
     assert first.keys() == second.keys() == {"image"}

@@ -55,6 +55,13 @@ def test_the_input_is_copied_before_the_run_and_the_outputs_after_it(build: Buil
     assert run == ["cudaMemcpyAsync 1", "execute", "cudaMemcpyAsync 2", "cudaMemcpyAsync 2", "cudaStreamSynchronize"]
 
 
+def test_made_up_inputs_have_the_batch_that_is_asked_for(build: Build, install: Install) -> None:
+    install()
+    with open_session(build()) as session:
+        assert session.feeds(4)["image"].shape == (4, 28, 28, 1)
+        assert session.run_raw(session.feeds(4))["poses"].shape == (4, 10, 16)
+
+
 def test_outputs_stay_what_they_were_when_the_engine_runs_again(build: Build, install: Install) -> None:
     install()
     with open_session(build()) as session:

@@ -162,3 +162,10 @@ def test_the_command_to_rebuild_has_the_options_of_the_engine(
 
     assert words[:6] == ["capsedge", "export", "runs/my run", "--trt", "--precision", "fp32"]
     assert [word for word in words[6:] if word not in ("--trt-batch", "1,4,16")] == options
+
+
+def test_the_platform_is_the_system_and_its_architecture(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platform.system", lambda: "Linux")
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+
+    assert platform_here() == "Linux aarch64"
