@@ -100,7 +100,7 @@ def check_utf8(path: Path) -> None:
         WrongUse: It has bytes that are not UTF-8.
     """
     if (shown := encodable(str(path))) != str(path):
-        raise WrongUse(f"expected a path in UTF-8, got '{shown}': rename the folder, or choose another")
+        raise WrongUse(f"expected a path in UTF-8, got '{shown}': rename it, or choose another")
 
 
 def expanded(path: str) -> Path:

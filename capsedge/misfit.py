@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 import msgspec
 
 LONGEST = 60  # characters of a value in the message
-UNBOUNDED = 3e38  # about the range of float32: this bound excludes infinity and is not mentioned in the message
 
 
 def misfit(value: Any, kind: Any, name: str = "") -> str:
@@ -57,16 +56,15 @@ def _expected(kind: Any) -> str:
         return f"one of {', '.join(get_args(bare))}"
     if issubclass(bare, msgspec.Struct):
         return f"a section with keys such as {', '.join(bare.__struct_fields__[:3])}"
-    number = "a finite number" if meta.le == UNBOUNDED else "a number"
-    words = {bool: "true or false", int: "an integer", float: number, str: "a text"}
+    words = {bool: "true or false", int: "an integer", float: "a number", str: "a text"}
     return words[bare] + _bounds(meta)
 
 
 def _bounds(meta: msgspec.Meta) -> str:
-    low = "" if meta.ge in (None, -UNBOUNDED) else f" of {meta.ge:,} or more"
+    low = "" if meta.ge is None else f" of {meta.ge:,} or more"
     if meta.gt is not None:
         low = f" above {meta.gt:,}"
-    high = next((bound for bound in (meta.le, meta.lt) if bound not in (None, UNBOUNDED)), None)
+    high = meta.lt if meta.le is None else meta.le
     if high is None:
         return low
     below = "below " if meta.lt is not None else ""

@@ -1,5 +1,7 @@
 """Scoring: an answer is right if the longest capsules are exactly those of the image's classes."""
 
+from math import comb
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -34,6 +36,16 @@ def wrong_answers(lengths: NDArray[np.float32], labels: NDArray[np.int64]) -> ND
     given = longest(lengths, wanted.shape[1])
     wrong: NDArray[np.bool_] = (np.sort(given, axis=1) != np.sort(wanted, axis=1)).any(axis=1)
     return wrong
+
+
+def chance_error(classes: int, labels: int) -> float:
+    """The error of random answers.
+
+    Args:
+        classes: Number of classes.
+        labels: Classes in an image.
+    """
+    return 1 - 1 / comb(classes, labels)
 
 
 def confusion(lengths: NDArray[np.floating], labels: NDArray[np.int64]) -> NDArray[np.int64]:

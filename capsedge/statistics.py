@@ -48,6 +48,17 @@ def standard_error(error: float, images: int) -> float:
     return float((error * (1 - error) / images) ** 0.5)
 
 
+def at_chance(error: float, images: int, chance: float) -> bool:
+    """Whether an error is no lower than that of random answers, within its 95 % interval.
+
+    Args:
+        error: Share of wrong answers.
+        images: Number of images; where they are few the interval is wide, so four fifths of chance are required too.
+        chance: Error of random answers.
+    """
+    return error >= 0.8 * chance and wilson_interval(round(error * images), images)[1] >= chance
+
+
 def wilson_interval(wrong: int, images: int) -> tuple[float, float]:
     """The 95 % interval of an error rate (Wilson 1927); valid for few images, and for no wrong answer.
 

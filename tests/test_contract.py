@@ -89,6 +89,10 @@ def test_a_record_is_read_as_it_was_written(record: Any) -> None:
     assert decode(encode(record).encode(), type(record), source="m.onnx") == record
 
 
+def test_a_field_that_this_version_does_not_know_is_no_damage() -> None:
+    assert decode(changed(weather="fine"), Contract, source="m.onnx") == a_contract()
+
+
 def test_a_golden_image_may_show_several_classes() -> None:
     golden = Golden(pack_images(IMAGES), ((0, 2), (1, 2)), ((0.9, 0.1, 0.8), (0.1, 0.6, 0.7)), 1e-3)
     contract = msgspec.structs.replace(a_contract(), labels=2, golden=golden)

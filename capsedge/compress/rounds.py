@@ -19,9 +19,8 @@ from capsedge.training import Run, new_run
 
 __all__ = ["Keep", "MaxErrorIncrease", "MaxLatency", "Target", "Tell", "Watch", "compress"]
 
-CLOSE = (
-    1.1  # the search ends if the smallest network that passed has less than this times the MACs of one that failed
-)
+# The search ends if the smallest network that passed has less than this times the MACs of one that failed.
+CLOSE = 1.1
 
 Tell = Callable[[str], None]
 

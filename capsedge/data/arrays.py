@@ -5,6 +5,7 @@ accepted, too. A label is a number or its class's name; an array `classes` can n
 skipped without reading them. Missing test and validation parts are held out, as for a folder.
 """
 
+import errno
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -151,9 +152,12 @@ def _read(path: Path) -> tuple[dict[str, NDArray[np.generic]], list[str]]:
                     ) from error
     except DataError:
         raise
+    except MemoryError as error:
+        raise DataError(f"{wanted}: it is damaged, or larger than this machine's memory") from error
     except Exception as error:
-        # Any kind: damaged bytes lead zipfile to NotImplementedError and OSError, numpy's reader of headers to
-        # TokenError and more.
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise  # of the system, such as a missing permission; damaged offsets lead to EINVAL
+        # Any kind: damaged bytes lead zipfile to NotImplementedError, numpy to TokenError and more.
         raise DataError(f"{wanted}: it is damaged, or has another format ({type(error).__name__})") from error
     return arrays, others
 

@@ -229,7 +229,10 @@ def _doubles(pixels: list[bytes], part_of: NDArray[np.object_], own: Own) -> lis
         part: {pixels[i]: i for i in np.flatnonzero(part_of == part).tolist()}
         for part in ("train", "validation", "test")
     }
-    for part, others in (("validation", ("train",)), ("test", ("train", "validation"))):
+    for part, others, learned in (
+        ("validation", ("train",), "training"),
+        ("test", ("train", "validation"), "training or validation"),
+    ):
         copies = [
             f"{own.names[i]} of {own.names[seen[other][pixels[i]]]}"
             for i in np.flatnonzero(part_of == part).tolist()
@@ -238,8 +241,8 @@ def _doubles(pixels: list[bytes], part_of: NDArray[np.object_], own: Own) -> lis
         ]
         if copies:
             remarks.append(
-                f"{few(copies, f'{part} image')} with the same pixels as an image of another part: the {part} error "
-                "is too low"
+                f"{few(copies, f'{part} image')} with the same pixels as a {learned} image: the {part} error is too "
+                "low"
             )
     first: dict[bytes, int] = {}
     same = [(first.setdefault(each, place), place) for place, each in enumerate(pixels)]

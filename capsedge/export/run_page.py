@@ -52,7 +52,9 @@ def _body(run: Run, record: RunRecord, rows: Sequence[dict[str, Any]]) -> Iterat
     recipe = run.read_recipe()
     yield f"<h1>{_text(run.path.resolve().name)}</h1>"
     yield f'<p class="soft">{_text(record.status)}; {_text(record.data)}; trained on {_text(record.device)}</p>'
-    yield from (_scores(record), _remarks([*(warning.text for warning in record.warnings), *record.remarks]))
+    yield _scores(record)
+    yield _remarks("Warnings", [warning.text for warning in record.warnings])
+    yield _remarks("Advice", record.remarks)
     if validated := [row for row in rows if row["kind"] == "validation"]:
         yield f'<h2>Curve</h2><div class="plots">{_curve(rows, validated)}</div>'
     yield from _images(run, recipe)
@@ -92,11 +94,11 @@ def _scores(record: RunRecord) -> str:
     return f'<div class="scroll"><table><thead>{head}</thead><tbody>{cells}</tbody></table></div>{best}'
 
 
-def _remarks(remarks: Sequence[str]) -> str:
+def _remarks(title: str, remarks: Sequence[str]) -> str:
     if not remarks:
         return ""
     items = "".join(f"<li>{_text(remark)}</li>" for remark in remarks)
-    return f'<section class="warnings"><h2>Advice</h2><ul>{items}</ul></section>'
+    return f'<section class="warnings"><h2>{title}</h2><ul>{items}</ul></section>'
 
 
 def _curve(rows: Sequence[dict[str, Any]], validated: Sequence[dict[str, Any]]) -> str:

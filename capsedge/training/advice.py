@@ -4,7 +4,6 @@ It follows from the validation images and the rows of the metrics file.
 """
 
 from collections.abc import Iterator, Sequence
-from math import comb
 from typing import Any
 
 import numpy as np
@@ -13,8 +12,8 @@ from numpy.typing import NDArray
 from capsedge.models.loss import M_PLUS
 from capsedge.plural import number_of, plural
 from capsedge.recipe import TrainRecipe
-from capsedge.scoring import never_answered
-from capsedge.statistics import wilson_interval
+from capsedge.scoring import chance_error, never_answered
+from capsedge.statistics import at_chance
 from capsedge.training.evaluate import Evaluation
 from capsedge.training.plan import FEW_STEPS
 from capsedge.training.run import TrainingWarning
@@ -39,8 +38,8 @@ def warnings_of(
         recipe: Learning rate.
         steps: Iterations of the training.
     """
-    error, chance = validation.error, 1 - 1 / comb(classes, labels)
-    if not _at_chance(error, validation.images, chance):
+    error, chance = validation.error, chance_error(classes, labels)
+    if not at_chance(error, validation.images, chance):
         return
     rate = f"lower train.learning_rate (it was {recipe.learning_rate:g})"
     if validation.loss >= labels * M_PLUS**2 - 1e-4:  # no better than lengths of 0 for every image
@@ -79,7 +78,7 @@ def advice(
     """
     images = int(confusion.sum())
     error, chance = 1 - float(confusion.trace() / images), 1 - 1 / len(classes)
-    if _at_chance(error, images, chance):
+    if at_chance(error, images, chance):
         return []
     return [
         *_near_chance(error, chance, steps),
@@ -87,10 +86,6 @@ def advice(
         *_overfitted([row for row in rows if row["epoch"] == best_epoch], error),
         *_still_falling(rows, recipe, steps),
     ]
-
-
-def _at_chance(error: float, images: int, chance: float) -> bool:
-    return error >= _NEAR_CHANCE * chance and wilson_interval(round(error * images), images)[1] >= chance
 
 
 def _near_chance(error: float, chance: float, steps: int) -> list[str]:

@@ -8,7 +8,7 @@ START = 0.1  # first factor of `one-cycle`
 
 
 def rate_factor(step: int, steps: int, recipe: TrainRecipe) -> float:
-    """Factor on the recipe's learning rates at a step: at most 1, and at least `floor / learning_rate`.
+    """Factor on the recipe's learning rates at a step: at most 1, and at least min(1, `floor / learning_rate`).
 
     Weights and routing coefficients share the factor, so the ratio of their learning rates stays that of the recipe.
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from capsedge.data import Split, load_dataset
+from capsedge.data.arrays import read_arrays
 from capsedge.errors import DataError, WrongUse
 
 RANDOM = np.random.default_rng(0)
@@ -160,3 +161,23 @@ def test_a_group_is_refused(tmp_path: Path) -> None:
         WrongUse, match=r"data\.group is for a folder or a list of images, and 'fashion-mnist-subset' is neither"
     ):
         load_dataset("fashion-mnist-subset", group="a")
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "said"),
+    [
+        (PermissionError(13, "Permission denied"), PermissionError, "Permission denied"),
+        (OSError(5, "Input/output error"), OSError, "Input/output error"),
+        (OSError(22, "Invalid argument"), DataError, "it is damaged"),  # a damaged offset
+        (MemoryError(), DataError, "larger than this machine's memory"),
+    ],
+)
+def test_what_the_system_refuses_is_not_called_damaged(
+    error: Exception, kind: type[Exception], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(np, "load", load)
+    with pytest.raises(kind, match=said):
+        read_arrays(tmp_path / "x.npz")

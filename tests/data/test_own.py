@@ -96,7 +96,7 @@ def test_copies_across_given_parts_and_under_two_classes_are_told() -> None:
     parts: list[Part | None] = ["train", "train", "train", "train", "validation", "validation", "test", "test"]
     remarks = dataset_of(own(labels, pixels=pixels, parts=parts)).remarks
     assert (
-        "1 validation image ('a/4.png of a/0.png') with the same pixels as an image of another part: "
+        "1 validation image ('a/4.png of a/0.png') with the same pixels as a training image: "
         "the validation error is too low"
     ) in remarks
     assert any(each.startswith("3 test images ('a/6.png of a/2.png', 'b/7.png of a/0.png', ") for each in remarks)

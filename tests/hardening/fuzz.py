@@ -25,7 +25,8 @@ from tests.hardening.mutations import mutated
 from tests.hardening.readers import READERS, Reader, accepts
 
 CORPUS = Path(__file__).parent / "corpus"
-CURRENT = "input"
+CURRENT, _TALLY = "input", "tally.json"
+COMMAND = [sys.executable, "-m", "tests.hardening.fuzz"]
 _MOST_FINDINGS = 20  # of a reader, after which its process goes no further
 
 
@@ -100,11 +101,16 @@ def stop_slow_inputs() -> None:
     signal.signal(signal.SIGPROF, stop)
 
 
+def _seeds(reader: Reader) -> list[bytes]:
+    """Whole files, and inputs that once broke a promise."""
+    return [*reader.seeds(), *(file.read_bytes() for file in sorted((CORPUS / reader.name).glob("*")))]
+
+
 def _child(reader: Reader, inputs: range, seed: int, findings: Path) -> None:
     """Try a range of inputs, and print the tally as JSON."""
     stop_slow_inputs()
     tally = Tally(reader.name, "mutations")
-    seeds = [*reader.seeds(), *(file.read_bytes() for file in sorted((CORPUS / reader.name).glob("*")))]
+    seeds = _seeds(reader)
     with tempfile.TemporaryDirectory(prefix="capsedge-fuzz-", dir=_memory_folder()) as scratch:
         folder = Path(scratch)
         for content in seeds:
@@ -134,7 +140,7 @@ def _child_by_coverage(reader: Reader, inputs: int, seed: int, findings: Path) -
     tally = Tally(reader.name, "coverage")
     folder = Path(tempfile.mkdtemp(prefix="capsedge-fuzz-", dir=_memory_folder()))
     with atheris.instrument_imports(include=["capsedge"], enable_loader_override=False):
-        for content in reader.seeds():
+        for content in _seeds(reader):
             (known / sha256(content).hexdigest()[:16]).write_bytes(content)
             accepts(reader, content, folder)
     before = _peak_mib()
@@ -142,9 +148,9 @@ def _child_by_coverage(reader: Reader, inputs: int, seed: int, findings: Path) -
     def one(content: bytes) -> None:
         if said := try_input(reader, content, folder, tally):
             tally.found(said, content, findings)
-        if tally.inputs % 1000 == 0:
+        if said or tally.inputs % 1000 == 0 or tally.inputs == inputs:
             tally.peak_mib = round(_peak_mib() - before, 1)
-            (findings / "tally.json").write_text(json.dumps(asdict(tally)))
+            (findings / _TALLY).write_text(json.dumps(asdict(tally)))
 
     options = [f"-runs={inputs}", f"-seed={seed + 1}", "-rss_limit_mb=0", "-max_len=300000", "-verbosity=0"]
     atheris.Setup([sys.argv[0], *options, f"-artifact_prefix={findings}/", str(known)], one)
@@ -179,12 +185,14 @@ def fuzz(reader: Reader, inputs: int, seed: int, engine: str, folder: Path) -> T
     """Try a reader with many inputs in processes of its own; one that dies is replaced by another that goes on."""
     findings = folder / f"{reader.name}-{engine}"
     findings.mkdir(parents=True, exist_ok=True)
+    for left in (CURRENT, _TALLY):
+        (findings / left).unlink(missing_ok=True)  # of an earlier run
     tally, first = Tally(reader.name, engine), 0
     while first < inputs and len(tally.findings) < _MOST_FINDINGS:
-        command = [sys.executable, "-m", "tests.hardening.fuzz", reader.name, "--child", str(findings)]
+        command = [*COMMAND, reader.name, "--child", str(findings)]
         command += ["--engine", engine, "--seed", str(seed + first), "--inputs", str(inputs - first)]
         run = subprocess.run(command, capture_output=True, text=True, check=False)
-        written = findings / "tally.json"
+        written = findings / _TALLY
         text = (
             run.stdout.strip().splitlines()[-1:]
             if engine == "mutations"

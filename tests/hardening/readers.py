@@ -226,12 +226,18 @@ def _read_members(content: bytes, folder: Path) -> None:
     from capsedge.data.arrays import read_arrays
 
     images, labels, _ = _members()
+    refused = []
     for x, y in ((content, labels), (images, content)):
         path = folder / "data.npz"
         with zipfile.ZipFile(path, "w") as archive:
             archive.writestr("x.npy", x)
             archive.writestr("y.npy", y)
-        _or_none(lambda: read_arrays(path))  # noqa: B023 called at once
+        try:
+            read_arrays(path)
+        except CapsedgeError as error:
+            refused.append(error)
+    if len(refused) == 2:
+        raise refused[0]
 
 
 def _or_none(read: Callable[[], object]) -> None:

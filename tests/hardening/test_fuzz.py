@@ -1,13 +1,15 @@
 """The readers against damaged files: a little of what `make fuzz` does, and every input that once broke a promise."""
 
+import os
 import random
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from capsedge.errors import DataError
-from tests.hardening.fuzz import CORPUS, CURRENT, Tally, fuzz, stop_slow_inputs, try_input
+from tests.hardening.fuzz import CORPUS, Tally, fuzz, stop_slow_inputs, try_input
 from tests.hardening.mutations import mutated
 from tests.hardening.readers import READERS, Reader, accepts
 
@@ -55,6 +57,19 @@ def _crash(content: bytes, folder: Path) -> None:
     raise IndexError(f"no {len(content)}")
 
 
+def _die(content: bytes, folder: Path) -> None:
+    if content != b"alive":
+        os.abort()
+
+
+DEADLY = """
+import tests.hardening.fuzz as fuzz
+from tests.hardening.test_fuzz import Reader, _die
+fuzz.READERS = (Reader("deadly", lambda: [b"alive"], _die),)
+fuzz.main()
+"""
+
+
 def _refuse(content: bytes, folder: Path) -> None:
     raise DataError("damaged")
 
@@ -77,10 +92,12 @@ def test_each_reader_runs_in_a_process_of_its_own_and_reports(tmp_path: Path) ->
     assert accepts(reader, reader.seeds()[0], tmp_path)
 
 
-def test_a_process_that_dies_leaves_the_input_that_it_died_of(tmp_path: Path) -> None:
-    (tmp_path / "unknown-mutations").mkdir()
-    (tmp_path / "unknown-mutations" / CURRENT).write_bytes(b"deadly")
-    tally = fuzz(Reader("unknown", list, _crash), 1, 0, "mutations", tmp_path)  # its process knows no such reader
+def test_a_process_that_dies_leaves_the_input_that_it_died_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = Reader("deadly", lambda: [b"alive"], _die)
+    monkeypatch.setattr("tests.hardening.fuzz.COMMAND", [sys.executable, "-c", DEADLY])
+    tally = fuzz(reader, 1, 0, "mutations", tmp_path)
     ((name, said),) = tally.findings.items()
-    assert said.startswith("the process ended with 2")
-    assert (tmp_path / "unknown-mutations" / name).read_bytes() == b"deadly"
+    assert said.startswith("the process ended with -6")
+    assert (tmp_path / "deadly-mutations" / name).read_bytes() == mutated([b"alive"], random.Random("0 0"))

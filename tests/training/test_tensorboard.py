@@ -32,6 +32,18 @@ class Killing(Silent):
             raise Killed
 
 
+class Watching(Silent):
+    """Reads the event files while the training goes."""
+
+    def __init__(self, run: Run) -> None:
+        self.run, self.looks = run, 0
+
+    def measured(self, row: Any) -> None:
+        if row["kind"] == "validation":
+            assert curves_of_events(self.run) == curves_of_metrics(self.run)
+            self.looks += 1
+
+
 def trained(folder: Path, data: Dataset, observer: Observer, *, logged: bool = True, kind: str = "l2") -> Run:
     """Train to the end, from the start or from where the run stands."""
     run = Run(folder)
@@ -55,6 +67,12 @@ def test_the_curves_are_those_of_the_metrics_file(kind: str, little: Dataset, tm
     run = trained(tmp_path, little, Silent(), kind=kind)
     assert curves_of_events(run) == curves_of_metrics(run)
     assert ("b/spread" in curves_of_events(run)) == (kind == "l2")
+
+
+def test_they_can_be_watched_while_the_training_goes(little: Dataset, tmp_path: Path) -> None:
+    watching = Watching(Run(tmp_path))
+    trained(tmp_path, little, watching)
+    assert watching.looks == STEPS / VALIDATED_EVERY
 
 
 def test_an_interrupted_training_goes_on_in_the_same_log(little: Dataset, tmp_path: Path) -> None:

@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 Number = TypeVar("Number", np.uint8, np.int64)
-Box = tuple[
-    float, float, float, float
-]  # left, top, right, bottom, in pixels of the image; may extend beyond its edges
+# Left, top, right, bottom, in pixels of the image; may extend beyond its edges.
+Box = tuple[float, float, float, float]
 
 _SIDE = 128  # longer side of the reduced image, in pixels; averaging removes most noise
 _SHARE = 0.7  # share of the frame that a figure fills: 20 of 28 pixels, as in MNIST

@@ -12,6 +12,7 @@ _GREY_MODES = frozenset({"1", "L", "LA", "La"}) | _SIXTEEN_BIT_MODES
 # Tags of TIFF and EXIF.
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _ORIENTATION = 258, 262, 274
 _WHITE_IS_ZERO = 0
+_AT_ONCE = 1 << 18  # 16-bit pixels that are converted together: 1 MiB
 # Distance between two shades of grey of 1, 2 and 4 bits, on the scale of 8 bits.
 _STEPS = {"1": 255, "L;2": 85, "L;4": 17}
 
@@ -118,10 +119,12 @@ def _sixteen_bits(image: Image.Image, header: Stored) -> Image.Image:
     pixels = np.asarray(image)
     if pixels.min() < 0 or pixels.max() > 65535:
         raise ValueError("its pixels have more than 16 bits; save it with 8 bits a channel")
-    # A 16-bit value times 255 fits into 32 bits. Row by row, so that a large image needs little extra memory.
+    # A 16-bit value times 255 fits into 32 bits. A few rows at once, so that a large image needs little extra memory.
     shades = np.empty(pixels.shape, np.uint8)
-    for row, into in zip(pixels, shades, strict=True):
-        into[:] = (np.minimum(row, header.white).astype(np.uint32) * 255 + header.white // 2) // header.white
+    rows = max(1, _AT_ONCE // pixels.shape[1])
+    for start in range(0, len(pixels), rows):
+        part = np.minimum(pixels[start : start + rows], header.white).astype(np.uint32)
+        shades[start : start + rows] = (part * 255 + header.white // 2) // header.white
     if header.negative:
         np.subtract(255, shades, out=shades)
     grey = Image.fromarray(shades)

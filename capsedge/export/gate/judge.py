@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import ceil, comb
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,14 +16,13 @@ from capsedge.outside import one_line
 from capsedge.plural import number_of, plural
 from capsedge.runtime.int8_pairs import in_words
 from capsedge.runtime.session import Session
-from capsedge.scoring import balanced_error, confusion, never_answered, wrong_answers
-from capsedge.statistics import Difference, paired_difference
+from capsedge.scoring import balanced_error, chance_error, confusion, never_answered, wrong_answers
+from capsedge.statistics import Difference, at_chance, paired_difference
 
 # Fields in which a file's contract must equal its run: otherwise correct outputs are interpreted wrongly.
 PROMISES = ("classes", "labels", "input", "fit")
 
 WORST, ORDINARY = 4, 4  # images to trace
-NEAR_CHANCE = 0.8  # of the error of random answers, as in `capsedge.training.advice`
 
 
 @dataclass(frozen=True)
@@ -183,15 +182,15 @@ def _broken_answers(agreement: float, change: Difference, theirs: float, toleran
 def _failed_training(expected: Reference, error: float) -> str:
     """A remark if the trained network itself is no better than chance, which the comparison does not show."""
     lengths, classes, labels = expected.validation.lengths, len(expected.contract.classes), expected.contract.labels
-    chance = 1 - 1 / comb(classes, labels)
+    chance = chance_error(classes, labels)
     remedy = "train it again, with a lower train.learning_rate or more train.epochs"
     if len(lengths) > 1 and np.ptp(lengths, axis=0).max() <= TIE:
         return (
             f"the trained network gives every image the same lengths (error {100 * error:.2f} %, chance "
             f"{100 * chance:.2f} %): {remedy}"
         )
-    if chance and error >= NEAR_CHANCE * chance:
-        return f"the trained network's error of {100 * error:.2f} % is near chance ({100 * chance:.2f} %): {remedy}"
+    if at_chance(error, len(lengths), chance):
+        return f"the trained network's error of {100 * error:.2f} % is at chance ({100 * chance:.2f} %): {remedy}"
     return ""
 
 

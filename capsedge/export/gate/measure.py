@@ -134,9 +134,8 @@ def _compare_drawings(
     same = (longest(outputs.lengths, labels) == answers).all(1)
     truth = expected.draw(wanted.poses[chosen], answers)
     by_label = drawn.reshape(len(drawn), labels, *drawn.shape[-3:])
-    pixels = np.moveaxis(by_label, -1, 2).reshape(
-        len(drawn), labels, -1
-    )  # channels first, as in the decoder's output
+    # Channels first, as in the decoder's output.
+    pixels = np.moveaxis(by_label, -1, 2).reshape(len(drawn), labels, -1)
     if pixels.shape != truth.shape:
         raise ModelError(
             f"'{session.name}' must give {truth.shape[2]} pixels for each reconstruction, it gave {pixels.shape[2]}"

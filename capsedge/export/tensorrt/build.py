@@ -42,7 +42,8 @@ def build_engine(
         ModelError: The file has no such contract, was altered since the gate, or is refused by TensorRT.
         ProviderError: Only classic TensorRT is installed and there is no GPU; the error has the command for the
             target machine.
-        WrongUse: The options contradict each other.
+        WrongUse: The options contradict each other; the batch is not in rising order; a target is unknown, or cannot
+            compute a type of the file.
     """
     engine = engine or model.with_suffix(".engine")
     contract = _gated(model)

@@ -212,7 +212,7 @@ def lead_in_iterations(subject: Subject) -> int:
 
 
 def _progress(subjects: Sequence[Subject], limits: TimingLimits, spent_seconds: float) -> float:
-    """Progress of the rounds, 0 to 1: of the subject furthest behind, or the used share of the time limit if larger."""
+    """Progress of the rounds, 0 to 1: of the subject furthest behind, or the used part of the time if larger."""
     share = min(_progress_of(subject, limits) for subject in subjects)
     return min(1.0, max(share, spent_seconds / (limits.longest_seconds * len(subjects))))
 
