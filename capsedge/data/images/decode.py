@@ -1,11 +1,12 @@
 """Decoding: an image file as an image viewer shows it, in grey or in colour, with 8 bits per channel."""
 
+import os
 import struct
 import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import BytesIO
+from io import BufferedReader, BytesIO, FileIO
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -91,6 +92,20 @@ def header(path: Path) -> Header:
         return Header(*image.size, stored(image).grey)
 
 
+class _File(BufferedReader):
+    """An open file that allocates for a read no more than it has left: a damaged PNG may ask for 4 GB."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(FileIO(path))
+        self._bytes = os.fstat(self.fileno()).st_size
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """See `io.BufferedReader.read`."""
+        if size is None or size < 0 or not self._bytes:  # a pipe does not know its size
+            return super().read(size)
+        return super().read(min(size, max(0, self._bytes - self.tell())))
+
+
 @contextmanager
 def _opened(source: Path | bytes | Image.Image, name: str) -> Iterator[Image.Image]:
     called = name or (f"'{encodable(str(source))}'" if isinstance(source, Path) else "the image")
@@ -100,7 +115,7 @@ def _opened(source: Path | bytes | Image.Image, name: str) -> Iterator[Image.Ima
             return
         # An open file, never a path: Pillow memory-maps some TIFFs that it opens by path, and scrambles the pixels of
         # rotated ones.
-        with BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file, _open(file) as image:
+        with BytesIO(source) if isinstance(source, bytes) else _File(source) as file, _open(file) as image:
             yield image
     except FileNotFoundError as error:
         raise DataError(f"there is no image {called}") from error

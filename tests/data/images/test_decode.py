@@ -215,6 +215,22 @@ def test_pixels_that_cannot_be_scaled_are_refused() -> None:
         decode_image(encoded(Image.fromarray(np.full((2, 2), 70_000, dtype=np.int32)), "TIFF"))
 
 
+def test_a_length_beyond_the_end_of_a_file_allocates_nothing(tmp_path: Path) -> None:
+    content = encoded(gradient())
+    place = content.index(b"IDAT") - 4
+    path = tmp_path / "x.png"
+    path.write_bytes(
+        content[:place] + (0xFF000000).to_bytes(4, "big") + content[place + 4 :]
+    )  # 4 GB in an IDAT chunk
+    tracemalloc.start()
+    try:
+        assert decode_image(path).tobytes() == gradient().tobytes()  # it is cut off after its pixels
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 2**20
+
+
 def test_importing_the_images_imports_nothing_heavy() -> None:
     heavy = ["torch", "onnx", "onnxruntime", "pooch", "requests", "rich", "typer", "matplotlib"]
     code = f"import capsedge.data.images, sys; print([m for m in {heavy} if m in sys.modules])"
