@@ -50,6 +50,14 @@ def write_atomically(path: Path, content: bytes | str) -> None:
         file.write(content.encode() if isinstance(content, str) else content)
 
 
+def is_file(path: Path) -> bool:
+    """Whether a file exists; a name that is too long for the system names none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
 def sha256_of(file: Path) -> str:
     """SHA-256 of a file's content, in hexadecimal digits."""
     with file.open("rb") as content:

@@ -15,6 +15,7 @@ from typing import Literal
 
 from capsedge.data.images import IMAGE_SUFFIXES, is_hidden
 from capsedge.errors import DataError, WrongUse
+from capsedge.files import is_file
 from capsedge.outside import encodable
 from capsedge.plural import number_of, plural
 
@@ -294,7 +295,7 @@ def _listed(path: Path, rows: "csv.DictReader[str]") -> Listing:
             continue
         if not label_text:
             unlabelled += 1
-        elif not _is_file(path.parent / name):
+        elif not is_file(path.parent / name):
             missing.append(name)
         else:
             named = _part_named(row[part] if part else "", f"'{path}', line {rows.line_num}")
@@ -305,14 +306,6 @@ def _listed(path: Path, rows: "csv.DictReader[str]") -> Listing:
     if unlabelled:
         remarks.append(f"{number_of(unlabelled, 'listed file')} without a label skipped")
     return Listing(path, sorted(items, key=lambda item: item.name), remarks)
-
-
-def _is_file(path: Path) -> bool:
-    """Whether a file exists; a name that is too long for the system names none."""
-    try:
-        return path.is_file()
-    except OSError:
-        return False
 
 
 def _part_named(name: str | None, where: str) -> Part | None:

@@ -17,7 +17,7 @@ from typing import Any, get_type_hints
 import msgspec
 
 from capsedge.errors import DataError, WrongUse, nearest
-from capsedge.files import check_utf8
+from capsedge.files import check_utf8, is_file
 from capsedge.recipe.record import TABLE1_KEYS, Recipe, from_values
 
 SHIPPED = Path(__file__).parents[1] / "recipes"
@@ -140,7 +140,7 @@ def _edge_part(parts: tuple[Path, ...], width: Path) -> tuple[Path, ...]:
 def _find(name_or_path: str, extending: tuple[Path, ...] = (), *, data: str | None = None) -> dict[str, Any]:
     path = Path(name_or_path)
     if path.suffix == ".toml":
-        if not path.is_file():
+        if not is_file(path):
             raise DataError(f"there is no recipe file '{name_or_path}'")
         return _read(path, extending, data=data)
     shipped = _shipped()
@@ -180,7 +180,7 @@ def _read(path: Path, extending: tuple[Path, ...] = (), *, data: str | None = No
     # A file in the same folder comes before a shipped recipe; but a file of a shipped recipe's name can extend the
     # shipped recipe of that name.
     beside = path.parent / f"{base}.toml"
-    own = beside.is_file() and (beside.resolve() != chain[-1] or base not in _shipped())
+    own = is_file(beside) and (beside.resolve() != chain[-1] or base not in _shipped())
     return _merge(_find(str(beside if own else base), chain, data=data), values)
 
 
