@@ -6,6 +6,7 @@ import importlib
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -94,6 +95,8 @@ def main() -> NoReturn:
     # cold start (docs/decisions/0017-cold-start.md).
     gc.set_threshold(100_000)
     atexit.register(gc.freeze)
+    # Pillow warns of damaged EXIF data without naming the file, and reads the picture.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     # matplotlib warns of its cache folder where the home directory is read-only, but draws correctly.
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     try:

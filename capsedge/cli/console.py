@@ -63,6 +63,9 @@ def say_chosen(model: object, file: Path) -> None:
             if newer := unexported_since(file):
                 command = shlex.join(["capsedge", "export", str(newer)])
                 say(f"note: {newer} was finished later and is not exported: {command}")
+        elif newer := unexported_since(None):
+            command = shlex.join(["capsedge", "export", str(newer)])
+            say(f"note: this is the built-in model; {newer} is finished and not exported: {command}")
         return
     folder = Path(str(model))
     if file == folder and folder.is_dir():

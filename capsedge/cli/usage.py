@@ -20,7 +20,8 @@ class CommandGroup(TyperGroup):
         """
         name = args[0]
         if self.get_command(ctx, name) is None and not ctx.resilient_parsing and not name.startswith("-"):
-            raise WrongUse(f"unknown command '{printable(name)}'", nearest(name, self.list_commands(ctx)))
+            near = "see capsedge --help" if name == "help" else nearest(name, self.list_commands(ctx))
+            raise WrongUse(f"unknown command '{printable(name)}'", near)
         return super().resolve_command(ctx, args)
 
 

@@ -201,9 +201,9 @@ def is_export(file: Path) -> bool:
     return file.parent.parent == RUNS
 
 
-def unexported_since(file: Path, root: Path = RUNS) -> Path | None:
-    """The newest run that finished after a file was exported and has no export itself."""
-    since = file.stat().st_mtime_ns
+def unexported_since(file: Path | None, root: Path = RUNS) -> Path | None:
+    """The newest run that finished after a file was exported, or at any time, and has no export itself."""
+    since = file.stat().st_mtime_ns if file else 0
     records = sorted(root.glob("*/run.json"), key=lambda record: record.stat().st_mtime_ns, reverse=True)
     for record in records:
         if record.stat().st_mtime_ns <= since:

@@ -27,12 +27,19 @@ _MANY = 3  # names in a line
 
 
 def warnings_of(
-    validation: Evaluation, *, classes: int, labels: int, recipe: TrainRecipe, steps: int
+    validation: Evaluation,
+    rows: Sequence[dict[str, Any]] = (),
+    *,
+    classes: int,
+    labels: int,
+    recipe: TrainRecipe,
+    steps: int,
 ) -> Iterator[TrainingWarning]:
     """Warn if the validation error is at chance: no lower than that of random answers, within its 95 % interval.
 
     Args:
         validation: Scores of the best network on the validation images.
+        rows: Rows of the metrics file.
         classes: Number of classes.
         labels: Classes in an image.
         recipe: Learning rate.
@@ -42,8 +49,15 @@ def warnings_of(
     if not at_chance(error, validation.images, chance):
         return
     rate = f"lower train.learning_rate (it was {recipe.learning_rate:g})"
-    if validation.loss >= labels * M_PLUS**2 - 1e-4:  # no better than lengths of 0 for every image
-        remedy = f"the training diverged; {rate}"
+    learned = min((row["error"] for row in rows if row["kind"] == "training"), default=1.0)
+    if learned <= _OVERFITTED * error:
+        remedy = (
+            f"the network has learned the training images ({100 * learned:.1f} % are wrong) and nothing that holds "
+            "for others; more images help most"
+        )
+    elif validation.loss >= labels * M_PLUS**2 - 1e-4:  # no better than lengths of 0 for every image
+        begun = ", or raise train.epochs" if steps < FEW_STEPS else ""
+        remedy = f"the training diverged{' or has hardly begun' if begun else ''}; {rate}{begun}"
     elif steps < FEW_STEPS:
         remedy = _more_steps(steps)
     else:
@@ -51,7 +65,8 @@ def warnings_of(
     of = f"{labels} of {classes} classes" if labels > 1 else f"{classes} classes"
     yield TrainingWarning(
         code="at-chance",
-        text=f"the validation error of {100 * error:.0f} % is at chance for {of} ({100 * chance:.0f} %): {remedy}",
+        text=f"the validation error of {100 * error:.0f} % is at chance for {of} ({100 * chance:.0f} %, within the "
+        f"95 % interval of {number_of(validation.images, 'image')}): {remedy}",
         error=error,
         chance=chance,
     )

@@ -240,6 +240,7 @@ class Trainer(Algorithm1):
             warnings=tuple(
                 warnings_of(
                     validation,
+                    self._metrics(),
                     classes=len(self.dataset.classes),
                     labels=self.dataset.validation.labels_per_image,
                     recipe=self.recipe.train,
@@ -255,12 +256,12 @@ class Trainer(Algorithm1):
         return record
 
     def _remarks(self, validation: Evaluation) -> tuple[str, ...]:
-        """Advice for the user; only the first device has the metrics file."""
+        """Advice for the user."""
         if validation.confusion is None or not self.devices.first:
             return ()
         return tuple(
             advice(
-                read_metrics(self.run.metrics),
+                self._metrics(),
                 validation.confusion,
                 self.dataset.classes,
                 recipe=self.recipe.train,
@@ -268,6 +269,10 @@ class Trainer(Algorithm1):
                 steps=self.position.step,
             )
         )
+
+    def _metrics(self) -> list[dict[str, Any]]:
+        """Rows of the metrics file, which the first device alone has."""
+        return read_metrics(self.run.metrics) if self.devices.first else []
 
     def _evaluate(self, network: CapsNet, split: Split) -> Evaluation:
         return evaluate(

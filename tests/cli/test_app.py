@@ -176,6 +176,7 @@ def test_without_a_command_the_help_is_shown_and_nothing_is_called_an_error() ->
     ("words", "line"),
     [
         ("trian", "unknown command 'trian': did you mean 'train'?"),
+        ("help", "unknown command 'help': see capsedge --help"),
         ("reproduce table3", "unknown command 'table3': did you mean 'table2'?"),
         ("infer --modle x", "unknown option '--modle': did you mean '--model'?"),
         ("lint --trt sm75", "unknown option '--trt': did you mean '--trt-target'?"),

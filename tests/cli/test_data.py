@@ -3,6 +3,8 @@
 import json
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -119,3 +121,17 @@ def test_a_mistake_is_one_line(capsedge: Capsedge, photos: Path, tmp_path: Path)
     line = one_line(capsedge("data", str(photos), "--sheet", "seen.jpg"), 2)
     assert line.endswith("expected a file name that ends in .png, got 'seen.jpg': give 'seen.png'")
     assert "has no images: they are expected in <class>/*" in one_line(capsedge("data", str(tmp_path)), 1)
+
+
+def test_damaged_exif_data_gives_no_warnings_of_pillow(tmp_path: Path) -> None:
+    tag = b"\x0e\x01\x02\x00\xff\xff\x00\x00\x10\x00\x00\x00"  # a text of 65,535 bytes, which are not there
+    exif = b"Exif\x00\x00II*\x00\x08\x00\x00\x00\x01\x00" + tag + bytes(4)
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        for number in range(4):
+            Image.new("L", (8, 8), 20 * number).save(tmp_path / name / f"{number}.jpg", exif=exif)
+    done = subprocess.run(
+        [sys.executable, "-m", "capsedge", "data", str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0
+    assert "UserWarning" not in done.stderr

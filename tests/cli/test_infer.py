@@ -67,6 +67,17 @@ def test_after_a_training_the_newest_export_answers_and_that_is_said(
     assert capsedge("infer", str(photos), "--model", "builtin").stderr.startswith("model: fashion-mnist (built in)\n")
 
 
+def test_before_an_export_the_built_in_model_answers_and_that_is_said(
+    capsedge: Capsedge, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs/mine").mkdir(parents=True)
+    (tmp_path / "runs/mine/run.json").write_text('{"status": "finished"}')
+    note = "note: this is the built-in model; runs/mine is finished and not exported: capsedge export runs/mine\n"
+    assert note in capsedge("infer", str(photos)).stderr
+    assert note not in capsedge("infer", str(photos), "--model", "builtin").stderr
+
+
 def test_json_is_one_line_an_image_and_carries_the_models_numbers(
     capsedge: Capsedge, photos: Path, good: Path
 ) -> None:

@@ -325,6 +325,7 @@ def test_a_run_that_was_finished_after_the_newest_export_is_found(tmp_path: Path
     run("exported-too", 150, "finished", "model.int8.onnx")
     run("unfinished", 160, "training")
     assert unexported_since(export, tmp_path) is None
+    assert unexported_since(None, tmp_path) == tmp_path / "older"
 
     newer = run("newer", 120, "finished")
     (tmp_path / "unfinished" / "run.json").write_text("damaged")

@@ -53,11 +53,18 @@ def test_near_chance_is_told_with_what_helps(steps: int, remedy: str) -> None:
 @pytest.mark.parametrize(
     ("classes", "labels", "error", "loss", "steps", "text"),
     [
-        (10, 1, 0.9, 3.645, 3000, "90 % is at chance for 10 classes (90 %): the training diverged; lower"),
-        (10, 1, 0.88, 0.81, 9, "88 % is at chance for 10 classes (90 %): the training diverged; lower"),
-        (10, 1, 0.9, 0.7, 9, "90 % is at chance for 10 classes (90 %): 9 steps are few: raise train.epochs"),
-        (10, 1, 0.9, 0.7, 3000, "90 % is at chance for 10 classes (90 %): lower train.learning_rate (it was 0.002)"),
-        (10, 2, 0.98, 1.5, 3000, "98 % is at chance for 2 of 10 classes (98 %): lower train.learning_rate"),
+        (10, 1, 0.9, 3.645, 3000, "90 % is at chance for 10 classes (90 %*): the training diverged; lower"),
+        (
+            10,
+            1,
+            0.88,
+            0.81,
+            9,
+            "88 % is at chance for 10 classes (90 %*): the training diverged or has hardly begun; lo",
+        ),
+        (10, 1, 0.9, 0.7, 9, "90 % is at chance for 10 classes (90 %*): 9 steps are few: raise train.epochs"),
+        (10, 1, 0.9, 0.7, 3000, "90 % is at chance for 10 classes (90 %*): lower train.learning_rate (it was 0.002)"),
+        (10, 2, 0.98, 1.5, 3000, "98 % is at chance for 2 of 10 classes (98 %*): lower train.learning_rate"),
     ],
 )
 def test_an_error_at_chance_is_a_warning_with_what_to_change(
@@ -68,9 +75,19 @@ def test_an_error_at_chance_is_a_warning_with_what_to_change(
     recipe = TrainRecipe(learning_rate=0.002)
     (warning,) = warnings_of(validation, classes=classes, labels=labels, recipe=recipe, steps=steps)
     assert warning.code == "at-chance"
+    text = text.replace("*", ", within the 95 % interval of 400 images")
     assert warning.text.startswith(f"the validation error of {text}")
     assert warning.error == error
     assert warning.chance == pytest.approx({1: 9 / 10, 2: 44 / 45}[labels])
+
+
+def test_at_chance_with_learned_training_images_more_images_are_the_advice() -> None:
+    validation = Evaluation(error=0.6, loss=0.4, images=20)
+    given = {"classes": 3, "labels": 1, "recipe": TrainRecipe(), "steps": 3000}
+    (learned,) = warnings_of(validation, rows(0.5, 0.7, 0.6), **given)  # type: ignore[arg-type]  # 0 in epoch 3
+    assert "learned the training images (0.0 % are wrong) and nothing that holds for others; more im" in learned.text
+    (other,) = warnings_of(validation, rows(0.5, 0.7, 0.6)[:10], **given)  # type: ignore[arg-type]
+    assert "lower train.learning_rate" in other.text
 
 
 @pytest.mark.parametrize(("error", "images"), [(0.85, 400), (0.72, 20), (0.3, 5)])
