@@ -144,7 +144,7 @@ def test_too_few_training_images_are_refused() -> None:
     full = load_dataset("fashion-mnist-subset")
     few = Dataset(**{**vars(full), "train": full.train.spread(99)})
     with pytest.raises(
-        WrongUse, match=r"at least 100 training images for calibration, and 99 were found: .* --precision fp16"
+        WrongUse, match=r"at least 100 training images for calibration, and 99 were found: .* --precision fp32"
     ):
         calibration_images(few)
     with pytest.raises(WrongUse, match="and 60 were requested"):
