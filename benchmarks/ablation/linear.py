@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Float
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.nn.functional import nll_loss
 
@@ -107,6 +108,19 @@ class LinearRun(Run):
         network = self.with_head(build_network(self.read_recipe(), classes=len(record.classes), shape=record.shape))
         load_network(self.best, network)
         return network.eval()
+
+
+def run_in(path: Path) -> Run:
+    """The run in a folder: of capsules, or of a linear head, which the names of its weights tell."""
+    run = Run(path)
+    try:
+        with safe_open(run.best, "pt") as weights:
+            names = set(weights.keys())
+    except (OSError, SafetensorError):
+        return run  # its `load_best` says what is wrong
+    if not any(name.startswith("network.head.") for name in names):
+        return run
+    return LinearRun(path, direct="network.head.1.weight" not in names)
 
 
 class LinearTrainer(Trainer):

@@ -1,9 +1,9 @@
 """White-box attacks within an L-infinity ball of float pixels: FGSM, and PGD on two losses.
 
-The networks are trained on the margin loss (eq 16), so an attack usually maximizes it. But it is flat where the right
-length is above 0.9 and all others are below 0.1: its gradient there is exactly zero, and an attack on it has no
-effect. That is gradient masking, not robustness. So PGD also runs on the gap of lengths, which has a gradient
-everywhere.
+An attack usually maximizes the loss of the training: the margin loss (eq 16), or the cross-entropy of a linear head.
+But the margin loss is flat where the right length is above 0.9 and all others are below 0.1: its gradient there is
+exactly zero, and an attack on it has no effect. That is gradient masking, not robustness. So PGD also runs on the gap
+of lengths, which has a gradient everywhere.
 
 Dynamic and KL routing detach their coefficients from the gradient in training. An attacker need not: here the
 gradient flows through every iteration.
@@ -37,6 +37,13 @@ def length_gap(
     absent = lengths.masked_fill(targets > 0, -torch.inf).amax(1)
     present = lengths.masked_fill(targets == 0, torch.inf).amin(1)
     return absent - present
+
+
+def cross_entropy(
+    logarithms: Float[Tensor, "batch classes"], targets: Float[Tensor, "batch classes"]
+) -> Float[Tensor, " batch"]:
+    """The cross-entropy of log-probabilities, which a linear head gives in place of lengths."""
+    return -(targets * logarithms).sum(1)
 
 
 def slopes(

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.robustness.attacks import STEPS, fgsm, length_gap, mistakes, pgd, slopes
+from benchmarks.robustness.attacks import STEPS, Loss, fgsm, length_gap, mistakes, pgd, slopes
 from benchmarks.robustness.conditions import CONDITIONS, Condition, ConditionKind, random_of, varied
 from benchmarks.robustness.foreign import BLANKS, NOISE, auroc, blank_images, noise_images, threshold
 from benchmarks.robustness.record import (
@@ -87,7 +87,9 @@ def measure(
         turned: Mistakes = {}
         flat = None
         if subject.network is not None and chosen is not None:
-            turned, flat = under_attack(subject.network, chosen, epsilons, seed=seed, tell=_of(subject, tell))
+            turned, flat = under_attack(
+                subject.network, chosen, epsilons, seed=seed, tell=_of(subject, tell), loss=subject.loss
+            )
         tell(f"{subject.name}: images of none of the classes")
         kept, blanks, others = against_foreign(subject, validation, test, strangers)
         attacks = error_rows(turned)
@@ -137,9 +139,9 @@ def under_conditions(
 
 
 def under_attack(
-    network: CapsNet, split: Split, epsilons: Sequence[float], *, seed: int, tell: Tell
+    network: CapsNet, split: Split, epsilons: Sequence[float], *, seed: int, tell: Tell, loss: Loss = margin_loss
 ) -> tuple[Mistakes, float]:
-    """The mistakes under each attack, and the share of images on which the margin loss is flat."""
+    """The mistakes under each attack, and the share of images on which the loss is flat."""
     pixels, labels = on_device(split, torch.device("cpu"))
     images = normalized(pixels)
     # All attack sizes share a random start, scaled by epsilon.
@@ -148,7 +150,7 @@ def under_attack(
     flat = 0
     for batch in torch.split(torch.arange(len(images)), BATCH):
         tell(f"attacked {int(batch[0]):,} of {len(images):,} images")
-        wrong, level = _attacked(network, images[batch], labels[batch], start[batch], epsilons)
+        wrong, level = _attacked(network, images[batch], labels[batch], start[batch], epsilons, loss)
         parts.append(wrong)
         flat += level
     return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}, flat / len(images)
@@ -160,14 +162,15 @@ def _attacked(
     labels: Int[Tensor, "batch labels"],
     start: Float[Tensor, "batch channels height width"],
     epsilons: Sequence[float],
+    loss: Loss,
 ) -> tuple[Mistakes, int]:
     """Attack one batch; PGD on the gap of lengths runs only on images that withstood all other attacks so far."""
-    clean, gradient = slopes(network, images, labels, margin_loss)
+    clean, gradient = slopes(network, images, labels, loss)
     wrong: Mistakes = {CLEAN: clean}
     strongest = clean
     for epsilon in sorted(epsilons):
         one = mistakes(network, fgsm(images, gradient, epsilon), labels)
-        many = mistakes(network, pgd(network, images, labels, epsilon, loss=margin_loss, start=start), labels)
+        many = mistakes(network, pgd(network, images, labels, epsilon, loss=loss, start=start), labels)
         strongest = strongest | one | many
         left = torch.from_numpy(np.flatnonzero(~strongest))
         if len(left):

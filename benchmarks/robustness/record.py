@@ -120,12 +120,12 @@ class WeakAttack(msgspec.Struct, frozen=True, kw_only=True):
     """A sign that an attack is too weak.
 
     Attributes:
-        code: `pgd-below-fgsm`: PGD on the margin loss has a lower error than FGSM. `pgd-withstood`: its error is too
-            low for an epsilon at which nearly every image can get a wrong answer. `all-withstood`: so is that of all
-            attacks together. `margin-loss-misses`: all attacks together have a higher error than PGD on the margin
-            loss.
+        code: `pgd-below-fgsm`: PGD on the training's loss has a lower error than FGSM. `pgd-withstood`: its error is
+            too low for an epsilon at which nearly every image can get a wrong answer. `all-withstood`: so is that of
+            all attacks together. `margin-loss-misses`: all attacks together have a higher error than PGD on the
+            training's loss.
         epsilon: Size of the attack.
-        error: Error under PGD on the margin loss; for `all-withstood` under all attacks together.
+        error: Error under PGD on the training's loss; for `all-withstood` under all attacks together.
         beside: The error for comparison: that of FGSM; the expected minimum, for both `...-withstood`; that of all
             attacks.
     """
@@ -150,7 +150,7 @@ class NetworkRecord(msgspec.Struct, frozen=True, kw_only=True):
         variations: Augmentation of its training images, by the recipe's keys; None if unknown.
         conditions: Errors under each condition, `clean` first.
         attacks: Errors under each attack; empty without gradients.
-        flat: Share of the attacked images on which the margin loss has a gradient of zero; None without gradients.
+        flat: Share of the attacked images on which the training's loss has a zero gradient; None without gradients.
         findings: Signs that the attacks are too weak.
         threshold: Threshold on the longest length.
         blanks: Results on uniform images.

@@ -9,8 +9,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from benchmarks.ablation.linear import LinearNet, run_in
+from benchmarks.robustness.attacks import Loss, cross_entropy
 from capsedge.data import Split
-from capsedge.models import CapsNet
+from capsedge.models import CapsNet, margin_loss
 from capsedge.recipe import DataRecipe
 from capsedge.runtime.batches import run_batches
 from capsedge.runtime.open import open_session
@@ -32,12 +34,13 @@ class MeasuredNetwork:
         shape: Height, width and channels of an image.
         provider: `torch`, or the execution provider.
         recipe: Name of the recipe.
-        routing: Kind of routing.
+        routing: Kind of routing; `linear head` for a network of `benchmarks.ablation heads` without capsules.
         data: Description of its training data.
         data_sha256: Hash of those images; None if only the description is known.
         variations: Augmentation of the training images, by the recipe's keys; None if unknown.
-        lengths: Computes capsule lengths [images, classes] of uint8 images.
+        lengths: Computes capsule lengths [images, classes] of uint8 images; a linear head's are its probabilities.
         network: The network in torch; None for a file.
+        loss: The loss of its training, which attacks maximize.
     """
 
     name: str
@@ -51,6 +54,7 @@ class MeasuredNetwork:
     variations: dict[str, float] | None
     lengths: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
     network: CapsNet | None
+    loss: Loss = margin_loss
 
 
 @contextmanager
@@ -61,7 +65,7 @@ def opened(path: Path) -> Iterator[MeasuredNetwork]:
         ModelError: The path is neither, or damaged.
     """
     if path.is_dir():
-        yield of_run(Run(path))
+        yield of_run(run_in(path))
     else:
         with of_file(path) as subject:
             yield subject
@@ -71,10 +75,12 @@ def of_run(run: Run) -> MeasuredNetwork:
     """The network of a run's best epoch, in float32."""
     network = run.load_best().requires_grad_(False)
     record, recipe = run.read_record(), run.read_recipe()
+    linear = isinstance(network, LinearNet)
 
     def lengths(images: NDArray[np.uint8]) -> NDArray[np.float32]:
         unlabelled = Split(images, np.zeros(len(images), np.int64))
-        return lengths_of(network, unlabelled, torch.device("cpu")).numpy()
+        found = lengths_of(network, unlabelled, torch.device("cpu"))
+        return (found.exp() if linear else found).numpy()
 
     return MeasuredNetwork(
         name=run.path.resolve().name,
@@ -82,12 +88,13 @@ def of_run(run: Run) -> MeasuredNetwork:
         shape=record.shape,
         provider="torch",
         recipe=recipe.name,
-        routing=recipe.routing.kind,
+        routing="linear head" if linear else recipe.routing.kind,
         data=record.data,
         data_sha256=record.data_sha256,
         variations=variations_of(recipe.data),
         lengths=lengths,
         network=network,
+        loss=cross_entropy if linear else margin_loss,
     )
 
 

@@ -66,7 +66,8 @@ def _attacks(report: RobustnessReport) -> Iterator[str]:
     if attacked:
         yield (
             f"Error in % under attack, ± one standard error, on {report.attacked_images:,} of these test images, "
-            f"spread evenly over them. PGD takes {report.steps} steps on the margin loss. `strongest` counts the "
+            f"spread evenly over them. PGD takes {report.steps} steps on the loss of the training, the "
+            "margin loss or a linear head's cross-entropy. `strongest` counts the "
             "images that are wrong without an attack, under FGSM, under PGD, under PGD on the gap of lengths, or "
             "under one of these with a smaller epsilon:"
         )
@@ -77,7 +78,7 @@ def _attacks(report: RobustnessReport) -> Iterator[str]:
             ["", *attacked],
             [
                 [
-                    "margin loss has no gradient, so FGSM leaves the image as it is: % of the images",
+                    "the loss has no gradient, so FGSM leaves the image as it is: % of the images",
                     *(_flat(each) for each in attacked.values()),
                 ]
             ],
@@ -190,7 +191,7 @@ def _said(finding: WeakAttack) -> str:
             return f"at {epsilon} PGD has an error of {error} and FGSM, which is weaker, one of {beside}."
         case "pgd-withstood":
             return (
-                f"at {epsilon} PGD on the margin loss has an error of {error} only, where {beside} or more is "
+                f"at {epsilon} PGD on the training's loss has an error of {error} only, where {beside} or more is "
                 "expected: what it does not find at other sizes says nothing of robustness; read `strongest`."
             )
         case "all-withstood":
@@ -199,7 +200,9 @@ def _said(finding: WeakAttack) -> str:
                 "expected: the gradients are masked, and the errors under attack say nothing of robustness."
             )
         case "margin-loss-misses":
-            return f"at {epsilon} PGD on the margin loss has an error of {error}, and all attacks together {beside}."
+            return (
+                f"at {epsilon} PGD on the training's loss has an error of {error}, and all attacks together {beside}."
+            )
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:

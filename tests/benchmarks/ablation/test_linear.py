@@ -11,13 +11,19 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.ablation.cost import cost_of
 from benchmarks.ablation.heads import heads
-from benchmarks.ablation.linear import HeadOutputs, LinearNet, LinearRun, LinearTrainer, equal_width
+from benchmarks.ablation.linear import HeadOutputs, LinearNet, LinearRun, LinearTrainer, equal_width, run_in
 from benchmarks.ablation.study import StudyVariant
+from benchmarks.robustness.attacks import fgsm
+from benchmarks.robustness.measure import under_attack
+from benchmarks.robustness.subjects import opened
 from capsedge.data import Dataset
 from capsedge.errors import Interrupted, WrongUse
 from capsedge.models import CapsNet, build_network
 from capsedge.recipe import Recipe, load_recipe
 from capsedge.training import Run, Trainer, lengths_of
+from capsedge.training.batches import normalized as normalized_images
+from capsedge.training.batches import on_device
+from capsedge.training.checkpoint import save_weights
 from capsedge.training.metrics import read_metrics
 from tests.benchmarks.ablation.conftest import DATA, TINY
 from tests.tiny import Interrupting, Silent
@@ -180,6 +186,41 @@ def test_an_interrupted_linear_training_goes_on_to_the_same_weights(
 
     one, other = (each.load_best().state_dict() for each in (finished, run))
     assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+@pytest.mark.parametrize("direct", [False, True])
+def test_a_folder_with_a_linear_run_is_one_of_its_head(subset: Dataset, tmp_path: Path, direct: bool) -> None:
+    case = linear_case(direct=direct)
+    trainer = case.trainer(case.recipe, subset, case.run(tmp_path), device="cpu")
+    save_weights(tmp_path / "best.safetensors", trainer.network)
+
+    run = run_in(tmp_path)
+
+    assert isinstance(run, LinearRun)
+    assert run.direct is direct
+    assert not isinstance(run_in(tmp_path / "absent"), LinearRun)
+
+
+def test_robustness_attacks_a_linear_run_on_its_cross_entropy_and_reports_probabilities(
+    finished: Run, subset: Dataset
+) -> None:
+    split, network = subset.test.spread(20), finished.load_best()
+    images = normalized_images(on_device(split, torch.device("cpu"))[0]).requires_grad_()
+    labels = torch.from_numpy(split.labels)
+    logarithms = network(images).lengths
+    (gradient,) = torch.autograd.grad(cross_entropy(logarithms, labels, reduction="sum"), images)
+    with torch.no_grad():
+        wanted = network(fgsm(images, gradient, 0.1)).lengths.argmax(1) != labels
+
+    with opened(finished.path) as subject:
+        assert subject.network is not None
+        found, flat = under_attack(subject.network, split, [0.1], seed=0, tell=lambda _: None, loss=subject.loss)
+        lengths = subject.lengths(split.images)
+
+    assert found["fgsm", 0.1].tolist() == wanted.tolist()
+    assert flat == 0
+    assert subject.routing == "linear head"
+    torch.testing.assert_close(torch.from_numpy(lengths), logarithms.detach().exp(), atol=1e-6, rtol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -216,9 +216,9 @@ def test_findings_and_other_data_are_told_in_words(report: RobustnessReport) -> 
     text = markdown(changed(report, networks={"tiny": odd}))
 
     assert "tiny: at 4/255 PGD has an error of 25.00 % and FGSM, which is weaker, one of 50.00 %." in text
-    assert "tiny: at 0.3 PGD on the margin loss has an error of 75.00 % only, where 99.00 % or more" in text
+    assert "tiny: at 0.3 PGD on the training's loss has an error of 75.00 % only, where 99.00 % or more" in text
     assert "tiny: at 0.3 all attacks together have an error of 87.50 % only, where 99.00 % or more" in text
-    assert "at 0.1 PGD on the margin loss has an error of 12.50 %, and all attacks together 62.50 %." in text
+    assert "at 0.1 PGD on the training's loss has an error of 12.50 %, and all attacks together 62.50 %." in text
     assert "tiny was trained on other images (other garments)" in text
     assert "Not attacked" not in text
     assert "Error less that of" not in text
