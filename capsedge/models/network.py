@@ -14,7 +14,7 @@ from capsedge.models.convolution import Convolution, Padding, positions
 from capsedge.models.decoder import Decoder
 from capsedge.models.prepare import Prepare
 from capsedge.models.primary import PrimaryCapsules
-from capsedge.models.routing import Routing, routing_layer
+from capsedge.models.routing import Routing, routing_layer, with_b0
 from capsedge.models.squash import squash, squashed_length
 from capsedge.models.stem import BatchNorm, build_stem, stem_side
 from capsedge.recipe import NetworkRecipe, Recipe
@@ -145,8 +145,9 @@ def build_network(recipe: Recipe, *, classes: int, shape: tuple[int, int, int]) 
         padding=_primary_padding(network),
         bias=table1,  # else the batch normalization after it has one
     )
+    routing = with_b0(recipe.routing, layers[0][0])
     *hidden, last = (
-        routing_layer(recipe.routing, below=below, above=above, depth=depth)
+        routing_layer(routing, below=below, above=above, depth=depth)
         for depth, (below, above) in enumerate(pairwise(layers))
     )
     return CapsNet(

@@ -112,11 +112,14 @@ class RoutingRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         step: `ascent` is eqs 13 and 15; `adam` is Adam on the same gradient, as in the authors' early code.
         proximal: For `l1`: apply the penalty as a soft threshold after the data term's step, which gives exact zeros;
             eq 15's sub-gradient gives none.
-        learning_rate: Learning rate gamma of the routing step, scaled by the same schedule as that of the weights.
+        learning_rate: Learning rate gamma of the routing step, scaled by the same schedule as that of the weights;
+            with `adam` and a chosen `b0` also by `b0`.
         penalty: lambda of eqs 10 and 14.
         reduction: Data term as the `mean` over the batch, or as the `sum` of eqs 10 and 14. With p observations, the
             `ascent` step of (sum, learning_rate, penalty) equals that of (mean, learning_rate * p, penalty / p).
-        b0: Initial value of every b.
+        b0: Initial value of every b. 0 chooses 1 for up to 300 primary capsules, and 115 / capsules for more: with
+            1, the sum over Table I's 1,152 capsules makes every length 0 or 1 in the first steps, and nothing is
+            learned.
         sigma: Standard deviation of the initial W of the first routing layer. In the layers after it
             (`network.hidden`) it is five times that, for dynamic routing also times the number of output capsules;
             KL and EM take it as it is.
@@ -135,7 +138,7 @@ class RoutingRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     learning_rate: Positive = 2e-4
     penalty: NotNegative = 1e-5
     reduction: Literal["mean", "sum"] = "mean"
-    b0: Number = 1.0
+    b0: Number = 0.0
     sigma: Positive = 0.02
     n_b: Count = 1
     n_r: Count = 1

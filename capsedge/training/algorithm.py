@@ -16,6 +16,7 @@ from torch import Tensor
 from capsedge.data import Dataset
 from capsedge.models import CapsNet, Capsules, build_network, margin_loss, reconstruction_loss
 from capsedge.models.loss import distillation_loss
+from capsedge.models.routing import with_b0
 from capsedge.models.stem import BatchNorm
 from capsedge.recipe import Recipe
 from capsedge.records import decoded
@@ -50,9 +51,11 @@ class Algorithm1:
         chosen = choose_precision(recipe.train.precision, devices.device)
         self.precision = decoded(devices.told(msgspec.json.encode(chosen).decode()), PrecisionChoice)
         recipe = planned(recipe, recipe.data.epoch_images or len(dataset.train))
-        self.recipe = recipe = replace(recipe, train=replace(recipe.train, precision=self.precision.precision))
+        recipe = replace(recipe, train=replace(recipe.train, precision=self.precision.precision))
         torch.manual_seed(recipe.train.seed)
         self.network = build_network(recipe, classes=len(dataset.classes), shape=dataset.shape)
+        capsules = len(self.network.routing_layers[0].weight)
+        self.recipe = recipe = replace(recipe, routing=with_b0(recipe.routing, capsules))
         ranks = {"rank": devices.rank, "ranks": devices.count}
         if recipe.network.dropout:
             self.network.dropout = SharedDropout(recipe.network.dropout, seed=recipe.train.seed, **ranks)

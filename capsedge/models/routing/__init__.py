@@ -4,7 +4,7 @@ A routing layer maps u [batch, capsules, dim] to the capsules above, v [batch, c
 """
 
 from capsedge.models.routing.backprop import BackpropRouting
-from capsedge.models.routing.build import Routing, routing_layer
+from capsedge.models.routing.build import Routing, routing_layer, with_b0
 from capsedge.models.routing.dynamic import DynamicRouting
 from capsedge.models.routing.em import EMRouting
 from capsedge.models.routing.kl import KLRouting
@@ -21,4 +21,5 @@ __all__ = [
     "StaticRouting",
     "delta",
     "routing_layer",
+    "with_b0",
 ]
