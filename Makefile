@@ -15,7 +15,7 @@ ON_PATH := PATH="$(abspath $(BIN)):$$PATH"
 comma := ,
 .DEFAULT_GOAL := help
 .PHONY: help setup test lint format demo extras bounds platforms builtin zoo ablation study steps schema docs prove \
-	portable fuzz chaos soak mutants audit sbom lock clean
+	portable triton fuzz chaos soak mutants audit sbom lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -95,6 +95,17 @@ lock: $(STAMP) ## Write requirements.lock: the developers' environment with the 
 	$(BIN)/uv pip compile pyproject.toml $(foreach extra,$(subst $(comma), ,$(EXTRAS)),--extra $(extra)) \
 		--constraints constraints.txt --generate-hashes --python $(BIN)/python --quiet --output-file requirements.lock
 
+triton: .venv-triton/.installed ## Serve the built-in model with a real Triton server, test it and measure it (Linux on x86-64)
+	$(BIN)/python -m pytest -m triton tests/serving $(ARGS)
+	$(BIN)/python -m benchmarks.triton --environment .venv-triton
+
+# numpy and onnxruntime are for the backend's process; the package's other requirements are for what is not used here.
+.venv-triton/.installed: $(STAMP)
+	"$(BIN)/python" -m venv --clear .venv-triton
+	.venv-triton/bin/pip install --disable-pip-version-check --quiet 'numpy<2' onnxruntime
+	.venv-triton/bin/pip install --disable-pip-version-check --quiet --no-deps nvidia-pytriton==0.7.0
+	@touch $@
+
 # It sees the packages of the developers' environment too, for which it has a path.
 $(TOOLS)/.installed: $(STAMP) tools.txt
 	"$(BIN)/python" -m venv --clear $(TOOLS)
@@ -117,4 +128,4 @@ platforms: $(STAMP) ## Resolve the extras for other systems, without installing
 	$(BIN)/python scripts/check_platforms.py
 
 clean: ## Remove the virtual environment and what tools left behind
-	rm -rf $(VENV) $(TOOLS) fuzz sbom.json requirements.lock build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) $(TOOLS) .venv-triton fuzz sbom.json requirements.lock build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

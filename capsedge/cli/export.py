@@ -165,6 +165,10 @@ def export(
         Path | None,
         typer.Option(metavar="FOLDER", help="Also write each file into this model repository of NVIDIA Triton."),
     ] = None,
+    triton_python: Annotated[
+        bool,
+        typer.Option("--triton-python", help="In it, for Triton's Python backend instead of that for ONNX Runtime."),
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print each file's contract and its engine's manifest as JSON.")
     ] = False,
@@ -179,6 +183,8 @@ def export(
     engine.check()
     if triton is not None:
         check_folder(triton)
+    elif triton_python:
+        raise WrongUse("--triton-python is for a model repository: add --triton FOLDER")
     if calibration_images is not None and not any(each in QUANTIZED for each in precisions):
         raise WrongUse("--calibration-images is for int8, int8+fp16 and fp8: add --precision int8")
     if output is not None:
@@ -214,7 +220,8 @@ def export(
     for one, batch in product(precisions, batches):
         place = _output(output, one, precisions, batch)
         try:
-            done.append(_export(pipeline, one, place, batch, None if batch else options, None if batch else triton))
+            build, serve = (None, None) if batch else (options, triton)
+            done.append(_export(pipeline, one, place, batch, build, serve, python=triton_python))
         except CapsedgeError as error:  # continue with the other files
             failed.append(error)
     if len(done) > 1:
@@ -233,6 +240,8 @@ def _export(
     static_batch: int | None,
     options: "BuildOptions | None",
     triton: Path | None,
+    *,
+    python: bool,
 ) -> dict[str, Any]:
     """Export one file of a run, its engine and its entry in a repository; returns their part of the JSON output."""
     from capsedge.cli.console import say
@@ -249,8 +258,9 @@ def _export(
         screen.show_engine(engine, manifest)
     served = None
     if triton is not None:
-        source = to_serve(made.path, made.contract, engine, manifest)
-        served = None if source is None else write_repository(triton, source)
+        built = (None, None) if python else (engine, manifest)
+        source = to_serve(made.path, made.contract, *built)
+        served = None if source is None else write_repository(triton, source, python=python)
         say(f"Triton: left out {made.path}, which was not executed here" if served is None else f"Triton: {served}")
     return {
         "model": str(made.path),

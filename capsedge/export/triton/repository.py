@@ -19,7 +19,7 @@ CONFIG = "config.pbtxt"
 VERSION = "1"
 
 # The file name that each backend expects in a version's folder.
-FILES = {"onnxruntime": "model.onnx", "tensorrt": "model.plan"}
+FILES = {"onnxruntime": "model.onnx", "python": "model.onnx", "tensorrt": "model.plan"}
 
 # Characters that are valid in a URL, in a folder name and in a label of Triton's metrics.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -33,6 +33,7 @@ def write_repository(
     name: str | None = None,
     serving: Serving | None = None,
     allow_unexecuted: bool = False,
+    python: bool = False,
 ) -> Path:
     """Write `folder/name/` with config.pbtxt, labels.txt and the model as version 1.
 
@@ -45,6 +46,7 @@ def write_repository(
         name: The model's name for clients; None for the run's name, plus the precision if it is not fp32.
         serving: How Triton runs the model; None for the defaults.
         allow_unexecuted: Whether an engine that the gate has not executed is allowed; its configuration then says so.
+        python: Whether an ONNX file is for Triton's Python backend instead of its backend for ONNX Runtime.
 
     Returns:
         The model's folder.
@@ -53,7 +55,7 @@ def write_repository(
         ModelError: The file was not accepted, was altered since, or is of a kind that Triton does not load.
         WrongUse: The name, the folder or the batch is invalid.
     """
-    source = read_source(model, allow_unexecuted=allow_unexecuted)
+    source = read_source(model, allow_unexecuted=allow_unexecuted, python=python)
     name = _default_name(source) if name is None else _checked(name)
     labels = _labels(source.contract)
     config = _marked(source, protobuf_text(model_config(source, name, serving or Serving())))
@@ -81,7 +83,8 @@ def _default_name(source: ServableFile) -> str:
     contract = source.contract
     precision = [] if contract.precision == "fp32" else [contract.precision]
     decoder = ["decoder"] if "reconstruction" in contract.outputs else []
-    whole = "-".join([contract.name, *precision, *decoder, *(["tensorrt"] if source.backend == "tensorrt" else [])])
+    backend = [] if source.backend == "onnxruntime" else [source.backend]
+    whole = "-".join([contract.name, *precision, *decoder, *backend])
     plain = unicodedata.normalize("NFKD", whole).encode("ascii", "ignore").decode()
     return _checked(re.sub(r"[^A-Za-z0-9._-]+", "-", plain).strip("-._")[:128])
 
@@ -103,10 +106,12 @@ def _marked(source: ServableFile, config: str) -> str:
 
 
 def _version(source: ServableFile) -> dict[str, bytes]:
-    """The files of the version's folder: the model and, for an engine, its manifest, which Triton ignores."""
+    """The files of the version's folder: the model, and what its backend or an operator needs beside it."""
     name = FILES[source.backend]
     files = {name: source.file.read_bytes()}
-    if source.backend == "tensorrt":
+    if source.backend == "python":
+        files["model.py"] = Path(__file__).with_name("python_model.py").read_bytes()
+    if source.backend == "tensorrt":  # Triton ignores the manifest
         files[manifest_path(Path(name)).name] = manifest_path(source.file).read_bytes()
     return files
 

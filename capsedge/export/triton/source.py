@@ -1,12 +1,12 @@
 """The files that Triton may serve, and their description from the contract."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from capsedge.contract import Contract, EngineManifest, contract_of
-from capsedge.errors import ModelError
+from capsedge.errors import ModelError, WrongUse
 from capsedge.onnx_lite.file import read_onnx_file
 from capsedge.runtime.integrity import Check, check_engine, check_onnx
 from capsedge.runtime.open import model_file
@@ -15,7 +15,7 @@ from capsedge.runtime.ort.wheels import load_onnxruntime
 from capsedge.runtime.settings import DEFAULTS
 from capsedge.runtime.tensorrt.manifest import read_manifest
 
-Backend = Literal["onnxruntime", "tensorrt"]
+Backend = Literal["onnxruntime", "python", "tensorrt"]
 
 ANY = -1  # an axis of any length
 
@@ -74,18 +74,24 @@ def _accepted(contract: Contract) -> bool:
     return contract.verdict is not None and contract.verdict.status == "accepted"
 
 
-def read_source(model: Path, *, allow_unexecuted: bool) -> ServableFile:
+def read_source(model: Path, *, allow_unexecuted: bool, python: bool = False) -> ServableFile:
     """Read a file's contract; refuse a file that may not be served or that Triton cannot load.
 
     Args:
         model: An `.onnx` file, an `.engine` with its manifest, or the folder of a run (`model_file`).
         allow_unexecuted: Whether an engine that the gate has not executed is allowed; its remarks then say so.
+        python: Whether an `.onnx` file is for Triton's Python backend instead of its backend for ONNX Runtime.
 
     Raises:
         ModelError: The file is refused.
+        WrongUse: An engine is for the Python backend.
     """
     file = model_file(model)
-    return _read_engine(file, allow_unexecuted=allow_unexecuted) if file.suffix == ".engine" else _read_onnx(file)
+    if file.suffix != ".engine":
+        return replace(_read_onnx(file), backend="python" if python else "onnxruntime")
+    if python:
+        raise WrongUse(f"Triton's Python backend serves .onnx files, got the engine '{file}': leave out its choice")
+    return _read_engine(file, allow_unexecuted=allow_unexecuted)
 
 
 def _read_onnx(file: Path) -> ServableFile:

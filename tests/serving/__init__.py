@@ -1,0 +1,1 @@
+"""A real server that is not ours, run by `make triton`; the suite leaves these tests out."""
