@@ -14,7 +14,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.exceptions import TyperException
 
-from capsedge.cli.usage import CommandGroup, wrong_use
+from capsedge.cli.usage import Command, CommandGroup, wrong_use
 from capsedge.errors import CapsedgeError, Interrupted, MissingExtra, WrongUse
 from capsedge.files import refusal
 from capsedge.version import __version__
@@ -74,6 +74,9 @@ def application(commands: Sequence[str]) -> typer.Typer:
             app.add_typer(command, name=name, epilog=module.EXAMPLES)
         else:
             app.command(name, epilog=module.EXAMPLES)(command)
+    for each in (app, *(group.typer_instance for group in app.registered_groups)):
+        for registered in each.registered_commands if each else ():
+            registered.cls = Command
     return app
 
 

@@ -2,11 +2,39 @@
 
 from typing import Any
 
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 from typer.exceptions import TyperException
 
 from capsedge.errors import WrongUse, nearest
 from capsedge.outside import printable
+
+
+class Command(TyperCommand):
+    """A command that refuses an option given twice, and leaves it to capsedge to open its paths.
+
+    Of an option that is no list, click takes the last value in silence; and it refuses a path that exists and is not
+    readable as a wrong use, while one that does not exist is reported as missing where it is opened.
+    """
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        for each in self.params:
+            if hasattr(each.type, "readable"):
+                each.type.readable = False
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """See `typer.core.TyperCommand.parse_args`.
+
+        Raises:
+            WrongUse: An option that takes one value is given several times, or both --x and --no-x.
+        """
+        if not ctx.resilient_parsing:
+            _, _, given = self.make_parser(ctx).parse_args(args=[*args])
+            for each in given:
+                if _is_single(each) and (times := sum(other is each for other in given)) > 1:
+                    name = " or ".join(max(names, key=len) for names in (each.opts, each.secondary_opts) if names)
+                    raise WrongUse(f"expected {name} at most once, got it {times} times: give it once")
+        return super().parse_args(ctx, args)
 
 
 class CommandGroup(TyperGroup):
@@ -23,6 +51,13 @@ class CommandGroup(TyperGroup):
             near = "see capsedge --help" if name == "help" else nearest(name, self.list_commands(ctx))
             raise WrongUse(f"unknown command '{printable(name)}'", near)
         return super().resolve_command(ctx, args)
+
+
+def _is_single(parameter: Any) -> bool:
+    """Whether a parameter is an option that can be given once only; a flag means the same however often it is given."""
+    if parameter.param_type_name != "option" or parameter.multiple:
+        return False
+    return not parameter.is_flag or bool(parameter.secondary_opts)
 
 
 def wrong_use(error: TyperException) -> WrongUse:

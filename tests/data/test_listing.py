@@ -230,7 +230,7 @@ def test_links_to_folders_and_a_list_of_something_else_are_told(made: Callable[.
     (folder / "labels.csv").write_text("ClassId,Name\n1,cat")
     assert list_images(folder).remarks == [
         "'labels.csv' has no columns path and label and is skipped",
-        "1 folder ('cat/more') skipped: links are not followed, or no permission to read",
+        "1 link to a folder ('cat/more') not followed",
     ]
 
 
