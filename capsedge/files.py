@@ -161,7 +161,9 @@ def _try_writing(folder: Path, name: str, *, shown: Path) -> None:
         trial.unlink()
     except OSError as error:
         refused = refusal(OSError(error.errno, error.strerror, str(shown)))
-        raise WrongUse(f"cannot write {refused}{f', or {_WRITABLE}' if refused.endswith(_PERMISSIONS) else ''}") from error
+        raise WrongUse(
+            f"cannot write {refused}{f', or {_WRITABLE}' if refused.endswith(_PERMISSIONS) else ''}"
+        ) from error
 
 
 def _partial(path: Path) -> Path:

@@ -54,7 +54,7 @@ class CommandGroup(TyperGroup):
 
 
 def _is_single(parameter: Any) -> bool:
-    """Whether a parameter is an option that can be given once only; a flag means the same however often it is given."""
+    """Whether a parameter is an option that can be given once only; a repeated flag means the same as one."""
     if parameter.param_type_name != "option" or parameter.multiple:
         return False
     return not parameter.is_flag or bool(parameter.secondary_opts)

@@ -68,6 +68,12 @@ def one_line(result: Said, code: int) -> str:
     return line
 
 
+@pytest.fixture(autouse=True)
+def idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In this process no other program keeps the machine busy, which commands would note."""
+    monkeypatch.setattr(os, "getloadavg", lambda: (0.0, 0.0, 0.0), raising=False)
+
+
 @pytest.fixture(scope="session")
 def edge(good: Path, tmp_path_factory: pytest.TempPathFactory) -> Edge:
     """Run `capsedge`: gives stdout, stderr, the exit code, and the packages that were loaded as `args`."""
