@@ -15,7 +15,7 @@ import typer
 from typer.exceptions import TyperException
 
 from capsedge.cli.usage import Command, CommandGroup, wrong_use
-from capsedge.errors import CapsedgeError, Interrupted, MissingExtra, WrongUse
+from capsedge.errors import CapsedgeError, Interrupted, MissingExtra, WrongUse, install
 from capsedge.files import refusal
 from capsedge.version import __version__
 
@@ -175,7 +175,7 @@ def _about_missing(package: str) -> str:
 
     if sys.modules.get(package) or (package and find_spec(package)):
         return f"the Python package '{package}' is damaged: pip install --force-reinstall {package}; "
-    return f"a part of this command is not installed ({package}): pip install 'capsedge[train,export]'; "
+    return f"a part of this command is not installed ({package}): {install('train', 'export')}; "
 
 
 def _fail(error: Exception, code: int, *, prefix: str = "", text: str = "", kind: str = WrongUse.code) -> int:

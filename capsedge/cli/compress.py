@@ -109,7 +109,8 @@ def compress(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="Change a train.* or routing.* value for fine-tuning; repeat for more. The last value of a key counts.",
+            help="Change a train.* or routing.* value for fine-tuning; repeat for more. The last value of a key "
+            "counts.",
         ),
     ] = None,
     output: Annotated[

@@ -35,7 +35,9 @@ def _refuse_name(word: str) -> None:
         "recipe": ("recipe", shipped_recipes()),
         "model": ("inspect", [*own_names(), *(each.name for each in zoo_index())]),
     }
-    found = {kind: shlex.join(["capsedge", command, word]) for kind, (command, names) in kinds.items() if word in names}
+    found = {
+        kind: shlex.join(["capsedge", command, word]) for kind, (command, names) in kinds.items() if word in names
+    }
     if found:
         raise ModelError(
             f"expected the folder of a run, got '{word}', the name of a {' and of a '.join(found)}",

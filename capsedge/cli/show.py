@@ -77,7 +77,8 @@ def _say_next(run: "Run", record: "RunRecord", trained_by: str) -> None:
     folder = str(run.path)
     exports = exports_in(run.path)
     if trained_by:
-        say(f"next: wait until {trained_by} has trained the run; {shlex.join(['capsedge', 'show', folder])} shows it then")
+        again = shlex.join(["capsedge", "show", folder])
+        say(f"next: wait until {trained_by} has trained the run; {again} shows it then")
     elif record.status == "training":
         next_command("capsedge", "train", "--resume", "--run", folder)
     elif exports and not _older(run):

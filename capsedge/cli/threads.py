@@ -45,8 +45,8 @@ def note_load(device: str, threads: int, *, processes: int = 1) -> None:
     free = max(0.0, cores - load)
     if free < _NEEDED * count:
         say(
-            f"note: other programs had a load average of {load:.1f} on {number_of(cores, 'core')} in the last minute; "
-            f"the training has {number_of(count, 'thread')}, which wait for each other in each step; "
+            f"note: other programs had a load average of {load:.1f} on {number_of(cores, 'core')} in the last "
+            f"minute; the training has {number_of(count, 'thread')}, which wait for each other in each step; "
             f"--threads {max(1, int(free) // processes)} may be much faster"
         )
 

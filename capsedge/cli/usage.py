@@ -1,7 +1,10 @@
 """Errors in the command line itself, such as an unknown option: Typer's messages with advice, as records."""
 
+from collections.abc import Callable
+from copy import copy
 from typing import Any
 
+import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.exceptions import TyperException
 
@@ -19,8 +22,11 @@ class Command(TyperCommand):
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
         for each in self.params:
+            each.type = copy(each.type)  # all parameters of a plain type share it
             if hasattr(each.type, "readable"):
                 each.type.readable = False
+            if each.type.name.partition(" ")[0] in ("int", "float"):  # also "int range"
+                each.type.convert = _telling(each.type)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """See `typer.core.TyperCommand.parse_args`.
@@ -35,6 +41,27 @@ class Command(TyperCommand):
                     name = " or ".join(max(names, key=len) for names in (each.opts, each.secondary_opts) if names)
                     raise WrongUse(f"expected {name} at most once, got it {times} times: give it once")
         return super().parse_args(ctx, args)
+
+
+def _telling(kind: Any) -> Callable[[Any, Any, Any], Any]:
+    """The conversion of a number, with an error in words: click writes ranges as 0<=x<=1."""
+    convert = kind.convert
+    low, high = getattr(kind, "min", None), getattr(kind, "max", None)
+    wanted = "an integer" if kind.name.startswith("int") else "a number"
+    if low is not None and high is not None:
+        wanted += f" from {low:g} to {high:g}"
+    elif low is not None:
+        wanted += f" of {low:g} or more"
+
+    def told(value: Any, parameter: Any, context: Any) -> Any:
+        try:
+            return convert(value, parameter, context)
+        except typer.BadParameter as error:
+            raise typer.BadParameter(
+                f"expected {wanted}, got '{printable(str(value))}'", context, parameter
+            ) from error
+
+    return told
 
 
 class CommandGroup(TyperGroup):

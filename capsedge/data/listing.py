@@ -352,11 +352,15 @@ def _grouped(listing: Listing, pattern: str) -> Listing:
             items.append(replace(item, group=text or item.name))  # an empty match is a group of one image
     if lost:
         raise DataError(f"data.group '{pattern}' finds nothing in {few(lost, 'name')}, of {len(listing.items):,}")
+    return replace(listing, items=items)
+
+
+def about_groups(items: Sequence[Item]) -> str:
+    """A remark about the groups of images."""
     members = Counter(item.group for item in items)
     (largest, count), *_ = members.most_common(1)
     groups, images = number_of(len(members), "group"), number_of(len(items), "image")
-    remark = f"data.group finds {groups} in {images}, the largest '{largest}' with {count:,}"
-    return replace(listing, items=items, remarks=[*listing.remarks, remark])
+    return encodable(f"data.group finds {groups} in {images}, the largest '{largest}' with {count:,}")
 
 
 def _folders(place: Path) -> list[Path]:

@@ -153,8 +153,8 @@ def test_lint_takes_a_name_and_the_gate_says_why_it_cannot(capsedge: Capsedge, z
     refused = capsedge("gate", model)
     assert (refused.returncode, refused.stdout) == (2, "")
     assert re.fullmatch(
-        rf"capsedge: '{model}' is the model .* \((built in|zoo)\), and the gate writes its verdict into the file: copy "
-        r"the file, and give the copy and the run of which it was exported: capsedge gate COPY --run RUN\n",
+        rf"capsedge: '{model}' is the model .* \((built in|zoo)\), and the gate writes its verdict into the file: "
+        r"copy the file, and give the copy and the run of which it was exported: capsedge gate COPY --run RUN\n",
         refused.stderr,
     )
     assert file.read_bytes() == before

@@ -247,7 +247,9 @@ def test_a_run_that_is_being_trained_is_told_from_an_interrupted_one(
         machine = json.loads(capsedge("show", str(run.path), "--json").stdout)
     here = f"process {os.getpid()}"
     assert told.stdout.startswith(f"run:    {run.path}, being trained now by {here}, on cpu")
-    assert told.stderr.endswith(f"next: wait until {here} has trained the run; capsedge show {run.path} shows it then\n")
+    assert told.stderr.endswith(
+        f"next: wait until {here} has trained the run; capsedge show {run.path} shows it then\n"
+    )
     assert "being trained; " in page.read_text(encoding="utf-8")
     assert (machine["trained_by"], machine["status"]) == (here, "training")
 

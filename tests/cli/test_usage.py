@@ -1,5 +1,6 @@
 """Options given several times, in all commands."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -53,3 +54,29 @@ def test_lists_and_plain_flags_may_be_repeated(capsedge: Capsedge) -> None:
     done = capsedge("recipe", "--json", "--set", "train.epochs=3", "--set", "train.epochs=4", "--json")
     assert done.returncode == 0, done.stderr
     assert '"epochs":4' in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("infer a.png --threshold 50%", "'--threshold': expected a number from 0 to 1, got '50%'"),
+        ("infer a.png --top 0", "'--top': expected an integer of 1 or more, got '0'"),
+        ("bench --max-ratio fast", "'--max-ratio': expected a number of 0 or more, got 'fast'"),
+        ("reproduce table2 --seed 1.5", "'--seed': expected an integer, got '1.5'"),
+        ("train --threads 1000", "'--threads': expected an integer from 0 to 256, got '1000'"),
+    ],
+)
+def test_a_number_that_is_none_or_out_of_range_says_which_numbers_are_expected(
+    words: str, said: str, capsedge: Capsedge
+) -> None:
+    line = one_line(capsedge(*words.split()), 2)
+    assert line.startswith(f"capsedge: invalid value for {said}: see capsedge ")
+
+
+def test_of_all_numbers_the_error_has_no_formula(capsedge: Capsedge) -> None:
+    for words, option in SINGLE:
+        if option.type.name.startswith(("int", "float")):
+            line = one_line(capsedge(*words.split(), f"{option.opts[0]}=much"), 2)
+            assert re.search(
+                r": expected an? (integer|number)( from \S+ to \S+| of \S+ or more)?, got 'much': see ", line
+            )
