@@ -22,11 +22,12 @@ class Command(TyperCommand):
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
         for each in self.params:
-            each.type = copy(each.type)  # all parameters of a plain type share it
-            if hasattr(each.type, "readable"):
-                each.type.readable = False
-            if each.type.name.partition(" ")[0] in ("int", "float"):  # also "int range"
-                each.type.convert = _telling(each.type)
+            kind: Any = copy(each.type)  # all parameters of a plain type share it
+            if hasattr(kind, "readable"):
+                kind.readable = False
+            if kind.name.partition(" ")[0] in ("int", "float"):  # also "int range"
+                kind.convert = _telling(kind)
+            each.type = kind
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """See `typer.core.TyperCommand.parse_args`.

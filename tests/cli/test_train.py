@@ -63,6 +63,9 @@ def test_train_then_export_then_infer_without_naming_anything_twice(tmp_path: Pa
     assert "run: runs/fashion-mnist-l2-small, trained on Fashion-MNIST" in exported.stderr
     assert "gate: accepted" in exported.stderr
     assert exported.stdout == ""
+    assert exported.stderr.endswith(
+        "next: capsedge infer --model runs/fashion-mnist-l2-small/model.onnx YOUR_IMAGE\n"
+    )
 
     Image.fromarray(np.zeros((28, 28), np.uint8)).save(tmp_path / "image.png")
     inferred = capsedge("infer", "--model", "runs/fashion-mnist-l2-small", "image.png", "--json")
