@@ -120,6 +120,21 @@ def damage(error: Exception) -> str:
     return f"{place.removeprefix('.')}: {text[0].lower()}{text[1:]}" if place else text
 
 
+def install(*extras: str) -> str:
+    """The command that installs extras: pip leaves an installed capsedge as it is, and adds the packages.
+
+    capsedge is on no package index, so where it runs from a checkout and is not installed, pip needs the checkout.
+    """
+    from importlib.metadata import PackageNotFoundError, version
+
+    names = ",".join(extras)
+    try:
+        version("capsedge")
+    except PackageNotFoundError:
+        return f"pip install '.[{names}]' in the checkout of capsedge"
+    return f"pip install 'capsedge[{names}]'"
+
+
 def require(module: str, *, extra: str) -> ModuleType:
     """Import an optional dependency, or raise an error that names the extra that installs it.
 
@@ -139,5 +154,5 @@ def require(module: str, *, extra: str) -> ModuleType:
         if missing == module.partition(".")[0] and not f"{module}.".startswith(f"{lacking}."):
             raise  # a module of the package itself: the package is installed and damaged
         raise MissingExtra(
-            f"this needs the Python package '{missing}', which is not installed", f"pip install 'capsedge[{extra}]'"
+            f"this needs the Python package '{missing}', which is not installed", install(extra)
         ) from error

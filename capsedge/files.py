@@ -136,10 +136,11 @@ def refusal(error: OSError) -> str:
 
 
 _WRITABLE = "choose a folder that this user can write to"
+_PERMISSIONS = "check its permissions"
 _SPACE = "free some space, or choose a folder on another disk"
 _ADVICE = {
-    errno.EACCES: "check its permissions, or " + _WRITABLE,
-    errno.EPERM: "check its permissions, or " + _WRITABLE,
+    errno.EACCES: _PERMISSIONS,
+    errno.EPERM: _PERMISSIONS,
     errno.EROFS: _WRITABLE,
     errno.ENOSPC: _SPACE,
     errno.EDQUOT: _SPACE,
@@ -159,7 +160,10 @@ def _try_writing(folder: Path, name: str, *, shown: Path) -> None:
         _opened(trial, "xb").close()
         trial.unlink()
     except OSError as error:
-        raise WrongUse(f"cannot write {refusal(OSError(error.errno, error.strerror, str(shown)))}") from error
+        refused = refusal(OSError(error.errno, error.strerror, str(shown)))
+        raise WrongUse(
+            f"cannot write {refused}{f', or {_WRITABLE}' if refused.endswith(_PERMISSIONS) else ''}"
+        ) from error
 
 
 def _partial(path: Path) -> Path:

@@ -1,7 +1,9 @@
 """Untrusted text (names in files, paths, classes), made safe for terminals, tables and spreadsheets."""
 
+import re
 import unicodedata
 
+_CODE = re.compile(r"\\ud[89a-f][0-9a-f]{2}")  # of a lone surrogate
 _KEPT = "\n\t"
 _UNSEEN = ("Cc", "Cf", "Co", "Cs", "Zl", "Zp")
 """Unicode categories of characters that control a terminal, change the direction of text, or are invisible."""
@@ -30,6 +32,17 @@ def one_line(text: str) -> str:
 def encodable(text: str) -> str:
     r"""Text that UTF-8 can encode: bytes of a path that are not UTF-8 are written as codes, such as `\udcff`."""
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+def distinct(text: str) -> str:
+    r"""Text that UTF-8 can encode, different for each `text`: `encodable`, where it must be reversible.
+
+    A text with bytes that are not UTF-8 has them as codes, such as `\udcff`, and each of its backslashes twice; and
+    so has a text in which such a code is written. docs/images.md has the way back.
+    """
+    if encodable(text) == text and not _CODE.search(text):
+        return text
+    return encodable(text.replace("\\", "\\\\"))
 
 
 def cell(text: str) -> str:

@@ -3,13 +3,14 @@
 import pickle
 import re
 import sys
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from capsedge import errors
-from capsedge.errors import CapsedgeError, MissingExtra, ProviderError, damage, require
+from capsedge.errors import CapsedgeError, MissingExtra, ProviderError, damage, install, require
 from capsedge.runtime.loading import load
 
 
@@ -103,6 +104,22 @@ def test_a_package_that_lacks_a_part_of_itself_is_installed(
     with pytest.raises(ModuleNotFoundError, match=r"damaged_library\.core"):
         require(asked, extra="cpu")
     with pytest.raises(
-        ProviderError, match=r"installed but does not load .*: pip install --force-reinstall 'capsedge\[cpu\]'"
+        ProviderError, match=r"installed but does not load .*: pip install --force-reinstall damaged_library$"
     ):
         load(asked, extra="cpu")
+
+
+@pytest.mark.parametrize(
+    ("installed", "command"),
+    [(True, "pip install 'capsedge[cpu,trt]'"), (False, "pip install '.[cpu,trt]' in the checkout of capsedge")],
+)
+def test_an_extra_is_installed_by_a_command_that_works_without_an_index(
+    installed: bool, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def version(name: str) -> str:
+        if not installed:
+            raise PackageNotFoundError(name)
+        return "0.1.0"
+
+    monkeypatch.setattr("importlib.metadata.version", version)
+    assert install("cpu", "trt") == command

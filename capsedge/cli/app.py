@@ -14,8 +14,8 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.exceptions import TyperException
 
-from capsedge.cli.usage import CommandGroup, wrong_use
-from capsedge.errors import CapsedgeError, Interrupted, MissingExtra, WrongUse
+from capsedge.cli.usage import Command, CommandGroup, wrong_use
+from capsedge.errors import CapsedgeError, Interrupted, MissingExtra, WrongUse, install
 from capsedge.files import refusal
 from capsedge.version import __version__
 
@@ -74,6 +74,9 @@ def application(commands: Sequence[str]) -> typer.Typer:
             app.add_typer(command, name=name, epilog=module.EXAMPLES)
         else:
             app.command(name, epilog=module.EXAMPLES)(command)
+    for each in (app, *(group.typer_instance for group in app.registered_groups)):
+        for registered in each.registered_commands if each else ():
+            registered.cls = Command
     return app
 
 
@@ -172,7 +175,7 @@ def _about_missing(package: str) -> str:
 
     if sys.modules.get(package) or (package and find_spec(package)):
         return f"the Python package '{package}' is damaged: pip install --force-reinstall {package}; "
-    return f"a part of this command is not installed ({package}): pip install 'capsedge[train,export]'; "
+    return f"a part of this command is not installed ({package}): {install('train', 'export')}; "
 
 
 def _fail(error: Exception, code: int, *, prefix: str = "", text: str = "", kind: str = WrongUse.code) -> int:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from capsedge.cli.options import JsonOption, finite, model_names, session_options
-from capsedge.errors import CapsedgeError, WrongUse
+from capsedge.errors import CapsedgeError, Interrupted, WrongUse
 from capsedge.measure.bench.plan import Plan, Scenario
 from capsedge.runtime.settings import DEFAULTS, Settings
 
@@ -246,7 +246,14 @@ def _measure(
     for model in dict.fromkeys(models) or (None,):
         say_chosen(model, find_model(model))
     state = next((file for file in output if file.suffix.lower() == ".json"), None)
-    with measuring() as progress:
-        return benchmark.bench(
-            models, plan, settings=settings, sweeps=sweeps, state=state, tell=say, progress=progress
-        )
+    try:
+        with measuring() as progress:
+            return benchmark.bench(
+                models, plan, settings=settings, sweeps=sweeps, state=state, tell=say, progress=progress
+            )
+    except KeyboardInterrupt:  # benchmark.bench has not written the state
+        if not output:
+            raise
+        files = ", ".join(f"'{file}'" for file in output)
+        kept = "" if state else "; with --output FILE.json the finished rounds are kept"
+        raise Interrupted(f"interrupted: no result was written to {files}{kept}") from None

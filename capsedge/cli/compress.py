@@ -9,6 +9,8 @@ import typer
 from msgspec import to_builtins
 
 from capsedge.cli.options import DeviceOption, JsonOption, finite
+from capsedge.cli.runs import chosen_run
+from capsedge.cli.threads import ThreadsOption, note_load
 from capsedge.errors import WrongUse
 
 if TYPE_CHECKING:
@@ -107,7 +109,8 @@ def compress(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="Change a train.* or routing.* value for fine-tuning; repeat for more.",
+            help="Change a train.* or routing.* value for fine-tuning; repeat for more. The last value of a key "
+            "counts.",
         ),
     ] = None,
     output: Annotated[
@@ -115,6 +118,7 @@ def compress(
         typer.Option("--output", "-o", help="Folder of the new run.  [dim]\\[default: runs/RECIPE-compressed][/dim]"),
     ] = None,
     device: DeviceOption = "auto",
+    threads: ThreadsOption = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Prune the capsule types and channels that contribute least, and fine-tune the rest."""
@@ -129,11 +133,10 @@ def compress(
     from capsedge.compress import compress as compress_run
     from capsedge.files import check_folder
     from capsedge.runtime.models import RUNS
-    from capsedge.training import Run, newest_run
 
     target = _target(keep, max_latency_ms, max_error_increase)
     check_folder(RUNS if output is None else output)
-    chosen = Run(run) if run is not None else newest_run(status=["finished"])
+    chosen = chosen_run(run, ["finished"])
     say(f"run: {chosen.path}, trained on {chosen.read_record().data}")
     options = Options(
         by=by,
@@ -144,7 +147,9 @@ def compress(
         multiple=multiple,
         overrides=set_ or (),
         device=device,
+        threads=threads,
     )
+    note_load(device, threads)
     with _live(silent=as_json) as (watch, tell):
         made, record = compress_run(chosen, target, options, output, watch=watch, tell=tell)
     if as_json:

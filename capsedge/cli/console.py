@@ -48,6 +48,23 @@ def next_command(*words: str) -> None:
         typer.echo(f"next: {typer.style(printable(shlex.join(words)), bold=True)}", err=True)
 
 
+def example_image(source: str) -> str:
+    """An image for the next command: one of a training's own images, a shipped sample, or a word in its place.
+
+    Args:
+        source: `RunRecord.data_source`.
+    """
+    from capsedge.runtime.infer.sources import File
+    from capsedge.runtime.infer.sources.walk import images_below
+
+    place = Path("samples") if source.startswith("fashion-mnist") else Path(source)
+    found = next(images_below(place), None) if place.is_dir() else None
+    if not isinstance(found, File):
+        return "YOUR_IMAGE"
+    here = Path.cwd()
+    return str(found.path.relative_to(here) if found.path.is_relative_to(here) else found.path)
+
+
 def say_chosen(model: object, file: Path) -> None:
     """Print which file was chosen, where the model argument leaves a choice.
 

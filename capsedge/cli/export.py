@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 import typer
 
 from capsedge.cli.options import MaxErrorIncreaseOption, gathered
+from capsedge.cli.runs import chosen_run
 from capsedge.errors import CapsedgeError, WrongUse
 
 if TYPE_CHECKING:
@@ -194,10 +195,9 @@ def export(
     require("onnxruntime", extra="cpu")
     from capsedge.export import RunExport
     from capsedge.export.precision import CALIBRATION_IMAGES, check_calibration
-    from capsedge.training import Run, newest_run
 
     options = engine.build_options(precisions)
-    chosen = Run(run) if run is not None else newest_run(status=["finished", "training"])
+    chosen = chosen_run(run, ["finished", "training"])
     record = chosen.read_record()
     say(f"run: {chosen.path}, trained on {record.data}")
     if record.status != "finished":
@@ -230,7 +230,7 @@ def export(
         print_json({"exported": done, "failed": [error.record for error in failed]})
     if failed:
         raise type(failed[0])("; ".join(map(str, failed)))
-    screen.show_next([(each["model"], each["contract"]) for each in done])
+    screen.show_next([(each["model"], each["contract"]) for each in done], record.data_source)
 
 
 def _export(

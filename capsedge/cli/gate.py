@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from capsedge.cli.options import JsonOption, MaxErrorIncreaseOption
-from capsedge.errors import ProviderError, require
+from capsedge.cli.runs import chosen_run
+from capsedge.errors import ModelError, ProviderError, WrongUse, require
 from capsedge.plural import number_of
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ capsedge gate runs/fashion-mnist-l2-small/model.engine
 
 
 def gate(
-    model: Annotated[Path, typer.Argument(help="An .onnx or .engine file, or a run's folder.", show_default=False)],
+    model: Annotated[str, typer.Argument(help="An .onnx or .engine file, or a run's folder.", show_default=False)],
     run: Annotated[
         Path | None,
         typer.Option(
@@ -39,19 +40,24 @@ def gate(
 ) -> None:
     """Check an exported file against the network of its run; a rejected file is renamed to MODEL.rejected."""
     from capsedge.cli.console import print_json, say_chosen
+    from capsedge.runtime.models import find_model
     from capsedge.runtime.open import model_file
 
+    file = model_file(find_model(model))
+    _refuse_named(model, file)
+    say_chosen(model, file)
     require("torch", extra="train")
     require("onnx", extra="export")
     require("onnxruntime", extra="cpu")
     from capsedge.export import gate_model
     from capsedge.export.gate import gate_engine
-    from capsedge.training import Run
 
-    file = model_file(model)
-    say_chosen(model, file)
     share = None if max_error_increase is None else max_error_increase / 100
-    trained = Run(run if run is not None else file.parent)
+    if run is None and not (file.parent / "run.json").is_file():
+        raise ModelError(
+            f"the gate compares a file with the network of its run, and '{file.parent}' is not a run: add --run RUN"
+        )
+    trained = chosen_run(run or file.parent, [])
     if file.suffix == ".engine":
         manifest = gate_engine(file, trained, max_error_increase=share)
         contract = manifest.contract
@@ -63,6 +69,21 @@ def gate(
     verdict = contract.verdict
     if verdict is not None and verdict.status != "accepted":
         raise ProviderError(f"'{file}' was not executed here: {'; '.join(verdict.remarks)}")
+
+
+def _refuse_named(model: str, file: Path) -> None:
+    """Refuse a model that is known by its name: the gate writes its verdict into the file, or renames it.
+
+    Raises:
+        WrongUse: It is such a model.
+    """
+    from capsedge.runtime.models import title
+
+    if (name := title(file)) != str(file):
+        raise WrongUse(
+            f"'{model}' is the model {name}, and the gate writes its verdict into the file",
+            "copy the file, and give the copy and the run of which it was exported: capsedge gate COPY --run RUN",
+        )
 
 
 def _show(contract: "Contract") -> None:

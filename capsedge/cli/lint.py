@@ -1,11 +1,10 @@
 """`capsedge lint`: lists the nodes of an ONNX file that TensorRT does not accept."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from capsedge.cli.options import JsonOption
+from capsedge.cli.options import JsonOption, model_names
 from capsedge.cli.tables import NARROW, Column, print_table
 from capsedge.errors import ModelError, WrongUse, require
 from capsedge.plural import number_of
@@ -27,7 +26,14 @@ _COLOURS = {"refused": "red", "unchecked": "red", "warning": "yellow", "note": "
 
 
 def lint(
-    model: Annotated[Path, typer.Argument(help="Any ONNX file, or a run's folder.", show_default=False)],
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="Any ONNX file, a run's folder, or a model's name (capsedge models).",
+            autocompletion=model_names,
+            show_default=False,
+        ),
+    ],
     trt_target: Annotated[
         str | None,
         typer.Option(
@@ -41,10 +47,11 @@ def lint(
     Each has a reason and a remedy; no engine is built.
     """
     from capsedge.cli.console import print_json, say_chosen
+    from capsedge.runtime.models import find_model
     from capsedge.runtime.open import model_file
 
     require("onnx", extra="trt")
-    file = model_file(model)
+    file = model_file(find_model(model))
     say_chosen(model, file)
     if file.suffix != ".onnx":
         raise WrongUse(f"expected an ONNX file, got '{file}': give the .onnx file that the engine was built from")

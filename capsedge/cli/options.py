@@ -73,9 +73,14 @@ _SESSION: dict[SessionOption, Any] = {
 }
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change a value of the recipe; repeat for more."),
+    typer.Option(
+        "--set",
+        metavar="SECTION.KEY=VALUE",
+        help="Change a value of the recipe; repeat for more. The last value of a key counts.",
+    ),
 ]
 DownloadOption = Annotated[
     bool, typer.Option("--download", help="Download a known data set that is not on this machine.")

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from capsedge.cli.console import say
+from capsedge.cli.threads import note_load
 from capsedge.plural import number_of
 
 if TYPE_CHECKING:
@@ -32,10 +33,12 @@ def note_cost(trainer: "Trainer", advice: str = AVOID_BF16) -> None:
 
 
 def precision_reporter(*, silent: bool) -> "Callable[[Trainer], None]":
-    """A function that prints the precision of each training of a command, the same precision once."""
+    """A function that prints the precision of each training of a command, the same once, and notes a busy machine."""
     told: set[PrecisionChoice] = set()
 
     def tell(trainer: "Trainer") -> None:
+        if not told:
+            note_load(str(trainer.devices.device), trainer.threads)
         if trainer.precision in told:
             return
         told.add(trainer.precision)

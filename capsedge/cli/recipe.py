@@ -68,6 +68,22 @@ def recipe(
         typer.echo(commented(found), nl=False)
 
 
+def list_recipes(*, as_json: bool) -> None:
+    """Print the recipes that ship with capsedge: the parts of their names, or as JSON all names."""
+    from capsedge.cli.console import next_command, out, print_json
+    from capsedge.cli.tables import print_rows
+    from capsedge.recipe import parts_of_names
+
+    if as_json:
+        print_json(shipped_recipes())
+        return
+    out.print("A recipe's name is DATA-ROUTING, DATA-ROUTING-WIDTH, or one of the widths that begin with edge.")
+    for kind, parts in parts_of_names().items():
+        out.print()
+        print_rows(kind, parts.items())
+    next_command("capsedge", "recipe", DEFAULT_RECIPE)
+
+
 def commented(recipe: Recipe) -> str:
     """A recipe as TOML for `train`, each key below a comment with its meaning."""
     import tomli_w

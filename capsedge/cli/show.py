@@ -1,5 +1,6 @@
 """`capsedge show`: shows the state and the results of a run, in the terminal or as a page."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from capsedge.cli.options import JsonOption
+from capsedge.cli.runs import chosen_run
 from capsedge.plural import number_of
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ capsedge show runs/my-run --html run.html
 capsedge show runs/my-run --json | jq .scores
 """
 
+_STATUS = {"training": "interrupted", "finished": "finished"}
 _POINTS = 8  # epochs of the printed curve
 
 
@@ -49,14 +52,13 @@ def show(
     if html is not None:
         check_output(html, ".html")
     require("torch", extra="train")
-    from capsedge.training import Run, newest_run
-
-    chosen = Run(run) if run is not None else newest_run(status=["finished", "training"])
+    chosen = chosen_run(run, ["finished", "training"])
     record = chosen.read_record()
+    trained_by = chosen.trained_by() if record.status == "training" else ""
     if as_json:
-        print_json({"run": str(chosen.path), **to_builtins(record)})
+        print_json({"run": str(chosen.path), "trained_by": trained_by or None, **to_builtins(record)})
     else:
-        _print(chosen, record)
+        _print(chosen, record, trained_by)
     if html is not None:
         from capsedge.export.run_page import run_page
         from capsedge.files import write_atomically
@@ -64,21 +66,25 @@ def show(
         write_atomically(html, run_page(chosen))
         say(f"wrote {html}")
     if not as_json:
-        _say_next(chosen, record)
+        _say_next(chosen, record, trained_by)
 
 
-def _say_next(run: "Run", record: "RunRecord") -> None:
+def _say_next(run: "Run", record: "RunRecord", trained_by: str) -> None:
     """Print the next command for a run in its state."""
-    from capsedge.cli.console import next_command, say
+    from capsedge.cli.console import example_image, next_command, say
     from capsedge.runtime.models import exports_in
 
     folder = str(run.path)
     exports = exports_in(run.path)
-    if record.status == "training":
+    if trained_by:
+        again = shlex.join(["capsedge", "show", folder])
+        say(f"next: wait until {trained_by} has trained the run; {again} shows it then")
+    elif record.status == "training":
         next_command("capsedge", "train", "--resume", "--run", folder)
     elif exports and not _older(run):
         overlap = run.read_recipe().data.overlap  # images that show two classes have no confusion to evaluate
-        next_command("capsedge", *(("infer", "--model", folder, "image.png") if overlap else ("eval", folder)))
+        seen = ("infer", "--model", folder, example_image("")) if overlap else ("eval", folder)
+        next_command("capsedge", *seen)
     elif (record.warnings or record.remarks) and not exports:
         say("next: follow the advice above and train again")
     else:
@@ -93,7 +99,7 @@ def _older(run: "Run") -> list[str]:
     return [file.name for file in exports_in(run.path) if file.stat().st_mtime_ns < best]
 
 
-def _print(run: "Run", record: "RunRecord") -> None:
+def _print(run: "Run", record: "RunRecord", trained_by: str) -> None:
     from capsedge.cli.console import out, percent
     from capsedge.runtime.models import exports_in
     from capsedge.training.metrics import read_metrics
@@ -102,7 +108,8 @@ def _print(run: "Run", record: "RunRecord") -> None:
         out.print(text, markup=False, soft_wrap=True)
 
     recipe = run.read_recipe()
-    line(f"run:    {run.path}, {record.status}, on {record.device} in {recipe.train.precision}")
+    status = f"being trained now by {trained_by}" if trained_by else _STATUS[record.status]
+    line(f"run:    {run.path}, {status}, on {record.device} in {recipe.train.precision}")
     line(f"recipe: {recipe.name}, {number_of(recipe.train.epochs, 'epoch')}, batches of {recipe.train.batch_size}")
     line(f"data:   {record.data}")
     rows = read_metrics(run.metrics) if run.metrics.exists() else []

@@ -11,6 +11,9 @@ import typer
 from msgspec import to_builtins
 
 from capsedge.cli.options import DeviceOption, DownloadOption, SetOption
+from capsedge.cli.recipe import list_recipes
+from capsedge.cli.runs import chosen_run
+from capsedge.cli.threads import ThreadsOption, note_load, note_other_threads
 from capsedge.errors import WrongUse
 from capsedge.plural import number_of
 from capsedge.recipe import DEFAULT_RECIPE, load_recipe, shipped_recipes, taught
@@ -87,6 +90,7 @@ def train(
     ] = False,
     download: DownloadOption = False,
     device: DeviceOption = "auto",
+    threads: ThreadsOption = 0,
     devices: Annotated[
         int | None,
         typer.Option(
@@ -110,16 +114,16 @@ def train(
     from capsedge.cli.console import next_command, percent, print_json, say
 
     if list_:
-        _list(as_json=as_json)
+        list_recipes(as_json=as_json)
         return
     if resume:
         if not (recipe is None and data is None and set_ is None and teacher is None):
             raise WrongUse("--resume uses the recipe of the run: leave out RECIPE, --set, --data and --teacher")
-        trainer = _resumed(run, device, devices, logged=log is not None)
+        trainer = _resumed(run, device, devices, threads, logged=log is not None)
     else:
         chosen = load_recipe(DEFAULT_RECIPE if recipe is None else recipe, set_ or [], data=data)
         chosen = taught(chosen, teacher or [])
-        trainer = _fresh(chosen, run, device, devices, download=download, logged=log is not None)
+        trainer = _fresh(chosen, run, device, devices, threads, download=download, logged=log is not None)
     record = _train(trainer, silent=as_json, logged=log is not None or trainer.run.tensorboard.is_dir())
     if as_json and trainer.devices.first:
         print_json({"run": str(trainer.run.path), "precision": trainer.precision.precision, **to_builtins(record)})
@@ -138,23 +142,15 @@ def train(
     next_command("capsedge", "export", str(trainer.run.path))
 
 
-def _list(*, as_json: bool) -> None:
-    from capsedge.cli.console import next_command, out, print_json
-    from capsedge.cli.tables import print_rows
-    from capsedge.recipe import parts_of_names
-
-    if as_json:
-        print_json(shipped_recipes())
-        return
-    out.print("A recipe's name is DATA-ROUTING, DATA-ROUTING-WIDTH, or one of the widths that begin with edge.")
-    for kind, parts in parts_of_names().items():
-        out.print()
-        print_rows(kind, parts.items())
-    next_command("capsedge", "recipe", DEFAULT_RECIPE)
-
-
 def _fresh(
-    recipe: "Recipe", folder: Path | None, device: str, devices: int | None, *, download: bool, logged: bool
+    recipe: "Recipe",
+    folder: Path | None,
+    device: str,
+    devices: int | None,
+    threads: int,
+    *,
+    download: bool,
+    logged: bool,
 ) -> "Trainer":
     from capsedge.cli.console import say
     from capsedge.cli.precision import in_words, note_cost
@@ -180,7 +176,7 @@ def _fresh(
         check_empty(folder)
     group = _launched(device, devices)
     with _claimed(recipe.name, folder, group) as run:
-        trainer = Trainer(recipe, dataset, run, devices=group)
+        trainer = Trainer(recipe, dataset, run, devices=group, threads=threads)
         trainer.start()
     say(
         f"recipe: {recipe.name} ({recipe.routing.kind} routing, {_stem(trainer)}, "
@@ -192,7 +188,8 @@ def _fresh(
         train = trainer.recipe.train
         epochs, steps = number_of(train.epochs, "epoch"), number_of(len(trainer.batches), "step")
         say(
-            f"plan:   {epochs} of {steps}, batches of {train.batch_size}, learning rate {train.learning_rate:g}; "
+            f"plan:   {epochs} of {steps}, batches of {train.batch_size}, learning rate {train.learning_rate:g}"
+            f"{_scaled(recipe, train.learning_rate)}; "
             f"chosen by the number of images: {', '.join(f'train.{key}' for key in chosen)}"
         )
     for remark in dataset.remarks:
@@ -208,18 +205,19 @@ def _fresh(
         )
     say(f"run:    {run.path} on {_devices(group)}, {in_words(trainer.precision)}")
     note_cost(trainer)
+    note_load(str(group.device), threads, processes=group.count)
     return trainer
 
 
-def _resumed(folder: Path | None, device: str, devices: int | None, *, logged: bool) -> "Trainer":
+def _resumed(folder: Path | None, device: str, devices: int | None, threads: int, *, logged: bool) -> "Trainer":
     from capsedge.cli.console import say
     from capsedge.cli.precision import RESUMED, in_words, note_cost
     from capsedge.errors import require
 
     require("torch", extra="train")
-    from capsedge.training import Run, Trainer, newest_run
+    from capsedge.training import Trainer
 
-    run = Run(folder) if folder is not None else newest_run(status=["training"])
+    run = chosen_run(folder, ["training"])
     record, recipe = run.read_record(), run.read_recipe()
     if record.status == "finished":
         run.check_best()
@@ -230,14 +228,26 @@ def _resumed(folder: Path | None, device: str, devices: int | None, *, logged: b
         with run.locked():  # refuse a run that another process trains before loading the data
             pass
     dataset = run.load_dataset()
-    trainer = Trainer(recipe, dataset, run, devices=_launched(device, devices))
+    trainer = Trainer(recipe, dataset, run, devices=_launched(device, devices), threads=threads)
     damaged = trainer.resume()
     if damaged:
         say(f"note: {damaged}; resuming from the checkpoint before it, which gives the same result")
     epoch, step = trainer.position.epoch + 1, trainer.position.step
     say(f"resuming {run.path} ({recipe.name}) at epoch {epoch}, step {step}, in {in_words(trainer.precision)}")
     note_cost(trainer, RESUMED)
+    note_other_threads(record)
+    note_load(str(trainer.devices.device), threads, processes=trainer.devices.count)
     return trainer
+
+
+def _scaled(recipe: "Recipe", rate: float) -> str:
+    """Why the learning rate is not the recipe's, in brackets, if it is not."""
+    from capsedge.training.plan import LARGEST_BATCH
+
+    if rate == recipe.train.learning_rate:
+        return ""
+    given = f"train.learning_rate={recipe.train.learning_rate:g}"
+    return f" ({given} is for batches of {LARGEST_BATCH}, and scaled by the root of the batch size)"
 
 
 def _stem(trainer: "Trainer") -> str:

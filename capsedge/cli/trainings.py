@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 import typer
 
 from capsedge.cli.options import DeviceOption, DownloadOption, SetOption, gathered
+from capsedge.cli.threads import ThreadsOption
 from capsedge.files import check_folder
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class Training(NamedTuple):
     set_: list[str] | None = None
     runs: Path = Path("runs")
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int = 0
     download: bool = False
 
     def settings(self, *, silent: bool, keeps: bool = True) -> "TrainingSettings":
@@ -47,6 +49,7 @@ class Training(NamedTuple):
             overrides=tuple(self.set_ or ()),
             runs=self.runs,
             device=self.device,
+            threads=self.threads,
             download=self.download,
             watch=_watching(silent=silent),
             on_start=precision_reporter(silent=silent),
@@ -98,6 +101,7 @@ _OPTIONS: dict[str, Any] = {
     "set_": SetOption,
     "runs": Annotated[Path, typer.Option(help="Folder of the runs.")],
     "device": DeviceOption,
+    "threads": ThreadsOption,
     "download": DownloadOption,
 }
 

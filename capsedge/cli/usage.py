@@ -1,12 +1,68 @@
 """Errors in the command line itself, such as an unknown option: Typer's messages with advice, as records."""
 
+from collections.abc import Callable
+from copy import copy
 from typing import Any
 
-from typer.core import TyperGroup
+import typer
+from typer.core import TyperCommand, TyperGroup
 from typer.exceptions import TyperException
 
 from capsedge.errors import WrongUse, nearest
 from capsedge.outside import printable
+
+
+class Command(TyperCommand):
+    """A command that refuses an option given twice, and leaves it to capsedge to open its paths.
+
+    Of an option that is no list, click takes the last value in silence; and it refuses a path that exists and is not
+    readable as a wrong use, while one that does not exist is reported as missing where it is opened.
+    """
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        for each in self.params:
+            kind: Any = copy(each.type)  # all parameters of a plain type share it
+            if hasattr(kind, "readable"):
+                kind.readable = False
+            if kind.name.partition(" ")[0] in ("int", "float"):  # also "int range"
+                kind.convert = _telling(kind)
+            each.type = kind
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """See `typer.core.TyperCommand.parse_args`.
+
+        Raises:
+            WrongUse: An option that takes one value is given several times, or both --x and --no-x.
+        """
+        if not ctx.resilient_parsing:
+            _, _, given = self.make_parser(ctx).parse_args(args=[*args])
+            for each in given:
+                if _is_single(each) and (times := sum(other is each for other in given)) > 1:
+                    name = " or ".join(max(names, key=len) for names in (each.opts, each.secondary_opts) if names)
+                    raise WrongUse(f"expected {name} at most once, got it {times} times: give it once")
+        return super().parse_args(ctx, args)
+
+
+def _telling(kind: Any) -> Callable[[Any, Any, Any], Any]:
+    """The conversion of a number, with an error in words: click writes ranges as 0<=x<=1."""
+    convert = kind.convert
+    low, high = getattr(kind, "min", None), getattr(kind, "max", None)
+    wanted = "an integer" if kind.name.startswith("int") else "a number"
+    if low is not None and high is not None:
+        wanted += f" from {low:g} to {high:g}"
+    elif low is not None:
+        wanted += f" of {low:g} or more"
+
+    def told(value: Any, parameter: Any, context: Any) -> Any:
+        try:
+            return convert(value, parameter, context)
+        except typer.BadParameter as error:
+            raise typer.BadParameter(
+                f"expected {wanted}, got '{printable(str(value))}'", context, parameter
+            ) from error
+
+    return told
 
 
 class CommandGroup(TyperGroup):
@@ -23,6 +79,13 @@ class CommandGroup(TyperGroup):
             near = "see capsedge --help" if name == "help" else nearest(name, self.list_commands(ctx))
             raise WrongUse(f"unknown command '{printable(name)}'", near)
         return super().resolve_command(ctx, args)
+
+
+def _is_single(parameter: Any) -> bool:
+    """Whether a parameter is an option that can be given once only; a repeated flag means the same as one."""
+    if parameter.param_type_name != "option" or parameter.multiple:
+        return False
+    return not parameter.is_flag or bool(parameter.secondary_opts)
 
 
 def wrong_use(error: TyperException) -> WrongUse:

@@ -49,6 +49,7 @@ class Options:
         multiple: Layers keep a multiple of this number of channels.
         overrides: `train.key=value` and `routing.key=value` for the fine-tuning.
         device: Device of the fine-tuning: `auto`, `cpu` or `cuda`.
+        threads: CPU threads of the fine-tuning; 0 for torch's number.
         seconds: Duration of the timed iterations of each network; None for that of a quick measurement.
     """
 
@@ -60,6 +61,7 @@ class Options:
     multiple: int = 8
     overrides: Sequence[str] = ()
     device: str = "auto"
+    threads: int = 0
     seconds: float | None = None
 
 
@@ -147,7 +149,7 @@ class Tuning:
         recipe = replace(self._fine_tuning, network=recipe.network)
         start = folder.with_suffix(".safetensors")
         save_weights(start, network)
-        trainer = Trainer(recipe, self.dataset, Run(folder), device=self.options.device)
+        trainer = Trainer(recipe, self.dataset, Run(folder), device=self.options.device, threads=self.options.threads)
         trainer.start(start)
         share = stage.wiring.macs(counts) / self.source.macs
         try:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from capsedge.data.dataset import Dataset
 from capsedge.data.images import decode_image, fit_image, glance, header
 from capsedge.data.images.decode import Header
-from capsedge.data.listing import Item, Listing, few, list_images
+from capsedge.data.listing import Item, Listing, about_groups, few, list_images
 from capsedge.data.own import Own, background_sample, divided
 from capsedge.data.split import Split
 from capsedge.errors import DataError
@@ -54,7 +54,8 @@ def load_folder(place: Path, *, size: int = 0, group: str = "", fit: Fit | None 
     listing = list_images(place, group=group)
     items, headers, broken = _for_each(listing.items, lambda item: header(item.path))
     _check_classes(listing, items, broken)
-    shape, shape_remarks = _shape(headers, size)
+    shape = _shape(headers, size)
+    header_of = dict(zip((item.path for item in items), headers, strict=True))
     images = _allocated(len(items), shape)
     places = {item.path: position for position, item in enumerate(items)}
     sample, glances = background_sample(len(items)), []
@@ -82,7 +83,15 @@ def load_folder(place: Path, *, size: int = 0, group: str = "", fit: Fit | None 
         glances=glances,
     )
     found = divided(own, name=place.stem or "data", location=str(named), source=str(place), fit=fit)
-    return replace(found, remarks=(*listing.remarks, *_left_out(broken), *shape_remarks, *found.remarks))
+    # All counts are of the images that are used: a broken one may have a header, a size and a group.
+    remarks = (
+        *listing.remarks,
+        *([about_groups(items)] if group else ()),
+        *_left_out(broken),
+        *_about_shape([header_of[item.path] for item in items], shape, chosen=not size),
+        *found.remarks,
+    )
+    return replace(found, remarks=remarks)
 
 
 def _for_each(items: Sequence[Item], function: Callable[[Item], _T]) -> tuple[list[Item], list[_T], dict[str, str]]:
@@ -121,15 +130,22 @@ def _left_out(broken: Mapping[str, str]) -> list[str]:
     return [f"{few(list(broken), 'broken image')} left out; the first: {next(iter(broken.values()))}"]
 
 
-def _shape(headers: Sequence[Header], size: int) -> tuple[tuple[int, int, int], list[str]]:
-    """Height, width and channels that all images are fitted to, and remarks about images that this changes."""
+def _shape(headers: Sequence[Header], size: int) -> tuple[int, int, int]:
+    """Height, width and channels that all images are fitted to."""
+    height, width = (size, size) if size else _chosen_size([(each.height, each.width) for each in headers])
+    coloured = sum(not each.grey for each in headers)
+    return height, width, 3 if coloured > FEW_COLOURED * len(headers) else 1
+
+
+def _about_shape(headers: Sequence[Header], shape: tuple[int, int, int], *, chosen: bool) -> list[str]:
+    """Remarks about images that are changed by the fit to a shape; `chosen` is a shape that follows from them."""
     sizes = [(each.height, each.width) for each in headers]
-    height, width = (size, size) if size else _chosen_size(sizes)
+    height, width, channels = shape
     remarks = []
     fitted = sum(each != (height, width) for each in sizes)
     if fitted:
         smallest, largest = min(sizes, key=math.prod), max(sizes, key=math.prod)
-        choice = "" if size else "; data.size takes another side, and the computation grows with its square"
+        choice = "; data.size takes another side, and the computation grows with its square" if chosen else ""
         found = f"{smallest[1]}x{smallest[0]}"
         if smallest != largest:
             found += f" to {largest[1]}x{largest[0]}"
@@ -138,7 +154,6 @@ def _shape(headers: Sequence[Header], size: int) -> tuple[tuple[int, int, int], 
         )
     grey = sum(each.grey for each in headers)
     coloured = len(headers) - grey
-    channels = 3 if coloured > FEW_COLOURED * len(headers) else 1
     if channels == 1 and coloured:
         remarks.append(
             f"{coloured:,} of {len(headers):,} images {plural(coloured, 'is', 'are')} in colour, and made grey like "
@@ -149,7 +164,7 @@ def _shape(headers: Sequence[Header], size: int) -> tuple[tuple[int, int, int], 
             f"{grey:,} of {len(headers):,} images {plural(grey, 'is', 'are')} grey, and the others are in colour: "
             "if colour differs by class, the network may learn only that"
         )
-    return (height, width, channels), remarks
+    return remarks
 
 
 def _chosen_size(sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:

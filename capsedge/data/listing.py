@@ -192,16 +192,17 @@ class _Search:
         self.remarks = remarks
         self.other: Counter[str] = Counter()  # suffixes of files that are not images
         self.dead: list[str] = []
-        self.closed: list[str] = []  # folders that are links, or cannot be read
+        self.links: list[str] = []  # to folders
+        self.unreadable: list[str] = []  # folders
         self.outside = 0
 
     def classes(self, folders: Sequence[Path], part: Part | None) -> None:
         """Add the images of class folders."""
         for folder in folders:
-            before = len(self.items)
+            before = len(self.items), len(self.unreadable)
             for path in self._files(folder):
                 self._take(path, folder.name, part)
-            if len(self.items) == before:
+            if (len(self.items), len(self.unreadable)) == before:
                 self.remarks.append(f"class folder '{folder}' has no images and is skipped")
 
     def listing(self) -> Listing:
@@ -213,22 +214,25 @@ class _Search:
             self.remarks.append(f"{number_of(self.other.total(), 'other file')} skipped ({kinds})")
         if self.dead:
             self.remarks.append(f"{few(self.dead, 'broken link')} skipped")
-        if self.closed:
-            self.remarks.append(
-                f"{few(self.closed, 'folder')} skipped: links are not followed, or no permission to read"
-            )
+        if self.links:
+            self.remarks.append(f"{few(self.links, 'link to a folder', 'links to folders')} not followed")
+        if self.unreadable:
+            self.remarks.append(f"{few(self.unreadable, 'folder')} cannot be read: check the permissions")
         return Listing(self.folder, sorted(self.items, key=lambda item: item.name), self.remarks)
 
     def _files(self, folder: Path) -> Iterator[Path]:
         """All visible files below a class folder."""
         unread: list[OSError] = []
         for root, below, names in os.walk(folder, onerror=unread.append):
-            self.closed += [self._name(Path(root, name)) for name in below if Path(root, name).is_symlink()]
+            if not os.access(root, os.X_OK):  # lists its names, and opens nothing
+                self.unreadable.append(self._name(Path(root)))
+                continue
+            self.links += [self._name(Path(root, name)) for name in below if Path(root, name).is_symlink()]
             for name in names:
                 path = Path(root, name)
                 if not is_hidden(path.relative_to(folder)):
                     yield path
-        self.closed += [self._name(Path(error.filename)) for error in unread]
+        self.unreadable += [self._name(Path(error.filename)) for error in unread]
 
     def _name(self, path: Path) -> str:
         return path.relative_to(self.folder).as_posix()
@@ -348,11 +352,15 @@ def _grouped(listing: Listing, pattern: str) -> Listing:
             items.append(replace(item, group=text or item.name))  # an empty match is a group of one image
     if lost:
         raise DataError(f"data.group '{pattern}' finds nothing in {few(lost, 'name')}, of {len(listing.items):,}")
+    return replace(listing, items=items)
+
+
+def about_groups(items: Sequence[Item]) -> str:
+    """A remark about the groups of images."""
     members = Counter(item.group for item in items)
     (largest, count), *_ = members.most_common(1)
     groups, images = number_of(len(members), "group"), number_of(len(items), "image")
-    remark = f"data.group finds {groups} in {images}, the largest '{largest}' with {count:,}"
-    return replace(listing, items=items, remarks=[*listing.remarks, remark])
+    return encodable(f"data.group finds {groups} in {images}, the largest '{largest}' with {count:,}")
 
 
 def _folders(place: Path) -> list[Path]:

@@ -1,5 +1,6 @@
 """Loading a data set into memory, by its name or from a folder or file."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,7 @@ from capsedge.data.known import (
 )
 from capsedge.data.split import Split
 from capsedge.errors import DataError, WrongUse
+from capsedge.files import refusal
 from capsedge.fit import Fit
 from capsedge.recipe import LARGEST_SIDE, SMALLEST_SIDE, DataRecipe
 
@@ -102,6 +104,8 @@ def dataset_of(recipe: DataRecipe, *, source: str | None = None) -> Dataset:
 def _load(source: str, size: int, fit: Fit, group: str) -> Dataset:
     place = place_of(source)
     try:
+        if place.is_dir():
+            os.scandir(place).close()  # a folder that cannot be read is named itself, not a file that may be in it
         if source not in KNOWN and place.exists() and not _has_parts(place):
             return _load_own(place, size, fit, group)
         if group:
@@ -110,7 +114,7 @@ def _load(source: str, size: int, fit: Fit, group: str) -> Dataset:
             return _load_known(source, size, fit)
         return _load_folder(place, size, fit)
     except OSError as error:
-        raise DataError(f"data set '{source}' cannot be read: {error}") from error
+        raise DataError(f"data set '{source}' cannot be read: {refusal(error)}") from error
 
 
 def _load_known(name: str, size: int, fit: Fit) -> Dataset:

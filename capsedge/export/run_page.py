@@ -51,7 +51,8 @@ def run_page(run: Run) -> str:
 def _body(run: Run, record: RunRecord, rows: Sequence[dict[str, Any]]) -> Iterator[str]:
     recipe = run.read_recipe()
     yield f"<h1>{_text(run.path.resolve().name)}</h1>"
-    yield f'<p class="soft">{_text(record.status)}; {_text(record.data)}; trained on {_text(record.device)}</p>'
+    status = record.status if record.status == "finished" else (run.trained_by() and "being trained") or "interrupted"
+    yield f'<p class="soft">{_text(status)}; {_text(record.data)}; trained on {_text(record.device)}</p>'
     yield _scores(record)
     yield _remarks("Warnings", [warning.text for warning in record.warnings])
     yield _remarks("Advice", record.remarks)

@@ -236,7 +236,8 @@ class TrainRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         validations: Validations in an epoch, evenly spread; the last is at its end.
         batch_size: Observations p in a minibatch, on all devices together. 0 chooses the largest power of two from 16
             to 128 that gives 40 batches in an epoch, and scales the learning rate by sqrt(batch_size / 128).
-        learning_rate: Adam's initial learning rate for the weights.
+        learning_rate: Adam's initial learning rate for the weights; where `batch_size` is 0, the rate for batches of
+            128, which is then scaled.
         schedule: `step` multiplies the learning rate by `decay` every `decay_steps` steps; `cosine` falls to `floor`
             over the whole training; `one-cycle` rises from a tenth of the rate to it, and then falls as `cosine`
             does; `constant` keeps the rate.

@@ -111,7 +111,8 @@ def fig4(
         progress(number / len(recipes) / 2)
     unused = Run(Path("unused"))  # only start() would write into it
     trainers: dict[str, Trainer] = {
-        kind: Trainer(recipe, dataset, unused, device=settings.device) for kind, recipe in recipes.items()
+        kind: Trainer(recipe, dataset, unused, device=settings.device, threads=settings.threads)
+        for kind, recipe in recipes.items()
     }
     settings.on_start(trainers[chosen[0]])
     seconds = measure(trainers, rounds=rounds, progress=lambda share: progress(0.5 + share / 2))

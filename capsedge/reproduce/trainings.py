@@ -47,6 +47,7 @@ class TrainingSettings:
         overrides: `section.key=value` for every recipe.
         runs: The folder of the run folders.
         device: `auto`, `cpu` or `cuda`.
+        threads: See `Trainer`.
         download: Whether to download known data sets that are not on this machine.
         watch: Called with a training's name; gives the observer of its progress.
         on_start: Called with each training before its first step.
@@ -62,6 +63,7 @@ class TrainingSettings:
     overrides: tuple[str, ...] = ()
     runs: Path = RUNS
     device: str = "auto"
+    threads: int = 0
     download: bool = False
     watch: Watch = unwatched
     on_start: OnStart = unreported
@@ -140,6 +142,7 @@ def trained(
     observer: Observer,
     device: str = "auto",
     *,
+    threads: int = 0,
     on_start: OnStart = unreported,
 ) -> Run:
     """A finished run: reused, resumed after an interruption, or trained from the start.
@@ -150,6 +153,7 @@ def trained(
         dataset: The images.
         observer: Receives the training's progress.
         device: `auto`, `cpu` or `cuda`.
+        threads: See `Trainer`.
         on_start: Called with the training before its first step.
 
     Raises:
@@ -160,7 +164,7 @@ def trained(
     if finished(recipe, run, dataset):
         return run
     begun = (folder / "run.json").exists()
-    trainer = Trainer(run.read_recipe() if begun else recipe, dataset, run, device=device)
+    trainer = Trainer(run.read_recipe() if begun else recipe, dataset, run, device=device, threads=threads)
     if begun:
         trainer.resume()
     else:
@@ -211,7 +215,15 @@ def train_all(
             yield recipe, Run(folder)
             continue
         with settings.watch(f"{folder} ({number} of {len(recipes)})") as observer:
-            run = trained(recipe, folder, dataset, observer, settings.device, on_start=settings.on_start)
+            run = trained(
+                recipe,
+                folder,
+                dataset,
+                observer,
+                settings.device,
+                threads=settings.threads,
+                on_start=settings.on_start,
+            )
         yield recipe, run
 
 

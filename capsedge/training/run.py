@@ -15,7 +15,7 @@ import os
 import platform
 import shlex
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from itertools import count
 from pathlib import Path
 from typing import Any, Literal
@@ -27,7 +27,7 @@ from filelock import FileLock, Timeout
 from capsedge.contract import Score
 from capsedge.data import Dataset
 from capsedge.data.load import dataset_of
-from capsedge.errors import DataError, ModelError, WrongUse
+from capsedge.errors import CapsedgeError, DataError, ModelError, WrongUse
 from capsedge.files import write_atomically
 from capsedge.fit import Fit
 from capsedge.models import CapsNet, build_network
@@ -89,6 +89,8 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
         seconds: Training time.
         versions: Versions of capsedge and torch.
         device: Device of the training.
+        threads: CPU threads of each process; 0 for torch's number in several processes, and in a run of an earlier
+            capsedge.
         teachers: The runs that it learned from, in addition to the labels.
     """
 
@@ -108,6 +110,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float = 0.0
     versions: dict[str, str]
     device: str
+    threads: int = 0
     teachers: tuple[Teacher, ...] = ()
 
 
@@ -172,6 +175,15 @@ class Run:
             with suppress(OSError):  # the owner is only for a message, and not every system lets others read it
                 file.write_text(f"{os.getpid()} {platform.node()}", encoding="utf-8")
             yield
+
+    def trained_by(self) -> str:
+        """The process that trains in this folder now, such as `process 123`; "" for none, or if it cannot be told."""
+        file = self.path / ".lock"
+        try:
+            with self.locked() if file.exists() else nullcontext():  # `locked` makes the file
+                return ""
+        except CapsedgeError as error:
+            return _lock_owner(file) if isinstance(error, ModelError) else ""
 
     def create(self, recipe: Recipe, record: RunRecord) -> None:
         """Write a new run's recipe, and then its record, which makes the folder a run.

@@ -1,6 +1,7 @@
 """A training from a fresh or a resumed state to a finished run: epochs, validation, checkpoints, record."""
 
 import math
+import os
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import torch
 
 from capsedge.contract import Score
+from capsedge.cores import usable_cores
 from capsedge.data import Dataset, Split
 from capsedge.data.images import wants_dark_background
 from capsedge.errors import CapsedgeError, Interrupted, ModelError
@@ -47,6 +49,7 @@ class Trainer(Algorithm1):
         run: The folder of the run; only rank 0 writes to it.
         devices: From `launch`, for this training alone; None for one device.
         device: That device, if there are no `devices`: `auto`, `cpu` or `cuda`.
+        threads: Threads of this process on a CPU; 0 for torch's number, or of a resumed run its own.
 
     Raises:
         ProviderError: `cuda` was requested, and there is no CUDA device.
@@ -54,9 +57,20 @@ class Trainer(Algorithm1):
     """
 
     def __init__(
-        self, recipe: Recipe, dataset: Dataset, run: Run, *, devices: Devices | None = None, device: str = "auto"
+        self,
+        recipe: Recipe,
+        dataset: Dataset,
+        run: Run,
+        *,
+        devices: Devices | None = None,
+        device: str = "auto",
+        threads: int = 0,
     ) -> None:
-        super().__init__(recipe, dataset, devices or launch(device))
+        group = devices or launch(device)
+        self.threads = threads
+        if threads:
+            torch.set_num_threads(threads)
+        super().__init__(recipe, dataset, group)
         self.run = run
 
     def start(self, weights: Path | None = None) -> None:
@@ -86,7 +100,11 @@ class Trainer(Algorithm1):
             ModelError: The last and the previous checkpoint are damaged; the checkpoint is of another recipe; the
                 weights of the best epoch are damaged; or the weights of a teacher have changed.
         """
-        self.teachers.check_same(self.run.read_record().teachers, self.run)
+        record = self.run.read_record()
+        self.teachers.check_same(record.teachers, self.run)
+        # The last bits of a sum depend on the number of threads that share it.
+        if not self.threads and record.threads <= usable_cores() and "OMP_NUM_THREADS" not in os.environ:
+            torch.set_num_threads(record.threads or torch.get_num_threads())
         if self.precision.asked == "auto" and self.devices.first:  # the run's recipe.toml was edited
             self.run.write_recipe(self.recipe)
         if self.run.best.exists():
@@ -311,6 +329,7 @@ class Trainer(Algorithm1):
             data_sha256=self.dataset.sha256(),
             versions={"capsedge": __version__, "torch": str(torch.__version__)},
             device=str(self.devices.device),
+            threads=self.threads or (torch.get_num_threads() if self.devices.count == 1 else 0),
             teachers=self.teachers.records,
             **more,
         )

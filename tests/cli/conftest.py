@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ import pytest
 import capsedge
 from tests.in_process import Said
 
-__all__ = ["edge", "in_a_shell", "one_line"]
+__all__ = ["as_a_user", "edge", "in_a_shell", "one_line"]
 
 ROOT = Path(capsedge.__file__).parents[1]
 
@@ -37,15 +37,27 @@ finally:
 """
 
 
-def in_a_shell(*arguments: str, **environment: str) -> Said:
-    """Run `capsedge` in a process of its own, with these variables."""
+def in_a_shell(*arguments: str, before: Sequence[str] = (), **environment: str) -> Said:
+    """Run `capsedge` in a process of its own, with these variables, by a command that runs another."""
     return subprocess.run(
-        [sys.executable, "-c", COMMAND, *arguments],
+        [*before, sys.executable, "-c", COMMAND, *arguments],
         capture_output=True,
         text=True,
         check=False,
         env=os.environ | {"COLUMNS": "120", "CAPSEDGE_DEBUG": "", "PYTHONPATH": str(ROOT)} | environment,
     )
+
+
+def as_a_user() -> list[str]:
+    """A command that runs another one so that permissions bind it: they do not bind root."""
+    if os.name != "posix":
+        pytest.skip("permissions of files are those of POSIX here")
+    if os.geteuid():
+        return []
+    if not shutil.which("setpriv"):
+        pytest.skip("root reads every file, and setpriv (util-linux), which takes that away, is not installed")
+    without = "-dac_override,-dac_read_search"
+    return ["setpriv", f"--bounding-set={without}", f"--inh-caps={without}"]
 
 
 def one_line(result: Said, code: int) -> str:
@@ -54,6 +66,12 @@ def one_line(result: Said, code: int) -> str:
     (line,) = result.stderr.splitlines()
     assert line.startswith("capsedge: ")
     return line
+
+
+@pytest.fixture(autouse=True)
+def idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In this process no other program keeps the machine busy, which commands would note."""
+    monkeypatch.setattr(os, "getloadavg", lambda: (0.0, 0.0, 0.0), raising=False)
 
 
 @pytest.fixture(scope="session")

@@ -186,7 +186,10 @@ def test_without_a_command_the_help_is_shown_and_nothing_is_called_an_error() ->
             "unknown option '--batch-size': a recipe's values are given as --set train.batch_size=",
         ),
         ("gate", "missing argument 'model': see capsedge gate --help"),
-        ("bench --batch 0", "invalid value for '--batch': 0 is not in the range x>=1: see capsedge bench --help"),
+        (
+            "bench --batch 0",
+            "invalid value for '--batch': expected an integer of 1 or more, got '0': see capsedge bench --help",
+        ),
         ("infer --batch", "option '--batch' requires an argument"),
     ],
 )

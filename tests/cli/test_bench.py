@@ -1,6 +1,9 @@
 """`capsedge bench` as a person runs it."""
 
 import json
+import os
+import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -219,3 +222,24 @@ def test_a_model_that_does_not_take_the_batch_is_one_line(models: Path, capsedge
 
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (f"capsedge: '{models / 'batch-of-2.onnx'}': expected a batch of 2, got 1: use --batch 2\n")
+
+
+@pytest.mark.parametrize(
+    ("names", "kept"),
+    [(["r.json"], ""), (["r.csv", "r.md"], "; with --output FILE.json the finished rounds are kept")],
+)
+def test_ctrl_c_before_the_first_result_says_that_nothing_was_written(
+    names: list[str], kept: str, models: Path, capsedge: Capsedge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def press_ctrl_c(*_: object, **__: object) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(5)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("capsedge.measure.bench.sweep.measure", press_ctrl_c)
+    outputs = [word for name in names for word in ("--output", name)]
+    done = capsedge("bench", str(models / "good.onnx"), *outputs)
+    assert done.returncode == 130
+    files = ", ".join(f"'{name}'" for name in names)
+    assert done.stderr.splitlines()[-1] == f"capsedge: interrupted: no result was written to {files}{kept}"
+    assert list(tmp_path.iterdir()) == []

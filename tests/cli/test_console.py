@@ -1,5 +1,7 @@
 """A stranger's text cannot steer the terminal, in a line or in a table."""
 
+from pathlib import Path
+
 import pytest
 
 from capsedge.cli import console
@@ -21,3 +23,22 @@ def test_a_line_a_table_and_a_description_show_codes(capsys: pytest.CaptureFixtu
     assert not {"\x1b", "\x9b", "\u202e"} & set(out)
     assert not {"\x9b", "\u202e"} & set(err)
     assert "\x1b[2J" not in err
+
+
+def test_the_image_of_a_next_command_exists_or_is_the_users_to_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert console.example_image("fashion-mnist") == "YOUR_IMAGE"
+    assert console.example_image("mnist") == "YOUR_IMAGE"
+    assert console.example_image(str(tmp_path / "gone")) == "YOUR_IMAGE"
+    for name in ("samples/bag.png", "my photos/cat/2.png", "my photos/cat/1.jpg", "photos.csv"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert console.example_image("fashion-mnist-subset") == "samples/bag.png"
+    assert console.example_image("cifar-10") == "YOUR_IMAGE"
+    assert console.example_image(str(tmp_path / "my photos")) == "my photos/cat/1.jpg"
+    assert console.example_image(str(tmp_path / "photos.csv")) == "YOUR_IMAGE"
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    assert console.example_image(str(tmp_path / "my photos")) == str(tmp_path / "my photos/cat/1.jpg")

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -141,6 +142,24 @@ def test_a_command_takes_a_model_of_the_zoo_by_its_name(
     assert named in done.stdout + done.stderr
 
 
+@pytest.mark.parametrize("model", ["edge-tiny", "edge-tiny.int8", "builtin"])
+def test_lint_takes_a_name_and_the_gate_says_why_it_cannot(capsedge: Capsedge, zoo: Path, model: str) -> None:
+    linted = capsedge("lint", model, "--json")
+    assert linted.returncode == 0, linted.stderr
+    file = Path(json.loads(linted.stdout)["model"])
+    assert file.parent in (zoo / "edge-tiny", finding.BUILTIN)
+
+    before = file.read_bytes()
+    refused = capsedge("gate", model)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert re.fullmatch(
+        rf"capsedge: '{model}' is the model .* \((built in|zoo)\), and the gate writes its verdict into the file: "
+        r"copy the file, and give the copy and the run of which it was exported: capsedge gate COPY --run RUN\n",
+        refused.stderr,
+    )
+    assert file.read_bytes() == before
+
+
 @pytest.mark.usefixtures("image")
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_file_with_another_hash_is_refused_in_one_line(capsedge: Capsedge, zoo: Path, command: str) -> None:
@@ -159,6 +178,7 @@ WORDS = {
     "infer -m": ("capsedge infer a.png -m {}", 4),
     "verify": ("capsedge verify {}", 2),
     "inspect": ("capsedge inspect {}", 2),
+    "lint": ("capsedge lint {}", 2),
     "bench": ("capsedge bench fashion-mnist {}", 3),
     "profile": ("capsedge profile {}", 2),
     "eval": ("capsedge eval {}", 2),

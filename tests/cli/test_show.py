@@ -20,7 +20,7 @@ from capsedge.export import export_run
 from capsedge.runtime.open import open_session
 from capsedge.training import Run, Trainer
 from capsedge.training.metrics import read_metrics
-from tests.cli.conftest import ROOT
+from tests.cli.conftest import ROOT, one_line
 from tests.in_process import Capsedge, in_this_process
 from tests.tiny import tiny_recipe, train_tiny
 
@@ -233,3 +233,47 @@ def test_the_next_step_of_a_run_without_export_follows_its_advice(
         shown = capsedge("show", str(folder))
         assert shown.stderr == f"next: {step}\n"
         assert line in shown.stdout
+
+
+def test_a_run_that_is_being_trained_is_told_from_an_interrupted_one(
+    capsedge: Capsedge, exported_once: Run, tmp_path: Path
+) -> None:
+    run, page = Run(tmp_path / "run"), tmp_path / "run.html"
+    shutil.copytree(exported_once.path, run.path)
+    record = run.path / "run.json"
+    record.write_text(record.read_text().replace('"finished"', '"training"'))
+    with run.locked():
+        told = capsedge("show", str(run.path), "--html", str(page))
+        machine = json.loads(capsedge("show", str(run.path), "--json").stdout)
+    here = f"process {os.getpid()}"
+    assert told.stdout.startswith(f"run:    {run.path}, being trained now by {here}, on cpu")
+    assert told.stderr.endswith(
+        f"next: wait until {here} has trained the run; capsedge show {run.path} shows it then\n"
+    )
+    assert "being trained; " in page.read_text(encoding="utf-8")
+    assert (machine["trained_by"], machine["status"]) == (here, "training")
+
+    told = capsedge("show", str(run.path), "--html", str(page))
+    assert told.stdout.startswith(f"run:    {run.path}, interrupted, on cpu")
+    assert told.stderr.endswith(f"next: capsedge train --resume --run {run.path}\n")
+    assert "interrupted; " in page.read_text(encoding="utf-8")
+    assert json.loads(capsedge("show", str(run.path), "--json").stdout)["trained_by"] is None
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("edge-small", "a recipe and of a model: capsedge recipe edge-small or capsedge inspect edge-small shows it"),
+        ("cifar-10-l2", "a recipe: capsedge recipe cifar-10-l2 shows it"),
+        ("builtin", "a model: capsedge inspect builtin shows it"),
+    ],
+)
+@pytest.mark.parametrize("command", ["show {}", "export {}", "compress {} --keep 0.5", "train --resume --run {}"])
+def test_a_name_in_place_of_a_run_is_told_with_the_command_that_takes_it(
+    command: str, name: str, said: str, capsedge: Capsedge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    line = one_line(capsedge(*command.format(name).split()), 1)
+    assert line == (
+        f"capsedge: expected the folder of a run, got '{name}', the name of {said}; capsedge train makes a run"
+    )

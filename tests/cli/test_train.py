@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from capsedge.training import Run, Trainer
@@ -62,6 +63,9 @@ def test_train_then_export_then_infer_without_naming_anything_twice(tmp_path: Pa
     assert "run: runs/fashion-mnist-l2-small, trained on Fashion-MNIST" in exported.stderr
     assert "gate: accepted" in exported.stderr
     assert exported.stdout == ""
+    assert exported.stderr.endswith(
+        "next: capsedge infer --model runs/fashion-mnist-l2-small/model.onnx YOUR_IMAGE\n"
+    )
 
     Image.fromarray(np.zeros((28, 28), np.uint8)).save(tmp_path / "image.png")
     inferred = capsedge("infer", "--model", "runs/fashion-mnist-l2-small", "image.png", "--json")
@@ -128,6 +132,58 @@ def test_a_resumed_run_says_what_its_precision_costs_on_this_processor(
     assert "at epoch 2, step 13, in bf16" in resumed.stderr
     note = "this processor has no bf16 instructions: a step takes about 14 times as long as in fp32 (measured"
     assert f"note: {note} on 1 image); a resumed run keeps its precision\n" in resumed.stderr
+
+
+def test_the_threads_are_those_of_the_option_and_a_resumed_run_with_others_says_so(
+    tmp_path: Path, capsedge: Capsedge
+) -> None:
+    before = torch.get_num_threads()
+    try:
+        done = capsedge("train", *TINY, "--set", "train.epochs=1", "--threads", "2", "--run", "r", "--json")
+        assert msgspec.json.decode(done.stdout)["threads"] == torch.get_num_threads() == 2
+        leave_an_epoch(tmp_path / "r")
+        resumed = capsedge("train", "--resume", "--run", "r", "--threads", "1")
+        assert resumed.returncode == 0, resumed.stderr
+        assert "note: the run had 2 CPU threads, and now has 1: its numbers will differ" in resumed.stderr
+        assert "--threads 2 avoids it" in resumed.stderr
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    ("load", "options", "noted"), [(7.14, [], True), (7.14, ["--threads", "2"], False), (0.4, [], False)]
+)
+def test_a_busy_machine_is_noted_once_with_the_option_that_helps(
+    load: float, options: list[str], noted: bool, capsedge: Capsedge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "getloadavg", lambda: (load, 0.0, 0.0))
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        done = capsedge("train", *TINY, "--set", "train.epochs=1", *options)
+    finally:
+        torch.set_num_threads(before)
+    notes = [line for line in done.stderr.splitlines() if line.startswith("note: ")]
+    assert len(notes) == noted
+    for note in notes:
+        assert re.fullmatch(
+            r"note: other programs had a load average of [67]\.\d on 4 cores in the last minute; the training has "
+            r"2 threads, which wait for each other in each step; --threads 1 may be much faster",
+            note,
+        )
+
+
+def test_a_learning_rate_that_was_scaled_is_told_with_the_one_that_was_set(capsedge: Capsedge) -> None:
+    options = [*TINY, "--set", "train.epochs=1", "--set", "train.learning_rate=0.008"]
+    scaled = capsedge("train", *options, "--set", "train.batch_size=0", "--json")
+    (plan,) = (line for line in scaled.stderr.splitlines() if line.startswith("plan: "))
+    assert ", batches of 32, learning rate 0.004 (train.learning_rate=0.008 is for batches of 128, " in plan
+
+    own = [*TINY, "--set", "train.epochs=0", "--set", "train.learning_rate=0.008", "--set", "train.patience=1"]
+    chosen = capsedge("train", *own, "--set", "train.batch_size=1280")
+    (plan,) = (line for line in chosen.stderr.splitlines() if line.startswith("plan: "))
+    assert ", learning rate 0.008; chosen by the number of images: train.epochs" in plan
 
 
 def test_a_training_that_ends_at_chance_warns_and_says_what_to_lower(capsedge: Capsedge) -> None:

@@ -104,6 +104,24 @@ def test_broken_images_are_left_out_and_told_together(
     assert "train/dog/broken-0.png' cannot be read as an image: " in said
 
 
+def test_all_counts_are_of_the_images_that_are_used(tmp_path: Path, image_folder: ImageFolder) -> None:
+    """Some broken images have a header with another size or colour, and all have a name with a group."""
+    used = {name: ("L", (6, 5), 10 * number) for number, name in enumerate(GREY)}
+    cut = {f"train/dog/cut-{number}.png": ("L", (90, 90), 7) for number in range(3)}
+    folder = image_folder(tmp_path, {**used, **cut, "train/cat/empty.png": ("L", (6, 5), 0)})
+    for name in cut:
+        (folder / name).write_bytes((folder / name).read_bytes()[:60])
+    (folder / "train/cat/empty.png").write_bytes(b"")
+
+    dataset = load_folder(folder, size=4, group="[^/]+$")
+
+    images = sum(map(len, (dataset.train, dataset.validation, dataset.test)))
+    assert images == len(used)
+    assert any(each.startswith("4 broken images (") for each in dataset.remarks)
+    assert f"images of 6x5 pixels are fitted to 4x4, {images} of {images}" in dataset.remarks
+    assert any(each.startswith("data.group finds 4 groups in 8 images, the largest '") for each in dataset.remarks)
+
+
 def test_a_class_whose_every_image_is_broken_is_an_error(tmp_path: Path, image_folder: ImageFolder) -> None:
     folder = image_folder(tmp_path, GREY)
     for path in (folder / "train/dog").iterdir():

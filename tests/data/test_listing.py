@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from capsedge.data.listing import Listing, list_images
+from capsedge.data.listing import Listing, about_groups, list_images
 from capsedge.errors import DataError, WrongUse
 
 ImageFolder = Callable[..., Path]
@@ -176,8 +176,10 @@ def test_a_group_is_what_the_expression_finds_in_a_name(
 ) -> None:
     found = list_images(made("cat/p1_a.png", "cat/p2_a.png", "dog/p1_b.png"), group=pattern)
     assert [item.group for item in found.items] == groups
-    (said,) = found.remarks
-    assert said == f"data.group finds 2 groups in 3 images, the largest '{max(groups, key=groups.count)}' with 2"
+    assert (
+        about_groups(found.items)
+        == f"data.group finds 2 groups in 3 images, the largest '{max(groups, key=groups.count)}' with 2"
+    )
 
 
 def test_an_expression_that_is_none_or_misses_a_name_is_refused(made: Callable[..., Path]) -> None:
@@ -230,7 +232,7 @@ def test_links_to_folders_and_a_list_of_something_else_are_told(made: Callable[.
     (folder / "labels.csv").write_text("ClassId,Name\n1,cat")
     assert list_images(folder).remarks == [
         "'labels.csv' has no columns path and label and is skipped",
-        "1 folder ('cat/more') skipped: links are not followed, or no permission to read",
+        "1 link to a folder ('cat/more') not followed",
     ]
 
 

@@ -263,7 +263,7 @@ def test_an_installation_without_an_index_has_no_zoo(zoo: Path, builtin: Path) -
 def test_a_damaged_index_is_told_with_the_way_out(zoo: Path, builtin: Path) -> None:
     (builtin / "zoo.json").write_text('{"schema":2,"models":[]}')
 
-    with pytest.raises(ModelError, match=r"zoo.json' is damaged .*: pip install --force-reinstall"):
+    with pytest.raises(ModelError, match=r"zoo.json' is damaged .*: install capsedge again"):
         find_model("wide")
 
 

@@ -212,6 +212,33 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(
     assert whole.read_record().scores == parts.read_record().scores
 
 
+def test_a_run_goes_on_to_the_same_bits_with_the_threads_of_its_start(
+    little: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr("capsedge.training.trainer.usable_cores", lambda: 2)
+    before, recipe = torch.get_num_threads(), tiny_recipe("train.epochs=4", "network.filters=64")
+    try:
+        torch.set_num_threads(2)
+        whole = train(recipe, little, tmp_path / "whole")
+        with pytest.raises(Interrupted):
+            train(recipe, little, tmp_path / "parts", 5)
+        torch.set_num_threads(1)
+        parts = train(recipe, little, tmp_path / "parts")
+        assert torch.get_num_threads() == 2
+        chosen = Trainer(recipe, little, parts, device="cpu", threads=1)
+        chosen.resume()
+        assert torch.get_num_threads() == 1
+        monkeypatch.setattr("capsedge.training.trainer.usable_cores", lambda: 1)
+        Trainer(recipe, little, parts, device="cpu").resume()
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
+    assert whole.read_record().threads == parts.read_record().threads == 2
+    expected, got = load_file(whole.path / "last.safetensors"), load_file(parts.path / "last.safetensors")
+    assert all(torch.equal(expected[key], got[key]) for key in expected)
+
+
 def flip_a_bit(file: Path) -> None:
     content = bytearray(file.read_bytes())
     content[-100] ^= 1

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from capsedge.cli.console import err, next_command, percent, say
+from capsedge.cli.console import err, example_image, next_command, percent, say
 from capsedge.cli.tables import Column, print_table
 from capsedge.contract import Contract, EngineManifest, Verdict
 from capsedge.plural import number_of
@@ -98,14 +98,19 @@ def _test_error(contract: Contract) -> float:
     return next(each.error for each in contract.scores if (each.stage, each.split) == (contract.precision, "test"))
 
 
-def show_next(files: Sequence[tuple[str, Contract]]) -> None:
-    """Print the next command: `bench` for several files that run here, `infer` for one, else `inspect`."""
+def show_next(files: Sequence[tuple[str, Contract]], source: str) -> None:
+    """Print the next command: `bench` for several files that run here, `infer` for one, else `inspect`.
+
+    Args:
+        files: The exported files with their contracts.
+        source: `RunRecord.data_source`.
+    """
     accepted = [(file, made) for file, made in files if made.verdict and made.verdict.status == "accepted"]
     running = [file for file, made in accepted if made.batch is None] or [file for file, _ in accepted[:1]]
     if len(running) > 1:
         next_command("capsedge", "bench", *running)
     elif running:
-        next_command("capsedge", "infer", "--model", running[0], "image.png")
+        next_command("capsedge", "infer", "--model", running[0], example_image(source))
     else:
         next_command("capsedge", "inspect", files[0][0])
 

@@ -8,7 +8,7 @@ from functools import cache
 from typing import Literal
 
 from capsedge.contract import Precision
-from capsedge.errors import MissingExtra, ModelError, ProviderError, WrongUse
+from capsedge.errors import MissingExtra, ModelError, ProviderError, WrongUse, install
 from capsedge.export.tensorrt.process import run_worker
 from capsedge.export.tensorrt.worker import About, Ask
 from capsedge.runtime.tensorrt.cuda import Device, first_device, load_cuda
@@ -115,7 +115,7 @@ def choose_package(options: BuildOptions) -> Package:
     if options.allow_deferred and not options.targets:
         return "tensorrt"  # the target machine has it
     needs = "for given targets needs TensorRT-RTX" if options.targets else "needs TensorRT"
-    raise MissingExtra(f"building an engine {needs}, which is not installed", "pip install 'capsedge[trt]'")
+    raise MissingExtra(f"building an engine {needs}, which is not installed", install("trt"))
 
 
 def _check_named(options: BuildOptions, *, installed: bool) -> None:
@@ -123,7 +123,7 @@ def _check_named(options: BuildOptions, *, installed: bool) -> None:
     if options.package == "tensorrt" and options.targets:
         raise WrongUse("targets are an option of TensorRT-RTX: classic TensorRT builds for the GPU that it finds")
     if options.package == "tensorrt_rtx" and not installed:
-        raise MissingExtra("TensorRT-RTX was requested but is not installed", "pip install 'capsedge[trt]'")
+        raise MissingExtra("TensorRT-RTX was requested but is not installed", install("trt"))
     if not installed and not options.allow_deferred:
         raise MissingExtra(
             "classic TensorRT was requested but is not installed",

@@ -10,6 +10,7 @@ from typing import Literal
 
 import msgspec
 
+from capsedge.errors import install
 from capsedge.measure.doctor import trial
 from capsedge.measure.doctor.findings import Finding
 from capsedge.measure.doctor.presence import Presence
@@ -41,7 +42,7 @@ def find_engine(package: Package, presence: Presence, target: str) -> Finding:
     """
     subject = TITLES[package]
     if flavours := _flavours(package):
-        wanted = "pip install 'capsedge[trt]'" if package == "tensorrt_rtx" else "install one of them again"
+        wanted = install("trt") if package == "tensorrt_rtx" else "install one of them again"
         names = " ".join(flavours)
         return Finding(
             subject,
@@ -59,7 +60,7 @@ def _judged(package: Package, presence: Presence, target: str, tried: Tried) -> 
     subject = TITLES[package]
     name = f"{package} {tried.version}"
     if not tried.version:
-        advice = "pip install --force-reinstall 'capsedge[trt]'" if package == "tensorrt_rtx" else ""
+        advice = "pip install --force-reinstall tensorrt-rtx" if package == "tensorrt_rtx" else ""
         return Finding(subject, "broken", f"'{package}' does not load: {tried.error}", advice, code=DOES_NOT_LOAD)
     if tried.ran:
         return Finding(subject, "works", f"{name} builds an engine and runs it")
@@ -99,7 +100,7 @@ def _flavours(package: Package) -> list[str]:
 def _where_from(package: Package, presence: Presence) -> str:
     """How to install a missing package; "" where it is of no use."""
     if package == "tensorrt_rtx":
-        rtx = "pip install 'capsedge[trt]' builds engines, also without a GPU"
+        rtx = f"{install('trt')} builds engines, also without a GPU"
         return "" if presence.place == "jetson" else rtx
     if presence.place != "jetson":
         return "pip install tensorrt, for a GPU that TensorRT-RTX does not support" if presence.hardware else ""

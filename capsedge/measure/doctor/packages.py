@@ -3,6 +3,7 @@
 from importlib import metadata
 from typing import NamedTuple
 
+from capsedge.errors import install
 from capsedge.measure.doctor.findings import Finding
 
 
@@ -45,8 +46,8 @@ def find_package(package: Optional, *, gpu: bool) -> Finding:
     version = version_of(package.wheel)
     if version:
         return Finding(package.subject, "installed", f"{package.wheel} {version}")
-    what = f"'capsedge[{package.extra}]'" if package.extra else package.wheel
-    advice = f"pip install {what}" if gpu or not package.for_gpu else ""
+    command = install(package.extra) if package.extra else f"pip install {package.wheel}"
+    advice = command if gpu or not package.for_gpu else ""
     return Finding(package.subject, "missing", f"not installed: it {package.use}", advice, code="not-installed")
 
 

@@ -23,6 +23,7 @@ from capsedge.data.images import (
 )
 from capsedge.errors import DataError, WrongUse
 from capsedge.golden import unpack_images
+from capsedge.outside import encodable
 from capsedge.runtime.batches import run_batches
 from capsedge.runtime.infer.prefetch import prefetch
 from capsedge.runtime.infer.sources import STDIN, File, Given, ImageSource, Stdin
@@ -222,7 +223,7 @@ def _sample_on_dark_background(golden: Golden, shape: tuple[int, int, int]) -> b
 
 
 def _printable(error: DataError) -> str:
-    return str(error).encode("utf-8", errors="replace").decode()
+    return encodable(str(error))
 
 
 def _image(source: ImageSource) -> Image.Image:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from capsedge.contract import Contract
-from capsedge.errors import ModelError, ProviderError
+from capsedge.errors import ModelError, ProviderError, install
 from capsedge.onnx_lite.file import read_onnx_file
 from capsedge.runtime.ort.options import FATAL, WARNING, Configured, provider_chain, session_options
 from capsedge.runtime.ort.wheels import wheels_text
@@ -93,7 +93,7 @@ def absent(ort: Any, provider: Provider) -> str:
         from capsedge.runtime.ort import plugin  # few users need it
 
         return "" if plugin.is_installed() else plugin.INSTALL
-    return "pip uninstall -y onnxruntime, then pip install 'capsedge[gpu]'"
+    return f"pip uninstall -y onnxruntime, then {install('gpu')}"
 
 
 def reason(error: Exception) -> str:

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 from typing import Any, Literal
 
-from capsedge.errors import ProviderError
+from capsedge.errors import ProviderError, install
 from capsedge.runtime.loading import OVERLAPPING, load
 
 
@@ -53,8 +53,9 @@ def load_onnxruntime(extra: Literal["cpu", "gpu"] = "cpu") -> Any:
     if len(wheels) > 1:
         raise ProviderError(
             f"{' and '.join(wheels)} are both installed and overwrite each other's files",
-            f"pip uninstall -y {' '.join(wheels)}, then pip install 'capsedge[cpu]' or 'capsedge[gpu]'",
+            f"pip uninstall -y {' '.join(wheels)}, then {install('cpu')} or {install('gpu')}",
             code=OVERLAPPING,
         )
     extras = {"onnxruntime": "cpu", "onnxruntime-gpu": "gpu"}  # where a wheel is installed, advise its own extra
-    return load("onnxruntime", extra=next((extras[wheel] for wheel in wheels if wheel in extras), extra))
+    own = next((wheel for wheel in wheels if wheel in extras), "")
+    return load("onnxruntime", extra=extras.get(own, extra), wheel=own)

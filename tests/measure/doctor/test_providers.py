@@ -60,13 +60,16 @@ def test_a_network_that_fails_its_golden_sample_is_broken_where_a_node_runs(mode
     assert found.state == "broken"
     assert found.detail.startswith("runs a node, but not the built-in network: ")
     assert "its weights classes.weight were altered" in found.detail
-    assert found.advice == "pip install --force-reinstall --no-deps capsedge"
+    assert found.advice == "install capsedge again, in a checkout by pip install --force-reinstall --no-deps ."
 
 
 def test_a_built_in_model_that_was_cut_off_is_brought_back_by_an_installation(models: Path, builtin: Path) -> None:
     shutil.copy(models / "truncated.onnx", builtin / "fashion-mnist.onnx")
 
-    assert find_provider("cpu", NOTHING).advice == "pip install --force-reinstall --no-deps capsedge"
+    assert (
+        find_provider("cpu", NOTHING).advice
+        == "install capsedge again, in a checkout by pip install --force-reinstall --no-deps ."
+    )
 
 
 def test_a_library_that_computes_otherwise_is_not_mended_by_another_copy_of_the_model(

@@ -32,7 +32,7 @@ def test_two_wheels_are_refused_with_the_way_out(good: Path, tmp_path: Path, mon
     with pytest.raises(
         ProviderError,
         match=r"are both installed and overwrite each other's files: pip uninstall -y onnxruntime onnxruntime-gpu, "
-        r"then pip install 'capsedge\[cpu\]' or 'capsedge\[gpu\]'",
+        r"then pip install '.*\[cpu\]'.* or pip install '.*\[gpu\]'",
     ):
         open_session(good)
 
@@ -80,15 +80,15 @@ def test_no_wheel_names_the_extra_to_install(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     monkeypatch.setattr(wheels, "installed_wheels", dict)
 
-    with pytest.raises(MissingExtra, match=r"'onnxruntime', which is not installed: pip install 'capsedge\[cpu\]'"):
+    with pytest.raises(MissingExtra, match=r"'onnxruntime', which is not installed: pip install '.*\[cpu\]'"):
         load_onnxruntime()
-    with pytest.raises(MissingExtra, match=r"pip install 'capsedge\[gpu\]'"):
+    with pytest.raises(MissingExtra, match=r"pip install '.*\[gpu\]'"):
         load_onnxruntime("gpu")
 
 
-@pytest.mark.parametrize(("wheel", "extra"), [("onnxruntime", "cpu"), ("onnxruntime-gpu", "gpu")])
+@pytest.mark.parametrize("wheel", ["onnxruntime", "onnxruntime-gpu"])
 def test_a_wheel_that_does_not_load_is_replaced_by_itself(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, wheel: str, extra: str
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, wheel: str
 ) -> None:
     """Whatever was asked for: the other extra would bring a second wheel."""
     (tmp_path / "onnxruntime").mkdir()
@@ -98,5 +98,5 @@ def test_a_wheel_that_does_not_load_is_replaced_by_itself(
     monkeypatch.delitem(sys.modules, "onnxruntime")
 
     for asked in ("cpu", "gpu"):
-        with pytest.raises(ProviderError, match=rf"pip install --force-reinstall 'capsedge\[{extra}\]'"):
+        with pytest.raises(ProviderError, match=rf"pip install --force-reinstall {wheel}$"):
             load_onnxruntime(asked)

@@ -1,6 +1,5 @@
 """The source of one image: its name, and where its bytes are."""
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from capsedge.errors import DataError
+from capsedge.outside import distinct
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -121,5 +121,5 @@ def called(path: str | Path) -> str:
 
 
 def shown(path: str | Path) -> str:
-    """A path as printable text, also where its bytes are not UTF-8."""
-    return os.fsencode(path).decode("utf-8", errors="replace")
+    """A path as text for JSON, a different one for each path, also where its bytes are not UTF-8."""
+    return distinct(str(path))

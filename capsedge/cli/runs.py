@@ -1,0 +1,45 @@
+"""The run that a command is about: the one in the given folder, or the newest."""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from capsedge.errors import ModelError
+
+if TYPE_CHECKING:
+    from capsedge.training import Run
+
+
+def chosen_run(folder: Path | None, status: Sequence[str]) -> "Run":
+    """The run in a folder, or the newest one in `runs/` with one of these statuses.
+
+    Raises:
+        ModelError: There is none, or a recipe or a model was named in place of a folder.
+    """
+    from capsedge.training import Run, newest_run
+
+    if folder is None:
+        return newest_run(status=status)
+    if not folder.exists():
+        _refuse_name(str(folder))
+    return Run(folder)
+
+
+def _refuse_name(word: str) -> None:
+    """Refuse the name of a recipe or a model, with the commands that take it."""
+    from capsedge.recipe import shipped_recipes
+    from capsedge.runtime.models import own_names, zoo_index
+
+    kinds = {
+        "recipe": ("recipe", shipped_recipes()),
+        "model": ("inspect", [*own_names(), *(each.name for each in zoo_index())]),
+    }
+    found = {
+        kind: shlex.join(["capsedge", command, word]) for kind, (command, names) in kinds.items() if word in names
+    }
+    if found:
+        raise ModelError(
+            f"expected the folder of a run, got '{word}', the name of a {' and of a '.join(found)}",
+            f"{' or '.join(found.values())} shows it; capsedge train makes a run",
+        )
