@@ -1,7 +1,7 @@
 """The network of the paper: squash, capsule layers, routing, decoder and loss."""
 
 from capsedge.models.loss import margin_loss, reconstruction_loss
-from capsedge.models.network import CapsNet, Capsules, build_network
+from capsedge.models.network import CapsNet, Capsules, build_network, primary_capsules
 from capsedge.models.squash import squash, squashed_length
 
 __all__ = [
@@ -9,6 +9,7 @@ __all__ = [
     "Capsules",
     "build_network",
     "margin_loss",
+    "primary_capsules",
     "reconstruction_loss",
     "squash",
     "squashed_length",

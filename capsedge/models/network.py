@@ -110,10 +110,9 @@ def build_network(recipe: Recipe, *, classes: int, shape: tuple[int, int, int]) 
     """
     network = recipe.network
     height, width, channels = _prepared_shape(recipe, shape)
-    kernel = network.primary_kernel or network.kernel
+    kernel = _primary_kernel(network)
     # Sizes first: weights that would not fit into memory are refused before they are allocated.
-    features = stem_side(network, (height, width))
-    capsules = positions(features, kernel, stride=network.primary_stride, padding=_primary_padding(network))
+    features, capsules = _grids(network, (height, width))
     table1 = network.stem == "table1"
     # Blocks pad, so they accept an image of any size. If it is smaller than the product of their strides, one
     # position is left, and most of its input is padding.
@@ -169,6 +168,25 @@ def build_network(recipe: Recipe, *, classes: int, shape: tuple[int, int, int]) 
             else None
         ),
     )
+
+
+def primary_capsules(recipe: Recipe, shape: tuple[int, int, int]) -> int:
+    """Number of primary capsules that `build_network` gives a recipe's network for images of `shape`."""
+    height, width, _ = _prepared_shape(recipe, shape)
+    _, capsules = _grids(recipe.network, (height, width))
+    return recipe.network.capsule_types * math.prod(capsules)
+
+
+def _grids(network: NetworkRecipe, side: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Rows and columns of the feature maps, and of the primary capsules; below 1 where a kernel does not fit."""
+    features = stem_side(network, side)
+    return features, positions(
+        features, _primary_kernel(network), stride=network.primary_stride, padding=_primary_padding(network)
+    )
+
+
+def _primary_kernel(network: NetworkRecipe) -> int:
+    return network.primary_kernel or network.kernel
 
 
 def _primary_padding(network: NetworkRecipe) -> Padding:

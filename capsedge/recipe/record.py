@@ -118,8 +118,8 @@ class RoutingRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         reduction: Data term as the `mean` over the batch, or as the `sum` of eqs 10 and 14. With p observations, the
             `ascent` step of (sum, learning_rate, penalty) equals that of (mean, learning_rate * p, penalty / p).
         b0: Initial value of every b. 0 chooses 1 for up to 300 primary capsules, and 115 / capsules for more: with
-            1, the sum over Table I's 1,152 capsules makes every length 0 or 1 in the first steps, and nothing is
-            learned.
+            1, the sum over Table I's 1,152 capsules makes every length 0 or 1 in the first steps, and learning begins
+            late.
         sigma: Standard deviation of the initial W of the first routing layer. In the layers after it
             (`network.hidden`) it is five times that, for dynamic routing also times the number of output capsules;
             KL and EM take it as it is.

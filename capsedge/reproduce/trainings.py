@@ -11,6 +11,8 @@ from capsedge.data import Dataset, download
 from capsedge.data.known import KNOWN, SUBSET
 from capsedge.data.load import dataset_of
 from capsedge.errors import DataError, WrongUse
+from capsedge.models import primary_capsules
+from capsedge.models.routing import with_b0
 from capsedge.recipe import Recipe, RoutingKind, to_flat_values
 from capsedge.reproduce.cases import PaperSet, Width, paper_set, recipe_of, run_name
 from capsedge.training import Observer, Run, Trainer
@@ -186,6 +188,8 @@ def finished(recipe: Recipe, run: Run, dataset: Dataset) -> bool:
     found, record = run.read_recipe(), run.read_record()
     if recipe.train.precision == "auto":  # the run has the precision that was chosen at its start
         recipe = structs.replace(recipe, train=structs.replace(recipe.train, precision=found.train.precision))
+    routing = with_b0(recipe.routing, primary_capsules(recipe, record.shape))  # likewise
+    recipe = structs.replace(recipe, routing=routing)
     if found != recipe:
         raise WrongUse(
             f"run '{run.path}' has another recipe ({_changes(found, recipe)}): give another folder by --runs, or "

@@ -14,7 +14,14 @@ from msgspec.structs import replace
 from torch import Tensor
 
 from capsedge.data import Dataset
-from capsedge.models import CapsNet, Capsules, build_network, margin_loss, reconstruction_loss
+from capsedge.models import (
+    CapsNet,
+    Capsules,
+    build_network,
+    margin_loss,
+    primary_capsules,
+    reconstruction_loss,
+)
 from capsedge.models.loss import distillation_loss
 from capsedge.models.routing import with_b0
 from capsedge.models.stem import BatchNorm
@@ -54,7 +61,7 @@ class Algorithm1:
         recipe = replace(recipe, train=replace(recipe.train, precision=self.precision.precision))
         torch.manual_seed(recipe.train.seed)
         self.network = build_network(recipe, classes=len(dataset.classes), shape=dataset.shape)
-        capsules = len(self.network.routing_layers[0].weight)
+        capsules = primary_capsules(recipe, dataset.shape)
         self.recipe = recipe = replace(recipe, routing=with_b0(recipe.routing, capsules))
         ranks = {"rank": devices.rank, "ranks": devices.count}
         if recipe.network.dropout:
