@@ -27,6 +27,7 @@ _LOCALHOST = "127.0.0.1"
 _CLOSING_S = 0.2
 _POLLING_S = 0.05
 _started: "list[subprocess.Popen[bytes]]" = []
+_neighbours: list[int] = []  # process ids of the others that torchrun started on this machine
 _GRACE_S = 10.0  # for the other processes to end by themselves
 
 
@@ -114,18 +115,26 @@ def reporting_lost_process(again: str = "start it again with the same command") 
 
 
 def _has_lost_one() -> bool:
-    """Whether another process has ended or now ends: one that this one started, or that started this one.
+    """Whether another process on this machine has ended or now ends.
 
-    A process closes its connections some time before it has ended.
+    A process closes its connections some time before it has ended. If it never does, this takes `_GRACE_S`.
     """
-    if not _started and _FIRST not in os.environ:
+    if not (_started or _neighbours or _FIRST in os.environ):
         return False
     end = time.monotonic() + _GRACE_S
-    while not (lost := _is_orphan() or any(child.poll() is not None for child in _started)):
-        if time.monotonic() > end:
-            break
+    while time.monotonic() < end:
+        if _is_orphan() or any(child.poll() is not None for child in _started) or not all(map(_runs, _neighbours)):
+            return True
         time.sleep(_POLLING_S)
-    return lost
+    return False
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def launch(device: str = "auto", *, devices: int | None = None) -> Devices:
@@ -164,8 +173,13 @@ def launch(device: str = "auto", *, devices: int | None = None) -> Devices:
     with reporting_lost_process():
         store = None if started else _store(rank, count)  # torchrun's is in the environment
         distributed.init_process_group("nccl" if kind == "cuda" else "gloo", store=store, rank=rank, world_size=count)
-    atexit.register(_leave)
-    return Devices(torch.device(kind, local) if kind == "cuda" else torch.device(kind), rank, count)
+        atexit.register(_leave)
+        found = Devices(torch.device(kind, local) if kind == "cuda" else torch.device(kind), rank, count)
+        if started and os.name == "posix":  # elsewhere a process cannot be asked for without a signal to it
+            own = torch.zeros(count, dtype=torch.int64, device=found.device)
+            own[rank] = os.getpid()
+            _neighbours.extend(found.summed(own)[rank - local :][:here].tolist())
+    return found
 
 
 def _store(rank: int, count: int) -> Any:

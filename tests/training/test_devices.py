@@ -207,7 +207,7 @@ def failed(*_, **__):  # it closes its connections before it has ended
     atexit.register(devices._leave)
     sys.exit(3)
 
-if "RANK" in os.environ:
+if os.environ.get("RANK", "0") != "0":
     atexit.register(time.sleep, 1)
     WHERE = HOW
 main()
@@ -233,6 +233,17 @@ def test_a_process_that_ends_before_the_first_step_ends_the_training_in_one_line
     assert done.returncode == 1
     expected = f"capsedge: another process of the training has ended: {again.format(tmp_path / 'run')}"
     assert done.stderr.splitlines()[-1] == expected
+
+
+def test_a_process_of_torchrun_that_is_killed_leaves_no_other_with_a_bug(tmp_path: Path) -> None:
+    script = tmp_path / "ends.py"
+    script.write_text(ENDS.replace("WHERE", "Trainer.iterate").replace("HOW", "killed"))
+    words = command(tmp_path / "run", recipe=tiny_recipe(*RECIPE), torchrun=True)
+    words[words.index("-m", 2) : words.index("train")] = ["--", str(script)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=100, check=False, env=environment())
+    assert done.returncode == 1
+    assert f"capsedge: another process of the training has ended: {RESUME.format(tmp_path / 'run')}\n" in done.stderr
+    assert "bug" not in done.stderr
 
 
 def test_a_process_that_does_not_answer_ends_the_training_in_one_line() -> None:
