@@ -120,12 +120,17 @@ def main() -> int:
             limit = given.patience * (time.monotonic() - start)
             known = possible(area.code)
             tried = random.Random(given.seed).sample(known, min(given.sample, len(known)))
-            results = [mutate_and_test([each], command, limit) for each in tried]
-            survived = [each for each, found in zip(tried, results, strict=True) if not found.is_killed]
-            share, late = 100 * (1 - len(survived) / len(tried)), [found.output for found in results].count("timeout")
+            survived = late = 0
+            for each in tried:
+                found = mutate_and_test([each], command, limit)
+                late += found.output == "timeout"
+                if not found.is_killed:
+                    survived += 1
+                    print(
+                        f"  {each.module_path}:{each.start_pos[0]} {each.operator_name} {each.occurrence}", flush=True
+                    )
+            share = 100 * (1 - survived / len(tried))
             print(f"| {name} | {len(known):,} | {len(tried)} | {share:.0f} % | {late} |", flush=True)
-            for each in survived:
-                print(f"  {each.module_path}:{each.start_pos[0]} {each.operator_name} {each.occurrence}", flush=True)
     return 0
 
 
