@@ -138,7 +138,8 @@ def test_the_precision_is_the_narrowest_type_and_int8_tells_of_results_in_fp16(
     kinds: tuple[tuple[str, str], ...], precision: str
 ) -> None:
     layers = tuple(replace(a_layer(str(place), kind, 1), output=output) for place, (kind, output) in enumerate(kinds))
-    assert replace(a_contract(), layers=layers).precision == precision
+    contract = replace(a_contract(), layers=layers)
+    assert contract.precision == decode(encode(contract), Contract, source="it").precision == precision
 
 
 def test_shares_of_types_are_in_the_order_of_their_work() -> None:
