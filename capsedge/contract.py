@@ -66,6 +66,23 @@ class Score(msgspec.Struct, frozen=True):
     error: float
 
 
+class FailedTraining(msgspec.Struct, frozen=True, kw_only=True):
+    """A reason not to use the trained network itself, which a comparison with it does not show.
+
+    Attributes:
+        code: `same-lengths`: every image gets the same lengths; `at-chance`: the validation error is no lower than
+            that of random answers.
+        text: The reason in words, with what to do.
+        error: The network's validation error, 0 to 1.
+        chance: Error of random answers, 0 to 1.
+    """
+
+    code: Literal["same-lengths", "at-chance"]
+    text: str
+    error: float
+    chance: float
+
+
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """The gate's comparison of an exported file with the trained network, on the validation images.
 
@@ -91,6 +108,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
         limits: The limits of the figures, by name.
         reasons: One sentence for each limit that was exceeded.
         starts_at: Description of the node where the difference starts; "" if the file was not rejected.
+        failed_training: Why the trained network itself is useless; None if it is not, and in files of an earlier
+            capsedge, where a remark says it.
         remarks: Further remarks, such as how the figures were measured if the file cannot run here.
     """
 
@@ -109,7 +128,13 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     limits: dict[str, float] = {}
     reasons: tuple[str, ...] = ()
     starts_at: str = ""
+    failed_training: FailedTraining | None = None
     remarks: tuple[str, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know beside the figures: the failed training and the remarks."""
+        return (*((self.failed_training.text,) if self.failed_training else ()), *self.remarks)
 
 
 class Layer(msgspec.Struct, frozen=True, kw_only=True):

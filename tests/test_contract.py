@@ -13,11 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from capsedge import contract as records
 from capsedge.contract import (
     METADATA_KEY,
     SCHEMA_VERSION,
     Contract,
     EngineManifest,
+    FailedTraining,
     Golden,
     Input,
     Int8Pairs,
@@ -136,7 +138,8 @@ def test_the_precision_is_the_narrowest_type_and_int8_tells_of_results_in_fp16(
     kinds: tuple[tuple[str, str], ...], precision: str
 ) -> None:
     layers = tuple(replace(a_layer(str(place), kind, 1), output=output) for place, (kind, output) in enumerate(kinds))
-    assert replace(a_contract(), layers=layers).precision == precision
+    contract = replace(a_contract(), layers=layers)
+    assert contract.precision == decode(encode(contract), Contract, source="it").precision == precision
 
 
 def test_shares_of_types_are_in_the_order_of_their_work() -> None:
@@ -240,3 +243,18 @@ def test_a_golden_sample_inflates_to_no_more_than_its_images() -> None:
     finally:
         tracemalloc.stop()
     assert peak < 1_000_000
+
+
+def test_no_record_can_be_changed_after_it_was_read() -> None:
+    kinds = [each for each in vars(records).values() if isinstance(each, type) and issubclass(each, msgspec.Struct)]
+    changeable = {
+        kind.__name__ for kind in kinds if kind.__module__ == records.__name__ and not kind.__struct_config__.frozen
+    }
+    assert changeable == {"_Schema"}
+
+
+def test_the_notes_of_a_verdict_are_the_failed_training_and_the_remarks() -> None:
+    failed = FailedTraining(code="at-chance", text="the error is at chance", error=0.9, chance=0.9)
+    verdict = Verdict(status="accepted", remarks=("a remark",))
+    assert verdict.notes == ("a remark",)
+    assert replace(verdict, failed_training=failed).notes == ("the error is at chance", "a remark")

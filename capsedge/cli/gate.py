@@ -98,7 +98,7 @@ def _show(contract: "Contract") -> None:
     say(f"gate: {verdict.status}{where}, {number_of(verdict.images, 'validation image')}")
     for name, measured, limit in its_figures(verdict):
         say(f"  {name:<34} {measured}{f' ({limit})' if limit else ''}")
-    for remark in verdict.remarks:
+    for remark in verdict.notes:
         say(f"  {remark}")
     for score in contract.scores:
         say(f"  {score.stage:>9} {score.split:<10} error {percent(score.error)}")

@@ -299,10 +299,13 @@ def _launched(device: str, devices: int | None) -> "Devices":
 def _claimed(name: str, folder: Path | None, group: "Devices") -> "Iterator[Run]":
     """The run's folder: the first device creates it and sends its path to the others."""
     from capsedge.training import Run, new_run
+    from capsedge.training.devices import reporting_lost_process
 
     taking = folder is None and group.first
     with new_run(name) if taking else nullcontext(Run(folder or Path())) as run:
-        yield Run(Path(group.told(str(run.path))))
+        with reporting_lost_process():
+            path = group.told(str(run.path))
+        yield Run(Path(path))
 
 
 def _devices(group: "Devices") -> str:

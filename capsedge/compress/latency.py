@@ -14,7 +14,7 @@ from capsedge.export.precision import METHODS, TypedGraphs, calibration_images
 from capsedge.export.precision.quantize import FEWEST_IMAGES, Images
 from capsedge.measure.bench.measure import measure
 from capsedge.measure.bench.plan import Plan
-from capsedge.measure.bench.report import Case, Group, Ratio
+from capsedge.measure.bench.report import BenchWarning, Case, Group, Ratio
 from capsedge.models import CapsNet
 from capsedge.runtime.open import open_session
 from capsedge.runtime.settings import Settings
@@ -37,7 +37,7 @@ class Compared(NamedTuple):
     before_ms: float
     after_ms: float
     ratio: Ratio
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[BenchWarning, ...] = ()
 
 
 class Stopwatch:
@@ -74,7 +74,7 @@ class Stopwatch:
         found = self._measured([before, after])
         one, other = found.cases
         assert other.ratio is not None  # only the first case has no ratio
-        return Compared(_median_ms(one), _median_ms(other), other.ratio, tuple(map(str, found.warnings)))
+        return Compared(_median_ms(one), _median_ms(other), other.ratio, found.warnings)
 
     def _measured(self, networks: Sequence[CapsNet]) -> Group:
         plan = Plan(quick=True, duration=self.seconds, breakdown=False)

@@ -4,7 +4,7 @@ import msgspec
 
 from capsedge.compress.latency import FilePrecision
 from capsedge.compress.scores import Rule
-from capsedge.measure.bench.report import Ratio
+from capsedge.measure.bench.report import BenchWarning, Ratio
 from capsedge.statistics import Difference
 
 FILE = "compression.json"
@@ -71,4 +71,4 @@ class Compression(msgspec.Struct, frozen=True, kw_only=True):
     after: Figures
     latency_ratio: Ratio
     change: Difference
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[BenchWarning, ...] = ()

@@ -11,7 +11,7 @@ from capsedge.onnx_lite.file import read_onnx_file
 from capsedge.plural import number_of
 from capsedge.runtime.batches import run_batches
 from capsedge.runtime.integrity import altered_weights, check_onnx
-from capsedge.runtime.session import Session, contract_needed
+from capsedge.runtime.session import Session, SessionWarning, contract_needed
 from capsedge.scoring import wrong_answers
 
 
@@ -29,7 +29,7 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
         weights: Number of weights with a hash in the contract.
         altered_weights: Names of weights that differ, are missing or were added.
         problems: One clause for each deviation from the contract; none means that the model is as it was exported.
-        warnings: Texts of `Session.warnings`.
+        warnings: Those of the session.
     """
 
     model: str
@@ -41,7 +41,7 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
     weights: int
     altered_weights: tuple[str, ...]
     problems: tuple[str, ...]
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[SessionWarning, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -75,7 +75,7 @@ def verify(session: Session) -> Verification:
         weights=len(contract.weights_sha256),
         altered_weights=altered,
         problems=(*problems, *_sample_problems(contract.golden, largest, same)),
-        warnings=tuple(each.text for each in session.warnings),
+        warnings=session.warnings,
     )
 
 

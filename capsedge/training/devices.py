@@ -7,7 +7,8 @@ import sys
 import threading
 import time
 import warnings
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +17,7 @@ from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from capsedge.cores import usable_cores
-from capsedge.errors import Interrupted, ProviderError, WrongUse
+from capsedge.errors import Interrupted, ModelError, ProviderError, WrongUse
 from capsedge.models import CapsNet
 from capsedge.models.stem import BatchNorm
 
@@ -24,7 +25,9 @@ _PORT = "CAPSEDGE_DEVICES_PORT"  # set in the processes that the first one start
 _FIRST = "CAPSEDGE_DEVICES_FIRST"  # process id of the first one, which may have ended before this process checks
 _LOCALHOST = "127.0.0.1"
 _CLOSING_S = 0.2
+_POLLING_S = 0.05
 _started: "list[subprocess.Popen[bytes]]" = []
+_neighbours: list[int] = []  # process ids of the others that torchrun started on this machine
 _GRACE_S = 10.0  # for the other processes to end by themselves
 
 
@@ -84,16 +87,54 @@ class Devices:
                 network, device_ids=[self.device] if self.device.type == "cuda" else None, broadcast_buffers=False
             )
 
-    def lost_one(self) -> bool:
-        """Whether another process of the training has ended: one that this one started, or that started this one."""
-        if self.count == 1:
-            return False
-        time.sleep(_CLOSING_S)  # its connection is closed before the system reports its end
-        return _is_orphan() or any(child.poll() is not None for child in _started)
-
     def computing_in(self, precision: Literal["fp32", "bf16"]) -> AbstractContextManager[object]:
         """A context in which modules compute in a precision: bf16 by autocast."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=precision == "bf16")
+
+
+@contextmanager
+def reporting_lost_process(again: str = "start it again with the same command") -> Iterator[None]:
+    """Make one error of whatever fails because another process of the training has ended.
+
+    Everything in which processes communicate is in such a context.
+
+    Args:
+        again: How to go on.
+
+    Raises:
+        ModelError: Another process has ended or does not answer; its code is `process-lost`.
+    """
+    try:
+        yield
+    except RuntimeError as error:  # gloo has no exception class for a process that has ended
+        if _has_lost_one():
+            raise ModelError("another process of the training has ended", again, code="process-lost") from error
+        if isinstance(error, distributed.DistNetworkError | distributed.DistStoreError):
+            raise ModelError("another process of the training does not answer", again, code="process-lost") from error
+        raise
+
+
+def _has_lost_one() -> bool:
+    """Whether another process on this machine has ended or now ends.
+
+    A process closes its connections some time before it has ended. If it never does, this takes `_GRACE_S`.
+    """
+    if not (_started or _neighbours or _FIRST in os.environ):
+        return False
+    end = time.monotonic() + _GRACE_S
+    while time.monotonic() < end:
+        if _is_orphan() or any(child.poll() is not None for child in _started) or not all(map(_runs, _neighbours)):
+            return True
+        time.sleep(_POLLING_S)
+    return False
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def launch(device: str = "auto", *, devices: int | None = None) -> Devices:
@@ -107,6 +148,7 @@ def launch(device: str = "auto", *, devices: int | None = None) -> Devices:
         devices: Processes on this machine; None for the number of torchrun, or 1 without it.
 
     Raises:
+        ModelError: Another process has ended before all were connected.
         ProviderError: There is no CUDA device, or fewer than `devices`.
         WrongUse: torchrun started another number of processes.
     """
@@ -120,26 +162,35 @@ def launch(device: str = "auto", *, devices: int | None = None) -> Devices:
     count = int(os.environ["WORLD_SIZE"]) if started else here
     if count == 1:
         return Devices(torch.device(kind, 0) if kind == "cuda" else torch.device(kind))
-    if started:
-        rank, local = int(os.environ["RANK"]), int(os.environ["LOCAL_RANK"])
-        store = None  # torchrun's, from the environment
-    else:
-        rank = local = int(os.environ["RANK"]) if _PORT in os.environ else 0
-        port = int(os.environ.get(_PORT, "0"))
-        if rank:
-            threading.Thread(target=_exit_after_first, daemon=True).start()
-        store = distributed.TCPStore(_LOCALHOST, port, count, is_master=rank == 0, wait_for_workers=False)  # type: ignore[attr-defined]
-        if rank == 0:
-            _start_others(count, store.port)
+    rank = int(os.environ["RANK"]) if started or _PORT in os.environ else 0
+    local = int(os.environ["LOCAL_RANK"]) if started else rank
     if kind == "cuda":
         torch.cuda.set_device(local)
     elif "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(max(1, usable_cores() // here))
     # A warning about the first convolution: with one input channel, two memory layouts are equal.
     warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
-    distributed.init_process_group("nccl" if kind == "cuda" else "gloo", store=store, rank=rank, world_size=count)
-    atexit.register(_leave)
-    return Devices(torch.device(kind, local) if kind == "cuda" else torch.device(kind), rank, count)
+    with reporting_lost_process():
+        store = None if started else _store(rank, count)  # torchrun's is in the environment
+        distributed.init_process_group("nccl" if kind == "cuda" else "gloo", store=store, rank=rank, world_size=count)
+        atexit.register(_leave)
+        found = Devices(torch.device(kind, local) if kind == "cuda" else torch.device(kind), rank, count)
+        if started and os.name == "posix":  # elsewhere a process cannot be asked for without a signal to it
+            own = torch.zeros(count, dtype=torch.int64, device=found.device)
+            own[rank] = os.getpid()
+            _neighbours.extend(found.summed(own)[rank - local :][:here].tolist())
+    return found
+
+
+def _store(rank: int, count: int) -> Any:
+    """Where the processes find each other; the first one starts the others."""
+    if rank:
+        threading.Thread(target=_exit_after_first, daemon=True).start()
+    port = int(os.environ.get(_PORT, "0"))
+    store = distributed.TCPStore(_LOCALHOST, port, count, is_master=rank == 0, wait_for_workers=False)  # type: ignore[attr-defined]
+    if rank == 0:
+        _start_others(count, store.port)
+    return store
 
 
 def _start_others(count: int, port: int) -> None:

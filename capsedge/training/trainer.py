@@ -2,7 +2,7 @@
 
 import math
 import os
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from capsedge.training.checkpoint import (
     save_checkpoint,
     save_weights,
 )
-from capsedge.training.devices import Devices, launch
+from capsedge.training.devices import Devices, launch, reporting_lost_process
 from capsedge.training.evaluate import Evaluation, evaluate
 from capsedge.training.interrupt import Interruption
 from capsedge.training.log import Clock, Observer, TrainingLog
@@ -66,11 +66,12 @@ class Trainer(Algorithm1):
         device: str = "auto",
         threads: int = 0,
     ) -> None:
-        group = devices or launch(device)
         self.threads = threads
-        if threads:
-            torch.set_num_threads(threads)
-        super().__init__(recipe, dataset, group)
+        with reporting_lost_process():
+            group = devices or launch(device)
+            if threads:
+                torch.set_num_threads(threads)
+            super().__init__(recipe, dataset, group)
         self.run = run
 
     def start(self, weights: Path | None = None) -> None:
@@ -88,7 +89,8 @@ class Trainer(Algorithm1):
         if self.devices.first:
             self.run.create(self.recipe, self._record("training"))
         if weights is not None:  # a run that is interrupted before its first validation restarts from them
-            self._save()
+            with self._reporting_lost_process():
+                self._save()
 
     def resume(self) -> str:
         """Load the run's last checkpoint; a run that was interrupted before its first one starts over.
@@ -133,10 +135,11 @@ class Trainer(Algorithm1):
 
         Raises:
             Interrupted: Ctrl-C or a termination signal came; the state was saved.
-            ModelError: Another process trains in the run's folder, or the loss is not finite.
+            ModelError: Another process trains in the run's folder, another process of this training has ended, or the
+                loss is not finite.
             WrongUse: The run's folder cannot be locked.
         """
-        with ExitStack() as stack:
+        with self._reporting_lost_process(), ExitStack() as stack:
             refused: CapsedgeError | None = None
             if self.devices.first:
                 try:
@@ -148,17 +151,12 @@ class Trainer(Algorithm1):
                 raise refused or ModelError(text)
             first = self.devices.first
             metrics = MetricsFile(self.run.metrics, self.position.step) if first else None
-            try:
-                return self._train(metrics, observer)
-            except RuntimeError as error:  # gloo has no exception class for a process that has ended
-                if self.devices.lost_one():
-                    again = (
-                        f"resume with: capsedge train --resume --run {self.run.path} --devices {self.devices.count}"
-                    )
-                    raise ModelError(
-                        "another process of the training has ended", again, code="process-lost"
-                    ) from error
-                raise
+            return self._train(metrics, observer)
+
+    def _reporting_lost_process(self) -> AbstractContextManager[None]:
+        """As the function, for a run that can be resumed."""
+        resume = f"capsedge train --resume --run {self.run.path} --devices {self.devices.count}"
+        return reporting_lost_process(f"resume with: {resume}")
 
     def _train(self, metrics: MetricsFile | None, observer: Observer) -> RunRecord:
         with Interruption() as interruption:

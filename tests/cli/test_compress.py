@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from capsedge.cli import console
 from capsedge.compress import Compression
 from capsedge.compress.latency import Compared, Stopwatch
-from capsedge.measure.bench.report import Ratio
+from capsedge.measure.bench.report import BenchWarning, Ratio
 from capsedge.models import CapsNet
 from capsedge.training import Run
 from tests.cli.conftest import one_line
@@ -32,7 +32,8 @@ def capsedge(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: py
     monkeypatch.setattr(console.out, "_width", 100)
 
     def compared(self: Stopwatch, before: CapsNet, after: CapsNet) -> Compared:
-        return Compared(0.2, 0.123, Ratio(value=0.615, low=0.6, high=0.63), ("the load is 9",))
+        busy = BenchWarning(code="busy", text="the load is 9")
+        return Compared(0.2, 0.123, Ratio(value=0.615, low=0.6, high=0.63), (busy,))
 
     monkeypatch.setattr(Stopwatch, "latency_ms", lambda self, network: 0.2)
     monkeypatch.setattr(Stopwatch, "compared", compared)

@@ -221,5 +221,8 @@ def test_the_same_answer_is_the_same_set_of_two_classes(
 def test_an_answer_with_one_of_two_classes_is_wrong(labels: tuple[int, int], error: int, contract: Contract) -> None:
     judgement = judged(contract, TRUTH, labels)
     assert judgement.error == error
-    chance = [remark for remark in judgement.verdict.remarks if "at chance (97.78 %)" in remark]
-    assert len(chance) == error  # one set of two in the 45 that ten classes have
+    failed = judgement.verdict.failed_training
+    assert (failed is not None) == bool(error)
+    if failed is not None:
+        assert failed.code == "at-chance"
+        assert failed.chance == pytest.approx(44 / 45)  # ten classes have 45 sets of two

@@ -15,6 +15,7 @@ from capsedge.onnx_lite.file import read_onnx_file
 from capsedge.runtime.feeds import Arrays
 from capsedge.runtime.open import open_session
 from capsedge.runtime.ort.session import OrtSession
+from capsedge.runtime.session import SessionWarning
 from capsedge.runtime.verify import Verification, verify
 from tests.runtime.capsule_model import TOLERANCE, graph, images, save, save_with
 
@@ -47,6 +48,14 @@ def test_a_model_as_it_was_exported_is_accepted(good: Path) -> None:
     assert found.provider == "CPUExecutionProvider"
     assert found.largest_difference is not None
     assert found.largest_difference < found.tolerance == TOLERANCE
+
+
+def test_the_warnings_of_the_session_are_records(good: Path) -> None:
+    warning = SessionWarning("exact-int8", "exact kernels were asked for")
+    with open_session(good) as session:
+        session.warnings = (warning,)
+        found = verify(session)
+    assert msgspec.to_builtins(found)["warnings"] == ({"code": warning.code, "text": warning.text},)
 
 
 def test_a_model_of_a_fixed_batch_is_accepted(models: Path) -> None:

@@ -5,16 +5,19 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import tomli_w
 import torch
 from safetensors.torch import load_file
+from torch import distributed
 
-from capsedge.errors import WrongUse
+from capsedge.errors import ModelError, WrongUse
 from capsedge.recipe import Recipe, to_values
 from capsedge.training import Run, Trainer, dataset_of, launch
+from capsedge.training.devices import reporting_lost_process
 from capsedge.training.metrics import read_metrics
 from tests.tiny import Silent, tiny_recipe
 from tests.training.event_files import curves_of_events, curves_of_metrics
@@ -189,6 +192,72 @@ def test_a_device_that_fails_before_they_meet_ends_the_training_in_one_line(tmp_
     )
     assert done.returncode == 1
     assert done.stderr == "process 1 of the training ended with exit code 3, so the training ends\n"
+
+
+ENDS = """
+import atexit, os, signal, sys, time
+from capsedge.cli.app import main
+from capsedge.training import devices
+from capsedge.training.trainer import Trainer
+
+def killed(*_, **__):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def failed(*_, **__):  # it closes its connections before it has ended
+    atexit.register(devices._leave)
+    sys.exit(3)
+
+if os.environ.get("RANK", "0") != "0":
+    atexit.register(time.sleep, 1)
+    WHERE = HOW
+main()
+"""
+AGAIN, RESUME = "start it again with the same command", "resume with: capsedge train --resume --run {} --devices 2"
+
+
+@pytest.mark.parametrize(
+    ("where", "how", "again"),
+    [
+        ("devices.Devices.told", "killed", AGAIN),
+        ("devices.Devices.replicated", "failed", AGAIN),
+        ("Trainer.train", "killed", RESUME),
+    ],
+)
+def test_a_process_that_ends_before_the_first_step_ends_the_training_in_one_line(
+    where: str, how: str, again: str, tmp_path: Path
+) -> None:
+    script = tmp_path / "ends.py"
+    script.write_text(ENDS.replace("WHERE", where).replace("HOW", how))
+    words = [sys.executable, str(script), *command(tmp_path / "run", recipe=tiny_recipe(*RECIPE))[3:]]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=100, check=False, env=environment())
+    assert done.returncode == 1
+    expected = f"capsedge: another process of the training has ended: {again.format(tmp_path / 'run')}"
+    assert done.stderr.splitlines()[-1] == expected
+
+
+def test_a_process_of_torchrun_that_is_killed_leaves_no_other_with_a_bug(tmp_path: Path) -> None:
+    script = tmp_path / "ends.py"
+    script.write_text(ENDS.replace("WHERE", "Trainer.iterate").replace("HOW", "killed"))
+    words = command(tmp_path / "run", recipe=tiny_recipe(*RECIPE), torchrun=True)
+    words[words.index("-m", 2) : words.index("train")] = ["--", str(script)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=100, check=False, env=environment())
+    assert done.returncode == 1
+    assert f"capsedge: another process of the training has ended: {RESUME.format(tmp_path / 'run')}\n" in done.stderr
+    assert "bug" not in done.stderr
+
+
+def test_a_process_that_does_not_answer_ends_the_training_in_one_line() -> None:
+    store = distributed.TCPStore(  # type: ignore[attr-defined]
+        "127.0.0.1", 0, 2, is_master=True, wait_for_workers=False, timeout=timedelta(milliseconds=50)
+    )
+    with pytest.raises(ModelError, match="does not answer: start it again") as raised, reporting_lost_process():
+        store.get("what the other process writes")
+    assert raised.value.code == "process-lost"
+
+
+def test_another_failure_of_a_process_stays_what_it_is() -> None:
+    with pytest.raises(RuntimeError, match="must match"), reporting_lost_process():
+        torch.zeros(2) + torch.zeros(3)
 
 
 def test_a_process_that_is_killed_ends_the_training_in_one_line_that_tells_how_to_go_on(tmp_path: Path) -> None:

@@ -134,7 +134,7 @@ def its_verdict(verdict: Verdict) -> Iterator[Row]:
         yield Row("reason", reason, "red")
     if verdict.starts_at:
         yield Row("first difference", verdict.starts_at)
-    for remark in verdict.remarks:
+    for remark in verdict.notes:
         yield Row("note", remark)
 
 

@@ -44,7 +44,7 @@ def show_file(made: "Exported") -> None:
         say(f"  calibrated by {contract.calibration.text}")
     where = f" on {verdict.provider}" if verdict.provider else ""
     say(f"gate: {verdict.status}{where}, {number_of(verdict.images, 'image')}, {_differences(verdict)}")
-    for remark in verdict.remarks:
+    for remark in verdict.notes:
         say(f"  {remark}")
     for score in contract.scores:
         gated = (score.stage, score.split) == (contract.precision, "validation")

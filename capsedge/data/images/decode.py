@@ -1,16 +1,17 @@
 """Decoding: an image file as an image viewer shows it, in grey or in colour, with 8 bits per channel."""
 
+import ctypes
 import os
 import struct
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BufferedReader, BytesIO, FileIO
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError, _imaging
 
 from capsedge.data.images.modes import lay_on, plain, stored, upright
 from capsedge.errors import DataError
@@ -22,6 +23,21 @@ FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "TIFF", "PPM")
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".pbm", ".pgm", ".ppm", ".pnm")
 
 _OPENING = threading.Lock()
+
+
+def _silence_libtiff() -> None:
+    """Keep libtiff from writing lines about damaged files to stderr.
+
+    Pillow raises an error for such a file anyway, and silences only libtiff's warnings. libtiff has one handler for
+    the whole process, so it is set once, at import. Where Pillow hides the function (Windows), the lines remain.
+    """
+    with suppress(OSError, AttributeError):
+        set_handler = ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler  # also finds it in the libtiff that it links
+        set_handler.argtypes, set_handler.restype = [ctypes.c_void_p], ctypes.c_void_p
+        set_handler(None)
+
+
+_silence_libtiff()
 
 
 def decode_image(source: Path | bytes, *, name: str = "") -> Image.Image:

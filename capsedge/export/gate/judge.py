@@ -7,7 +7,7 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
-from capsedge.contract import Contract, Verdict
+from capsedge.contract import Contract, FailedTraining, Verdict
 from capsedge.data.own import UNEVEN
 from capsedge.export.gate.measure import Deviation, measure
 from capsedge.export.gate.reference import Reference
@@ -88,12 +88,12 @@ def judge(session: Session, expected: Reference, tolerance: Tolerance, *, emulat
         largest_reconstruction_difference=None if found.pixel is None else _finite(found.pixel),
         limits=tolerance.limits(drawn=found.pixel is not None),
         reasons=reasons,
+        failed_training=_failed_training(expected, float(theirs.mean())),
         remarks=tuple(
             filter(
                 None,
                 (
                     emulated,
-                    _failed_training(expected, float(theirs.mean())),
                     _too_few(len(ours), change, tolerance),
                     *_classes(found, expected),
                 ),
@@ -179,19 +179,21 @@ def _broken_answers(agreement: float, change: Difference, theirs: float, toleran
         )
 
 
-def _failed_training(expected: Reference, error: float) -> str:
-    """A remark if the trained network itself is no better than chance, which the comparison does not show."""
+def _failed_training(expected: Reference, error: float) -> FailedTraining | None:
+    """Whether the trained network itself is no better than chance."""
     lengths, classes, labels = expected.validation.lengths, len(expected.contract.classes), expected.contract.labels
     chance = chance_error(classes, labels)
     remedy = "train it again, with a lower train.learning_rate or more train.epochs"
     if len(lengths) > 1 and np.ptp(lengths, axis=0).max() <= TIE:
-        return (
+        text = (
             f"the trained network gives every image the same lengths (error {100 * error:.2f} %, chance "
             f"{100 * chance:.2f} %): {remedy}"
         )
+        return FailedTraining(code="same-lengths", text=text, error=error, chance=chance)
     if at_chance(error, len(lengths), chance):
-        return f"the trained network's error of {100 * error:.2f} % is at chance ({100 * chance:.2f} %): {remedy}"
-    return ""
+        text = f"the trained network's error of {100 * error:.2f} % is at chance ({100 * chance:.2f} %): {remedy}"
+        return FailedTraining(code="at-chance", text=text, error=error, chance=chance)
+    return None
 
 
 def _too_few(images: int, change: Difference, tolerance: Tolerance) -> str:

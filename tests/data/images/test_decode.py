@@ -183,6 +183,17 @@ def test_kinds_that_are_not_listed_are_not_opened(kind: str) -> None:
         decode_image(encoded(gradient(), kind))
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Pillow's wheels for Windows do not export libtiff's functions")
+def test_libtiff_writes_no_lines_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "damaged.tif"
+    whole = encoded(gradient(), "TIFF", compression="tiff_lzw")
+    path.write_bytes(whole[:9] + b"\xff" * 20 + whole[29:])
+    code = f"from pathlib import Path; from capsedge.data import decode_image; decode_image(Path({str(path)!r}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr.splitlines()[0].startswith("Traceback")
+    assert done.stderr.splitlines()[-1].startswith(f"capsedge.errors.DataError: '{path}' cannot be read as an image")
+
+
 def test_a_file_that_is_empty_is_told_so(tmp_path: Path) -> None:
     (tmp_path / "empty.png").touch()
     for source, name in ((tmp_path / "empty.png", ""), (b"", "standard input")):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from capsedge.contract import Input, Precision, Verdict
+from capsedge.contract import FailedTraining, Input, Precision, Verdict
 from capsedge.export.gate import TOLERANCES, Answers, Judgement, Reference, judge
 from capsedge.fit import Fit
 from capsedge.models import CapsNet
@@ -250,21 +250,25 @@ def test_a_remark_says_that_the_images_are_too_few_for_the_limit(
     assert "400 validation images show the change of the error to within 0.25 points" in remark
 
 
-def test_a_remark_says_that_the_network_itself_is_at_chance(network: CapsNet, expected: Reference) -> None:
-    def remarks(wrong: int) -> list[str]:
+def test_the_verdict_says_that_the_network_itself_is_at_chance(network: CapsNet, expected: Reference) -> None:
+    def failed(wrong: int) -> FailedTraining | None:
         answers = expected.validation.lengths.argmax(1)
         labels = np.where(np.arange(400) < wrong, (answers + 1) % 10, answers)
         given = dataclasses.replace(expected, labels=labels)
-        found = judge(FakeSession(network, expected.contract), given, lax()).verdict.remarks
-        return [each for each in found if "chance" in each]
+        verdict = judge(FakeSession(network, expected.contract), given, lax()).verdict
+        assert not any("chance" in remark for remark in verdict.remarks)
+        return verdict.failed_training
 
     # Random answers err on 360 of 400; 1.96 standard errors, sqrt(0.9 x 0.1 x 400) = 6 each, below it are 348.2.
-    assert remarks(348) == []
-    (remark,) = remarks(349)
-    assert "the trained network's error of 87.25 % is at chance (90.00 %): train it again" in remark
+    assert failed(348) is None
+    found = failed(349)
+    assert found is not None
+    assert (found.code, found.error) == ("at-chance", 349 / 400)
+    assert found.chance == pytest.approx(0.9)
+    assert "the trained network's error of 87.25 % is at chance (90.00 %): train it again" in found.text
 
 
-def test_a_remark_says_that_the_network_gives_every_image_the_same_lengths(
+def test_the_verdict_says_that_the_network_gives_every_image_the_same_lengths(
     network: CapsNet, expected: Reference
 ) -> None:
     def ones(images: Images, outputs: Outputs) -> None:
@@ -280,7 +284,10 @@ def test_a_remark_says_that_the_network_gives_every_image_the_same_lengths(
     assert verdict.status == "accepted"
     wrong = (expected.labels != 0).mean()
     said = f"the trained network gives every image the same lengths (error {100 * wrong:.2f} %, chance 90.00 %)"
-    assert verdict.remarks[0].startswith(said)
+    assert verdict.failed_training is not None
+    assert verdict.failed_training.code == "same-lengths"
+    assert verdict.failed_training.text.startswith(said)
+    assert verdict.notes == (verdict.failed_training.text, *verdict.remarks)
 
 
 def test_what_was_emulated_is_never_accepted_and_can_be_rejected(judged: Callable[..., Judgement]) -> None:

@@ -79,7 +79,8 @@ def test_of_few_images_none_is_unlike_itself() -> None:
     longest = np.array([0.7, 0.8, 0.9])
     usual = usual_of(train, validation, longest)
     assert not unlike(validation, longest, usual).any()
-    assert np.isfinite([usual.limit, usual.shortest]).all()
+    assert usual.limit == pytest.approx(1.25 * distances_of(validation, usual).max(), rel=1e-5)
+    assert usual.shortest == pytest.approx(0.7 / 1.25, rel=1e-5)
     tiny = usual_of(train[:, :2, :1], validation[:, :2, :1], longest)  # fewer pixels than tiles
     assert np.isfinite(tiny.limit)
 

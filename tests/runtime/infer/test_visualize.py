@@ -55,6 +55,16 @@ def test_all_classes_of_the_answer_are_in_its_colour_and_none_where_there_is_non
     assert len(bars(draw(none, CLASSES), GREY)) == 4
 
 
+def test_the_title_is_the_answer_or_says_that_there_is_none() -> None:
+    def title(prediction: Prediction) -> bytes:
+        pictured = DetailedPrediction(prediction, detailed().pixels, detailed().lengths, None)
+        return draw(pictured, CLASSES).crop((0, 0, 150, 50)).tobytes()
+
+    none = title(Prediction("a.png", None, 0.9, ()))
+    assert none == title(Prediction("a.png", "no class", 0.9, ()))
+    assert len({none, title(detailed().prediction), title(Prediction("a.png", "two", 0.9, ()))}) == 3
+
+
 def test_the_threshold_is_a_line_between_those_that_reach_it_and_those_that_do_not() -> None:
     picture = draw(detailed(), CLASSES, threshold=0.75)
     assert not is_colour(draw(detailed(), CLASSES), RED).any()
