@@ -24,7 +24,6 @@ capsedge show runs/my-run --html run.html
 capsedge show runs/my-run --json | jq .scores
 """
 
-_STATUS = {"training": "interrupted", "finished": "finished"}
 _POINTS = 8  # epochs of the printed curve
 
 
@@ -69,7 +68,7 @@ def show(
         _say_next(chosen, record, trained_by)
 
 
-def _say_next(run: "Run", record: "RunRecord", trained_by: str) -> None:
+def _say_next(run: "Run", record: "RunRecord", trained_by: str | None) -> None:
     """Print the next command for a run in its state."""
     from capsedge.cli.console import example_image, next_command, say
     from capsedge.runtime.models import exports_in
@@ -79,6 +78,8 @@ def _say_next(run: "Run", record: "RunRecord", trained_by: str) -> None:
     if trained_by:
         again = shlex.join(["capsedge", "show", folder])
         say(f"next: wait until {trained_by} has trained the run; {again} shows it then")
+    elif trained_by is None:
+        say(f"note: whether a process trains the run cannot be told: '{run.path / '.lock'}' cannot be locked")
     elif record.status == "training":
         next_command("capsedge", "train", "--resume", "--run", folder)
     elif exports and not _older(run):
@@ -99,16 +100,17 @@ def _older(run: "Run") -> list[str]:
     return [file.name for file in exports_in(run.path) if file.stat().st_mtime_ns < best]
 
 
-def _print(run: "Run", record: "RunRecord", trained_by: str) -> None:
+def _print(run: "Run", record: "RunRecord", trained_by: str | None) -> None:
     from capsedge.cli.console import out, percent
     from capsedge.runtime.models import exports_in
     from capsedge.training.metrics import read_metrics
+    from capsedge.training.run import status_in_words
 
     def line(text: str) -> None:
         out.print(text, markup=False, soft_wrap=True)
 
     recipe = run.read_recipe()
-    status = f"being trained now by {trained_by}" if trained_by else _STATUS[record.status]
+    status = status_in_words(record, trained_by) + (f" now by {trained_by}" if trained_by else "")
     line(f"run:    {run.path}, {status}, on {record.device} in {recipe.train.precision}")
     line(f"recipe: {recipe.name}, {number_of(recipe.train.epochs, 'epoch')}, batches of {recipe.train.batch_size}")
     line(f"data:   {record.data}")

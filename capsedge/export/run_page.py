@@ -25,7 +25,7 @@ from capsedge.scoring import longest, wrong_answers
 from capsedge.training import Run
 from capsedge.training.batches import Batches
 from capsedge.training.metrics import read_metrics
-from capsedge.training.run import RunRecord
+from capsedge.training.run import RunRecord, status_in_words
 
 _TRAINING_IMAGES = 24
 _TEST_IMAGES = 12  # at least one of each class
@@ -51,7 +51,7 @@ def run_page(run: Run) -> str:
 def _body(run: Run, record: RunRecord, rows: Sequence[dict[str, Any]]) -> Iterator[str]:
     recipe = run.read_recipe()
     yield f"<h1>{_text(run.path.resolve().name)}</h1>"
-    status = record.status if record.status == "finished" else (run.trained_by() and "being trained") or "interrupted"
+    status = status_in_words(record, run.trained_by())
     yield f'<p class="soft">{_text(status)}; {_text(record.data)}; trained on {_text(record.device)}</p>'
     yield _scores(record)
     yield _remarks("Warnings", [warning.text for warning in record.warnings])

@@ -11,29 +11,27 @@ recipe.toml has the precision that was chosen, never `auto`, because the precisi
 this file, or the resumed run on another machine, computes what the run computed. No other file has it.
 """
 
-import os
-import platform
 import shlex
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 import tomli_w
-from filelock import FileLock, Timeout
 
 from capsedge.contract import Score
 from capsedge.data import Dataset
 from capsedge.data.load import dataset_of
-from capsedge.errors import CapsedgeError, DataError, ModelError, WrongUse
+from capsedge.errors import DataError, ModelError, WrongUse
 from capsedge.files import write_atomically
 from capsedge.fit import Fit
 from capsedge.models import CapsNet, build_network
 from capsedge.recipe import Recipe, from_values, read_values, to_values
 from capsedge.records import DamagedRecord, decoded
 from capsedge.training.checkpoint import PREVIOUS, load_network
+from capsedge.training.lock import locked, trained_by
 
 RUNS = Path("runs")
 ZOO_WEIGHTS = "weights.safetensors"  # the weights in a folder of the zoo, in place of best.safetensors
@@ -149,41 +147,13 @@ class Run:
         """The folder of event files for TensorBoard, if the run has any."""
         return self.path / "tensorboard"
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keep other processes from training in this folder; the system releases the lock when the process ends.
+    def locked(self) -> AbstractContextManager[None]:
+        """Keep other processes from training in this folder; see `capsedge.training.lock.locked`."""
+        return locked(self.path)
 
-        The system locks the file `.lock`; that the file exists is no lock. On a file system without locks, filelock's
-        fallback uses the file's existence, and the run of a killed process would stay locked.
-
-        Raises:
-            ModelError: Another process trains in the folder; the text names it.
-            WrongUse: The folder cannot be locked.
-        """
-        file = self.path / ".lock"
-        lock = FileLock(file, fallback_to_soft=False)
-        try:
-            held = lock.acquire(blocking=False)
-        except Timeout as error:
-            raise ModelError(f"run '{self.path}' is being trained by {_lock_owner(file)}") from error
-        except OSError as error:
-            raise WrongUse(
-                f"run '{self.path}' cannot be locked ({error.strerror}): choose a writable folder on a file system "
-                "with locks, such as a local disk"
-            ) from error
-        with held:
-            with suppress(OSError):  # the owner is only for a message, and not every system lets others read it
-                file.write_text(f"{os.getpid()} {platform.node()}", encoding="utf-8")
-            yield
-
-    def trained_by(self) -> str:
-        """The process that trains in this folder now, such as `process 123`; "" for none, or if it cannot be told."""
-        file = self.path / ".lock"
-        try:
-            with self.locked() if file.exists() else nullcontext():  # `locked` makes the file
-                return ""
-        except CapsedgeError as error:
-            return _lock_owner(file) if isinstance(error, ModelError) else ""
+    def trained_by(self) -> str | None:
+        """The process that trains in this folder now; see `capsedge.training.lock.trained_by`."""
+        return trained_by(self.path)
 
     def create(self, recipe: Recipe, record: RunRecord) -> None:
         """Write a new run's recipe, and then its record, which makes the folder a run.
@@ -304,15 +274,13 @@ class Run:
 _FORMER_KEYS = {"dark_ground": "dark_background"}
 
 
-def _lock_owner(lock: Path) -> str:
-    """The process that holds a lock, as far as the lock file says."""
-    try:
-        process, _, machine = lock.read_text(encoding="utf-8").partition(" ")
-    except (OSError, UnicodeDecodeError):
-        process = machine = ""
-    if not process.isdecimal():
-        return "another process"
-    return f"process {process}" if machine == platform.node() else f"process {process} on {machine}"
+def status_in_words(record: RunRecord, trained_by: str | None) -> str:
+    """The status of a run for people, with what its lock says (`Run.trained_by`)."""
+    if record.status == "finished":
+        return "finished"
+    if trained_by is None:
+        return "not finished"
+    return "being trained" if trained_by else "interrupted"
 
 
 @contextmanager

@@ -259,6 +259,14 @@ def test_a_run_that_is_being_trained_is_told_from_an_interrupted_one(
     assert "interrupted; " in page.read_text(encoding="utf-8")
     assert json.loads(capsedge("show", str(run.path), "--json").stdout)["trained_by"] is None
 
+    (run.path / ".lock").unlink()
+    (run.path / ".lock").mkdir()  # cannot be opened, as that of another user
+    told = capsedge("show", str(run.path), "--html", str(page))
+    assert told.stdout.startswith(f"run:    {run.path}, not finished, on cpu")
+    assert "note: whether a process trains the run cannot be told" in told.stderr
+    assert "next: " not in told.stderr
+    assert "not finished; " in page.read_text(encoding="utf-8")
+
 
 @pytest.mark.parametrize(
     ("name", "said"),

@@ -5,10 +5,12 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from msgspec.structs import replace
 from PIL import Image
 
@@ -64,6 +66,22 @@ def test_a_lock_that_a_killed_process_left_does_not_hold(tmp_path: Path) -> None
         pass
 
 
+def test_to_ask_who_trains_a_run_refuses_no_training_and_is_no_training(tmp_path: Path) -> None:
+    run, file = Run(tmp_path), tmp_path / ".lock"
+
+    def asked_by_another() -> None:
+        asking = FileLock(file, thread_local=False).acquire().lock
+        threading.Timer(0.05, asking.release).start()
+
+    assert (run.trained_by(), file.exists()) == ("", False)
+    file.write_text("17 elsewhere")  # of a training that has ended
+    asked_by_another()
+    assert (run.trained_by(), file.read_text()) == ("", "17 elsewhere")
+    asked_by_another()
+    with run.locked():
+        assert run.trained_by() == f"process {os.getpid()}"
+
+
 def test_a_file_system_without_locks_is_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As some network file systems are. A lock that is only a file would outlive a process that was killed."""
     fcntl = pytest.importorskip("fcntl")
@@ -77,6 +95,8 @@ def test_a_file_system_without_locks_is_one_error(tmp_path: Path, monkeypatch: p
         Run(tmp_path).locked(),
     ):
         pass
+    (tmp_path / ".lock").touch()
+    assert Run(tmp_path).trained_by() is None
 
 
 def test_the_newest_run_is_the_one_written_last(finished: Run, tmp_path: Path) -> None:
