@@ -125,14 +125,16 @@ def install(*extras: str) -> str:
 
     capsedge is on no package index, so where it runs from a checkout and is not installed, pip needs the checkout.
     """
+    import shlex
     from importlib.metadata import PackageNotFoundError, version
+    from pathlib import Path
 
-    names = ",".join(extras)
+    place = "capsedge"
     try:
         version("capsedge")
     except PackageNotFoundError:
-        return f"pip install '.[{names}]' in the checkout of capsedge"
-    return f"pip install 'capsedge[{names}]'"
+        place = str(Path(__file__).parents[1])
+    return shlex.join(["pip", "install", f"{place}[{','.join(extras)}]"])
 
 
 def require(module: str, *, extra: str) -> ModuleType:

@@ -111,7 +111,7 @@ def test_a_package_that_lacks_a_part_of_itself_is_installed(
 
 @pytest.mark.parametrize(
     ("installed", "command"),
-    [(True, "pip install 'capsedge[cpu,trt]'"), (False, "pip install '.[cpu,trt]' in the checkout of capsedge")],
+    [(True, "pip install 'capsedge[cpu,trt]'"), (False, f"pip install '{Path(__file__).parents[1]}[cpu,trt]'")],
 )
 def test_an_extra_is_installed_by_a_command_that_works_without_an_index(
     installed: bool, command: str, monkeypatch: pytest.MonkeyPatch

@@ -52,13 +52,16 @@ def example_image(source: str) -> str:
     """An image for the next command: one of a training's own images, a shipped sample, or a word in its place.
 
     Args:
-        source: `RunRecord.data_source`.
+        source: `RunRecord.data_source`; "" if it is not known.
     """
     from capsedge.runtime.infer.sources import File
     from capsedge.runtime.infer.sources.walk import images_below
 
     place = Path("samples") if source.startswith("fashion-mnist") else Path(source)
-    found = next(images_below(place), None) if place.is_dir() else None
+    try:
+        found = next(images_below(place), None) if source and place.is_dir() else None
+    except OSError:  # below a folder that this user may not enter
+        found = None
     if not isinstance(found, File):
         return "YOUR_IMAGE"
     here = Path.cwd()

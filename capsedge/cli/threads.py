@@ -28,7 +28,7 @@ def note_load(device: str, threads: int, *, processes: int = 1) -> None:
     Args:
         device: Device of the training: `auto`, `cpu` or `cuda`, or torch's name of it.
         threads: The value of --threads.
-        processes: Processes of the training on this machine.
+        processes: Processes of the training on this machine; each has as many threads.
     """
     import os
 
@@ -37,10 +37,11 @@ def note_load(device: str, threads: int, *, processes: int = 1) -> None:
     from capsedge.measure.bench.warnings import load_of_others
     from capsedge.measure.machine.processor import load_average
 
-    count = torch.get_num_threads() * processes
+    each = torch.get_num_threads()
+    count = each * processes
     on_gpu = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
     load, cores = load_of_others(load_average()), os.cpu_count() or 1
-    if threads or on_gpu or count == 1 or load == "unavailable" or load < 1:
+    if threads or on_gpu or each == 1 or load == "unavailable" or load < 1:
         return
     free = max(0.0, cores - load)
     if free < _NEEDED * count:

@@ -189,7 +189,7 @@ def _fresh(
         epochs, steps = number_of(train.epochs, "epoch"), number_of(len(trainer.batches), "step")
         say(
             f"plan:   {epochs} of {steps}, batches of {train.batch_size}, learning rate {train.learning_rate:g}"
-            f"{_scaled(recipe, train.learning_rate)}; "
+            f"{_scaled(recipe, train.batch_size)}; "
             f"chosen by the number of images: {', '.join(f'train.{key}' for key in chosen)}"
         )
     for remark in dataset.remarks:
@@ -205,7 +205,7 @@ def _fresh(
         )
     say(f"run:    {run.path} on {_devices(group)}, {in_words(trainer.precision)}")
     note_cost(trainer)
-    note_load(str(group.device), threads, processes=group.count)
+    note_load(str(group.device), threads, processes=group.here)
     return trainer
 
 
@@ -236,18 +236,18 @@ def _resumed(folder: Path | None, device: str, devices: int | None, threads: int
     say(f"resuming {run.path} ({recipe.name}) at epoch {epoch}, step {step}, in {in_words(trainer.precision)}")
     note_cost(trainer, RESUMED)
     note_other_threads(record)
-    note_load(str(trainer.devices.device), threads, processes=trainer.devices.count)
+    note_load(str(trainer.devices.device), threads, processes=trainer.devices.here)
     return trainer
 
 
-def _scaled(recipe: "Recipe", rate: float) -> str:
-    """Why the learning rate is not the recipe's, in brackets, if it is not."""
+def _scaled(recipe: "Recipe", batch_size: int) -> str:
+    """How the learning rate was made of the recipe's, in brackets, if a smaller batch size was chosen."""
     from capsedge.training.plan import LARGEST_BATCH
 
-    if rate == recipe.train.learning_rate:
+    if batch_size in (recipe.train.batch_size, LARGEST_BATCH):
         return ""
     given = f"train.learning_rate={recipe.train.learning_rate:g}"
-    return f" ({given} is for batches of {LARGEST_BATCH}, and scaled by the root of the batch size)"
+    return f" ({given} is for batches of {LARGEST_BATCH}, and scaled by sqrt({batch_size} / {LARGEST_BATCH}))"
 
 
 def _stem(trainer: "Trainer") -> str:

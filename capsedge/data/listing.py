@@ -226,6 +226,7 @@ class _Search:
         for root, below, names in os.walk(folder, onerror=unread.append):
             if not os.access(root, os.X_OK):  # lists its names, and opens nothing
                 self.unreadable.append(self._name(Path(root)))
+                below.clear()  # else each of its folders would be counted, too
                 continue
             self.links += [self._name(Path(root, name)) for name in below if Path(root, name).is_symlink()]
             for name in names:

@@ -13,7 +13,7 @@ from capsedge.onnx_lite.tensor import StoredTensor, read_entry, read_tensor
 from capsedge.onnx_lite.wire import fields_of
 
 REINSTALL = "install capsedge again, in a checkout by pip install --force-reinstall --no-deps ."
-"""Command that restores a damaged file of the package."""
+"""Advice that restores a damaged file of the package."""
 
 _BUILTIN = Path(__file__).parents[1] / "builtin"
 

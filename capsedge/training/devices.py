@@ -38,12 +38,14 @@ class Devices:
         device: The device of this process.
         rank: Number of this process.
         count: Number of processes.
+        here: Number of those on this machine.
     """
 
-    def __init__(self, device: torch.device, rank: int = 0, count: int = 1) -> None:
+    def __init__(self, device: torch.device, rank: int = 0, count: int = 1, here: int | None = None) -> None:
         self.device = device
         self.rank = rank
         self.count = count
+        self.here = count if here is None else here
 
     @property
     def first(self) -> bool:
@@ -174,7 +176,7 @@ def launch(device: str = "auto", *, devices: int | None = None) -> Devices:
         store = None if started else _store(rank, count)  # torchrun's is in the environment
         distributed.init_process_group("nccl" if kind == "cuda" else "gloo", store=store, rank=rank, world_size=count)
         atexit.register(_leave)
-        found = Devices(torch.device(kind, local) if kind == "cuda" else torch.device(kind), rank, count)
+        found = Devices(torch.device(kind, local) if kind == "cuda" else torch.device(kind), rank, count, here)
         if started and os.name == "posix":  # elsewhere a process cannot be asked for without a signal to it
             own = torch.zeros(count, dtype=torch.int64, device=found.device)
             own[rank] = os.getpid()

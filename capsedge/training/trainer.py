@@ -49,7 +49,7 @@ class Trainer(Algorithm1):
         run: The folder of the run; only rank 0 writes to it.
         devices: From `launch`, for this training alone; None for one device.
         device: That device, if there are no `devices`: `auto`, `cpu` or `cuda`.
-        threads: Threads of this process on a CPU; 0 for torch's number, or of a resumed run its own.
+        threads: Threads of this process on a CPU; 0 for torch's number; a resumed run keeps its number.
 
     Raises:
         ProviderError: `cuda` was requested, and there is no CUDA device.

@@ -1,11 +1,15 @@
 """A stranger's text cannot steer the terminal, in a line or in a table."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from capsedge.cli import console
 from capsedge.cli.tables import Column, print_rows, print_table
+from tests.cli.conftest import ROOT, as_a_user
 
 HOSTILE = "bag\x1b[2J\x9b31m\u202egnp"
 SHOWN = "bag\\x1b[2J\\x9b31m\\u202egnp"
@@ -37,8 +41,21 @@ def test_the_image_of_a_next_command_exists_or_is_the_users_to_name(
         (tmp_path / name).touch()
     assert console.example_image("fashion-mnist-subset") == "samples/bag.png"
     assert console.example_image("cifar-10") == "YOUR_IMAGE"
+    assert console.example_image("") == "YOUR_IMAGE", "and not an image of the working folder"
     assert console.example_image(str(tmp_path / "my photos")) == "my photos/cat/1.jpg"
     assert console.example_image(str(tmp_path / "photos.csv")) == "YOUR_IMAGE"
     (tmp_path / "empty").mkdir()
     monkeypatch.chdir(tmp_path / "empty")
     assert console.example_image(str(tmp_path / "my photos")) == str(tmp_path / "my photos/cat/1.jpg")
+
+
+def test_images_in_a_folder_that_is_closed_are_the_users_to_name(tmp_path: Path) -> None:
+    asking = "import sys; from capsedge.cli.console import example_image; print(example_image(sys.argv[1]))"
+    (tmp_path / "closed" / "photos").mkdir(parents=True)
+    (tmp_path / "closed").chmod(0)
+    command = [*as_a_user(), sys.executable, "-c", asking, str(tmp_path / "closed" / "photos")]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, env=os.environ | {"PYTHONPATH": str(ROOT)}
+    )
+    (tmp_path / "closed").chmod(0o700)
+    assert done.stdout == "YOUR_IMAGE\n", done.stderr

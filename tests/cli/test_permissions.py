@@ -87,6 +87,7 @@ def test_an_unreadable_class_is_not_called_empty(tmp_path: Path) -> None:
             pixels = random.integers(0, 256, (8, 8), np.uint8)
             Image.fromarray(pixels).save(tmp_path / name / f"{number}.png")
     (tmp_path / "eel").chmod(0)
+    (tmp_path / "fox" / "young").mkdir()
     (tmp_path / "fox").chmod(0o600)  # its names can be listed, and none of its files opened
 
     done = in_a_shell("data", str(tmp_path), before=as_a_user(), COLUMNS="300")

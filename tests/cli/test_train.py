@@ -17,6 +17,7 @@ import pytest
 import torch
 from PIL import Image
 
+from capsedge.cli.threads import note_load
 from capsedge.training import Run, Trainer
 from capsedge.training.precision import Bf16Cost
 from tests.cli.conftest import one_line
@@ -151,12 +152,22 @@ def test_the_threads_are_those_of_the_option_and_a_resumed_run_with_others_says_
 
 
 @pytest.mark.parametrize(
-    ("load", "options", "noted"), [(7.14, [], True), (7.14, ["--threads", "2"], False), (0.4, [], False)]
+    ("load", "options", "noted"),
+    [(7.14, [], True), (7.14, ["--threads", "2"], False), (0.4, [], False), (OSError, [], False)],
 )
 def test_a_busy_machine_is_noted_once_with_the_option_that_helps(
-    load: float, options: list[str], noted: bool, capsedge: Capsedge, monkeypatch: pytest.MonkeyPatch
+    load: float | type[OSError],
+    options: list[str],
+    noted: bool,
+    capsedge: Capsedge,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(os, "getloadavg", lambda: (load, 0.0, 0.0))
+    def load_averages() -> tuple[float, float, float]:
+        if not isinstance(load, float):
+            raise load
+        return load, 0.0, 0.0
+
+    monkeypatch.setattr(os, "getloadavg", load_averages)
     monkeypatch.setattr(os, "cpu_count", lambda: 4)
     before = torch.get_num_threads()
     try:
@@ -174,16 +185,41 @@ def test_a_busy_machine_is_noted_once_with_the_option_that_helps(
         )
 
 
-def test_a_learning_rate_that_was_scaled_is_told_with_the_one_that_was_set(capsedge: Capsedge) -> None:
+def test_processes_of_one_thread_are_not_advised_to_have_fewer(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "getloadavg", lambda: (7.14, 0.0, 0.0))
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    before = torch.get_num_threads()
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            note_load("cpu", 0, processes=2)
+    finally:
+        torch.set_num_threads(before)
+    (note,) = capsys.readouterr().err.splitlines()
+    assert "the training has 4 threads" in note
+
+
+def test_a_learning_rate_that_was_scaled_is_told_with_the_one_that_was_set(
+    capsedge: Capsedge, monkeypatch: pytest.MonkeyPatch
+) -> None:
     options = [*TINY, "--set", "train.epochs=1", "--set", "train.learning_rate=0.008"]
     scaled = capsedge("train", *options, "--set", "train.batch_size=0", "--json")
     (plan,) = (line for line in scaled.stderr.splitlines() if line.startswith("plan: "))
-    assert ", batches of 32, learning rate 0.004 (train.learning_rate=0.008 is for batches of 128, " in plan
+    given = "(train.learning_rate=0.008 is for batches of 128, and scaled by sqrt(32 / 128))"
+    assert f", batches of 32, learning rate 0.004 {given}; " in plan
 
     own = [*TINY, "--set", "train.epochs=0", "--set", "train.learning_rate=0.008", "--set", "train.patience=1"]
     chosen = capsedge("train", *own, "--set", "train.batch_size=1280")
     (plan,) = (line for line in chosen.stderr.splitlines() if line.startswith("plan: "))
     assert ", learning rate 0.008; chosen by the number of images: train.epochs" in plan
+
+    monkeypatch.setattr("capsedge.training.plan.BATCHES", 1)  # as if there were enough images for batches of 128
+    odd = ["--set", "train.learning_rate=0.0012345", "--set", "train.batch_size=0"]
+    rounded = capsedge("train", *TINY, "--set", "train.epochs=1", *odd)
+    (plan,) = (line for line in rounded.stderr.splitlines() if line.startswith("plan: "))
+    assert ", batches of 128, learning rate 0.00123; " in plan
 
 
 def test_a_training_that_ends_at_chance_warns_and_says_what_to_lower(capsedge: Capsedge) -> None:

@@ -20,7 +20,10 @@ def name(root: Path = ROOT) -> str:
 
 def load_average() -> Reading:
     """Number of running processes, averaged over the last minute; 0 is an idle machine."""
-    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else "unavailable"
+    try:
+        return round(os.getloadavg()[0], 2)
+    except (AttributeError, OSError):  # Windows, and systems that cannot obtain it, such as a jail without /proc
+        return "unavailable"
 
 
 def clock_mhz(root: Path = ROOT) -> Reading:
