@@ -251,9 +251,9 @@ def _measure(
             return benchmark.bench(
                 models, plan, settings=settings, sweeps=sweeps, state=state, tell=say, progress=progress
             )
-    except KeyboardInterrupt:  # benchmark.bench has not written the state
+    except KeyboardInterrupt:  # benchmark.bench has written nothing; the state may be there from before
         if not output:
             raise
         files = ", ".join(f"'{file}'" for file in output)
         kept = "" if state else "; with --output FILE.json the finished rounds are kept"
-        raise Interrupted(f"interrupted: no result was written to {files}{kept}") from None
+        raise Interrupted(f"interrupted: no new result was written to {files}{kept}") from None

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from capsedge.cli.options import JsonOption, MaxErrorIncreaseOption
-from capsedge.cli.runs import chosen_run
+from capsedge.cli.runs import given_run
 from capsedge.errors import ModelError, ProviderError, WrongUse, require
 from capsedge.plural import number_of
 
@@ -27,7 +27,7 @@ capsedge gate runs/fashion-mnist-l2-small/model.engine
 
 
 def gate(
-    model: Annotated[str, typer.Argument(help="An .onnx or .engine file, or a run's folder.", show_default=False)],
+    model: Annotated[Path, typer.Argument(help="An .onnx or .engine file, or a run's folder.", show_default=False)],
     run: Annotated[
         Path | None,
         typer.Option(
@@ -40,11 +40,8 @@ def gate(
 ) -> None:
     """Check an exported file against the network of its run; a rejected file is renamed to MODEL.rejected."""
     from capsedge.cli.console import print_json, say_chosen
-    from capsedge.runtime.models import find_model
-    from capsedge.runtime.open import model_file
 
-    file = model_file(find_model(model))
-    _refuse_named(model, file)
+    file = _file_to_judge(model)
     say_chosen(model, file)
     require("torch", extra="train")
     require("onnx", extra="export")
@@ -57,7 +54,7 @@ def gate(
         raise ModelError(
             f"the gate compares a file with the network of its run, and '{file.parent}' is not a run: add --run RUN"
         )
-    trained = chosen_run(run or file.parent, [])
+    trained = given_run(run or file.parent)
     if file.suffix == ".engine":
         manifest = gate_engine(file, trained, max_error_increase=share)
         contract = manifest.contract
@@ -71,19 +68,24 @@ def gate(
         raise ProviderError(f"'{file}' was not executed here: {'; '.join(verdict.remarks)}")
 
 
-def _refuse_named(model: str, file: Path) -> None:
-    """Refuse a model that is known by its name: the gate writes its verdict into the file, or renames it.
+def _file_to_judge(model: Path) -> Path:
+    """The file at a path: the gate writes its verdict into the file, or renames it, so it takes no names.
 
     Raises:
-        WrongUse: It is such a model.
+        ModelError: There is no such file.
+        WrongUse: It is the name or a file of a built-in model or of the zoo.
     """
-    from capsedge.runtime.models import title
+    from capsedge.runtime.models import find_model, is_shipped, known_names, title
+    from capsedge.runtime.open import model_file
 
-    if (name := title(file)) != str(file):
+    is_name = not model.exists() and str(model) in known_names()
+    file = model_file(find_model(str(model)) if is_name else model)
+    if is_shipped(file):
         raise WrongUse(
-            f"'{model}' is the model {name}, and the gate writes its verdict into the file",
+            f"'{model}' is the model {title(file.resolve())}, and the gate writes its verdict into the file",
             "copy the file, and give the copy and the run of which it was exported: capsedge gate COPY --run RUN",
         )
+    return file
 
 
 def _show(contract: "Contract") -> None:

@@ -17,10 +17,19 @@ def chosen_run(folder: Path | None, status: Sequence[str]) -> "Run":
     Raises:
         ModelError: There is none, or a recipe or a model was named in place of a folder.
     """
-    from capsedge.training import Run, newest_run
+    from capsedge.training import newest_run
 
-    if folder is None:
-        return newest_run(status=status)
+    return newest_run(status=status) if folder is None else given_run(folder)
+
+
+def given_run(folder: Path) -> "Run":
+    """The run in a folder; whether it is one is told when it is read.
+
+    Raises:
+        ModelError: There is no such folder, and a recipe or a model has that name.
+    """
+    from capsedge.training import Run
+
     if not folder.exists():
         _refuse_name(str(folder))
     return Run(folder)
@@ -29,11 +38,11 @@ def chosen_run(folder: Path | None, status: Sequence[str]) -> "Run":
 def _refuse_name(word: str) -> None:
     """Refuse the name of a recipe or a model, with the commands that take it."""
     from capsedge.recipe import shipped_recipes
-    from capsedge.runtime.models import own_names, zoo_index
+    from capsedge.runtime.models import known_names
 
     kinds = {
         "recipe": ("recipe", shipped_recipes()),
-        "model": ("inspect", [*own_names(), *(each.name for each in zoo_index())]),
+        "model": ("inspect", known_names()),
     }
     found = {
         kind: shlex.join(["capsedge", command, word]) for kind, (command, names) in kinds.items() if word in names

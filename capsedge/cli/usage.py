@@ -37,7 +37,8 @@ class Command(TyperCommand):
         """
         if not ctx.resilient_parsing:
             _, _, given = self.make_parser(ctx).parse_args(args=[*args])
-            for each in given:
+            asks_for_help = any(each.is_eager for each in given)
+            for each in () if asks_for_help else given:
                 if _is_single(each) and (times := sum(other is each for other in given)) > 1:
                     name = " or ".join(max(names, key=len) for names in (each.opts, each.secondary_opts) if names)
                     raise WrongUse(f"expected {name} at most once, got it {times} times: give it once")

@@ -99,6 +99,20 @@ def own_names() -> list[str]:
     return [BUILTIN_NAME, *names] if DEFAULT_MODEL in names else names
 
 
+def known_names() -> list[str]:
+    """All names that `find_model` knows, also of files that are not on this machine; none of a damaged index."""
+    names = own_names()
+    with suppress(ModelError):
+        names += _zoo_files()
+    return names
+
+
+def is_shipped(file: Path) -> bool:
+    """Whether a file is a built-in model or one of the zoo, by whatever path."""
+    folder, zoo = file.resolve().parent, zoo_folder()
+    return folder == BUILTIN.resolve() or (zoo is not None and folder.parent == zoo.resolve())
+
+
 def zoo_folder() -> Path | None:
     """The zoo's folder, which need not exist; None without the variable and outside a checkout."""
     if own := os.environ.get(ZOO_VARIABLE):

@@ -49,7 +49,8 @@ class Trainer(Algorithm1):
         run: The folder of the run; only rank 0 writes to it.
         devices: From `launch`, for this training alone; None for one device.
         device: That device, if there are no `devices`: `auto`, `cpu` or `cuda`.
-        threads: Threads of this process on a CPU; 0 for torch's number; a resumed run keeps its number.
+        threads: Threads of this process on a CPU; 0 for torch's number; a resumed run keeps its number. After `train`
+            torch has its number again.
 
     Raises:
         ProviderError: `cuda` was requested, and there is no CUDA device.
@@ -66,7 +67,7 @@ class Trainer(Algorithm1):
         device: str = "auto",
         threads: int = 0,
     ) -> None:
-        self.threads = threads
+        self.threads, self._threads_before = threads, torch.get_num_threads()
         with reporting_lost_process():
             group = devices or launch(device)
             if threads:
@@ -140,6 +141,7 @@ class Trainer(Algorithm1):
             WrongUse: The run's folder cannot be locked.
         """
         with self._reporting_lost_process(), ExitStack() as stack:
+            stack.callback(torch.set_num_threads, self._threads_before)
             refused: CapsedgeError | None = None
             if self.devices.first:
                 try:

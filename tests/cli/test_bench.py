@@ -228,7 +228,7 @@ def test_a_model_that_does_not_take_the_batch_is_one_line(models: Path, capsedge
     ("names", "kept"),
     [(["r.json"], ""), (["r.csv", "r.md"], "; with --output FILE.json the finished rounds are kept")],
 )
-def test_ctrl_c_before_the_first_result_says_that_nothing_was_written(
+def test_ctrl_c_before_the_first_result_says_that_nothing_new_was_written(
     names: list[str], kept: str, models: Path, capsedge: Capsedge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def press_ctrl_c(*_: object, **__: object) -> None:
@@ -241,5 +241,5 @@ def test_ctrl_c_before_the_first_result_says_that_nothing_was_written(
     done = capsedge("bench", str(models / "good.onnx"), *outputs)
     assert done.returncode == 130
     files = ", ".join(f"'{name}'" for name in names)
-    assert done.stderr.splitlines()[-1] == f"capsedge: interrupted: no result was written to {files}{kept}"
+    assert done.stderr.splitlines()[-1] == f"capsedge: interrupted: no new result was written to {files}{kept}"
     assert list(tmp_path.iterdir()) == []

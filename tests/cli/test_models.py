@@ -160,6 +160,38 @@ def test_lint_takes_a_name_and_the_gate_says_why_it_cannot(capsedge: Capsedge, z
     assert file.read_bytes() == before
 
 
+def test_the_gate_refuses_a_shipped_file_by_any_path_and_takes_a_folder_with_the_name_of_one(
+    capsedge: Capsedge, zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(zoo)
+    (tmp_path / "link").symlink_to(finding.BUILTIN)
+    for path, named in (
+        ("edge-tiny", "edge-tiny (zoo)"),
+        ("edge-tiny/model.int8.onnx", "edge-tiny int8 (zoo)"),
+        ("../link/fashion-mnist.onnx", "fashion-mnist (built in)"),
+    ):
+        refused = capsedge("gate", path)
+        assert refused.returncode == 2
+        assert f"'{path}' is the model {named}, and the gate writes its verdict" in refused.stderr
+
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(zoo / "edge-tiny", tmp_path / "edge-tiny")
+    taken = capsedge("gate", "edge-tiny")
+    assert taken.returncode == 1
+    assert "'edge-tiny' is not a run: add --run RUN" in taken.stderr
+
+
+def test_where_only_a_path_can_stand_a_damaged_index_of_the_zoo_hides_no_error(
+    capsedge: Capsedge, zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    named = capsedge("show", "edge-tiny.int8").stderr
+    assert "the name of a model: capsedge inspect edge-tiny.int8 shows it" in named
+    (finding.BUILTIN / "zoo.json").write_text("{")
+    assert capsedge("gate", "gone").stderr == "capsedge: there is no model at 'gone'\n"
+    assert "'gone' is not a run" in capsedge("show", "gone").stderr
+
+
 @pytest.mark.usefixtures("image")
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_file_with_another_hash_is_refused_in_one_line(capsedge: Capsedge, zoo: Path, command: str) -> None:

@@ -141,7 +141,8 @@ def test_the_threads_are_those_of_the_option_and_a_resumed_run_with_others_says_
     before = torch.get_num_threads()
     try:
         done = capsedge("train", *TINY, "--set", "train.epochs=1", "--threads", "2", "--run", "r", "--json")
-        assert msgspec.json.decode(done.stdout)["threads"] == torch.get_num_threads() == 2
+        assert msgspec.json.decode(done.stdout)["threads"] == 2
+        assert torch.get_num_threads() == before
         leave_an_epoch(tmp_path / "r")
         resumed = capsedge("train", "--resume", "--run", "r", "--threads", "1")
         assert resumed.returncode == 0, resumed.stderr
@@ -175,6 +176,7 @@ def test_a_busy_machine_is_noted_once_with_the_option_that_helps(
         done = capsedge("train", *TINY, "--set", "train.epochs=1", *options)
     finally:
         torch.set_num_threads(before)
+    assert done.returncode == 0, done.stderr
     notes = [line for line in done.stderr.splitlines() if line.startswith("note: ")]
     assert len(notes) == noted
     for note in notes:

@@ -43,6 +43,12 @@ def test_an_option_of_one_value_is_refused_when_it_is_given_twice(capsedge: Caps
         assert line == f"capsedge: expected {name} at most once, got it 2 times: give it once"
 
 
+def test_help_is_shown_beside_an_option_that_is_given_twice(capsedge: Capsedge) -> None:
+    done = capsedge("show", "--html", "a.html", "--html", "b.html", "--help")
+    assert done.returncode == 0, done.stderr
+    assert "Usage: capsedge show" in done.stdout
+
+
 def test_a_switch_is_not_both_on_and_off(capsedge: Capsedge) -> None:
     for words, option in PAIRS:
         on, off = option.opts[0], option.secondary_opts[0]
