@@ -4,21 +4,21 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from tests.cli.conftest import ROOT, as_a_user, in_a_shell, one_line
+from tests.cli.conftest import ROOT, as_a_user, in_a_shell
 
 
 @pytest.fixture
 def closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The working folder: it has a file of each kind, and a folder, that nobody may read."""
+    """The working folder, as of a run: it has a file of each kind, and a folder, that nobody may read."""
     monkeypatch.chdir(tmp_path)
-    names = ("image.png", "model.onnx", "recipe.toml", "report.json", "list.csv", "images.txt")
+    names = ("image.png", "model.onnx", "run.json", "recipe.toml", "report.json", "list.csv", "images.txt")
     for name in names:
         (tmp_path / name).touch()
         (tmp_path / name).chmod(0)
@@ -102,11 +102,35 @@ def test_an_unreadable_class_is_not_called_empty(tmp_path: Path) -> None:
     ]
 
 
-def test_an_output_that_may_be_written_and_not_read_is_replaced(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def unreadable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """Make an output in the working folder that exists, and that its owner may write and not read."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "sheet.png").touch()
-    (tmp_path / "sheet.png").chmod(0o200)
-    line = one_line(in_a_shell("data", "gone/", "--sheet", "sheet.png", before=as_a_user()), 1)
-    assert "'gone/'" in line
+
+    def made(name: str) -> Path:
+        Path(name).touch()
+        Path(name).chmod(0o200)
+        return Path(name)
+
+    return made
+
+
+def test_an_output_that_may_be_written_and_not_read_is_replaced(unreadable: Callable[[str], Path]) -> None:
+    for name in ("cat", "dog"):
+        Path("photos", name).mkdir(parents=True)
+        for number in range(3):
+            Image.new("L", (8, 8), 40 * number).save(Path("photos", name, f"{number}.png"))
+    sheet = unreadable("sheet.png")
+    done = in_a_shell("data", "photos", "--sheet", str(sheet), before=as_a_user())
+    assert done.returncode == 0, done.stderr
+    assert sheet.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_report_that_may_hold_a_measurement_and_cannot_be_read_is_refused(
+    unreadable: Callable[[str], Path],
+) -> None:
+    report = unreadable("r.json")
+    done = in_a_shell("bench", "builtin", "--iterations", "1", "--output", str(report), before=as_a_user())
+    line = done.stderr.splitlines()[-1]
+    assert (done.returncode, report.stat().st_size) == (2, 0)
+    assert line == "capsedge: the report 'r.json' cannot be read: Permission denied: choose another --output"

@@ -15,6 +15,8 @@ KIND = "capsedge bench"
 
 # Code of the error about a report with another schema.
 OTHER_SCHEMA = "other-schema"
+# Code of the error about a report that is missing or that this user may not read.
+UNREADABLE = "unreadable"
 
 
 class _Head(msgspec.Struct):
@@ -67,13 +69,13 @@ def load(file: Path) -> BenchReport:
     """Read a report that `save` wrote as .json.
 
     Raises:
-        DataError: The file is missing, not a report, damaged, or has another schema (then its code is
-            `OTHER_SCHEMA`).
+        DataError: The file is missing or not readable (its code is `UNREADABLE`), not a report, damaged, or has
+            another schema (its code is `OTHER_SCHEMA`).
     """
     try:
         content = file.read_bytes()
     except OSError as error:
-        raise DataError(f"the report '{file}' cannot be read: {error.strerror}") from error
+        raise DataError(f"the report '{file}' cannot be read: {error.strerror}", code=UNREADABLE) from error
     try:
         head = decoded(content, _Head)
     except DamagedRecord as error:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from capsedge.errors import DataError, WrongUse
-from capsedge.measure.bench.files import OTHER_SCHEMA, load
+from capsedge.measure.bench.files import OTHER_SCHEMA, UNREADABLE, load
 from capsedge.measure.bench.measure import sha256_of
 from capsedge.measure.bench.report import BenchReport, Group
 from capsedge.measure.bench.sweep import Variant
@@ -25,8 +25,8 @@ def measured_before(
 
     Raises:
         ModelError: A file to measure is missing.
-        WrongUse: The file is not a report, or holds an unfinished measurement of another command. Writing the new
-            report would destroy it.
+        WrongUse: The file is not readable or not a report, or holds an unfinished measurement of another command.
+            Writing the new report would destroy it.
     """
     if not file.exists():
         return ()
@@ -35,9 +35,8 @@ def measured_before(
     except DataError as error:
         if error.code == OTHER_SCHEMA:  # a report of another version: it is overwritten
             return ()
-        raise WrongUse(
-            f"'{file}' exists and is not a report of capsedge bench, or is damaged: choose another --output"
-        ) from error
+        other = f"'{file}' exists and is not a report of capsedge bench, or is damaged"
+        raise WrongUse(error.text if error.code == UNREADABLE else other, "choose another --output") from error
     found = resumable_groups(earlier, asked, batches, laid_out)
     if earlier.unfinished and not found:
         raise WrongUse(
