@@ -168,7 +168,9 @@ def export(
     ] = None,
     triton_python: Annotated[
         bool,
-        typer.Option("--triton-python", help="In it, for Triton's Python backend instead of that for ONNX Runtime."),
+        typer.Option(
+            "--triton-python", help="With --triton: use Triton's Python backend instead of the one for ONNX Runtime."
+        ),
     ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print each file's contract and its engine's manifest as JSON.")
@@ -182,10 +184,10 @@ def export(
 
     precisions = _precisions(",".join(precision or ["fp32"]))
     engine.check()
+    if triton_python:
+        _check_triton_python(triton, engine)
     if triton is not None:
         check_folder(triton)
-    elif triton_python:
-        raise WrongUse("--triton-python is for a model repository: add --triton FOLDER")
     if calibration_images is not None and not any(each in QUANTIZED for each in precisions):
         raise WrongUse("--calibration-images is for int8, int8+fp16 and fp8: add --precision int8")
     if output is not None:
@@ -231,6 +233,13 @@ def export(
     if failed:
         raise type(failed[0])("; ".join(map(str, failed)))
     screen.show_next([(each["model"], each["contract"]) for each in done], record.data_source)
+
+
+def _check_triton_python(triton: Path | None, engine: EngineOptions) -> None:
+    if triton is None:
+        raise WrongUse("--triton-python is for a model repository: add --triton FOLDER")
+    if engine.trt:
+        raise WrongUse("--triton-python serves the ONNX file, and --trt builds an engine: leave out one of them")
 
 
 def _export(

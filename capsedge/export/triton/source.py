@@ -90,7 +90,7 @@ def read_source(model: Path, *, allow_unexecuted: bool, python: bool = False) ->
     if file.suffix != ".engine":
         return replace(_read_onnx(file), backend="python" if python else "onnxruntime")
     if python:
-        raise WrongUse(f"Triton's Python backend serves .onnx files, got the engine '{file}': leave out its choice")
+        raise WrongUse(f"Triton's Python backend serves .onnx files, got the engine '{file}': leave out python")
     return _read_engine(file, allow_unexecuted=allow_unexecuted)
 
 
