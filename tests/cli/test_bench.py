@@ -38,7 +38,7 @@ def test_a_report_holds_every_run_of_every_model(report: Path) -> None:
     content = json.loads(report.read_bytes())
     (group,) = content["groups"]
 
-    assert (content["kind"], content["schema"]) == ("capsedge bench", 4)
+    assert (content["kind"], content["schema"]) == ("capsedge bench", 5)
     assert content["command"][:4] == ["capsedge", "bench", "fashion-mnist", content["command"][3]]
     assert content["command"][4:] == ["--iterations", "16", "--quick", "--threads", "1"]
     assert [case["label"] for case in group["cases"]] == ["fashion-mnist", content["command"][3]]

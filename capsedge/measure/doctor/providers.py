@@ -6,17 +6,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from capsedge.errors import CapsedgeError, MissingExtra, ModelError, ProviderError
+from capsedge.errors import CapsedgeError, MissingExtra, ProviderError
 from capsedge.measure.doctor import libraries
 from capsedge.measure.doctor.findings import SUBJECTS, Finding
 from capsedge.measure.doctor.presence import Presence
 from capsedge.onnx_lite.file import REINSTALL
-from capsedge.onnx_lite.schema import FLOAT
-from capsedge.onnx_lite.write import Value, one_node_file
 from capsedge.runtime.inspection import inspect_model
 from capsedge.runtime.models import BUILTIN_NAME, find_model
+from capsedge.runtime.one_node import run_one_node
 from capsedge.runtime.open import open_session
 from capsedge.runtime.ort import plugin
 from capsedge.runtime.ort.options import kernels_in
@@ -53,7 +50,7 @@ def find_provider(provider: Provider, presence: Presence) -> Finding:
         wheel = _wheel_for(provider, presence, advice)
         return found("missing", "not in the installed ONNX Runtime", wheel, code="not-in-onnxruntime")
     try:
-        _run_one_node(provider)
+        run_one_node(Settings(provider=provider))
     except (MissingExtra, ProviderError) as error:
         return _does_not_start(ort, provider, presence, error)
     except CapsedgeError as error:
@@ -80,22 +77,6 @@ def _wheel_for(provider: Provider, presence: Presence, advice: str) -> str:
     if presence.place == "jetson":
         return "" if provider == "tensorrt-rtx" else _ON_JETSON
     return advice if presence.hardware else ""
-
-
-def _one_node() -> bytes:
-    """An ONNX file that squares four float32 numbers, `x` to `y`."""
-    return one_node_file("Mul", "square", ("x", "x"), takes=Value("x", FLOAT, (4,)), makes=Value("y", FLOAT, (4,)))
-
-
-def _run_one_node(provider: Provider) -> None:
-    x = np.array([0, 1, 3, -0.5], np.float32)  # every type of float holds their squares exactly
-    with tempfile.TemporaryDirectory(prefix="capsedge-", ignore_cleanup_errors=True) as folder:
-        file = Path(folder, "one-node.onnx")
-        file.write_bytes(_one_node())
-        with kernels_in(Path(folder)), open_session(file, Settings(provider=provider)) as session:
-            (y,) = session.run_raw({"x": x}).values()
-    if not np.array_equal(y, x * x):
-        raise ModelError(f"a node that squares {x.tolist()} gives {y.tolist()}")
 
 
 def _golden_sample(provider: Provider) -> str:

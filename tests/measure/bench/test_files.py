@@ -46,7 +46,7 @@ def test_json_is_standard_reproducible_and_has_one_line_per_round(saved: Path, t
     read = json.loads(saved.read_text())
 
     assert saved.read_bytes() == (tmp_path / "again.json").read_bytes()
-    assert (read["kind"], read["schema"]) == ("capsedge bench", 4)
+    assert (read["kind"], read["schema"]) == ("capsedge bench", 5)
     assert read == json.loads(msgspec.json.encode(report()))
     lines = {line.strip().rstrip(",") for line in saved.read_text().splitlines()}
     assert {json.dumps(turn) for turn in read["groups"][0]["cases"][0]["samples_ms"]} <= lines
@@ -108,9 +108,9 @@ OTHER_KIND = "is a JSON file, but not a report of `capsedge bench`"
         *(
             (
                 b'{"kind": "capsedge bench", "schema": %d, "groups": 1}' % schema,
-                f"of schema 4, got schema {schema} in",
+                f"of schema 5, got schema {schema} in",
             )
-            for schema in (0, 3, 5, 10**30)
+            for schema in (0, 4, 6, 10**30)
         ),
     ],
 )

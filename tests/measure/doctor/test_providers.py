@@ -15,6 +15,7 @@ from capsedge.measure.doctor import libraries
 from capsedge.measure.doctor import providers as doctor_providers
 from capsedge.measure.doctor.providers import find_onnxruntime, find_provider
 from capsedge.runtime import models as built_in
+from capsedge.runtime import one_node
 from capsedge.runtime.open import open_session
 from capsedge.runtime.ort import plugin
 from capsedge.runtime.ort.options import provider_chain
@@ -82,8 +83,8 @@ def test_a_library_that_computes_otherwise_is_not_mended_by_another_copy_of_the_
 
 
 def test_a_node_that_computes_wrongly_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
-    wrong = doctor_providers._one_node().replace(b"\x03Mul", b"\x03Sub")
-    monkeypatch.setattr(doctor_providers, "_one_node", lambda: wrong)
+    wrong = one_node._one_node().replace(b"\x03Mul", b"\x03Sub")
+    monkeypatch.setattr(one_node, "_one_node", lambda: wrong)
     found = find_provider("cpu", NOTHING)
 
     assert found.state == "broken"
@@ -134,7 +135,7 @@ def test_the_plugin_s_own_library_is_looked_into(tmp_path: Path, monkeypatch: py
     monkeypatch.syspath_prepend(str(tmp_path))
     lacking = {tmp_path / "libonnxruntime_providers_nv_tensorrt_rtx.so": ["libcuda.so.1"]}
     monkeypatch.setattr(libraries, "absent", lambda file: lacking[file])
-    monkeypatch.setattr(doctor_providers, "_run_one_node", failing("its plugin does not load"))
+    monkeypatch.setattr(doctor_providers, "run_one_node", failing("its plugin does not load"))
 
     assert find_provider("tensorrt-rtx", WORKSTATION).detail == "not found: libcuda.so.1"
     assert find_provider("tensorrt-rtx", NOTHING).state == "missing"
@@ -153,7 +154,7 @@ def test_a_gpu_that_is_none_for_the_plugin_is_no_fault(tmp_path: Path, monkeypat
     vars(module).update(get_ep_name=lambda: "rtx", get_library_path=lambda: "rtx.so")
     monkeypatch.setitem(sys.modules, plugin.MODULE, module)
     monkeypatch.setattr(doctor_providers, "absent", lambda ort, provider: "")
-    monkeypatch.setattr(doctor_providers, "_run_one_node", lambda provider: plugin.devices_of_plugin(Ort()))
+    monkeypatch.setattr(doctor_providers, "run_one_node", lambda provider: plugin.devices_of_plugin(Ort()))
     found = find_provider("tensorrt-rtx", WORKSTATION)
 
     assert (found.state, found.code) == ("missing", "gpu-not-supported")
@@ -199,7 +200,8 @@ def test_kernels_that_a_proof_compiles_do_not_stay(tmp_path: Path, monkeypatch: 
         return open_session(file, settings)
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(doctor_providers, "open_session", opened)
+    for module in (doctor_providers, one_node):
+        monkeypatch.setattr(module, "open_session", opened)
     assert find_provider("cpu", NOTHING).state == "works"
     assert len(folders) == 2
     assert not [folder for folder in (*folders, tmp_path / "cache") if folder.exists()]
