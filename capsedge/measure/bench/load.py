@@ -31,8 +31,8 @@ class Answered(NamedTuple):
 def closed_loop(run: Query, feeds: Arrays, *, clients: int, seconds: float, lead_in_s: float) -> list[float]:
     """Latencies of threads that each send the next query as soon as the last one is answered, in milliseconds.
 
-    All clients are busy all the time: a query counts if it starts within the timed span, and the clients go on with
-    untimed queries until the last counted one is answered. A query starts at the moment in which its client's last
+    All clients are busy all the time: a query counts if it starts within the timed span, or is its client's first
+    after the lead-in, and the clients go on with untimed queries until the last counted one is answered. A query starts at the moment in which its client's last
     one ended, so the latencies of a client add up to the whole time, and clients / mean latency is the throughput.
 
     Args:
@@ -57,7 +57,7 @@ def closed_loop(run: Query, feeds: Arrays, *, clients: int, seconds: float, lead
         while not stop.is_set():
             run(feeds)
             ended = now()
-            if begin_ns <= started < end_ns:
+            if begin_ns <= started and (started < end_ns or not own):
                 own.append((ended - started) / 1e6)
             elif started >= end_ns:
                 passed[number] = True

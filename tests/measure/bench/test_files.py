@@ -10,7 +10,9 @@ import pytest
 
 from capsedge.errors import DataError, MissingExtra, WrongUse
 from capsedge.measure.bench import files
+from capsedge.measure.bench.deployment import ErrorOnData, PeakMemory, Served, Trial
 from capsedge.measure.bench.files import check_suffix, load, save
+from capsedge.measure.bench.plan import Plan
 from capsedge.measure.bench.report import (
     BenchReport,
     BenchWarning,
@@ -159,7 +161,10 @@ def test_damaged_samples_are_located(samples: list[list[float]], place: str, sav
 
 def test_the_guide_names_every_field_of_the_file_and_every_code_of_a_warning() -> None:
     guide = (Path(__file__).parents[3] / "docs" / "bench.md").read_text()
-    records = (BenchReport, Group, Case, Warmup, Breakdown, Percentile, Ratio, BenchWarning)
+    records = (
+        *(BenchReport, Plan, Group, Case, Warmup, Breakdown, Percentile, Ratio, BenchWarning),
+        *(Served, Trial, PeakMemory, ErrorOnData),
+    )
     fields = [name for record in records for name in record.__struct_fields__]
 
     assert [name for name in fields if not re.search(rf"`[^`]*\b{name}\b[^`]*`", guide)] == []
