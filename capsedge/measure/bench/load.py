@@ -32,8 +32,9 @@ def closed_loop(run: Query, feeds: Arrays, *, clients: int, seconds: float, lead
     """Latencies of threads that each send the next query as soon as the last one is answered, in milliseconds.
 
     All clients are busy all the time: a query counts if it starts within the timed span, or is its client's first
-    after the lead-in, and the clients go on with untimed queries until the last counted one is answered. A query starts at the moment in which its client's last
-    one ended, so the latencies of a client add up to the whole time, and clients / mean latency is the throughput.
+    after the lead-in, and the clients go on with untimed queries until the last counted one is answered. A query
+    starts at the moment in which its client's last one ended. So the latencies of a client add up to the whole time,
+    and clients / mean latency is the throughput.
 
     Args:
         run: Runs one query; called from all threads.

@@ -237,4 +237,5 @@ def _progress(subjects: Sequence[Subject], limits: TimingLimits, spent_seconds: 
 
 def _progress_of(subject: Subject, limits: TimingLimits) -> float:
     by_iterations = subject.iterations / limits.iterations
-    return min(by_iterations, subject.seconds / limits.seconds if limits.seconds else by_iterations)
+    by_rounds = len(subject.rounds) / FEWEST_ROUNDS if subject.clients > 1 else by_iterations
+    return min(by_iterations, by_rounds, subject.seconds / limits.seconds if limits.seconds else by_iterations)

@@ -106,13 +106,11 @@ def test_a_measurement_and_its_comparison(capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_artifacts_judged_by_error_latency_memory_and_energy(capsys: pytest.CaptureFixture[str]) -> None:
-    first = reports.case(
-        memory=PeakMemory(runtime_mb=64.9, peak_mb=169.6),
-        on_data=ErrorOnData(data="photos", images=1_000, wrong=98, error=0.098, low=0.0811, high=0.1179),
-        cpu_energy_mj=123.4,
-    )
+    error = ErrorOnData(data="photos", images=1_000, wrong=98, error=0.098, low=0.0811, high=0.1179)
+    memory = PeakMemory(runtime_mb=64.9, peak_mb=169.6)
+    first = reports.case(memory=memory, on_data=error, cpu_energy_mj=123.4)
     difference = {"vs_first": 0.003, "vs_first_low": -0.001, "vs_first_high": 0.008}
-    second = replace(first, label="runs/a int8", on_data=replace(first.on_data, **difference))
+    second = replace(first, label="runs/a int8", on_data=replace(error, **difference))
 
     bench.show_report(reports.report(reports.group(first, second)))
 
@@ -134,9 +132,8 @@ def test_rates_that_a_server_can_take(capsys: pytest.CaptureFixture[str]) -> Non
 
     said = capsys.readouterr()
     assert_whole(said.out, "highest queries/s 612")
-    assert "p99 at the rates that were tried: 612/s 4.32 ms held, 1,225/s 4.32 ms not held" in " ".join(
-        said.err.split()
-    )
+    tried = "p99 at the rates that were tried: 612/s 4.32 ms held, 1,225/s 4.32 ms not held"
+    assert tried in " ".join(said.err.split())
 
 
 def test_two_networks_of_a_compression(capsys: pytest.CaptureFixture[str]) -> None:

@@ -116,6 +116,10 @@ def test_a_single_client_sends_the_next_query_when_the_last_is_answered(clock: C
     assert latencies == [1.0] * 500
 
 
+def test_a_client_counts_a_query_also_if_the_machine_stalls_beyond_the_span(clock: Clock) -> None:
+    assert closed_loop(taking(clock, np.full(9, 50.0)), NOTHING, clients=1, seconds=0.01, lead_in_s=0.02) == [50.0]
+
+
 def test_a_failure_in_one_thread_ends_all_and_is_told() -> None:
     calls = [0]
 

@@ -60,10 +60,7 @@ def test_a_number_of_iterations_is_the_only_limit(*, quick: bool) -> None:
             for pause in (-1.0, nan, inf, 1e300)
         ),
         *((Plan(concurrency=count), "expected a concurrency from 1 to 256, got") for count in (0, -1, 257)),
-        *(
-            (Plan(scenario="server", qps=qps), r"expected a rate above 0, up to")
-            for qps in (0.0, -1.0, nan, inf, 1e7)
-        ),
+        *((Plan(scenario="server", qps=qps), r"expected a rate above 0, up to") for qps in (0.0, -1.0, nan, 1e7)),
         *(
             (Plan(scenario="server", p99_ms=bound), r"expected a bound of p99 above 0 ms, up to")
             for bound in (0.0, -1.0, nan, inf, 1e9)
