@@ -10,6 +10,7 @@ from capsedge.measure.bench.plan import METRIC, Plan
 from capsedge.measure.bench.report import BenchReport, Case, Change, Comparison, ComparisonWarning, Group, WarningCode
 from capsedge.measure.bench.stats import ROUNDS_FOR_INTERVAL, autocorrelated, figure, interval, rounds_of
 from capsedge.measure.machine import Machine
+from capsedge.runtime.providers import CPU
 
 _SETTINGS = ("spinning", "graph", "io_binding", "cuda_graph", "allow_fallback", "exact_int8")
 
@@ -310,7 +311,8 @@ def _machine_difference(now: Machine, baseline: BenchReport) -> str:
         had, has = (" ".join(each.instruction_sets) or "none" for each in (then.processor, now.processor))
         return f"the baseline was measured on '{then.cpu}' with the instruction sets {had}, this one has {has}"
     names = ["none" if machine.gpu is None else machine.gpu.name for machine in (then, now)]
-    off_cpu = any(case.provider != "CPUExecutionProvider" for group in baseline.groups for case in group.cases)
+    providers = {case.provider for group in baseline.groups for case in group.cases}
+    off_cpu = any(each != CPU and not each.startswith("OpenVINO CPU") for each in providers)
     if off_cpu and names[0] != names[1]:
         return f"the baseline was measured on the GPU '{names[0]}', this is '{names[1]}'"
     return ""

@@ -9,6 +9,7 @@ from typing import Any
 from capsedge.errors import CapsedgeError, MissingExtra, ProviderError
 from capsedge.measure.doctor import libraries
 from capsedge.measure.doctor.findings import SUBJECTS, Finding
+from capsedge.measure.doctor.packages import version_of
 from capsedge.measure.doctor.presence import Presence
 from capsedge.onnx_lite.file import REINSTALL
 from capsedge.runtime.inspection import inspect_model
@@ -19,7 +20,7 @@ from capsedge.runtime.ort import plugin
 from capsedge.runtime.ort.options import kernels_in
 from capsedge.runtime.ort.placement import absent
 from capsedge.runtime.ort.wheels import load_onnxruntime, wheels_text
-from capsedge.runtime.providers import Provider
+from capsedge.runtime.providers import OrtProvider, Provider
 from capsedge.runtime.settings import Settings
 from capsedge.runtime.verify import verify
 
@@ -39,7 +40,7 @@ def find_onnxruntime() -> Finding:
     return Finding(subject, "installed", f"{wheels_text()}{f', for CUDA {cuda}' if cuda else ''}")
 
 
-def find_provider(provider: Provider, presence: Presence) -> Finding:
+def find_provider(provider: OrtProvider, presence: Presence) -> Finding:
     """Test a provider: first with one node, then with the built-in model's golden sample."""
     found = partial(Finding, SUBJECTS[provider], provider=provider)
     try:
@@ -62,6 +63,23 @@ def find_provider(provider: Provider, presence: Presence) -> Finding:
         return found("broken", wrong, error.advice or _about_our_model(), code=error.code)
 
 
+def find_openvino() -> Finding:
+    """Test OpenVINO: first with one node, then with the built-in model's golden sample."""
+    found = partial(Finding, SUBJECTS["openvino"], provider="openvino")
+    try:
+        run_one_node(Settings(provider="openvino"))
+    except MissingExtra as error:
+        return found("missing", "not installed: it runs ONNX files on CPUs", error.advice, code=error.code)
+    except CapsedgeError as error:
+        return found("broken", error.text, error.advice, code=error.code)
+    release = f"openvino {version_of('openvino')}"
+    try:
+        return found("works", f"{release}: runs a node; {_golden_sample('openvino')}")
+    except CapsedgeError as error:
+        wrong = f"{release}: runs a node, but not the built-in network: {error.text}"
+        return found("broken", wrong, error.advice or _about_our_model(), code=error.code)
+
+
 def cuda_of_onnxruntime() -> str:
     """The CUDA release that the installed ONNX Runtime was built for, such as `13.0`; "" where it names none."""
     try:
@@ -72,7 +90,7 @@ def cuda_of_onnxruntime() -> str:
     return str(getattr(build_and_package_info, "cuda_version", ""))
 
 
-def _wheel_for(provider: Provider, presence: Presence, advice: str) -> str:
+def _wheel_for(provider: OrtProvider, presence: Presence, advice: str) -> str:
     """How to install a provider; "" where there is no GPU for it."""
     if presence.place == "jetson":
         return "" if provider == "tensorrt-rtx" else _ON_JETSON
@@ -101,7 +119,7 @@ def _about_our_model() -> str:
     return REINSTALL if damaged else ""
 
 
-def _library(ort: Any, provider: Provider) -> Path:
+def _library(ort: Any, provider: OrtProvider) -> Path:
     """The shared library of a provider, in ONNX Runtime or in a plugin."""
     spec = find_spec(plugin.MODULE) if provider == "tensorrt-rtx" else None
     origin = ort.__file__ if spec is None or spec.origin is None else spec.origin
@@ -110,7 +128,7 @@ def _library(ort: Any, provider: Provider) -> Path:
     return folder / f"libonnxruntime_providers_{name}.so"
 
 
-def _does_not_start(ort: Any, provider: Provider, presence: Presence, error: CapsedgeError) -> Finding:
+def _does_not_start(ort: Any, provider: OrtProvider, presence: Presence, error: CapsedgeError) -> Finding:
     """The finding for a provider that does not start, for lack of a GPU or of a library."""
     found = partial(Finding, SUBJECTS[provider], provider=provider)
     if not presence.usable:

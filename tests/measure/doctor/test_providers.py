@@ -3,6 +3,7 @@
 import shutil
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
@@ -13,7 +14,8 @@ from msgspec.structs import replace
 from capsedge.errors import ProviderError
 from capsedge.measure.doctor import libraries
 from capsedge.measure.doctor import providers as doctor_providers
-from capsedge.measure.doctor.providers import find_onnxruntime, find_provider
+from capsedge.measure.doctor.packages import version_of
+from capsedge.measure.doctor.providers import find_onnxruntime, find_openvino, find_provider
 from capsedge.runtime import models as built_in
 from capsedge.runtime import one_node
 from capsedge.runtime.open import open_session
@@ -207,3 +209,24 @@ def test_kernels_that_a_proof_compiles_do_not_stay(tmp_path: Path, monkeypatch: 
     assert not [folder for folder in (*folders, tmp_path / "cache") if folder.exists()]
     ((_, options),) = provider_chain("tensorrt-rtx", None)
     assert options["nv_runtime_cache_path"] == str(tmp_path / "cache" / "capsedge" / "tensorrt-rtx")
+
+
+@pytest.mark.skipif(find_spec("openvino") is None, reason="OpenVINO is not installed: make setup installs it")
+def test_openvino_runs_a_node_and_the_golden_sample() -> None:
+    found = find_openvino()
+
+    assert (found.state, found.provider, found.code) == ("works", "openvino", "")
+    assert found.detail.startswith(f"openvino {version_of('openvino')}: runs a node; fashion-mnist (built in) gives")
+
+
+def test_openvino_that_is_not_installed_is_missing_with_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    found = find_openvino()
+
+    assert (found.state, found.advice) == ("missing", "pip install 'capsedge[openvino]'")
+
+
+def test_openvino_that_computes_wrongly_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor_providers, "run_one_node", failing("it gives other numbers"))
+
+    assert find_openvino().state == "broken"
