@@ -15,14 +15,14 @@ from capsedge.outside import one_line
 
 if TYPE_CHECKING:
     from capsedge.measure.bench.plan import Plan
-    from capsedge.measure.bench.report import BenchReport, Change, Comparison, Group
+    from capsedge.measure.bench.report import BenchReport, Case, Change, Comparison, Group
 
 _SHOWN = (
     *("p50 ms", "p90 ms", "p99 ms", "images/s", "x first", "queries/s", "highest queries/s"),
     *("CPU mJ/image", "peak MB", "of it the runtime's MB", "error %", "error % on data", "points vs first"),
 )
 # Columns that a narrow terminal leaves out, the highest number first.
-_OPTIONAL = {"of it the runtime's MB": 5, "points vs first": 4, "p90 ms": 3, "p99 ms": 1}
+_OPTIONAL = {"of it the runtime's MB": 6, "points vs first": 5, "p90 ms": 3, "p99 ms": 2}
 
 
 def show_report(report: "BenchReport") -> None:
@@ -117,8 +117,8 @@ def _print(first: str, group: "Group", shown: Sequence[Figure]) -> None:
             *(
                 Column(
                     figure.name,
-                    [f"{figure.text(case)}\n{figure.detail(case)}".strip() for case in group.cases],
-                    numeric=True,
+                    [_cell(figure, case) for case in group.cases],
+                    numeric=figure.name != columns.PROVIDER.name,
                     optional=_optional(figure, group),
                 )
                 for figure in shown
@@ -127,15 +127,19 @@ def _print(first: str, group: "Group", shown: Sequence[Figure]) -> None:
     )
 
 
+def _cell(figure: Figure, case: "Case") -> str:
+    """A figure with its detail; a line break stands where a narrow column may wrap."""
+    return f"{figure.text(case)}\n{figure.detail(case)}".strip().replace(" to ", " to\n")
+
+
 def _optional(figure: Figure, group: "Group") -> int:
-    """Priority of omission; the metric of the scenario stays, and so does the throughput of several clients."""
-    if (
-        figure.name == "images/s"
-        and group.concurrency == 1
-        and any(case.memory or case.on_data for case in group.cases)
-    ):
-        return 2
-    return 0 if figure.metric else _OPTIONAL.get(figure.name, 0)
+    """Priority of omission: the metric goes last, and the throughput of several clients stays."""
+    judged = any(case.memory or case.on_data for case in group.cases)
+    if figure.name == "images/s":
+        return 4 if judged and group.concurrency == 1 else 0
+    if figure.metric:
+        return 1 if judged else 0
+    return _OPTIONAL.get(figure.name, 0)
 
 
 def _labels(group: "Group") -> list[str]:

@@ -115,9 +115,20 @@ def test_artifacts_judged_by_error_latency_memory_and_energy(capsys: pytest.Capt
     bench.show_report(reports.report(reports.group(first, second)))
 
     said = capsys.readouterr()
-    assert_whole(said.out, "a int8 123 170 9.80 8.11-11.79")
+    assert_whole(said.out, "a int8 123 170 9.80 8.11 to 11.79")
     assert "not shown in 60 columns: p50" not in said.out
     assert "CPU energy: not shown" not in said.err
+
+
+def test_providers_side_by_side_judged_by_everything(capsys: pytest.CaptureFixture[str]) -> None:
+    error = ErrorOnData(data="photos", images=1_000, wrong=98, error=0.098, low=0.0811, high=0.1179)
+    memory = PeakMemory(runtime_mb=64.9, peak_mb=169.6)
+    first = reports.case("zoo/edge-small cpu", memory=memory, on_data=error)
+    second = replace(first, label="zoo/edge-small openvino", provider="OpenVINO CPU (f32+i8)")
+
+    bench.show_report(reports.report(reports.group(first, second)))
+
+    assert_whole(capsys.readouterr().out, "OpenVINO CPU (f32+i8) 170 9.80 8.11 to 11.79 edge-small openvino")
 
 
 def test_rates_that_a_server_can_take(capsys: pytest.CaptureFixture[str]) -> None:

