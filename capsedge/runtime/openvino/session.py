@@ -102,13 +102,19 @@ class OpenVinoSession(Session):
         self._requests = threading.local()
 
     def _fitting(self, node: _Declared, feeds: Arrays) -> Any:
-        """An input of the declared type: OpenVINO would convert another one without a word."""
+        """An input of the declared type and shape: OpenVINO converts or reinterprets another one without a word."""
         if node.name not in feeds:
             raise ModelError(f"'{self.name}' failed to run: it takes '{node.name}', which was not given")
         array = feeds[node.name]
-        if array.dtype != node.dtype:
-            wrong = f"expected {node.dtype} as '{node.name}', got {array.dtype}"
-            raise ModelError(f"'{self.name}' failed to run: {wrong}")
+        same = len(array.shape) == len(node.shape) and all(
+            wanted in (None, given) for wanted, given in zip(node.shape, array.shape, strict=True)
+        )
+        if array.dtype != node.dtype or not same:
+            wanted = ", ".join("any" if axis is None else str(axis) for axis in node.shape)
+            raise ModelError(
+                f"'{self.name}' failed to run: expected {node.dtype} [{wanted}] as '{node.name}', got {array.dtype} "
+                f"{list(array.shape)}"
+            )
         return array
 
 

@@ -1,5 +1,6 @@
 """Peak memory of a model, in a real process of its own."""
 
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,15 @@ def test_a_model_that_does_not_open_gives_the_reason(tmp_path: Path) -> None:
     assert peak is None
     assert "ended with code 1" in reason
     assert "there is no model at" in reason
+
+
+def test_the_peak_is_of_resident_memory_as_the_kernel_accounts_it() -> None:
+    resident_mb = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 1e6
+    largest_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+    found = peak_mb()
+
+    assert found is not None
+    assert 0.99 * resident_mb <= found <= 1.01 * largest_mb
 
 
 def test_a_system_without_proc_has_no_peak(tmp_path: Path) -> None:

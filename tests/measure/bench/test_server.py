@@ -136,6 +136,14 @@ def test_a_rate_above_the_capacity_is_told_with_what_was_answered(clock: Clock) 
     assert group.cases[0].images_per_second == pytest.approx(500, rel=0.01)
 
 
+def test_a_rate_a_little_above_the_capacity_is_told_although_all_were_answered(clock: Clock) -> None:
+    group = measure([Timed("a", clock, [SERVICE_MS])], Plan(scenario="server", qps=600, duration=5))
+
+    (warning,) = group.warnings
+    assert warning.code == "overloaded"
+    assert "of 600 queries in a second, 499.7 were answered: the queue grew" in warning.text
+
+
 def test_iterations_are_the_queries_of_a_trial(clock: Clock) -> None:
     group = measure([Timed("a", clock, [1.0])], Plan(scenario="server", qps=100, iterations=40, batch=8))
 

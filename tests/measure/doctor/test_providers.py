@@ -21,7 +21,7 @@ from capsedge.runtime import one_node
 from capsedge.runtime.open import open_session
 from capsedge.runtime.ort import plugin
 from capsedge.runtime.ort.options import provider_chain
-from capsedge.runtime.providers import Provider
+from capsedge.runtime.providers import OrtProvider
 from capsedge.runtime.session import Session
 from capsedge.runtime.settings import Settings
 from capsedge.runtime.verify import Verification, verify
@@ -94,7 +94,7 @@ def test_a_node_that_computes_wrongly_is_broken(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("provider", ["cuda", "tensorrt"])
-def test_a_provider_that_the_wheel_lacks_names_the_wheel_only_where_a_gpu_is(provider: Provider) -> None:
+def test_a_provider_that_the_wheel_lacks_names_the_wheel_only_where_a_gpu_is(provider: OrtProvider) -> None:
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         pytest.skip("this is the GPU wheel")
     with_gpu, without, jetson = (find_provider(provider, place) for place in (WORKSTATION, NOTHING, JETSON))
@@ -166,7 +166,7 @@ def test_a_gpu_that_is_none_for_the_plugin_is_no_fault(tmp_path: Path, monkeypat
 def failing(reason: str) -> Callable[..., None]:
     """Something that refuses to run."""
 
-    def fail(provider: Provider) -> None:
+    def fail(provider: OrtProvider) -> None:
         raise ProviderError(reason)
 
     return fail

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -76,21 +76,15 @@ def test_any_batch_gives_the_same_answer(images: NDArray[np.uint8]) -> None:
 
 @needs_openvino
 def test_threads_share_a_session_and_get_their_own_answers(images: NDArray[np.uint8]) -> None:
-    with open_session(ZOO / "edge-nano" / "model.onnx", OPENVINO) as session:
-        wanted = session.run(images[:8]).lengths
-        found: dict[int, NDArray[np.float32]] = {}
+    """Of queries that overlap: one request of OpenVINO would refuse the second."""
+    parts = [np.roll(images, index, axis=0) for index in range(4)]
+    with open_session(ZOO / "edge-nano" / "model.onnx", OPENVINO) as session, ThreadPoolExecutor(len(parts)) as pool:
+        wanted = [session.run(part).lengths for part in parts]
+        found = [*pool.map(lambda part: [session.run(part).lengths for _ in range(20)], parts)]
 
-        def classify(index: int) -> None:
-            for _ in range(20):
-                found[index] = session.run(images[index : index + 1]).lengths
-
-        threads = [threading.Thread(target=classify, args=(index,)) for index in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-
-    np.testing.assert_allclose(np.concatenate([found[index] for index in range(8)]), wanted, atol=1e-6)
+    for given, expected in zip(found, wanted, strict=True):
+        for lengths in given:
+            np.testing.assert_allclose(lengths, expected, atol=1e-6)
 
 
 @needs_openvino
@@ -106,13 +100,14 @@ def test_outputs_stay_as_they_are_when_the_session_runs_again(images: NDArray[np
 @needs_openvino
 def test_wrong_inputs_are_one_line(models: Path) -> None:
     with open_session(ZOO / "edge-nano" / "model.onnx", OPENVINO) as session:
-        with pytest.raises(ModelError, match=r"' failed to run: expected uint8 as 'image', got float32$"):
+        wanted = r"' failed to run: expected uint8 \[any, 28, 28, 1\] as 'image', got "
+        with pytest.raises(ModelError, match=rf"{wanted}float32 \[1, 28, 28, 1\]$"):
             session.run_raw({"image": np.zeros((1, 28, 28, 1), np.float32)})
+        for shape in ((1, 27, 28, 1), (28, 28, 1)):  # OpenVINO 2026.4.1 gives lengths of the first
+            with pytest.raises(ModelError, match=f"{wanted}uint8 "):
+                session.run_raw({"image": np.zeros(shape, np.uint8)})
         with pytest.raises(ModelError, match="it takes 'image', which was not given"):
             session.run_raw({})
-        with pytest.raises(ModelError, match="failed to run: ") as wrong_shape:
-            session.run_raw({"image": np.zeros((1, 27, 28, 1), np.uint8)})
-        assert "\n" not in str(wrong_shape.value)
     with pytest.raises(ModelError, match="was closed: open it again"):
         session.feeds(1)
 
