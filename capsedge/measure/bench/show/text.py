@@ -163,6 +163,8 @@ def slow_int8(report: BenchReport) -> list[str]:
 
 
 def _slow_int8(group: Group, machine: Machine) -> Iterator[str]:
+    if group.scenario == "server":  # its cases do not take turns, so that no ratio compares them
+        return
     for case in group.cases:
         beside = [each for each in group.cases if each.precision == "fp32" and _same_network(each, case)]
         if not (case.precision or "").startswith("int8") or case.provider != CPU or not beside:
