@@ -9,7 +9,7 @@ JOBS ?= 2
 BIN := $(VENV)/bin
 TOOLS := $(VENV)-tools
 STAMP := $(VENV)/.installed
-EXTRAS := train,export,paper,cpu,trt,docs,dev
+EXTRAS := train,export,paper,cpu,openvino,trt,docs,dev
 ON_PATH := PATH="$(abspath $(BIN)):$$PATH"
 
 comma := ,
@@ -122,7 +122,7 @@ docs: $(STAMP) ## Build the documentation as a site in site/, every link checked
 
 bounds: $(STAMP) ## As extras, with the lowest releases that pyproject.toml admits (not gpu; torch stays as pinned)
 	@PYTHON="$(abspath $(BIN))/python" CONSTRAINTS=lower-bounds.txt bash scripts/check_extras.sh \
-		cpu cpu,trt train,tensorboard,cpu paper,cpu train,export,cpu train,export,cpu,trt
+		cpu cpu,openvino cpu,trt train,tensorboard,cpu paper,cpu train,export,cpu train,export,cpu,trt
 
 platforms: $(STAMP) ## Resolve the extras for other systems, without installing
 	$(BIN)/python scripts/check_platforms.py

@@ -9,10 +9,10 @@ from capsedge.measure.doctor.gpu import find_driver, find_gpu
 from capsedge.measure.doctor.packages import OPTIONAL, find_package, version_of
 from capsedge.measure.doctor.presence import read_presence
 from capsedge.measure.doctor.processor import find_processor
-from capsedge.measure.doctor.providers import cuda_of_onnxruntime, find_onnxruntime, find_provider
+from capsedge.measure.doctor.providers import cuda_of_onnxruntime, find_onnxruntime, find_openvino, find_provider
 from capsedge.measure.doctor.sensors import find_sensors
 from capsedge.measure.machine import conditions, this_machine
-from capsedge.runtime.providers import Provider
+from capsedge.runtime.providers import OrtProvider
 
 
 def diagnose() -> Diagnosis:
@@ -22,11 +22,12 @@ def diagnose() -> Diagnosis:
         presence = replace(presence, hardware=True, reachable=True)
     graphics = find_gpu(presence, machine.gpu)
     target = graphics.target if graphics.state == "works" else ""
-    cpu, *gpus = get_args(Provider)
+    cpu, *gpus = get_args(OrtProvider)
     findings = (
         find_onnxruntime(),
         find_processor(machine.processor),
         find_provider(cpu, presence),
+        find_openvino(),
         graphics,
         find_driver(presence, machine.gpu, _wanted_cuda()),
         *(find_provider(provider, presence) for provider in gpus),

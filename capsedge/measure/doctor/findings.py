@@ -14,6 +14,7 @@ SUBJECTS: dict[Provider, str] = {
     "cuda": "CUDA",
     "tensorrt": "TensorRT in ONNX Runtime",
     "tensorrt-rtx": "TensorRT-RTX in ONNX Runtime",
+    "openvino": "OpenVINO",
 }
 """The subject of each provider's finding."""
 
