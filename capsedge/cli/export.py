@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
+from capsedge.cli.card_options import NO_CARD, CardOptions, with_card_options
 from capsedge.cli.options import MaxErrorIncreaseOption, gathered
 from capsedge.errors import CapsedgeError, WrongUse
 
@@ -117,6 +118,7 @@ _ENGINE: dict[str, Any] = {
     EngineOptions,
     {name: (annotation, EngineOptions._field_defaults[name]) for name, annotation in _ENGINE.items()},
 )
+@with_card_options
 def export(
     run: Annotated[
         Path | None,
@@ -165,6 +167,7 @@ def export(
         Path | None,
         typer.Option(metavar="FOLDER", help="Also write each file into this model repository of NVIDIA Triton."),
     ] = None,
+    card: CardOptions = NO_CARD,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print each file's contract and its engine's manifest as JSON.")
     ] = False,
@@ -177,6 +180,7 @@ def export(
 
     precisions = _precisions(",".join(precision or ["fp32"]))
     engine.check()
+    card.check()
     if triton is not None:
         check_folder(triton)
     if calibration_images is not None and not any(each in QUANTIZED for each in precisions):
@@ -186,7 +190,7 @@ def export(
     require("torch", extra="train")
     require("onnxscript", extra="export")
     require("onnxruntime", extra="cpu")
-    from capsedge.export import RunExport
+    from capsedge.export import Exported, RunExport
     from capsedge.export.precision import CALIBRATION_IMAGES, check_calibration
     from capsedge.training import Run, newest_run
 
@@ -219,8 +223,9 @@ def export(
             failed.append(error)
     if len(done) > 1:
         screen.show_table([each["contract"] for each in done], [each["model"] for each in done])
+    written = card.write(pipeline, output, [Exported(Path(each["model"]), each["contract"]) for each in done])
     if as_json:
-        print_json({"exported": done, "failed": [error.record for error in failed]})
+        print_json({"exported": done, "failed": [error.record for error in failed], "card": written})
     if failed:
         raise type(failed[0])("; ".join(map(str, failed)))
     screen.show_next([(each["model"], each["contract"]) for each in done])
