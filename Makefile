@@ -15,7 +15,7 @@ ON_PATH := PATH="$(abspath $(BIN)):$$PATH"
 comma := ,
 .DEFAULT_GOAL := help
 .PHONY: help setup test lint format demo extras bounds platforms builtin zoo ablation study steps schema docs prove \
-	portable fuzz chaos soak mutants audit sbom lock clean
+	portable node fuzz chaos soak mutants audit sbom lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +71,9 @@ prove: ## Run the tests that need a GPU, and report (docs/prove-on-gpu.md); ARGS
 
 portable: $(STAMP) ## Check the edge, the gate and int8 on emulated processors (docs/portable.md); ARGS goes to the script
 	$(BIN)/python -m benchmarks.portable $(ARGS)
+
+node: $(STAMP) ## Run examples/node in Node.js, with its packages in the user's cache (docs/node.md; 310 MB)
+	CAPSEDGE_TEST_NODE=1 $(BIN)/python -m pytest -n 0 tests/test_node.py $(ARGS)
 
 # Slow, and not part of CI (docs/reliability.md); ARGS goes to the program, whose --help lists its options.
 fuzz: $(TOOLS)/.installed ## Give every reader 100,000 damaged files, within bounds of time and memory
