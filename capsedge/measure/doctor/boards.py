@@ -1,7 +1,7 @@
 """The findings of a Jetson or a Raspberry Pi, step by step as docs/boards.md lists them; none on other machines.
 
-Every reading comes from a file under a root, so that the tests can put a folder in a board's place. None of it was run
-on a board yet.
+Every reading comes from a file under a root, so that the tests can put a folder in a board's place. None of it was
+run on a board yet.
 """
 
 import re

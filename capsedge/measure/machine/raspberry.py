@@ -7,8 +7,8 @@ from pathlib import Path
 
 from capsedge.measure.machine.kernel import ROOT, text
 
-# Bits of the firmware's report (raspberrypi.com/documentation/computers/os.html, vcgencmd get_throttled). The driver of
-# the firmware shows the same number, in hexadecimal digits, in a file.
+# Bits of the firmware's report (raspberrypi.com/documentation/computers/os.html, vcgencmd get_throttled). The driver
+# of the firmware shows the same number, in hexadecimal digits, in a file.
 _NOW = {0: "under-voltage", 1: "clock capped", 2: "throttled", 3: "soft temperature limit"}
 _SINCE_START = 16  # the same bits, 16 higher: it occurred since the start
 
