@@ -15,7 +15,7 @@ ON_PATH := PATH="$(abspath $(BIN)):$$PATH"
 comma := ,
 .DEFAULT_GOAL := help
 .PHONY: help setup test lint format demo extras bounds platforms builtin zoo ablation study steps schema docs prove \
-	portable triton fuzz chaos soak mutants audit sbom lock clean
+	portable triton node cluster fuzz chaos soak mutants audit sbom lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +71,17 @@ prove: ## Run the tests that need a GPU, and report (docs/prove-on-gpu.md); ARGS
 
 portable: $(STAMP) ## Check the edge, the gate and int8 on emulated processors (docs/portable.md); ARGS goes to the script
 	$(BIN)/python -m benchmarks.portable $(ARGS)
+
+node: $(STAMP) ## Run examples/node in Node.js, with its packages in the user's cache (docs/node.md; 310 MB)
+	CAPSEDGE_TEST_NODE=1 $(BIN)/python -m pytest -n 0 tests/test_node.py $(ARGS)
+
+# Ray lies in an environment of its own, which sees the developers' packages, too.
+cluster: $(STAMP) ## Classify 100,000 images in Ray, a worker killed on the way (docs/cluster.md)
+	"$(BIN)/python" -m venv --clear $(VENV)-ray
+	"$(BIN)/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+		> "$$($(VENV)-ray/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/developers.pth"
+	$(VENV)-ray/bin/python -m pip install --disable-pip-version-check --quiet -c constraints.txt 'ray[data]>=2.40'
+	CAPSEDGE_TEST_IMAGES=100000 $(VENV)-ray/bin/python -m pytest -n 0 tests/test_cluster.py $(ARGS)
 
 # Slow, and not part of CI (docs/reliability.md); ARGS goes to the program, whose --help lists its options.
 fuzz: $(TOOLS)/.installed ## Give every reader 100,000 damaged files, within bounds of time and memory

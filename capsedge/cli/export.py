@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
+from capsedge.cli.card_options import NO_CARD, CardOptions, with_card_options
 from capsedge.cli.options import MaxErrorIncreaseOption, gathered
 from capsedge.cli.runs import chosen_run
 from capsedge.errors import CapsedgeError, WrongUse
@@ -118,6 +119,7 @@ _ENGINE: dict[str, Any] = {
     EngineOptions,
     {name: (annotation, EngineOptions._field_defaults[name]) for name, annotation in _ENGINE.items()},
 )
+@with_card_options
 def export(
     run: Annotated[
         Path | None,
@@ -172,6 +174,7 @@ def export(
             "--triton-python", help="With --triton: use Triton's Python backend instead of the one for ONNX Runtime."
         ),
     ] = False,
+    card: CardOptions = NO_CARD,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print each file's contract and its engine's manifest as JSON.")
     ] = False,
@@ -184,6 +187,7 @@ def export(
 
     precisions = _precisions(",".join(precision or ["fp32"]))
     engine.check()
+    card.check()
     if triton_python:
         _check_triton_python(triton, engine)
     if triton is not None:
@@ -195,7 +199,7 @@ def export(
     require("torch", extra="train")
     require("onnxscript", extra="export")
     require("onnxruntime", extra="cpu")
-    from capsedge.export import RunExport
+    from capsedge.export import Exported, RunExport
     from capsedge.export.precision import CALIBRATION_IMAGES, check_calibration
 
     options = engine.build_options(precisions)
@@ -228,8 +232,9 @@ def export(
             failed.append(error)
     if len(done) > 1:
         screen.show_table([each["contract"] for each in done], [each["model"] for each in done])
+    written = card.write(pipeline, output, [Exported(Path(each["model"]), each["contract"]) for each in done])
     if as_json:
-        print_json({"exported": done, "failed": [error.record for error in failed]})
+        print_json({"exported": done, "failed": [error.record for error in failed], "card": written})
     if failed:
         raise type(failed[0])("; ".join(map(str, failed)))
     screen.show_next([(each["model"], each["contract"]) for each in done], record.data_source)

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import get_args
 
+from capsedge.measure.doctor.boards import find_board
 from capsedge.measure.doctor.engines import TITLES, find_engine
 from capsedge.measure.doctor.findings import Diagnosis
 from capsedge.measure.doctor.gpu import find_driver, find_gpu
@@ -33,6 +34,7 @@ def diagnose() -> Diagnosis:
         *(find_provider(provider, presence) for provider in gpus),
         *(find_engine(package, presence, target) for package in TITLES),
         find_sensors(conditions(), gpu=graphics.state != "missing", jetson=machine.board is not None),
+        *find_board(),
         *(find_package(package, gpu=presence.hardware) for package in OPTIONAL),
     )
     return Diagnosis(machine, findings)
