@@ -69,8 +69,8 @@ def _in_folder(given: Path) -> Path:
         )
     if differing := _differing(folder):
         raise WrongUse(
-            f"expected {PACKAGE} {VERSION} in '{folder}', and {', '.join(differing)} has another SHA-256 or is missing: "
-            f"npm install {PACKAGE}@{VERSION}"
+            f"expected {PACKAGE} {VERSION} in '{folder}', and {', '.join(differing)} is missing or has another "
+            f"SHA-256: npm install {PACKAGE}@{VERSION}"
         )
     return folder
 
@@ -90,7 +90,7 @@ def _fetch(cached: Path) -> None:
     if npm is None:
         raise MissingExtra(
             f"the page needs {PACKAGE} {VERSION}, which npm downloads, and npm is not installed",
-            f"install Node.js, or unpack the package elsewhere and give its folder with --web-runtime",
+            "install Node.js, or unpack the package elsewhere and give its folder with --web-runtime",
         )
     with tempfile.TemporaryDirectory(prefix="capsedge-") as folder:
         command = [npm, "pack", f"{PACKAGE}@{VERSION}", "--ignore-scripts", "--pack-destination", folder]
@@ -104,8 +104,8 @@ def _fetch(cached: Path) -> None:
         _unpack(packed, Path(folder))
         if differing := _differing(Path(folder)):
             raise ModelError(
-                f"npm's {PACKAGE} {VERSION} has other files than expected ({', '.join(differing)}): give a folder with "
-                "the original package by --web-runtime"
+                f"npm's {PACKAGE} {VERSION} has other files than expected ({', '.join(differing)}): give a folder "
+                "with the original package by --web-runtime"
             )
         for part in _PARTS:
             with replacing(cached / part.name) as partial:
@@ -114,8 +114,8 @@ def _fetch(cached: Path) -> None:
 
 def _failed(reason: str) -> ModelError:
     return ModelError(
-        f"npm could not download {PACKAGE} {VERSION} ({reason}): check the network, or give a folder with the package "
-        "by --web-runtime"
+        f"npm could not download {PACKAGE} {VERSION} ({reason}): check the network, or give a folder with the "
+        "package by --web-runtime"
     )
 
 

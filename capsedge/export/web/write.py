@@ -1,7 +1,7 @@
-"""Writing the page of a model: one HTML file that works from the disk and from any static host, and WebGPU's library.
+"""Writing the page of a model: one HTML file that works from the disk and from any static host.
 
-Everything that the page needs is in it, so that it loads nothing. Only `webgpu.js` is a file of its own, because it is
-large and few pages use it.
+Everything that the page needs is in it, so that it loads nothing. Only WebGPU's library is a file of its own, because
+it is large and not every visitor uses it.
 """
 
 import base64
@@ -50,9 +50,10 @@ SCRIPTS = (
 
 
 def write_page(folder: Path, model: str | Path | None, *, library: Path | None = None) -> Path:
-    """Write `folder/name/` with the page of a model; the name is that of its run, with the precision if it is not fp32.
+    """Write `folder/name/` with the page of a model.
 
-    A folder that capsedge wrote before is replaced, unless it was edited since or has other files.
+    The name is that of its run, with the precision if it is not fp32. A folder that capsedge wrote
+    before is replaced, unless it was edited since or has other files.
 
     Args:
         folder: Holds the pages of any number of models; created if it is missing.
