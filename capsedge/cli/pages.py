@@ -50,11 +50,11 @@ class Pages:
                 f"'{model}' is not a run's folder, so only --web, --web-runtime and --json apply: give a run, or "
                 "leave the other options out"
             )
-        folder = self._write(model)
+        folder = self._write(str(model))
         if as_json:
             print_json({"web": folder})
 
-    def _write(self, model: Path) -> str:
+    def _write(self, model: Path | str) -> str:
         folder = write_page(self.folder, model, library=self.library)
         say(f"page: {folder / 'index.html'}")
         return str(folder)

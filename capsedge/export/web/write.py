@@ -8,6 +8,7 @@ import base64
 import hashlib
 import json
 import zlib
+from functools import cache
 from html import escape
 from pathlib import Path
 from string import Template
@@ -156,11 +157,12 @@ def _data(value: object) -> str:
     return text
 
 
+@cache  # for the next page; the file's hash was compared
 def _packed(folder: Path, part: Part) -> str:
     return _base64((folder / part.name).read_bytes())
 
 
 def _base64(content: bytes) -> str:
     """Content as gzip in base64; the same content gives the same text."""
-    packer = zlib.compressobj(9, zlib.DEFLATED, 31)  # 31: with gzip's header, which has no time then
+    packer = zlib.compressobj(6, zlib.DEFLATED, 31)  # 31: with gzip's header, which has no time then
     return base64.b64encode(packer.compress(content) + packer.flush()).decode()
