@@ -57,5 +57,5 @@ def _gate(verdict: Verdict) -> str:
     if verdict.top1_agreement is not None:
         told += f"; the trained network's answer on {100 * verdict.top1_agreement:.2f} % of them"
     if verdict.largest_length_difference is not None:
-        told += f"; largest length difference {verdict.largest_length_difference:.1e}"
+        told += f"; largest length difference {verdict.largest_length_difference:.2g}"
     return told

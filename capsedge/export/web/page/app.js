@@ -88,6 +88,7 @@ function takeFrom(transfer) {
 }
 
 function listen() {
+  at("camera").closest("p").hidden = !navigator.maxTouchPoints; // elsewhere it opens the same dialog as the file's
   for (const id of ["file", "camera"]) {
     at(id).addEventListener("click", (event) => (event.target.value = "")); // so that a file can be chosen again
     at(id).addEventListener("change", (event) => event.target.files[0] && take(event.target.files[0]));
