@@ -8,6 +8,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -49,14 +50,20 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def served(pages: Path) -> Iterator[str]:
-    """The address of that folder on a server with the headers of isolation."""
+def serve_page() -> ModuleType:
+    """The script that `make web` runs, as a module."""
     spec = importlib.util.spec_from_file_location("serve_page", ROOT / "scripts" / "serve_page.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def served(pages: Path) -> Iterator[str]:
+    """The address of that folder on a server with the headers of isolation."""
+    module = serve_page()
     with module.server(pages) as serving:
         threading.Thread(target=serving.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{serving.server_address[1]}"

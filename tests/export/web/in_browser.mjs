@@ -62,7 +62,8 @@ const steps = {
   choose: async ({ path }) => {
     await page.setInputFiles("#file", path);
     await settled();
-    return { ...(await state()), bars: await text("#bars"), notes: await text("#notes"), answer: await text("#answer") };
+    return { ...(await state()), bars: await text("#bars"), notes: await text("#notes"), answer: await text("#answer"),
+      note: await text("#backend-note") };
   },
   transfer: async ({ kind, file }) => {
     await transfer(kind, file);

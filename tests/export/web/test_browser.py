@@ -16,6 +16,7 @@ from capsedge.export.web import write_page
 from capsedge.runtime.infer.classify import DetailedPrediction, predict
 from capsedge.runtime.models import find_model
 from capsedge.runtime.open import open_session
+from tests.export.typed_files import contract_in
 from tests.export.web.conftest import Browser
 from tests.export.web.images import others, pngs
 from tests.runtime.capsule_model import graph, save, save_with
@@ -191,27 +192,24 @@ def test_webgpu_is_not_used_where_the_browser_has_none(served: str, browser: Bro
     assert "longest capsule" in shoe["status"]
 
 
-# A back end that always gives the same lengths.
-BROKEN = """export const env = { wasm: {} };
-export class Tensor {}
-const run = async () => ({ lengths: { data: new Float32Array(10) } });
-export const InferenceSession = { create: async () => ({ run }) };
-"""
+def page_with(run: str, pages: Path, tmp_path: Path) -> str:
+    """The address of a page whose WebGPU library is a stand-in, with this function as its session's."""
+    shutil.copytree(pages / "edge-nano", tmp_path / "page")
+    library = f"""export const env = {{ wasm: {{}} }};
+        export class Tensor {{}}
+        let runs = 0;
+        const run = async () => {{ {run} }};
+        export const InferenceSession = {{ create: async () => ({{ run }}) }};"""
+    script, wasm = (base64.b64encode(gzip.compress(part)).decode() for part in (library.encode(), b""))
+    text = f'globalThis.capsedgeWebgpu = {{ script: "{script}", wasm: "{wasm}" }};'
+    (tmp_path / "page" / "webgpu.js").write_text(text, encoding="utf-8")
+    return (tmp_path / "page" / "index.html").as_uri()
 
 
 def test_webgpu_is_not_used_where_it_computes_other_lengths(pages: Path, tmp_path: Path, browser: Browser) -> None:
-    shutil.copytree(pages / "edge-nano", tmp_path / "page")
-    script, wasm = (base64.b64encode(gzip.compress(part)).decode() for part in (BROKEN.encode(), b""))
-    (tmp_path / "page" / "webgpu.js").write_text(
-        f'globalThis.capsedgeWebgpu = {{ script: "{script}", wasm: "{wasm}" }};'
-    )
-    seen = browser(
-        (tmp_path / "page" / "index.html").as_uri(),
-        {"do": "backend", "name": "webgpu"},
-        {"do": "choose", "path": SHOE},
-        webgpu=True,
-    )
-    chosen, shoe = seen["results"]
+    url = page_with("return { lengths: { data: new Float32Array(10) } };", pages, tmp_path)
+    steps = {"do": "backend", "name": "webgpu"}, {"do": "choose", "path": SHOE}
+    chosen, shoe = browser(url, *steps, webgpu=True)["results"]
 
     assert chosen["note"] == (
         "WebGPU is not used: It computes other lengths than the contract or WebAssembly. "
@@ -220,6 +218,19 @@ def test_webgpu_is_not_used_where_it_computes_other_lengths(pages: Path, tmp_pat
     assert "WebGPUDIFFERS" in chosen["checks"]
     assert chosen["chosen"] == "wasm"
     assert "longest capsule" in shoe["status"]
+
+
+def test_where_webgpu_fails_later_webassembly_goes_on(pages: Path, tmp_path: Path, browser: Browser) -> None:
+    contract = contract_in(find_model("edge-nano"))
+    golden = [list(row) for row in contract.golden.lengths]
+    run = f"const golden = {golden}; if (runs === golden.length) throw new Error('the device was lost'); "
+    url = page_with(f"{run} return {{ lengths: {{ data: Float32Array.from(golden[runs++]) }} }};", pages, tmp_path)
+    steps = ({"do": "backend", "name": "webgpu"}, {"do": "choose", "path": SHOE}, {"do": "backend", "name": "wasm"})
+    chosen, shoe, _ = browser(url, *steps, webgpu=True)["results"]
+
+    assert (chosen["status"], chosen["chosen"]) == ("Ready, on WebGPU.", "webgpu")
+    assert "longest capsule" in shoe["status"]
+    assert shoe["note"] == "WebGPU failed (the device was lost), so WebAssembly is used."
 
 
 def test_webgpu_runs_the_network_where_it_agrees(served: str, browser: Browser) -> None:
