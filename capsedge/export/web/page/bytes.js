@@ -14,7 +14,7 @@ async function fromBase64(text, format) {
 
 /**
  * Decompress parts of a zlib stream, and give `take` its bytes in pieces until it has enough.
- * What follows the stream is ignored, as Pillow does.
+ * Browsers refuse a stream that other bytes follow, unless all was taken before them.
  *
  * take: gets a Uint8Array; returns whether it has all that it needs.
  */

@@ -8,7 +8,7 @@ const DEPTHS = { [GREY]: [1, 2, 4, 8, 16], [COLOUR]: [8, 16], [PALETTE]: [1, 2, 
   [COLOUR_ALPHA]: [8, 16] };
 // First column, first row, and steps across and down, of each pass of an interlaced image (Adam7).
 const ADAM7 = [[0, 0, 8, 8], [4, 0, 8, 8], [0, 4, 4, 8], [2, 0, 4, 4], [0, 2, 2, 4], [1, 0, 2, 2], [0, 1, 1, 2]];
-const CHECKED = new Set(["IHDR", "PLTE", "IDAT", "tRNS"]);
+const CHECKED = new Set(["IHDR", "PLTE", "tRNS", "eXIf"]); // the pixels have a checksum of their own, which Pillow heeds
 
 function isPng(bytes) {
   return PNG_SIGNATURE.every((value, place) => bytes[place] === value);
