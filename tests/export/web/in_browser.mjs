@@ -5,8 +5,13 @@ import { readFileSync } from "node:fs";
 const require = createRequire(`${process.env.CAPSEDGE_WEB_TOOLS}/`);
 const { chromium } = require("playwright-core");
 const job = JSON.parse(readFileSync(process.argv[2], "utf-8"));
-const software = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--use-vulkan=swiftshader",
-  "--enable-features=Vulkan", "--ignore-gpu-blocklist"]; // a GPU in software
+const software = [
+  "--enable-unsafe-webgpu",
+  "--use-webgpu-adapter=swiftshader",
+  "--use-vulkan=swiftshader",
+  "--enable-features=Vulkan",
+  "--ignore-gpu-blocklist",
+]; // a GPU in software
 
 const browser = await chromium.launch({
   executablePath: job.chromium,
@@ -47,14 +52,19 @@ async function classify(files) {
 
 /** Drop or paste a file of the job, or a text. */
 async function transfer(kind, file) {
-  await page.evaluate(([kind, file]) => {
-    const data = new DataTransfer();
-    if (file === null) data.items.add("no image", "text/plain");
-    else data.items.add(new File([Uint8Array.from(atob(file), (letter) => letter.charCodeAt(0))], "image"));
-    const event = kind === "drop" ? new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true })
-      : new ClipboardEvent("paste", { clipboardData: data, bubbles: true });
-    document.body.dispatchEvent(event);
-  }, [kind, file]);
+  await page.evaluate(
+    ([kind, file]) => {
+      const data = new DataTransfer();
+      if (file === null) data.items.add("no image", "text/plain");
+      else data.items.add(new File([Uint8Array.from(atob(file), (letter) => letter.charCodeAt(0))], "image"));
+      const event =
+        kind === "drop"
+          ? new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true })
+          : new ClipboardEvent("paste", { clipboardData: data, bubbles: true });
+      document.body.dispatchEvent(event);
+    },
+    [kind, file],
+  );
 }
 
 const steps = {
@@ -62,8 +72,13 @@ const steps = {
   choose: async ({ path }) => {
     await page.setInputFiles("#file", path);
     await settled();
-    return { ...(await state()), bars: await text("#bars"), notes: await text("#notes"), answer: await text("#answer"),
-      note: await text("#backend-note") };
+    return {
+      ...(await state()),
+      bars: await text("#bars"),
+      notes: await text("#notes"),
+      answer: await text("#answer"),
+      note: await text("#backend-note"),
+    };
   },
   transfer: async ({ kind, file }) => {
     await transfer(kind, file);
@@ -80,11 +95,16 @@ const steps = {
       await page.mouse.up();
     }
     await settled();
-    return { ...(await state()), notes: await text("#notes"),
+    return {
+      ...(await state()),
+      notes: await text("#notes"),
       seen: await page.evaluate(() => {
         const canvas = document.getElementById("seen");
-        return [...canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data].filter((_, place) => place % 4 === 0);
-      }) };
+        return [...canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data].filter(
+          (_, place) => place % 4 === 0,
+        );
+      }),
+    };
   },
   golden: async ({ place }) => {
     await page.click(`#golden button:nth-child(${place + 1})`);
@@ -93,40 +113,71 @@ const steps = {
   },
   measure: async () => {
     await page.click("#measure");
-    await page.waitForFunction(() => document.getElementById("status").textContent.startsWith("Median"), null, { timeout: 120_000 });
+    await page.waitForFunction(() => document.getElementById("status").textContent.startsWith("Median"), null, {
+      timeout: 120_000,
+    });
     return { ...(await state()), latency: await text("#latency") };
   },
   backend: async ({ name }) => {
     await page.evaluate((name) => capsedge.choose(name), name);
-    return { ...(await state()), checks: await text("#checks"), note: await text("#backend-note"),
-      chosen: await page.inputValue("#backend") };
+    return {
+      ...(await state()),
+      checks: await text("#checks"),
+      note: await text("#backend-note"),
+      chosen: await page.inputValue("#backend"),
+    };
   },
   tabs: async ({ count }) => {
     const focused = [];
     await page.evaluate(() => document.activeElement.blur());
     for (let step = 0; step < count; step++) {
       await page.keyboard.press("Tab");
-      focused.push(await page.evaluate(() => document.activeElement.id || document.activeElement.getAttribute("aria-label")
-        || document.activeElement.textContent));
+      focused.push(
+        await page.evaluate(
+          () =>
+            document.activeElement.id ||
+            document.activeElement.getAttribute("aria-label") ||
+            document.activeElement.textContent,
+        ),
+      );
     }
     return focused;
   },
   axe: async () => {
     await page.evaluate(readFileSync(require.resolve("axe-core/axe.min.js"), "utf-8"));
     const { violations, passes } = await page.evaluate(() => axe.run());
-    return { passes: passes.length, violations: violations.map(({ id, nodes }) => [id, nodes.map(({ html }) => html)]) };
+    return {
+      passes: passes.length,
+      violations: violations.map(({ id, nodes }) => [id, nodes.map(({ html }) => html)]),
+    };
   },
   wide: () => page.evaluate(() => [document.documentElement.scrollWidth, window.innerWidth]),
   screenshot: ({ path, full }) => page.screenshot({ path, fullPage: full ?? true }).then(() => path),
-  facts: async () => ({ title: await page.title(), isolated: await page.evaluate(() => crossOriginIsolated), checks: await text("#checks"),
-    policy: await page.getAttribute("meta[http-equiv]", "content"), text: await text("main"), injected: await page.evaluate(() => Boolean(globalThis.injected)) }),
-  forbidden: ({ url }) => page.evaluate((url) => fetch(url).then(() => "sent", (error) => error.name), url),
+  facts: async () => ({
+    title: await page.title(),
+    isolated: await page.evaluate(() => crossOriginIsolated),
+    checks: await text("#checks"),
+    policy: await page.getAttribute("meta[http-equiv]", "content"),
+    text: await text("main"),
+    injected: await page.evaluate(() => Boolean(globalThis.injected)),
+  }),
+  forbidden: ({ url }) =>
+    page.evaluate(
+      (url) =>
+        fetch(url).then(
+          () => "sent",
+          (error) => error.name,
+        ),
+      url,
+    ),
 };
 
 /** Wait until all that the page was asked to do is done. */
 async function settled() {
   await page.evaluate(() => capsedge.ready);
-  await page.waitForFunction(() => !/^(Classifying|Loading|Measuring|Starting)/.test(document.getElementById("status").textContent));
+  await page.waitForFunction(
+    () => !/^(Classifying|Loading|Measuring|Starting)/.test(document.getElementById("status").textContent),
+  );
 }
 
 const results = [];

@@ -1,6 +1,15 @@
 // The page: what it offers, and what happens then.
 
-const page = { facts: null, model: null, wasm: null, golden: null, networks: {}, backend: "wasm", last: null, startMs: 0 };
+const page = {
+  facts: null,
+  model: null,
+  wasm: null,
+  golden: null,
+  networks: {},
+  backend: "wasm",
+  last: null,
+  startMs: 0,
+};
 
 /** Tell one thing: to eyes in the box, to screen readers by its role. */
 function tell(text, isError = false) {
@@ -12,7 +21,8 @@ function tell(text, isError = false) {
 let busy = Promise.resolve();
 function step(work) {
   busy = busy.then(work).catch((error) => {
-    const text = error instanceof UserError ? error.message : `This did not work in this browser (${error.message ?? error}).`;
+    const text =
+      error instanceof UserError ? error.message : `This did not work in this browser (${error.message ?? error}).`;
     tell(text, true);
   });
   return busy;
@@ -36,7 +46,10 @@ async function answerTo(pixels, inverted) {
   const { contract } = page.facts;
   const { lengths, reconstruction } = await runHere(pixels);
   return {
-    lengths, reconstruction, pixels, inverted,
+    lengths,
+    reconstruction,
+    pixels,
+    inverted,
     classes: contract.classes,
     answer: longest(lengths, contract.labels).map((label) => contract.classes[label]),
     unlike: isUnlike(pixels, Math.max(...lengths), contract.input, contract.usual),
@@ -45,7 +58,8 @@ async function answerTo(pixels, inverted) {
 
 /** Run on the chosen back end; where WebGPU stops to work, on WebAssembly from then on. */
 async function runHere(pixels) {
-  if (!page.networks.wasm) throw new UserError("The network could not be started in this browser: try another, or a newer one.");
+  if (!page.networks.wasm)
+    throw new UserError("The network could not be started in this browser: try another, or a newer one.");
   try {
     return await page.networks[page.backend].run(pixels);
   } catch (error) {
@@ -64,11 +78,16 @@ function show(found) {
   showBars(found.lengths, contract.classes, contract.labels);
   showPixels(at("seen"), found.pixels, contract.input);
   showReconstruction(found.reconstruction, contract);
-  const notes = [found.inverted && "Light and dark were exchanged.", found.unlike && "The image is unlike the training images."];
+  const notes = [
+    found.inverted && "Light and dark were exchanged.",
+    found.unlike && "The image is unlike the training images.",
+  ];
   at("notes").textContent = notes.filter(Boolean).join(" ");
   at("measure").disabled = false;
   const [first] = longest(found.lengths, 1);
-  tell(`${found.answer.join(", ")}; the longest capsule has length ${found.lengths[first].toFixed(3)}. ${at("notes").textContent}`);
+  tell(
+    `${found.answer.join(", ")}; the longest capsule has length ${found.lengths[first].toFixed(3)}. ${at("notes").textContent}`,
+  );
 }
 
 function take(blob) {
@@ -95,14 +114,17 @@ function listen() {
   }
   for (const kind of ["dragover", "drop"]) document.addEventListener(kind, (event) => event.preventDefault());
   document.addEventListener("dragover", () => document.body.classList.add("dragging"));
-  for (const kind of ["dragleave", "drop"]) document.addEventListener(kind, () => document.body.classList.remove("dragging"));
+  for (const kind of ["dragleave", "drop"])
+    document.addEventListener(kind, () => document.body.classList.remove("dragging"));
   document.addEventListener("drop", (event) => takeFrom(event.dataTransfer));
   document.addEventListener("paste", (event) => takeFrom(event.clipboardData));
   at("invert").addEventListener("change", () => page.again && step(page.again));
-  const paper = new Paper(at("paper"), () => step(async () => {
-    page.again = async () => show(await answer(planesOf(at("paper")), at("invert").value));
-    await page.again();
-  }));
+  const paper = new Paper(at("paper"), () =>
+    step(async () => {
+      page.again = async () => show(await answer(planesOf(at("paper")), at("invert").value));
+      await page.again();
+    }),
+  );
   at("clear").addEventListener("click", () => paper.clear());
   at("measure").addEventListener("click", () => step(measure));
   at("backend").addEventListener("change", (event) => step(() => chooseBackend(event.target.value)));
@@ -114,20 +136,27 @@ function offerGolden() {
   const { labels } = contract.golden;
   const size = page.golden.length / labels.length;
   const shown = [...labels.keys()].slice(0, 12);
-  at("golden").replaceChildren(...shown.map((place) => {
-    const name = [labels[place]].flat().map((label) => contract.classes[label]).join(", ");
-    const button = element("button", "", { type: "button", "aria-label": `golden image: ${name}`, title: name });
-    const canvas = element("canvas", "", { class: "pixels", "aria-hidden": "true" });
-    const pixels = page.golden.slice(place * size, (place + 1) * size);
-    showPixels(canvas, pixels, contract.input);
-    button.append(canvas);
-    button.addEventListener("click", () => step(async () => {
-      page.again = null; // it is the input itself, to which the choice of light and dark does not apply
-      show(await answerTo(pixels, false));
-      at("result").scrollIntoView({ block: "nearest" });
-    }));
-    return button;
-  }));
+  at("golden").replaceChildren(
+    ...shown.map((place) => {
+      const name = [labels[place]]
+        .flat()
+        .map((label) => contract.classes[label])
+        .join(", ");
+      const button = element("button", "", { type: "button", "aria-label": `golden image: ${name}`, title: name });
+      const canvas = element("canvas", "", { class: "pixels", "aria-hidden": "true" });
+      const pixels = page.golden.slice(place * size, (place + 1) * size);
+      showPixels(canvas, pixels, contract.input);
+      button.append(canvas);
+      button.addEventListener("click", () =>
+        step(async () => {
+          page.again = null; // it is the input itself, to which the choice of light and dark does not apply
+          show(await answerTo(pixels, false));
+          at("result").scrollIntoView({ block: "nearest" });
+        }),
+      );
+      return button;
+    }),
+  );
 }
 
 async function measure() {
@@ -137,7 +166,9 @@ async function measure() {
   const found = await measured(network, page.last);
   at("measure").disabled = false;
   showRows(at("latency"), [
-    ["median", inMs(found.median)], ["p95", inMs(found.p95)], ["least", inMs(found.least)],
+    ["median", inMs(found.median)],
+    ["p95", inMs(found.p95)],
+    ["least", inMs(found.least)],
     ["samples", `${found.samples}, each the mean of ${count(found.runs)} ${found.runs === 1 ? "run" : "runs"}`],
     ["clock", `steps of ${inMs(found.step)}`],
     ...startRows(network),
@@ -146,7 +177,11 @@ async function measure() {
 }
 
 function startRows(network) {
-  return [["back end", network.label], ["first run", inMs(network.firstMs)], ["start", inMs(network.startMs)]];
+  return [
+    ["back end", network.label],
+    ["first run", inMs(network.firstMs)],
+    ["start", inMs(network.startMs)],
+  ];
 }
 
 /** Start a back end and check it. One that gives other lengths is not used. */
@@ -159,7 +194,8 @@ async function chooseBackend(backend) {
       network.startMs = performance.now() - start;
       network.found = await network.check(page.golden, page.networks.wasm?.found.lengths ?? null);
       noteCheck(network);
-      if (!network.found.ok && backend !== "wasm") throw new UserError("It computes other lengths than the contract or WebAssembly.");
+      if (!network.found.ok && backend !== "wasm")
+        throw new UserError("It computes other lengths than the contract or WebAssembly.");
       page.networks[backend] = network;
     } catch (error) {
       if (backend === "wasm") throw error;
@@ -184,9 +220,12 @@ function useBackend(backend) {
 function noteCheck(network) {
   const { found } = network;
   const row = element("tr");
-  row.append(element("th", network.label, { scope: "row" }), element("td", found.ok ? "agrees" : "DIFFERS"),
+  row.append(
+    element("th", network.label, { scope: "row" }),
+    element("td", found.ok ? "agrees" : "DIFFERS"),
     element("td", `${found.same} of ${found.images}`),
-    element("td", `${found.largest.toExponential(1)} (${found.tolerance} accepted)`));
+    element("td", `${found.largest.toExponential(1)} (${found.tolerance} accepted)`),
+  );
   at("checks").append(row);
 }
 
@@ -204,7 +243,9 @@ async function start() {
   at("backend").disabled = false;
   const { found } = page.networks.wasm;
   if (!found.ok) {
-    throw new UserError("This browser computes other lengths for the golden images than the contract accepts: do not trust its answers.");
+    throw new UserError(
+      "This browser computes other lengths for the golden images than the contract accepts: do not trust its answers.",
+    );
   }
 }
 

@@ -19,7 +19,8 @@ async function decodeImage(blob) {
     const given = withoutOrientation(bytes);
     return upright(await decodeByBrowser(new Blob([given.bytes], { type: blob.type })), given.orientation);
   } catch (error) {
-    if (error instanceof RangeError) throw new UserError("There is not enough memory for this image: make it smaller.");
+    if (error instanceof RangeError)
+      throw new UserError("There is not enough memory for this image: make it smaller.");
     if (error instanceof UserError && error.message === CUT_OFF) {
       throw new UserError(`This image cannot be read, ${CUT_OFF}: choose another.`);
     }
@@ -29,7 +30,9 @@ async function decodeImage(blob) {
 
 function checkPixels(width, height) {
   if (width * height > MOST_PIXELS) {
-    throw new UserError(`This image has ${count(width * height)} pixels, and at most ${count(MOST_PIXELS)} are read: make it smaller.`);
+    throw new UserError(
+      `This image has ${count(width * height)} pixels, and at most ${count(MOST_PIXELS)} are read: make it smaller.`,
+    );
   }
 }
 

@@ -1,8 +1,16 @@
 // From decoded pixels to the network's input: capsedge/data/images/fit.py and background.py in JavaScript, where the
 // rules are explained.
 
-const SHEET = 32, DARK = 85, LIGHT = 170, ALIKE = 32, MOST = 0.6, CONTRAST = 8, STROKE = 5, STROKE_CONTRAST = 32;
-const BLACK = 0, WHITE = 255;
+const SHEET = 32,
+  DARK = 85,
+  LIGHT = 170,
+  ALIKE = 32,
+  MOST = 0.6,
+  CONTRAST = 8,
+  STROKE = 5,
+  STROKE_CONTRAST = 32;
+const BLACK = 0,
+  WHITE = 255;
 
 /**
  * Fit a decoded image to the input.
@@ -38,10 +46,12 @@ function fitImage(image, input, fit, inverted) {
 function layOn(image, background) {
   const { width, height, planes, alpha } = image;
   if (!alpha) return image;
-  const laid = planes.map((plane) => plane.map((shade, place) => {
-    const sum = background * (255 - alpha[place]) + shade * alpha[place] + 128;
-    return ((sum >> 8) + sum) >> 8;
-  }));
+  const laid = planes.map((plane) =>
+    plane.map((shade, place) => {
+      const sum = background * (255 - alpha[place]) + shade * alpha[place] + 128;
+      return ((sum >> 8) + sum) >> 8;
+    }),
+  );
   return { width, height, planes: laid };
 }
 
@@ -61,7 +71,9 @@ function inShades(image, change) {
 
 function interleaved(planes) {
   const pixels = new Uint8Array(planes[0].length * planes.length);
-  planes.forEach((plane, channel) => plane.forEach((shade, place) => (pixels[place * planes.length + channel] = shade)));
+  planes.forEach((plane, channel) =>
+    plane.forEach((shade, place) => (pixels[place * planes.length + channel] = shade)),
+  );
   return pixels;
 }
 
@@ -73,8 +85,15 @@ function pad(image, size, filter) {
     width: Math.max(1, roundEven(image.width * scale)),
     height: Math.max(1, roundEven(image.height * scale)),
   };
-  const left = Math.floor((size.width - inner.width) / 2), top = Math.floor((size.height - inner.height) / 2);
-  return pasted(resize(image, inner, filter), size, left, top, image.planes.map(() => BLACK));
+  const left = Math.floor((size.width - inner.width) / 2),
+    top = Math.floor((size.height - inner.height) / 2);
+  return pasted(
+    resize(image, inner, filter),
+    size,
+    left,
+    top,
+    image.planes.map(() => BLACK),
+  );
 }
 
 function crop(image, size, filter) {
@@ -86,9 +105,11 @@ function crop(image, size, filter) {
 
 /** Show a part of the image; areas beyond its edges are filled with the background. */
 function showFigure(image, size, filter, box, background) {
-  const across = size.width / (box[2] - box[0]), down = size.height / (box[3] - box[1]);
+  const across = size.width / (box[2] - box[0]),
+    down = size.height / (box[3] - box[1]);
   const part = within(box, image);
-  const left = roundEven((part[0] - box[0]) * across), top = roundEven((part[1] - box[1]) * down);
+  const left = roundEven((part[0] - box[0]) * across),
+    top = roundEven((part[1] - box[1]) * down);
   const inner = {
     width: Math.max(1, Math.min(size.width - left, roundEven((part[2] - part[0]) * across))),
     height: Math.max(1, Math.min(size.height - top, roundEven((part[3] - part[1]) * down))),
@@ -116,7 +137,8 @@ function isDarkOnLight(image) {
   if (background < LIGHT) return false;
   const even = mean(border.map((shade) => Number(Math.abs(shade - background) <= ALIKE))) >= MOST;
   const inner = [...small].filter((_, place) => {
-    const x = place % SHEET, y = Math.floor(place / SHEET);
+    const x = place % SHEET,
+      y = Math.floor(place / SHEET);
     return x > 0 && y > 0 && x < SHEET - 1 && y < SHEET - 1;
   });
   const stroke = inner.filter((shade) => shade <= background - STROKE_CONTRAST).length >= STROKE;

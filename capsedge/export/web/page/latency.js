@@ -1,7 +1,9 @@
 // Latency of a warm network in this browser, whose clock is coarse: a sample is the mean of as many runs as make it long
 // against the clock's step.
 
-const TAKEN = 50, WARM_UP = 10, STEPS_A_SAMPLE = 20;
+const TAKEN = 50,
+  WARM_UP = 10,
+  STEPS_A_SAMPLE = 20;
 
 /**
  * Measure a network on one image.
@@ -24,7 +26,14 @@ async function measured(network, pixels) {
     samples.push((performance.now() - start) / runs);
     await new Promise((resolve) => setTimeout(resolve)); // the page stays alive
   }
-  return { median: median(samples), p95: percentile(samples, 95), least: Math.min(...samples), samples: TAKEN, runs, step };
+  return {
+    median: median(samples),
+    p95: percentile(samples, 95),
+    least: Math.min(...samples),
+    samples: TAKEN,
+    runs,
+    step,
+  };
 }
 
 /** The smallest step of the browser's clock, in milliseconds. */

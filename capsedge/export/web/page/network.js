@@ -32,9 +32,15 @@ class Network {
     given.set(pixels);
     const tensor = new this.library.Tensor("uint8", given, [batch, input.height, input.width, input.channels]);
     const start = performance.now();
-    const found = await this.session.run({ [input.name]: tensor }, outputs.filter((name) => name !== "poses"));
+    const found = await this.session.run(
+      { [input.name]: tensor },
+      outputs.filter((name) => name !== "poses"),
+    );
     this.firstMs ??= performance.now() - start;
-    return { lengths: found.lengths.data.slice(0, classes.length), reconstruction: found.reconstruction?.data ?? null };
+    return {
+      lengths: found.lengths.data.slice(0, classes.length),
+      reconstruction: found.reconstruction?.data ?? null,
+    };
   }
 
   /**
@@ -70,7 +76,10 @@ async function startNetwork(backend, page) {
   library.env.logLevel = "error";
   library.env.wasm.wasmBinary = (await fromBase64(parts.wasm, "gzip")).buffer;
   library.env.wasm.numThreads = backend === "wasm" ? threadsFor(contract) : 1;
-  const session = await library.InferenceSession.create(page.model, { executionProviders: [backend], logSeverityLevel: 3 });
+  const session = await library.InferenceSession.create(page.model, {
+    executionProviders: [backend],
+    logSeverityLevel: 3,
+  });
   const threads = library.env.wasm.numThreads;
   const label = backend === "webgpu" ? "WebGPU" : `WebAssembly, ${threads} ${threads === 1 ? "thread" : "threads"}`;
   return new Network(library, session, contract, label);
@@ -91,7 +100,8 @@ async function webgpuParts() {
       const script = document.createElement("script");
       script.src = "webgpu.js";
       script.onload = resolve;
-      script.onerror = () => reject(new UserError("The file webgpu.js is not beside the page, or the browser refuses it."));
+      script.onerror = () =>
+        reject(new UserError("The file webgpu.js is not beside the page, or the browser refuses it."));
       document.head.append(script);
     });
   }
@@ -107,10 +117,16 @@ function threadsFor({ layers }) {
 
 /** The classes of the longest capsules, longest first; of two equal lengths the first class. */
 function longest(lengths, number) {
-  return Array.from(lengths, (_, label) => label).sort((one, other) => lengths[other] - lengths[one] || one - other).slice(0, number);
+  return Array.from(lengths, (_, label) => label)
+    .sort((one, other) => lengths[other] - lengths[one] || one - other)
+    .slice(0, number);
 }
 
 /** The largest difference of any two lengths; NaN if one is no number. */
 function largestDifference(ours, theirs) {
-  return Math.max(...ours.map((row, image) => Math.max(...Array.from(row, (length, label) => Math.abs(length - theirs[image][label])))));
+  return Math.max(
+    ...ours.map((row, image) =>
+      Math.max(...Array.from(row, (length, label) => Math.abs(length - theirs[image][label]))),
+    ),
+  );
 }

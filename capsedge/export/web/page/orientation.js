@@ -22,7 +22,9 @@ function orientationOf(block) {
     if (place + 12 > block.length) return none;
     if (view.getUint16(place, little) !== 0x0112) continue;
     const value = view.getUint16(place + 8, little);
-    return view.getUint16(place + 2, little) === 3 && value >= 1 && value <= 8 ? { value, at: place + 8, little } : none;
+    return view.getUint16(place + 2, little) === 3 && value >= 1 && value <= 8
+      ? { value, at: place + 8, little }
+      : none;
   }
   return none;
 }
@@ -47,14 +49,14 @@ function exifStart(bytes) {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const has = (text, place) => [...text].every((letter, step) => bytes[place + step] === letter.charCodeAt(0));
   if (bytes[0] === 0xff && bytes[1] === 0xd8) {
-    for (let place = 2; place + 10 <= bytes.length && bytes[place] === 0xff; ) {
+    for (let place = 2; place + 10 <= bytes.length && bytes[place] === 0xff;) {
       const marker = bytes[place + 1];
       if (marker === 0xda) break; // the pixels
       if (marker === 0xe1 && has("Exif\0\0", place + 4)) return place + 10;
       place += marker === 0xff ? 1 : 2 + view.getUint16(place + 2);
     }
   } else if (has("RIFF", 0) && has("WEBP", 8)) {
-    for (let place = 12; place + 8 <= bytes.length; ) {
+    for (let place = 12; place + 8 <= bytes.length;) {
       const length = view.getUint32(place + 4, true);
       if (has("EXIF", place)) return has("Exif\0\0", place + 8) ? place + 14 : place + 8;
       place += 8 + length + (length & 1);
@@ -83,7 +85,9 @@ function turnPlane(plane, width, height, orientation) {
     const [column, row] = placeOf(x, y, width, height, orientation);
     return row * across + column;
   };
-  const start = place(0, 0), right = place(1, 0) - start, down = place(0, 1) - start;
+  const start = place(0, 0),
+    right = place(1, 0) - start,
+    down = place(0, 1) - start;
   for (let y = 0, from = 0; y < height; y++) {
     for (let x = 0, to = start + y * down; x < width; x++, from++, to += right) result[to] = plane[from];
   }
@@ -93,12 +97,19 @@ function turnPlane(plane, width, height, orientation) {
 /** Where a stored pixel is shown. */
 function placeOf(x, y, width, height, orientation) {
   switch (orientation) {
-    case 2: return [width - 1 - x, y];
-    case 3: return [width - 1 - x, height - 1 - y];
-    case 4: return [x, height - 1 - y];
-    case 5: return [y, x];
-    case 6: return [height - 1 - y, x];
-    case 7: return [height - 1 - y, width - 1 - x];
-    default: return [y, width - 1 - x]; // 8
+    case 2:
+      return [width - 1 - x, y];
+    case 3:
+      return [width - 1 - x, height - 1 - y];
+    case 4:
+      return [x, height - 1 - y];
+    case 5:
+      return [y, x];
+    case 6:
+      return [height - 1 - y, x];
+    case 7:
+      return [height - 1 - y, width - 1 - x];
+    default:
+      return [y, width - 1 - x]; // 8
   }
 }

@@ -34,12 +34,20 @@ class Paper {
 
   place(event) {
     const box = this.canvas.getBoundingClientRect();
-    return [((event.clientX - box.left) * this.canvas.width) / box.width, ((event.clientY - box.top) * this.canvas.height) / box.height];
+    return [
+      ((event.clientX - box.left) * this.canvas.width) / box.width,
+      ((event.clientY - box.top) * this.canvas.height) / box.height,
+    ];
   }
 
   line(event) {
     const next = this.place(event);
-    Object.assign(this.context, { lineWidth: INK * this.canvas.width, lineCap: "round", lineJoin: "round", strokeStyle: "black" });
+    Object.assign(this.context, {
+      lineWidth: INK * this.canvas.width,
+      lineCap: "round",
+      lineJoin: "round",
+      strokeStyle: "black",
+    });
     this.context.beginPath();
     this.context.moveTo(...this.last);
     this.context.lineTo(...next);

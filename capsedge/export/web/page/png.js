@@ -2,12 +2,29 @@
 // pixels that Pillow gives. Specification: www.w3.org/TR/png-3.
 
 const PNG_SIGNATURE = [137, 80, 78, 71, 13, 10, 26, 10];
-const GREY = 0, COLOUR = 2, PALETTE = 3, GREY_ALPHA = 4, COLOUR_ALPHA = 6;
+const GREY = 0,
+  COLOUR = 2,
+  PALETTE = 3,
+  GREY_ALPHA = 4,
+  COLOUR_ALPHA = 6;
 const SAMPLES = { [GREY]: 1, [COLOUR]: 3, [PALETTE]: 1, [GREY_ALPHA]: 2, [COLOUR_ALPHA]: 4 };
-const DEPTHS = { [GREY]: [1, 2, 4, 8, 16], [COLOUR]: [8, 16], [PALETTE]: [1, 2, 4, 8], [GREY_ALPHA]: [8, 16],
-  [COLOUR_ALPHA]: [8, 16] };
+const DEPTHS = {
+  [GREY]: [1, 2, 4, 8, 16],
+  [COLOUR]: [8, 16],
+  [PALETTE]: [1, 2, 4, 8],
+  [GREY_ALPHA]: [8, 16],
+  [COLOUR_ALPHA]: [8, 16],
+};
 // First column, first row, and steps across and down, of each pass of an interlaced image (Adam7).
-const ADAM7 = [[0, 0, 8, 8], [4, 0, 8, 8], [0, 4, 4, 8], [2, 0, 4, 4], [0, 2, 2, 4], [1, 0, 2, 2], [0, 1, 1, 2]];
+const ADAM7 = [
+  [0, 0, 8, 8],
+  [4, 0, 8, 8],
+  [0, 4, 4, 8],
+  [2, 0, 4, 4],
+  [0, 2, 2, 4],
+  [1, 0, 2, 2],
+  [0, 1, 1, 2],
+];
 const CHECKED = new Set(["IHDR", "PLTE", "tRNS", "eXIf"]); // the pixels have a checksum of their own, which Pillow heeds
 
 function isPng(bytes) {
@@ -24,18 +41,25 @@ async function decodePng(bytes) {
   const png = pngChunks(bytes);
   checkPixels(png.width, png.height);
   const image = emptyPng(png);
-  const passes = (png.interlaced ? ADAM7 : [[0, 0, 1, 1]]).filter(([left, top]) => left < png.width && top < png.height);
+  const passes = (png.interlaced ? ADAM7 : [[0, 0, 1, 1]]).filter(
+    ([left, top]) => left < png.width && top < png.height,
+  );
   const rows = pngRows(png, passes, (pixels, left, step, row) => image.put(pixels, left, step, row));
   await inflate(png.data, rows);
-  return { width: png.width, height: png.height, planes: image.planes, alpha: image.alpha,
-    orientation: png.exif ? orientationOf(png.exif).value : 1 };
+  return {
+    width: png.width,
+    height: png.height,
+    planes: image.planes,
+    alpha: image.alpha,
+    orientation: png.exif ? orientationOf(png.exif).value : 1,
+  };
 }
 
 /** The header, the palette, the transparency and the compressed parts of a file. */
 function pngChunks(bytes) {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const png = { data: [], palette: null, transparent: null, exif: null };
-  for (let place = 8; place + 12 <= bytes.length; ) {
+  for (let place = 8; place + 12 <= bytes.length;) {
     const length = view.getUint32(place);
     const kind = String.fromCharCode(...bytes.subarray(place + 4, place + 8));
     if (kind === "IEND" || place + 12 + length > bytes.length) {
@@ -44,7 +68,10 @@ function pngChunks(bytes) {
       break;
     }
     const content = bytes.subarray(place + 8, place + 8 + length);
-    if (CHECKED.has(kind) && crc32(bytes.subarray(place + 4, place + 8 + length)) !== view.getUint32(place + 8 + length)) {
+    if (
+      CHECKED.has(kind) &&
+      crc32(bytes.subarray(place + 4, place + 8 + length)) !== view.getUint32(place + 8 + length)
+    ) {
       throw new UserError(CUT_OFF);
     }
     if (kind === "IHDR") readHeader(png, new DataView(content.buffer, content.byteOffset, length), length);
@@ -61,8 +88,13 @@ function pngChunks(bytes) {
 
 function readHeader(png, view, length) {
   if (length < 13) throw new UserError(CUT_OFF);
-  Object.assign(png, { width: view.getUint32(0), height: view.getUint32(4), depth: view.getUint8(8),
-    kind: view.getUint8(9), interlaced: view.getUint8(12) === 1 });
+  Object.assign(png, {
+    width: view.getUint32(0),
+    height: view.getUint32(4),
+    depth: view.getUint8(8),
+    kind: view.getUint8(9),
+    interlaced: view.getUint8(12) === 1,
+  });
   if (!DEPTHS[png.kind]?.includes(png.depth)) throw new UserError(CUT_OFF);
 }
 
@@ -98,7 +130,8 @@ function emptyPng(png) {
 
 /** The function from a sample of the file to 8 bits. */
 function sampleTable({ depth, kind }) {
-  if (depth === 16) return kind === GREY ? (value) => Math.floor((value * 255 + 32767) / 65535) : (value) => value >> 8;
+  if (depth === 16)
+    return kind === GREY ? (value) => Math.floor((value * 255 + 32767) / 65535) : (value) => value >> 8;
   const step = kind === GREY ? 255 / ((1 << depth) - 1) : 1;
   return (value) => value * step;
 }
@@ -111,7 +144,8 @@ function transparentSamples({ depth, kind, transparent }) {
     return (transparent[2 * channel] << 8) | transparent[2 * channel + 1];
   });
   // In colour of 16 bits Pillow compares the upper 8.
-  if (kind === COLOUR && depth === 16) return (row, from) => wanted.every((each, channel) => row[from + channel] >> 8 === each >> 8);
+  if (kind === COLOUR && depth === 16)
+    return (row, from) => wanted.every((each, channel) => row[from + channel] >> 8 === each >> 8);
   return (row, from) => wanted.every((each, channel) => row[from + channel] === each);
 }
 
@@ -119,7 +153,11 @@ function transparentSamples({ depth, kind, transparent }) {
 function pngRows({ width, height, depth, kind }, passes, put) {
   const bits = SAMPLES[kind] * depth;
   const back = Math.max(1, bits >> 3); // distance of the byte to the left
-  let pass = 0, row = 0, filled = 0, line, above;
+  let pass = 0,
+    row = 0,
+    filled = 0,
+    line,
+    above;
   const begin = () => {
     const [left, , across] = passes[pass];
     const columns = Math.ceil((width - left) / across);
@@ -130,7 +168,7 @@ function pngRows({ width, height, depth, kind }, passes, put) {
   };
   let columns = begin();
   return (piece) => {
-    for (let place = 0; place < piece.length; ) {
+    for (let place = 0; place < piece.length;) {
       const some = Math.min(line.length - filled, piece.length - place);
       line.set(piece.subarray(place, place + some), filled);
       place += some;
@@ -155,7 +193,8 @@ function unfilter(line, above, back) {
   const filter = line[0];
   if (filter > 4) throw new UserError(CUT_OFF);
   for (let place = 1; place < line.length; place++) {
-    const left = place > back ? line[place - back] : 0, up = above[place];
+    const left = place > back ? line[place - back] : 0,
+      up = above[place];
     if (filter === 1) line[place] += left;
     else if (filter === 2) line[place] += up;
     else if (filter === 3) line[place] += (left + up) >> 1;
@@ -164,7 +203,9 @@ function unfilter(line, above, back) {
 }
 
 function paeth(left, up, corner) {
-  const across = Math.abs(up - corner), down = Math.abs(left - corner), both = Math.abs(left + up - 2 * corner);
+  const across = Math.abs(up - corner),
+    down = Math.abs(left - corner),
+    both = Math.abs(left + up - 2 * corner);
   if (across <= down && across <= both) return left;
   return down <= both ? up : corner;
 }

@@ -22,7 +22,9 @@ function resize(image, size, filter, box = null) {
   const same = whole.every((edge, side) => part[side] === edge);
   if (same && size.width === image.width && size.height === image.height) return image;
   const planes = image.planes.map((plane) => {
-    return filter === "nearest" ? nearest(plane, image, size, part) : resample(plane, image, size, FILTERS[filter], part);
+    return filter === "nearest"
+      ? nearest(plane, image, size, part)
+      : resample(plane, image, size, FILTERS[filter], part);
   });
   return { ...size, planes };
 }
@@ -35,10 +37,16 @@ function resample(plane, image, size, filter, [left, top, right, bottom]) {
   const horizontal = (given, height) => (isWide ? given : across(given, image.width, size.width, height, columns));
   const vertical = (given, width, first) => (isHigh ? given : downwards(given, width, size.height, first, rows));
   // Pillow's order since release 13; earlier ones always begin with the horizontal pass.
-  const higher = image.height - size.height, wider = image.width - size.width;
+  const higher = image.height - size.height,
+    wider = image.width - size.width;
   if (higher > 0 && higher > 2 * wider) return horizontal(vertical(plane, image.width, 0), size.height);
-  const first = rows[0].start, last = rows[size.height - 1].start + rows[size.height - 1].weights.length;
-  return vertical(horizontal(plane.subarray(first * image.width, last * image.width), last - first), size.width, first);
+  const first = rows[0].start,
+    last = rows[size.height - 1].start + rows[size.height - 1].weights.length;
+  return vertical(
+    horizontal(plane.subarray(first * image.width, last * image.width), last - first),
+    size.width,
+    first,
+  );
 }
 
 function across(plane, width, newWidth, height, columns) {
@@ -47,7 +55,8 @@ function across(plane, width, newWidth, height, columns) {
     for (let column = 0; column < newWidth; column++) {
       const { start, weights } = columns[column];
       let sum = 1 << (COEFFICIENT_BITS - 1);
-      for (let step = 0, from = row * width + start; step < weights.length; step++, from++) sum += plane[from] * weights[step];
+      for (let step = 0, from = row * width + start; step < weights.length; step++, from++)
+        sum += plane[from] * weights[step];
       result[row * newWidth + column] = clipped(sum);
     }
   }
@@ -82,7 +91,9 @@ function coefficients(length, start, end, newLength, filter) {
     const centre = start + (place + 0.5) * scale;
     const from = Math.max(0, Math.trunc(centre - support + 0.5));
     const to = Math.min(length, Math.trunc(centre + support + 0.5));
-    const exact = Array.from({ length: to - from }, (_, step) => filter.weight((step + from - centre + 0.5) * (1 / stretch)));
+    const exact = Array.from({ length: to - from }, (_, step) =>
+      filter.weight((step + from - centre + 0.5) * (1 / stretch)),
+    );
     const total = exact.reduce((sum, weight) => sum + weight, 0) || 1;
     const weights = Int32Array.from(exact, (weight) => {
       const share = (weight / total) * (1 << COEFFICIENT_BITS);
@@ -105,7 +116,8 @@ function sinc(x) {
 
 /** The pixel in which the centre of each pixel of the result lies. */
 function nearest(plane, image, size, [left, top, right, bottom]) {
-  const columns = centres(left, right, size.width), rows = centres(top, bottom, size.height);
+  const columns = centres(left, right, size.width),
+    rows = centres(top, bottom, size.height);
   const result = new Uint8Array(size.width * size.height);
   rows.forEach((row, to) => {
     if (row >= image.height) return;

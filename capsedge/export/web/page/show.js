@@ -36,7 +36,8 @@ function showPixels(canvas, pixels, { height, width, channels }) {
   canvas.height = height;
   const data = new Uint8ClampedArray(4 * width * height);
   for (let place = 0; place < width * height; place++) {
-    for (let channel = 0; channel < 3; channel++) data[4 * place + channel] = pixels[place * channels + (channels === 3 ? channel : 0)];
+    for (let channel = 0; channel < 3; channel++)
+      data[4 * place + channel] = pixels[place * channels + (channels === 3 ? channel : 0)];
     data[4 * place + 3] = 255;
   }
   canvas.getContext("2d").putImageData(new ImageData(data, width, height), 0, 0);
@@ -50,7 +51,11 @@ function showReconstruction(reconstruction, contract) {
   const [height, width, channels] = contract.shapes.reconstruction.slice(-3);
   const size = height * width * channels;
   const pictures = Array.from({ length: contract.labels }, (_, place) => {
-    const canvas = element("canvas", "", { role: "img", "aria-label": `reconstruction ${place + 1}`, class: "pixels" });
+    const canvas = element("canvas", "", {
+      role: "img",
+      "aria-label": `reconstruction ${place + 1}`,
+      class: "pixels",
+    });
     const shades = Array.from(reconstruction.subarray(place * size, (place + 1) * size), (shade) => 255 * shade);
     showPixels(canvas, shades, { height, width, channels });
     return canvas;
@@ -60,11 +65,13 @@ function showReconstruction(reconstruction, contract) {
 
 /** Rows of a table: the first cell is their heading. */
 function showRows(body, rows) {
-  body.replaceChildren(...rows.map(([name, ...cells]) => {
-    const row = element("tr");
-    row.append(element("th", name, { scope: "row" }), ...cells.map((cell) => element("td", cell)));
-    return row;
-  }));
+  body.replaceChildren(
+    ...rows.map(([name, ...cells]) => {
+      const row = element("tr");
+      row.append(element("th", name, { scope: "row" }), ...cells.map((cell) => element("td", cell)));
+      return row;
+    }),
+  );
 }
 
 /** Milliseconds with three digits. */

@@ -10,8 +10,10 @@ function median(values) {
 function percentile(values, percent) {
   const sorted = Float64Array.from(values).sort();
   const place = (percent / 100) * (sorted.length - 1);
-  const below = Math.floor(place), share = place - below;
-  const low = sorted[below], high = sorted[Math.min(below + 1, sorted.length - 1)];
+  const below = Math.floor(place),
+    share = place - below;
+  const low = sorted[below],
+    high = sorted[Math.min(below + 1, sorted.length - 1)];
   return share < 0.5 ? low + (high - low) * share : high - (high - low) * (1 - share);
 }
 
@@ -29,7 +31,8 @@ function deviation(values) {
 
 /** The nearest integer; the even one where two are equally near. */
 function roundEven(value) {
-  const below = Math.floor(value), rest = value - below;
+  const below = Math.floor(value),
+    rest = value - below;
   if (rest !== 0.5) return Math.round(value);
   return below % 2 ? below + 1 : below;
 }

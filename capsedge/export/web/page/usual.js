@@ -1,7 +1,8 @@
 // Whether an image is unlike the training images: capsedge/runtime/infer/usual.py in JavaScript, where the statistics
 // are explained.
 
-const TILES = 4, SHADES = 8;
+const TILES = 4,
+  SHADES = 8;
 
 /**
  * Whether an input is unlike the training images.
@@ -26,17 +27,28 @@ function distanceFrom(figures, { mean: middle, scale, inverse }) {
 function figuresOf(pixels, { height, width, channels }) {
   const shares = Float64Array.from(pixels, (shade) => shade / 255);
   const area = height * width;
-  const colours = Array.from({ length: area }, (_, place) => shares.subarray(place * channels, (place + 1) * channels));
+  const colours = Array.from({ length: area }, (_, place) =>
+    shares.subarray(place * channels, (place + 1) * channels),
+  );
   const grey = Float64Array.from(colours, (colour) => mean(colour));
-  const contrast = deviation(grey), detail = detailOf(grey, height, width);
-  const figures = [Math.log(contrast + 0.003), Math.log((detail + 0.001) / (contrast + 0.003)), contrast,
-    mean(outermost(grey, width, height)), detail];
+  const contrast = deviation(grey),
+    detail = detailOf(grey, height, width);
+  const figures = [
+    Math.log(contrast + 0.003),
+    Math.log((detail + 0.001) / (contrast + 0.003)),
+    contrast,
+    mean(outermost(grey, width, height)),
+    detail,
+  ];
   const histogram = new Float64Array(SHADES);
   for (const shade of grey) histogram[Math.min(SHADES - 1, Math.trunc(shade * SHADES))] += 1 / area;
   figures.push(...histogram.map(Math.sqrt), ...tilesOf(grey, height, width));
   if (channels === 3) {
-    figures.push(mean(colours.map(([red, green]) => red - green)), mean(colours.map(([, green, blue]) => blue - green)),
-      mean(colours.map(deviation)));
+    figures.push(
+      mean(colours.map(([red, green]) => red - green)),
+      mean(colours.map(([, green, blue]) => blue - green)),
+      mean(colours.map(deviation)),
+    );
   }
   return figures;
 }
@@ -54,12 +66,15 @@ function detailOf(grey, height, width) {
 
 /** Mean of each tile, row by row. */
 function tilesOf(grey, height, width) {
-  const rows = divided(height), columns = divided(width);
-  return rows.flatMap(([top, bottom]) => columns.map(([left, right]) => {
-    let sum = 0;
-    for (let y = top; y < bottom; y++) for (let x = left; x < right; x++) sum += grey[y * width + x];
-    return sum / ((bottom - top) * (right - left));
-  }));
+  const rows = divided(height),
+    columns = divided(width);
+  return rows.flatMap(([top, bottom]) =>
+    columns.map(([left, right]) => {
+      let sum = 0;
+      for (let y = top; y < bottom; y++) for (let x = left; x < right; x++) sum += grey[y * width + x];
+      return sum / ((bottom - top) * (right - left));
+    }),
+  );
 }
 
 /** First and last pixel of each tile along a side: as equal as possible, longer tiles first. */
