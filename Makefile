@@ -15,7 +15,7 @@ ON_PATH := PATH="$(abspath $(BIN)):$$PATH"
 comma := ,
 .DEFAULT_GOAL := help
 .PHONY: help setup test lint format demo extras bounds platforms builtin zoo ablation study steps schema docs prove \
-	portable triton node cluster fuzz chaos soak mutants audit sbom lock clean
+	portable triton node cluster web browser fuzz chaos soak mutants audit sbom lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -95,6 +95,16 @@ soak: $(STAMP) ## A million inferences and 100,000 images: the same answers, fla
 
 mutants: $(TOOLS)/.installed ## Change the code at random places, and list the changes that no test notices
 	$(TOOLS)/bin/python -m tests.hardening.mutants $(ARGS)
+
+# The library of the page comes by npm (docs/web.md).
+web: $(STAMP) ## Write the page of the built-in model, serve it on this machine, and open it in the browser
+	$(BIN)/python -m capsedge export builtin --web build/web
+	$(BIN)/python scripts/serve_page.py $(ARGS) build/web/edge-small-int8
+
+browser: $(STAMP) ## Test the page in headless Chromium, against capsedge infer; Node.js and Chromium are needed
+	@mkdir -p build/browser
+	npm install --prefix build/browser --no-audit --no-fund --ignore-scripts playwright-core@1.65.1 axe-core@4.14.1
+	CAPSEDGE_WEB_TOOLS="$(abspath build/browser)" OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/export/web $(ARGS)
 
 audit: $(TOOLS)/.installed ## Look for known vulnerabilities of the developers' environment (asks the package index)
 	$(TOOLS)/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip --strict
