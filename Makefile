@@ -9,13 +9,13 @@ JOBS ?= 2
 BIN := $(VENV)/bin
 TOOLS := $(VENV)-tools
 STAMP := $(VENV)/.installed
-EXTRAS := train,export,paper,cpu,trt,docs,dev
+EXTRAS := train,export,paper,cpu,openvino,trt,docs,dev
 ON_PATH := PATH="$(abspath $(BIN)):$$PATH"
 
 comma := ,
 .DEFAULT_GOAL := help
 .PHONY: help setup test lint format demo extras bounds platforms builtin zoo ablation study steps schema docs prove \
-	portable triton fuzz chaos soak mutants audit sbom lock clean
+	portable triton node cluster web browser fuzz chaos soak mutants audit sbom lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -72,6 +72,17 @@ prove: ## Run the tests that need a GPU, and report (docs/prove-on-gpu.md); ARGS
 portable: $(STAMP) ## Check the edge, the gate and int8 on emulated processors (docs/portable.md); ARGS goes to the script
 	$(BIN)/python -m benchmarks.portable $(ARGS)
 
+node: $(STAMP) ## Run examples/node in Node.js, with its packages in the user's cache (docs/node.md; 310 MB)
+	CAPSEDGE_TEST_NODE=1 $(BIN)/python -m pytest -n 0 tests/test_node.py $(ARGS)
+
+# Ray lies in an environment of its own, which sees the developers' packages, too.
+cluster: $(STAMP) ## Classify 100,000 images in Ray, a worker killed on the way (docs/cluster.md)
+	"$(BIN)/python" -m venv --clear $(VENV)-ray
+	"$(BIN)/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+		> "$$($(VENV)-ray/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/developers.pth"
+	$(VENV)-ray/bin/python -m pip install --disable-pip-version-check --quiet -c constraints.txt 'ray[data]>=2.40'
+	CAPSEDGE_TEST_IMAGES=100000 $(VENV)-ray/bin/python -m pytest -n 0 tests/test_cluster.py $(ARGS)
+
 # Slow, and not part of CI (docs/reliability.md); ARGS goes to the program, whose --help lists its options.
 fuzz: $(TOOLS)/.installed ## Give every reader 100,000 damaged files, within bounds of time and memory
 	$(TOOLS)/bin/python -m tests.hardening.fuzz $(ARGS)
@@ -84,6 +95,16 @@ soak: $(STAMP) ## A million inferences and 100,000 images: the same answers, fla
 
 mutants: $(TOOLS)/.installed ## Change the code at random places, and list the changes that no test notices
 	$(TOOLS)/bin/python -m tests.hardening.mutants $(ARGS)
+
+# The library of the page comes by npm (docs/web.md).
+web: $(STAMP) ## Write the page of the built-in model, serve it on this machine, and open it in the browser
+	$(BIN)/python -m capsedge export builtin --web build/web
+	$(BIN)/python scripts/serve_page.py $(ARGS) build/web/edge-small-int8
+
+browser: $(STAMP) ## Test the page in headless Chromium, against capsedge infer; Node.js and Chromium are needed
+	@mkdir -p build/browser
+	npm install --prefix build/browser --no-audit --no-fund --ignore-scripts playwright-core@1.65.1 axe-core@4.14.1
+	CAPSEDGE_WEB_TOOLS="$(abspath build/browser)" OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/export/web $(ARGS)
 
 audit: $(TOOLS)/.installed ## Look for known vulnerabilities of the developers' environment (asks the package index)
 	$(TOOLS)/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip --strict
@@ -122,7 +143,7 @@ docs: $(STAMP) ## Build the documentation as a site in site/, every link checked
 
 bounds: $(STAMP) ## As extras, with the lowest releases that pyproject.toml admits (not gpu; torch stays as pinned)
 	@PYTHON="$(abspath $(BIN))/python" CONSTRAINTS=lower-bounds.txt bash scripts/check_extras.sh \
-		cpu cpu,trt train,tensorboard,cpu paper,cpu train,export,cpu train,export,cpu,trt
+		cpu cpu,openvino cpu,trt train,tensorboard,cpu paper,cpu train,export,cpu train,export,cpu,trt
 
 platforms: $(STAMP) ## Resolve the extras for other systems, without installing
 	$(BIN)/python scripts/check_platforms.py

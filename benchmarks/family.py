@@ -12,8 +12,9 @@ from typing import Literal
 
 import msgspec
 
-from benchmarks.card.record import CARD, Card, Latency, read_card
+from benchmarks.card.record import CARD, Card, read_card
 from capsedge.errors import CapsedgeError, ModelError
+from capsedge.export.card.latency import Latency
 from capsedge.reproduce.drawing import COLOURS, GREY, canvas, save_png, styled
 
 ROOT = Path(__file__).parents[1]

@@ -90,7 +90,9 @@ def served(model: Path | str, environment: Path = ENVIRONMENT, *, serving: Servi
         environment: The virtual environment with nvidia-pytriton, numpy and onnxruntime.
         serving: How Triton runs the model.
     """
-    packages = next(environment.absolute().glob("lib/python3*/site-packages"))
+    packages = next(environment.absolute().glob("lib/python3*/site-packages"), None)
+    if packages is None:
+        raise FileNotFoundError(f"there is no environment '{environment}': make triton installs it")
     home = packages / "pytriton" / "tritonserver"
     version = packages.parent.name.removeprefix("python")
     with tempfile.TemporaryDirectory(prefix="capsedge-triton-") as folder:
@@ -140,9 +142,8 @@ def _wait_until_ready(server: Server) -> None:
             if server.get("/v2/health/ready")[0] == http.client.OK:
                 return
         time.sleep(0.2)
-    raise RuntimeError(
-        f"the server is not ready after {READY_S} s:\n{server.log.read_text(errors='replace')[-3000:]}"
-    )
+    how = "has ended" if server.process.poll() is not None else f"is not ready after {READY_S} s"
+    raise RuntimeError(f"the server {how}:\n{server.log.read_text(errors='replace')[-3000:]}")
 
 
 @contextlib.contextmanager
@@ -233,14 +234,14 @@ def _measured(model: Path, environment: Path, *, requests: int, clients: int, ro
         before = server.statistics()
         for _ in range(rounds):
             for kind in CLIENTS:
-                whole, each, _ = load(kind, server, images, requests=requests // rounds, clients=clients)
+                whole, each, _ = load(kind, server, images, requests=max(1, requests // rounds), clients=clients)
                 rates.setdefault(kind, []).append(len(each) / whole)
                 times.setdefault(kind, []).append(each)
-            whole, each = _in_process(session, images, requests // rounds)
+            whole, each = _in_process(session, images, max(1, requests // rounds))
             rates.setdefault("in this process", []).append(len(each) / whole)
             times.setdefault("in this process", []).append(each)
         after = server.statistics()
-    yield f"| {'way'} | images/s (median of {rounds} rounds) | p50, ms | p99, ms |"
+    yield f"| way | images/s (median of {rounds} rounds) | p50, ms | p99, ms |"
     yield "|---|---|---|---|"
     for kind, rate in rates.items():
         p50, p99 = np.percentile(np.concatenate(times[kind]), [50, 99]) * 1e3

@@ -7,6 +7,13 @@ import msgspec
 Frame = Literal["pad", "crop", "stretch", "figure"]
 Levels = Literal["as-is", "full"]
 
+_FRAMES: dict[Frame, str] = {
+    "pad": "scaled ({}) to fit, keeping the aspect ratio, on black",
+    "crop": "scaled ({}) to fill the frame, keeping the aspect ratio, and cropped",
+    "stretch": "stretched ({}) to the frame",
+    "figure": "cropped to the object on a plain background and scaled ({})",
+}
+
 
 class Fit(msgspec.Struct, frozen=True):
     """How an image of any size and colour is converted to an input.
@@ -22,3 +29,9 @@ class Fit(msgspec.Struct, frozen=True):
     resize: Literal["bilinear", "bicubic", "lanczos", "nearest"] = "bilinear"
     frame: Frame = "pad"
     levels: Levels = "as-is"
+
+    @property
+    def text(self) -> str:
+        """What happens to an image of another size: "stretched (bilinear) to the frame"."""
+        spread = ", with the contrast stretched from black to white" if self.levels == "full" else ""
+        return _FRAMES[self.frame].format(self.resize) + spread

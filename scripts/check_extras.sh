@@ -11,7 +11,7 @@ set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 python=${PYTHON:-python3}
 sets=("${@:-}")
-[[ -n ${sets[0]} ]] || sets=(cpu cpu,trt gpu train,cpu train,tensorboard,cpu train,export,cpu train,export,cpu,trt paper,cpu)
+[[ -n ${sets[0]} ]] || sets=(cpu cpu,openvino cpu,trt gpu train,cpu train,tensorboard,cpu train,export,cpu train,export,cpu,trt paper,cpu)
 
 export PIP_DISABLE_PIP_VERSION_CHECK=1
 export OMP_NUM_THREADS=1      # the lanes share the cores
@@ -103,6 +103,12 @@ prove() { # runs the commands of a set of extras
     case $1 in
         cpu | gpu)
             runs_at_the_edge
+            ;;
+        cpu,openvino)
+            without torch onnx
+            run capsedge verify --provider openvino
+            run capsedge infer "$root"/samples/*.png --provider openvino
+            run capsedge bench --iterations 20 --quick --sweep provider=cpu,openvino
             ;;
         cpu,trt)
             without torch onnxscript

@@ -21,6 +21,7 @@ from tests.in_process import in_this_process
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"
 SAMPLES = sorted((ROOT / "samples").glob("*.png"))
+BESIDE = {"README.md", "package.json", "package-lock.json", "node_modules", "__pycache__"}  # no examples
 BUILTIN = ROOT / "capsedge" / "builtin" / "fashion-mnist.onnx"
 WITHOUT_CAPSEDGE = """
 import runpy, sys
@@ -83,7 +84,8 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 def test_the_table_names_every_example() -> None:
     named = re.findall(r"^\| \[(\S+)\]\(\1\)", (EXAMPLES / "README.md").read_text(), re.MULTILINE)
-    assert sorted([*named, "README.md"]) == sorted(path.name for path in EXAMPLES.iterdir() if path.is_file())
+    files = {path.relative_to(EXAMPLES) for path in EXAMPLES.rglob("*.*") if not BESIDE & set(path.parts)}
+    assert sorted(named) == sorted(path.as_posix() for path in files)
 
 
 def test_python_inference_names_the_samples() -> None:

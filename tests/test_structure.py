@@ -36,7 +36,9 @@ PUBLIC = {
         "BuildOptions Exported RunExport StaticCapsNet build_engine check_options choose_package export_run "
         "gate_model"
     ),
-    "capsedge.models": ("CapsNet Capsules build_network margin_loss reconstruction_loss squash squashed_length"),
+    "capsedge.models": (
+        "CapsNet Capsules build_network margin_loss primary_capsules reconstruction_loss squash squashed_length"
+    ),
     "capsedge.reproduce": (
         "TrainingSettings fig1 fig2 fig3 fig4 mean_and_spread paired_difference redraw save_figure table2 trained"
     ),

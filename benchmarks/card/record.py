@@ -8,6 +8,7 @@ import msgspec
 from benchmarks.robustness.record import RobustnessReport
 from capsedge.contract import Calibration, Precision
 from capsedge.errors import ModelError
+from capsedge.export.card.latency import Latency
 from capsedge.measure.evaluate.measure import Bin
 from capsedge.processor import Processor
 from capsedge.statistics import Difference, MeanSpread
@@ -158,40 +159,6 @@ class FileFacts(msgspec.Struct, frozen=True, kw_only=True):
 
     size_bytes: int
     sha256: str
-
-
-class Latency(msgspec.Struct, frozen=True, kw_only=True):
-    """One case of a report of `capsedge bench`, for a file whose SHA-256 is on the card.
-
-    Attributes:
-        file: Name of the file.
-        batch: Images in a query.
-        threads: Threads of ONNX Runtime.
-        iterations: Timed queries.
-        p50_ms: Median latency of a query.
-        p90_ms: The 90th percentile; None with too few iterations.
-        p99_ms: The 99th percentile, likewise.
-        images_per_second: Throughput.
-        cpu: Model of the processor.
-        processor: Its instruction sets; None if unknown.
-        provider: Execution provider.
-        created: Date and time in UTC.
-        warnings: Warnings of the measurement.
-    """
-
-    file: str
-    batch: int
-    threads: int
-    iterations: int
-    p50_ms: float
-    p90_ms: float | None
-    p99_ms: float | None
-    images_per_second: float
-    cpu: str
-    processor: Processor | None
-    provider: str
-    created: str
-    warnings: tuple[str, ...]
 
 
 class Card(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,18 +1,21 @@
 """card.md, made from card.json alone: the same record always gives the same text."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
-from benchmarks.card.record import CARD, WEIGHTS, Card, Latency, WrongAnswer
+from benchmarks.card.record import CARD, WEIGHTS, Card, WrongAnswer
 from benchmarks.robustness.table import markdown as robustness_in_words
+from capsedge.export.card import words
+from capsedge.export.card.header import FileError, header
+from capsedge.export.card.words import ABOUT_LENGTHS, error_of, percent, points, table
 from capsedge.files import write_atomically
 from capsedge.plural import number_of
-from capsedge.processor import Processor, in_words
-from capsedge.statistics import Difference, MeanSpread, standard_error
+from capsedge.statistics import MeanSpread
 
 WORST = 3
+LICENSE = "apache-2.0"  # of the repository, whose part the zoo is
 
 
 def write_card(card: Card, folder: Path) -> None:
@@ -27,19 +30,25 @@ def markdown(card: Card) -> str:
         *(_heading, _error, _classes, _lengths, _weak, _cost, _robustness),
         *(_training, _files, _made_with),
     )
-    return "\n\n".join("\n".join(section(card)) for section in sections if any(section(card))) + "\n"
+    text = "\n\n".join("\n".join(section(card)) for section in sections if any(section(card)))
+    return f"{_header(card)}\n\n{text}\n"
+
+
+def _header(card: Card) -> str:
+    errors = [FileError(found.file, found.test_error) for found in card.measured.values() if found.file in card.files]
+    return header(card.name, source=card.data.source, title=card.data.title, license=LICENSE, errors=errors)
 
 
 def _heading(card: Card) -> Iterator[str]:
-    yield f"# {card.name}"
-    yield ""
-    yield (
-        f"A capsule network for {len(card.data.classes)} classes of {card.data.title} "
-        f"({', '.join(card.data.classes)}): {card.parameters:,} parameters, {card.macs / 1e6:.2f} million "
-        f"multiply-accumulate operations (MMAC) for one image, routing `{card.routing}`."
+    return words.heading(
+        card.name,
+        title=card.data.title,
+        classes=card.data.classes,
+        parameters=card.parameters,
+        flops=2 * card.macs,
+        routing=card.routing,
+        command=f"capsedge infer IMAGE --model {card.name}",
     )
-    yield ""
-    yield f"    capsedge infer IMAGE --model {card.name}"
 
 
 def _error(card: Card) -> Iterator[str]:
@@ -55,16 +64,16 @@ def _error(card: Card) -> Iterator[str]:
     rows = [
         [
             f"`{found.file}`",
-            _error_of(found.validation_error, data.validation),
-            _error_of(found.test_error, data.test),
-            *([_error_of(found.subset_error, data.subset)] if found.subset_error is not None else []),
+            error_of(found.validation_error, data.validation),
+            error_of(found.test_error, data.test),
+            *([error_of(found.subset_error, data.subset)] if found.subset_error is not None else []),
         ]
         for found in card.measured.values()
     ]
-    yield from _table(["file", "validation", "test", *subset], rows)
+    yield from table(["file", "validation", "test", *subset], rows)
     for split, change in card.int8_change.items():
         yield ""
-        yield f"int8 changes the {split} error by {_change(change)} points (95 % interval, paired by image)."
+        yield f"int8 changes the {split} error by {points(change)} points (95 % interval, paired by image)."
 
 
 def _classes(card: Card) -> Iterator[str]:
@@ -77,12 +86,12 @@ def _classes(card: Card) -> Iterator[str]:
         [
             names[each.label],
             f"{each.images:,}",
-            _error_of(each.error, each.images),
+            error_of(each.error, each.images),
             ", ".join(f"{names[other]} ({count:,})" for other, count in each.taken_for) or "-",
         ]
         for each in card.classes
     ]
-    yield from _table(["class", "images", "error", "most often taken for (images)"], rows)
+    yield from table(["class", "images", "error", "most often taken for (images)"], rows)
     yield ""
     yield "![Confusion](confusion.png)"
 
@@ -91,23 +100,18 @@ def _lengths(card: Card) -> Iterator[str]:
     found = card.measured[card.shown]
     yield "## What a length tells"
     yield ""
-    yield (
-        "The length of a class capsule says how strongly that class is present, each on its own: the lengths of an "
-        "image do not sum to 1, several can be long, and all can be short. They are not probabilities, and the "
-        "training does not make them so: its margin loss is zero for a present class from a length of 0.9 on and for "
-        "an absent one up to 0.1. This table asks only how often the longest capsule is the right one, by its length."
-    )
+    yield f"{ABOUT_LENGTHS} This table asks only how often the longest capsule is the right one, by its length."
     yield ""
     rows = [
         [
             f"{each.low:.1f} to {each.high:.1f}",
             f"{each.images:,}",
             f"{each.length:.3f}",
-            _percent(each.accuracy),
+            percent(each.accuracy),
         ]
         for each in found.reliability
     ]
-    yield from _table(["longest length", "images", "mean length", "right answers"], rows)
+    yield from table(["longest length", "images", "mean length", "right answers"], rows)
     yield ""
     yield (
         f"The expected calibration error is {found.calibration_error:.4f}: the difference of the last two columns, "
@@ -121,7 +125,7 @@ def _weak(card: Card) -> Iterator[str]:
     names = card.data.classes
     found = card.measured[card.shown]
     worst = sorted(card.classes, key=lambda each: -each.error)[:WORST]
-    said = ", ".join(f"{names[each.label]} ({_percent(each.error)} wrong)" for each in worst)
+    said = ", ".join(f"{names[each.label]} ({percent(each.error)} wrong)" for each in worst)
     yield "## What it is bad at"
     yield ""
     yield f"The classes with the highest error are {said}."
@@ -130,17 +134,14 @@ def _weak(card: Card) -> Iterator[str]:
     yield ""
     yield "The wrong answers with the longest capsules, the longest first; images are counted from 0:"
     yield ""
-    yield from _table(
+    yield from table(
         ["test image", "class", "answer", "its length", "length of the class"],
         [_mistake(each, names) for each in found.mistakes],
     )
     yield ""
     yield "![Mistakes with long capsules](mistakes.png)"
     yield ""
-    yield (
-        f"It was trained on images of {card.data.title} alone, and answers any other image with one of its classes, "
-        "too."
-    )
+    yield words.other_images(card.data.title)
 
 
 def _mistake(each: WrongAnswer, names: Sequence[str]) -> list[str]:
@@ -154,30 +155,7 @@ def _mistake(each: WrongAnswer, names: Sequence[str]) -> list[str]:
 
 
 def _cost(card: Card) -> Iterator[str]:
-    yield "## Latency"
-    yield ""
-    if not card.latency:
-        yield "Not measured yet."
-        return
-    yield from _table(
-        ["file", "batch", "threads", "p50", "p90", "p99", "images/s", "iterations"],
-        [_latency(each) for each in card.latency],
-    )
-    for where in dict.fromkeys((each.cpu, each.provider, each.created, each.processor) for each in card.latency):
-        cpu, provider, created, processor = where
-        yield ""
-        yield f"On {cpu} by {provider}, {created}: {_processor(processor)}."
-    for warning in dict.fromkeys(warning for each in card.latency for warning in each.warnings):
-        yield ""
-        yield f"Note: {warning}."
-
-
-def _latency(each: Latency) -> list[str]:
-    times = ["-" if value is None else f"{value:.4g} ms" for value in (each.p50_ms, each.p90_ms, each.p99_ms)]
-    return [
-        *(f"`{each.file}`", f"{each.batch}", f"{each.threads}", *times),
-        *(f"{each.images_per_second:,.0f}", f"{each.iterations:,}"),
-    ]
+    return words.latencies(card.latency, "Not measured yet.")
 
 
 def _robustness(card: Card) -> Iterator[str]:
@@ -214,14 +192,14 @@ def _training(card: Card) -> Iterator[str]:
         yield f"It learned from the capsule lengths of {', '.join(said)}."
     yield ""
     rows = [
-        [f"{each.seed}", f"{each.best_epoch}", _percent(each.validation_error), _percent(each.test_error)]
+        [f"{each.seed}", f"{each.best_epoch}", percent(each.validation_error), percent(each.test_error)]
         for each in seeds.runs
     ]
     if len(rows) > 1:
         rows.append(["mean ± standard deviation", "", _spread(seeds.validation_error), _spread(seeds.test_error)])
     yield f"Error of the trained network in torch; the model is that of seed {own.seed}:"
     yield ""
-    yield from _table(["seed", "best epoch", "validation", "test"], rows)
+    yield from table(["seed", "best epoch", "validation", "test"], rows)
     yield ""
     yield "![Training curves](curves.png)"
     yield ""
@@ -235,10 +213,7 @@ def _recipe_of(file: str) -> str:
 def _files(card: Card) -> Iterator[str]:
     yield "## Files"
     yield ""
-    yield from _table(
-        ["file", "bytes", "SHA-256"],
-        [[f"`{name}`", f"{each.size_bytes:,}", f"`{each.sha256}`"] for name, each in card.files.items()],
-    )
+    yield from words.files((name, each.size_bytes, each.sha256) for name, each in card.files.items())
     for found in card.measured.values():
         if found.file not in card.files:
             yield ""
@@ -257,48 +232,15 @@ def _files(card: Card) -> Iterator[str]:
 def _made_with(card: Card) -> Iterator[str]:
     yield "## Made with"
     yield ""
-    yield from _table(
-        ["step", "versions"],
-        [
-            [step, ", ".join(f"{name} {number}" for name, number in versions.items())]
-            for step, versions in (
-                ("training", card.trained_with),
-                ("export", card.exported_with),
-                ("this card", card.measured_with),
-            )
-        ],
+    yield from words.versions(
+        [("training", card.trained_with), ("export", card.exported_with), ("this card", card.measured_with)]
     )
     if card.calibration:
         yield ""
         yield f"int8 was calibrated by {card.calibration.text}."
     yield ""
-    yield f"The errors were measured with {_processor(card.processor)}."
-
-
-def _processor(processor: Processor | None) -> str:
-    if processor is None:
-        return "unknown instruction sets"
-    return f"{in_words(processor)} ({' '.join(processor.instruction_sets)})"
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    yield f"| {' | '.join(head)} |"
-    yield "|" + "---|" * len(head)
-    for row in rows:
-        yield f"| {' | '.join(cell.replace('|', '&#124;') for cell in row)} |"
-
-
-def _error_of(error: float, images: int) -> str:
-    return f"{_percent(error)} ± {100 * standard_error(error, images):.2f}"
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.2f} %"
-
-
-def _change(found: Difference) -> str:
-    return f"{100 * found.mean:+.2f} ({100 * found.low:+.2f} to {100 * found.high:+.2f})"
+    yield f"The errors were measured with {words.instructions(card.processor)}."
 
 
 def _spread(found: MeanSpread) -> str:
-    return _percent(found.mean) + ("" if found.spread is None else f" ± {100 * found.spread:.2f}")
+    return percent(found.mean) + ("" if found.spread is None else f" ± {100 * found.spread:.2f}")

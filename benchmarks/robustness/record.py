@@ -123,7 +123,7 @@ class WeakAttack(msgspec.Struct, frozen=True, kw_only=True):
         code: `pgd-below-fgsm`: PGD on the training's loss has a lower error than FGSM. `pgd-withstood`: its error is
             too low for an epsilon at which nearly every image can get a wrong answer. `all-withstood`: so is that of
             all attacks together. `margin-loss-misses`: all attacks together have a higher error than PGD on the
-            training's loss.
+            training's loss (the name is of before linear heads).
         epsilon: Size of the attack.
         error: Error under PGD on the training's loss; for `all-withstood` under all attacks together.
         beside: The error for comparison: that of FGSM; the expected minimum, for both `...-withstood`; that of all

@@ -13,6 +13,8 @@ from capsedge.runtime.settings import DEFAULTS, Settings
 if TYPE_CHECKING:
     from capsedge.measure.bench.report import BenchReport
 
+DEPLOYMENT = "Deployment"
+
 EXAMPLES = """
 [bold]Examples[/bold]
 
@@ -23,6 +25,8 @@ capsedge bench runs/a runs/b/model.int8.onnx --threads 1 --output report.html
 capsedge bench runs/a --sweep precision=fp32,int8 --sweep batch=1,2,4,8,16 --output sweep.json --output sweep.html
 
 capsedge bench runs/a --interval-ms 33 --quick
+
+capsedge bench runs/a runs/a/model.int8.onnx --p99-ms 5 --memory --data photos/
 
 capsedge bench --baseline old.json --max-regression 5%
 
@@ -45,13 +49,15 @@ def bench(
         ),
     ] = None,
     scenario: Annotated[
-        Scenario,
+        Scenario | None,
         typer.Option(
             help="single-stream: one image per query, the metric is p90; multi-stream: 8 images, p99; offline: "
-            "64 images, images/s.",
+            "64 images, images/s; server: one image, random arrivals, p99.  [dim]\\[default: server with --qps or "
+            "--p99-ms, else single-stream][/dim]",
+            show_default=False,
             rich_help_panel="Measurement",
         ),
-    ] = "single-stream",
+    ] = None,
     batch: Annotated[
         int | None,
         typer.Option(
@@ -98,6 +104,53 @@ def bench(
             rich_help_panel="Measurement",
         ),
     ] = False,
+    concurrency: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=256,
+            help="Threads that send queries to one session at the same time.",
+            rich_help_panel=DEPLOYMENT,
+        ),
+    ] = 1,
+    qps: Annotated[
+        float | None,
+        typer.Option(
+            metavar="RATE",
+            callback=finite,
+            help="Queries that arrive in a second, at random times; latency counts from the arrival.",
+            show_default=False,
+            rich_help_panel=DEPLOYMENT,
+        ),
+    ] = None,
+    p99_ms: Annotated[
+        float | None,
+        typer.Option(
+            metavar="BOUND",
+            callback=finite,
+            help="Find the highest rate of arrivals whose p99 stays within this bound; with --qps, try that rate.",
+            show_default=False,
+            rich_help_panel=DEPLOYMENT,
+        ),
+    ] = None,
+    memory: Annotated[
+        bool,
+        typer.Option(
+            "--memory",
+            help="Measure the peak memory of each model, in a process of its own.",
+            rich_help_panel=DEPLOYMENT,
+        ),
+    ] = False,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PLACE",
+            help="Measure the error of each model on these labelled images, as eval does: a folder with a subfolder "
+            "for each class, a .csv or a data set's name.",
+            show_default=False,
+            rich_help_panel=DEPLOYMENT,
+        ),
+    ] = None,
     sweep: Annotated[
         list[str] | None,
         typer.Option(
@@ -171,24 +224,34 @@ def bench(
 ) -> None:
     """Measure the latency of models, interleaved, so that noise of the machine affects all of them equally."""
     from capsedge.cli.console import print_json, say
-    from capsedge.cli.screens.bench import named, show_comparison, show_report, slower_than_first
+    from capsedge.cli.screens.bench import check_turns, named, show_comparison, show_report, slower_than_first
     from capsedge.measure.bench.baseline import compare, parse_regression
-    from capsedge.measure.bench.files import check_output, load, save
+    from capsedge.measure.bench.files import load, save
 
     limit = parse_regression(max_regression or "5%")
     outputs = output or []
     plan = Plan(
-        scenario=scenario, batch=batch, interval_ms=interval_ms, duration=duration, iterations=iterations, quick=quick
+        scenario=scenario or ("single-stream" if qps is None and p99_ms is None else "server"),
+        batch=batch,
+        interval_ms=interval_ms,
+        duration=duration,
+        iterations=iterations,
+        quick=quick,
+        concurrency=concurrency,
+        qps=qps,
+        p99_ms=p99_ms,
+        memory=memory,
+        data=data,
     )
-    if source is not None and (models or sweep or plan != Plan() or settings != DEFAULTS):
+    measured = bool(models or sweep or plan != Plan() or settings != DEFAULTS)
+    if source is not None and measured:
         raise WrongUse("--from shows an earlier report: leave out models and options of a measurement")
     if baseline is None and (max_regression is not None or other_machine):
         raise WrongUse("--max-regression and --other-machine need a --baseline: add one")
-    if baseline is not None and any(file.resolve() == baseline.resolve() for file in outputs):
-        raise WrongUse(f"'{baseline}' is the baseline, and --output would overwrite it: choose another file")
+    _check_outputs(outputs, baseline)
+    if max_ratio is not None:
+        check_turns(plan)
     earlier = load(baseline) if baseline is not None else None
-    for file in outputs:
-        check_output(file)
     if earlier is not None and source is None:
         _check_baseline(earlier, models or [], settings, plan, sweep or [], other_machine=other_machine)
     report = load(source) if source is not None else _measure(models or [], settings, plan, sweep or [], outputs)
@@ -202,14 +265,23 @@ def bench(
         print_json(report if comparison is None else {"report": report, "comparison": comparison})
     elif comparison is not None:
         show_comparison(comparison)
-    slower = [] if max_ratio is None else slower_than_first(report, max_ratio)
-    if slower:
+    if max_ratio is not None and (slower := slower_than_first(report, max_ratio)):
         raise CapsedgeError(f"slower than {max_ratio:g} times the first model: {', '.join(slower)}")
     rows = () if comparison is None else comparison.rows
     if regressed := [row for row in rows if row.regressed]:
         raise CapsedgeError(f"slower than '{baseline}' by more than {100 * limit:g} %: {named(regressed)}")
     if unsure := [row for row in rows if row.unsure]:
         raise CapsedgeError(f"too few rounds to decide whether these are slower: {named(unsure)}; measure longer")
+
+
+def _check_outputs(outputs: list[Path], baseline: Path | None) -> None:
+    """Refuse files that cannot be written, or must not be."""
+    from capsedge.measure.bench.files import check_output
+
+    if baseline is not None and any(file.resolve() == baseline.resolve() for file in outputs):
+        raise WrongUse(f"'{baseline}' is the baseline, and --output would overwrite it: choose another file")
+    for file in outputs:
+        check_output(file)
 
 
 def _check_baseline(

@@ -1,21 +1,26 @@
-"""`capsedge export`: writes a run as gated ONNX files in each precision, TensorRT engines or a Triton repository."""
+"""`capsedge export`: writes a run as gated ONNX files, and engines, a Triton repository or pages of them."""
 
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from capsedge.cli.card_options import NO_CARD, CardOptions, with_card_options
+from capsedge.cli.engine import ENGINE, NO_ENGINE, EngineOptions
 from capsedge.cli.options import MaxErrorIncreaseOption, gathered
 from capsedge.cli.runs import chosen_run
 from capsedge.errors import CapsedgeError, WrongUse
 
 if TYPE_CHECKING:
+    from capsedge.cli.pages import Pages
     from capsedge.contract import EngineManifest, Precision
     from capsedge.export import BuildOptions, Exported, RunExport
 
 QUANTIZED = ("int8", "int8+fp16", "fp8")
 LARGEST_BATCH = 65_536
+NEEDED = {"torch": "train", "onnxscript": "export", "onnxruntime": "cpu"}  # modules and their extras
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -30,94 +35,25 @@ capsedge export --precision fp16 --trt --trt-target sm75,sm86 --trt-batch 1,8,64
 
 capsedge export --precision int8 --triton repository/
 
+capsedge export edge-small.int8 --web pages/
+
 capsedge export --precision fp32,int8 --static-batch 1
 """
 
 
-class EngineOptions(NamedTuple):
-    """The options of an engine; None for the default."""
+class _Repository(NamedTuple):
+    """A model repository of Triton, and whether its models are for the Python backend."""
 
-    trt: bool = False
-    trt_target: str | None = None
-    trt_batch: str | None = None
-    trt_package: Literal["tensorrt", "tensorrt_rtx"] | None = None
-    trt_workspace: int | None = None
-    trt_hardware_compatible: bool = False
-    allow_deferred: bool = False
-
-    def check(self) -> None:
-        """Refuse options of an engine where none is built."""
-        if not self.trt and self != EngineOptions():
-            raise WrongUse("--allow-deferred and the options --trt-... apply to a TensorRT engine: add --trt")
-
-    def build_options(self, precisions: "tuple[Precision, ...]") -> "BuildOptions | None":
-        """The library's options, None for no engine; an impossible build is refused here, before the export."""
-        from capsedge.export import BuildOptions, check_options
-        from capsedge.export.tensorrt import DEFAULT_BATCH
-
-        if not self.trt:
-            return None
-        options = BuildOptions(
-            batch=DEFAULT_BATCH if self.trt_batch is None else _batch(self.trt_batch),
-            targets=tuple(part.strip() for part in self.trt_target.split(",")) if self.trt_target is not None else (),
-            workspace_mb=self.trt_workspace,
-            hardware_compatible=self.trt_hardware_compatible,
-            allow_deferred=self.allow_deferred,
-            package=self.trt_package,
-        )
-        check_options(options, precisions)
-        return options
-
-
-_NO_ENGINE = EngineOptions()
-_ENGINE: dict[str, Any] = {
-    "trt": Annotated[
-        bool, typer.Option("--trt", help="Build a TensorRT engine from each file; TensorRT-RTX builds without a GPU.")
-    ],
-    "trt_target": Annotated[
-        str | None, typer.Option(help="Compute capabilities to build for, such as sm86,sm89 (TensorRT-RTX only).")
-    ],
-    "trt_batch": Annotated[
-        str | None,
-        typer.Option(
-            metavar="MIN,OPT,MAX",
-            help="Smallest, optimal and largest batch of the engine.  [dim]\\[default: 1,1,64][/dim]",
-            show_default=False,
-        ),
-    ],
-    "trt_package": Annotated[
-        Literal["tensorrt", "tensorrt_rtx"] | None,
-        typer.Option(
-            help="Python package that builds the engine: tensorrt for Jetson and data centre GPUs, tensorrt_rtx for "
-            "GeForce and RTX.  [dim]\\[default: the one that builds here][/dim]",
-            show_default=False,
-        ),
-    ],
-    "trt_workspace": Annotated[
-        int | None, typer.Option(metavar="MIB", help="Memory limit for the engine's intermediate results.")
-    ],
-    "trt_hardware_compatible": Annotated[
-        bool,
-        typer.Option(
-            "--trt-hardware-compatible",
-            help="Build an engine for all GPUs from Ampere on, not for this one only (TensorRT only).",
-        ),
-    ],
-    "allow_deferred": Annotated[
-        bool,
-        typer.Option(
-            "--allow-deferred",
-            help="If no engine can be built here, write the command that builds it on the target machine.",
-        ),
-    ],
-}
+    folder: Path
+    python: bool
 
 
 @gathered(
     "engine",
     EngineOptions,
-    {name: (annotation, EngineOptions._field_defaults[name]) for name, annotation in _ENGINE.items()},
+    {name: (annotation, EngineOptions._field_defaults[name]) for name, annotation in ENGINE.items()},
 )
+@with_card_options
 def export(
     run: Annotated[
         Path | None,
@@ -161,39 +97,64 @@ def export(
         ),
     ] = None,
     max_error_increase: MaxErrorIncreaseOption = None,
-    engine: EngineOptions = _NO_ENGINE,
+    engine: EngineOptions = NO_ENGINE,
     triton: Annotated[
         Path | None,
         typer.Option(metavar="FOLDER", help="Also write each file into this model repository of NVIDIA Triton."),
     ] = None,
     triton_python: Annotated[
         bool,
-        typer.Option("--triton-python", help="In it, for Triton's Python backend instead of that for ONNX Runtime."),
+        typer.Option(
+            "--triton-python", help="With --triton: use Triton's Python backend instead of the one for ONNX Runtime."
+        ),
     ] = False,
+    card: CardOptions = NO_CARD,
+    web: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Also write the page of each file, which classifies in a browser, into this folder. In place of a "
+            "run, a model's file or name is accepted then.",
+        ),
+    ] = None,
+    web_runtime: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Folder with the npm package onnxruntime-web.  [dim]\\[default: npm downloads it once][/dim]",
+            show_default=False,
+        ),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print each file's contract and its engine's manifest as JSON.")
     ] = False,
 ) -> None:
     """Export a run's best network to ONNX and TensorRT, and check each file against it on validation images."""
     from capsedge.cli.console import print_json, say
+    from capsedge.cli.pages import pages_in
     from capsedge.cli.screens import export as screen
     from capsedge.errors import require
     from capsedge.files import check_folder, check_output
 
     precisions = _precisions(",".join(precision or ["fp32"]))
     engine.check()
-    if triton is not None:
-        check_folder(triton)
-    elif triton_python:
-        raise WrongUse("--triton-python is for a model repository: add --triton FOLDER")
+    card.check()
+    repository = _repository(triton, engine, python=triton_python)
+    pages = pages_in(web, web_runtime)
+    if pages is not None and run is not None and not run.is_dir():
+        others = (precision, output, with_decoder, static_batch, calibration_images, max_error_increase, triton)
+        alone = not any(others) and engine == NO_ENGINE and card == NO_CARD
+        pages.write_ready(run, alone=alone, as_json=as_json)
+        return
     if calibration_images is not None and not any(each in QUANTIZED for each in precisions):
         raise WrongUse("--calibration-images is for int8, int8+fp16 and fp8: add --precision int8")
     if output is not None:
         check_output(output, ".onnx")
-    require("torch", extra="train")
-    require("onnxscript", extra="export")
-    require("onnxruntime", extra="cpu")
-    from capsedge.export import RunExport
+    for module, extra in NEEDED.items():
+        require(module, extra=extra)
+    if pages is not None:
+        pages.find_library()
+    from capsedge.export import Exported, RunExport
     from capsedge.export.precision import CALIBRATION_IMAGES, check_calibration
 
     options = engine.build_options(precisions)
@@ -214,23 +175,55 @@ def export(
         )
     if any(each in QUANTIZED for each in precisions):
         check_calibration(pipeline.dataset, pipeline.calibrate_on)
-    done: list[dict[str, Any]] = []
-    failed: list[CapsedgeError] = []
-    batches = (None,) if static_batch is None else (None, static_batch)
-    for one, batch in product(precisions, batches):
-        place = _output(output, one, precisions, batch)
-        try:
-            build, serve = (None, None) if batch else (options, triton)
-            done.append(_export(pipeline, one, place, batch, build, serve, python=triton_python))
-        except CapsedgeError as error:  # continue with the other files
-            failed.append(error)
+    files = [
+        (one, _output(output, one, precisions, batch), batch)
+        for one, batch in product(precisions, (None,) if static_batch is None else (None, static_batch))
+    ]
+    done, failed = _export_each(pipeline, files, options, repository, pages)
     if len(done) > 1:
         screen.show_table([each["contract"] for each in done], [each["model"] for each in done])
+    written = card.write(pipeline, output, [Exported(Path(each["model"]), each["contract"]) for each in done])
     if as_json:
-        print_json({"exported": done, "failed": [error.record for error in failed]})
+        print_json({"exported": done, "failed": [error.record for error in failed], "card": written})
     if failed:
         raise type(failed[0])("; ".join(map(str, failed)))
     screen.show_next([(each["model"], each["contract"]) for each in done], record.data_source)
+
+
+def _repository(folder: Path | None, engine: EngineOptions, *, python: bool) -> _Repository | None:
+    from capsedge.files import check_folder
+
+    if python and folder is None:
+        raise WrongUse("--triton-python is for a model repository: add --triton FOLDER")
+    if python and engine.trt:
+        raise WrongUse("--triton-python serves the ONNX file, and --trt builds an engine: leave out one of them")
+    if folder is None:
+        return None
+    check_folder(folder)
+    return _Repository(folder, python)
+
+
+def _export_each(
+    pipeline: "RunExport",
+    files: "Sequence[tuple[Precision, Path | None, int | None]]",
+    options: "BuildOptions | None",
+    repository: _Repository | None,
+    pages: "Pages | None",
+) -> tuple[list[dict[str, Any]], list[CapsedgeError]]:
+    """Export files, each a precision, a path and a fixed batch; returns what was made, and the errors of the others.
+
+    A file with a fixed batch is for other runtimes: it gets no engine, no repository and no page.
+    """
+    done: list[dict[str, Any]] = []
+    failed: list[CapsedgeError] = []
+    for precision, place, batch in files:
+        try:
+            build, serve = (None, None) if batch else (options, repository)
+            made = _export(pipeline, precision, place, batch, build, serve)
+            done.append({**made, "web": None if batch or pages is None else pages.write(made)})
+        except CapsedgeError as error:  # continue with the other files
+            failed.append(error)
+    return done, failed
 
 
 def _export(
@@ -239,9 +232,7 @@ def _export(
     output: Path | None,
     static_batch: int | None,
     options: "BuildOptions | None",
-    triton: Path | None,
-    *,
-    python: bool,
+    repository: _Repository | None,
 ) -> dict[str, Any]:
     """Export one file of a run, its engine and its entry in a repository; returns their part of the JSON output."""
     from capsedge.cli.console import say
@@ -257,10 +248,9 @@ def _export(
         engine, manifest = _build(pipeline, made, options)
         screen.show_engine(engine, manifest)
     served = None
-    if triton is not None:
-        built = (None, None) if python else (engine, manifest)
-        source = to_serve(made.path, made.contract, *built)
-        served = None if source is None else write_repository(triton, source, python=python)
+    if repository is not None:
+        source = to_serve(made.path, made.contract, engine, manifest)
+        served = None if source is None else write_repository(repository.folder, source, python=repository.python)
         say(f"Triton: left out {made.path}, which was not executed here" if served is None else f"Triton: {served}")
     return {
         "model": str(made.path),
@@ -306,11 +296,3 @@ def _output(
     if output is None:
         return None
     return output.with_name(file_name(precision if len(precisions) > 1 else "fp32", static_batch, output.stem))
-
-
-def _batch(text: str) -> tuple[int, int, int]:
-    try:
-        smallest, optimal, largest = (int(part) for part in text.split(","))
-    except ValueError as error:
-        raise WrongUse(f"--trt-batch: expected three integers such as 1,8,64, got '{text}'") from error
-    return smallest, optimal, largest

@@ -19,7 +19,8 @@ _SESSION: dict[SessionOption, Any] = {
     "provider": Annotated[
         Provider | None,
         typer.Option(
-            help="Execution provider for ONNX files; an engine runs on TensorRT.  [dim]\\[default: cpu][/dim]",
+            help="Execution provider for ONNX files; openvino runs them without ONNX Runtime, an engine runs on "
+            "TensorRT.  [dim]\\[default: cpu][/dim]",
             show_default=False,
             rich_help_panel=RUNTIME,
         ),
@@ -29,7 +30,7 @@ _SESSION: dict[SessionOption, Any] = {
         typer.Option(
             min=0,
             max=256,
-            help="CPU threads of ONNX Runtime; 0 chooses by the size of the model and the batch.",
+            help="CPU threads of ONNX Runtime or OpenVINO; 0 chooses by the size of the model and the batch.",
             rich_help_panel=RUNTIME,
         ),
     ],

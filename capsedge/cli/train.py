@@ -192,6 +192,13 @@ def _fresh(
             f"{_scaled(recipe, train.batch_size)}; "
             f"chosen by the number of images: {', '.join(f'train.{key}' for key in chosen)}"
         )
+    routing = trainer.recipe.routing
+    if routing.learning_rate != recipe.routing.learning_rate:
+        say(
+            f"b:      starts at {routing.b0:g}, learning rate {routing.learning_rate:g} "
+            f"(routing.learning_rate={recipe.routing.learning_rate:g} is for b0 = 1); chosen by the number of "
+            "primary capsules: routing.b0"
+        )
     for remark in dataset.remarks:
         say(f"note: {remark}")
     if dataset.source != recipe.data.source and dataset.source == SUBSET:

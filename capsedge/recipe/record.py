@@ -113,7 +113,7 @@ class RoutingRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         proximal: For `l1`: apply the penalty as a soft threshold after the data term's step, which gives exact zeros;
             eq 15's sub-gradient gives none.
         learning_rate: Learning rate gamma of the routing step, scaled by the same schedule as that of the weights;
-            with `adam` and a chosen `b0` also by `b0`.
+            with `adam`, a chosen `b0` multiplies it.
         penalty: lambda of eqs 10 and 14.
         reduction: Data term as the `mean` over the batch, or as the `sum` of eqs 10 and 14. With p observations, the
             `ascent` step of (sum, learning_rate, penalty) equals that of (mean, learning_rate * p, penalty / p).

@@ -23,7 +23,7 @@ def open_session(path: str | Path, settings: Settings = DEFAULTS) -> Session:
         ModelError: The file is missing, damaged or of another kind.
         WrongUse: The folder has several exports, and none is its `model.onnx`.
         ProviderError: The requested hardware or library is not available.
-        MissingExtra: No ONNX Runtime is installed.
+        MissingExtra: No ONNX Runtime is installed, or OpenVINO is asked for and is not.
     """
     file = model_file(Path(path))
     if file.suffix == ".engine":
@@ -33,6 +33,10 @@ def open_session(path: str | Path, settings: Settings = DEFAULTS) -> Session:
         from capsedge.runtime.tensorrt.session import EngineSession  # an ONNX file does not need it
 
         return EngineSession(file, settings)
+    if settings.provider == "openvino":
+        from capsedge.runtime.openvino.session import OpenVinoSession  # ONNX Runtime does not need it
+
+        return OpenVinoSession(file, settings)
     return OrtSession(file, settings)
 
 

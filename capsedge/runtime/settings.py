@@ -14,8 +14,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Settings of `open_session`; the defaults measured best.
 
     Attributes:
-        provider: Execution provider for an ONNX file; None is the CPU. An engine runs on its own TensorRT.
-        threads: Threads of ONNX Runtime on the CPU; 0 chooses by the work of a run (`threads_for`).
+        provider: Execution provider for an ONNX file; None is ONNX Runtime's CPU provider, `openvino` is OpenVINO on
+            the CPU. An engine runs on its own TensorRT.
+        threads: Threads of ONNX Runtime or OpenVINO on the CPU; 0 chooses by the work of a run (`threads_for`).
         spinning: Whether idle threads spin until the next layer. Without spinning they save power, and each hand-off
             takes longer.
         graph: Level of ONNX Runtime's graph optimization.

@@ -41,7 +41,7 @@ def test_a_report_holds_every_run_of_every_model(report: Path) -> None:
     content = json.loads(report.read_bytes())
     (group,) = content["groups"]
 
-    assert (content["kind"], content["schema"]) == ("capsedge bench", 4)
+    assert (content["kind"], content["schema"]) == ("capsedge bench", 5)
     assert content["command"][:4] == ["capsedge", "bench", "fashion-mnist", content["command"][3]]
     assert content["command"][4:] == ["--iterations", "16", "--quick", "--threads", "1"]
     assert [case["label"] for case in group["cases"]] == ["fashion-mnist", content["command"][3]]
@@ -177,7 +177,7 @@ def test_a_sweep_that_was_cut_off_goes_on_from_its_file(models: Path, capsedge: 
     assert [group["batch"] for group in whole["groups"]] == [1, 2]
     file.write_text(json.dumps(whole | {"groups": whole["groups"][:1], "unfinished": True}))
 
-    other = capsedge(*words, "--threads", "2")
+    other = capsedge(*("2" if word == "1" else word for word in words))  # of --threads
     assert (other.returncode, other.stdout) == (2, "")
     command = f"capsedge bench {models / 'good.onnx'} --iterations 16"
     assert f"'{file}' holds an unfinished measurement of `{command}" in other.stderr
@@ -207,6 +207,12 @@ def test_a_sweep_that_was_cut_off_goes_on_from_its_file(models: Path, capsedge: 
         (["--iterations", "2", "--duration", "1"], "--iterations and --duration were both given: choose one"),
         (["--batch", "2", "--sweep", "batch=1,2"], "--batch and --sweep batch=... were both given: choose one"),
         (["--sweep", "speed=1"], "there is no sweep over 'speed'"),
+        (["--qps", "5", "--scenario", "offline"], "--qps and --p99-ms belong to --scenario server, got offline"),
+        (["--scenario", "server"], "the scenario 'server' needs --qps"),
+        (["--qps", "0"], "expected a rate above 0"),
+        (["--qps", "5", "--max-ratio", "1.1"], "--max-ratio compares models that take turns"),
+        (["--concurrency", "2", "--iterations", "5"], "--iterations cannot be shared out among several clients"),
+        (["--data", "no-such-place"], "unknown data set 'no-such-place'"),
     ],
 )
 def test_wrong_use_is_one_line_before_anything_is_measured(words: list[str], line: str, capsedge: Capsedge) -> None:
@@ -243,3 +249,55 @@ def test_ctrl_c_before_the_first_result_says_that_nothing_new_was_written(
     files = ", ".join(f"'{name}'" for name in names)
     assert done.stderr.splitlines()[-1] == f"capsedge: interrupted: no new result was written to {files}{kept}"
     assert list(tmp_path.iterdir()) == []
+
+
+ZOO = Path(__file__).parents[2] / "zoo" / "edge-nano"
+
+
+def test_one_table_has_error_latency_memory_and_what_the_machine_shows_of_energy(
+    capsedge: Capsedge, tmp_path: Path
+) -> None:
+    file = tmp_path / "judged.json"
+    words = ("--iterations", "16", "--quick", "--memory", "--data", "fashion-mnist-subset", "--output", str(file))
+
+    done = capsedge("bench", str(ZOO / "model.onnx"), str(ZOO / "model.int8.onnx"), *words)
+
+    assert done.returncode == 0, done.stderr
+    first, second = json.loads(file.read_bytes())["groups"][0]["cases"]
+    assert first["on_data"]["images"] == second["on_data"]["images"] == 1_000
+    assert 20 < first["memory"]["runtime_mb"] < first["memory"]["peak_mb"] < 1_000
+    for word in (f"{100 * first['on_data']['error']:.2f}", f"{second['memory']['peak_mb']:#.3g}"):
+        assert word in done.stdout.split()
+    assert "error on Fashion-MNIST subset" in done.stderr
+    shown = first["cpu_energy_mj"] != "unavailable"
+    assert ("CPU mJ/image" in " ".join(done.stdout.split())) is shown
+    assert ("CPU energy: not shown by this machine" in done.stderr) is not shown
+
+
+def test_a_server_is_tried_at_a_rate_and_never_compared_by_a_ratio(capsedge: Capsedge, tmp_path: Path) -> None:
+    file = tmp_path / "server.json"
+
+    done = capsedge("bench", str(ZOO / "model.onnx"), "--qps", "400", "--iterations", "64", "--output", str(file))
+
+    assert done.returncode == 0, done.stderr
+    content = json.loads(file.read_bytes())
+    (case,) = content["groups"][0]["cases"]
+    assert content["command"][3:] == ["--scenario", "server", "--iterations", "64", "--qps", "400"]
+    assert (content["plan"]["scenario"], case["served"]["qps"], case["iterations"]) == ("server", 400.0, 64)
+    assert "server, 1 image per query, Poisson arrivals at 400/s: 64 timed iterations per case" in done.stderr
+    assert capsedge("bench", "--from", str(file), "--max-ratio", "2").returncode == 2
+
+
+def test_several_clients_are_measured_together(capsedge: Capsedge, tmp_path: Path) -> None:
+    file = tmp_path / "clients.json"
+    words = ("--concurrency", "3", "--duration", "0.1", "--quick", "--threads", "1", "--output", str(file))
+
+    done = capsedge("bench", str(ZOO / "model.onnx"), str(ZOO / "model.int8.onnx"), *words)
+
+    assert done.returncode == 0, done.stderr
+    (group,) = json.loads(file.read_bytes())["groups"]
+    assert (group["concurrency"], group["rounds"] >= 12) == (3, True)
+    for case in group["cases"]:
+        assert case["images_per_second"] == pytest.approx(3_000 / case["mean_ms"])
+    assert group["cases"][1]["ratio"]["low"] is not None
+    assert "single-stream, 1 image per query, 3 clients:" in done.stderr

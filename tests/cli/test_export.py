@@ -128,6 +128,8 @@ def test_one_rejected_file_leaves_the_others_and_the_exit_code_says_so(
             "training images for calibration, and 20 were requested",
         ),
         (["--allow-deferred"], 2, "add --trt"),
+        (["--triton-python"], 2, "add --triton FOLDER"),
+        (["--triton", "models", "--triton-python", "--trt"], 2, "leave out one of them"),
         (["--trt", "--trt-target", "sm75"], 2, "an engine in fp32 was requested for sm75, which cannot compute it"),
         (["--trt", "--trt-target", "sm86", "--precision", "fp8"], 2, "fp8 was requested for sm86"),
         (["--trt", "--trt-package", "trt"], 2, "invalid value for '--trt-package'"),

@@ -1,6 +1,7 @@
 """The gate must be able to fail: files of three precisions are corrupted on the disk and run by the command line."""
 
 import dataclasses
+from importlib.util import find_spec
 from pathlib import Path
 
 import msgspec
@@ -8,7 +9,7 @@ import numpy as np
 import onnx
 import pytest
 
-from capsedge.contract import Contract, Precision
+from capsedge.contract import Contract, Precision, Verdict
 from capsedge.errors import GateRejected
 from capsedge.export import RunExport, export_run, pipeline
 from capsedge.export.gate import Rejection, Tolerance, tolerance_of
@@ -249,3 +250,45 @@ def test_gate_needs_the_run_of_the_model(exported: Run, tmp_path: Path, capsedge
     result = capsedge("gate", str(lonely))
     assert result.returncode == 1
     assert "is not a run" in result.stderr
+
+
+@pytest.mark.skipif(find_spec("openvino") is None, reason="OpenVINO is not installed: make setup installs it")
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_openvino_is_judged_by_the_same_limits_and_the_file_stays(
+    exported: Run, precision: Precision, capsedge: Capsedge
+) -> None:
+    file = exported.path / pipeline.file_name(precision)
+    before = file.read_bytes()
+
+    done = capsedge("gate", str(file), "--provider", "openvino", "--json")
+
+    assert done.returncode == 0, done.stderr
+    verdict = msgspec.json.decode(done.stdout, type=Verdict)
+    assert (verdict.status, verdict.limits) == ("accepted", tolerance_of(precision).limits(drawn=False))
+    assert verdict.provider.startswith("OpenVINO CPU (f32")
+    assert ("i8" in verdict.provider) is (precision == "int8")
+    assert file.read_bytes() == before
+
+
+@pytest.mark.skipif(find_spec("openvino") is None, reason="OpenVINO is not installed: make setup installs it")
+def test_a_wrong_file_is_rejected_on_openvino_and_stays_where_it_is(exported: Run, capsedge: Capsedge) -> None:
+    file = corrupted(exported.path / "model.onnx", wrong_weights)
+
+    done = capsedge("gate", str(file), "--provider", "openvino")
+
+    assert done.returncode == 1
+    assert f"capsedge: the gate rejects '{file}' on OpenVINO CPU (f32): " in done.stderr
+    assert FAR in done.stderr
+    assert file.exists()
+    assert not [*exported.path.glob("*.rejected*")]
+
+
+def test_an_engine_takes_no_provider(capsedge: Capsedge, tmp_path: Path) -> None:
+    (tmp_path / "model.engine").write_bytes(b"")
+
+    done = capsedge("gate", str(tmp_path / "model.engine"), "--provider", "openvino")
+
+    assert (done.returncode, done.stderr) == (
+        2,
+        "capsedge: an engine runs on its own TensorRT: leave out --provider\n",
+    )

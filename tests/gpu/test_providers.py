@@ -9,7 +9,7 @@ import pytest
 from capsedge.contract import Verdict
 from capsedge.measure.doctor.findings import SUBJECTS
 from capsedge.runtime.ort.placement import ORT_NAMES
-from capsedge.runtime.providers import Provider
+from capsedge.runtime.providers import OrtProvider
 from capsedge.runtime.verify import Verification
 from tests.gpu import jobs
 from tests.gpu.artifacts import Artifacts, Opened, contract_in, described, precision_of
@@ -18,7 +18,7 @@ from tests.gpu.process import capsedge, isolated
 
 pytestmark = pytest.mark.gpu
 
-EXPECTED: Mapping[Provider, tuple[str, ...]] = {
+EXPECTED: Mapping[OrtProvider, tuple[str, ...]] = {
     "cpu": ("fp32", "fp16", "int8", "int8+fp16"),
     "cuda": ("fp32", "fp16"),
     "tensorrt": ("fp32", "fp16", "int8", "int8+fp16"),
@@ -29,7 +29,7 @@ EXPECTED: Mapping[Provider, tuple[str, ...]] = {
 
 @pytest.mark.parametrize("provider", ORT_NAMES)
 def test_a_file_runs_and_is_accepted(
-    artifacts: Artifacts, need: Need, saw: Saw, provider: Provider, label: str
+    artifacts: Artifacts, need: Need, saw: Saw, provider: OrtProvider, label: str
 ) -> None:
     need(SUBJECTS[provider])
     file, run = artifacts.file(label), artifacts.run_of(label)
@@ -49,7 +49,7 @@ def test_a_file_runs_and_is_accepted(
     artifacts.opened.append(Opened(label, provider, file, provider))
 
 
-def tried(file: Path, run: Path, provider: Provider) -> tuple[Verification, Verdict]:
+def tried(file: Path, run: Path, provider: OrtProvider) -> tuple[Verification, Verdict]:
     """Replay the golden sample, and gate the file, on a provider."""
     replayed = capsedge("verify", file, "--provider", provider, kind=Verification)
     return replayed, isolated(jobs.gate, file, run, provider)

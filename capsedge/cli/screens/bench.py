@@ -8,14 +8,21 @@ from typing import TYPE_CHECKING
 
 from capsedge.cli.console import out, say
 from capsedge.cli.tables import Column, print_table
+from capsedge.errors import WrongUse
 from capsedge.measure.bench.show import columns, text
 from capsedge.measure.bench.show.columns import Column as Figure
 from capsedge.outside import one_line
 
 if TYPE_CHECKING:
-    from capsedge.measure.bench.report import BenchReport, Change, Comparison, Group
+    from capsedge.measure.bench.plan import Plan
+    from capsedge.measure.bench.report import BenchReport, Case, Change, Comparison, Group
 
-_SHOWN = ("p50 ms", "p90 ms", "p99 ms", "images/s", "x first", "error %")
+_SHOWN = (
+    *("p50 ms", "p90 ms", "p99 ms", "images/s", "x first", "queries/s", "highest queries/s"),
+    *("CPU mJ/image", "peak MB", "of it the runtime's MB", "error %", "error % on data", "points vs first"),
+)
+# Columns that a narrow terminal leaves out, the highest number first.
+_OPTIONAL = {"of it the runtime's MB": 6, "points vs first": 5, "p90 ms": 3, "p99 ms": 2}
 
 
 def show_report(report: "BenchReport") -> None:
@@ -32,6 +39,12 @@ def show_report(report: "BenchReport") -> None:
         say(f"{text.title(group)}: {text.counted(group)}, {threads} {'thread' if threads == '1' else 'threads'}")
     if any(each.bound_ms is not None for group in report.groups for case in group.cases for each in case.percentiles):
         say("after a percentile, < is its upper bound at 99 % confidence")
+    for line in (line for group in report.groups for line in text.trials(group)):
+        say(one_line(line))
+    if energy := text.energy_of_cpu(report):
+        say(energy)
+    for data in dict.fromkeys(case.on_data.data for group in report.groups for case in group.cases if case.on_data):
+        say(f"error on {one_line(data)}; beside it, its 95 % interval")
     for note in (*text.slow_int8(report), *text.warnings(report)):
         say(f"note: {one_line(note)}")
 
@@ -47,13 +60,28 @@ def show_comparison(comparison: "Comparison") -> None:
 
 
 def slower_than_first(report: "BenchReport", most: float) -> list[str]:
-    """The cases whose ratio to the first of their group exceeds `most`, with an interval above 1."""
+    """The cases whose ratio to the first of their group exceeds `most`, with an interval above 1.
+
+    Raises:
+        WrongUse: It is a report of the scenario `server`, whose cases have no ratio.
+    """
+    check_turns(report.plan)
     return [
         f"{case.label} ({case.ratio.value:.2f} x)"
         for group in report.groups
         for case in group.cases
         if case.ratio and case.ratio.value > most and (case.ratio.low is None or case.ratio.low > 1)
     ]
+
+
+def check_turns(plan: "Plan") -> None:
+    """Refuse a limit on the ratio for models that do not take turns.
+
+    Raises:
+        WrongUse: The scenario is `server`.
+    """
+    if plan.scenario == "server":
+        raise WrongUse("--max-ratio compares models that take turns, which --scenario server does not: leave it out")
 
 
 def named(rows: Sequence["Change"]) -> str:
@@ -69,9 +97,11 @@ def _verdict(row: "Change") -> str:
 def _figures(group: "Group") -> list[Figure]:
     """The columns to show; the error is left out where it is the same for every model."""
     hidden = set()
-    if group.interval_ms:  # the interval sets the throughput
+    if group.interval_ms or group.scenario == "server":  # the interval, or the arrivals, set the throughput
         hidden.add("images/s")
-    if len({case.error for case in group.cases}) == 1:
+    if group.p99_ms is not None and group.qps is None:
+        hidden.add("queries/s")
+    if len({case.error for case in group.cases}) == 1 or any(case.on_data for case in group.cases):
         hidden.add("error %")
     shown = [each for each in columns.figures(group) if each.name in _SHOWN and each.name not in hidden]
     if len({case.provider for case in group.cases}) > 1:
@@ -87,14 +117,29 @@ def _print(first: str, group: "Group", shown: Sequence[Figure]) -> None:
             *(
                 Column(
                     figure.name,
-                    [f"{figure.text(case)}\n{figure.detail(case)}".strip() for case in group.cases],
-                    numeric=True,
-                    optional=1 if figure.name == "p99 ms" else 0,
+                    [_cell(figure, case) for case in group.cases],
+                    numeric=figure.name != columns.PROVIDER.name,
+                    optional=_optional(figure, group),
                 )
                 for figure in shown
             ),
         ]
     )
+
+
+def _cell(figure: Figure, case: "Case") -> str:
+    """A figure with its detail; a line break stands where a narrow column may wrap."""
+    return f"{figure.text(case)}\n{figure.detail(case)}".strip().replace(" to ", " to\n")
+
+
+def _optional(figure: Figure, group: "Group") -> int:
+    """Priority of omission: the metric goes last, and the throughput of several clients stays."""
+    judged = any(case.memory or case.on_data for case in group.cases)
+    if figure.name == "images/s":
+        return 4 if judged and group.concurrency == 1 else 0
+    if figure.metric:
+        return 1 if judged else 0
+    return _OPTIONAL.get(figure.name, 0)
 
 
 def _labels(group: "Group") -> list[str]:

@@ -17,12 +17,6 @@ _MEANINGS = {
     "poses": "the class capsules",
     "reconstruction": "the decoder's image of the longest capsules, 0 to 1",
 }
-_FRAMES = {
-    "pad": "scaled ({}) to fit, keeping the aspect ratio, on black",
-    "crop": "scaled ({}) to fill the frame, keeping the aspect ratio, and cropped",
-    "stretch": "stretched ({}) to the frame",
-    "figure": "cropped to the object on a plain background and scaled ({})",
-}
 _VERDICTS = {"accepted": "green", "rejected": "bold red", "not executed here": "yellow"}
 _CHECKS = {True: "green", False: "bold red", None: "yellow"}
 _SHARES = ("top1_agreement", "error")
@@ -85,10 +79,7 @@ def its_use(contract: Contract) -> Iterator[Row]:
     colours = "RGB" if given.channels == 3 else "grey"
     batch = contract.batch or "batch"
     yield Row("input", f"{given.name}, uint8 [{batch}, {_listed(given.shape)}], {colours} of 0 to 255")
-    spread = ", with the contrast stretched from black to white" if contract.fit.levels == "full" else ""
-    yield Row(
-        "fitting", f"images of other sizes are {_FRAMES[contract.fit.frame].format(contract.fit.resize)}{spread}"
-    )
+    yield Row("fitting", f"images of other sizes are {contract.fit.text}")
     for name in contract.outputs:
         meaning = _MEANINGS.get(name, "unknown to this capsedge")
         yield Row("output", f"{name}, float32 [{batch}, {_listed(_axes(contract, name))}]: {meaning}")

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from capsedge.cli.console import err, example_image, next_command, percent, say
 from capsedge.cli.tables import Column, print_table
 from capsedge.contract import Contract, EngineManifest, Verdict
+from capsedge.export.card.words import in_types
 from capsedge.plural import number_of
 from capsedge.statistics import Difference
 
@@ -98,6 +99,13 @@ def _test_error(contract: Contract) -> float:
     return next(each.error for each in contract.scores if (each.stage, each.split) == (contract.precision, "test"))
 
 
+def show_card(card: Path, weights: Path, *, licensed: bool) -> None:
+    """Print the card that was written, and that it names no licence."""
+    say(f"card: {card}, and the weights in {weights}")
+    if not licensed:
+        say("  it states no licence: --license apache-2.0, or another identifier, writes yours")
+
+
 def show_next(files: Sequence[tuple[str, Contract]], source: str) -> None:
     """Print the next command: `bench` for several files that run here, `infer` for one, else `inspect`.
 
@@ -113,16 +121,6 @@ def show_next(files: Sequence[tuple[str, Contract]], source: str) -> None:
         next_command("capsedge", "infer", "--model", running[0], example_image(source))
     else:
         next_command("capsedge", "inspect", files[0][0])
-
-
-def in_types(contract: Contract) -> str:
-    """The types in which a file computes, with their shares of its layers and FLOPs."""
-    count = len(contract.layers)
-    layers = number_of(count, "layer")
-    return ", ".join(
-        f"{kind} in {share.layers * count:.0f} of {layers} ({100 * share.flops:.1f} % of the FLOPs)"
-        for kind, share in contract.shares.items()
-    )
 
 
 def _differences(verdict: Verdict) -> str:

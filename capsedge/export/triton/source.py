@@ -1,14 +1,13 @@
 """The files that Triton may serve, and their description from the contract."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from capsedge.contract import Contract, EngineManifest, contract_of
+from capsedge.contract import Contract, EngineManifest
 from capsedge.errors import ModelError, WrongUse
-from capsedge.onnx_lite.file import read_onnx_file
-from capsedge.runtime.integrity import Check, check_engine, check_onnx
+from capsedge.export.accepted import accepted_contract, is_accepted, refuse_altered
+from capsedge.runtime.integrity import check_engine
 from capsedge.runtime.open import model_file
 from capsedge.runtime.ort.placement import open_on
 from capsedge.runtime.ort.wheels import load_onnxruntime
@@ -64,14 +63,10 @@ def to_serve(model: Path, contract: Contract, engine: Path | None, manifest: Eng
         engine is not None
         and manifest is not None
         and manifest.package == "tensorrt"
-        and _accepted(manifest.contract)
+        and is_accepted(manifest.contract)
     ):
         return engine
-    return model if _accepted(contract) else None
-
-
-def _accepted(contract: Contract) -> bool:
-    return contract.verdict is not None and contract.verdict.status == "accepted"
+    return model if is_accepted(contract) else None
 
 
 def read_source(model: Path, *, allow_unexecuted: bool, python: bool = False) -> ServableFile:
@@ -90,23 +85,13 @@ def read_source(model: Path, *, allow_unexecuted: bool, python: bool = False) ->
     if file.suffix != ".engine":
         return replace(_read_onnx(file), backend="python" if python else "onnxruntime")
     if python:
-        raise WrongUse(f"Triton's Python backend serves .onnx files, got the engine '{file}': leave out its choice")
+        raise WrongUse(f"Triton's Python backend serves .onnx files, got the engine '{file}': leave out python")
     return _read_engine(file, allow_unexecuted=allow_unexecuted)
 
 
 def _read_onnx(file: Path) -> ServableFile:
-    read = read_onnx_file(file)
-    contract = contract_of(read, source=str(file))
-    if contract is None or contract.verdict is None:
-        raise ModelError(
-            f"'{file}' has no contract with a verdict, so it is not served: make it with capsedge export"
-        )
-    if contract.verdict.status != "accepted":
-        raise ModelError(
-            f"'{file}' was not accepted by the gate ('{contract.verdict.status}'), so it is not served: choose "
-            "another precision"
-        )
-    _refuse_altered(check_onnx(read, contract), file, f"capsedge gate {file}")
+    contract = accepted_contract(file)
+    assert contract.verdict is not None  # it was accepted
     nodes = {node.name: node for node in open_on(load_onnxruntime(), file, DEFAULTS).get_outputs()}
     return ServableFile(
         file=file,
@@ -141,7 +126,7 @@ def _read_engine(file: Path, *, allow_unexecuted: bool) -> ServableFile:
             "engine with the classic TensorRT on the server"
         )
     checks = check_engine(file, manifest)
-    _refuse_altered(checks, file, "copy the engine and its manifest again")
+    refuse_altered(checks, file, "copy the engine and its manifest again")
     if batch[0] > 1:
         raise ModelError(
             f"'{file}' takes batches of {batch[0]} or more, but Triton also sends single images: build it again with "
@@ -159,12 +144,6 @@ def _read_engine(file: Path, *, allow_unexecuted: bool) -> ServableFile:
             _verdict(file, contract, allow_unexecuted=allow_unexecuted),
         ),
     )
-
-
-def _refuse_altered(checks: Iterable[Check], file: Path, todo: str) -> None:
-    broken = [check.said for check in checks if check.holds is False]
-    if broken:
-        raise ModelError(f"'{file}' was altered since its gate ({'; '.join(broken)}): {todo}")
 
 
 def _release(manifest: EngineManifest) -> str:

@@ -10,6 +10,7 @@ from capsedge.measure.bench.plan import METRIC, Plan
 from capsedge.measure.bench.report import BenchReport, Case, Change, Comparison, ComparisonWarning, Group, WarningCode
 from capsedge.measure.bench.stats import ROUNDS_FOR_INTERVAL, autocorrelated, figure, interval, rounds_of
 from capsedge.measure.machine import Machine
+from capsedge.runtime.providers import CPU
 
 _SETTINGS = ("spinning", "graph", "io_binding", "cuda_graph", "allow_fallback", "exact_int8")
 
@@ -32,6 +33,8 @@ class Key(NamedTuple):
     precision: str | None
     provider: str
     threads: int
+    concurrency: int
+    qps: float | None
     label: str = ""
 
 
@@ -74,12 +77,16 @@ def check_cases(plan: Plan, batches: Sequence[int], models: Sequence[str], basel
         baseline: The earlier report.
 
     Raises:
-        WrongUse: No case of the baseline has the same scenario, batch, interval and model.
+        WrongUse: No case of the baseline has the same scenario, batch, interval, concurrency, rate and model; or the
+            measurement seeks a rate, so that the latencies are of another rate in each report.
     """
+    if plan.scenario == "server" and plan.qps is None:
+        raise WrongUse("--p99-ms alone seeks a rate, and latencies at two rates cannot be compared: give --qps too")
     theirs = list(_labelled_cases(baseline))
     keys = map(_key, theirs)
     if not any(
-        (key.scenario, key.interval_ms) == (plan.scenario, plan.interval_ms)
+        (key.scenario, key.interval_ms, key.concurrency) == (plan.scenario, plan.interval_ms, plan.concurrency)
+        and key.qps == plan.qps
         and key.batch in batches
         and key.model in models
         for key in keys
@@ -92,7 +99,8 @@ def compare(
 ) -> Comparison:
     """Compare a report with a baseline.
 
-    Two cases are compared if scenario, batch, interval, model, precision, provider and threads are equal. Where a
+    Two cases are compared if scenario, batch, interval, concurrency, rate of arrivals, model, precision, provider and
+    threads are equal. Where a
     report has two such cases (a model was given twice), their labels must be equal too. The interval covers the
     variation between the rounds of each process, not the variation between two processes: see docs/bench.md before
     setting a limit below 5 %.
@@ -174,6 +182,8 @@ def _key(found: LabelledCase) -> Key:
         case.precision,
         case.provider,
         case.settings.threads,
+        group.concurrency,
+        None if case.served is None else case.served.qps,
     )
 
 
@@ -183,7 +193,7 @@ def _nothing_in_common(ours: Iterable[str], theirs: Iterable[LabelledCase]) -> W
     )
     return WrongUse(
         f"the baseline has none of the measured cases ({here}), it has {there}: measure the baseline with the same "
-        "models, scenario, batch, interval, provider and threads"
+        "models, scenario, batch, interval, concurrency, rate, provider and threads"
     )
 
 
@@ -301,7 +311,8 @@ def _machine_difference(now: Machine, baseline: BenchReport) -> str:
         had, has = (" ".join(each.instruction_sets) or "none" for each in (then.processor, now.processor))
         return f"the baseline was measured on '{then.cpu}' with the instruction sets {had}, this one has {has}"
     names = ["none" if machine.gpu is None else machine.gpu.name for machine in (then, now)]
-    off_cpu = any(case.provider != "CPUExecutionProvider" for group in baseline.groups for case in group.cases)
+    providers = {case.provider for group in baseline.groups for case in group.cases}
+    off_cpu = any(each != CPU and not each.startswith("OpenVINO CPU") for each in providers)
     if off_cpu and names[0] != names[1]:
         return f"the baseline was measured on the GPU '{names[0]}', this is '{names[1]}'"
     return ""

@@ -1,4 +1,4 @@
-"""Measure the parts of a query and the energy of the GPU, for each session alone and after the rounds."""
+"""Measure the parts of a query and the energy of GPU and CPU, for each session alone and after the rounds."""
 
 from collections.abc import Callable, Sequence
 from io import BytesIO
@@ -10,7 +10,7 @@ from capsedge.contract import Contract
 from capsedge.measure.bench import clock
 from capsedge.measure.bench.loop import Subject
 from capsedge.measure.bench.report import Breakdown
-from capsedge.measure.machine import Reading, gpu_energy_mj
+from capsedge.measure.machine import Reading, cpu_energy, energy_between_mj, gpu_energy_mj
 
 _ITERATIONS = 30
 _FEWEST_ITERATIONS = 3
@@ -109,15 +109,38 @@ def energy_mj(subject: Subject) -> Reading:
     """
     if not on_gpu(subject.session.provider) or (before := gpu_energy_mj()) == "unavailable":
         return "unavailable"
+    images = _images_in_a_second(subject)
+    after = gpu_energy_mj()
+    if after == "unavailable" or after <= before:
+        return "unavailable"
+    return (after - before) / images
+
+
+def cpu_energy_mj(subject: Subject) -> Reading:
+    """Run a session alone for one second, at its interval, and divide the energy of the processors by the images.
+
+    It includes what the processors use when idle, and for other programs.
+
+    Returns:
+        Millijoules per image; "unavailable" if the machine does not show it (`machine.rapl`).
+
+    Raises:
+        ModelError: The model fails.
+    """
+    if not (before := cpu_energy()):
+        return "unavailable"
+    images = _images_in_a_second(subject)
+    energy = energy_between_mj(before, cpu_energy())
+    return energy if energy == "unavailable" else energy / images
+
+
+def _images_in_a_second(subject: Subject) -> int:
     start = clock.now_ns()
     queries = 0
     while clock.seconds_since(start) < _ENERGY_SECONDS:
         subject.query()
         queries += 1
-    after = gpu_energy_mj()
-    if after == "unavailable" or after <= before:
-        return "unavailable"
-    return (after - before) / (queries * subject.batch)
+    return queries * subject.batch
 
 
 def on_gpu(provider: str) -> bool:

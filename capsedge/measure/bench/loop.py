@@ -11,6 +11,7 @@ from math import ceil
 from statistics import fmean, median
 
 from capsedge.measure.bench import clock
+from capsedge.measure.bench.load import closed_loop
 from capsedge.measure.bench.plan import TimingLimits, WarmupLimits
 from capsedge.measure.bench.report import Warmup
 from capsedge.runtime.feeds import Arrays
@@ -53,6 +54,7 @@ class Subject:
             machine spends most of the time in few slow iterations.
         rounds: Latencies of the timed iterations of each round, in milliseconds.
         sha256: SHA-256 of the session's file before the measurement.
+        clients: Threads that send its queries at the same time.
     """
 
     label: str
@@ -64,6 +66,7 @@ class Subject:
     mean_ms: float = 0.0
     rounds: list[list[float]] = field(default_factory=list)
     sha256: str | None = None
+    clients: int = 1
 
     @property
     def samples_ms(self) -> list[float]:
@@ -78,7 +81,7 @@ class Subject:
     @property
     def seconds(self) -> float:
         """Duration of the timed iterations, idle time included."""
-        return (sum(map(sum, self.rounds)) + self.iterations * self.interval_ms) / 1000
+        return (sum(map(sum, self.rounds)) / self.clients + self.iterations * self.interval_ms) / 1000
 
     def idle(self) -> None:
         """Wait for the idle time before a query."""
@@ -171,7 +174,10 @@ def run_rounds(
         for index in order:
             subject = subjects[index]
             timed = min(turns[index], limits.iterations - subject.iterations) if limits.exact else turns[index]
-            subject.rounds.append(_turn(subject, timed, alone=len(subjects) == 1))
+            if subject.clients > 1:
+                subject.rounds.append(_turn_of_clients(subject, limits))
+            else:
+                subject.rounds.append(_turn(subject, timed, alone=len(subjects) == 1))
         between()
         share = _progress(subjects, limits, earlier + clock.seconds_since(start))
         progress(share)
@@ -206,6 +212,18 @@ def _turn(subject: Subject, iterations: int, *, alone: bool) -> list[float]:
     return [subject.query() for _ in range(iterations)]
 
 
+def _turn_of_clients(subject: Subject, limits: TimingLimits) -> list[float]:
+    """A turn of several clients lasts for a time, as they share no iterations: so long that each has some queries."""
+    longest_ms = subject.clients * subject.mean_ms  # of a query, if the session runs one after the other
+    return closed_loop(
+        subject.session.run_raw,
+        subject.feeds,
+        clients=subject.clients,
+        seconds=max(limits.seconds / FEWEST_ROUNDS, 3 * longest_ms / 1000),
+        lead_in_s=max(LEAD_IN_MS, 2 * longest_ms) / 1000,
+    )
+
+
 def lead_in_iterations(subject: Subject) -> int:
     """Untimed iterations at the start of a turn, if there are other subjects."""
     return ceil(LEAD_IN_MS / (subject.median_ms + subject.interval_ms))
@@ -219,4 +237,5 @@ def _progress(subjects: Sequence[Subject], limits: TimingLimits, spent_seconds: 
 
 def _progress_of(subject: Subject, limits: TimingLimits) -> float:
     by_iterations = subject.iterations / limits.iterations
-    return min(by_iterations, subject.seconds / limits.seconds if limits.seconds else by_iterations)
+    by_rounds = len(subject.rounds) / FEWEST_ROUNDS if subject.clients > 1 else by_iterations
+    return min(by_iterations, by_rounds, subject.seconds / limits.seconds if limits.seconds else by_iterations)

@@ -1,31 +1,30 @@
 """Measure one group of sessions and build the records of its results."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import fmean
-from typing import Literal
 
 from msgspec.structs import replace
 
 from capsedge import files
-from capsedge.contract import Contract
 from capsedge.errors import WrongUse
 from capsedge.measure.bench import warnings
-from capsedge.measure.bench.breakdown import breakdown_of, energy_mj
+from capsedge.measure.bench.breakdown import breakdown_of, cpu_energy_mj, energy_mj
+from capsedge.measure.bench.case import case_of
 from capsedge.measure.bench.clock import Every, no_garbage_collection
+from capsedge.measure.bench.deployment import ErrorOnData, Served
+from capsedge.measure.bench.errors import Examination
 from capsedge.measure.bench.loop import Subject, run_rounds, warm_up
+from capsedge.measure.bench.memory import peak_memory
 from capsedge.measure.bench.plan import Limits, Plan, limits_of
 from capsedge.measure.bench.report import BenchWarning, Breakdown, Case, Group, Warmup
-from capsedge.measure.bench.stats import percentiles, ratio
-from capsedge.measure.machine import Conditions, Reading, conditions, this_machine
+from capsedge.measure.bench.server import serve
+from capsedge.measure.machine import Conditions, conditions, this_machine
 from capsedge.runtime.session import Session, check_batch
 
 # Saving takes milliseconds, between two rounds; an interruption loses at most this much.
 _SECONDS_BETWEEN_SAVES = 10.0
 _SECONDS_BETWEEN_READINGS = 1.0
-
-_NO_BREAKDOWN = Breakdown()
 
 
 @dataclass(frozen=True)
@@ -67,6 +66,9 @@ class _GroupContext:
             scenario=self.plan.scenario,
             batch=self.plan.images,
             interval_ms=self.plan.interval_ms,
+            concurrency=self.plan.concurrency,
+            qps=self.plan.qps,
+            p99_ms=self.plan.p99_ms,
             quick=self.plan.quick,
             rounds=len(cases[0].samples_ms),
             before=self.before,
@@ -89,6 +91,8 @@ def measure(
 ) -> Group:
     """Measure sessions: first query of each, warm-up of each, rounds, then each alone for its breakdown and energy.
 
+    In the scenario `server`, trials of rates take the place of the rounds. Memory and error on data come last.
+
     Only `Session.run_raw` is timed: no decoding and no Python code around it. The latencies are those of a model that
     runs repeatedly, with its weights in the caches.
 
@@ -99,17 +103,19 @@ def measure(
         labels: Unique names of the sessions in the report; None takes the names of the sessions, and numbers
             repeated ones.
         earlier: Unfinished group of an interrupted process with the same plan. Its rounds are reused if the files and
-            the settings are the same, and ignored otherwise.
+            the settings are the same, and ignored otherwise, and in the scenario `server`.
         keep: Called with the unfinished group about every ten seconds, between two rounds, and after the last round.
         progress: Called between the rounds with the completed share, 0 to 1, outside of the timed iterations.
 
     Raises:
         WrongUse: There is no session, the labels do not match the sessions, or a number of the plan is out of range.
-        ModelError: A model does not accept the batch, or fails.
+        ModelError: A model does not accept the batch, or fails, or has no contract and `Plan.data` is given.
+        DataError: The images of `Plan.data` cannot be read, or have a class that a model does not have.
     """
     limits = limits_of(plan)
     subjects = _subjects(sessions, plan, labels)
-    earlier = _resumed(subjects, earlier)
+    examination = None if plan.data is None else Examination(plan.data, sessions)
+    earlier = None if plan.scenario == "server" else _resumed(subjects, earlier)
     cores = this_machine().cores
     load = conditions().load_average
     known = (*_warnings_of(earlier), *warnings.about_plan(plan), *warnings.about_load(load, cores))
@@ -129,12 +135,21 @@ def measure(
         monitor()
         autosave()
 
-    with no_garbage_collection():
-        run_rounds(subjects, limits.timing, progress=progress, between=between)
+    served: list[Served] = []
+    if plan.scenario == "server":
+        served = serve(subjects, plan, limits.timing, progress=progress, between=monitor)
+    else:
+        with no_garbage_collection():
+            run_rounds(subjects, limits.timing, progress=progress, between=between)
+        save()
     after = conditions()
-    save()
-    cases = tuple(_cases(subjects, plan, limits, first_inferences_ms, warmups))
-    more = [each for case in cases for each in warnings.about_case(case, plan, limits, cores)]
+    alone = _Alone(plan, limits, served, examination.errors() if examination else [])
+    cases = tuple(
+        alone.case(index, subject, subjects[0], first_inferences_ms[index], warmups[index])
+        for index, subject in enumerate(subjects)
+    )
+    more = [*alone.warnings]
+    more += [each for case in cases for each in warnings.about_case(case, plan, limits, cores)]
     more += [
         BenchWarning(code=warning.code, text=warning.text, case=subject.label)
         for subject in subjects
@@ -187,6 +202,7 @@ def _subjects(sessions: Sequence[Session], plan: Plan, labels: Sequence[str] | N
             plan.images,
             plan.interval_ms,
             sha256=sha256_of(session.file),
+            clients=plan.concurrency,
         )
         for name, session in zip(names, sessions, strict=True)
     ]
@@ -198,84 +214,45 @@ def _numbered(names: Sequence[str]) -> list[str]:
     return [name if count == 1 else f"{name} ({count})" for name, count in zip(names, counts, strict=True)]
 
 
-def _cases(
-    subjects: Sequence[Subject],
-    plan: Plan,
-    limits: Limits,
-    first_inferences_ms: Sequence[float],
-    warmups: Sequence[Warmup],
-) -> Iterator[Case]:
-    """Measure each session alone after the rounds, and build its case."""
-    for subject, first_ms, warmup in zip(subjects, first_inferences_ms, warmups, strict=True):
-        yield case_of(
+@dataclass(frozen=True)
+class _Alone:
+    """What is measured for each session alone, after the rounds.
+
+    Attributes:
+        plan: The plan.
+        limits: Its limits.
+        served: Results of the scenario `server`; empty in other scenarios.
+        errors: Errors on data; empty without data.
+        warnings: Warnings of these measurements.
+    """
+
+    plan: Plan
+    limits: Limits
+    served: Sequence[Served]
+    errors: Sequence[ErrorOnData]
+    warnings: list[BenchWarning] = field(default_factory=list)
+
+    def case(self, index: int, subject: Subject, first: Subject, first_inference_ms: float, warmup: Warmup) -> Case:
+        """Measure a session alone and build its case."""
+        memory = None
+        if self.plan.memory:
+            session = subject.session
+            memory, reason = peak_memory(session.file, session.settings, subject.batch)
+            if reason:
+                self.warnings.append(
+                    BenchWarning(code="no-memory", text=f"its memory was not measured: {reason}", case=subject.label)
+                )
+        breakdown = Breakdown()
+        if self.plan.breakdown:
+            breakdown = breakdown_of(subject, first_inference_ms, self.limits.alone_seconds)
+        return case_of(
             subject,
-            subjects[0],
+            first,
             warmup=warmup,
-            breakdown=breakdown_of(subject, first_ms, limits.alone_seconds) if plan.breakdown else _NO_BREAKDOWN,
+            breakdown=breakdown,
             energy_mj=energy_mj(subject),
+            cpu_energy_mj=cpu_energy_mj(subject),
+            served=self.served[index] if self.served else None,
+            memory=memory,
+            on_data=self.errors[index] if self.errors else None,
         )
-
-
-def case_of(
-    subject: Subject,
-    first: Subject,
-    *,
-    warmup: Warmup,
-    breakdown: Breakdown = _NO_BREAKDOWN,
-    energy_mj: Reading = "unavailable",
-) -> Case:
-    """Build the record of one session.
-
-    Args:
-        subject: The session with its samples.
-        first: The first subject of the group, the denominator of the ratio; may be `subject` itself.
-        warmup: Record of its warm-up.
-        breakdown: Parts of a query.
-        energy_mj: Energy for one image, in millijoules.
-    """
-    session, samples = subject.session, subject.samples_ms
-    contract = session.contract
-    error, error_on = error_of(contract)
-    mean_ms = fmean(samples)
-    return Case(
-        label=subject.label,
-        model=session.name,
-        file=str(session.file),
-        network=contract.name if contract else None,
-        precision=contract.precision if contract else None,
-        routing=_routing(contract) if contract else None,
-        error=error,
-        error_on=error_on,
-        provider=session.provider,
-        fell_back=session.fell_back,
-        settings=session.settings,
-        warmup=warmup,
-        iterations=len(samples),
-        mean_ms=mean_ms,
-        min_ms=min(samples),
-        max_ms=max(samples),
-        percentiles=percentiles(samples),
-        images_per_second=1000 * subject.batch / mean_ms,
-        breakdown=breakdown,
-        energy_mj=energy_mj,
-        ratio=None if subject is first else ratio(subject.rounds, first.rounds),
-        samples_ms=tuple(map(tuple, subject.rounds)),
-        sha256=subject.sha256,
-    )
-
-
-def error_of(contract: Contract | None) -> tuple[float | None, Literal["test", "validation"] | None]:
-    """Error of the file on the test split, or on the validation split if there is no test score, and the split.
-
-    Only scores of this file's precision count: a lower precision changes the error.
-    """
-    if contract is not None:
-        of_file = {score.split: score.error for score in contract.scores if score.stage == contract.precision}
-        for split in ("test", "validation"):
-            if split in of_file:
-                return of_file[split], split
-    return None, None
-
-
-def _routing(contract: Contract) -> str:
-    return f"{contract.routing}, collapsed" if contract.collapsed else contract.routing

@@ -8,9 +8,9 @@ import msgspec
 
 from capsedge.errors import WrongUse
 
-Scenario = Literal["single-stream", "multi-stream", "offline"]
+Scenario = Literal["single-stream", "multi-stream", "offline", "server"]
 
-METRIC: dict[Scenario, int | None] = {"single-stream": 90, "multi-stream": 99, "offline": None}
+METRIC: dict[Scenario, int | None] = {"single-stream": 90, "multi-stream": 99, "offline": None, "server": 99}
 """Metric of each scenario: a percentile of the latency of a query; None is images/s."""
 
 FEWEST_ITERATIONS: dict[float, int] = {50.0: 11, 90.0: 64, 95.0: 130, 99.0: 662, 99.9: 6636}
@@ -26,8 +26,11 @@ MOST_IMAGES = 1_000_000
 MOST_ITERATIONS = 10_000_000
 LONGEST_DURATION_S = 86_400
 LONGEST_INTERVAL_MS = 3_600_000
+MOST_CLIENTS = 256
+HIGHEST_QPS = 1_000_000
+LONGEST_BOUND_MS = 3_600_000
 
-_IMAGES: dict[Scenario, int] = {"single-stream": 1, "multi-stream": 8, "offline": 64}
+_IMAGES: dict[Scenario, int] = {"single-stream": 1, "multi-stream": 8, "offline": 64, "server": 1}
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,7 +39,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         scenario: In the style of MLPerf Inference; the results are not MLPerf results. `single-stream` sends queries
             of one image, with p90 as the metric; `multi-stream` of 8 images, with p99; `offline` of 64 images, with
-            images/s.
+            images/s; `server` queries of one image that arrive at random times (a Poisson process) and wait for no
+            answer, with p99, counted from the arrival.
         batch: Images in a query, at most 1,000,000; None is 1, 8 or 64, by the scenario.
         interval_ms: Idle time before each query in milliseconds, 0 to 1 hour, as between the frames of a camera; 0
             sends queries without a pause.
@@ -46,6 +50,14 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
             None uses `duration`.
         quick: Short measurement, marked in the results: shorter warm-up and duration, fewer percentiles.
         breakdown: Whether to measure the parts of a query too (load, first inference, decoding, copies, compute).
+        concurrency: Threads that send queries to one session at the same time, 1 to 256. Each sends its next query
+            when the last one is answered; in `server`, each takes the next query that has arrived.
+        qps: Queries that arrive in a second, on average, above 0 up to 1,000,000; for `server` only.
+        p99_ms: Bound of the p99 of `server`, in milliseconds. Without `qps`, the highest rate that holds it is
+            sought; with it, the rate is tried.
+        memory: Whether to measure the peak memory of each model, in a process of its own.
+        data: Labelled images (as `capsedge eval --data`) on which to measure the error of each model; None measures
+            none.
     """
 
     scenario: Scenario = "single-stream"
@@ -55,6 +67,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     iterations: int | None = None
     quick: bool = False
     breakdown: bool = True
+    concurrency: int = 1
+    qps: float | None = None
+    p99_ms: float | None = None
+    memory: bool = False
+    data: str | None = None
 
     @property
     def images(self) -> int:
@@ -117,7 +134,7 @@ class Limits:
 
 # The percentile for which a full measurement has enough iterations. The metric of `offline` is images/s; its p90
 # still shows how much the latency varies.
-_SUPPORTED: dict[Scenario, float] = {"single-stream": 99, "multi-stream": 99, "offline": 90}
+_SUPPORTED: dict[Scenario, float] = {"single-stream": 99, "multi-stream": 99, "offline": 90, "server": 99}
 
 _FULL = Limits(WarmupLimits(1.0, 50, 0.1, 5, 10.0), TimingLimits(10.0, 0, 180.0), 5.0)
 _QUICK = Limits(WarmupLimits(0.2, 10, 0.02, 3, 1.0), TimingLimits(1.0, FEWEST_ITERATIONS[90], 10.0), 1.0)
@@ -126,9 +143,10 @@ _QUICK = Limits(WarmupLimits(0.2, 10, 0.02, 3, 1.0), TimingLimits(1.0, FEWEST_IT
 def limits_of(plan: Plan) -> Limits:
     """Limits of a plan.
 
-    A full measurement makes enough iterations for p99, or for p90 if the scenario is `offline`; a quick one for p90.
-    A session takes at most 180 s (quick: 10 s), or twice `Plan.duration` if that is longer. Percentiles for which the
-    iterations are too few are left out.
+    A full measurement makes enough iterations for p99, or for p90 if the scenario is `offline`; a quick one for p90,
+    or for p99 if the scenario is `server`.
+    A session takes at most 180 s (quick: 10 s), or twice `Plan.duration` if that is longer; in `server`, each
+    trial does, also a quick one. Percentiles for which the iterations are too few are left out.
 
     Raises:
         WrongUse: A number of the plan is out of range.
@@ -137,9 +155,12 @@ def limits_of(plan: Plan) -> Limits:
     limits = _QUICK if plan.quick else _FULL
     if plan.iterations is not None:
         return replace(limits, timing=TimingLimits(0.0, plan.iterations, inf, exact=True))
-    iterations = limits.timing.iterations or FEWEST_ITERATIONS[_SUPPORTED[plan.scenario]]
+    supported = FEWEST_ITERATIONS[_SUPPORTED[plan.scenario]]
+    iterations = supported if plan.scenario == "server" else limits.timing.iterations or supported
     seconds = limits.timing.seconds if plan.duration is None else plan.duration
-    return replace(limits, timing=TimingLimits(seconds, iterations, max(limits.timing.longest_seconds, 2 * seconds)))
+    # At a low rate of arrivals, the queries for p99 take a while, also in a quick measurement.
+    longest = (_FULL if plan.scenario == "server" else limits).timing.longest_seconds
+    return replace(limits, timing=TimingLimits(seconds, iterations, max(longest, 2 * seconds)))
 
 
 def _check(plan: Plan) -> None:
@@ -151,3 +172,28 @@ def _check(plan: Plan) -> None:
         raise WrongUse(f"expected a duration above 0 s, up to {LONGEST_DURATION_S} s (a day), got {plan.duration:g}")
     if not 0 <= plan.interval_ms <= LONGEST_INTERVAL_MS:
         raise WrongUse(f"expected an interval from 0 to {LONGEST_INTERVAL_MS} ms (an hour), got {plan.interval_ms:g}")
+    _check_load(plan)
+
+
+def _check_load(plan: Plan) -> None:
+    """Refuse a concurrency or an arrival rate out of range, and options that contradict each other."""
+    server, several = plan.scenario == "server", plan.concurrency > 1
+    if not 1 <= plan.concurrency <= MOST_CLIENTS:
+        raise WrongUse(f"expected a concurrency from 1 to {MOST_CLIENTS}, got {plan.concurrency}")
+    if plan.qps is not None and not 0 < plan.qps <= HIGHEST_QPS:
+        raise WrongUse(f"expected a rate above 0, up to {HIGHEST_QPS} queries/s, got {plan.qps:g}")
+    if plan.p99_ms is not None and not 0 < plan.p99_ms <= LONGEST_BOUND_MS:
+        raise WrongUse(
+            f"expected a bound of p99 above 0 ms, up to {LONGEST_BOUND_MS} ms (an hour), got {plan.p99_ms:g}"
+        )
+    if server and plan.qps is None and plan.p99_ms is None:
+        raise WrongUse(
+            "the scenario 'server' needs --qps (the rate of arrivals) or --p99-ms (to find the highest rate that "
+            "holds it): add one"
+        )
+    if not server and (plan.qps is not None or plan.p99_ms is not None):
+        raise WrongUse(f"--qps and --p99-ms belong to --scenario server, got {plan.scenario}: choose one of them")
+    if plan.interval_ms and (server or several):
+        raise WrongUse("--interval-ms needs a single client: leave it out, or --concurrency and --scenario server")
+    if plan.iterations is not None and several and not server:
+        raise WrongUse("--iterations cannot be shared out among several clients: use --duration with --concurrency")

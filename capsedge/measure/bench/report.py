@@ -4,12 +4,13 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from capsedge.measure.bench.deployment import ErrorOnData, PeakMemory, Served
 from capsedge.measure.bench.plan import Plan, Scenario
 from capsedge.measure.machine import Conditions, Machine, Reading
 from capsedge.runtime.session import SessionCode
 from capsedge.runtime.settings import Settings
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 WarningCode = Literal[
     "busy",
@@ -20,11 +21,14 @@ WarningCode = Literal[
     "few-rounds",
     "gpu-throttled",
     "not-in-baseline",
+    "no-memory",
+    "no-rate",
     "not-settled",
     "only-in-baseline",
     "other-machine",
     "other-settings",
     "other-versions",
+    "overloaded",
     "oversubscribed",
     "quick",
     "resumed",
@@ -124,12 +128,18 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
         min_ms: Least latency of a query.
         max_ms: Greatest latency of a query; nothing is clipped.
         percentiles: Percentiles that the sample supports, p50 first.
-        images_per_second: Throughput of the timed iterations, without idle time.
+        images_per_second: Throughput of the timed iterations, without idle time; in `server` of the trial.
         breakdown: Parts of the time.
         energy_mj: Energy of the GPU for one image, in millijoules; "unavailable" if it cannot be measured.
-        ratio: Latency relative to the first case of the group; None for the first case.
-        samples_ms: Latency of every timed iteration, by rounds.
+        ratio: Latency relative to the first case of the group; None for the first case, and in `server`.
+        samples_ms: Latency of every timed iteration, by rounds; in `server` from the arrival, of consecutive parts of
+            one trial.
         sha256: SHA-256 of the measured file; None if the file could not be read for it.
+        cpu_energy_mj: Energy of the processors for one image, in millijoules, with what they use when idle;
+            "unavailable" if this machine does not show it.
+        served: Results of the scenario `server`; None in others.
+        memory: Peak memory of a process that runs this model only; None if it was not measured.
+        on_data: Error on `Plan.data`; None without it.
     """
 
     label: str
@@ -155,6 +165,10 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     ratio: Ratio | None
     samples_ms: Annotated[tuple[_Round, ...], msgspec.Meta(min_length=1)]
     sha256: str | None = None
+    cpu_energy_mj: Reading = "unavailable"
+    served: Served | None = None
+    memory: PeakMemory | None = None
+    on_data: ErrorOnData | None = None
 
 
 class BenchWarning(msgspec.Struct, frozen=True, kw_only=True):
@@ -181,6 +195,9 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
         scenario: Scenario of the plan.
         batch: Images in a query.
         interval_ms: Idle time before each query.
+        concurrency: Threads that sent queries to one session at the same time.
+        qps: Given rate of arrivals in the scenario `server`.
+        p99_ms: Bound of p99 in the scenario `server`.
         quick: Whether it was a short measurement.
         rounds: Number of rounds.
         before: State of the machine before the first round (of the last process, if several measured the group); its
@@ -206,6 +223,9 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
     cases: Annotated[tuple[Case, ...], msgspec.Meta(min_length=1)]
     unfinished: bool = False
     processes: int = 1
+    concurrency: int = 1
+    qps: float | None = None
+    p99_ms: float | None = None
 
 
 class BenchReport(msgspec.Struct, frozen=True, kw_only=True):

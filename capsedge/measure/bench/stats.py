@@ -12,6 +12,10 @@ t queries took longer, so it is an upper bound with more than 99 % confidence. T
 the least number of queries: 64 for p90, 662 for p99. Queries are not fully independent, because a slow query is often
 followed by another. The bound covers the random error of the sample only, not changes of the machine.
 
+**Whether a percentile holds a bound** (`holds`) follows the same rule, as LoadGen applies it to its server scenario:
+of n queries, at most t may take longer than the bound. Queries that wait in one queue depend on each other more than
+those of a single stream, so the 99 % are those of the rule, not of the queue; longer trials help.
+
 **The ratio of two sessions that took turns** (`ratio`) compares them within each round.
 
 **The ratio of two processes** (`interval`) resamples the rounds of each process separately, because the two did not
@@ -84,6 +88,31 @@ def upper_bound(ordered: Sequence[float], percent: float) -> float | None:
     """
     rank = bounding_rank(len(ordered), percent)
     return ordered[len(ordered) - rank] if rank else None
+
+
+def holds(samples: Sequence[float], percent: float, bound_ms: float) -> bool:
+    """Whether the true percentile is at most a bound with 99 % confidence (see the module's rule).
+
+    Args:
+        samples: Latencies in milliseconds, in any order.
+        percent: The percentile, such as 99.
+        bound_ms: The bound.
+    """
+    over, beyond = sum(each > bound_ms for each in samples), 1 - percent / 100
+    # Above the mean the probability is far above 1 %.
+    return over <= len(samples) * beyond and binomial_cdf(over, len(samples), beyond) <= CHANCE_OF_ERROR
+
+
+def arrivals_ms(qps: float, count: int, seed: int) -> NDArray[np.float64]:
+    """Arrival times of a Poisson process in milliseconds, the first after a gap as the others: [count], ascending.
+
+    Args:
+        qps: Mean number of arrivals in a second.
+        count: Number of arrivals.
+        seed: The same seed gives the same gaps, scaled by the rate.
+    """
+    gaps = np.random.default_rng(seed).exponential(1000 / qps, count)
+    return np.cumsum(gaps)
 
 
 def bounding_rank(count: int, percent: float) -> int:

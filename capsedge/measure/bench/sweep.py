@@ -161,6 +161,11 @@ def _check_effect(file: Path, settings: Settings, chosen: Mapping[str, Any]) -> 
             f"a sweep over '{min(without_effect)}' has no effect on '{file}', which is {kind}: remove the sweep or "
             "the model"
         )
+    on_openvino = not engine and chosen.get("provider", settings.provider) == "openvino"
+    if on_openvino and (without_effect := chosen.keys() & _OF_ONNX_RUNTIME):
+        raise WrongUse(
+            f"a sweep over '{min(without_effect)}' has no effect on OpenVINO: remove the sweep or the provider"
+        )
     if "spinning" in chosen and not chosen.get("threads", settings.threads):
         raise WrongUse(
             "a sweep over 'spinning' needs --threads N or a sweep over threads from 1: otherwise capsedge chooses "
@@ -209,6 +214,7 @@ def _yes_or_no(text: str) -> bool | None:
 
 
 _OF_ENGINES = {"cuda-graph"}
+_OF_ONNX_RUNTIME = {"graph", "io-binding", "spinning"}
 _OF_ONNX = {"threads", "spinning", "graph", "io-binding", "provider"}
 
 # The parser of each axis (it returns None for an invalid value), and its valid values for the error.

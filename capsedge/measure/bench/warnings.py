@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from math import exp
 
+from capsedge.measure.bench.deployment import Served
 from capsedge.measure.bench.plan import FEWEST_ITERATIONS, Limits, Plan, Scenario
 from capsedge.measure.bench.report import BenchWarning, Case, WarningCode
 from capsedge.measure.bench.stats import ROUNDS_FOR_INTERVAL
@@ -14,6 +15,9 @@ from capsedge.plural import number_of, plural
 BUSY = 0.25
 # Relative drop of a clock above which the later rounds are slower.
 CLOCK_DROP = 0.10
+# Relative difference of the answered to the arriving queries above which a server is overloaded: 2.6 standard errors
+# of the 662 gaps of the shortest trial.
+_BEHIND = 0.1
 
 UNFINISHED = BenchWarning(
     code="unfinished",
@@ -26,6 +30,7 @@ _EXPECTED: dict[Scenario, tuple[float, ...]] = {
     "single-stream": (50, 90, 95, 99),
     "multi-stream": (50, 90, 95, 99),
     "offline": (50, 90),
+    "server": (50, 90, 95, 99),
 }
 
 _MINUTE = 60.0
@@ -126,6 +131,8 @@ def _about_case(case: Case, plan: Plan, limits: Limits, cores: int) -> Iterator[
             f"the latency still changed by more than 5 % after {number_of(case.warmup.iterations, 'iteration')} in "
             f"{case.warmup.seconds:.1f} s of warm-up",
         )
+    if case.served is not None:
+        yield from _about_load(case.served, plan)
     lacking = {
         percent: fewest
         for percent, fewest in FEWEST_ITERATIONS.items()
@@ -135,6 +142,23 @@ def _about_case(case: Case, plan: Plan, limits: Limits, cores: int) -> Iterator[
         needs = ", ".join(f"p{percent:g} needs {fewest} iterations" for percent, fewest in lacking.items())
         made = f"{case.iterations} {plural(case.iterations, 'was', 'were')} made"
         yield "few-iterations", f"percentiles are missing: {needs}, {made}{_why(plan, limits)}"
+
+
+def _about_load(served: Served, plan: Plan) -> Iterator[tuple[WarningCode, str]]:
+    """Warn about a rate that was too high, and a bound that no rate held."""
+    trial = served.trial
+    if plan.qps is not None and (trial.unanswered or trial.answered_qps < (1 - _BEHIND) * trial.qps):
+        left = f", and {trial.unanswered:,} waited at its end" if trial.unanswered else ""
+        yield (
+            "overloaded",
+            f"of {trial.qps:g} queries in a second, {trial.answered_qps:.1f} were answered{left}: the queue grew for "
+            "as long as the trial lasted, and so did the latencies; lower --qps",
+        )
+    if plan.p99_ms is not None and not trial.held:
+        fewest = FEWEST_ITERATIONS[99]
+        few = f" (a trial needs {fewest} queries, it had {trial.queries})" if trial.queries < fewest else ""
+        tried = "the rate does not hold" if plan.qps else f"none of {number_of(len(served.trials), 'rate')} holds"
+        yield "no-rate", f"{tried} a p99 of {plan.p99_ms:g} ms with 99 % confidence{few}"
 
 
 def _why(plan: Plan, limits: Limits) -> str:
@@ -155,7 +179,7 @@ def about_processes(processes: int) -> Iterator[BenchWarning]:
 
 def about_rounds(cases: Sequence[Case], rounds: int) -> Iterator[BenchWarning]:
     """Warn if the ratios have no interval."""
-    if len(cases) > 1 and rounds < ROUNDS_FOR_INTERVAL:
+    if len(cases) > 1 and cases[0].served is None and rounds < ROUNDS_FOR_INTERVAL:
         made = f"{rounds} {plural(rounds, 'was', 'were')} made"
         yield BenchWarning(
             code="few-rounds",

@@ -3,16 +3,17 @@
 from dataclasses import replace
 from typing import get_args
 
+from capsedge.measure.doctor.boards import find_board
 from capsedge.measure.doctor.engines import TITLES, find_engine
 from capsedge.measure.doctor.findings import Diagnosis
 from capsedge.measure.doctor.gpu import find_driver, find_gpu
 from capsedge.measure.doctor.packages import OPTIONAL, find_package, version_of
 from capsedge.measure.doctor.presence import read_presence
 from capsedge.measure.doctor.processor import find_processor
-from capsedge.measure.doctor.providers import cuda_of_onnxruntime, find_onnxruntime, find_provider
+from capsedge.measure.doctor.providers import cuda_of_onnxruntime, find_onnxruntime, find_openvino, find_provider
 from capsedge.measure.doctor.sensors import find_sensors
 from capsedge.measure.machine import conditions, this_machine
-from capsedge.runtime.providers import Provider
+from capsedge.runtime.providers import OrtProvider
 
 
 def diagnose() -> Diagnosis:
@@ -22,16 +23,18 @@ def diagnose() -> Diagnosis:
         presence = replace(presence, hardware=True, reachable=True)
     graphics = find_gpu(presence, machine.gpu)
     target = graphics.target if graphics.state == "works" else ""
-    cpu, *gpus = get_args(Provider)
+    cpu, *gpus = get_args(OrtProvider)
     findings = (
         find_onnxruntime(),
         find_processor(machine.processor),
         find_provider(cpu, presence),
+        find_openvino(),
         graphics,
         find_driver(presence, machine.gpu, _wanted_cuda()),
         *(find_provider(provider, presence) for provider in gpus),
         *(find_engine(package, presence, target) for package in TITLES),
         find_sensors(conditions(), gpu=graphics.state != "missing", jetson=machine.board is not None),
+        *find_board(),
         *(find_package(package, gpu=presence.hardware) for package in OPTIONAL),
     )
     return Diagnosis(machine, findings)

@@ -14,6 +14,7 @@ SUBJECTS: dict[Provider, str] = {
     "cuda": "CUDA",
     "tensorrt": "TensorRT in ONNX Runtime",
     "tensorrt-rtx": "TensorRT-RTX in ONNX Runtime",
+    "openvino": "OpenVINO",
 }
 """The subject of each provider's finding."""
 
@@ -47,7 +48,7 @@ class Diagnosis(msgspec.Struct, frozen=True):
 
     Attributes:
         machine: The machine.
-        findings: One for each component, always the same components in the same order.
+        findings: One for each component, in the same order; a Jetson and a Raspberry Pi have some more than others.
     """
 
     machine: Machine

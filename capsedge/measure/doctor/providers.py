@@ -6,23 +6,21 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from capsedge.errors import CapsedgeError, MissingExtra, ModelError, ProviderError
+from capsedge.errors import CapsedgeError, MissingExtra, ProviderError
 from capsedge.measure.doctor import libraries
 from capsedge.measure.doctor.findings import SUBJECTS, Finding
+from capsedge.measure.doctor.packages import version_of
 from capsedge.measure.doctor.presence import Presence
 from capsedge.onnx_lite.file import REINSTALL
-from capsedge.onnx_lite.schema import FLOAT
-from capsedge.onnx_lite.write import Value, one_node_file
 from capsedge.runtime.inspection import inspect_model
 from capsedge.runtime.models import BUILTIN_NAME, find_model
+from capsedge.runtime.one_node import run_one_node
 from capsedge.runtime.open import open_session
 from capsedge.runtime.ort import plugin
 from capsedge.runtime.ort.options import kernels_in
 from capsedge.runtime.ort.placement import absent
 from capsedge.runtime.ort.wheels import load_onnxruntime, wheels_text
-from capsedge.runtime.providers import Provider
+from capsedge.runtime.providers import OrtProvider, Provider
 from capsedge.runtime.settings import Settings
 from capsedge.runtime.verify import verify
 
@@ -42,7 +40,7 @@ def find_onnxruntime() -> Finding:
     return Finding(subject, "installed", f"{wheels_text()}{f', for CUDA {cuda}' if cuda else ''}")
 
 
-def find_provider(provider: Provider, presence: Presence) -> Finding:
+def find_provider(provider: OrtProvider, presence: Presence) -> Finding:
     """Test a provider: first with one node, then with the built-in model's golden sample."""
     found = partial(Finding, SUBJECTS[provider], provider=provider)
     try:
@@ -53,7 +51,7 @@ def find_provider(provider: Provider, presence: Presence) -> Finding:
         wheel = _wheel_for(provider, presence, advice)
         return found("missing", "not in the installed ONNX Runtime", wheel, code="not-in-onnxruntime")
     try:
-        _run_one_node(provider)
+        run_one_node(Settings(provider=provider))
     except (MissingExtra, ProviderError) as error:
         return _does_not_start(ort, provider, presence, error)
     except CapsedgeError as error:
@@ -62,6 +60,23 @@ def find_provider(provider: Provider, presence: Presence) -> Finding:
         return found("works", f"runs a node; {_golden_sample(provider)}")
     except CapsedgeError as error:
         wrong = f"runs a node, but not the built-in network: {error.text}"
+        return found("broken", wrong, error.advice or _about_our_model(), code=error.code)
+
+
+def find_openvino() -> Finding:
+    """Test OpenVINO: first with one node, then with the built-in model's golden sample."""
+    found = partial(Finding, SUBJECTS["openvino"], provider="openvino")
+    try:
+        run_one_node(Settings(provider="openvino"))
+    except MissingExtra as error:
+        return found("missing", "not installed: it runs ONNX files on CPUs", error.advice, code=error.code)
+    except CapsedgeError as error:
+        return found("broken", error.text, error.advice, code=error.code)
+    release = f"openvino {version_of('openvino')}"
+    try:
+        return found("works", f"{release}: runs a node; {_golden_sample('openvino')}")
+    except CapsedgeError as error:
+        wrong = f"{release}: runs a node, but not the built-in network: {error.text}"
         return found("broken", wrong, error.advice or _about_our_model(), code=error.code)
 
 
@@ -75,27 +90,11 @@ def cuda_of_onnxruntime() -> str:
     return str(getattr(build_and_package_info, "cuda_version", ""))
 
 
-def _wheel_for(provider: Provider, presence: Presence, advice: str) -> str:
+def _wheel_for(provider: OrtProvider, presence: Presence, advice: str) -> str:
     """How to install a provider; "" where there is no GPU for it."""
     if presence.place == "jetson":
         return "" if provider == "tensorrt-rtx" else _ON_JETSON
     return advice if presence.hardware else ""
-
-
-def _one_node() -> bytes:
-    """An ONNX file that squares four float32 numbers, `x` to `y`."""
-    return one_node_file("Mul", "square", ("x", "x"), takes=Value("x", FLOAT, (4,)), makes=Value("y", FLOAT, (4,)))
-
-
-def _run_one_node(provider: Provider) -> None:
-    x = np.array([0, 1, 3, -0.5], np.float32)  # every type of float holds their squares exactly
-    with tempfile.TemporaryDirectory(prefix="capsedge-", ignore_cleanup_errors=True) as folder:
-        file = Path(folder, "one-node.onnx")
-        file.write_bytes(_one_node())
-        with kernels_in(Path(folder)), open_session(file, Settings(provider=provider)) as session:
-            (y,) = session.run_raw({"x": x}).values()
-    if not np.array_equal(y, x * x):
-        raise ModelError(f"a node that squares {x.tolist()} gives {y.tolist()}")
 
 
 def _golden_sample(provider: Provider) -> str:
@@ -120,7 +119,7 @@ def _about_our_model() -> str:
     return REINSTALL if damaged else ""
 
 
-def _library(ort: Any, provider: Provider) -> Path:
+def _library(ort: Any, provider: OrtProvider) -> Path:
     """The shared library of a provider, in ONNX Runtime or in a plugin."""
     spec = find_spec(plugin.MODULE) if provider == "tensorrt-rtx" else None
     origin = ort.__file__ if spec is None or spec.origin is None else spec.origin
@@ -129,7 +128,7 @@ def _library(ort: Any, provider: Provider) -> Path:
     return folder / f"libonnxruntime_providers_{name}.so"
 
 
-def _does_not_start(ort: Any, provider: Provider, presence: Presence, error: CapsedgeError) -> Finding:
+def _does_not_start(ort: Any, provider: OrtProvider, presence: Presence, error: CapsedgeError) -> Finding:
     """The finding for a provider that does not start, for lack of a GPU or of a library."""
     found = partial(Finding, SUBJECTS[provider], provider=provider)
     if not presence.usable:

@@ -15,7 +15,7 @@ from capsedge.processor import this_processor
 from capsedge.runtime.ort.wheels import installed_wheels
 
 # Libraries that affect latency in addition to ONNX Runtime.
-_LIBRARIES = ("numpy", "tensorrt", "tensorrt-rtx", "cuda-python")
+_LIBRARIES = ("numpy", "openvino", "tensorrt", "tensorrt-rtx", "cuda-python")
 
 
 def this_machine() -> Machine:

@@ -73,9 +73,12 @@ def profile_model(
     with open_session(model, settings) as session:
         if isinstance(session, OrtSession):
             measured = _of_onnx(session, batch, iterations, roofline=roofline, progress=progress)
-        else:
-            assert isinstance(session, EngineSession)
+        elif isinstance(session, EngineSession):
             measured = _of_engine(session, batch, iterations or FEWEST_RUNS)
+        else:
+            raise WrongUse(
+                f"a profile comes from ONNX Runtime or TensorRT, not from {settings.provider}: leave out --provider"
+            )
         known = (*busy, *warnings.about_session(session, cores))
     profile = msgspec.structs.replace(measured.profile, warnings=known + measured.profile.warnings)
     return RecordedProfile(profile, measured.runs)

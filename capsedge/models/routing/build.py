@@ -22,20 +22,22 @@ DEEPER = 5.0
 
 
 def with_b0(recipe: RoutingRecipe, capsules: int) -> RoutingRecipe:
-    """The recipe with numbers for `b0` and `learning_rate` where it leaves `b0` open.
+    """The recipe with a number for `b0` where its kind has such coefficients and it leaves `b0` open.
 
-    Adam's step on b has a fixed length, so it is scaled with b0. A step of plain ascent scales by itself.
+    The rate of the routing step is scaled with it, since Adam's step on b has a fixed length. A step of plain ascent
+    scales by itself. `backprop` has no routing step, and its b keeps the rate of the weights.
 
     Args:
         recipe: Any routing recipe.
         capsules: Number of primary capsules.
     """
-    if recipe.b0:
+    if recipe.b0 or recipe.kind not in ("l2", "l1", "frozen", "backprop"):
         return recipe
     if capsules <= MOST_AT_ONE:
         return replace(recipe, b0=1.0)
     b0 = SUM / capsules
-    rate = recipe.learning_rate * b0 if recipe.step == "adam" else recipe.learning_rate
+    scaled = recipe.kind in ("l2", "l1") and recipe.step == "adam"
+    rate = recipe.learning_rate * (b0 if scaled else 1)
     return replace(recipe, b0=float(f"{b0:.3g}"), learning_rate=float(f"{rate:.3g}"))
 
 

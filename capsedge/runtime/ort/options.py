@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from capsedge.contract import Contract
-from capsedge.runtime.providers import CPU, ORT_NAMES, Provider
+from capsedge.runtime.providers import CPU, ORT_NAMES, OrtProvider
 from capsedge.runtime.settings import Settings
 
 Configured = tuple[str, dict[str, str]]  # a provider and its options
@@ -39,7 +39,7 @@ def session_options(ort: Any, settings: Settings) -> Any:
     return options
 
 
-def provider_chain(provider: Provider, contract: Contract | None) -> list[Configured]:
+def provider_chain(provider: OrtProvider, contract: Contract | None) -> list[Configured]:
     """The providers that may run nodes, configured to compute in the file's types only. Not run on a GPU yet.
 
     By default, CUDA rounds fp32 to TF32's eleven bits. Its default search for a convolution algorithm takes up to a

@@ -14,7 +14,7 @@ from capsedge.errors import ModelError, ProviderError, install
 from capsedge.onnx_lite.file import read_onnx_file
 from capsedge.runtime.ort.options import FATAL, WARNING, Configured, provider_chain, session_options
 from capsedge.runtime.ort.wheels import wheels_text
-from capsedge.runtime.providers import CPU, ORT_NAMES, Provider
+from capsedge.runtime.providers import CPU, ORT_NAMES, OrtProvider
 from capsedge.runtime.settings import Settings
 
 __all__ = ["CPU", "ORT_NAMES", "Placement", "absent", "open_on", "placement_of", "reason"]
@@ -50,7 +50,7 @@ def open_on(ort: Any, file: Path, settings: Settings, contract: Contract | None 
     Args:
         ort: The module onnxruntime.
         file: An ONNX file.
-        settings: Provider and other options; the number of threads is passed on unchanged.
+        settings: OrtProvider and other options; the number of threads is passed on unchanged.
         contract: The file's contract, if any; it selects the types that TensorRT may compute in.
 
     Raises:
@@ -58,6 +58,8 @@ def open_on(ort: Any, file: Path, settings: Settings, contract: Contract | None 
         ProviderError: The provider is not available, or cannot run every node.
     """
     provider = settings.provider or "cpu"
+    if provider == "openvino":
+        raise ValueError("OpenVINO runs without ONNX Runtime: use open_session")
     if provider == "cpu":
         return _on_cpu(ort, file, settings, contract)
     return _on_gpu(ort, file, provider, settings, contract)
@@ -79,7 +81,7 @@ def placement_of(ort: Any, opened: Any, settings: Settings) -> Placement:
     return Placement(f"{started[0]} (ONNX Runtime {ort.__version__} does not tell which nodes run there)")
 
 
-def absent(ort: Any, provider: Provider) -> str:
+def absent(ort: Any, provider: OrtProvider) -> str:
     """Say what to install where the installed ONNX Runtime lacks a provider; "" where it has the provider.
 
     Args:
@@ -118,7 +120,7 @@ def _on_cpu(ort: Any, file: Path, settings: Settings, contract: Contract | None)
         raise ModelError(f"ONNX Runtime cannot load '{file}': {reason(error)}") from error
 
 
-def _on_gpu(ort: Any, file: Path, provider: Provider, settings: Settings, contract: Contract | None) -> Any:
+def _on_gpu(ort: Any, file: Path, provider: OrtProvider, settings: Settings, contract: Contract | None) -> Any:
     if advice := absent(ort, provider):
         raise ProviderError(
             f"'{provider}' was asked for, but the installed ONNX Runtime ({wheels_text()}) brings only "
@@ -166,7 +168,7 @@ def _quiet(ort: Any) -> Iterator[None]:
         ort.set_default_logger_severity(WARNING)
 
 
-def _why_not(ort: Any, file: Path, provider: Provider, chain: list[Configured], error: Exception) -> ProviderError:
+def _why_not(ort: Any, file: Path, provider: OrtProvider, chain: list[Configured], error: Exception) -> ProviderError:
     """Find out why a session without fallback failed, by opening one with fallback to the CPU."""
     try:
         lenient = _start(ort, file, chain, Settings(provider=provider, allow_fallback=True))
@@ -178,7 +180,7 @@ def _why_not(ort: Any, file: Path, provider: Provider, chain: list[Configured], 
     return _left_on_the_cpu(file, provider, left)
 
 
-def _left_on_the_cpu(file: Path, provider: Provider, left: list[str]) -> ProviderError:
+def _left_on_the_cpu(file: Path, provider: OrtProvider, left: list[str]) -> ProviderError:
     count, which = (
         (f"{len(left)} ", ", ".join(sorted(set(left)))) if left else ("", "this ONNX Runtime does not tell which")
     )
@@ -188,7 +190,7 @@ def _left_on_the_cpu(file: Path, provider: Provider, left: list[str]) -> Provide
     )
 
 
-def _not_started(ort: Any, provider: Provider, given: list[str], said: str = "") -> str:
+def _not_started(ort: Any, provider: OrtProvider, given: list[str], said: str = "") -> str:
     missing = _missing_library(ort, provider)
     because = f", because {missing} is missing" if missing else f" ({said})" if said else ""
     return (
@@ -198,14 +200,14 @@ def _not_started(ort: Any, provider: Provider, given: list[str], said: str = "")
 
 
 _CUDA = "CUDA and cuDNN (pip install 'onnxruntime-gpu[cuda,cudnn]')"
-_NEEDS: dict[Provider, str] = {
+_NEEDS: dict[OrtProvider, str] = {
     "cuda": _CUDA,
     "tensorrt": f"{_CUDA} and TensorRT 10",
     "tensorrt-rtx": "of compute capability 8.6, 8.9, or 12.0 and later",
 }
 
 
-def _missing_library(ort: Any, provider: Provider) -> str | None:
+def _missing_library(ort: Any, provider: OrtProvider) -> str | None:
     """Name the first missing shared library of a provider; ONNX Runtime writes it to its log only."""
     library = Path(ort.__file__).parent / "capi" / f"libonnxruntime_providers_{provider}.so"
     if sys.platform != "linux" or not library.is_file():

@@ -7,18 +7,15 @@ from time import perf_counter_ns
 from typing import Any
 
 import msgspec
-from numpy.typing import NDArray
 
-from capsedge.contract import METADATA_KEY, Contract, decode
-from capsedge.cores import usable_cores
+from capsedge.contract import Contract
 from capsedge.errors import ModelError, ProviderError
-from capsedge.onnx_lite.file import read_metadata
-from capsedge.onnx_lite.schema import BY_DTYPE, BY_NAME
-from capsedge.runtime.feeds import Arrays, random_array
+from capsedge.runtime.feeds import Arrays
+from capsedge.runtime.inputs import assumed, batch_limits, contract_in, random_feed
 from capsedge.runtime.models import title
 from capsedge.runtime.ort.binding import Binding
 from capsedge.runtime.ort.placement import open_on, placement_of, reason
-from capsedge.runtime.ort.threads import threads_for
+from capsedge.runtime.ort.threads import with_threads
 from capsedge.runtime.ort.wheels import load_onnxruntime
 from capsedge.runtime.session import QueryBreakdown, Session, SessionWarning, check_batch, closed
 from capsedge.runtime.settings import DEFAULTS, Settings
@@ -37,14 +34,14 @@ class OrtSession(Session):
         """
         ort = load_onnxruntime("gpu" if settings.provider in ("cuda", "tensorrt") else "cpu")
         start = perf_counter_ns()
-        self.contract = _contract(file)
+        self.contract = contract_in(file)
         saturates = _may_saturate(ort, file, settings)
         self._ort, self.settings = _opened(ort, file, _resolved(settings, self.contract), self.contract, saturates)
         self._outputs = [output.name for output in self._ort.get_outputs()]
         self.name = title(file)
         self.file = file
         self.provider, self.fell_back = placement_of(ort, self._ort, self.settings)
-        self.batch_limits = _batch_limits(self._ort)
+        self.batch_limits = batch_limits(self._ort.get_inputs())
         self.warnings = tuple(self._warnings(saturates))
         self._binding = self._bound(ort)
         self.settings = msgspec.structs.replace(self.settings, io_binding=self._binding is not None)
@@ -55,7 +52,7 @@ class OrtSession(Session):
         check_batch(self, batch)
         if self._ort is None:
             raise closed(self)
-        return {node.name: _random_feed(self.name, node, batch) for node in self._ort.get_inputs()}
+        return {node.name: random_feed(self.name, node, batch) for node in self._ort.get_inputs()}
 
     def axes(self) -> dict[str, tuple[int | None, ...]]:
         """See `Session.axes`."""
@@ -87,7 +84,7 @@ class OrtSession(Session):
     def _warnings(self, saturates: bool) -> Iterator[SessionWarning]:
         """Warn about assumptions on the file, and about int8 sums that saturate."""
         if self.contract is None:
-            yield from _assumed(self._ort, self.batch_limits)
+            yield from assumed(self._ort.get_inputs(), self.batch_limits)
         if saturates:
             can = "its int8 sums can saturate on processors without VNNI such as this one"
             if self.settings.exact_int8:
@@ -127,21 +124,13 @@ class OrtSession(Session):
             raise ModelError(f"'{self.name}' failed to run: {reason(error)}") from error
 
 
-def _contract(file: Path) -> Contract | None:
-    text = read_metadata(file).get(METADATA_KEY)
-    return None if text is None else decode(text, Contract, source=str(file))
-
-
 def _on_cpu(settings: Settings) -> bool:
     return settings.provider in (None, "cpu")
 
 
 def _resolved(settings: Settings, contract: Contract | None) -> Settings:
-    """Choose the number of threads on the CPU by the work of a run; without a contract ONNX Runtime chooses."""
-    if settings.threads or contract is None or not contract.flops or not _on_cpu(settings):
-        return settings
-    threads = threads_for(contract.flops * settings.batch, usable_cores(), spinning=settings.spinning)
-    return msgspec.structs.replace(settings, threads=threads)
+    """Choose the number of threads on the CPU; without a contract ONNX Runtime chooses."""
+    return with_threads(settings, contract) if _on_cpu(settings) else settings
 
 
 def _may_saturate(ort: Any, file: Path, settings: Settings) -> bool:
@@ -167,41 +156,3 @@ def _opened(
         with suppress(ModelError):
             return open_on(ort, file, exact, contract), exact
     return open_on(ort, file, settings, contract), settings
-
-
-def _batch_limits(opened: Any) -> tuple[int, int] | None:
-    """The first axis of the inputs where it is fixed; 1 where all inputs are scalars and cannot hold a batch."""
-    first = [node.shape[0] for node in opened.get_inputs() if node.shape]
-    fixed = [size for size in first if isinstance(size, int) and size > 0]
-    return (fixed[0], fixed[0]) if fixed else None if first else (1, 1)
-
-
-def _assumed(opened: Any, limits: tuple[int, int] | None) -> Iterator[SessionWarning]:
-    """Warn about the assumptions of `feeds` on the axes of a file without a contract."""
-    for node in opened.get_inputs():
-        free = [size or f"axis {axis}" for axis, size in enumerate(node.shape) if axis and not isinstance(size, int)]
-        if free:
-            yield SessionWarning(
-                "assumed-size", f"of its input '{node.name}', {' and '.join(free)} can be any size, taken as 1"
-            )
-    if limits is not None and limits[0] > 1:
-        yield SessionWarning(
-            "assumed-batch",
-            f"the fixed first axis of its inputs, {limits[0]}, was taken as the batch; if it is not, images/s is too "
-            "high",
-        )
-
-
-def _random_feed(model: str, node: Any, batch: int) -> NDArray[Any]:
-    kind = BY_NAME.get(node.type.removeprefix("tensor(").removesuffix(")"))
-    if kind is None or kind.dtype is None:
-        known = ", ".join(each.name for each in BY_DTYPE.values())
-        raise ModelError(
-            f"'{model}' takes {node.type} as '{node.name}'; inputs can be made up for tensors of {known} only, so it "
-            "cannot be timed"
-        )
-    free = [batch, *[1] * len(node.shape)]
-    shape = tuple(size if isinstance(size, int) else free[axis] for axis, size in enumerate(node.shape))
-    if 0 in shape:
-        raise ModelError(f"'{model}' takes {list(shape)} as '{node.name}', which holds nothing: it cannot be timed")
-    return random_array(shape, kind.dtype)

@@ -2,6 +2,12 @@
 
 import math
 
+import msgspec
+
+from capsedge.contract import Contract
+from capsedge.cores import usable_cores
+from capsedge.runtime.settings import Settings
+
 # Operations that one thread executes during the hand-off of work to another: 20 us at 195 GFLOP/s.
 HAND_OFF_FLOPS = 4_000_000
 # A sleeping thread must be woken first: 100 us.
@@ -40,3 +46,16 @@ def threads_for(flops: int, cores: int, *, spinning: bool = True) -> int:
     """
     ratio = flops / (HAND_OFF_FLOPS if spinning else HAND_OFF_ASLEEP_FLOPS)
     return max(1, min(math.ceil((math.sqrt(4 * ratio + 1) - 1) / 2), cores))
+
+
+def with_threads(settings: Settings, contract: Contract | None) -> Settings:
+    """Choose the number of threads by the work of a run, where capsedge may and the contract tells the work.
+
+    Args:
+        settings: The settings of a session on the CPU.
+        contract: The file's contract; without one the runtime chooses.
+    """
+    if settings.threads or contract is None or not contract.flops:
+        return settings
+    threads = threads_for(contract.flops * settings.batch, usable_cores(), spinning=settings.spinning)
+    return msgspec.structs.replace(settings, threads=threads)

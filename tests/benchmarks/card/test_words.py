@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from benchmarks.card.record import Card, FileFacts, Latency, read_card
+from benchmarks.card.record import Card, FileFacts, read_card
 from benchmarks.card.words import markdown
+from capsedge.export.card.latency import Latency
 from capsedge.processor import arithmetic
 from tests.benchmarks.card.robust import report_of
 

@@ -14,6 +14,7 @@ from capsedge.compress.record import Compression, Figures
 from capsedge.contract import METADATA_KEY, Contract, Layer, Score, Verdict, decode
 from capsedge.export.tensorrt.lint import Lint
 from capsedge.export.tensorrt.rules import LintFinding
+from capsedge.measure.bench.deployment import ErrorOnData, PeakMemory, Served, Trial
 from capsedge.measure.bench.report import Ratio
 from capsedge.measure.profile.measure import profile_model
 from capsedge.measure.profile.roofline import Level, Roofs
@@ -102,6 +103,48 @@ def test_a_measurement_and_its_comparison(capsys: pytest.CaptureFixture[str]) ->
     assert_whole(
         tables, "p50 ms", "images/s", "x first", "a int8 2.01 1,082 0.343-0.357 7.12 7.45", "first inference"
     )
+
+
+def test_artifacts_judged_by_error_latency_memory_and_energy(capsys: pytest.CaptureFixture[str]) -> None:
+    error = ErrorOnData(data="photos", images=1_000, wrong=98, error=0.098, low=0.0811, high=0.1179)
+    memory = PeakMemory(runtime_mb=64.9, peak_mb=169.6)
+    first = reports.case(memory=memory, on_data=error, cpu_energy_mj=123.4)
+    difference = {"vs_first": 0.003, "vs_first_low": -0.001, "vs_first_high": 0.008}
+    second = replace(first, label="runs/a int8", on_data=replace(error, **difference))
+
+    bench.show_report(reports.report(reports.group(first, second)))
+
+    said = capsys.readouterr()
+    assert_whole(said.out, "a int8 123 170 9.80 8.11 to 11.79")
+    assert "not shown in 60 columns: p50" not in said.out
+    assert "CPU energy: not shown" not in said.err
+
+
+def test_providers_side_by_side_judged_by_everything(capsys: pytest.CaptureFixture[str]) -> None:
+    error = ErrorOnData(data="photos", images=1_000, wrong=98, error=0.098, low=0.0811, high=0.1179)
+    memory = PeakMemory(runtime_mb=64.9, peak_mb=169.6)
+    first = reports.case("zoo/edge-small cpu", memory=memory, on_data=error)
+    second = replace(first, label="zoo/edge-small openvino", provider="OpenVINO CPU (f32+i8)")
+
+    bench.show_report(reports.report(reports.group(first, second)))
+
+    assert_whole(capsys.readouterr().out, "OpenVINO CPU (f32+i8) 170 9.80 8.11 to 11.79 edge-small openvino")
+
+
+def test_rates_that_a_server_can_take(capsys: pytest.CaptureFixture[str]) -> None:
+    trials = [
+        Trial(qps=qps, queries=9_000, unanswered=0, answered_qps=qps, p99_ms=4.321, bound_ms=4.5, held=qps < 800)
+        for qps in (612.5, 1225.0)
+    ]
+    served = Served(qps=612.5, highest_qps=612.5, capacity_qps=2450.0, trials=tuple(trials))
+    case = reports.case(served=served)
+
+    bench.show_report(reports.report(replace(reports.group(case), scenario="server", p99_ms=5.0)))
+
+    said = capsys.readouterr()
+    assert_whole(said.out, "highest queries/s 612")
+    tried = "p99 at the rates that were tried: 612/s 4.32 ms held, 1,225/s 4.32 ms not held"
+    assert tried in " ".join(said.err.split())
 
 
 def test_two_networks_of_a_compression(capsys: pytest.CaptureFixture[str]) -> None:

@@ -86,7 +86,7 @@ def test_an_empty_folder_is_taken_and_a_file_is_not(accepted: Path, tmp_path: Pa
 
 
 def test_a_repository_that_is_a_file_is_refused(accepted: Path) -> None:
-    with pytest.raises(WrongUse, match=r"model\.onnx' is a file, but a model repository is a folder"):
+    with pytest.raises(WrongUse, match=r"model\.onnx' is a file, but models are written into a folder"):
         write_repository(accepted, accepted)
 
 

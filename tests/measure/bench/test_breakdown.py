@@ -11,7 +11,7 @@ from capsedge.golden import unpack_images
 from capsedge.measure.bench import breakdown as module
 from capsedge.measure.bench.breakdown import breakdown_of
 from capsedge.measure.bench.report import Breakdown
-from capsedge.measure.machine import Reading
+from capsedge.measure.machine import EnergyCounter, Reading
 from capsedge.runtime.open import open_session
 from capsedge.runtime.session import QueryBreakdown
 from tests.measure.bench.clocked import Clock, Timed, subject
@@ -127,3 +127,29 @@ def test_energy_is_measured_for_providers_of_nvidia_gpus_only(
 
     assert (module.energy_mj(subject(model)) != "unavailable") is gpu
     assert (model.iterations > 0) is gpu
+
+
+def test_the_energy_of_the_processors_is_divided_by_the_images_of_a_second(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two stand-ins for counters of 30 W and 20 W: microjoules, of which the second starts again from 0."""
+
+    def read() -> tuple[EnergyCounter, ...]:
+        microseconds = clock.nanoseconds // 1000
+        first, second = 30 * microseconds, (90_000_000 + 20 * microseconds) % 100_000_000
+        return EnergyCounter("a", first, 1e12), EnergyCounter("b", second, 1e8)
+
+    monkeypatch.setattr(module, "cpu_energy", read)
+    model = on("CPUExecutionProvider", clock)
+
+    assert module.cpu_energy_mj(subject(model, batch=4)) == pytest.approx(50 * 10 / 4)
+    assert model.iterations == 100
+
+
+def test_a_machine_without_counters_of_energy_runs_nothing_for_them(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "cpu_energy", lambda: ())
+    model = on("CPUExecutionProvider", clock)
+
+    assert (module.cpu_energy_mj(subject(model)), model.iterations) == ("unavailable", 0)

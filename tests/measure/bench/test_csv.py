@@ -90,6 +90,7 @@ def test_every_column_of_time_energy_or_clock_names_its_unit() -> None:
         "group",
         "batch",
         "rounds",
+        "concurrency",
         "iterations",
         "warmup_iterations",
         "cores",

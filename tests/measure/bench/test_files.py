@@ -10,7 +10,9 @@ import pytest
 
 from capsedge.errors import DataError, MissingExtra, WrongUse
 from capsedge.measure.bench import files
+from capsedge.measure.bench.deployment import ErrorOnData, PeakMemory, Served, Trial
 from capsedge.measure.bench.files import check_suffix, load, save
+from capsedge.measure.bench.plan import Plan
 from capsedge.measure.bench.report import (
     BenchReport,
     BenchWarning,
@@ -46,7 +48,7 @@ def test_json_is_standard_reproducible_and_has_one_line_per_round(saved: Path, t
     read = json.loads(saved.read_text())
 
     assert saved.read_bytes() == (tmp_path / "again.json").read_bytes()
-    assert (read["kind"], read["schema"]) == ("capsedge bench", 4)
+    assert (read["kind"], read["schema"]) == ("capsedge bench", 5)
     assert read == json.loads(msgspec.json.encode(report()))
     lines = {line.strip().rstrip(",") for line in saved.read_text().splitlines()}
     assert {json.dumps(turn) for turn in read["groups"][0]["cases"][0]["samples_ms"]} <= lines
@@ -108,9 +110,9 @@ OTHER_KIND = "is a JSON file, but not a report of `capsedge bench`"
         *(
             (
                 b'{"kind": "capsedge bench", "schema": %d, "groups": 1}' % schema,
-                f"of schema 4, got schema {schema} in",
+                f"of schema 5, got schema {schema} in",
             )
-            for schema in (0, 3, 5, 10**30)
+            for schema in (0, 4, 6, 10**30)
         ),
     ],
 )
@@ -159,7 +161,10 @@ def test_damaged_samples_are_located(samples: list[list[float]], place: str, sav
 
 def test_the_guide_names_every_field_of_the_file_and_every_code_of_a_warning() -> None:
     guide = (Path(__file__).parents[3] / "docs" / "bench.md").read_text()
-    records = (BenchReport, Group, Case, Warmup, Breakdown, Percentile, Ratio, BenchWarning)
+    records = (
+        *(BenchReport, Plan, Group, Case, Warmup, Breakdown, Percentile, Ratio, BenchWarning),
+        *(Served, Trial, PeakMemory, ErrorOnData),
+    )
     fields = [name for record in records for name in record.__struct_fields__]
 
     assert [name for name in fields if not re.search(rf"`[^`]*\b{name}\b[^`]*`", guide)] == []

@@ -14,8 +14,9 @@ from capsedge.contract import Score
 from capsedge.errors import ModelError, WrongUse
 from capsedge.measure.bench import warnings
 from capsedge.measure.bench.benchmark import assemble
+from capsedge.measure.bench.case import case_of
 from capsedge.measure.bench.loop import Subject
-from capsedge.measure.bench.measure import case_of, measure
+from capsedge.measure.bench.measure import measure
 from capsedge.measure.bench.plan import Plan
 from capsedge.measure.bench.report import BenchReport, BenchWarning, Breakdown, Group, Warmup
 from capsedge.measure.machine import Conditions

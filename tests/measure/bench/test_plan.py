@@ -59,8 +59,36 @@ def test_a_number_of_iterations_is_the_only_limit(*, quick: bool) -> None:
             (Plan(interval_ms=pause), r"expected an interval from 0 to 3600000 ms \(an hour\), got")
             for pause in (-1.0, nan, inf, 1e300)
         ),
+        *((Plan(concurrency=count), "expected a concurrency from 1 to 256, got") for count in (0, -1, 257)),
+        *((Plan(scenario="server", qps=qps), r"expected a rate above 0, up to") for qps in (0.0, -1.0, nan, 1e7)),
+        *(
+            (Plan(scenario="server", p99_ms=bound), r"expected a bound of p99 above 0 ms, up to")
+            for bound in (0.0, -1.0, nan, inf, 1e9)
+        ),
     ],
 )
 def test_numbers_out_of_their_range_are_refused_before_a_model_is_opened(plan: Plan, message: str) -> None:
     with pytest.raises(WrongUse, match=message):
         bench("there is no such model", plan)
+
+
+@pytest.mark.parametrize(
+    ("plan", "message"),
+    [
+        (Plan(scenario="server"), "the scenario 'server' needs --qps .* or --p99-ms"),
+        (Plan(qps=5.0), "--qps and --p99-ms belong to --scenario server, got single-stream"),
+        (Plan(scenario="offline", p99_ms=5.0), "--qps and --p99-ms belong to --scenario server, got offline"),
+        (Plan(scenario="server", qps=5.0, interval_ms=5.0), "--interval-ms needs a single client"),
+        (Plan(concurrency=2, interval_ms=5.0), "--interval-ms needs a single client"),
+        (Plan(concurrency=2, iterations=100), "--iterations cannot be shared out among several clients"),
+    ],
+)
+def test_options_of_a_deployment_that_contradict_each_other_are_refused(plan: Plan, message: str) -> None:
+    with pytest.raises(WrongUse, match=message):
+        limits_of(plan)
+
+
+def test_a_trial_has_the_queries_for_p99_also_in_a_quick_measurement() -> None:
+    quick = limits_of(Plan(scenario="server", qps=1.0, quick=True)).timing
+
+    assert (quick.seconds, quick.iterations, quick.longest_seconds) == (1.0, 662, 180.0)

@@ -12,8 +12,10 @@ from capsedge.measure.bench.report import Ratio
 from capsedge.measure.bench.stats import (
     ROUNDS_FOR_INTERVAL,
     Rounds,
+    arrivals_ms,
     autocorrelated,
     bounding_rank,
+    holds,
     interval,
     percentile_of_repeated,
     percentiles,
@@ -260,3 +262,41 @@ def test_autocorrelated_rounds_are_drawn_in_blocks_and_their_spread_is_widened()
     assert np.ptp(np.log(np.array(found, dtype=float))) == pytest.approx(
         np.log(high / low), rel=0.08
     )  # without sqrt(4 / 3) it is 0.87 of it
+
+
+@pytest.mark.parametrize("count", [50, 458, 459, 661, 662, 2_000])
+def test_a_bound_holds_while_so_few_exceed_it_that_their_chance_is_at_most_one_percent(count: int) -> None:
+    allowed = [over for over in range(count + 1) if holds([1.0] * (count - over) + [9.0] * over, 99, 5.0)]
+    exact = next(over for over in range(count + 1) if exactly_at_most(over, count, Fraction(1, 100)) > ONE_PERCENT)
+
+    assert allowed == list(range(exact))
+    assert holds([5.0] * 700, 99, 5.0)  # the bound itself is within the bound
+
+
+def test_percentiles_are_those_of_a_slow_interpolation() -> None:
+    samples = np.random.default_rng(2).lognormal(size=7_000).tolist()
+
+    for each in percentiles(samples):
+        ordered, place = sorted(samples), (len(samples) - 1) * each.percent / 100
+        below = int(place)
+        slow = ordered[below] + (place - below) * (ordered[below + 1] - ordered[below])
+        assert each.value_ms == pytest.approx(slow, rel=1e-12)
+
+
+def test_arrivals_are_a_poisson_process_of_the_given_rate() -> None:
+    """Exponential gaps, by Kolmogorov and Smirnov, and as many arrivals in a second as their variance."""
+    qps, count = 250.0, 100_000
+    arrivals = arrivals_ms(qps, count, seed=7)
+    gaps = np.sort(np.diff(arrivals, prepend=0.0))
+
+    assert count / (arrivals[-1] / 1000) == pytest.approx(qps, rel=0.01)
+    distance = np.abs(1 - np.exp(-gaps * qps / 1000) - (np.arange(count) + 0.5) / count).max()
+    assert distance < 1.36 / count**0.5
+    in_a_second = np.bincount((arrivals / 1000).astype(int))[:-1]
+    assert in_a_second.var() / in_a_second.mean() == pytest.approx(1.0, abs=0.2)
+
+
+def test_the_same_seed_gives_the_same_arrivals_scaled_by_the_rate() -> None:
+    np.testing.assert_array_equal(arrivals_ms(100, 50, seed=1), arrivals_ms(100, 50, seed=1))
+    np.testing.assert_allclose(arrivals_ms(100, 50, seed=1), 2 * arrivals_ms(200, 50, seed=1))
+    assert (arrivals_ms(100, 50, seed=1) != arrivals_ms(100, 50, seed=2)).all()

@@ -163,3 +163,10 @@ def test_page_and_markdown_contain_the_line_and_the_instruction_sets(monkeypatch
         assert "int8 is not faster than fp32 on this processor (avx2)" in shown
         assert "AMD EPYC (sse4_1 avx2)" in shown
     assert "bf16 emulated, slower than fp32" in html
+
+
+def test_int8_is_not_compared_with_fp32_in_a_server_whose_models_take_no_turns() -> None:
+    slow = group(case("a"), case("a int8", rounds_of(9.0), precision="int8"))
+
+    assert len(slow_int8(report(slow))) == 1
+    assert slow_int8(report(replace(slow, scenario="server"))) == []

@@ -43,7 +43,7 @@ def test_a_machine_without_a_gpu_is_healthy_and_gets_no_advice_about_gpus() -> N
 @pytest.mark.usefixtures("builtin")
 def test_the_subjects_are_the_same_whatever_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     subjects = [finding.subject for finding in diagnose().findings]
-    for module in ("onnxruntime", "cuda.bindings.runtime", "tensorrt_rtx", "pynvml"):
+    for module in ("onnxruntime", "openvino", "cuda.bindings.runtime", "tensorrt_rtx", "pynvml"):
         monkeypatch.setitem(sys.modules, module, None)
     stripped = diagnose()
 

@@ -3,6 +3,7 @@
 import shutil
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
@@ -13,12 +14,14 @@ from msgspec.structs import replace
 from capsedge.errors import ProviderError
 from capsedge.measure.doctor import libraries
 from capsedge.measure.doctor import providers as doctor_providers
-from capsedge.measure.doctor.providers import find_onnxruntime, find_provider
+from capsedge.measure.doctor.packages import version_of
+from capsedge.measure.doctor.providers import find_onnxruntime, find_openvino, find_provider
 from capsedge.runtime import models as built_in
+from capsedge.runtime import one_node
 from capsedge.runtime.open import open_session
 from capsedge.runtime.ort import plugin
 from capsedge.runtime.ort.options import provider_chain
-from capsedge.runtime.providers import Provider
+from capsedge.runtime.providers import OrtProvider
 from capsedge.runtime.session import Session
 from capsedge.runtime.settings import Settings
 from capsedge.runtime.verify import Verification, verify
@@ -85,8 +88,8 @@ def test_a_library_that_computes_otherwise_is_not_mended_by_another_copy_of_the_
 
 
 def test_a_node_that_computes_wrongly_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
-    wrong = doctor_providers._one_node().replace(b"\x03Mul", b"\x03Sub")
-    monkeypatch.setattr(doctor_providers, "_one_node", lambda: wrong)
+    wrong = one_node._one_node().replace(b"\x03Mul", b"\x03Sub")
+    monkeypatch.setattr(one_node, "_one_node", lambda: wrong)
     found = find_provider("cpu", NOTHING)
 
     assert found.state == "broken"
@@ -94,7 +97,7 @@ def test_a_node_that_computes_wrongly_is_broken(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("provider", ["cuda", "tensorrt"])
-def test_a_provider_that_the_wheel_lacks_names_the_wheel_only_where_a_gpu_is(provider: Provider) -> None:
+def test_a_provider_that_the_wheel_lacks_names_the_wheel_only_where_a_gpu_is(provider: OrtProvider) -> None:
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         pytest.skip("this is the GPU wheel")
     with_gpu, without, jetson = (find_provider(provider, place) for place in (WORKSTATION, NOTHING, JETSON))
@@ -137,7 +140,7 @@ def test_the_plugin_s_own_library_is_looked_into(tmp_path: Path, monkeypatch: py
     monkeypatch.syspath_prepend(str(tmp_path))
     lacking = {tmp_path / "libonnxruntime_providers_nv_tensorrt_rtx.so": ["libcuda.so.1"]}
     monkeypatch.setattr(libraries, "absent", lambda file: lacking[file])
-    monkeypatch.setattr(doctor_providers, "_run_one_node", failing("its plugin does not load"))
+    monkeypatch.setattr(doctor_providers, "run_one_node", failing("its plugin does not load"))
 
     assert find_provider("tensorrt-rtx", WORKSTATION).detail == "not found: libcuda.so.1"
     assert find_provider("tensorrt-rtx", NOTHING).state == "missing"
@@ -156,7 +159,7 @@ def test_a_gpu_that_is_none_for_the_plugin_is_no_fault(tmp_path: Path, monkeypat
     vars(module).update(get_ep_name=lambda: "rtx", get_library_path=lambda: "rtx.so")
     monkeypatch.setitem(sys.modules, plugin.MODULE, module)
     monkeypatch.setattr(doctor_providers, "absent", lambda ort, provider: "")
-    monkeypatch.setattr(doctor_providers, "_run_one_node", lambda provider: plugin.devices_of_plugin(Ort()))
+    monkeypatch.setattr(doctor_providers, "run_one_node", lambda provider: plugin.devices_of_plugin(Ort()))
     found = find_provider("tensorrt-rtx", WORKSTATION)
 
     assert (found.state, found.code) == ("missing", "gpu-not-supported")
@@ -166,7 +169,7 @@ def test_a_gpu_that_is_none_for_the_plugin_is_no_fault(tmp_path: Path, monkeypat
 def failing(reason: str) -> Callable[..., None]:
     """Something that refuses to run."""
 
-    def fail(provider: Provider) -> None:
+    def fail(provider: OrtProvider) -> None:
         raise ProviderError(reason)
 
     return fail
@@ -202,9 +205,31 @@ def test_kernels_that_a_proof_compiles_do_not_stay(tmp_path: Path, monkeypatch: 
         return open_session(file, settings)
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(doctor_providers, "open_session", opened)
+    for module in (doctor_providers, one_node):
+        monkeypatch.setattr(module, "open_session", opened)
     assert find_provider("cpu", NOTHING).state == "works"
     assert len(folders) == 2
     assert not [folder for folder in (*folders, tmp_path / "cache") if folder.exists()]
     ((_, options),) = provider_chain("tensorrt-rtx", None)
     assert options["nv_runtime_cache_path"] == str(tmp_path / "cache" / "capsedge" / "tensorrt-rtx")
+
+
+@pytest.mark.skipif(find_spec("openvino") is None, reason="OpenVINO is not installed: make setup installs it")
+def test_openvino_runs_a_node_and_the_golden_sample() -> None:
+    found = find_openvino()
+
+    assert (found.state, found.provider, found.code) == ("works", "openvino", "")
+    assert found.detail.startswith(f"openvino {version_of('openvino')}: runs a node; fashion-mnist (built in) gives")
+
+
+def test_openvino_that_is_not_installed_is_missing_with_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    found = find_openvino()
+
+    assert (found.state, found.advice) == ("missing", "pip install 'capsedge[openvino]'")
+
+
+def test_openvino_that_computes_wrongly_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor_providers, "run_one_node", failing("it gives other numbers"))
+
+    assert find_openvino().state == "broken"

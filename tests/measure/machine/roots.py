@@ -41,6 +41,15 @@ ORIN_NANO = {
     "sys/class/hwmon/hwmon1/curr3_input": "320\n",
 }
 
+# A Raspberry Pi 5 after a time of under-voltage: a stand-in, in the forms that its users show in public.
+RASPBERRY_PI = {
+    "proc/device-tree/model": "Raspberry Pi 5 Model B Rev 1.0\0",
+    "sys/devices/platform/soc/soc:firmware/get_throttled": "50000\n",
+    "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor": "ondemand\n",
+    "sys/class/thermal/thermal_zone0/type": "cpu-thermal\n",
+    "sys/class/thermal/thermal_zone0/temp": "81350\n",
+}
+
 # A workstation: AMD's processor, an SSD that is hotter, one NVIDIA GPU with the driver's two devices on the bus.
 WORKSTATION = {
     "proc/cpuinfo": "processor\t: 0\nmodel name\t: AMD Ryzen 7 7700X 8-Core Processor\ncpu MHz\t\t: 4500.000\n",

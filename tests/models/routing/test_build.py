@@ -38,6 +38,8 @@ def test_the_weights_of_a_deeper_layer_are_larger_where_its_input_is_short(kind:
         (3200, {}, 0.036, 7.2e-6),  # and of 36x36
         (1152, {"step": "ascent"}, 0.1, 2e-4),  # whose gradient has W's scale already
         (1152, {"b0": 1.0}, 1.0, 2e-4),
+        (1152, {"kind": "backprop"}, 0.1, 2e-4),  # it has no routing step
+        (1152, {"kind": "dynamic"}, 0.0, 2e-4),  # nor such coefficients
     ],
 )
 def test_an_open_b0_falls_with_the_number_of_primary_capsules_and_adams_rate_with_it(

@@ -16,7 +16,7 @@ import pytest
 from capsedge.errors import ModelError, ProviderError
 from capsedge.runtime.open import open_session
 from capsedge.runtime.ort import placement
-from capsedge.runtime.providers import Provider
+from capsedge.runtime.providers import OrtProvider
 from capsedge.runtime.settings import Settings
 from tests.runtime.capsule_model import evaluate, graph, images, save, save_with
 
@@ -49,7 +49,7 @@ def _gpu_wheel(monkeypatch: pytest.MonkeyPatch) -> None:
     [("cuda", r"needs an NVIDIA GPU .*cudnn\]'\)$"), ("tensorrt", r"needs an NVIDIA GPU .* and TensorRT 10$")],
 )
 def test_a_gpu_that_is_not_there_is_an_error_and_not_a_cpu_session(
-    good: Path, capfd: pytest.CaptureFixture[str], provider: Provider, needs: str, *, may_fall_back: bool
+    good: Path, capfd: pytest.CaptureFixture[str], provider: OrtProvider, needs: str, *, may_fall_back: bool
 ) -> None:
     with pytest.raises(ProviderError, match=rf"'{provider}' was asked for, but .* gives {CPU}.*: it {needs}"):
         open_session(good, Settings(provider=provider, allow_fallback=may_fall_back))
@@ -57,7 +57,7 @@ def test_a_gpu_that_is_not_there_is_an_error_and_not_a_cpu_session(
 
 
 @pytest.mark.parametrize("provider", ["cuda", "tensorrt"])
-def test_a_wheel_without_the_provider_names_the_one_to_install(good: Path, provider: Provider) -> None:
+def test_a_wheel_without_the_provider_names_the_one_to_install(good: Path, provider: OrtProvider) -> None:
     if placement.ORT_NAMES[provider] in onnxruntime.get_available_providers():
         pytest.skip("this is the GPU wheel")
     with pytest.raises(

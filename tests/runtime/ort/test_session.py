@@ -15,7 +15,7 @@ from capsedge.contract import contract_of
 from capsedge.errors import ModelError
 from capsedge.onnx_lite.file import read_onnx_file
 from capsedge.runtime.open import open_session
-from capsedge.runtime.ort import session as ort_module
+from capsedge.runtime.ort import threads as threads_module
 from capsedge.runtime.session import SessionWarning
 from capsedge.runtime.settings import Settings
 from tests.runtime.capsule_model import save_with
@@ -191,7 +191,7 @@ def test_the_threads_are_chosen_by_the_work_of_a_run_and_told(
     assert contract is not None
     layers = tuple(msgspec.structs.replace(layer, flops=flops) for layer in contract.layers)
     save_with(onnx.load(good), msgspec.structs.replace(contract, layers=layers), tmp_path / "work.onnx")
-    monkeypatch.setattr(ort_module, "usable_cores", lambda: 8)
+    monkeypatch.setattr(threads_module, "usable_cores", lambda: 8)
 
     with open_session(tmp_path / "work.onnx", settings) as session:
         assert session.settings == msgspec.structs.replace(settings, threads=threads, io_binding=False)

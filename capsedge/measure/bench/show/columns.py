@@ -3,6 +3,9 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
+
+from msgspec import structs
 
 from capsedge.measure.bench.plan import FEWEST_ITERATIONS, METRIC
 from capsedge.measure.bench.report import Case, Group
@@ -69,8 +72,14 @@ def _figures(metric: int | None) -> list[Column]:
         _number("max ms", "max_ms", lambda case: case.max_ms),
         _number("images/s", "images_per_s", lambda case: case.images_per_second, metric=metric is None),
         RATIO,
+        *SERVER,
         ENERGY,
+        CPU_ENERGY,
+        MEMORY,
+        RUNTIME_MEMORY,
         ERROR,
+        DATA_ERROR,
+        VS_FIRST,
     ]
 
 
@@ -127,6 +136,82 @@ ERROR = Column(
     text=lambda case: "-" if case.error is None else f"{100 * case.error:.2f}",
     detail=lambda case: "" if case.error_on in ("test", None) else case.error_on,
 )
+CPU_ENERGY = _number("CPU mJ/image", "cpu_energy_per_image_mj", lambda case: case.cpu_energy_mj)
+MEMORY = _number("peak MB", "peak_memory_mb", lambda case: None if case.memory is None else case.memory.peak_mb)
+RUNTIME_MEMORY = _number(
+    "of it the runtime's MB",
+    "runtime_memory_mb",
+    lambda case: None if case.memory is None else case.memory.runtime_mb,
+)
+
+
+def _of_data(name: str, case: Case) -> Any:
+    return None if case.on_data is None else getattr(case.on_data, name)
+
+
+def _points(share: float) -> str:
+    return f"{100 * share:.2f}"
+
+
+DATA_ERROR = Column(
+    name="error % on data",
+    values={
+        "data_error": partial(_of_data, "error"),
+        "data_error_low": partial(_of_data, "low"),
+        "data_error_high": partial(_of_data, "high"),
+        "data_images": partial(_of_data, "images"),
+        "data": partial(_of_data, "data"),
+    },
+    text=lambda case: "-" if case.on_data is None else _points(case.on_data.error),
+    detail=lambda case: (
+        "" if case.on_data is None else f"{_points(case.on_data.low)} to {_points(case.on_data.high)}"
+    ),
+)
+VS_FIRST = Column(
+    name="points vs first",
+    values={
+        "data_error_vs_first": partial(_of_data, "vs_first"),
+        "data_error_vs_first_low": partial(_of_data, "vs_first_low"),
+        "data_error_vs_first_high": partial(_of_data, "vs_first_high"),
+    },
+    text=lambda case: "-" if (found := _of_data("vs_first", case)) is None else f"{100 * found:+.2f}",
+    detail=lambda case: (
+        ""
+        if (low := _of_data("vs_first_low", case)) is None
+        else f"{100 * low:+.2f} to {100 * _of_data('vs_first_high', case):+.2f}"
+    ),
+)
+
+
+def _of_trial(name: str, case: Case) -> Any:
+    return None if case.served is None else getattr(case.served.trial, name)
+
+
+def _highest(case: Case) -> str:
+    if case.served is None:
+        return "-"
+    return "none" if case.served.highest_qps is None else number(case.served.highest_qps)
+
+
+ARRIVED = Column(
+    name="queries/s",
+    values={
+        "arrived_per_s": partial(_of_trial, "qps"),
+        "answered_per_s": partial(_of_trial, "answered_qps"),
+        "unanswered": partial(_of_trial, "unanswered"),
+    },
+    text=lambda case: maybe(_of_trial("qps", case)),
+)
+HIGHEST = Column(
+    name="highest queries/s",
+    values={
+        "highest_per_s": lambda case: None if case.served is None else case.served.highest_qps,
+        "capacity_per_s": lambda case: None if case.served is None else case.served.capacity_qps,
+        "trials": lambda case: None if case.served is None else [structs.asdict(each) for each in case.served.trials],
+    },
+    text=_highest,
+)
+SERVER = (ARRIVED, HIGHEST)
 PROVIDER = Column(name="provider", values={"provider": lambda case: case.provider}, text=lambda case: case.provider)
 LABEL = Column(name="case", values={"label": lambda case: case.label}, text=lambda case: case.label)
 

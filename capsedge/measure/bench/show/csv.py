@@ -54,6 +54,8 @@ def _of_group(group: Group) -> dict[str, Any]:
         "scenario": group.scenario,
         "batch": group.batch,
         "interval_ms": group.interval_ms,
+        "concurrency": group.concurrency,
+        "bound_of_p99_ms": group.p99_ms,
         "quick": group.quick,
         "rounds": group.rounds,
         "warnings": msgspec.to_builtins(group.warnings),

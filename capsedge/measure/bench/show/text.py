@@ -47,8 +47,16 @@ def ratio(given: Ratio) -> str:
 
 def title(group: Group) -> str:
     """Scenario, batch and interval of a group in words."""
-    pause = f", {group.interval_ms:g} ms idle before each query" if group.interval_ms else ""
-    return f"{group.scenario}, {number_of(group.batch, 'image')} per query{pause}"
+    parts = [group.scenario, f"{number_of(group.batch, 'image')} per query"]
+    if group.interval_ms:
+        parts.append(f"{group.interval_ms:g} ms idle before each query")
+    if group.scenario == "server":
+        rate = "the highest rate of Poisson arrivals" if group.qps is None else f"Poisson arrivals at {group.qps:g}/s"
+        bound = "" if group.p99_ms is None else f", p99 within {group.p99_ms:g} ms"
+        parts.append(f"{rate}{bound}")
+    if group.concurrency > 1:
+        parts.append(f"{group.concurrency} {'threads' if group.scenario == 'server' else 'clients'}")
+    return ", ".join(parts)
 
 
 def metric(group: Group) -> str:
@@ -61,7 +69,8 @@ def counted(group: Group) -> str:
     """Number of timed iterations and rounds of a group in words."""
     counts = sorted({case.iterations for case in group.cases}) or [0]
     fewest = "" if len(counts) == 1 else f"{counts[0]:,} to "
-    return f"{fewest}{number_of(counts[-1], 'timed iteration')} per case in {number_of(group.rounds, 'round')}"
+    in_rounds = "" if group.scenario == "server" else f" in {number_of(group.rounds, 'round')}"
+    return f"{fewest}{number_of(counts[-1], 'timed iteration')} per case{in_rounds}"
 
 
 def warnings(report: BenchReport) -> list[str]:
@@ -117,6 +126,29 @@ def versions(report: BenchReport) -> str:
     return ", ".join(f"{name} {version}" for name, version in installed.items())
 
 
+def energy_of_cpu(report: BenchReport) -> str | None:
+    """Say that the machine shows no energy of its processor; None where it does, or no case was finished."""
+    cases = [case for group in report.groups for case in group.cases]
+    if not cases or any(case.cpu_energy_mj != "unavailable" for case in cases):
+        return None
+    return "CPU energy: not shown by this machine"
+
+
+def trials(group: Group) -> list[str]:
+    """One line for each case of a search: the rates that were tried, with their p99."""
+    lines = []
+    for case in group.cases:
+        if case.served is None or group.p99_ms is None:
+            continue
+        tried = [
+            f"{number(each.qps)}/s {'-' if each.p99_ms is None else number(each.p99_ms)} ms "
+            f"{'held' if each.held else 'not held'}"
+            for each in sorted(case.served.trials, key=lambda trial: trial.qps)
+        ]
+        lines.append(f"'{case.label}': p99 at the rates that were tried: {', '.join(tried)}")
+    return lines
+
+
 def hardware(machine: Machine) -> str:
     """Hardware and system, in one line."""
     sets = "" if machine.processor is None else f" ({' '.join(machine.processor.instruction_sets)})"
@@ -131,6 +163,8 @@ def slow_int8(report: BenchReport) -> list[str]:
 
 
 def _slow_int8(group: Group, machine: Machine) -> Iterator[str]:
+    if group.scenario == "server":  # its cases do not take turns, so that no ratio compares them
+        return
     for case in group.cases:
         beside = [each for each in group.cases if each.precision == "fp32" and _same_network(each, case)]
         if not (case.precision or "").startswith("int8") or case.provider != CPU or not beside:

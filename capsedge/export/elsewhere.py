@@ -1,0 +1,36 @@
+"""Judging a file on another provider than the one that its own gate ran on."""
+
+from pathlib import Path
+
+from capsedge.contract import Verdict
+from capsedge.errors import ModelError
+from capsedge.export.gate import failed, judge, reference, tolerance_of
+from capsedge.runtime.open import open_session
+from capsedge.runtime.providers import Provider
+from capsedge.runtime.session import contract_needed
+from capsedge.runtime.settings import Settings
+from capsedge.training import Run
+
+
+def gate_on(model: Path, run: Run, provider: Provider, *, max_error_increase: float | None = None) -> Verdict:
+    """Judge a file against its run on another provider; the file stays as it is, with the verdict of its own gate.
+
+    Args:
+        model: A file with a contract.
+        run: Its run.
+        provider: The provider, such as `openvino`.
+        max_error_increase: Largest accepted increase of the error; None for the limit of the precision.
+
+    Raises:
+        ModelError: The file is missing or damaged, or has no contract.
+        ProviderError: The provider is not available.
+        MissingExtra: Its package is not installed.
+    """
+    with open_session(model, Settings(provider=provider)) as session:
+        contract = contract_needed(session)
+        tolerance = tolerance_of(contract.precision, max_error_increase=max_error_increase)
+        expected = reference(run.load_best(), contract, run.load_dataset().validation)
+        try:
+            return judge(session, expected, tolerance).verdict
+        except ModelError as error:  # it does not run, or its outputs have other shapes
+            return failed(str(error), expected.validation.images).verdict

@@ -1,0 +1,1 @@
+"""Running ONNX files by OpenVINO."""

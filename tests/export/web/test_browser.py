@@ -1,0 +1,315 @@
+"""The page in headless Chromium, against `capsedge infer`: `make browser`."""
+
+import base64
+import gzip
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from capsedge.export import RunExport
+from capsedge.export.web import write_page
+from capsedge.runtime.infer.classify import DetailedPrediction, predict
+from capsedge.runtime.models import find_model
+from capsedge.runtime.open import open_session
+from tests.export.typed_files import contract_in
+from tests.export.web.conftest import Browser
+from tests.export.web.images import others, pngs
+from tests.runtime.capsule_model import graph, save, save_with
+from tests.tiny import tiny_recipe, train_tiny
+
+SHOE = "samples/ankle-boot-1045.png"
+
+
+def text_of(file: Path) -> str:
+    return base64.b64encode(file.read_bytes()).decode()
+
+
+@pytest.mark.parametrize(("model", "name"), [("builtin", "edge-small-int8"), ("edge-small", "edge-small")])
+def test_200_images_of_odd_sizes_get_the_answers_and_lengths_of_infer(
+    model: str, name: str, served: str, browser: Browser, tmp_path: Path
+) -> None:
+    """PNG of every kind, with alpha, 16 bits, palettes and orientations; and JPEG, WebP, GIF, BMP."""
+    files = [*pngs(140, seed=11), *others(60, seed=12)]
+    paths = []
+    for number, (_, content) in enumerate(files):
+        paths.append(tmp_path / f"{number:03}.image")
+        paths[-1].write_bytes(content)
+    step = {"do": "classify", "files": [base64.b64encode(content).decode() for _, content in files]}
+    (found,) = browser(f"{served}/{name}/index.html", step)["results"]
+
+    with open_session(find_model(model)) as session:
+        wanted = list(predict(session, paths, batch=1, read_ahead=False))
+    differing: list[tuple[Any, ...]] = []
+    for (title, _), ours, theirs in zip(files, wanted, found, strict=True):
+        assert isinstance(ours, DetailedPrediction), ours
+        assert "error" not in theirs, (title, theirs)
+        told = ours.prediction
+        length = float(np.abs(ours.lengths - np.array(theirs["lengths"])).max())
+        pixel = int(np.abs(ours.pixels.ravel().astype(int) - np.array(theirs["pixels"])).max())
+        answers = [told.class_name], told.inverted, told.unlike
+        if (theirs["answer"], theirs["inverted"], theirs["unlike"]) != answers or length > 1e-3 or pixel:
+            differing.append((title, length, pixel, answers))
+    assert differing == []
+
+
+def test_the_page_asks_its_own_origin_for_itself_alone(served: str, browser: Browser) -> None:
+    seen = browser(
+        f"{served}/edge-nano/index.html",
+        {"do": "choose", "path": SHOE},
+        {"do": "transfer", "kind": "paste", "file": text_of(Path(SHOE))},
+        {"do": "golden", "place": 2},
+        {"do": "draw", "lines": [[[0.2, 0.2], [0.8, 0.8]]]},
+        {"do": "measure"},
+        {"do": "forbidden", "url": f"{served}/edge-nano/index.html"},
+        {"do": "forbidden", "url": "http://localhost:9/"},
+    )
+
+    assert {url for url in seen["requests"] if not url.startswith("blob:")} == {f"{served}/edge-nano/index.html"}
+    assert seen["results"][-2:] == ["TypeError", "TypeError"]  # not even to its own origin: the policy forbids it
+    assert seen["errors"] == []
+
+
+@pytest.mark.parametrize("how", ["choose", "drop", "paste"])
+def test_an_image_can_be_chosen_dropped_and_pasted(how: str, served: str, browser: Browser) -> None:
+    step = (
+        {"do": "choose", "path": SHOE}
+        if how == "choose"
+        else {"do": "transfer", "kind": how, "file": text_of(Path(SHOE))}
+    )
+    (found,) = browser(f"{served}/edge-small-int8/index.html", step)["results"]
+
+    assert found["status"].startswith("ankle-boot; the longest capsule has length 0.903.")
+    assert found["error"] == ""
+
+
+def test_what_is_no_image_gives_one_sentence_and_the_page_goes_on(
+    served: str, browser: Browser, tmp_path: Path
+) -> None:
+    (tmp_path / "empty.png").write_bytes(b"")
+    (tmp_path / "text.png").write_text("no image")
+    (tmp_path / "cut.png").write_bytes(Path(SHOE).read_bytes()[:300])
+    paths = [str(tmp_path / name) for name in ("empty.png", "text.png", "cut.png")]
+    seen = browser(
+        f"{served}/edge-nano/index.html",
+        *({"do": "choose", "path": path} for path in paths),
+        {"do": "transfer", "kind": "paste", "file": None},
+        {"do": "choose", "path": SHOE},
+    )
+
+    assert [result["error"] for result in seen["results"]] == [
+        "The file is empty: choose an image.",
+        "This is not an image that the browser can read: save it as PNG, JPEG or WebP.",
+        "This image cannot be read, the file is cut off or damaged: choose another.",
+        "There is no image in it: choose, drop or paste an image file.",
+        "",
+    ]
+    assert "longest capsule" in seen["results"][-1]["status"]
+    assert seen["errors"] == []
+
+
+def test_a_drawing_in_dark_ink_is_exchanged_for_a_network_of_light_things(served: str, browser: Browser) -> None:
+    (found,) = browser(
+        f"{served}/edge-nano/index.html",
+        {"do": "draw", "lines": [[[0.3, 0.2], [0.3, 0.8]], [[0.5, 0.2], [0.5, 0.8]]]},
+    )["results"]
+    seen = np.array(found["seen"]).reshape(28, 28)
+
+    assert "Light and dark were exchanged." in found["notes"]
+    assert seen[14, 8] > 200
+    assert seen[14, 14] > 200
+    assert seen[14, 20] == seen[2, 2] == 0
+
+
+def test_the_page_opens_from_the_disk(pages: Path, browser: Browser) -> None:
+    file = (pages / "edge-nano" / "index.html").as_uri()
+    seen = browser(file, {"do": "choose", "path": SHOE}, {"do": "facts"})
+
+    assert seen["start"] == {"status": "Ready, on WebAssembly, 1 thread.", "error": ""}
+    assert {url for url in seen["requests"] if not url.startswith("blob:")} == {file}
+    assert "20 of 20" in seen["results"][1]["checks"]
+    assert not seen["results"][1]["isolated"]
+
+
+def test_threads_run_a_larger_network_where_the_page_is_isolated(served: str, browser: Browser) -> None:
+    seen = browser(f"{served}/edge-base/index.html", {"do": "facts"}, {"do": "golden", "place": 0}, {"do": "measure"})
+
+    assert seen["results"][0]["isolated"]
+    assert re.fullmatch(r"Ready, on WebAssembly, [234] threads\.", seen["start"]["status"])
+    assert "agrees20 of 20" in seen["results"][0]["checks"]
+    assert "threads" in seen["results"][2]["latency"]
+
+
+def test_the_latency_is_told_with_its_percentiles_and_the_first_run(served: str, browser: Browser) -> None:
+    *_, found = browser(f"{served}/edge-nano/index.html", {"do": "golden", "place": 0}, {"do": "measure"})["results"]
+
+    assert re.match(r"Median [\d.]+ ms, 95th percentile [\d.]+ ms, on WebAssembly, 1 thread\.", found["status"])
+    assert all(row in found["latency"] for row in ("median", "p95", "least", "50, each the mean of", "first run"))
+
+
+@pytest.mark.parametrize("look", [{}, {"dark": True}, {"width": 360, "touch": True}, {"width": 360, "dark": True}])
+def test_axe_finds_nothing_and_nothing_is_wider_than_the_screen(
+    look: dict[str, Any], served: str, browser: Browser
+) -> None:
+    seen = browser(
+        f"{served}/edge-small-int8/index.html",
+        {"do": "axe"},
+        {"do": "choose", "path": SHOE},
+        {"do": "measure"},
+        {"do": "axe"},
+        {"do": "choose", "path": "README.md"},
+        {"do": "axe"},
+        {"do": "wide"},
+        **look,
+    )
+    *audits, (wide, screen) = (seen["results"][place] for place in (0, 3, 5, 6))
+
+    assert all(audit["passes"] > 20 for audit in audits)
+    assert [audit["violations"] for audit in audits] == [[], [], []]
+    assert wide <= screen
+
+
+def test_the_keyboard_reaches_everything_that_can_be_used(served: str, browser: Browser) -> None:
+    (focused,) = browser(f"{served}/edge-nano/index.html", {"do": "tabs", "count": 20})["results"]
+
+    assert focused[0] == "file"
+    assert focused[1].startswith("golden image: ")
+    assert focused[13:18] == ["Or draw one", "clear", "invert", "backend", "Checks on the golden images"]
+
+
+def test_webgpu_is_not_used_where_the_browser_has_none(served: str, browser: Browser) -> None:
+    seen = browser(
+        f"{served}/edge-nano/index.html", {"do": "backend", "name": "webgpu"}, {"do": "choose", "path": SHOE}
+    )
+    chosen, shoe = seen["results"]
+
+    assert chosen["note"] == "WebGPU is not used: This browser has no WebGPU here. WebAssembly runs the network."
+    assert chosen["chosen"] == "wasm"
+    assert "longest capsule" in shoe["status"]
+
+
+def page_with(run: str, pages: Path, tmp_path: Path) -> str:
+    """The address of a page whose WebGPU library is a stand-in, with this function as its session's."""
+    shutil.copytree(pages / "edge-nano", tmp_path / "page")
+    library = f"""export const env = {{ wasm: {{}} }};
+        export class Tensor {{}}
+        let runs = 0;
+        const run = async () => {{ {run} }};
+        export const InferenceSession = {{ create: async () => ({{ run }}) }};"""
+    script, wasm = (base64.b64encode(gzip.compress(part)).decode() for part in (library.encode(), b""))
+    text = f'globalThis.capsedgeWebgpu = {{ script: "{script}", wasm: "{wasm}" }};'
+    (tmp_path / "page" / "webgpu.js").write_text(text, encoding="utf-8")
+    return (tmp_path / "page" / "index.html").as_uri()
+
+
+def test_webgpu_is_not_used_where_it_computes_other_lengths(pages: Path, tmp_path: Path, browser: Browser) -> None:
+    url = page_with("return { lengths: { data: new Float32Array(10) } };", pages, tmp_path)
+    steps = {"do": "backend", "name": "webgpu"}, {"do": "choose", "path": SHOE}
+    chosen, shoe = browser(url, *steps, webgpu=True)["results"]
+
+    assert chosen["note"] == (
+        "WebGPU is not used: It computes other lengths than the contract or WebAssembly. "
+        "WebAssembly runs the network."
+    )
+    assert "WebGPUDIFFERS" in chosen["checks"]
+    assert chosen["chosen"] == "wasm"
+    assert "longest capsule" in shoe["status"]
+
+
+def test_where_webgpu_fails_later_webassembly_goes_on(pages: Path, tmp_path: Path, browser: Browser) -> None:
+    contract = contract_in(find_model("edge-nano"))
+    golden = [list(row) for row in contract.golden.lengths]
+    run = f"const golden = {golden}; if (runs === golden.length) throw new Error('the device was lost'); "
+    url = page_with(f"{run} return {{ lengths: {{ data: Float32Array.from(golden[runs++]) }} }};", pages, tmp_path)
+    steps = ({"do": "backend", "name": "webgpu"}, {"do": "choose", "path": SHOE}, {"do": "backend", "name": "wasm"})
+    chosen, shoe, _ = browser(url, *steps, webgpu=True)["results"]
+
+    assert (chosen["status"], chosen["chosen"]) == ("Ready, on WebGPU.", "webgpu")
+    assert "longest capsule" in shoe["status"]
+    assert shoe["note"] == "WebGPU failed (the device was lost), so WebAssembly is used."
+
+
+def test_webgpu_runs_the_network_where_it_agrees(served: str, browser: Browser) -> None:
+    """On a GPU in software, which takes half a minute."""
+    seen = browser(
+        f"{served}/edge-nano/index.html",
+        {"do": "backend", "name": "webgpu"},
+        {"do": "choose", "path": SHOE},
+        {"do": "facts"},
+        webgpu=True,
+    )
+    chosen, shoe, facts = seen["results"]
+
+    assert chosen["status"] == "Ready, on WebGPU."
+    assert "WebGPUagrees20 of 20" in facts["checks"]
+    assert "longest capsule" in shoe["status"]
+    assert {url.rpartition("/")[2] for url in seen["requests"] if not url.startswith("blob:")} == {
+        "index.html",
+        "webgpu.js",
+    }
+
+
+def test_a_page_whose_lengths_are_not_the_contracts_says_that_it_is_not_to_be_trusted(
+    tmp_path: Path, browser: Browser
+) -> None:
+    contract = save(graph(), tmp_path / "model.onnx")
+    lengths = tuple(tuple(1 - value for value in row) for row in contract.golden.lengths)
+    golden = msgspec.structs.replace(contract.golden, lengths=lengths)
+    save_with(graph(), msgspec.structs.replace(contract, golden=golden), tmp_path / "model.onnx")
+    folder = write_page(tmp_path / "pages", tmp_path / "model.onnx")
+    seen = browser((folder / "index.html").as_uri(), {"do": "facts"})
+
+    assert seen["start"]["error"] == (
+        "This browser computes other lengths for the golden images than the contract accepts: do not trust its "
+        "answers."
+    )
+    assert "DIFFERS" in seen["results"][0]["checks"]
+
+
+def test_names_are_text_on_the_page_whatever_they_are(tmp_path: Path, browser: Browser) -> None:
+    contract = save(graph(), tmp_path / "model.onnx")
+    names = (
+        "</script><script>injected = 1</script>",
+        "<img src=x onerror='injected = 1'>",
+        '"',
+        "'",
+        "&lt;",
+        "${injected}",
+    )
+    classes = (*names, *contract.classes[len(names) :])
+    changed = msgspec.structs.replace(contract, classes=classes, name="<b>&$facts", data="</td><!-- $model")
+    save_with(graph(), changed, tmp_path / "model.onnx")
+    folder = write_page(tmp_path / "pages", tmp_path / "model.onnx")
+    seen = browser((folder / "index.html").as_uri(), {"do": "choose", "path": SHOE}, {"do": "facts"})
+    chosen, facts = seen["results"]
+
+    assert all(name in chosen["bars"] for name in names)
+    assert facts["title"] == "<b>&$facts"
+    assert "</td><!-- $model" in facts["text"]
+    assert not facts["injected"]
+    assert (seen["errors"], seen["console"]) == ([], [])
+
+
+def test_a_reconstruction_is_shown_where_the_model_has_a_decoder(tmp_path: Path, browser: Browser) -> None:
+    run = train_tiny(tmp_path / "tiny", tiny_recipe("train.epochs=1", "network.decoder=[8]"))
+    made = RunExport(run, decoder=True).export("fp32", None)
+    folder = write_page(tmp_path / "pages", made.path)
+    seen = browser((folder / "index.html").as_uri(), {"do": "golden", "place": 0})
+
+    assert folder.name == "tiny-decoder"
+    assert seen["results"][0]["shown"] == 1
+    assert seen["errors"] == []
+
+
+def test_a_file_with_a_fixed_batch_runs_too(tmp_path: Path, browser: Browser) -> None:
+    contract = save(graph(batch=3), tmp_path / "model.onnx", count=3)
+    save_with(graph(batch=3), msgspec.structs.replace(contract, batch=3), tmp_path / "model.onnx")
+    folder = write_page(tmp_path / "pages", tmp_path / "model.onnx")
+    seen = browser((folder / "index.html").as_uri(), {"do": "facts"})
+
+    assert seen["start"]["error"] == ""
+    assert "agrees3 of 3" in seen["results"][0]["checks"]

@@ -1,0 +1,93 @@
+"""The error on given data, in the same run as the latency."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from capsedge.errors import ModelError, WrongUse
+from capsedge.measure.bench.errors import Examination
+from capsedge.measure.bench.measure import measure
+from capsedge.measure.bench.plan import Plan
+from capsedge.measure.evaluate.labelled import Labelled, labelled
+from capsedge.measure.evaluate.measure import evaluated
+from capsedge.measure.evaluate.subject import EvaluatedNetwork, subject_of
+from capsedge.runtime.open import open_session
+from capsedge.runtime.session import Session
+
+PLACE = "fashion-mnist-subset"
+ZOO = Path(__file__).parents[3] / "zoo"
+
+
+@pytest.fixture(scope="module")
+def sessions() -> Iterator[list[Session]]:
+    names = ("edge-nano/model.onnx", "edge-nano/model.int8.onnx")
+    opened = [open_session(ZOO / name) for name in names]
+    yield opened
+    for session in opened:
+        session.close()
+
+
+def test_errors_and_intervals_are_those_of_eval(sessions: list[Session]) -> None:
+    found = Examination(PLACE, sessions).errors()
+
+    for session, error in zip(sessions, found, strict=True):
+        subject = subject_of(session)
+        images = labelled(PLACE, subject)
+        same = evaluated(
+            subject.lengths(images.images),
+            images.labels,
+            model=subject.name,
+            data=images.data,
+            classes=subject.classes,
+            names=images.names,
+        )
+        assert (error.error, error.low, error.high, error.images) == (same.error, same.low, same.high, same.images)
+        assert (error.data, error.wrong) == (same.data, round(same.error * same.images))
+
+
+def test_the_difference_is_paired_with_the_first_model(sessions: list[Session]) -> None:
+    first, second, again = Examination(PLACE, [*sessions, sessions[0]]).errors()
+
+    assert (first.vs_first, first.vs_first_low, first.vs_first_high) == (None, None, None)
+    assert second.vs_first == pytest.approx(second.error - first.error)
+    assert second.vs_first_low is not None
+    assert second.vs_first_high is not None
+    assert second.vs_first_low <= (second.vs_first or 0) <= second.vs_first_high
+    assert second.vs_first_high - second.vs_first_low < second.high - second.low
+    assert (again.vs_first, again.vs_first_low, again.vs_first_high) == (0, 0, 0)
+
+
+def test_a_measurement_has_the_error_of_each_case_and_reads_images_once(
+    sessions: list[Session], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = []
+
+    def watched(place: str, subject: EvaluatedNetwork) -> Labelled:
+        read.append(place)
+        return labelled(place, subject)
+
+    monkeypatch.setattr("capsedge.measure.evaluate.labelled.labelled", watched)
+
+    cases = measure(sessions, Plan(iterations=12, quick=True, breakdown=False, data=PLACE)).cases
+
+    assert [case.on_data for case in cases] == Examination(PLACE, sessions).errors()
+    assert read == [PLACE] * 2  # once for both sessions, and once for the line above
+
+
+def test_a_mistake_in_the_data_is_told_before_anything_is_measured(
+    sessions: list[Session], models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("capsedge.measure.bench.measure.warm_up", lambda *_: pytest.fail("it was measured"))
+    with pytest.raises(WrongUse, match="unknown data set"):
+        measure(sessions, Plan(data="no-such-place"))
+    with open_session(models / "foreign.onnx") as foreign, pytest.raises(ModelError, match="no capsedge contract"):
+        measure([foreign], Plan(data=PLACE))
+
+
+def test_the_images_are_those_of_the_test_part(sessions: list[Session]) -> None:
+    (found,) = Examination(PLACE, sessions[:1]).errors()
+
+    assert found.images == 1_000
+    assert np.isclose(found.error * 1_000, found.wrong)
