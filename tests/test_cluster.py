@@ -25,6 +25,7 @@ import many_images  # noqa: E402
 from many_images import Batch, Classifier, in_ray  # noqa: E402
 
 IMAGES = int(os.environ.get("CAPSEDGE_TEST_IMAGES", "5000"))
+FILES = 10
 KILLED = IMAGES // 2  # the row at which a worker is killed
 
 
@@ -56,9 +57,12 @@ def parquet(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = [contents[number % len(contents)] for number in range(IMAGES)]
     rows[7] = b"no image"
     names = [f"{number:06d}.png" for number in range(IMAGES)]
-    target = tmp_path_factory.mktemp("parquet") / "images.parquet"
-    parquet.write_table(pyarrow.table({"path": names, "bytes": rows}), target, row_group_size=5000)
-    return target
+    folder = tmp_path_factory.mktemp("parquet")
+    for part, start in enumerate(range(0, IMAGES, IMAGES // FILES)):  # Ray gives the rows of a file to one worker
+        some = slice(start, start + IMAGES // FILES)
+        table = pyarrow.table({"path": names[some], "bytes": rows[some]})
+        parquet.write_table(table, folder / f"part-{part:02d}.parquet")
+    return folder
 
 
 def first_of(parquet: Path) -> bytes:
