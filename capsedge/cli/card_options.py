@@ -1,6 +1,7 @@
 """The options of `capsedge export` for a model card."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -21,8 +22,8 @@ class CardOptions(NamedTuple):
     license: str | None = None
     bench: Path | None = None
 
-    def check(self) -> "tuple[str | None, BenchReport | None]":
-        """The licence's identifier and the report on the latency.
+    def check(self) -> "Callable[[RunExport, Path | None, Sequence[Exported]], Path | None]":
+        """The function that writes the card, after the options were checked; see `_write`.
 
         Raises:
             WrongUse: There are options of a card, but no card is asked for, or the licence is no identifier.
@@ -33,12 +34,29 @@ class CardOptions(NamedTuple):
 
         if not self.card and self != CardOptions():
             raise WrongUse("--license and --bench apply to a model card: add --card")
-        return (
-            None if self.license is None else checked_license(self.license),
-            None if self.bench is None else load(self.bench),
-        )
+        license = None if self.license is None else checked_license(self.license)
+        report = None if self.bench is None else load(self.bench)
+        return partial(self._write, license, report)
 
-    def write(self, exporter: "RunExport", output: Path | None, files: "Sequence[Exported]") -> Path | None:
+    def check_place(self, run: Path, output: Path | None) -> None:
+        """Refuse before the export a card that would replace a file of another origin.
+
+        Raises:
+            WrongUse: There is such a file.
+        """
+        from capsedge.export.card.make import card_beside, check_replaceable
+
+        if self.card:
+            check_replaceable(card_beside(run / "model.onnx" if output is None else output))
+
+    def _write(
+        self,
+        license: str | None,
+        report: "BenchReport | None",
+        exporter: "RunExport",
+        output: Path | None,
+        files: "Sequence[Exported]",
+    ) -> Path | None:
         """Write the card of the files that the gate did not reject; if there are none, remove an earlier card."""
         from capsedge.cli.console import say
         from capsedge.cli.screens import export as screen
@@ -53,7 +71,6 @@ class CardOptions(NamedTuple):
             place.unlink(missing_ok=True)
             weights_beside(place).unlink(missing_ok=True)
             return None
-        license, report = self.check()
         weights = write_card(exporter, files, place, license=license, report=report)
         screen.show_card(place, weights, licensed=license is not None)
         return place

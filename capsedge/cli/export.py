@@ -1,6 +1,7 @@
 """`capsedge export`: writes a run as gated ONNX files, and engines, a Triton repository or pages of them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -138,12 +139,12 @@ def export(
 
     precisions = _precisions(",".join(precision or ["fp32"]))
     engine.check()
-    card.check()
+    write_card = card.check()
     repository = _repository(triton, engine, python=triton_python)
     pages = pages_in(web, web_runtime)
     if pages is not None and run is not None and not run.is_dir():
         others = (precision, output, with_decoder, static_batch, calibration_images, max_error_increase, triton)
-        alone = not any(others) and engine == NO_ENGINE and card == NO_CARD
+        alone = all(each is None or each is False for each in others) and engine == NO_ENGINE and card == NO_CARD
         pages.write_ready(run, alone=alone, as_json=as_json)
         return
     if calibration_images is not None and not any(each in QUANTIZED for each in precisions):
@@ -165,6 +166,7 @@ def export(
         say("note: the run is not finished; its best network so far is exported")
     if output is None:
         check_folder(chosen.path)
+    card.check_place(chosen.path, output)
     with screen.working() as tell:
         pipeline = RunExport(
             chosen,
@@ -182,9 +184,17 @@ def export(
     done, failed = _export_each(pipeline, files, options, repository, pages)
     if len(done) > 1:
         screen.show_table([each["contract"] for each in done], [each["model"] for each in done])
-    written = card.write(pipeline, output, [Exported(Path(each["model"]), each["contract"]) for each in done])
+    written = None
+    with _collected(failed):
+        written = write_card(pipeline, output, [Exported(Path(each["model"]), each["contract"]) for each in done])
     if as_json:
-        print_json({"exported": done, "failed": [error.record for error in failed], "card": written})
+        print_json(
+            {
+                "exported": done,
+                "failed": [error.record for error in failed],
+                "card": None if written is None else str(written),
+            }
+        )
     if failed:
         raise type(failed[0])("; ".join(map(str, failed)))
     screen.show_next([(each["model"], each["contract"]) for each in done], record.data_source)
@@ -214,50 +224,55 @@ def _export_each(
 
     A file with a fixed batch is for other runtimes: it gets no engine, no repository and no page.
     """
+    from capsedge.cli.screens import export as screen
+
     done: list[dict[str, Any]] = []
     failed: list[CapsedgeError] = []
     for precision, place, batch in files:
-        try:
-            build, serve = (None, None) if batch else (options, repository)
-            made = _export(pipeline, precision, place, batch, build, serve)
-            done.append({**made, "web": None if batch or pages is None else pages.write(made)})
-        except CapsedgeError as error:  # continue with the other files
-            failed.append(error)
+        with _collected(failed):
+            with screen.working() as pipeline.tell:
+                made = pipeline.export(precision, place, static_batch=batch)
+            screen.show_file(made)
+            report = {"model": str(made.path), "contract": made.contract, "engine": None, "triton": None, "web": None}
+            done.append(report)
+            if not batch:
+                _deploy(pipeline, made, report, options, repository)
+                report["web"] = None if pages is None else pages.write(report)
     return done, failed
 
 
-def _export(
+@contextmanager
+def _collected(failed: list[CapsedgeError]) -> Iterator[None]:
+    """Append an error to a list instead of raising it, and continue with the other files."""
+    try:
+        yield
+    except CapsedgeError as error:
+        failed.append(error)
+
+
+def _deploy(
     pipeline: "RunExport",
-    precision: "Precision",
-    output: Path | None,
-    static_batch: int | None,
+    made: "Exported",
+    report: dict[str, Any],
     options: "BuildOptions | None",
     repository: _Repository | None,
-) -> dict[str, Any]:
-    """Export one file of a run, its engine and its entry in a repository; returns their part of the JSON output."""
+) -> None:
+    """Build a file's engine and write its entry in a repository; both are added to its part of the JSON output."""
     from capsedge.cli.console import say
     from capsedge.cli.screens import export as screen
     from capsedge.export.triton import write_repository
     from capsedge.export.triton.source import to_serve
 
-    with screen.working() as pipeline.tell:
-        made = pipeline.export(precision, output, static_batch=static_batch)
-    screen.show_file(made)
     manifest, engine = None, None
     if options is not None:
         engine, manifest = _build(pipeline, made, options)
         screen.show_engine(engine, manifest)
-    served = None
+        report["engine"] = manifest
     if repository is not None:
         source = to_serve(made.path, made.contract, engine, manifest)
         served = None if source is None else write_repository(repository.folder, source, python=repository.python)
         say(f"Triton: left out {made.path}, which was not executed here" if served is None else f"Triton: {served}")
-    return {
-        "model": str(made.path),
-        "contract": made.contract,
-        "engine": manifest,
-        "triton": None if served is None else str(served),
-    }
+        report["triton"] = None if served is None else str(served)
 
 
 def _build(pipeline: "RunExport", made: "Exported", options: "BuildOptions") -> "tuple[Path, EngineManifest]":

@@ -1,6 +1,7 @@
 """`capsedge export --card`: a card that model hubs read, and the weights of the exported network."""
 
 import dataclasses
+import json
 import math
 import re
 import shutil
@@ -84,7 +85,7 @@ def test_a_hub_reads_the_licence_the_data_and_the_scores_from_the_head(made: Run
 
     data: Any = card.data
     assert (data.license, data.library_name, data.pipeline_tag) == ("apache-2.0", "onnx", "image-classification")
-    assert (data.datasets, data.metrics) == (["zalando-datasets/fashion_mnist"], ["accuracy"])
+    assert (data.datasets, data.metrics) == (None, ["accuracy"])  # the subset is not the hub's data set
     assert data.model_name == "tiny"
     assert card.text.lstrip().startswith("# tiny\n")
     for result, (precision, contract) in zip(data.eval_results, contracts(made).items(), strict=True):
@@ -235,3 +236,36 @@ def test_a_card_does_not_outlive_its_files_silently(
     assert rejected.returncode == 1
     assert not (run.path / CARD).exists()
     assert not (run.path / "model.safetensors").exists()
+
+
+def test_a_card_replaces_no_file_of_another_origin(run: Run, capsedge: Capsedge) -> None:
+    """The weights beside best.onnx would be best.safetensors, which is the run's checkpoint."""
+    before = {path: path.read_bytes() for path in run.path.iterdir()}
+
+    done = capsedge(*export(run, "--output", str(run.path / "best.onnx")))
+
+    assert done.returncode == 2
+    assert f"'{run.best}' was not written by --card: move it away, or choose another --output" in done.stderr
+    assert {path: path.read_bytes() for path in run.path.iterdir()} == before
+
+
+def test_a_page_that_fails_leaves_the_file_and_its_card(run: Run, capsedge: Capsedge, tmp_path: Path) -> None:
+    (tmp_path / "models" / "tiny").mkdir(parents=True)
+    (tmp_path / "models" / "tiny" / "notes.txt").write_text("of somebody")
+
+    done = capsedge(*export(run, "--triton", str(tmp_path / "models"), "--json"))
+
+    assert done.returncode == 2
+    answer = json.loads(done.stdout)
+    assert [each["model"] for each in answer["exported"]] == [str(run.path / "model.onnx")]
+    assert answer["exported"][0]["triton"] is None
+    assert len(answer["failed"]) == 1
+    assert (run.path / CARD).is_file()
+
+
+def test_only_the_whole_test_set_has_the_hubs_name() -> None:
+    for source, identifier in (("fashion-mnist", "zalando-datasets/fashion_mnist"), ("fashion-mnist-subset", None)):
+        text = header(
+            "net", source=source, title="Fashion-MNIST", license=None, errors=[FileError("model.onnx", 0.1)]
+        )
+        assert yaml.safe_load(text.strip("-\n")).get("datasets") == (None if identifier is None else [identifier])

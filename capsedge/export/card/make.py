@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from capsedge.contract import Contract, Score
@@ -19,6 +20,10 @@ from capsedge.models import CapsNet
 from capsedge.plural import number_of
 from capsedge.recipe import Recipe
 from capsedge.training.run import RunRecord
+
+_MARK = {
+    "written_by": "capsedge export --card"
+}  # in the metadata of the weights; of several keys the order would change
 
 
 @dataclass(frozen=True)
@@ -61,8 +66,9 @@ def write_card(
         The file with the weights.
 
     Raises:
-        WrongUse: The report has no case of these files.
+        WrongUse: The report has no case of these files, or a file was not written by a card (`check_replaceable`).
     """
+    check_replaceable(card)
     hashes = [sha256_of(each.path) for each in files]
     latency = _latency(files, hashes, report)
     weights = weights_beside(card)
@@ -79,7 +85,7 @@ def write_card(
     )
     head = header(
         subject.contract.name,
-        source=subject.recipe.data.source,
+        source="" if subject.recipe.data.overlap else exporter.dataset.source,
         title=subject.title,
         license=license,
         errors=[FileError(each.path.name, _score(each.contract, "test").error) for each in files],
@@ -100,11 +106,32 @@ def weights_beside(card: Path) -> Path:
     return card.with_name(f"{card.name.removesuffix('.card.md')}.safetensors")
 
 
+def check_replaceable(card: Path) -> None:
+    """Refuse to replace a card or weights that no card was written with, such as a run's best.safetensors.
+
+    Raises:
+        WrongUse: There is such a file.
+    """
+    weights = weights_beside(card)
+    written = weights.is_file() and _is_of_a_card(weights)
+    for file in (weights, card):
+        if file.exists() and not written:
+            raise WrongUse(f"'{file}' was not written by --card: move it away, or choose another --output")
+
+
+def _is_of_a_card(weights: Path) -> bool:
+    try:
+        with safe_open(weights, "pt") as content:
+            return _MARK.items() <= (content.metadata() or {}).items()
+    except (OSError, SafetensorError):
+        return False
+
+
 def _save_weights(network: CapsNet, file: Path, *, decoder: bool, labels: int) -> None:
     """Write the exported network's tensors in fp32, as the fp32 ONNX file has them."""
     module = deployable(network, decoder, labels=labels)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
-    write_atomically(file, save(tensors, {"format": "pt"}))
+    write_atomically(file, save(tensors, _MARK))
 
 
 def _latency(files: Sequence[Exported], hashes: Sequence[str], report: BenchReport | None) -> tuple[Latency, ...]:
@@ -217,7 +244,7 @@ def _latency_section(card: _Subject) -> Iterator[str]:
     return words.latencies(
         card.latency,
         f"Not measured. `capsedge bench {names} --output bench.json` measures it, and "
-        "`capsedge export --card --bench bench.json` writes it here.",
+        "the same export with `--bench bench.json` writes it here.",
     )
 
 
