@@ -116,15 +116,15 @@ lock: $(STAMP) ## Write requirements.lock: the developers' environment with the 
 	$(BIN)/uv pip compile pyproject.toml $(foreach extra,$(subst $(comma), ,$(EXTRAS)),--extra $(extra)) \
 		--constraints constraints.txt --generate-hashes --python $(BIN)/python --quiet --output-file requirements.lock
 
-triton: .venv-triton/.installed ## Serve the built-in model with a real Triton server, test it and measure it (Linux on x86-64)
-	$(BIN)/python -m pytest -m triton tests/serving $(ARGS)
-	$(BIN)/python -m benchmarks.triton --environment .venv-triton
+triton: $(VENV)-triton/.installed ## Serve the built-in model with a real Triton server, test it and measure it (Linux on x86-64)
+	CAPSEDGE_TRITON=$(VENV)-triton $(BIN)/python -m pytest -m triton tests/serving $(ARGS)
+	$(BIN)/python -m benchmarks.triton --environment $(VENV)-triton
 
 # numpy and onnxruntime are for the backend's process; the package's other requirements are for what is not used here.
-.venv-triton/.installed: $(STAMP)
-	"$(BIN)/python" -m venv --clear .venv-triton
-	.venv-triton/bin/pip install --disable-pip-version-check --quiet 'numpy<2' onnxruntime
-	.venv-triton/bin/pip install --disable-pip-version-check --quiet --no-deps nvidia-pytriton==0.7.0
+$(VENV)-triton/.installed: $(STAMP)
+	"$(BIN)/python" -m venv --clear $(VENV)-triton
+	$(VENV)-triton/bin/pip install --disable-pip-version-check --quiet 'numpy<2' onnxruntime
+	$(VENV)-triton/bin/pip install --disable-pip-version-check --quiet --no-deps nvidia-pytriton==0.7.0
 	@touch $@
 
 # It sees the packages of the developers' environment too, for which it has a path.
@@ -149,4 +149,4 @@ platforms: $(STAMP) ## Resolve the extras for other systems, without installing
 	$(BIN)/python scripts/check_platforms.py
 
 clean: ## Remove the virtual environment and what tools left behind
-	rm -rf $(VENV) $(TOOLS) .venv-triton fuzz sbom.json requirements.lock build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) $(TOOLS) $(VENV)-triton $(VENV)-ray fuzz sbom.json requirements.lock build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -4,9 +4,9 @@
 
 IMAGES is a folder, at any depth, or a Parquet file or folder with the columns `path` (text) and `bytes` (the content
 of an image file). OUTPUT.jsonl gets one line of JSON for each image, as `capsedge infer --invert no --json` prints
-it, in the order of the paths or rows; a broken image gives a line with `error`. A worker that is killed is started
-again, and its batch is run again. On a cluster (`--address auto`) every machine needs capsedge, the model's file and
-the images under the same paths. `--workers 0` runs in this process, without Ray. Needs `capsedge[cpu,ray]`.
+it, in the order of the paths or rows; a broken image gives a line with `error`. If a worker dies, Ray starts another
+and runs its batch again. On a cluster (`--address auto`) every machine needs capsedge, the model's file and the images
+under the same paths. `--workers 0` runs in this process, without Ray. Needs `capsedge[cpu,ray]`.
 """
 
 import argparse
@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import capsedge
+from capsedge.data.images import IMAGE_SUFFIXES, is_hidden
 
 BATCH = 256
-SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 Batch = dict[str, NDArray[Any]]
 
 
@@ -147,8 +147,9 @@ def folder(images: Path) -> bool:
 
 
 def paths(images: Path) -> list[str]:
-    """The images of a folder, sorted."""
-    return sorted(str(path) for path in images.rglob("*") if path.suffix.lower() in SUFFIXES)
+    """The images of a folder, sorted, without hidden files."""
+    found = (path for path in images.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+    return sorted(str(path) for path in found if not is_hidden(path.name))
 
 
 if __name__ == "__main__":
