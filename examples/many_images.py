@@ -5,8 +5,8 @@
 IMAGES is a folder, at any depth, or a Parquet file or folder with the columns `path` (text) and `bytes` (the content
 of an image file). OUTPUT.jsonl gets one line of JSON for each image, as `capsedge infer --invert no --json` prints
 it, in the order of the paths or rows; a broken image gives a line with `error`. If a worker dies, Ray starts another
-and runs its batch again. On a cluster (`--address auto`) every machine needs capsedge, the model's file and the images
-under the same paths. `--workers 0` runs in this process, without Ray. Needs `capsedge[cpu,ray]`.
+and runs its batch again. On a cluster (`--address auto`) every machine needs capsedge, the model's file and the
+images under the same paths. `--workers 0` runs in this process, without Ray. Needs `capsedge[cpu,ray]`.
 """
 
 import argparse
@@ -149,7 +149,7 @@ def folder(images: Path) -> bool:
 def paths(images: Path) -> list[str]:
     """The images of a folder, sorted, without hidden files."""
     found = (path for path in images.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
-    return sorted(str(path) for path in found if not is_hidden(path.name))
+    return sorted(str(path) for path in found if not is_hidden(path.relative_to(images)))
 
 
 if __name__ == "__main__":
