@@ -9,7 +9,7 @@ from capsedge import cores as module
 from capsedge.cores import cgroup_quota, usable_cores
 from capsedge.measure.machine import here
 from capsedge.runtime.infer import prefetch
-from capsedge.runtime.ort import session
+from capsedge.runtime.ort import threads
 
 
 def group(folder: Path, name: str, text: str) -> None:
@@ -61,4 +61,4 @@ def test_no_more_cores_are_used_than_the_process_is_bound_to_and_has_time_for(
 
 
 def test_everything_that_shares_work_among_threads_counts_the_same_cores() -> None:
-    assert {each.usable_cores for each in (prefetch, here, session)} == {usable_cores}
+    assert {each.usable_cores for each in (prefetch, here, threads)} == {usable_cores}

@@ -90,7 +90,9 @@ def test_a_folder_names_its_own_run_and_no_folder_of_the_machine_that_trained_it
     scores = {score.split: score.error for score in run.read_record().scores}
 
     assert run.read_recipe().name == card.recipe
-    assert card.command == command_of(run.read_recipe(), card.name)  # else the shipped recipe is another one now
+    assert card.command == command_of(
+        run.read_recipe(), card.name, shape=run.read_record().shape
+    )  # else the shipped recipe is another one now
     assert run.read_record().status == "finished"
     assert (card.seeds.runs[0].validation_error, card.seeds.runs[0].test_error) == tuple(scores.values())
     places = [*run.read_recipe().train.teachers, *(each.run for each in run.read_record().teachers)]

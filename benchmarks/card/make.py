@@ -106,7 +106,7 @@ def make(
         name=name,
         recipe=recipe.name,
         routing=recipe.routing.kind,
-        command=command_of(recipe, name),
+        command=command_of(recipe, name, shape=record.shape),
         data=_data(dataset, subset),
         epochs=recipe.train.epochs,
         seconds=record.seconds,

@@ -69,7 +69,7 @@ def test_json_carries_it_too(wide: Path, capsedge: Capsedge) -> None:
     verified = json.loads(capsedge("verify", str(wide), "--json").stdout)
     measured = json.loads(capsedge("bench", "--quick", str(wide), "--json").stdout)
 
-    assert any(NOTE in warning for warning in verified["warnings"])
+    assert any(NOTE in warning["text"] for warning in verified["warnings"])
     (group,) = measured["groups"]
     assert group["cases"][0]["settings"]["exact_int8"] is True
     assert any(NOTE in warning["text"] for warning in group["warnings"])

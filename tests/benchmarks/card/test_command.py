@@ -8,6 +8,8 @@ from msgspec.structs import replace
 from benchmarks.card.command import command_of
 from capsedge.recipe import Recipe, load_recipe
 
+SHAPE = (28, 28, 1)
+
 
 def read_back(command: str) -> tuple[Recipe, list[str]]:
     """The recipe that a command trains, and its teachers."""
@@ -32,27 +34,27 @@ def read_back(command: str) -> tuple[Recipe, list[str]]:
 def test_the_command_trains_the_recipe(changes: list[str]) -> None:
     recipe = load_recipe("edge-small", changes)
 
-    assert read_back(command_of(recipe, "edge-small")) == (recipe, [])
+    assert read_back(command_of(recipe, "edge-small", shape=SHAPE)) == (recipe, [])
 
 
 @pytest.mark.parametrize(("name", "data"), [("edge-small", "cifar-10"), ("edge-nano", "mnist"), ("mnist-l2", "own/")])
 def test_the_data_is_given_as_such_and_its_part_of_the_recipe_is_not_said_again(name: str, data: str) -> None:
     recipe = load_recipe(name, data=data)
 
-    command = command_of(recipe, name)
+    command = command_of(recipe, name, shape=SHAPE)
 
     assert command == f"capsedge train {name} --data {data}"
     assert read_back(command) == (recipe, [])
 
 
 def test_what_the_shipped_recipe_says_is_not_said_again() -> None:
-    assert command_of(load_recipe("edge-nano"), "edge-nano") == "capsedge train edge-nano"
+    assert command_of(load_recipe("edge-nano"), "edge-nano", shape=SHAPE) == "capsedge train edge-nano"
 
 
 def test_teachers_are_named_as_runs_of_the_checkout() -> None:
     recipe = load_recipe("edge-small", ['train.teachers=["/home/me/runs/one", "/home/me/runs/two"]'])
 
-    command = command_of(recipe, "edge-small")
+    command = command_of(recipe, "edge-small", shape=SHAPE)
 
     assert "/home" not in command
     without = replace(recipe, train=replace(recipe.train, teachers=()))
@@ -62,4 +64,4 @@ def test_teachers_are_named_as_runs_of_the_checkout() -> None:
 def test_a_recipe_of_ones_own_is_trained_from_its_file() -> None:
     recipe = replace(load_recipe("edge-small"), name="mine")
 
-    assert command_of(recipe, "my-model") == "capsedge train zoo/my-model/recipe.toml"
+    assert command_of(recipe, "my-model", shape=SHAPE) == "capsedge train zoo/my-model/recipe.toml"
