@@ -304,9 +304,7 @@ def test_webgpu_runs_the_network_where_it_agrees(served: str, browser: Browser) 
     }
 
 
-def test_a_page_whose_lengths_are_not_the_contracts_gives_no_answers(
-    tmp_path: Path, browser: Browser
-) -> None:
+def test_a_page_whose_lengths_are_not_the_contracts_gives_no_answers(tmp_path: Path, browser: Browser) -> None:
     contract = save(graph(), tmp_path / "model.onnx")
     lengths = tuple(tuple(1 - value for value in row) for row in contract.golden.lengths)
     golden = msgspec.structs.replace(contract.golden, lengths=lengths)
@@ -357,13 +355,3 @@ def test_a_reconstruction_is_shown_where_the_model_has_a_decoder(tmp_path: Path,
     assert folder.name == "tiny-decoder"
     assert seen["results"][0]["shown"] == 1
     assert seen["errors"] == []
-
-
-def test_a_file_with_a_fixed_batch_runs_too(tmp_path: Path, browser: Browser) -> None:
-    contract = save(graph(batch=3), tmp_path / "model.onnx", count=3)
-    save_with(graph(batch=3), msgspec.structs.replace(contract, batch=3), tmp_path / "model.onnx")
-    folder = write_page(tmp_path / "pages", tmp_path / "model.onnx")
-    seen = browser((folder / "index.html").as_uri(), {"do": "facts"})
-
-    assert seen["start"]["error"] == ""
-    assert "agrees3 of 3" in seen["results"][0]["checks"]
