@@ -13,6 +13,8 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+MOST_PORT = 65_535
+
 
 class Handler(SimpleHTTPRequestHandler):
     """Files, isolated from other sites: browsers give threads to such pages only."""
@@ -44,6 +46,8 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0, help="the port; by default a free one")
     parser.add_argument("--no-open", action="store_true", help="do not open the browser")
     given = parser.parse_args()
+    if not 0 <= given.port <= MOST_PORT:
+        parser.exit(2, f"--port: expected a number from 0 to {MOST_PORT}, got {given.port}\n")
     if not (given.folder / "index.html").is_file():
         sys.exit(f"there is no page in '{given.folder}': capsedge export builtin --web FOLDER writes one")
     try:

@@ -29,11 +29,11 @@ def accepted_contract(file: Path) -> Contract:
     contract = contract_of(read, source=str(file))
     if contract is None or contract.verdict is None:
         raise ModelError(
-            f"'{file}' has no contract with a verdict, so it is not served: make it with capsedge export"
+            f"'{file}' has no contract with a verdict, so it is not deployed: make it with capsedge export"
         )
     if not is_accepted(contract):
         raise ModelError(
-            f"'{file}' was not accepted by the gate ('{contract.verdict.status}'), so it is not served: choose "
+            f"'{file}' was not accepted by the gate ('{contract.verdict.status}'), so it is not deployed: choose "
             "another precision"
         )
     refuse_altered(check_onnx(read, contract), file, f"capsedge gate {file}")

@@ -50,12 +50,12 @@ def marked(text: str, before: str, after: str = "") -> str:
 def _beside(folder: Path) -> Path:
     """The folder for the staging folder: outside of the given one, where a server takes every folder for a model."""
     if folder.exists() and not folder.is_dir():
-        raise WrongUse(f"'{folder}' is a file, but models are written into a folder: choose another name")
+        raise WrongUse(f"expected a folder, got the file '{folder}': choose another name")
     folder.mkdir(parents=True, exist_ok=True)
     parent = folder.resolve().parent
     if parent.stat().st_dev != folder.stat().st_dev:
         raise WrongUse(
-            f"'{folder}' is a mount point, to which a model cannot be moved in one step: give a folder inside of it"
+            f"'{folder}' is a mount point, to which nothing can be moved in one step: give a folder inside of it"
         )
     return parent
 
@@ -92,7 +92,7 @@ def _refuse_to_lose(target: Path, main: str, others: tuple[str, ...]) -> None:
         lost = f"'{target}' also has {', '.join(more)}"
     else:
         return
-    raise WrongUse(f"{lost}: move it away, or give the model another name")
+    raise WrongUse(f"{lost}: move it away, or give another folder")
 
 
 def _sha256(text: str) -> str:

@@ -3,10 +3,13 @@
 One release is used, and each file has its SHA-256 here: the page that is written depends on nothing else.
 """
 
+import gzip
+import re
 import shutil
 import subprocess
 import tarfile
 import tempfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -39,6 +42,8 @@ _PARTS = (*WASM, *WEBGPU)
 # Where the files are below a folder that a user names: the package's own, a node_modules, or what has one.
 _BELOW = ("", "dist", f"{PACKAGE}/dist", f"node_modules/{PACKAGE}/dist")
 _SECONDS = 600
+_LARGEST_BYTES = 64 * 1024 * 1024  # of a file; the largest that is used has 27 MB
+_SAID = re.compile(r"npm (?:error|ERR!) +(.*)")  # npm 10 and later, and before
 
 
 def library_folder(given: Path | None = None) -> Path:
@@ -101,7 +106,10 @@ def _fetch(cached: Path) -> None:
         packed = next(Path(folder).glob("*.tgz"), None)
         if done.returncode or packed is None:
             raise _failed(next(_reasons(done.stderr), "no package"))
-        _unpack(packed, Path(folder))
+        try:
+            _unpack(packed, Path(folder))
+        except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
+            raise _failed(f"the package is damaged: {error}") from error
         if differing := _differing(Path(folder)):
             raise ModelError(
                 f"npm's {PACKAGE} {VERSION} has other files than expected ({', '.join(differing)}): give a folder "
@@ -121,20 +129,19 @@ def _failed(reason: str) -> ModelError:
 
 def _reasons(said: str) -> Iterator[str]:
     """What npm says of an error, without its own name and paths of its log."""
-    for line in said.splitlines():
-        _, is_error, text = line.partition("npm error ")
-        if is_error and not text.startswith(("code ", "A complete log", "errno ")):
+    for text in _SAID.findall(said):
+        if not text.startswith(("code ", "A complete log", "errno ", "syscall ")):
             yield text.strip()
 
 
 def _unpack(packed: Path, folder: Path) -> None:
     """Copy the files that are used, by their names: nothing else of the archive is written."""
-    with tarfile.open(packed) as archive:
+    with tarfile.open(packed, "r:gz") as archive:
+        members = {member.name: member for member in archive}
         for part in _PARTS:
-            try:
-                member = archive.extractfile(f"package/dist/{part.name}")
-            except KeyError:
-                continue
-            if member is not None:
+            found = members.get(f"package/dist/{part.name}")
+            if found is None or not found.isfile() or found.size > _LARGEST_BYTES:
+                continue  # the file is missing then, which the caller tells
+            if (member := archive.extractfile(found)) is not None:
                 with member, Path(folder, part.name).open("xb") as file:
                     shutil.copyfileobj(member, file)

@@ -65,7 +65,7 @@ def write_page(folder: Path, model: str | Path | None, *, library: Path | None =
         The page's folder; `index.html` in it is the page.
 
     Raises:
-        ModelError: The file was not accepted, was altered since, or is an engine; or npm failed.
+        ModelError: The file was not accepted, was altered since, has a fixed batch, or is an engine; or npm failed.
         WrongUse: There is no such model, or the folder or the library's folder is unusable.
         MissingExtra: The library is not in the cache, and npm is not installed.
     """
@@ -73,6 +73,11 @@ def write_page(folder: Path, model: str | Path | None, *, library: Path | None =
     if file.suffix != ".onnx":
         raise ModelError(f"'{file}' is an engine, which no browser runs: give the .onnx file")
     contract = accepted_contract(file)
+    if contract.batch is not None:  # its page would have the name of the free batch's
+        raise ModelError(
+            f"'{file}' has a fixed batch of {contract.batch}, and the page runs single images: give the file with a "
+            "free batch"
+        )
     name = default_name(contract)
     parts = library_folder(library)
     text = _page(contract, file.read_bytes(), parts)

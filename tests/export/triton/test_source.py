@@ -49,7 +49,7 @@ def test_an_onnx_file_that_the_gate_did_not_accept_is_never_served(accepted: Pat
     rewrite(accepted, graph(), verdict=verdict)
 
     with pytest.raises(
-        ModelError, match=rf"was not accepted by the gate \('{verdict.status}'\), so it is not served"
+        ModelError, match=rf"was not accepted by the gate \('{verdict.status}'\), so it is not deployed"
     ):
         read_source(accepted, allow_unexecuted=True)
 
@@ -58,7 +58,7 @@ def test_an_onnx_file_that_the_gate_has_not_seen_is_never_served(accepted: Path)
     rewrite(accepted, graph(), verdict=None)
 
     with pytest.raises(
-        ModelError, match="has no contract with a verdict, so it is not served: make it with capsedge"
+        ModelError, match="has no contract with a verdict, so it is not deployed: make it with capsedge"
     ):
         read_source(accepted, allow_unexecuted=True)
 

@@ -70,7 +70,7 @@ def test_what_was_not_written_here_is_not_lost(change: Any, reason: str, accepte
     change(folder)
     before = tree(tmp_path)
 
-    with pytest.raises(WrongUse, match=f"{reason}: move it away, or give the model another name"):
+    with pytest.raises(WrongUse, match=f"{reason}: move it away, or give another folder"):
         write_repository(tmp_path / "models", accepted)
     assert tree(tmp_path) == before
 
@@ -86,7 +86,7 @@ def test_an_empty_folder_is_taken_and_a_file_is_not(accepted: Path, tmp_path: Pa
 
 
 def test_a_repository_that_is_a_file_is_refused(accepted: Path) -> None:
-    with pytest.raises(WrongUse, match=r"model\.onnx' is a file, but models are written into a folder"):
+    with pytest.raises(WrongUse, match=r"expected a folder, got the file '.*model\.onnx': choose another name"):
         write_repository(accepted, accepted)
 
 

@@ -78,8 +78,20 @@ const steps = {
       notes: await text("#notes"),
       answer: await text("#answer"),
       note: await text("#backend-note"),
+      hidden: await page.isHidden("#result"),
     };
   },
+  invert: async ({ value }) => {
+    await page.selectOption("#invert", value);
+    await settled();
+    return state();
+  },
+  breakTimers: () =>
+    page.evaluate(() => {
+      globalThis.setTimeout = () => {
+        throw new Error("no timers here");
+      };
+    }),
   transfer: async ({ kind, file }) => {
     await transfer(kind, file);
     await settled();
@@ -113,10 +125,19 @@ const steps = {
   },
   measure: async () => {
     await page.click("#measure");
-    await page.waitForFunction(() => document.getElementById("status").textContent.startsWith("Median"), null, {
-      timeout: 120_000,
-    });
-    return { ...(await state()), latency: await text("#latency") };
+    await page.waitForFunction(
+      () =>
+        document.getElementById("status").textContent.startsWith("Median") ||
+        document.getElementById("error").textContent,
+      null,
+      { timeout: 120_000 },
+    );
+    return {
+      ...(await state()),
+      latency: await text("#latency"),
+      note: await text("#backend-note"),
+      disabled: await page.isDisabled("#measure"),
+    };
   },
   backend: async ({ name }) => {
     await page.evaluate((name) => capsedge.choose(name), name);

@@ -1,5 +1,6 @@
 """Where the files of onnxruntime-web come from, and that no other files are used."""
 
+import gzip
 import io
 import os
 import tarfile
@@ -82,8 +83,41 @@ def test_a_package_with_other_files_is_refused_and_not_kept(
     assert not (tmp_path / "cache").exists()
 
 
-def test_what_npm_says_of_a_failure_is_told_in_one_line(npm: Path) -> None:
-    npm.write_text("#!/bin/sh\necho 'npm error code ENOTFOUND' >&2\necho 'npm error no such host' >&2\nexit 1\n")
+@pytest.mark.parametrize("damage", [slice(0), slice(100), slice(-20), slice(None, None, 2)])
+def test_a_damaged_package_is_one_line_and_is_not_kept(damage: slice, npm: Path, tmp_path: Path) -> None:
+    package = tmp_path / "package.tgz"
+    package.write_bytes(package.read_bytes()[damage])
+
+    with pytest.raises(ModelError, match=r"\(the package is damaged: .+\): check the network, or give a folder"):
+        library_folder()
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_package_with_a_wrong_checksum_is_one_line(npm: Path, tmp_path: Path) -> None:
+    member = tarfile.TarInfo("package/large")
+    member.size = 1 << 20
+    content = bytearray(gzip.compress(member.tobuf() + bytes(member.size)))
+    content[-6] ^= 1  # of gzip's checksum
+    (tmp_path / "package.tgz").write_bytes(content)
+
+    with pytest.raises(ModelError, match=r"\(the package is damaged: CRC check failed"):
+        library_folder()
+
+
+def test_a_file_that_is_far_too_large_is_not_unpacked(
+    npm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(library, "_LARGEST_BYTES", 10)
+
+    with pytest.raises(ModelError, match=r"has other files than expected \(ort\.wasm\.bundle\.min\.mjs, "):
+        library_folder()
+
+
+@pytest.mark.parametrize("prefix", ["npm error", "npm ERR!"])  # of npm 10, and of the releases before
+def test_what_npm_says_of_a_failure_is_told_in_one_line(prefix: str, npm: Path) -> None:
+    lines = ("code ENOTFOUND", "syscall getaddrinfo", "errno ENOTFOUND", "no such host")
+    said = "".join(f"echo '{prefix} {line}' >&2\n" for line in lines)
+    npm.write_text(f"#!/bin/sh\n{said}exit 1\n")
 
     with pytest.raises(ModelError, match=r"\(no such host\): check the network, or give a folder"):
         library_folder()

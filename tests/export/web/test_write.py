@@ -138,6 +138,22 @@ def test_an_engine_has_no_page(model: Path, tmp_path: Path, own_library: Path) -
         write_page(tmp_path / "pages", engine, library=own_library)
 
 
+def test_a_file_with_a_fixed_batch_has_no_page_and_replaces_none(
+    model: Path, tmp_path: Path, own_library: Path
+) -> None:
+    write_page(tmp_path / "pages", model, library=own_library)
+    before = tree(tmp_path / "pages")
+    fixed = model.with_name("model.batch3.onnx")
+    contract = save(graph(batch=3), fixed, count=3)
+    save_with(graph(batch=3), msgspec.structs.replace(contract, batch=3), fixed)
+
+    with pytest.raises(
+        ModelError, match=r"batch3\.onnx' has a fixed batch of 3, and the page runs single images: give"
+    ):
+        write_page(tmp_path / "pages", fixed, library=own_library)
+    assert tree(tmp_path / "pages") == before
+
+
 def test_a_page_that_was_edited_is_not_replaced_and_one_that_was_not_is(
     model: Path, tmp_path: Path, own_library: Path
 ) -> None:

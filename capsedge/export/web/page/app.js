@@ -17,6 +17,10 @@ function tell(text, isError = false) {
   at("error").textContent = isError ? text : "";
 }
 
+const OTHER_LENGTHS =
+  "This browser computes other lengths for the golden images than the contract accepts, so it gets no answers: " +
+  "try another browser, or a newer one.";
+
 /** Run one step at a time; its error becomes one line. */
 let busy = Promise.resolve();
 function step(work) {
@@ -44,7 +48,7 @@ async function answer(image, invert) {
 
 async function answerTo(pixels, inverted) {
   const { contract } = page.facts;
-  const { lengths, reconstruction } = await runHere(pixels);
+  const { lengths, reconstruction } = await withNetwork((network) => network.run(pixels));
   return {
     lengths,
     reconstruction,
@@ -56,17 +60,18 @@ async function answerTo(pixels, inverted) {
   };
 }
 
-/** Run on the chosen back end; where WebGPU stops to work, on WebAssembly from then on. */
-async function runHere(pixels) {
-  if (!page.networks.wasm)
-    throw new UserError("The network could not be started in this browser: try another, or a newer one.");
+/** Do work with the chosen back end; where WebGPU stops to work, with WebAssembly, from then on. */
+async function withNetwork(work) {
+  const { wasm } = page.networks;
+  if (!wasm) throw new UserError("The network could not be started in this browser: try another, or a newer one.");
+  if (!wasm.found.ok) throw new UserError(OTHER_LENGTHS);
   try {
-    return await page.networks[page.backend].run(pixels);
+    return await work(page.networks[page.backend]);
   } catch (error) {
     if (page.backend === "wasm") throw error;
     useBackend("wasm");
     at("backend-note").textContent = `WebGPU failed (${error.message}), so WebAssembly is used.`;
-    return page.networks.wasm.run(pixels);
+    return work(wasm);
   }
 }
 
@@ -90,11 +95,22 @@ function show(found) {
   );
 }
 
+/** Show what is found, again after each change of light and dark. Where this fails, no earlier answer stays. */
+async function showFound(find) {
+  page.again = null;
+  try {
+    show(await find());
+  } catch (error) {
+    at("result").hidden = true;
+    throw error;
+  }
+  page.again = () => showFound(find);
+}
+
 function take(blob) {
   return step(async () => {
     tell("Classifying.");
-    page.again = async () => show(await classify(blob));
-    await page.again();
+    await showFound(() => classify(blob));
     at("result").scrollIntoView({ block: "nearest" });
   });
 }
@@ -120,10 +136,7 @@ function listen() {
   document.addEventListener("paste", (event) => takeFrom(event.clipboardData));
   at("invert").addEventListener("change", () => page.again && step(page.again));
   const paper = new Paper(at("paper"), () =>
-    step(async () => {
-      page.again = async () => show(await answer(planesOf(at("paper")), at("invert").value));
-      await page.again();
-    }),
+    step(() => showFound(() => answer(planesOf(at("paper")), at("invert").value))),
   );
   at("clear").addEventListener("click", () => paper.clear());
   at("measure").addEventListener("click", () => step(measure));
@@ -149,8 +162,8 @@ function offerGolden() {
       button.append(canvas);
       button.addEventListener("click", () =>
         step(async () => {
+          await showFound(() => answerTo(pixels, false));
           page.again = null; // it is the input itself, to which the choice of light and dark does not apply
-          show(await answerTo(pixels, false));
           at("result").scrollIntoView({ block: "nearest" });
         }),
       );
@@ -162,9 +175,13 @@ function offerGolden() {
 async function measure() {
   at("measure").disabled = true;
   tell("Measuring.");
+  let found;
+  try {
+    found = await withNetwork((network) => measured(network, page.last));
+  } finally {
+    at("measure").disabled = false;
+  }
   const network = page.networks[page.backend];
-  const found = await measured(network, page.last);
-  at("measure").disabled = false;
   showRows(at("latency"), [
     ["median", inMs(found.median)],
     ["p95", inMs(found.p95)],
@@ -240,13 +257,8 @@ async function start() {
   offerGolden();
   await chooseBackend("wasm");
   for (const id of ["model", "library-script", "library-wasm"]) at(id).remove(); // megabytes of text
+  if (!page.networks.wasm.found.ok) throw new UserError(OTHER_LENGTHS);
   at("backend").disabled = false;
-  const { found } = page.networks.wasm;
-  if (!found.ok) {
-    throw new UserError(
-      "This browser computes other lengths for the golden images than the contract accepts: do not trust its answers.",
-    );
-  }
 }
 
 // For the browser's console: await capsedge.ready, then capsedge.classify(file).

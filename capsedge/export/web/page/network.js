@@ -26,11 +26,8 @@ class Network {
    * Returns {lengths, reconstruction}: a Float32Array [classes], and one of pixels, or null if there is no decoder.
    */
   async run(pixels) {
-    const { input, outputs, classes } = this.contract;
-    const batch = this.contract.batch ?? 1; // a fixed batch gets black images beside
-    const given = new Uint8Array(batch * pixels.length);
-    given.set(pixels);
-    const tensor = new this.library.Tensor("uint8", given, [batch, input.height, input.width, input.channels]);
+    const { input, outputs } = this.contract;
+    const tensor = new this.library.Tensor("uint8", pixels, [1, input.height, input.width, input.channels]);
     const start = performance.now();
     const found = await this.session.run(
       { [input.name]: tensor },
@@ -38,7 +35,7 @@ class Network {
     );
     this.firstMs ??= performance.now() - start;
     return {
-      lengths: found.lengths.data.slice(0, classes.length),
+      lengths: found.lengths.data,
       reconstruction: found.reconstruction?.data ?? null,
     };
   }
