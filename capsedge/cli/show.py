@@ -55,7 +55,7 @@ def show(
     record = chosen.read_record()
     trained_by = chosen.trained_by() if record.status == "training" else ""
     if as_json:
-        print_json({"run": str(chosen.path), "trained_by": trained_by or None, **to_builtins(record)})
+        print_json({"run": str(chosen.path), "trained_by": trained_by, **to_builtins(record)})
     else:
         _print(chosen, record, trained_by)
     if html is not None:

@@ -12,18 +12,18 @@ import onnx
 from numpy.typing import NDArray
 
 from capsedge.contract import PRECISIONS, Calibration, Contract, Golden, Precision, Score, Usual, Verdict, contract_of
-from capsedge.errors import GateRejected, ModelError, WrongUse
+from capsedge.errors import GateRejected, ModelError
 from capsedge.export.candidate import candidate_folder
 from capsedge.export.collapse import deployable
 from capsedge.export.contract import Pool, build_contract, golden_pool, golden_with
 from capsedge.export.gate import Answers, Rejection, answers_of, explained, reference, tolerance_of
 from capsedge.export.onnx import load_graph, save_with_contract, to_onnx, with_batch
+from capsedge.export.origin import alterations, check_origin
 from capsedge.export.precision import CALIBRATION_IMAGES, METHODS, TypedGraphs, calibration_images
 from capsedge.export.trial import lengths_of_all, tried
 from capsedge.files import write_atomically
 from capsedge.onnx_lite.file import read_onnx_file
 from capsedge.runtime.infer.usual import usual_of
-from capsedge.runtime.integrity import check_onnx
 from capsedge.runtime.open import open_session
 from capsedge.runtime.tensorrt.manifest import manifest_path, read_manifest
 from capsedge.scoring import wrong_answers
@@ -115,14 +115,14 @@ class RunExport:
         old = contract_of(file, source=str(model))
         if old is None:
             raise ModelError(f"'{model}' carries no contract, so there is nothing to check: use capsedge export")
-        self._check_origin(model, old)
+        check_origin(model, old, self.run)
         try:
             contract = self._contract(model, old.calibration)
         except ModelError as error:  # its graph cannot be read
             verdict = Verdict(status="rejected", reasons=(str(error),))
             raise GateRejected(_set_aside(model, model, Rejection(verdict=verdict))) from error
-        altered = tuple(f"since its export {check.said}" for check in check_onnx(file, old) if not check.holds)
-        return self._gate(model, model, msgspec.structs.replace(contract, versions=old.versions), altered)
+        contract = msgspec.structs.replace(contract, versions=old.versions)
+        return self._gate(model, model, contract, alterations(file, old))
 
     def _contract(self, file: Path, calibration: Calibration | None) -> Contract:
         return build_contract(
@@ -134,15 +134,6 @@ class RunExport:
             dataset=self.dataset.title,
             calibration=calibration,
         )
-
-    def _check_origin(self, model: Path, contract: Contract) -> None:
-        """Refuse a file of another run, which the gate would reject although the file is correct."""
-        trained = tuple(score for score in contract.scores if score.stage == "trained")
-        if trained != self.run.read_record().scores:
-            raise WrongUse(
-                f"'{model}' was exported from another run than '{self.run.path}': from '{contract.name}', whose "
-                "network has other scores; give its own with --run"
-            )
 
     def _gate(self, candidate: Path, output: Path, contract: Contract, altered: tuple[str, ...] = ()) -> Contract:
         """Judge a file; write it to `output` with its contract and verdict, or keep it as rejected."""

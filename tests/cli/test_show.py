@@ -257,13 +257,14 @@ def test_a_run_that_is_being_trained_is_told_from_an_interrupted_one(
     assert told.stdout.startswith(f"run:    {run.path}, interrupted, on cpu")
     assert told.stderr.endswith(f"next: capsedge train --resume --run {run.path}\n")
     assert "interrupted; " in page.read_text(encoding="utf-8")
-    assert json.loads(capsedge("show", str(run.path), "--json").stdout)["trained_by"] is None
+    assert json.loads(capsedge("show", str(run.path), "--json").stdout)["trained_by"] == ""
 
     (run.path / ".lock").unlink()
     (run.path / ".lock").mkdir()  # cannot be opened, as that of another user
     told = capsedge("show", str(run.path), "--html", str(page))
     assert told.stdout.startswith(f"run:    {run.path}, not finished, on cpu")
     assert "note: whether a process trains the run cannot be told" in told.stderr
+    assert json.loads(capsedge("show", str(run.path), "--json").stdout)["trained_by"] is None
     assert "next: " not in told.stderr
     assert "not finished; " in page.read_text(encoding="utf-8")
 

@@ -195,14 +195,15 @@ def test_a_graph_that_cannot_even_be_read_is_set_aside_with_its_engine(exported:
     assert not {"model.onnx", "model.engine", "model.engine.json"} & names
 
 
+@pytest.mark.parametrize("options", [(), ("--provider", "cpu")], ids=["gate", "on a provider"])
 def test_a_file_that_was_altered_and_still_computes_right_is_accepted_with_a_remark(
-    exported: Run, capsedge: Capsedge
+    exported: Run, options: tuple[str, ...], capsedge: Capsedge
 ) -> None:
     path = exported.path / "model.onnx"
     model = onnx.load_model(str(path))
     change(weight(model, "Gemm"), lambda values: values * np.float32(1 + 1e-6))
     path.write_bytes(model.SerializeToString())
-    result = capsedge("gate", str(path))
+    result = capsedge("gate", str(path), *options)
     assert result.returncode == 0, result.stderr
     assert "since its export its weights capsules.weight were altered" in result.stderr
 
@@ -218,9 +219,12 @@ def test_a_contract_that_lies_is_found_in_a_file_that_is_only_emulated(exported:
     assert not path.exists()
 
 
-def test_a_file_of_another_run_is_refused_and_left_alone(exported: Run, dynamic: Run, capsedge: Capsedge) -> None:
+@pytest.mark.parametrize("options", [(), ("--provider", "cpu")], ids=["gate", "on a provider"])
+def test_a_file_of_another_run_is_refused_and_left_alone(
+    exported: Run, dynamic: Run, options: tuple[str, ...], capsedge: Capsedge
+) -> None:
     other = export_run(dynamic).path
-    result = capsedge("gate", str(other), "--run", str(exported.path))
+    result = capsedge("gate", str(other), "--run", str(exported.path), *options)
     assert result.returncode == 2
     assert "was exported from another run than" in result.stderr
     assert other.exists()  # nothing is wrong with it

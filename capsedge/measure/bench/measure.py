@@ -148,7 +148,7 @@ def measure(
         alone.case(index, subject, subjects[0], first_inferences_ms[index], warmups[index])
         for index, subject in enumerate(subjects)
     )
-    more = [*alone.warnings]
+    more = [*alone.warnings, *(examination.warnings([each.label for each in subjects]) if examination else ())]
     more += [each for case in cases for each in warnings.about_case(case, plan, limits, cores)]
     more += [
         BenchWarning(code=warning.code, text=warning.text, case=subject.label)

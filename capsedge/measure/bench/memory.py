@@ -26,7 +26,7 @@ class MemoryReading(NamedTuple):
 
     Attributes:
         peak: The memory; None where it cannot be measured.
-        reason: Why it cannot; "" where it can, or where the system shows no peak memory.
+        reason: Why it cannot; "" where it can.
     """
 
     peak: PeakMemory | None
@@ -50,9 +50,10 @@ def peak_memory(file: Path, settings: Settings, batch: int) -> MemoryReading:
         batch: Images in a query.
     """
     if peak_mb() is None:
-        return MemoryReading(None)
+        return MemoryReading(None, "only Linux shows the peak memory of a process")
     asked = msgspec.json.encode(_Asked(str(file), settings, batch))
-    command = [sys.executable, "-m", "capsedge.measure.bench.memory"]
+    # -P: modules of the user's folder, such as a tempfile.py, must not replace those of Python.
+    command = [sys.executable, "-P", "-m", "capsedge.measure.bench.memory"]
     try:
         done = subprocess.run(command, input=asked, capture_output=True, check=False, timeout=_LONGEST_S)
     except subprocess.TimeoutExpired:
@@ -60,7 +61,12 @@ def peak_memory(file: Path, settings: Settings, batch: int) -> MemoryReading:
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
         return MemoryReading(None, f"the process ended with code {done.returncode}: {said}"[:300])
-    return MemoryReading(msgspec.json.decode(done.stdout, type=PeakMemory))
+    answer = done.stdout.rstrip().rpartition(b"\n")[2]  # the libraries of the runtime may print lines before it
+    try:
+        return MemoryReading(msgspec.json.decode(answer, type=PeakMemory))
+    except msgspec.DecodeError:
+        said = answer.decode(errors="replace")
+        return MemoryReading(None, f"expected the memory as the last line of the process, got {said!r}"[:300])
 
 
 def peak_mb(root: Path = ROOT) -> float | None:
@@ -92,4 +98,7 @@ def _measure(asked: _Asked) -> PeakMemory:
 
 
 if __name__ == "__main__":
-    sys.stdout.buffer.write(msgspec.json.encode(_measure(msgspec.json.decode(sys.stdin.buffer.read(), type=_Asked))))
+    asked_for = msgspec.json.decode(sys.stdin.buffer.read(), type=_Asked)
+    found = msgspec.json.encode(_measure(asked_for))
+    sys.stdout.flush()
+    sys.stdout.buffer.write(b"\n" + found + b"\n")

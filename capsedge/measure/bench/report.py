@@ -15,6 +15,7 @@ SCHEMA_VERSION = 5
 WarningCode = Literal[
     "busy",
     "clock-dropped",
+    "data",
     "drift",
     "fell-back",
     "few-iterations",

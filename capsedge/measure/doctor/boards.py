@@ -58,10 +58,15 @@ def _release(model: str, release: str) -> Finding:
 
 def _library(root: Path, subject: str, name: str) -> Finding:
     """A library of JetPack, which the package index does not replace; the highest version of its file."""
-    found = sorted(file.name for place in _LIBRARIES for file in root.glob(f"{place}/{name}.*"))
+    found = [file.name for place in _LIBRARIES for file in root.glob(f"{place}/{name}.*")]
     if found:
-        return Finding(subject, "installed", max(found, key=len))
+        return Finding(subject, "installed", max(found, key=_version))
     return Finding(subject, "missing", f"there is no {name}", "sudo apt install nvidia-jetpack", "no-library")
+
+
+def _version(name: str) -> list[int]:
+    """The numbers after `.so.` in the name of a library."""
+    return [int(part) for part in re.findall(r"\d+", name.partition(".so.")[2])]
 
 
 def _of_raspberry(root: Path) -> Iterator[Finding]:

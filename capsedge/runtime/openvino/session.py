@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from capsedge.errors import ModelError
+from capsedge.errors import ModelError, WrongUse
 from capsedge.onnx_lite.file import read_onnx_file
 from capsedge.onnx_lite.schema import BY_DTYPE
 from capsedge.runtime.feeds import Arrays
@@ -46,13 +46,15 @@ class OpenVinoSession(Session):
     """
 
     def __init__(self, file: Path, settings: Settings = DEFAULTS) -> None:
-        """Load `file`; of the settings, `threads`, `spinning` (to choose the threads) and `batch` have an effect.
+        """Load `file`; of the settings, `threads` and `batch` have an effect.
 
         Raises:
+            WrongUse: A setting is given that has an effect on ONNX Runtime only.
             ModelError: OpenVINO cannot load the file.
             ProviderError: OpenVINO is installed but does not load.
             MissingExtra: OpenVINO is not installed.
         """
+        _refuse_without_effect(settings)
         openvino = load_openvino()
         start = perf_counter_ns()
         self.contract = contract_in(file)
@@ -127,6 +129,17 @@ def computed_types(compiled: Any) -> list[str]:
     graph = compiled.get_runtime_model()
     types = Counter(operation.get_rt_info()["runtimePrecision"].astype(str) for operation in graph.get_ordered_ops())
     return [name for name, _ in types.most_common() if name in _COMPUTED]
+
+
+def _refuse_without_effect(settings: Settings) -> None:
+    """Refuse options of ONNX Runtime; `io_binding` false is what OpenVINO does."""
+    given = {
+        "graph": settings.graph != DEFAULTS.graph,
+        "io-binding": settings.io_binding is True,
+        "no-spinning": not settings.spinning,
+    }
+    if names := ", ".join(f"--{name}" for name, differs in given.items() if differs):
+        raise WrongUse(f"{names}: expected options that OpenVINO has, got those of ONNX Runtime: leave them out")
 
 
 def _compiled(openvino: Any, file: Path, settings: Settings) -> Any:

@@ -50,7 +50,7 @@ def open_on(ort: Any, file: Path, settings: Settings, contract: Contract | None 
     Args:
         ort: The module onnxruntime.
         file: An ONNX file.
-        settings: OrtProvider and other options; the number of threads is passed on unchanged.
+        settings: Provider and other options; the number of threads is passed on unchanged.
         contract: The file's contract, if any; it selects the types that TensorRT may compute in.
 
     Raises:

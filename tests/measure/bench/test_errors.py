@@ -1,20 +1,23 @@
 """The error on given data, in the same run as the latency."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from capsedge.errors import ModelError, WrongUse
 from capsedge.measure.bench.errors import Examination
 from capsedge.measure.bench.measure import measure
 from capsedge.measure.bench.plan import Plan
-from capsedge.measure.evaluate.labelled import Labelled, labelled
+from capsedge.measure.evaluate.labelled import Labelled, Part, images_for, labelled
 from capsedge.measure.evaluate.measure import evaluated
 from capsedge.measure.evaluate.subject import EvaluatedNetwork, subject_of
 from capsedge.runtime.open import open_session
 from capsedge.runtime.session import Session
+from tests.tiny import tiny_recipe, train_tiny
 
 PLACE = "fashion-mnist-subset"
 ZOO = Path(__file__).parents[3] / "zoo"
@@ -64,9 +67,9 @@ def test_a_measurement_has_the_error_of_each_case_and_reads_images_once(
 ) -> None:
     read = []
 
-    def watched(place: str, subject: EvaluatedNetwork) -> Labelled:
+    def watched(place: str, subject: EvaluatedNetwork, *, part: Part = "test") -> Labelled:
         read.append(place)
-        return labelled(place, subject)
+        return labelled(place, subject, part=part)
 
     monkeypatch.setattr("capsedge.measure.evaluate.labelled.labelled", watched)
 
@@ -91,3 +94,39 @@ def test_the_images_are_those_of_the_test_part(sessions: list[Session]) -> None:
 
     assert found.images == 1_000
     assert np.isclose(found.error * 1_000, found.wrong)
+
+
+def test_what_eval_remarks_about_the_images_is_a_warning(tmp_path: Path) -> None:
+    """The model of a run is given copies of the run's images, and one that cannot be read."""
+    random = np.random.default_rng(0)
+    with open_session(ZOO / "edge-nano" / "model.onnx") as session:
+        classes = subject_of(session).classes[:2]
+    for name in classes:
+        (tmp_path / "own" / name).mkdir(parents=True)
+        for number in range(10):
+            pixels = random.integers(0, 90, (28, 28), np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "own" / name / f"{number}.png")
+    recipe = tiny_recipe(f"data.source={tmp_path / 'own'}", "train.epochs=1", "train.batch_size=8")
+    run = train_tiny(tmp_path / "run", recipe)
+    shutil.copy(ZOO / "edge-nano" / "model.onnx", run.path)
+    copies = shutil.copytree(tmp_path / "own", tmp_path / "copies")
+    (copies / classes[0] / "broken.png").write_bytes(b"broken")
+    plan = Plan(iterations=12, quick=True, breakdown=False, data=str(copies))
+
+    with open_session(run.path) as its, open_session(ZOO / "edge-nano" / "model.onnx") as other:
+        found = measure([other, its], plan, labels=["other", "its"])
+        of_eval = images_for(subject_of(its), str(copies), "test")
+        own = Examination(str(tmp_path / "own"), [its, other])
+        own_errors = own.errors()
+        held_out = images_for(subject_of(its), str(tmp_path / "own"), "test")
+
+    told = [(each.case, each.text) for each in found.warnings if each.code == "data"]
+    assert sorted(told, key=str) == sorted(
+        [(None if "broken" in remark else "its", f"--data: {remark}") for remark in of_eval.remarks],
+        key=str,
+    )
+    assert len(told) == 2
+    assert [case.on_data.images for case in found.cases if case.on_data] == [20, 20]
+    assert [each.images for each in own_errors] == [len(held_out.images)] * 2
+    assert 0 < len(held_out.images) < 20
+    assert not [*own.warnings(["its", "other"])]

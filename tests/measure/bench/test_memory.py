@@ -1,5 +1,6 @@
 """Peak memory of a model, in a real process of its own."""
 
+import os
 import resource
 from pathlib import Path
 
@@ -71,3 +72,40 @@ def test_the_peak_is_of_resident_memory_as_the_kernel_accounts_it() -> None:
 
 def test_a_system_without_proc_has_no_peak(tmp_path: Path) -> None:
     assert peak_mb(tmp_path) is None
+
+
+def test_a_module_in_the_users_folder_replaces_none_of_python(
+    good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tempfile.py").write_text("raise SystemExit('not the module of Python')")
+    monkeypatch.chdir(tmp_path)
+
+    peak, reason = peak_memory(good, SETTINGS, 1)
+
+    assert (peak is not None, reason) == (True, "")
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("print('loaded', end='')", ""),
+        ("import atexit; atexit.register(print, 'bye')", "as the last line of the process, got 'bye'"),
+    ],
+    ids=["before", "after"],
+)
+def test_what_a_library_prints_is_not_taken_for_the_memory(
+    code: str, reason: str, good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(code)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+
+    peak, given = peak_memory(good, SETTINGS, 1)
+
+    assert (peak is None) is bool(reason)
+    assert reason in given
+
+
+def test_a_system_that_shows_no_peak_is_named_as_the_reason(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("capsedge.measure.bench.memory.peak_mb", lambda: None)
+
+    assert peak_memory(good, SETTINGS, 1) == (None, "only Linux shows the peak memory of a process")

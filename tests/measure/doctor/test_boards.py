@@ -42,6 +42,12 @@ def test_a_jetson_is_told_step_by_step(tmp_path: Path) -> None:
     )  # a sleeping one is left out
 
 
+def test_the_highest_version_of_a_library_is_told_by_its_numbers(tmp_path: Path) -> None:
+    older = {"usr/local/cuda/lib64/libcudart.so.12.6.68": "", "usr/local/cuda/lib64/libcudart.so.9.10.1008": ""}
+
+    assert found(tmp_path, ORIN_NANO | JETPACK_7 | older)["CUDA of JetPack"][1] == "libcudart.so.13.0.48"
+
+
 def test_an_old_jetpack_without_libraries_says_what_to_do(tmp_path: Path) -> None:
     seen = found(tmp_path, {**ORIN_NANO, "var/lib/nvpmodel/status": ""})
 

@@ -19,11 +19,14 @@ from capsedge.runtime.open import open_session
 from capsedge.runtime.settings import Settings
 from capsedge.runtime.verify import verify
 from tests.cli.conftest import COMMAND
+from tests.in_process import Capsedge, in_this_process
 
 ROOT = Path(__file__).parents[3]
 ZOO = ROOT / "zoo"
 BUILTIN = ROOT / "capsedge" / "builtin" / "fashion-mnist.onnx"
 OPENVINO = Settings(provider="openvino", threads=1)
+
+capsedge = pytest.fixture(in_this_process)
 
 needs_openvino = pytest.mark.skipif(
     find_spec("openvino") is None, reason="OpenVINO is not installed: make setup installs it"
@@ -133,6 +136,17 @@ def test_what_openvino_cannot_do_is_refused() -> None:
         variants([str(BUILTIN)], OPENVINO, parse_axes(["graph=all,none"]))
     with pytest.raises(WrongUse, match="not from openvino: leave out --provider"):
         profile_model(BUILTIN, OPENVINO)
+
+
+@pytest.mark.parametrize("option", ["--graph=basic", "--io-binding", "--no-spinning"])
+def test_an_option_of_onnx_runtime_is_refused(option: str, capsedge: Capsedge) -> None:
+    done = capsedge("bench", str(BUILTIN), "--provider", "openvino", option, "--quick")
+
+    name = option.partition("=")[0]
+    assert done.returncode == 2
+    assert done.stderr.endswith(
+        f"capsedge: {name}: expected options that OpenVINO has, got those of ONNX Runtime: leave them out\n"
+    )
 
 
 def test_without_openvino_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
