@@ -139,7 +139,8 @@ def serve(
         shuffle(order)
         for each, rate in _next(order, plan):
             with no_garbage_collection():
-                each.keep(*_trial(each.subject, rate, plan, limits))
+                # Another seed in each trial, so that no chance of the gaps repeats; the same ones in every run.
+                each.keep(*_trial(each.subject, rate, plan, limits, seed=_SEED + len(each.trials)))
             between()
         turns += 1
         progress(min(1.0, turns / (1 if plan.qps else _MOST_TRIALS)))
@@ -171,12 +172,12 @@ def _next(order: Sequence[_Serving], plan: Plan) -> Iterator[tuple[_Serving, flo
             yield each, rate
 
 
-def _trial(subject: Subject, qps: float, plan: Plan, limits: TimingLimits) -> tuple[Trial, list[float]]:
+def _trial(subject: Subject, qps: float, plan: Plan, limits: TimingLimits, seed: int) -> tuple[Trial, list[float]]:
     """Serve one rate for the planned time, and for the least number of queries."""
     count = max(limits.iterations, 1 if limits.exact else ceil(qps * limits.seconds))
     if not limits.exact:
         count = max(1, min(count, int(qps * limits.longest_seconds)))
-    arrivals = arrivals_ms(qps, count, _SEED)
+    arrivals = arrivals_ms(qps, count, seed)
     found = open_loop(
         subject.session.run_raw,
         subject.feeds,

@@ -2,17 +2,21 @@
 
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from capsedge.measure.bench import warnings
+from capsedge.measure.bench import server, warnings
 from capsedge.measure.bench.benchmark import assemble
 from capsedge.measure.bench.files import load, save
+from capsedge.measure.bench.load import Answered, Query, open_loop
 from capsedge.measure.bench.measure import measure
 from capsedge.measure.bench.plan import Plan
 from capsedge.measure.bench.report import Case, Group
 from capsedge.measure.bench.server import RateSearch
+from capsedge.runtime.feeds import Arrays
 from tests.measure.bench.clocked import Clock, Timed
 
 SERVICE_MS = 2.0
@@ -85,6 +89,25 @@ def test_the_latencies_of_a_case_are_those_of_the_rate_that_it_reports(clock: Cl
     assert {len(turn) for turn in case.samples_ms} <= {trial.queries // 20, trial.queries // 20 + 1}
 
 
+def test_every_trial_of_a_search_has_other_arrivals_at_exactly_its_rate(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[NDArray[np.float64]] = []
+
+    def kept(run: Query, feeds: Arrays, arrivals: NDArray[np.float64], **options: Any) -> Answered:
+        drawn.append(arrivals)
+        return open_loop(run, feeds, arrivals, **options)
+
+    monkeypatch.setattr(server, "open_loop", kept)
+    (case,) = measure([Timed("a", clock, [SERVICE_MS])], Plan(scenario="server", p99_ms=10, duration=1)).cases
+
+    assert case.served is not None
+    rates = [1000 * len(arrivals) / arrivals[-1] for arrivals in drawn]
+    assert rates == pytest.approx([trial.qps for trial in case.served.trials])
+    firsts = {round(float(arrivals[0] * rate), 6) for arrivals, rate in zip(drawn, rates, strict=True)}
+    assert len(firsts) == len(drawn) > 3
+
+
 def test_models_take_turns_with_their_trials_and_have_no_ratio(clock: Clock) -> None:
     models = [Timed("a", clock, [1.0]), Timed("b", clock, [4.0])]
     plan = Plan(scenario="server", p99_ms=20, duration=2, breakdown=False)
@@ -141,7 +164,7 @@ def test_a_rate_a_little_above_the_capacity_is_told_although_all_were_answered(c
 
     (warning,) = group.warnings
     assert warning.code == "overloaded"
-    assert "of 600 queries in a second, 499.7 were answered: the queue grew" in warning.text
+    assert "of 600 queries in a second, 499.5 were answered: the queue grew" in warning.text
 
 
 def test_iterations_are_the_queries_of_a_trial(clock: Clock) -> None:
