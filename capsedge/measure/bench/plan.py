@@ -116,6 +116,11 @@ class TimingLimits:
     longest_seconds: float
     exact: bool = False
 
+    @property
+    def lowest_qps(self) -> float:
+        """The lowest rate at which enough queries for p99 arrive within the longest time of a trial."""
+        return 0.0 if self.exact else FEWEST_ITERATIONS[99] / self.longest_seconds
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -193,6 +198,11 @@ def _check_load(plan: Plan) -> None:
         )
     if not server and (plan.qps is not None or plan.p99_ms is not None):
         raise WrongUse(f"--qps and --p99-ms belong to --scenario server, got {plan.scenario}: choose one of them")
+    if plan.p99_ms is not None and plan.iterations is not None and plan.iterations < FEWEST_ITERATIONS[99]:
+        raise WrongUse(
+            f"--p99-ms needs at least {FEWEST_ITERATIONS[99]} queries in a trial, got --iterations "
+            f"{plan.iterations}: raise it, or leave it out"
+        )
     if plan.interval_ms and (server or several):
         raise WrongUse("--interval-ms needs a single client: leave it out, or --concurrency and --scenario server")
     if plan.iterations is not None and several and not server:

@@ -79,6 +79,10 @@ def test_numbers_out_of_their_range_are_refused_before_a_model_is_opened(plan: P
         (Plan(qps=5.0), "--qps and --p99-ms belong to --scenario server, got single-stream"),
         (Plan(scenario="offline", p99_ms=5.0), "--qps and --p99-ms belong to --scenario server, got offline"),
         (Plan(scenario="server", qps=5.0, interval_ms=5.0), "--interval-ms needs a single client"),
+        (
+            Plan(scenario="server", p99_ms=5.0, iterations=661),
+            "--p99-ms needs at least 662 queries .*--iterations 661",
+        ),
         (Plan(concurrency=2, interval_ms=5.0), "--interval-ms needs a single client"),
         (Plan(concurrency=2, iterations=100), "--iterations cannot be shared out among several clients"),
     ],

@@ -53,6 +53,25 @@ def test_the_search_finds_a_rate_to_two_percent(true: float) -> None:
     assert len({*tried}) == len(tried)
 
 
+@pytest.mark.parametrize("true", [1_700.0, 4_900.0])
+def test_a_capacity_that_was_measured_too_low_caps_no_search(true: float) -> None:
+    search = RateSearch(1000.0)
+    while (rate := search.rate) is not None:
+        search.record(held=rate <= true)
+
+    assert search.highest is not None
+    assert 0.95 * true < search.highest <= true
+
+
+def test_the_search_ends_with_the_lowest_rate_that_a_trial_can_judge() -> None:
+    search, tried = RateSearch(10.0, lowest_qps=3.7), []
+    while (rate := search.rate) is not None:
+        tried.append(rate)
+        search.record(held=False)
+
+    assert tried == [5.0, 3.7]
+
+
 def test_the_search_gives_up_below_a_64th_of_the_capacity() -> None:
     search = RateSearch(1000.0)
     while search.rate is not None:
@@ -131,7 +150,7 @@ def test_a_query_that_is_slower_than_the_bound_alone_is_tried_at_one_rate(clock:
     assert served is not None
     assert (served.highest_qps, len(served.trials)) == (None, 1)
     assert [(each.code, each.case) for each in group.warnings] == [("no-rate", "a")]
-    assert "none of 1 rate holds a p99 of 4 ms" in group.warnings[0].text
+    assert "the only rate tried, 100/s, does not hold a p99 of 4 ms" in group.warnings[0].text
 
 
 def test_a_given_rate_is_tried_once_and_judged_if_there_is_a_bound(clock: Clock) -> None:
@@ -165,6 +184,44 @@ def test_a_rate_a_little_above_the_capacity_is_told_although_all_were_answered(c
     (warning,) = group.warnings
     assert warning.code == "overloaded"
     assert "of 600 queries in a second, 499.5 were answered: the queue grew" in warning.text
+
+
+@pytest.mark.parametrize(("qps", "codes"), [(350, []), (450, []), (525, ["overloaded"]), (550, ["overloaded"])])
+def test_a_twentieth_above_the_capacity_is_told_and_a_tenth_below_is_not(
+    clock: Clock, qps: float, codes: list[str]
+) -> None:
+    group = measure([Timed("a", clock, [SERVICE_MS])], Plan(scenario="server", qps=qps, duration=2))
+
+    assert [warning.code for warning in group.warnings] == codes
+
+
+def test_a_stall_while_the_capacity_is_measured_does_not_lower_the_result(clock: Clock) -> None:
+    warm_up = 500
+    stalled = Timed("a", clock, lambda run: 20.0 if warm_up < run < warm_up + 26 else SERVICE_MS)
+
+    (case,) = measure([stalled], Plan(scenario="server", p99_ms=10, duration=20)).cases
+
+    assert case.served is not None
+    assert (case.served.capacity_qps or 0) < 150
+    assert (case.served.highest_qps or 0) > 240
+
+
+def test_a_rate_above_the_capacity_does_not_hold_even_a_long_bound(clock: Clock) -> None:
+    (case,) = measure([Timed("a", clock, [SERVICE_MS])], Plan(scenario="server", p99_ms=60_000, duration=20)).cases
+
+    assert case.served is not None
+    assert 450 < (case.served.highest_qps or 0) < 510
+
+
+def test_a_model_too_slow_for_a_trial_has_one_trial_and_is_told_what_to_do(clock: Clock) -> None:
+    group = measure([Timed("a", clock, [300.0])], Plan(scenario="server", p99_ms=2_000))
+
+    served = group.cases[0].served
+    assert served is not None
+    assert [trial.qps for trial in served.trials] == pytest.approx([662 / 180])
+    assert [each.code for each in group.warnings if each.code == "no-rate"] == ["no-rate"]
+    assert clock.nanoseconds < 300e9
+    assert any("to try lower rates, use a longer --duration" in each.text for each in group.warnings)
 
 
 def test_iterations_are_the_queries_of_a_trial(clock: Clock) -> None:
