@@ -18,7 +18,7 @@ from msgspec import structs
 from capsedge.measure.bench.clock import no_garbage_collection
 from capsedge.measure.bench.deployment import Served, Trial
 from capsedge.measure.bench.load import closed_loop, open_loop
-from capsedge.measure.bench.loop import FEWEST_ROUNDS, LEAD_IN_MS, Subject
+from capsedge.measure.bench.loop import FEWEST_ROUNDS, LEAD_IN_MS, Subject, lead_in_iterations
 from capsedge.measure.bench.plan import FEWEST_ITERATIONS, MOST_ITERATIONS, Plan, TimingLimits
 from capsedge.measure.bench.stats import arrivals_ms, holds, upper_bound
 
@@ -125,7 +125,7 @@ def serve(
     """Fill `Subject.rounds` with the latencies of the reported rate, as twenty parts of one continuous trial.
 
     The sessions take turns with their trials, in shuffled order. A trial starts with an empty queue and is not
-    interrupted: in slices, no queue could grow.
+    interrupted: in slices, no queue could grow. Untimed queries of each thread come first.
 
     Args:
         subjects: Sessions that are warmed up.
@@ -191,6 +191,7 @@ def _trial(subject: Subject, qps: float, plan: Plan, limits: TimingLimits, seed:
         arrivals,
         threads=subject.clients,
         longest_s=_LONGER * float(arrivals[-1]) / 1000 + 1.0,
+        lead_in=lead_in_iterations(subject),
     )
     latencies_ms = found.latencies_ms
     enough = len(latencies_ms) >= FEWEST_ITERATIONS[99]
