@@ -114,11 +114,13 @@ def about_case(case: Case, plan: Plan, limits: Limits, cores: int) -> Iterator[B
 
 
 def _about_case(case: Case, plan: Plan, limits: Limits, cores: int) -> Iterator[tuple[WarningCode, str]]:
-    if case.settings.threads > cores:
+    threads = plan.concurrency * max(case.settings.threads, 1)  # automatic: one at least
+    if threads > cores:
+        most = max(cores // plan.concurrency, 1)
+        lower = f"use --threads {most} or fewer" if plan.concurrency <= cores else "lower --concurrency"
         yield (
             "oversubscribed",
-            f"{case.settings.threads} threads share {number_of(cores, 'core')} and wait for each other: use "
-            f"--threads {cores} or fewer",
+            f"{threads} threads{_of_clients(plan)} share {number_of(cores, 'core')} and wait for each other: {lower}",
         )
     if case.fell_back:
         yield "fell-back", f"{', '.join(case.fell_back)} ran on the CPU instead of {case.settings.provider}"
@@ -139,6 +141,10 @@ def _about_case(case: Case, plan: Plan, limits: Limits, cores: int) -> Iterator[
         needs = ", ".join(f"p{percent:g} needs {fewest} iterations" for percent, fewest in lacking.items())
         made = f"{case.iterations} {plural(case.iterations, 'was', 'were')} made"
         yield "few-iterations", f"percentiles are missing: {needs}, {made}{_why(plan, limits)}"
+
+
+def _of_clients(plan: Plan) -> str:
+    return f" (--concurrency {plan.concurrency} times --threads)" if plan.concurrency > 1 else ""
 
 
 def _about_load(case: Case, served: Served, plan: Plan, limits: Limits) -> Iterator[tuple[WarningCode, str]]:
