@@ -99,7 +99,8 @@ def _figures(group: "Group") -> list[Figure]:
     hidden = set()
     if group.interval_ms or group.scenario == "server":  # the interval, or the arrivals, set the throughput
         hidden.add("images/s")
-    if group.p99_ms is not None and group.qps is None:
+    held = all(case.served is not None and case.served.highest_qps is not None for case in group.cases)
+    if group.p99_ms is not None and group.qps is None and held:  # else the rate of the percentiles
         hidden.add("queries/s")
     if len({case.error for case in group.cases}) == 1 or any(case.on_data for case in group.cases):
         hidden.add("error %")

@@ -1,5 +1,6 @@
 """Records of what a deployment is judged by beside latency: load, memory, and the error on given data."""
 
+from math import sqrt
 from typing import Annotated
 
 import msgspec
@@ -21,7 +22,8 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
         answered_qps: Queries that were answered in a second.
         p99_ms: The p99 of the latencies from the arrivals; None with too few queries.
         bound_ms: Upper bound of the true p99 with 99 % confidence; None with too few queries.
-        held: Whether the p99 holds `Plan.p99_ms` with 99 % confidence (`stats.holds`); None without such a bound.
+        held: Whether the p99 holds `Plan.p99_ms` with 99 % confidence (`stats.holds`) and the queue did not grow;
+            None without such a bound.
     """
 
     qps: _Positive
@@ -32,6 +34,20 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     bound_ms: _Positive | None
     held: bool | None
 
+    def overloaded(self, fastest_ms: float) -> bool:
+        """Whether the queue grew: the last answer came late by more than chance, or queries were left.
+
+        The last query arrives on time (`stats.arrivals_ms`), so the last answer shows the queue at the end. The
+        sum of n gaps of a Poisson process has a standard error of 1 / sqrt(n), and the queue of a model that keeps up
+        rarely exceeds that.
+
+        Args:
+            fastest_ms: The shortest latency of the trial, which is no time in the queue.
+        """
+        arriving_s = (self.queries + self.unanswered) / self.qps
+        late_s = self.queries / self.answered_qps - arriving_s - fastest_ms / 1000
+        return bool(self.unanswered) or late_s > arriving_s / sqrt(self.queries)
+
 
 class Served(msgspec.Struct, frozen=True, kw_only=True):
     """Results of the scenario `server` for one session.
@@ -40,8 +56,8 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
         qps: The rate whose latencies are in `Case.samples_ms`: the given one, or the highest that held the bound; the
             lowest one tried if none held it.
         highest_qps: The highest rate that held the bound; None if none did, or no bound was given.
-        capacity_qps: Queries that were answered in a second with all threads always busy, measured before the trials;
-            no higher rate was tried in the search. None if no rate was sought.
+        capacity_qps: Queries that were answered in a second with all threads always busy, measured for a short time
+            before the trials; the search started near it. None if no rate was sought.
         trials: All rates that were tried, in order.
     """
 

@@ -71,7 +71,7 @@ def closed_loop(run: Query, feeds: Arrays, *, clients: int, seconds: float, lead
 
 
 def open_loop(
-    run: Query, feeds: Arrays, arrivals_ms: NDArray[np.float64], *, threads: int, longest_s: float
+    run: Query, feeds: Arrays, arrivals_ms: NDArray[np.float64], *, threads: int, longest_s: float, lead_in: int = 0
 ) -> Answered:
     """Answer queries in the order of their arrivals, which wait for no answer.
 
@@ -85,17 +85,40 @@ def open_loop(
         arrivals_ms: Arrival times, ascending, [queries].
         threads: Number of threads, each of which takes the next query; a single one is the calling thread.
         longest_s: Time after which no query is started any more.
+        lead_in: Untimed queries of each thread before the first arrival, because the threads are new.
 
     Raises:
         ModelError: The model fails.
     """
     latencies = np.full(len(arrivals_ms), np.nan)
     offsets_ns = np.rint(1e6 * arrivals_ms).astype(np.int64).tolist()
-    start_ns = clock.now_ns()
-    last_ns = start_ns + round(1e9 * longest_s)
     waiting, lock, stop = iter(enumerate(offsets_ns)), threading.Lock(), threading.Event()
+    start_ns = 0
+
+    def begin() -> None:
+        nonlocal start_ns
+        start_ns = clock.now_ns()
+
+    ready = threading.Barrier(threads, action=begin)
+
+    def lead() -> bool:
+        """Run the lead-in, and wait for that of the other threads; returns whether all succeeded."""
+        try:
+            for _ in range(lead_in):
+                run(feeds)
+        except BaseException:
+            ready.abort()
+            raise
+        try:
+            ready.wait()
+        except threading.BrokenBarrierError:
+            return False
+        return True
 
     def serve(_: int) -> None:
+        if not lead():
+            return
+        last_ns = start_ns + round(1e9 * longest_s)
         while not stop.is_set():
             with lock:
                 index, offset_ns = next(waiting, (-1, 0))
@@ -104,7 +127,11 @@ def open_loop(
             due_ns = start_ns + offset_ns
             now_ns = clock.now_ns()
             if now_ns < due_ns:
-                clock.sleep((due_ns - now_ns) / 1e9)
+                seconds = (due_ns - now_ns) / 1e9
+                if threads == 1:
+                    clock.sleep(seconds)
+                elif stop.wait(seconds):  # a failure or Ctrl-C ends the wait
+                    return
             elif now_ns > last_ns:
                 return
             run(feeds)

@@ -213,14 +213,18 @@ def _turn(subject: Subject, iterations: int, *, alone: bool) -> list[float]:
 
 
 def _turn_of_clients(subject: Subject, limits: TimingLimits) -> list[float]:
-    """A turn of several clients lasts for a time, as they share no iterations: so long that each has some queries."""
-    longest_ms = subject.clients * subject.mean_ms  # of a query, if the session runs one after the other
+    """A turn of several clients lasts for a time, as they share no iterations: so long that each has some queries.
+
+    With a slow model, it ends earlier, so that the rounds keep their longest time; each client has a query.
+    """
+    longest_s = subject.clients * subject.mean_ms / 1000  # of a query, if the session runs one after the other
+    most_s = limits.longest_seconds / FEWEST_ROUNDS
     return closed_loop(
         subject.session.run_raw,
         subject.feeds,
         clients=subject.clients,
-        seconds=max(limits.seconds / FEWEST_ROUNDS, 3 * longest_ms / 1000),
-        lead_in_s=max(LEAD_IN_MS, 2 * longest_ms) / 1000,
+        seconds=min(max(limits.seconds / FEWEST_ROUNDS, 3 * longest_s), 0.6 * most_s),
+        lead_in_s=min(max(LEAD_IN_MS / 1000, 2 * longest_s), 0.4 * most_s),
     )
 
 

@@ -116,6 +116,11 @@ class TimingLimits:
     longest_seconds: float
     exact: bool = False
 
+    @property
+    def lowest_qps(self) -> float:
+        """The lowest rate at which enough queries for p99 arrive within the longest time of a trial."""
+        return 0.0 if self.exact else FEWEST_ITERATIONS[99] / self.longest_seconds
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -154,13 +159,31 @@ def limits_of(plan: Plan) -> Limits:
     _check(plan)
     limits = _QUICK if plan.quick else _FULL
     if plan.iterations is not None:
+        _check_arrivals(plan, plan.iterations, LONGEST_DURATION_S)
         return replace(limits, timing=TimingLimits(0.0, plan.iterations, inf, exact=True))
     supported = FEWEST_ITERATIONS[_SUPPORTED[plan.scenario]]
     iterations = supported if plan.scenario == "server" else limits.timing.iterations or supported
     seconds = limits.timing.seconds if plan.duration is None else plan.duration
     # At a low rate of arrivals, the queries for p99 take a while, also in a quick measurement.
     longest = (_FULL if plan.scenario == "server" else limits).timing.longest_seconds
-    return replace(limits, timing=TimingLimits(seconds, iterations, max(longest, 2 * seconds)))
+    longest = max(longest, 2 * seconds)
+    _check_arrivals(plan, FEWEST_ITERATIONS[50], longest)
+    if plan.qps is not None and plan.qps * seconds > MOST_ITERATIONS:
+        raise WrongUse(
+            f"expected at most {MOST_ITERATIONS} queries in a trial, got {plan.qps:g} queries/s for {seconds:g} s: "
+            "lower --qps or --duration"
+        )
+    return replace(limits, timing=TimingLimits(seconds, iterations, longest))
+
+
+def _check_arrivals(plan: Plan, queries: int, seconds: float) -> None:
+    """Refuse a rate at which so many queries do not arrive within a time."""
+    if plan.qps is not None and plan.qps * seconds < queries:
+        change = "raise --duration" if plan.iterations is None else "lower --iterations"
+        raise WrongUse(
+            f"at {plan.qps:g} queries/s, {queries} queries do not arrive within {seconds:g} s: raise --qps, or "
+            f"{change}"
+        )
 
 
 def _check(plan: Plan) -> None:
@@ -193,6 +216,11 @@ def _check_load(plan: Plan) -> None:
         )
     if not server and (plan.qps is not None or plan.p99_ms is not None):
         raise WrongUse(f"--qps and --p99-ms belong to --scenario server, got {plan.scenario}: choose one of them")
+    if plan.p99_ms is not None and plan.iterations is not None and plan.iterations < FEWEST_ITERATIONS[99]:
+        raise WrongUse(
+            f"--p99-ms needs at least {FEWEST_ITERATIONS[99]} queries in a trial, got --iterations "
+            f"{plan.iterations}: raise it, or leave it out"
+        )
     if plan.interval_ms and (server or several):
         raise WrongUse("--interval-ms needs a single client: leave it out, or --concurrency and --scenario server")
     if plan.iterations is not None and several and not server:

@@ -2,7 +2,8 @@
 
 As in the server scenario of MLPerf Inference's LoadGen (loadgen/loadgen.cc, results.cc), the arrivals are a Poisson
 process, latencies count from the scheduled arrival, and a rate passes if the early-stopping rule (`stats.holds`)
-shows that p99 is within the bound. The search for the rate is our own: LoadGen tries the rate that its user gives.
+shows that p99 is within the bound. Here the queue must not grow either (`Trial.overloaded`). The search
+for the rate is our own: LoadGen tries the rate that its user gives.
 """
 
 import random
@@ -12,12 +13,13 @@ from math import ceil
 from statistics import fmean
 
 import numpy as np
+from msgspec import structs
 
 from capsedge.measure.bench.clock import no_garbage_collection
 from capsedge.measure.bench.deployment import Served, Trial
 from capsedge.measure.bench.load import closed_loop, open_loop
-from capsedge.measure.bench.loop import FEWEST_ROUNDS, LEAD_IN_MS, Subject
-from capsedge.measure.bench.plan import FEWEST_ITERATIONS, Plan, TimingLimits
+from capsedge.measure.bench.loop import FEWEST_ROUNDS, LEAD_IN_MS, Subject, lead_in_iterations
+from capsedge.measure.bench.plan import FEWEST_ITERATIONS, MOST_ITERATIONS, Plan, TimingLimits
 from capsedge.measure.bench.stats import arrivals_ms, holds, upper_bound
 
 _SEED = 20260101
@@ -33,31 +35,35 @@ _CAPACITY_S = 0.5
 
 
 class RateSearch:
-    """Bisection between the highest rate that held the bound and the lowest one that did not.
+    """The rate doubles until one fails; then bisection between the highest that held and the lowest that did not.
 
     Attributes:
-        rate: The next rate to try; None at the end of the search.
         highest: The highest rate that held the bound; None if none did.
     """
 
-    def __init__(self, capacity_qps: float, trials: int = _MOST_TRIALS) -> None:
-        """Start between 0 and the capacity, at which the queue grows without end.
+    def __init__(self, capacity_qps: float, lowest_qps: float = 0.0, trials: int = _MOST_TRIALS) -> None:
+        """Start at half the capacity, or at the lowest rate if that is higher.
 
         Args:
-            capacity_qps: The capacity.
+            capacity_qps: A guess of the capacity; one that is too low only costs trials.
+            lowest_qps: The lowest rate that a trial can judge.
             trials: Largest number of trials.
         """
-        self._capacity, self._failed = capacity_qps, capacity_qps
+        self._lowest = max(lowest_qps, _LOWEST * capacity_qps)
+        self._first = max(self._lowest, capacity_qps / 2)
         self._left = trials
+        self._failed: float | None = None
         self.highest: float | None = None
 
     @property
     def rate(self) -> float | None:
-        """See the class."""
-        held = self.highest or 0.0
-        known = self._failed - held <= _PRECISION * self._failed
-        hopeless = self._failed <= _LOWEST * self._capacity
-        return None if known or hopeless or not self._left else (held + self._failed) / 2
+        """The next rate to try; None at the end of the search."""
+        if not self._left:
+            return None
+        if self._failed is None:
+            return self._first if self.highest is None else 2 * self.highest
+        known = self._failed - (self.highest or self._lowest) <= _PRECISION * self._failed
+        return None if known else max(self._lowest, ((self.highest or 0.0) + self._failed) / 2)
 
     def record(self, *, held: bool) -> None:
         """Take the result of the trial at `rate`."""
@@ -119,7 +125,7 @@ def serve(
     """Fill `Subject.rounds` with the latencies of the reported rate, as twenty parts of one continuous trial.
 
     The sessions take turns with their trials, in shuffled order. A trial starts with an empty queue and is not
-    interrupted: in slices, no queue could grow.
+    interrupted: in slices, no queue could grow. Untimed queries of each thread come first.
 
     Args:
         subjects: Sessions that are warmed up.
@@ -132,14 +138,15 @@ def serve(
         ModelError: A model fails.
     """
     with no_garbage_collection():
-        serving = [_started(subject, plan) for subject in subjects]
+        serving = [_started(subject, plan, limits) for subject in subjects]
     order, shuffle = list(serving), random.Random(_SEED).shuffle
     turns = 0
     while any(each.rate(plan) is not None for each in serving):
         shuffle(order)
         for each, rate in _next(order, plan):
             with no_garbage_collection():
-                each.keep(*_trial(each.subject, rate, plan, limits))
+                # Another seed in each trial, so that no chance of the gaps repeats; the same ones in every run.
+                each.keep(*_trial(each.subject, rate, plan, limits, seed=_SEED + len(each.trials)))
             between()
         turns += 1
         progress(min(1.0, turns / (1 if plan.qps else _MOST_TRIALS)))
@@ -147,8 +154,8 @@ def serve(
     return [each.served() for each in serving]
 
 
-def _started(subject: Subject, plan: Plan) -> _Serving:
-    """Measure the capacity if a rate is sought: with all threads busy, and no rate can be higher."""
+def _started(subject: Subject, plan: Plan, limits: TimingLimits) -> _Serving:
+    """Measure the capacity, with all threads busy, if a rate is sought: the search starts near it."""
     if plan.qps is not None:
         return _Serving(subject, None, None)
     latencies_ms = closed_loop(
@@ -161,7 +168,8 @@ def _started(subject: Subject, plan: Plan) -> _Serving:
     capacity_qps = 1000 * subject.clients / fmean(latencies_ms)
     # Where a query takes longer than the bound without any queue, one trial shows that no rate holds it.
     hopeless = plan.p99_ms is not None and subject.median_ms > plan.p99_ms
-    return _Serving(subject, capacity_qps, RateSearch(capacity_qps, 1 if hopeless else _MOST_TRIALS))
+    search = RateSearch(capacity_qps, limits.lowest_qps, 1 if hopeless else _MOST_TRIALS)
+    return _Serving(subject, capacity_qps, search)
 
 
 def _next(order: Sequence[_Serving], plan: Plan) -> Iterator[tuple[_Serving, float]]:
@@ -171,36 +179,35 @@ def _next(order: Sequence[_Serving], plan: Plan) -> Iterator[tuple[_Serving, flo
             yield each, rate
 
 
-def _trial(subject: Subject, qps: float, plan: Plan, limits: TimingLimits) -> tuple[Trial, list[float]]:
+def _trial(subject: Subject, qps: float, plan: Plan, limits: TimingLimits, seed: int) -> tuple[Trial, list[float]]:
     """Serve one rate for the planned time, and for the least number of queries."""
     count = max(limits.iterations, 1 if limits.exact else ceil(qps * limits.seconds))
     if not limits.exact:
-        count = max(1, min(count, int(qps * limits.longest_seconds)))
-    arrivals = arrivals_ms(qps, count, _SEED)
+        count = max(1, min(count, round(qps * limits.longest_seconds), MOST_ITERATIONS))
+    arrivals = arrivals_ms(qps, count, seed)
     found = open_loop(
         subject.session.run_raw,
         subject.feeds,
         arrivals,
         threads=subject.clients,
         longest_s=_LONGER * float(arrivals[-1]) / 1000 + 1.0,
+        lead_in=lead_in_iterations(subject),
     )
     latencies_ms = found.latencies_ms
     enough = len(latencies_ms) >= FEWEST_ITERATIONS[99]
-    held = None
-    if plan.p99_ms is not None:  # a query that still waits took longer than any bound that the others hold
-        held = not found.unanswered and holds(latencies_ms, 99, plan.p99_ms)
-    return (
-        Trial(
-            qps=qps,
-            queries=len(latencies_ms),
-            unanswered=found.unanswered,
-            answered_qps=len(latencies_ms) / found.seconds,
-            p99_ms=float(np.percentile(latencies_ms, 99)) if enough else None,
-            bound_ms=upper_bound(sorted(latencies_ms), 99),
-            held=held,
-        ),
-        latencies_ms,
+    trial = Trial(
+        qps=qps,
+        queries=len(latencies_ms),
+        unanswered=found.unanswered,
+        answered_qps=len(latencies_ms) / found.seconds,
+        p99_ms=float(np.percentile(latencies_ms, 99)) if enough else None,
+        bound_ms=upper_bound(sorted(latencies_ms), 99),
+        held=None,
     )
+    if plan.p99_ms is not None:  # a queue that grows exceeds any bound later
+        held = not trial.overloaded(min(latencies_ms)) and holds(latencies_ms, 99, plan.p99_ms)
+        trial = structs.replace(trial, held=held)
+    return trial, latencies_ms
 
 
 def _parts(latencies_ms: Sequence[float]) -> list[list[float]]:

@@ -6,15 +6,16 @@ the number that take longer than the true percentile p is binomial with n trials
 
     P(X <= t) = sum over k = 0..t of C(n, k) (1 - p)^k p^(n - k)  <=  0.01,
 
-discards the t - 1 slowest queries and reports the slowest of the others as its estimate. (It writes the sum as a
-regularized incomplete beta function, I_p(n - t, t + 1).) That latency is below the true percentile only if fewer than
-t queries took longer, so it is an upper bound with more than 99 % confidence. The rule requires t >= 1, which gives
-the least number of queries: 64 for p90, 662 for p99. Queries are not fully independent, because a slow query is often
-followed by another. The bound covers the random error of the sample only, not changes of the machine.
+and lets t queries of its server scenario take longer than the bound. (It writes the sum as a regularized incomplete
+beta function, I_p(n - t, t + 1).) The bound here is the slowest query but t: it is below the true percentile only if
+at most t queries took longer, so it is an upper bound with 99 % confidence. (In its scenarios of one stream, LoadGen
+reports the next slower query.) The rule requires t >= 1, which gives the least number of queries: 64 for p90, 662 for
+p99. Queries are not fully independent, because a slow query is often followed by another. The bound covers the random
+error of the sample only, not changes of the machine.
 
-**Whether a percentile holds a bound** (`holds`) follows the same rule, as LoadGen applies it to its server scenario:
-of n queries, at most t may take longer than the bound. Queries that wait in one queue depend on each other more than
-those of a single stream, so the 99 % are those of the rule, not of the queue; longer trials help.
+**Whether a percentile holds a limit** (`holds`) is whether this bound is within it. Queries that wait in one queue
+depend on each other more than those of a single stream, so the 99 % are those of the rule, not of the queue; longer
+trials help.
 
 **The ratio of two sessions that took turns** (`ratio`) compares them within each round.
 
@@ -86,37 +87,40 @@ def upper_bound(ordered: Sequence[float], percent: float) -> float | None:
         ordered: The sample in ascending order.
         percent: The percentile, such as 99.
     """
-    rank = bounding_rank(len(ordered), percent)
-    return ordered[len(ordered) - rank] if rank else None
+    later = may_be_later(len(ordered), percent)
+    return ordered[-1 - later] if later else None
 
 
-def holds(samples: Sequence[float], percent: float, bound_ms: float) -> bool:
-    """Whether the true percentile is at most a bound with 99 % confidence (see the module's rule).
+def holds(samples: Sequence[float], percent: float, limit_ms: float) -> bool:
+    """Whether the upper bound of a percentile is within a limit; False if the sample is too small for a bound.
 
     Args:
         samples: Latencies in milliseconds, in any order.
         percent: The percentile, such as 99.
-        bound_ms: The bound.
+        limit_ms: The limit.
     """
-    over, beyond = sum(each > bound_ms for each in samples), 1 - percent / 100
-    # Above the mean the probability is far above 1 %.
-    return over <= len(samples) * beyond and binomial_cdf(over, len(samples), beyond) <= CHANCE_OF_ERROR
+    bound_ms = upper_bound(sorted(samples), percent)
+    return bound_ms is not None and bound_ms <= limit_ms
 
 
 def arrivals_ms(qps: float, count: int, seed: int) -> NDArray[np.float64]:
     """Arrival times of a Poisson process in milliseconds, the first after a gap as the others: [count], ascending.
 
+    The gaps are scaled so that the last query arrives after exactly count / qps seconds. The mean of 662 random gaps
+    has a standard error of 4 %, so that the load would often be another one than the rate says.
+
     Args:
-        qps: Mean number of arrivals in a second.
+        qps: Number of arrivals in a second.
         count: Number of arrivals.
         seed: The same seed gives the same gaps, scaled by the rate.
     """
-    gaps = np.random.default_rng(seed).exponential(1000 / qps, count)
-    return np.cumsum(gaps)
+    arrivals = np.cumsum(np.random.default_rng(seed).exponential(size=count))
+    scaled: NDArray[np.float64] = arrivals * (1000 * count / qps / arrivals[-1])
+    return scaled
 
 
-def bounding_rank(count: int, percent: float) -> int:
-    """The t of the module's rule: the t-th slowest of `count` queries is the bound; 0 if there is none."""
+def may_be_later(count: int, percent: float) -> int:
+    """The t of the module's rule: so many of `count` queries may take longer than the bound; 0 if there is none."""
     beyond = 1 - percent / 100
     # The probability grows with t and is far above 1 % at the mean, so t is in this range.
     candidates = range(int(count * beyond) + 1)

@@ -15,9 +15,6 @@ from capsedge.plural import number_of, plural
 BUSY = 0.25
 # Relative drop of a clock above which the later rounds are slower.
 CLOCK_DROP = 0.10
-# Relative difference of the answered to the arriving queries above which a server is overloaded: 2.6 standard errors
-# of the 662 gaps of the shortest trial.
-_BEHIND = 0.1
 
 UNFINISHED = BenchWarning(
     code="unfinished",
@@ -117,11 +114,13 @@ def about_case(case: Case, plan: Plan, limits: Limits, cores: int) -> Iterator[B
 
 
 def _about_case(case: Case, plan: Plan, limits: Limits, cores: int) -> Iterator[tuple[WarningCode, str]]:
-    if case.settings.threads > cores:
+    threads = plan.concurrency * max(case.settings.threads, 1)  # automatic: one at least
+    if threads > cores:
+        most = max(cores // plan.concurrency, 1)
+        lower = f"use --threads {most} or fewer" if plan.concurrency <= cores else "lower --concurrency"
         yield (
             "oversubscribed",
-            f"{case.settings.threads} threads share {number_of(cores, 'core')} and wait for each other: use "
-            f"--threads {cores} or fewer",
+            f"{threads} threads{_of_clients(plan)} share {number_of(cores, 'core')} and wait for each other: {lower}",
         )
     if case.fell_back:
         yield "fell-back", f"{', '.join(case.fell_back)} ran on the CPU instead of {case.settings.provider}"
@@ -132,7 +131,7 @@ def _about_case(case: Case, plan: Plan, limits: Limits, cores: int) -> Iterator[
             f"{case.warmup.seconds:.1f} s of warm-up",
         )
     if case.served is not None:
-        yield from _about_load(case.served, plan)
+        yield from _about_load(case, case.served, plan, limits)
     lacking = {
         percent: fewest
         for percent, fewest in FEWEST_ITERATIONS.items()
@@ -144,10 +143,14 @@ def _about_case(case: Case, plan: Plan, limits: Limits, cores: int) -> Iterator[
         yield "few-iterations", f"percentiles are missing: {needs}, {made}{_why(plan, limits)}"
 
 
-def _about_load(served: Served, plan: Plan) -> Iterator[tuple[WarningCode, str]]:
+def _of_clients(plan: Plan) -> str:
+    return f" (--concurrency {plan.concurrency} times --threads)" if plan.concurrency > 1 else ""
+
+
+def _about_load(case: Case, served: Served, plan: Plan, limits: Limits) -> Iterator[tuple[WarningCode, str]]:
     """Warn about a rate that was too high, and a bound that no rate held."""
     trial = served.trial
-    if plan.qps is not None and (trial.unanswered or trial.answered_qps < (1 - _BEHIND) * trial.qps):
+    if plan.qps is not None and trial.overloaded(case.min_ms):
         left = f", and {trial.unanswered:,} waited at its end" if trial.unanswered else ""
         yield (
             "overloaded",
@@ -156,9 +159,15 @@ def _about_load(served: Served, plan: Plan) -> Iterator[tuple[WarningCode, str]]
         )
     if plan.p99_ms is not None and not trial.held:
         fewest = FEWEST_ITERATIONS[99]
-        few = f" (a trial needs {fewest} queries, it had {trial.queries})" if trial.queries < fewest else ""
-        tried = "the rate does not hold" if plan.qps else f"none of {number_of(len(served.trials), 'rate')} holds"
-        yield "no-rate", f"{tried} a p99 of {plan.p99_ms:g} ms with 99 % confidence{few}"
+        few = f" (a trial needs {fewest} answers, it had {trial.queries})" if trial.queries < fewest else ""
+        count = len(served.trials)
+        several = (
+            f"none of {count} rates holds" if count > 1 else f"the only rate tried, {trial.qps:.3g}/s, does not hold"
+        )
+        tried = "the rate does not hold" if plan.qps else several
+        lowest = min(each.qps for each in served.trials) <= limits.timing.lowest_qps and case.min_ms <= plan.p99_ms
+        lower = "" if plan.qps or not lowest else "; to try lower rates, use a longer --duration"
+        yield "no-rate", f"{tried} a p99 of {plan.p99_ms:g} ms with 99 % confidence{few}{lower}"
 
 
 def _why(plan: Plan, limits: Limits) -> str:

@@ -147,6 +147,15 @@ def test_rates_that_a_server_can_take(capsys: pytest.CaptureFixture[str]) -> Non
     assert tried in " ".join(said.err.split())
 
 
+def test_a_server_that_holds_no_rate(capsys: pytest.CaptureFixture[str]) -> None:
+    trial = Trial(qps=306.0, queries=9_000, unanswered=0, answered_qps=306.0, p99_ms=7.0, bound_ms=8.0, held=False)
+    case = reports.case(served=Served(qps=306.0, highest_qps=None, capacity_qps=2450.0, trials=(trial,)))
+
+    bench.show_report(reports.report(replace(reports.group(case), scenario="server", p99_ms=5.0)))
+
+    assert_whole(capsys.readouterr().out, "queries/s 306 highest queries/s none")
+
+
 def test_two_networks_of_a_compression(capsys: pytest.CaptureFixture[str]) -> None:
     before = Figures(
         parameters=6_806_528, macs=198_432_000, latency_ms=123.456, validation_error=0.0952, test_error=0.1034

@@ -1,7 +1,9 @@
 """Clients in a closed loop, and queries that arrive on their own, against the theory of queues."""
 
 import heapq
+import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from statistics import fmean
@@ -138,3 +140,49 @@ def test_a_failure_in_one_thread_ends_all_and_is_told() -> None:
         with pytest.raises(ModelError, match="out of memory"):
             load()
         assert time.perf_counter() - start < 10
+
+
+def test_a_failure_ends_the_wait_of_the_other_threads_for_the_next_arrival() -> None:
+    def run(_: Arrays) -> None:
+        raise ModelError("out of memory")
+
+    start = time.perf_counter()
+    with pytest.raises(ModelError, match="out of memory"):
+        open_loop(run, NOTHING, np.array([10.0, 30_000.0]), threads=2, longest_s=200)
+
+    assert time.perf_counter() - start < 10
+
+
+def test_every_thread_has_untimed_queries_before_the_first_arrival() -> None:
+    ran: list[tuple[str, float]] = []
+
+    def run(_: Arrays) -> None:
+        ran.append((threading.current_thread().name, time.perf_counter()))
+        time.sleep(0.02)
+
+    found = open_loop(run, NOTHING, np.array([100.0]), threads=2, longest_s=9, lead_in=2)
+
+    assert [*Counter(name for name, _ in ran[:4]).values()] == [2, 2]
+    assert ran[4][1] - ran[3][1] > 0.1
+    assert len(found.latencies_ms) == 1
+
+
+def test_the_lead_in_of_a_single_thread_counts_in_no_latency(clock: Clock) -> None:
+    services = np.array([100.0, 100.0, 1.0, 1.0])
+
+    found = open_loop(taking(clock, services), NOTHING, np.array([10.0, 20.0]), threads=1, longest_s=9, lead_in=2)
+
+    assert found.latencies_ms == pytest.approx([1.0, 1.0])
+    assert found.seconds == pytest.approx(0.021)
+
+
+def test_a_failure_in_the_lead_in_is_told_and_leaves_no_thread_waiting() -> None:
+    calls = [0]
+
+    def run(_: Arrays) -> None:
+        calls[0] += 1
+        if calls[0] == 2:
+            raise ModelError("out of memory")
+
+    with pytest.raises(ModelError, match="out of memory"):
+        open_loop(run, NOTHING, np.array([10.0]), threads=3, longest_s=9, lead_in=1)

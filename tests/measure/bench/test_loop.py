@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from capsedge.measure.bench import loop
 from capsedge.measure.bench.loop import (
     FEWEST_ROUNDS,
     LEAD_IN_MS,
@@ -283,3 +284,23 @@ def test_the_time_and_iterations_of_an_earlier_process_count_in_the_limits(clock
     run_rounds([slow], TimingLimits(10.0, 662, 60.0))
 
     assert 60 <= slow.iterations < 64
+
+
+@pytest.mark.parametrize(("longest_s", "seconds"), [(180.0, 10.0), (10.0, 1.0)])
+def test_the_turns_of_clients_of_a_slow_model_fit_into_the_longest_time(
+    longest_s: float, seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[float] = []
+
+    def answered(*_: object, seconds: float, lead_in_s: float, **__: object) -> list[float]:
+        asked.append(seconds + lead_in_s)
+        return [1000.0]
+
+    monkeypatch.setattr(loop, "closed_loop", answered)
+    slow = subject(Timed("slow", Clock(), [1000.0]), typical_ms=1000.0)
+    slow.clients = 32
+
+    run_rounds([slow], TimingLimits(seconds, 20, longest_s))
+
+    assert len(asked) >= 20
+    assert 20 * max(asked) <= longest_s * 1.001

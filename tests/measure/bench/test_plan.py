@@ -79,6 +79,19 @@ def test_numbers_out_of_their_range_are_refused_before_a_model_is_opened(plan: P
         (Plan(qps=5.0), "--qps and --p99-ms belong to --scenario server, got single-stream"),
         (Plan(scenario="offline", p99_ms=5.0), "--qps and --p99-ms belong to --scenario server, got offline"),
         (Plan(scenario="server", qps=5.0, interval_ms=5.0), "--interval-ms needs a single client"),
+        (
+            Plan(scenario="server", p99_ms=5.0, iterations=661),
+            "--p99-ms needs at least 662 queries .*--iterations 661",
+        ),
+        (
+            Plan(scenario="server", qps=1e-6),
+            r"at 1e-06 queries/s, 11 queries do not arrive within 180 s: raise --qps",
+        ),
+        (Plan(scenario="server", qps=0.01, iterations=1000), "1000 queries do not arrive .*, or lower --iterations"),
+        (
+            Plan(scenario="server", qps=1e6, duration=86_400),
+            "expected at most 10000000 queries in a trial, got 1e.06 queries/s for 86400 s",
+        ),
         (Plan(concurrency=2, interval_ms=5.0), "--interval-ms needs a single client"),
         (Plan(concurrency=2, iterations=100), "--iterations cannot be shared out among several clients"),
     ],

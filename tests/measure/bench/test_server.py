@@ -2,17 +2,21 @@
 
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from capsedge.measure.bench import warnings
+from capsedge.measure.bench import server, warnings
 from capsedge.measure.bench.benchmark import assemble
 from capsedge.measure.bench.files import load, save
+from capsedge.measure.bench.load import Answered, Query, open_loop
 from capsedge.measure.bench.measure import measure
 from capsedge.measure.bench.plan import Plan
 from capsedge.measure.bench.report import Case, Group
 from capsedge.measure.bench.server import RateSearch
+from capsedge.runtime.feeds import Arrays
 from tests.measure.bench.clocked import Clock, Timed
 
 SERVICE_MS = 2.0
@@ -47,6 +51,25 @@ def test_the_search_finds_a_rate_to_two_percent(true: float) -> None:
     assert 0.975 * true < search.highest <= true
     assert len(tried) <= 10
     assert len({*tried}) == len(tried)
+
+
+@pytest.mark.parametrize("true", [1_700.0, 4_900.0])
+def test_a_capacity_that_was_measured_too_low_caps_no_search(true: float) -> None:
+    search = RateSearch(1000.0)
+    while (rate := search.rate) is not None:
+        search.record(held=rate <= true)
+
+    assert search.highest is not None
+    assert 0.95 * true < search.highest <= true
+
+
+def test_the_search_ends_with_the_lowest_rate_that_a_trial_can_judge() -> None:
+    search, tried = RateSearch(10.0, lowest_qps=3.7), []
+    while (rate := search.rate) is not None:
+        tried.append(rate)
+        search.record(held=False)
+
+    assert tried == [5.0, 3.7]
 
 
 def test_the_search_gives_up_below_a_64th_of_the_capacity() -> None:
@@ -85,6 +108,25 @@ def test_the_latencies_of_a_case_are_those_of_the_rate_that_it_reports(clock: Cl
     assert {len(turn) for turn in case.samples_ms} <= {trial.queries // 20, trial.queries // 20 + 1}
 
 
+def test_every_trial_of_a_search_has_other_arrivals_at_exactly_its_rate(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[NDArray[np.float64]] = []
+
+    def kept(run: Query, feeds: Arrays, arrivals: NDArray[np.float64], **options: Any) -> Answered:
+        drawn.append(arrivals)
+        return open_loop(run, feeds, arrivals, **options)
+
+    monkeypatch.setattr(server, "open_loop", kept)
+    (case,) = measure([Timed("a", clock, [SERVICE_MS])], Plan(scenario="server", p99_ms=10, duration=1)).cases
+
+    assert case.served is not None
+    rates = [1000 * len(arrivals) / arrivals[-1] for arrivals in drawn]
+    assert rates == pytest.approx([trial.qps for trial in case.served.trials])
+    firsts = {round(float(arrivals[0] * rate), 6) for arrivals, rate in zip(drawn, rates, strict=True)}
+    assert len(firsts) == len(drawn) > 3
+
+
 def test_models_take_turns_with_their_trials_and_have_no_ratio(clock: Clock) -> None:
     models = [Timed("a", clock, [1.0]), Timed("b", clock, [4.0])]
     plan = Plan(scenario="server", p99_ms=20, duration=2, breakdown=False)
@@ -108,7 +150,7 @@ def test_a_query_that_is_slower_than_the_bound_alone_is_tried_at_one_rate(clock:
     assert served is not None
     assert (served.highest_qps, len(served.trials)) == (None, 1)
     assert [(each.code, each.case) for each in group.warnings] == [("no-rate", "a")]
-    assert "none of 1 rate holds a p99 of 4 ms" in group.warnings[0].text
+    assert "the only rate tried, 100/s, does not hold a p99 of 4 ms" in group.warnings[0].text
 
 
 def test_a_given_rate_is_tried_once_and_judged_if_there_is_a_bound(clock: Clock) -> None:
@@ -141,7 +183,45 @@ def test_a_rate_a_little_above_the_capacity_is_told_although_all_were_answered(c
 
     (warning,) = group.warnings
     assert warning.code == "overloaded"
-    assert "of 600 queries in a second, 499.7 were answered: the queue grew" in warning.text
+    assert "of 600 queries in a second, 499.5 were answered: the queue grew" in warning.text
+
+
+@pytest.mark.parametrize(("qps", "codes"), [(350, []), (450, []), (525, ["overloaded"]), (550, ["overloaded"])])
+def test_a_twentieth_above_the_capacity_is_told_and_a_tenth_below_is_not(
+    clock: Clock, qps: float, codes: list[str]
+) -> None:
+    group = measure([Timed("a", clock, [SERVICE_MS])], Plan(scenario="server", qps=qps, duration=2))
+
+    assert [warning.code for warning in group.warnings] == codes
+
+
+def test_a_stall_while_the_capacity_is_measured_does_not_lower_the_result(clock: Clock) -> None:
+    warm_up = 500
+    stalled = Timed("a", clock, lambda run: 20.0 if warm_up < run < warm_up + 26 else SERVICE_MS)
+
+    (case,) = measure([stalled], Plan(scenario="server", p99_ms=10, duration=20)).cases
+
+    assert case.served is not None
+    assert (case.served.capacity_qps or 0) < 150
+    assert (case.served.highest_qps or 0) > 240
+
+
+def test_a_rate_above_the_capacity_does_not_hold_even_a_long_bound(clock: Clock) -> None:
+    (case,) = measure([Timed("a", clock, [SERVICE_MS])], Plan(scenario="server", p99_ms=60_000, duration=20)).cases
+
+    assert case.served is not None
+    assert 450 < (case.served.highest_qps or 0) < 510
+
+
+def test_a_model_too_slow_for_a_trial_has_one_trial_and_is_told_what_to_do(clock: Clock) -> None:
+    group = measure([Timed("a", clock, [300.0])], Plan(scenario="server", p99_ms=2_000))
+
+    served = group.cases[0].served
+    assert served is not None
+    assert [trial.qps for trial in served.trials] == pytest.approx([662 / 180])
+    assert [each.code for each in group.warnings if each.code == "no-rate"] == ["no-rate"]
+    assert clock.nanoseconds < 300e9
+    assert any("to try lower rates, use a longer --duration" in each.text for each in group.warnings)
 
 
 def test_iterations_are_the_queries_of_a_trial(clock: Clock) -> None:

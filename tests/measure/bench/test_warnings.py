@@ -123,6 +123,26 @@ def test_too_many_threads_a_fallback_and_an_unsettled_warm_up_name_the_case(
     assert text in warning.text
 
 
+@pytest.mark.parametrize(
+    ("concurrency", "threads", "said"),
+    [
+        (2, 2, "4 threads (--concurrency 2 times --threads) share 2 cores and wait for each other: use --threads 1"),
+        (
+            3,
+            0,
+            "3 threads (--concurrency 3 times --threads) share 2 cores and wait for each other: lower --concurrency",
+        ),
+        (2, 1, None),
+        (2, 0, None),
+    ],
+)
+def test_the_threads_of_all_clients_count(concurrency: int, threads: int, said: str | None) -> None:
+    found = about_case(Plan(concurrency=concurrency), settings=Settings(threads=threads))
+
+    assert [each.code for each in found] == ["oversubscribed"] * (said is not None)
+    assert all(each.text.startswith(said or "") for each in found)
+
+
 def test_a_ratio_without_an_interval_gives_a_warning() -> None:
     (warning,) = warnings.about_rounds([CASE, CASE], 11)
 

@@ -51,7 +51,12 @@ class Column:
 
 def figures(group: Group) -> list[Column]:
     """Columns of results that at least one case of a group has; the metric of the scenario is marked."""
-    return [column for column in _figures(METRIC[group.scenario]) if column.has_any(group.cases)]
+    sought = group.p99_ms is not None  # then "none" is a result as well
+    return [
+        column
+        for column in _figures(METRIC[group.scenario])
+        if column.has_any(group.cases) or (sought and column is HIGHEST)
+    ]
 
 
 def breakdown(group: Group) -> list[Column]:
