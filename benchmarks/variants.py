@@ -22,6 +22,8 @@ CHANGES = ("again", BASE, "fused", "channels_last", "fused channels_last", "fuse
 def main() -> None:
     """Parse, measure, print a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--recipe", default="fashion-mnist-l2", help="a recipe's name, as in train")
+    parser.add_argument("--data", default="fashion-mnist-subset", help="a data set's name or folder")
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--precision", choices=("auto", "fp32", "bf16"), default="auto")
     parser.add_argument("--rounds", type=int, default=15)
@@ -30,7 +32,7 @@ def main() -> None:
     trainers = {name: trainer(name, options) for name in CHANGES}
     seconds = measure(trainers, rounds=options.rounds, warm_up=3)
     precision = trainers[BASE].precision.precision
-    print(f"L2, Table I with decoder, batch {options.batch}, {precision}, {options.rounds} rounds\n")
+    print(f"{options.recipe}, batch {options.batch}, {precision}, {options.rounds} rounds\n")
     print("| change | median ms | times as it is (quartiles) |\n|---|---|---|")
     for name in CHANGES:
         ratio = ratios(seconds, name, BASE)
@@ -41,9 +43,9 @@ def main() -> None:
 def trainer(name: str, options: argparse.Namespace) -> Trainer:
     """A trainer with the changes that the name lists."""
     recipe = load_recipe(
-        "fashion-mnist-l2",
+        options.recipe,
         [
-            "data.source=fashion-mnist-subset",
+            f"data.source={options.data}",
             f"train.batch_size={options.batch}",
             f"train.precision={options.precision}",
         ],
@@ -53,8 +55,7 @@ def trainer(name: str, options: argparse.Namespace) -> Trainer:
         for group in made.optimizer.param_groups:
             group["fused"] = True
     if "channels_last" in name:
-        for conv in (made.network.stem.conv, made.network.primary.conv):
-            conv.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs leave it out
+        made.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs leave it out
     if "compile" in name:
         made.network.primary.compile(dynamic=False)
     return made

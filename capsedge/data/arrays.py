@@ -16,7 +16,7 @@ from PIL import Image
 
 from capsedge.data.dataset import Dataset
 from capsedge.data.images import fit_images, glance
-from capsedge.data.listing import PARTS, Part, few
+from capsedge.data.items import PARTS, Part, few
 from capsedge.data.own import Own, background_sample, divided
 from capsedge.data.split import Split
 from capsedge.errors import DataError, WrongUse

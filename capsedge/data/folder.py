@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from capsedge.data.dataset import Dataset
 from capsedge.data.images import decode_image, fit_image, glance, header
 from capsedge.data.images.decode import Header
-from capsedge.data.listing import Item, Listing, about_groups, few, list_images
+from capsedge.data.items import Item, Listing, few
+from capsedge.data.listing import about_groups, list_images
 from capsedge.data.own import Own, background_sample, divided
 from capsedge.data.split import Split
 from capsedge.errors import DataError

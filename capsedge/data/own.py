@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from capsedge.data.dataset import Dataset, described, hold_out
 from capsedge.data.images import Glance, are_on_dark, is_plain
-from capsedge.data.listing import Part, few
+from capsedge.data.items import Part, few
 from capsedge.data.split import Split
 from capsedge.errors import DataError
 from capsedge.fit import Fit

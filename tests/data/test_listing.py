@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from capsedge.data.listing import Listing, about_groups, list_images
+from capsedge.data.items import Listing
+from capsedge.data.listing import about_groups, list_images
 from capsedge.errors import DataError, WrongUse
 
 ImageFolder = Callable[..., Path]

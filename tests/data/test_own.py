@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from capsedge.data import Dataset, Split
-from capsedge.data.listing import Part
+from capsedge.data.items import Part
 from capsedge.data.own import Own, divided, put_in_order
 from capsedge.errors import DataError
 

@@ -14,9 +14,10 @@ from PIL import Image
 from capsedge.data import Dataset, Overlaid, load_dataset
 from capsedge.data.arrays import read_arrays
 from capsedge.data.images import JUDGED, WHITE, Exchanges, background_of, lay_on, read_image, turning
+from capsedge.data.items import Item, few
+from capsedge.data.items import Part as DataPart
 from capsedge.data.known import KNOWN, place_of
-from capsedge.data.listing import Item, few, list_labelled
-from capsedge.data.listing import Part as DataPart
+from capsedge.data.listing import list_labelled
 from capsedge.data.load import dataset_of
 from capsedge.data.own import Own
 from capsedge.errors import DataError, WrongUse
