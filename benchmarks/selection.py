@@ -3,7 +3,7 @@
     python -m benchmarks.selection fashion-mnist:20 cifar-10/cat,dog:150 --seeds 2 --output selection.json
 
 A set is a data set's name, classes if not all, and the images of each class that a user would have. They are saved as
-the user's own .npz and trained on with the defaults. After every epoch the network's error on up to 2,000 of the data
+the user's own .npz and trained on with the defaults. After every epoch the network's error on up to 800 of the data
 set's other training images is recorded beside its validation error and loss; the rules are applied to these rows.
 """
 
@@ -18,10 +18,10 @@ import numpy as np
 
 from capsedge.data import Split, load_dataset
 from capsedge.recipe import load_recipe
-from capsedge.statistics import standard_error
+from capsedge.statistics import standard_error, wilson_interval
 from capsedge.training import Evaluation, Run, Trainer, evaluate
 
-OTHERS = 2000
+OTHERS = 800
 
 
 class Row(NamedTuple):
@@ -47,33 +47,26 @@ def the_last(rows: Sequence[Row], _: int) -> Row:
     return rows[-1]
 
 
-def within_one(rows: Sequence[Row], images: int) -> Row:
-    """As it goes: the lowest loss among those within one standard error of the lowest error so far."""
-    kept, lowest = rows[0], rows[0].error
-    for row in rows[1:]:
-        lowest = min(lowest, row.error)
-        limit = lowest + standard_error(lowest, images)
-        if row.error <= limit and (kept.error > limit or row.loss < kept.loss):
-            kept = row
-    return kept
+def latest(limit: Callable[[float, int], float]) -> Callable[[Sequence[Row], int], Row]:
+    """The latest whose error is at most a limit, a function of the lowest error so far and the number of images."""
 
+    def rule(rows: Sequence[Row], images: int) -> Row:
+        kept, lowest = rows[0], rows[0].error
+        for row in rows:
+            lowest = min(lowest, row.error)
+            if row.error <= limit(lowest, images):
+                kept = row
+        return kept
 
-def latest_within_one(rows: Sequence[Row], images: int) -> Row:
-    """The latest within one standard error of the lowest error so far."""
-    kept, lowest = rows[0], rows[0].error
-    for row in rows[1:]:
-        lowest = min(lowest, row.error)
-        if row.error <= lowest + standard_error(lowest, images):
-            kept = row
-    return kept
+    return rule
 
 
 RULES: dict[str, Callable[[Sequence[Row], int], Row]] = {
     "lowest loss": by_loss,
     "lowest error": by_error,
     "last": the_last,
-    "loss within one standard error": within_one,
-    "latest within one standard error": latest_within_one,
+    "latest, one standard error": latest(lambda lowest, images: lowest + standard_error(lowest, images)),
+    "latest, 95 % interval": latest(lambda lowest, images: wilson_interval(round(lowest * images), images)[1]),
     "(best of all)": lambda rows, _: min(rows, key=lambda row: row.others),
 }
 
@@ -115,7 +108,10 @@ def main() -> None:
         for seed in range(options.seeds):
             images, rows = trained(name, seed, options)
             found = {rule: choose(rows, images).others for rule, choose in RULES.items()}
-            print(f"| {name} | {seed} | {images} | {' | '.join(f'{100 * each:.1f} %' for each in found.values())} |")
+            print(
+                f"| {name} | {seed} | {images} | {' | '.join(f'{100 * each:.1f} %' for each in found.values())} |",
+                flush=True,
+            )
             results.append({"set": name, "seed": seed, "validation_images": images, "others": found, "rows": rows})
             if options.output:
                 options.output.write_text(json.dumps(results))
@@ -128,18 +124,20 @@ def trained(name: str, seed: int, options: argparse.Namespace) -> tuple[int, lis
     place, _, count = name.rpartition(":")
     place, _, wanted = place.partition("/")
     whole = load_dataset(place)
+    assert isinstance(whole.train, Split)
+    known = whole.train
     classes = wanted.split(",") if wanted else list(whole.classes)
     rng = np.random.default_rng(seed)
     mine, rest = [], []
     for each in classes:
-        places = rng.permutation(np.flatnonzero(whole.train.labels == whole.classes.index(each)))
+        places = rng.permutation(np.flatnonzero(known.labels == whole.classes.index(each)))
         mine.append(places[: int(count)])
         rest.append(places[int(count) :][: OTHERS // len(classes)])
     names = np.array(classes)
 
     def labelled(chosen: list[Any]) -> Split:
         labels = np.repeat(np.arange(len(classes)), [len(each) for each in chosen])
-        return Split(whole.train.images[np.concatenate(chosen)], labels)
+        return Split(known.images[np.concatenate(chosen)], labels)
 
     with tempfile.TemporaryDirectory() as folder:
         own = labelled(mine)

@@ -123,7 +123,7 @@ def _print(run: "Run", record: "RunRecord", trained_by: str | None) -> None:
     if record.balanced is not None:
         line(f"balanced test error: {percent(record.balanced)}, the mean over the classes")
     if record.best_epoch:
-        line(f"best epoch: {record.best_epoch}")
+        line(f"kept: epoch {record.best_epoch}")
     for warning in record.warnings:
         line(f"warning: {warning.text}")
     for remark in record.remarks:

@@ -138,7 +138,7 @@ def train(
         say(f"warning: {warning.text}")
     for remark in record.remarks:
         say(f"advice: {remark}")
-    say(f"best epoch: {record.best_epoch} of {trainer.recipe.train.epochs}; run: {trainer.run.path}")
+    say(f"kept: epoch {record.best_epoch} of {trainer.recipe.train.epochs}; run: {trainer.run.path}")
     next_command("capsedge", "export", str(trainer.run.path))
 
 

@@ -91,7 +91,7 @@ def _scores(record: RunRecord) -> str:
     if not cells:
         return '<p class="soft">The run is not finished, so it has no scores yet.</p>'
     head = "<tr><th>images</th><th>error</th><th>number</th></tr>"
-    best = f'<p class="soft">Best epoch: {record.best_epoch}.</p>'
+    best = f'<p class="soft">Kept: the network of epoch {record.best_epoch}.</p>'
     return f'<div class="scroll"><table><thead>{head}</thead><tbody>{cells}</tbody></table></div>{best}'
 
 

@@ -229,8 +229,9 @@ class TrainRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         epochs: Passes over the training images; 0 for as many as make 3,000 steps, and 30 at least.
-        best: Criterion for the network to keep: the validation `error`, at equal errors the loss; or the `loss`,
-            which is finer where validation images are few.
+        best: Criterion for the network to keep: the lowest validation `error`, at equal errors the lowest loss; the
+            lowest validation `loss`; or the `latest` whose error is in the 95 % interval of the lowest, because few
+            validation images do not distinguish such networks.
         patience: End the training after this many epochs without a better network; 0 never does. While the learning
             rate of `one-cycle` is high, many epochs can pass without a better network.
         validations: Validations in an epoch, evenly spread; the last is at its end.
@@ -259,7 +260,7 @@ class TrainRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     epochs: Annotated[int, Meta(ge=0)] = 40
-    best: Literal["error", "loss"] = "error"
+    best: Literal["error", "loss", "latest"] = "error"
     patience: Annotated[int, Meta(ge=0)] = 0
     validations: Count = 1
     batch_size: Annotated[int, Meta(ge=0)] = 128

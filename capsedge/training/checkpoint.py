@@ -15,6 +15,7 @@ from capsedge.errors import ModelError, damage
 from capsedge.files import check_utf8, write_atomically
 from capsedge.recipe import TrainRecipe
 from capsedge.records import DamagedRecord, decoded
+from capsedge.statistics import wilson_interval
 
 PREVIOUS = "previous.safetensors"
 
@@ -37,11 +38,11 @@ class Position(msgspec.Struct):
         epoch: Finished epochs.
         batch: Finished minibatches of the current epoch.
         step: Finished iterations of Algorithm 1.
-        best_error: Validation error of the best network so far; None before the end of the first epoch.
-        best_epoch: The epoch of the best network, counted from 1.
+        best_error: Validation error of the network that is kept; None before the first validation.
+        best_epoch: The epoch of that network, counted from 1.
         seconds: Training time over all sessions.
-        best_loss: Validation loss of the best network; None before the end of the first epoch, and in a checkpoint of
-            an earlier capsedge.
+        best_loss: Its validation loss; None before the first validation, and in a checkpoint of an earlier capsedge.
+        lowest_error: Lowest validation error so far; None as `best_loss`.
     """
 
     epoch: Count = 0
@@ -51,17 +52,33 @@ class Position(msgspec.Struct):
     best_epoch: Count = 0
     seconds: float = 0.0
     best_loss: float | None = None
+    lowest_error: float | None = None
 
     def waited(self, recipe: TrainRecipe) -> bool:
         """Whether the best network is as many epochs old as `train.patience` allows."""
         return bool(recipe.patience) and self.best_epoch > 0 and self.epoch - self.best_epoch >= recipe.patience
 
-    def improved_by(self, error: float, loss: float, recipe: TrainRecipe) -> bool:
-        """Whether a network with this validation error and loss is better than the best so far."""
-        if self.best_error is None:
-            return True
-        best = self.best_error, -math.inf if self.best_loss is None else self.best_loss
-        return (error, loss) < best if recipe.best == "error" else (loss, error) < best[::-1]
+    def validated(self, error: float, loss: float, images: int, recipe: TrainRecipe) -> bool:
+        """Take note of a validation; returns whether its network is to be kept (`train.best`).
+
+        Args:
+            error: Validation error.
+            loss: Validation loss.
+            images: Number of validation images.
+            recipe: The criterion.
+        """
+        known = self.best_error if self.lowest_error is None else self.lowest_error
+        lowest = self.lowest_error = error if known is None else min(error, known)
+        if recipe.best == "latest":
+            kept = error <= wilson_interval(round(lowest * images), images)[1]
+        elif self.best_error is None:
+            kept = True
+        else:
+            best = self.best_error, -math.inf if self.best_loss is None else self.best_loss
+            kept = (error, loss) < best if recipe.best == "error" else (loss, error) < best[::-1]
+        if kept:
+            self.best_error, self.best_loss, self.best_epoch = error, loss, self.epoch + 1
+        return kept
 
 
 def save_checkpoint(

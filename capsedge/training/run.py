@@ -5,7 +5,7 @@ run.json            data, status and scores
 metrics.jsonl       loss, error and coefficients over time
 tensorboard/        the same for TensorBoard, with `--log tensorboard`
 last.safetensors    the checkpoint for `--resume`; previous.safetensors is the one before it
-best.safetensors    the network with the lowest validation error, or loss (train.best)
+best.safetensors    the network that is kept, chosen by the validation images (train.best)
 
 recipe.toml has the precision that was chosen, never `auto`, because the precision changes the result: a training from
 this file, or the resumed run on another machine, computes what the run computed. No other file has it.
@@ -134,7 +134,7 @@ class Run:
 
     @property
     def best(self) -> Path:
-        """The network with the lowest validation error or loss (`train.best`)."""
+        """The network that is kept, chosen by the validation images (`train.best`)."""
         return self.path / "best.safetensors"
 
     @property

@@ -101,7 +101,7 @@ class Trainer(Algorithm1):
 
         Raises:
             ModelError: The last and the previous checkpoint are damaged; the checkpoint is of another recipe; the
-                weights of the best epoch are damaged; or the weights of a teacher have changed.
+                weights of the kept network are damaged; or the weights of a teacher have changed.
         """
         record = self.run.read_record()
         self.teachers.check_same(record.teachers, self.run)
@@ -221,11 +221,8 @@ class Trainer(Algorithm1):
         position = self.position
         score = self._evaluate(self.validated, self.dataset.validation)
         self._check_finite(score.loss)
-        if position.improved_by(score.error, score.loss, self.recipe.train):
-            position.best_error, position.best_loss = score.error, score.loss
-            position.best_epoch = position.epoch + 1
-            if self.devices.first:
-                save_weights(self.run.best, self.validated)
+        if position.validated(score.error, score.loss, score.images, self.recipe.train) and self.devices.first:
+            save_weights(self.run.best, self.validated)
         log.write(
             {
                 "kind": "validation",

@@ -150,7 +150,7 @@ def test_without_its_images_the_page_says_so_and_has_the_rest(
     (line,) = re.findall(r"<h2>Images</h2><p>They cannot be shown: (.*?)</p>", text)
     assert said in line.replace("&#x27;", "'")
     assert "<img" not in text
-    for rest in ("<polyline", "[routing]", "Best epoch"):
+    for rest in ("<polyline", "[routing]", "Kept: the network of epoch"):
         assert rest in text
 
 
@@ -227,7 +227,7 @@ def test_the_next_step_of_a_run_without_export_follows_its_advice(
     for warnings, remarks, line, step in (
         ([], ["it errs"], "advice: it errs", follow),
         ([warning], [], "warning: it guesses", follow),
-        ([], [], "best epoch", f"capsedge export {folder}"),
+        ([], [], "kept: epoch", f"capsedge export {folder}"),
     ):
         (folder / "run.json").write_text(json.dumps(values | {"warnings": warnings, "remarks": remarks}))
         shown = capsedge("show", str(folder))

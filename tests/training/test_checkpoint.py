@@ -67,11 +67,39 @@ def test_the_better_network_has_the_lower_error_and_then_the_lower_loss(
     best: tuple[float | None, float | None], found: tuple[float, float], better: bool
 ) -> None:
     position = Position(best_error=best[0], best_loss=best[1])
-    assert position.improved_by(*found, TrainRecipe()) is better
+    assert position.validated(*found, 100, TrainRecipe()) is better
     # By the loss, the two change places.
     if best[1] is not None:
         turned = Position(best_error=best[1], best_loss=best[0])
-        assert turned.improved_by(*found[::-1], TrainRecipe(best="loss")) is better
+        assert turned.validated(*found[::-1], 100, TrainRecipe(best="loss")) is better
+
+
+def test_the_latest_in_the_interval_of_the_lowest_error_is_kept() -> None:
+    recipe, position = TrainRecipe(best="latest"), Position()
+    # The intervals of 36, 20, 10 and 0 of 100 (Wilson) end at 45.8, 28.9, 17.4 and 3.7 %.
+    for number, (error, kept) in enumerate(
+        [
+            (0.36, 1),
+            (0.46, 1),
+            (0.45, 3),
+            (0.2, 4),
+            (0.29, 4),
+            (0.28, 6),
+            (0.1, 7),
+            (0.18, 7),
+            (0.17, 9),
+            (0, 10),
+            (0.04, 10),
+        ]
+    ):
+        position.epoch = number
+        loss = 1.0 - number  # falls whether kept or not
+        assert position.validated(error, loss, 100, recipe) is (kept == number + 1)
+        assert position.best_epoch == kept
+    assert (position.best_error, position.best_loss, position.lowest_error) == (0, -8.0, 0)
+    # A quarter of the images has a wider interval.
+    assert not Position(best_error=0.2).validated(0.36, 1.0, 100, recipe)
+    assert Position(best_error=0.2).validated(0.36, 1.0, 25, recipe)
 
 
 def test_the_position_of_an_earlier_checkpoint_can_be_read() -> None:

@@ -25,6 +25,12 @@ _MARK = {
     "written_by": "capsedge export --card"
 }  # in the metadata of the weights; of several keys the order would change
 
+_KEPT = {  # by `train.best`
+    "error": "which has the lowest validation error",
+    "loss": "which has the lowest validation loss",
+    "latest": "the latest whose validation error is in the 95 % interval of the lowest",
+}
+
 
 @dataclass(frozen=True)
 class _Subject:
@@ -279,7 +285,7 @@ def _training(card: _Subject) -> Iterator[str]:
     yield (
         f"{words.plain(record.data)}. Recipe `{recipe.name}`, {number_of(recipe.train.epochs, 'epoch')} in "
         f"{recipe.train.precision} on {record.device}, {record.seconds:,.1f} s. The weights are those of epoch "
-        f"{record.best_epoch}, which has the lowest validation {recipe.train.best}.{finished}"
+        f"{record.best_epoch}, {_KEPT[recipe.train.best]}.{finished}"
     )
     if record.teachers:
         names = ", ".join(f"`{Path(each.run).name}`" for each in record.teachers)
