@@ -200,7 +200,7 @@ def _fresh(
             "primary capsules: routing.b0"
         )
     for remark in dataset.remarks:
-        say(f"note: {remark}")
+        say(f"note: {remark.text}")
     if dataset.source != recipe.data.source and dataset.source == SUBSET:
         say(f"note: the full {recipe.data.source} is not on this machine; --download downloads it")
     if recipe.train.teachers:

@@ -13,7 +13,10 @@ from io import StringIO
 from pathlib import Path
 from typing import Literal
 
+from msgspec import structs
+
 from capsedge.data.images import IMAGE_SUFFIXES, is_hidden
+from capsedge.data.remark import DataCode, Remark, remark
 from capsedge.errors import DataError, WrongUse
 from capsedge.files import is_file
 from capsedge.outside import encodable
@@ -67,12 +70,12 @@ class Listing:
     Attributes:
         place: The folder or list.
         items: All images, sorted by name.
-        remarks: What was skipped, one line each.
+        remarks: What was skipped.
     """
 
     place: Path
     items: list[Item]
-    remarks: list[str] = field(default_factory=list)
+    remarks: list[Remark] = field(default_factory=list)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -106,12 +109,13 @@ def list_images(place: Path, *, group: str = "") -> Listing:
     return _grouped(listing, group) if group else listing
 
 
-def _lacking(listing: Listing) -> Iterator[str]:
+def _lacking(listing: Listing) -> Iterator[Remark]:
     """Remarks about classes that are missing in a part given by the user."""
     for part in ("validation", "test"):
         present = {item.label for item in listing.of(part)}
         if lacking := sorted({*listing.classes} - present if present else ()):
-            yield f"the {part} part has no images of {few(lacking, 'class')}"
+            text = f"the {part} part has no images of {few(lacking, 'class')}"
+            yield remark("lacking-classes", text, classes=len(lacking))
 
 
 def list_labelled(place: Path) -> Listing:
@@ -125,11 +129,12 @@ def list_labelled(place: Path) -> Listing:
         raise DataError(f"'{place}' has no images{_after(listing)}: they are expected in {LAYOUTS}")
     # Names with other bytes than UTF-8 are escaped after sorting, so that the order is that of the files.
     items = [replace(item, name=encodable(item.name)) for item in listing.items]
-    return replace(listing, items=items, remarks=[*map(encodable, listing.remarks)])
+    remarks = [structs.replace(each, text=encodable(each.text)) for each in listing.remarks]
+    return replace(listing, items=items, remarks=remarks)
 
 
 def _after(listing: Listing) -> str:
-    return f" ({'; '.join(listing.remarks)})" if listing.remarks else ""
+    return f" ({'; '.join(each.text for each in listing.remarks)})" if listing.remarks else ""
 
 
 def _searched(folder: Path) -> Listing:
@@ -138,11 +143,12 @@ def _searched(folder: Path) -> Listing:
         if (folder / name).is_file():
             if _names_images(folder / name):
                 return _read_list(folder / name)
-            remarks.append(f"'{name}' has no columns path and label and is skipped")
+            remarks.append(remark("list-skipped", f"'{name}' has no columns path and label and is skipped"))
     below = _folders(folder)
     if len(below) == 1 and below[0].name.lower() not in PARTS and not _any_image(folder) and _folders(below[0]):
         inner = _searched(below[0])  # as of an archive that was unpacked into a folder of its own name
-        return replace(inner, remarks=[f"the images are those in '{below[0]}'", *inner.remarks])
+        where = remark("folder-inside", f"the images are those in '{below[0]}'")
+        return replace(inner, remarks=[where, *inner.remarks])
     parts = _parts(below)
     others = [each for each in below if each not in parts]
     search = _Search(folder, remarks)
@@ -152,7 +158,9 @@ def _searched(folder: Path) -> Listing:
         search.classes(_folders(place), part)
     if "train" in parts.values():
         names = ", ".join(each.name for each in parts)
-        search.remarks += [f"folder '{each.name}' beside {names} is skipped" for each in others]
+        search.remarks += [
+            remark("folder-skipped", f"folder '{each.name}' beside {names} is skipped") for each in others
+        ]
     else:
         search.classes(others, "train" if parts and others else None)
     return search.listing()
@@ -186,7 +194,7 @@ def _holds_classes(folder: Path) -> bool:
 class _Search:
     """Collects the images in the folders of classes."""
 
-    def __init__(self, folder: Path, remarks: list[str]) -> None:
+    def __init__(self, folder: Path, remarks: list[Remark]) -> None:
         self.folder = folder
         self.items: list[Item] = []
         self.remarks = remarks
@@ -203,21 +211,22 @@ class _Search:
             for path in self._files(folder):
                 self._take(path, folder.name, part)
             if (len(self.items), len(self.unreadable)) == before:
-                self.remarks.append(f"class folder '{folder}' has no images and is skipped")
+                self.remarks.append(remark("folder-empty", f"class folder '{folder}' has no images and is skipped"))
 
     def listing(self) -> Listing:
         """The listing of all images found."""
-        if self.outside:
-            self.remarks.append(f"{number_of(self.outside, 'image')} outside the class folders skipped")
-        if self.other:
-            kinds = ", ".join(f"{count} {kind}" for kind, count in self.other.most_common(4))
-            self.remarks.append(f"{number_of(self.other.total(), 'other file')} skipped ({kinds})")
-        if self.dead:
-            self.remarks.append(f"{few(self.dead, 'broken link')} skipped")
-        if self.links:
-            self.remarks.append(f"{few(self.links, 'link to a folder', 'links to folders')} not followed")
-        if self.unreadable:
-            self.remarks.append(f"{few(self.unreadable, 'folder')} cannot be read: check the permissions")
+        kinds = ", ".join(f"{count} {kind}" for kind, count in self.other.most_common(4))
+        found: list[tuple[DataCode, int, str]] = [
+            ("images-outside", self.outside, f"{number_of(self.outside, 'image')} outside the class folders skipped"),
+            ("files-skipped", self.other.total(), f"{number_of(self.other.total(), 'other file')} skipped ({kinds})"),
+            ("broken-links", len(self.dead), f"{few(self.dead, 'broken link')} skipped"),
+            ("links", len(self.links), f"{few(self.links, 'link to a folder', 'links to folders')} not followed"),
+            (
+                *("folders-unreadable", len(self.unreadable)),
+                f"{few(self.unreadable, 'folder')} cannot be read: check the permissions",
+            ),
+        ]
+        self.remarks += [remark(code, text, count=count) for code, count, text in found if count]
         return Listing(self.folder, sorted(self.items, key=lambda item: item.name), self.remarks)
 
     def _files(self, folder: Path) -> Iterator[Path]:
@@ -307,9 +316,11 @@ def _listed(path: Path, rows: "csv.DictReader[str]") -> Listing:
             items.append(Item(path.parent / name, Path(name).as_posix(), label_text, named))
     remarks = []
     if missing:
-        remarks.append(f"{few(missing, 'listed file')} missing and skipped")
+        text = f"{few(missing, 'listed file')} missing and skipped"
+        remarks.append(remark("files-missing", text, count=len(missing)))
     if unlabelled:
-        remarks.append(f"{number_of(unlabelled, 'listed file')} without a label skipped")
+        text = f"{number_of(unlabelled, 'listed file')} without a label skipped"
+        remarks.append(remark("files-without-label", text, count=unlabelled))
     return Listing(path, sorted(items, key=lambda item: item.name), remarks)
 
 
@@ -356,12 +367,13 @@ def _grouped(listing: Listing, pattern: str) -> Listing:
     return replace(listing, items=items)
 
 
-def about_groups(items: Sequence[Item]) -> str:
+def about_groups(items: Sequence[Item]) -> Remark:
     """A remark about the groups of images."""
     members = Counter(item.group for item in items)
     (largest, count), *_ = members.most_common(1)
     groups, images = number_of(len(members), "group"), number_of(len(items), "image")
-    return encodable(f"data.group finds {groups} in {images}, the largest '{largest}' with {count:,}")
+    text = encodable(f"data.group finds {groups} in {images}, the largest '{largest}' with {count:,}")
+    return remark("groups", text, groups=len(members), images=len(items), largest=count)
 
 
 def _folders(place: Path) -> list[Path]:
