@@ -16,7 +16,7 @@ from capsedge.runtime.inspection import inspect_model
 from capsedge.runtime.models import find_model
 from capsedge.runtime.open import open_session
 from capsedge.runtime.ort import placement
-from capsedge.runtime.providers import OrtProvider
+from capsedge.runtime.providers import OrtProvider, Provider
 from capsedge.runtime.settings import Settings
 from tests.runtime.capsule_model import graph, images, save
 from tests.runtime.engines import Build, Install, build, contract, install
@@ -113,9 +113,14 @@ def test_an_engine_within_an_onnx_file_is_refused_before_the_runtime_sees_it(
     place: Place, engine: tuple[int, bytes], provider: OrtProvider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[object] = []
+
+    def opened(*given: object, **_: object) -> SimpleNamespace:
+        seen.append(given)
+        return SimpleNamespace()
+
     offered = [placement.ORT_NAMES[provider], "CPUExecutionProvider"]
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: offered)
-    monkeypatch.setattr(onnxruntime, "InferenceSession", lambda *given, **_: seen.append(given) or SimpleNamespace())
+    monkeypatch.setattr(onnxruntime, "InferenceSession", opened)
     file = with_an_engine(tmp_path / "model.onnx", place, *engine)
 
     with pytest.raises(ModelError, match=r"model\.onnx' has a node EPContext, which loads an engine .* --trt makes"):
@@ -124,7 +129,7 @@ def test_an_engine_within_an_onnx_file_is_refused_before_the_runtime_sees_it(
 
 
 @pytest.mark.parametrize("provider", ["cpu", "openvino"])
-def test_on_a_processor_the_runtime_refuses_it_and_the_reason_is_told(provider: OrtProvider, tmp_path: Path) -> None:
+def test_on_a_processor_the_runtime_refuses_it_and_the_reason_is_told(provider: Provider, tmp_path: Path) -> None:
     if provider == "openvino":
         pytest.importorskip("openvino")
     file = with_an_engine(tmp_path / "model.onnx", in_the_graph, *EMBEDDED)
