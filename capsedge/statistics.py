@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 RESAMPLES = 10_000
+_NEAR_CHANCE = 0.8
 
 
 class MeanSpread(msgspec.Struct, frozen=True):
@@ -48,15 +49,25 @@ def standard_error(error: float, images: int) -> float:
     return float((error * (1 - error) / images) ** 0.5)
 
 
+def near_chance(error: float, chance: float) -> bool:
+    """Whether an error is four fifths of that of random answers, or more.
+
+    Args:
+        error: Share of wrong answers.
+        chance: Error of random answers.
+    """
+    return error >= _NEAR_CHANCE * chance - 1e-9  # rounding: 0.8 * 0.9 > 0.72
+
+
 def at_chance(error: float, images: int, chance: float) -> bool:
     """Whether an error is no lower than that of random answers, within its 95 % interval.
 
     Args:
         error: Share of wrong answers.
-        images: Number of images; where they are few the interval is wide, so four fifths of chance are required too.
+        images: Number of images; where they are few the interval is wide, so the error must be near chance too.
         chance: Error of random answers.
     """
-    return error >= 0.8 * chance and wilson_interval(round(error * images), images)[1] >= chance
+    return near_chance(error, chance) and wilson_interval(round(error * images), images)[1] >= chance
 
 
 def wilson_interval(wrong: int, images: int) -> tuple[float, float]:

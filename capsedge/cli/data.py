@@ -22,7 +22,7 @@ capsedge data digits/ --frame figure --levels full --sheet seen.png
 
 capsedge data mnist --download
 
-capsedge data scans.csv --group 'patient_[0-9]+' --json | jq .remarks
+capsedge data scans.csv --group 'patient_[0-9]+' --json | jq '.remarks[].text'
 """
 
 
@@ -125,7 +125,7 @@ def _print(found: "Dataset") -> None:
     parts = (Column(part, [f"{each[part]:,}" for each in counts.values()], numeric=True) for part in _parts(found))
     print_table([Column("class", [*counts]), *parts])
     for remark in found.remarks:
-        out.print(f"note: {remark}", markup=False, soft_wrap=True)
+        out.print(f"note: {remark.text}", markup=False, soft_wrap=True)
 
 
 def _draw(found: "Dataset", place: Path) -> None:

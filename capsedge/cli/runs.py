@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from capsedge.errors import ModelError
 
 if TYPE_CHECKING:
-    from capsedge.training import Run
+    from capsedge.training import Run, RunRecord
 
 
 def chosen_run(folder: Path | None, status: Sequence[str]) -> "Run":
@@ -33,6 +33,16 @@ def given_run(folder: Path) -> "Run":
     if not folder.exists():
         _refuse_name(str(folder))
     return Run(folder)
+
+
+def say_after_training(run: "Run", record: "RunRecord") -> None:
+    """Print the next step after a training: to train again where it ended with a warning, else to export."""
+    from capsedge.cli.console import next_command, say
+
+    if record.warnings:
+        say("next: follow the advice above and train again")
+    else:
+        next_command("capsedge", "export", str(run.path))
 
 
 def _refuse_name(word: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from capsedge.cli.options import JsonOption
-from capsedge.cli.runs import chosen_run
+from capsedge.cli.runs import chosen_run, say_after_training
 from capsedge.plural import number_of
 
 if TYPE_CHECKING:
@@ -86,10 +86,10 @@ def _say_next(run: "Run", record: "RunRecord", trained_by: str | None) -> None:
         overlap = run.read_recipe().data.overlap  # images that show two classes have no confusion to evaluate
         seen = ("infer", "--model", folder, example_image("")) if overlap else ("eval", folder)
         next_command("capsedge", *seen)
-    elif (record.warnings or record.remarks) and not exports:
-        say("next: follow the advice above and train again")
-    else:
+    elif exports:  # older than the network
         next_command("capsedge", "export", folder)
+    else:
+        say_after_training(run, record)
 
 
 def _older(run: "Run") -> list[str]:
@@ -127,7 +127,7 @@ def _print(run: "Run", record: "RunRecord", trained_by: str | None) -> None:
     for warning in record.warnings:
         line(f"warning: {warning.text}")
     for remark in record.remarks:
-        line(f"advice: {remark}")
+        line(f"advice: {remark.text}")
     if exports := exports_in(run.path):
         line(f"exported: {', '.join(file.name for file in exports)}")
         if older := _older(run):

@@ -12,7 +12,7 @@ from msgspec import to_builtins
 
 from capsedge.cli.options import DeviceOption, DownloadOption, SetOption
 from capsedge.cli.recipe import list_recipes
-from capsedge.cli.runs import chosen_run
+from capsedge.cli.runs import chosen_run, say_after_training
 from capsedge.cli.threads import ThreadsOption, note_load, note_other_threads
 from capsedge.errors import WrongUse
 from capsedge.plural import number_of
@@ -111,7 +111,7 @@ def train(
     ] = False,
 ) -> None:
     """Train a capsule network: weights by the margin loss, routing coefficients by the routing objective."""
-    from capsedge.cli.console import next_command, percent, print_json, say
+    from capsedge.cli.console import percent, print_json, say
 
     if list_:
         list_recipes(as_json=as_json)
@@ -137,9 +137,9 @@ def train(
     for warning in record.warnings:
         say(f"warning: {warning.text}")
     for remark in record.remarks:
-        say(f"advice: {remark}")
+        say(f"advice: {remark.text}")
     say(f"kept: epoch {record.best_epoch} of {trainer.recipe.train.epochs}; run: {trainer.run.path}")
-    next_command("capsedge", "export", str(trainer.run.path))
+    say_after_training(trainer.run, record)
 
 
 def _fresh(
@@ -200,7 +200,7 @@ def _fresh(
             "primary capsules: routing.b0"
         )
     for remark in dataset.remarks:
-        say(f"note: {remark}")
+        say(f"note: {remark.text}")
     if dataset.source != recipe.data.source and dataset.source == SUBSET:
         say(f"note: the full {recipe.data.source} is not on this machine; --download downloads it")
     if recipe.train.teachers:

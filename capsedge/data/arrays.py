@@ -18,6 +18,7 @@ from capsedge.data.dataset import Dataset
 from capsedge.data.images import fit_images, glance
 from capsedge.data.items import PARTS, Part, few
 from capsedge.data.own import Own, background_sample, divided
+from capsedge.data.remark import Remark, remark
 from capsedge.data.split import Split
 from capsedge.errors import DataError, WrongUse
 from capsedge.fit import Fit
@@ -60,15 +61,15 @@ def read_arrays(path: Path) -> Own:
     return _own(path, 0, Fit())[0]
 
 
-def _own(path: Path, size: int, fit: Fit) -> tuple[Own, list[str]]:
+def _own(path: Path, size: int, fit: Fit) -> tuple[Own, list[Remark]]:
     arrays, others = _read(path)
-    remarks = [f"array '{name}' is skipped" for name in others]
+    remarks = [remark("array-skipped", f"array '{name}' is skipped") for name in others]
     found = _by_part(path, arrays)
     parts = [part for part, kind in found if kind == "images" and (part, "labels") in found]
     if not parts or not {None, "train"} & {*parts}:
         raise DataError(f"'{path}': expected {WANTED}, got {', '.join([*arrays, *others]) or 'nothing'}")
     remarks += [
-        f"{kind} of part {part} are skipped: the part has only one of images and labels"
+        remark("part-skipped", f"{kind} of part {part} are skipped: the part has only one of images and labels")
         for part, kind in found
         if part not in parts
     ]

@@ -12,6 +12,7 @@ from pathlib import Path
 from capsedge.data.image_list import names_images, read_list
 from capsedge.data.images import IMAGE_SUFFIXES, is_hidden
 from capsedge.data.items import PARTS, Item, Listing, Part, few
+from capsedge.data.remark import DataCode, Remark, remark
 from capsedge.plural import number_of
 
 LISTS = ("metadata.csv", "labels.csv")  # lists in a folder of images
@@ -33,11 +34,12 @@ def search(folder: Path) -> Listing:
         if (folder / name).is_file():
             if names_images(folder / name):
                 return read_list(folder / name)
-            remarks.append(f"'{name}' has no columns path and label and is skipped")
+            remarks.append(remark("list-skipped", f"'{name}' has no columns path and label and is skipped"))
     below = _folders(folder)
     if len(below) == 1 and below[0].name.lower() not in PARTS and not _any_image(folder) and _folders(below[0]):
         inner = search(below[0])  # as of an archive that was unpacked into a folder of its own name
-        return replace(inner, remarks=[f"the images are those in '{below[0]}'", *inner.remarks])
+        where = remark("folder-inside", f"the images are those in '{below[0]}'")
+        return replace(inner, remarks=[where, *inner.remarks])
     parts = _parts(below)
     others = [each for each in below if each not in parts]
     found = _Search(folder, remarks)
@@ -47,7 +49,9 @@ def search(folder: Path) -> Listing:
         found.classes(_folders(place), part)
     if "train" in parts.values():
         names = ", ".join(each.name for each in parts)
-        found.remarks += [f"folder '{each.name}' beside {names} is skipped" for each in others]
+        found.remarks += [
+            remark("folder-skipped", f"folder '{each.name}' beside {names} is skipped") for each in others
+        ]
     else:
         found.classes(others, "train" if parts and others else None)
     return found.listing()
@@ -81,7 +85,7 @@ def _holds_classes(folder: Path) -> bool:
 class _Search:
     """Collects the images in the folders of classes."""
 
-    def __init__(self, folder: Path, remarks: list[str]) -> None:
+    def __init__(self, folder: Path, remarks: list[Remark]) -> None:
         self.folder = folder
         self.items: list[Item] = []
         self.remarks = remarks
@@ -98,21 +102,22 @@ class _Search:
             for path in self._files(folder):
                 self._take(path, folder.name, part)
             if (len(self.items), len(self.unreadable)) == before:
-                self.remarks.append(f"class folder '{folder}' has no images and is skipped")
+                self.remarks.append(remark("folder-empty", f"class folder '{folder}' has no images and is skipped"))
 
     def listing(self) -> Listing:
         """The listing of all images found."""
-        if self.outside:
-            self.remarks.append(f"{number_of(self.outside, 'image')} outside the class folders skipped")
-        if self.other:
-            kinds = ", ".join(f"{count} {kind}" for kind, count in self.other.most_common(4))
-            self.remarks.append(f"{number_of(self.other.total(), 'other file')} skipped ({kinds})")
-        if self.dead:
-            self.remarks.append(f"{few(self.dead, 'broken link')} skipped")
-        if self.links:
-            self.remarks.append(f"{few(self.links, 'link to a folder', 'links to folders')} not followed")
-        if self.unreadable:
-            self.remarks.append(f"{few(self.unreadable, 'folder')} cannot be read: check the permissions")
+        kinds = ", ".join(f"{count} {kind}" for kind, count in self.other.most_common(4))
+        found: list[tuple[DataCode, int, str]] = [
+            ("images-outside", self.outside, f"{number_of(self.outside, 'image')} outside the class folders skipped"),
+            ("files-skipped", self.other.total(), f"{number_of(self.other.total(), 'other file')} skipped ({kinds})"),
+            ("broken-links", len(self.dead), f"{few(self.dead, 'broken link')} skipped"),
+            ("links", len(self.links), f"{few(self.links, 'link to a folder', 'links to folders')} not followed"),
+            (
+                *("folders-unreadable", len(self.unreadable)),
+                f"{few(self.unreadable, 'folder')} cannot be read: check the permissions",
+            ),
+        ]
+        self.remarks += [remark(code, text, count=count) for code, count, text in found if count]
         return Listing(self.folder, sorted(self.items, key=lambda item: item.name), self.remarks)
 
     def _files(self, folder: Path) -> Iterator[Path]:

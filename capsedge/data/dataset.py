@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from capsedge.data.overlap import Overlaid
+from capsedge.data.remark import Remark
 from capsedge.data.split import Split
 from capsedge.errors import DataError
 from capsedge.fit import Fit
@@ -41,7 +42,7 @@ class Dataset:
         description: Title and numbers of images; part of contracts, so without a path.
         location: Path on this machine, for display only.
         source: Loads the data set again from any folder of this machine: the known name, or the absolute path.
-        remarks: What was skipped or can be misleading, one line each.
+        remarks: What was skipped or can be misleading.
         names: Names of the training, the validation and the test images, if they have names.
 
     Raises:
@@ -58,7 +59,7 @@ class Dataset:
     description: str
     location: str
     source: str
-    remarks: tuple[str, ...] = ()
+    remarks: tuple[Remark, ...] = ()
     names: tuple[Sequence[str], ...] = ((), (), ())
     dark_background: bool | None = None
 

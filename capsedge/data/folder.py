@@ -21,6 +21,7 @@ from capsedge.data.images.decode import Header
 from capsedge.data.items import Item, Listing, few
 from capsedge.data.listing import about_groups, list_images
 from capsedge.data.own import Own, background_sample, divided
+from capsedge.data.remark import Remark, remark
 from capsedge.data.split import Split
 from capsedge.errors import DataError
 from capsedge.fit import Fit
@@ -88,7 +89,7 @@ def load_folder(place: Path, *, size: int = 0, group: str = "", fit: Fit | None 
     remarks = (
         *listing.remarks,
         *([about_groups(items)] if group else ()),
-        *_left_out(broken),
+        *left_out(broken),
         *_about_shape([header_of[item.path] for item in items], shape, chosen=not size),
         *found.remarks,
     )
@@ -122,13 +123,16 @@ def _check_classes(listing: Listing, items: Sequence[Item], broken: Mapping[str,
     remaining = {item.label for item in items if item.part in ("train", None)}
     for name in listing.classes:
         if name not in remaining:
-            raise DataError(f"no training image of class '{name}' can be read; {'; '.join(_left_out(broken))}")
+            why = "; ".join(each.text for each in left_out(broken))
+            raise DataError(f"no training image of class '{name}' can be read; {why}")
 
 
-def _left_out(broken: Mapping[str, str]) -> list[str]:
+def left_out(broken: Mapping[str, str]) -> list[Remark]:
+    """The remark about broken images, by name with their errors."""
     if not broken:
         return []
-    return [f"{few(list(broken), 'broken image')} left out; the first: {next(iter(broken.values()))}"]
+    text = f"{few(list(broken), 'broken image')} left out; the first: {next(iter(broken.values()))}"
+    return [remark("broken-images", text, count=len(broken))]
 
 
 def _shape(headers: Sequence[Header], size: int) -> tuple[int, int, int]:
@@ -138,7 +142,7 @@ def _shape(headers: Sequence[Header], size: int) -> tuple[int, int, int]:
     return height, width, 3 if coloured > FEW_COLOURED * len(headers) else 1
 
 
-def _about_shape(headers: Sequence[Header], shape: tuple[int, int, int], *, chosen: bool) -> list[str]:
+def _about_shape(headers: Sequence[Header], shape: tuple[int, int, int], *, chosen: bool) -> list[Remark]:
     """Remarks about images that are changed by the fit to a shape; `chosen` is a shape that follows from them."""
     sizes = [(each.height, each.width) for each in headers]
     height, width, channels = shape
@@ -150,21 +154,22 @@ def _about_shape(headers: Sequence[Header], shape: tuple[int, int, int], *, chos
         found = f"{smallest[1]}x{smallest[0]}"
         if smallest != largest:
             found += f" to {largest[1]}x{largest[0]}"
-        remarks.append(
-            f"images of {found} pixels are fitted to {width}x{height}, {fitted:,} of {len(sizes):,}{choice}"
-        )
+        text = f"images of {found} pixels are fitted to {width}x{height}, {fitted:,} of {len(sizes):,}{choice}"
+        remarks.append(remark("fitted", text, count=fitted, images=len(sizes), width=width, height=height))
     grey = sum(each.grey for each in headers)
     coloured = len(headers) - grey
     if channels == 1 and coloured:
-        remarks.append(
+        text = (
             f"{coloured:,} of {len(headers):,} images {plural(coloured, 'is', 'are')} in colour, and made grey like "
             "the others"
         )
+        remarks.append(remark("made-grey", text, count=coloured, images=len(headers)))
     elif coloured < len(headers) and channels == 3:
-        remarks.append(
+        text = (
             f"{grey:,} of {len(headers):,} images {plural(grey, 'is', 'are')} grey, and the others are in colour: "
             "if colour differs by class, the network may learn only that"
         )
+        remarks.append(remark("grey-among-colour", text, count=grey, images=len(headers)))
     return remarks
 
 

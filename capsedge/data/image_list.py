@@ -5,6 +5,7 @@ from io import StringIO
 from pathlib import Path
 
 from capsedge.data.items import PARTS, Item, Listing, Part, few
+from capsedge.data.remark import remark
 from capsedge.errors import DataError
 from capsedge.files import is_file
 from capsedge.plural import number_of
@@ -80,9 +81,11 @@ def _listed(path: Path, rows: "csv.DictReader[str]") -> Listing:
             items.append(Item(path.parent / name, Path(name).as_posix(), label_text, named))
     remarks = []
     if missing:
-        remarks.append(f"{few(missing, 'listed file')} missing and skipped")
+        text = f"{few(missing, 'listed file')} missing and skipped"
+        remarks.append(remark("files-missing", text, count=len(missing)))
     if unlabelled:
-        remarks.append(f"{number_of(unlabelled, 'listed file')} without a label skipped")
+        text = f"{number_of(unlabelled, 'listed file')} without a label skipped"
+        remarks.append(remark("files-without-label", text, count=unlabelled))
     return Listing(path, sorted(items, key=lambda item: item.name), remarks)
 
 

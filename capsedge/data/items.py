@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from capsedge.data.remark import Remark
 from capsedge.plural import plural
 
 Part = Literal["train", "validation", "test"]
@@ -43,12 +44,12 @@ class Listing:
     Attributes:
         place: The folder or list.
         items: All images, sorted by name.
-        remarks: What was skipped, one line each.
+        remarks: What was skipped.
     """
 
     place: Path
     items: list[Item]
-    remarks: list[str] = field(default_factory=list)
+    remarks: list[Remark] = field(default_factory=list)
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -9,9 +9,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from msgspec import structs
+
 from capsedge.data.class_folders import search
 from capsedge.data.image_list import read_list
 from capsedge.data.items import Item, Listing, few
+from capsedge.data.remark import Remark, remark
 from capsedge.errors import DataError, WrongUse
 from capsedge.outside import encodable
 from capsedge.plural import number_of
@@ -44,12 +47,13 @@ def list_images(place: Path, *, group: str = "") -> Listing:
     return _grouped(listing, group) if group else listing
 
 
-def _lacking(listing: Listing) -> Iterator[str]:
+def _lacking(listing: Listing) -> Iterator[Remark]:
     """Remarks about classes that are missing in a part given by the user."""
     for part in ("validation", "test"):
         present = {item.label for item in listing.of(part)}
         if lacking := sorted({*listing.classes} - present if present else ()):
-            yield f"the {part} part has no images of {few(lacking, 'class')}"
+            text = f"the {part} part has no images of {few(lacking, 'class')}"
+            yield remark("lacking-classes", text, classes=len(lacking))
 
 
 def list_labelled(place: Path) -> Listing:
@@ -63,11 +67,12 @@ def list_labelled(place: Path) -> Listing:
         raise DataError(f"'{place}' has no images{_after(listing)}: they are expected in {LAYOUTS}")
     # Names with other bytes than UTF-8 are escaped after sorting, so that the order is that of the files.
     items = [replace(item, name=encodable(item.name)) for item in listing.items]
-    return replace(listing, items=items, remarks=[*map(encodable, listing.remarks)])
+    remarks = [structs.replace(each, text=encodable(each.text)) for each in listing.remarks]
+    return replace(listing, items=items, remarks=remarks)
 
 
 def _after(listing: Listing) -> str:
-    return f" ({'; '.join(listing.remarks)})" if listing.remarks else ""
+    return f" ({'; '.join(each.text for each in listing.remarks)})" if listing.remarks else ""
 
 
 def _check_classes(listing: Listing) -> None:
@@ -106,9 +111,10 @@ def _grouped(listing: Listing, pattern: str) -> Listing:
     return replace(listing, items=items)
 
 
-def about_groups(items: Sequence[Item]) -> str:
+def about_groups(items: Sequence[Item]) -> Remark:
     """A remark about the groups of images."""
     members = Counter(item.group for item in items)
     (largest, count), *_ = members.most_common(1)
     groups, images = number_of(len(members), "group"), number_of(len(items), "image")
-    return encodable(f"data.group finds {groups} in {images}, the largest '{largest}' with {count:,}")
+    text = encodable(f"data.group finds {groups} in {images}, the largest '{largest}' with {count:,}")
+    return remark("groups", text, groups=len(members), images=len(items), largest=count)

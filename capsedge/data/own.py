@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from capsedge.data.dataset import Dataset, described, hold_out
 from capsedge.data.images import Glance, are_on_dark, is_plain
 from capsedge.data.items import Part, few
+from capsedge.data.remark import Remark, remark
 from capsedge.data.split import Split
 from capsedge.errors import DataError
 from capsedge.fit import Fit
@@ -72,7 +73,8 @@ def divided(own: Own, *, name: str, location: str, source: str, fit: Fit | None 
         _check_three(own, whole)
         kept, held = _held_out(own, whole, together, limit=TEST_LIMIT, seed=TEST_SEED)
         part_of[held] = "test"
-        remarks.append(f"no test images were given: {len(held):,} of {len(whole):,} images are held out for the test")
+        text = f"no test images were given: {len(held):,} of {len(whole):,} images are held out for the test"
+        remarks.append(remark("held-out", text, count=len(held), images=len(whole)))
         whole = kept
     if "validation" not in part_of:
         _, held = _held_out(own, whole, together)
@@ -169,18 +171,19 @@ def _pixels(split: Split) -> list[bytes]:
     return [hashlib.sha256(image.tobytes()).digest() for image in split.images]
 
 
-def _uneven(train: Split, classes: tuple[str, ...]) -> list[str]:
+def _uneven(train: Split, classes: tuple[str, ...]) -> list[Remark]:
     counts = np.bincount(train.labels, minlength=len(classes))
     few, many = int(counts.argmin()), int(counts.argmax())
     if counts[many] <= UNEVEN * counts[few]:
         return []
-    return [
+    text = (
         f"class '{classes[many]}' has {number_of(int(counts[many]), 'training image')} and '{classes[few]}' "
         f"{counts[few]:,}: compare by the balanced error, in which every class has the same weight"
-    ]
+    )
+    return [remark("uneven-classes", text, most=int(counts[many]), fewest=int(counts[few]))]
 
 
-def _few_images(train: Split, classes: tuple[str, ...]) -> list[str]:
+def _few_images(train: Split, classes: tuple[str, ...]) -> list[Remark]:
     counts = np.bincount(train.labels, minlength=len(classes))
     rare = [
         f"{classes[label]} {counts[label]}"
@@ -190,20 +193,22 @@ def _few_images(train: Split, classes: tuple[str, ...]) -> list[str]:
     if not rare:
         return []
     shown = ", ".join(rare[:3]) + (", ..." if len(rare) > 3 else "")
-    return [
+    text = (
         f"{len(rare)} of {len(classes)} classes {plural(len(rare), 'has', 'have')} fewer than {FEW_IMAGES} training "
         f"images ({shown}): more images of them help more than any setting"
-    ]
+    )
+    return [remark("few-images", text, count=len(rare), classes=len(classes), fewest=int(counts.min()))]
 
 
-def _small(validation: Split) -> list[str]:
+def _small(validation: Split) -> list[Remark]:
     count = len(validation)
     if count >= SMALL_VALIDATION:
         return []
-    return [
+    text = (
         f"there {plural(count, 'is', 'are')} {number_of(count, 'validation image')}, so one more wrong answer is "
         f"{100 / count:.1f} points of the validation error"
-    ]
+    )
+    return [remark("small-validation", text, images=count)]
 
 
 def background_sample(count: int) -> set[int]:
@@ -211,18 +216,19 @@ def background_sample(count: int) -> set[int]:
     return {int(place) for place in np.linspace(0, count - 1, min(_SAMPLE, count))}
 
 
-def _on_even_background(seen: Sequence[bool], fit: Fit) -> list[str]:
+def _on_even_background(seen: Sequence[bool], fit: Fit) -> list[Remark]:
     found = sum(seen)
     if not is_plain(fit) or not seen or found < _MOST * len(seen):
         return []
-    return [
+    text = (
         f"{100 * found // len(seen)} % of the images show one thing on an even background: --set data.frame=figure "
         "--set data.levels=full finds it at any place and in any contrast, in inference too; leave them out if "
         "place, size or shade distinguish classes"
-    ]
+    )
+    return [remark("even-background", text, share=found / len(seen))]
 
 
-def _doubles(pixels: list[bytes], part_of: NDArray[np.object_], own: Own) -> list[str]:
+def _doubles(pixels: list[bytes], part_of: NDArray[np.object_], own: Own) -> list[Remark]:
     """Remarks on duplicate images: across parts, where they make an error too low, and in two classes."""
     remarks = []
     seen = {
@@ -240,19 +246,18 @@ def _doubles(pixels: list[bytes], part_of: NDArray[np.object_], own: Own) -> lis
             if pixels[i] in seen[other]
         ]
         if copies:
-            remarks.append(
-                f"{few(copies, f'{part} image')} with the same pixels as a {learned} image: the {part} error is too "
-                "low"
-            )
+            which = f"{few(copies, f'{part} image')} with the same pixels as a {learned} image"
+            text = f"{which}: the {part} error is too low"
+            remarks.append(remark("copies-in-two-parts", text, count=len(copies)))
     first: dict[bytes, int] = {}
     same = [(first.setdefault(each, place), place) for place, each in enumerate(pixels)]
     again = [f"{own.names[copy]} of {own.names[one]}" for one, copy in same if one != copy]
     if again and not remarks:
-        remarks.append(f"{few(again, 'image')} with the same pixels as another; copies stay in one part")
+        text = f"{few(again, 'image')} with the same pixels as another; copies stay in one part"
+        remarks.append(remark("copies", text, count=len(again)))
     labels = own.images.labels
     both = [f"{own.names[copy]} of {own.names[one]}" for one, copy in same if labels[one] != labels[copy]]
     if both:
-        remarks.append(
-            f"{few(both, 'image')} with the same pixels as an image of another class: one of the two is wrong"
-        )
+        text = f"{few(both, 'image')} with the same pixels as an image of another class: one of the two is wrong"
+        remarks.append(remark("copies-in-two-classes", text, count=len(both)))
     return remarks

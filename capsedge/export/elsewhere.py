@@ -6,7 +6,7 @@ import msgspec
 
 from capsedge.contract import Verdict
 from capsedge.errors import ModelError
-from capsedge.export.gate import failed, judge, reference, tolerance_of
+from capsedge.export.gate import failed, judge, reference, tolerance_of, warning_of
 from capsedge.export.origin import alterations, check_origin
 from capsedge.onnx_lite.file import read_onnx_file
 from capsedge.runtime.open import open_session
@@ -37,7 +37,7 @@ def gate_on(model: Path, run: Run, provider: Provider, *, max_error_increase: fl
         contract = contract_needed(session)
         check_origin(model, contract, run)
         tolerance = tolerance_of(contract.precision, max_error_increase=max_error_increase)
-        expected = reference(run.load_best(), contract, run.load_dataset().validation)
+        expected = reference(run.load_best(), contract, run.load_dataset().validation, warning=warning_of(run))
         try:
             verdict = judge(session, expected, tolerance).verdict
         except ModelError as error:  # it does not run, or its outputs have other shapes

@@ -16,7 +16,7 @@ from capsedge.errors import GateRejected, ModelError
 from capsedge.export.candidate import candidate_folder
 from capsedge.export.collapse import deployable
 from capsedge.export.contract import Pool, build_contract, golden_pool, golden_with
-from capsedge.export.gate import Answers, Rejection, answers_of, explained, reference, tolerance_of
+from capsedge.export.gate import Answers, Rejection, answers_of, explained, reference, tolerance_of, warning_of
 from capsedge.export.onnx import load_graph, save_with_contract, to_onnx, with_batch
 from capsedge.export.origin import alterations, check_origin
 from capsedge.export.precision import CALIBRATION_IMAGES, METHODS, TypedGraphs, calibration_images
@@ -139,7 +139,9 @@ class RunExport:
         """Judge a file; write it to `output` with its contract and verdict, or keep it as rejected."""
         self.tell(f"{contract.precision}: the gate")
         tolerance = tolerance_of(contract.precision, max_error_increase=self.max_error_increase)
-        expected = reference(self.network, contract, self.dataset.validation, self._answers)
+        expected = reference(
+            self.network, contract, self.dataset.validation, self._answers, warning=warning_of(self.run)
+        )
         trial = tried(candidate, expected, tolerance, self.dataset.test)
         model = load_graph(candidate)
         if trial.test_error is None or trial.golden_lengths is None:

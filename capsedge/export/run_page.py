@@ -55,7 +55,7 @@ def _body(run: Run, record: RunRecord, rows: Sequence[dict[str, Any]]) -> Iterat
     yield f'<p class="soft">{_text(status)}; {_text(record.data)}; trained on {_text(record.device)}</p>'
     yield _scores(record)
     yield _remarks("Warnings", [warning.text for warning in record.warnings])
-    yield _remarks("Advice", record.remarks)
+    yield _remarks("Advice", [remark.text for remark in record.remarks])
     if validated := [row for row in rows if row["kind"] == "validation"]:
         yield f'<h2>Curve</h2><div class="plots">{_curve(rows, validated)}</div>'
     yield from _images(run, recipe)

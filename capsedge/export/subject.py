@@ -5,6 +5,7 @@ import torch
 from numpy.typing import NDArray
 
 from capsedge.data import Split
+from capsedge.measure.evaluate.remark import eval_remark
 from capsedge.measure.evaluate.subject import EvaluatedNetwork
 from capsedge.training import Run
 from capsedge.training.evaluate import lengths_of
@@ -36,5 +37,5 @@ def subject_of_run(run: Run) -> EvaluatedNetwork:
         dark_background=bool(record.dark_background),
         run=run.path,
         lengths=lengths,
-        remarks=(_NOT_KNOWN,) if record.dark_background is None else (),
+        remarks=(eval_remark("assumed-background", _NOT_KNOWN),) if record.dark_background is None else (),
     )

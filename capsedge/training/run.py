@@ -49,20 +49,39 @@ class Teacher(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str
 
 
+TrainingCode = Literal["at-chance", "one-answer", "near-chance"]
+
+
 class TrainingWarning(msgspec.Struct, frozen=True, kw_only=True):
     """A reason not to use a trained network.
 
     Attributes:
-        code: `at-chance`: the validation error is no lower than that of random answers.
+        code: For programs; docs/training.md lists all codes.
         text: The warning in words, with what to do.
         error: Validation error, 0 to 1.
         chance: Error of random answers, 0 to 1.
     """
 
-    code: Literal["at-chance"]
+    code: TrainingCode
     text: str
     error: float
     chance: float
+
+
+class TrainingRemark(msgspec.Struct, frozen=True, kw_only=True):
+    """A less serious problem of a training.
+
+    Attributes:
+        code: For programs; docs/training.md lists all codes.
+        text: The remark in words, with what to do.
+        classes: Names of the classes that it is about.
+        numbers: Its figures by name.
+    """
+
+    code: Literal["never-answered", "mostly-wrong", "overfitted", "still-falling", "unknown"]
+    text: str
+    classes: tuple[str, ...] = ()
+    numbers: dict[str, float] = {}
 
 
 class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,7 +102,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
         balanced: Balanced test error: mean over the classes of their test error; None if all classes have as many
             test images, or if images show two classes.
         warnings: Reasons not to use the network.
-        remarks: Problems of the training with what to do about them, one line each.
+        remarks: Less serious problems of the training.
         seconds: Training time.
         versions: Versions of capsedge and torch.
         device: Device of the training.
@@ -104,7 +123,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     dark_background: bool | None = None
     balanced: float | None = None
     warnings: tuple[TrainingWarning, ...] = ()
-    remarks: tuple[str, ...] = ()
+    remarks: tuple[TrainingRemark, ...] = ()
     seconds: float = 0.0
     versions: dict[str, str]
     device: str
@@ -195,7 +214,7 @@ class Run:
             values = {
                 _FORMER_KEYS.get(key, key): each for key, each in decoded(path.read_bytes(), dict[str, Any]).items()
             }
-            return decoded(msgspec.json.encode(values), RunRecord)
+            return decoded(msgspec.json.encode(_with_records(values)), RunRecord)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise ModelError(
                 f"'{self.path}' is not a run: it has no run.json; give the folder of a training"
@@ -272,6 +291,14 @@ class Run:
 
 # Keys of run.json in earlier releases, with their names now.
 _FORMER_KEYS = {"dark_ground": "dark_background"}
+
+
+def _with_records(values: dict[str, Any]) -> dict[str, Any]:
+    """The values of run.json with records as remarks, which were texts in earlier releases."""
+    remarks = values.get("remarks")
+    if isinstance(remarks, list):
+        values["remarks"] = [{"code": "unknown", "text": each} if isinstance(each, str) else each for each in remarks]
+    return values
 
 
 def status_in_words(record: RunRecord, trained_by: str | None) -> str:

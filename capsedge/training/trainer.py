@@ -16,7 +16,7 @@ from capsedge.errors import CapsedgeError, Interrupted, ModelError
 from capsedge.models import CapsNet
 from capsedge.recipe import Recipe
 from capsedge.scoring import balanced_error
-from capsedge.training.advice import advice, warnings_of
+from capsedge.training.advice import Ended, remarks_of, warnings_of
 from capsedge.training.algorithm import Algorithm1
 from capsedge.training.checkpoint import (
     DamagedFile,
@@ -243,6 +243,15 @@ class Trainer(Algorithm1):
         log.write(
             {"kind": "test", "epoch": self.position.best_epoch, "step": self.position.step, "error": test.error}
         )
+        ended = Ended(
+            validation,
+            self._metrics(),
+            self.dataset.classes,
+            self.dataset.validation.labels_per_image,
+            self.recipe.train,
+            self.position.best_epoch,
+            self.position.step,
+        )
         assert self.position.best_error is not None
         record = self._record(
             "finished",
@@ -252,38 +261,14 @@ class Trainer(Algorithm1):
             ),
             best_epoch=self.position.best_epoch,
             balanced=_balanced(test),
-            warnings=tuple(
-                warnings_of(
-                    validation,
-                    self._metrics(),
-                    classes=len(self.dataset.classes),
-                    labels=self.dataset.validation.labels_per_image,
-                    recipe=self.recipe.train,
-                    steps=self.position.step,
-                )
-            ),
-            remarks=self._remarks(validation),
+            warnings=tuple(warnings_of(ended)),
+            remarks=tuple(remarks_of(ended)),
             seconds=round(self.position.seconds, 1),
         )
         if self.devices.first:
             self.run.write_record(record)
             self.run.previous.unlink(missing_ok=True)
         return record
-
-    def _remarks(self, validation: Evaluation) -> tuple[str, ...]:
-        """Advice for the user."""
-        if validation.confusion is None or not self.devices.first:
-            return ()
-        return tuple(
-            advice(
-                self._metrics(),
-                validation.confusion,
-                self.dataset.classes,
-                recipe=self.recipe.train,
-                best_epoch=self.position.best_epoch,
-                steps=self.position.step,
-            )
-        )
 
     def _metrics(self) -> list[dict[str, Any]]:
         """Rows of the metrics file, which the first device alone has."""

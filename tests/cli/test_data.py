@@ -53,7 +53,8 @@ def test_json_and_the_options_reach_the_data_set(capsedge: Capsedge, photos: Pat
     found = json.loads(done.stdout)
     assert found["shape"] == [16, 16, 3]
     assert sum(sum(counts.values()) for counts in found["classes"].values()) == 25
-    assert any("broken" in each for each in found["remarks"])
+    (broken,) = (each for each in found["remarks"] if each["code"] == "broken-images")
+    assert broken["numbers"] == {"count": 1}
     again = capsedge("data", str(photos), "--size", "16", "--group", r"/(.)")
     assert again.stderr.endswith("--set data.size=16 --set 'data.group=/(.)'\n")
 

@@ -92,7 +92,7 @@ def test_images_in_parts_give_the_part_and_broken_ones_are_told(
     for part in ("test", "train", "all"):
         done = capsedge("eval", str(good), "--data", str(tmp_path / "parts"), "--part", part, "--json")
         found = json.loads(done.stdout)
-        counts[part] = found["images"], sum("1 broken image" in each for each in found["remarks"])
+        counts[part] = found["images"], sum(each["code"] == "broken-images" for each in found["remarks"])
     assert counts == {"test": (6, 0), "train": (5, 1), "all": (11, 1)}
     none = capsedge("eval", str(good), "--data", str(tmp_path / "parts"), "--part", "validation")
     assert none.returncode == 2
@@ -265,7 +265,9 @@ def test_what_is_not_said_of_somebody_elses_network_is_assumed_aloud(
         file = classifier(tmp_path / f"{name}.onnx", shape=(5, 3, 8, 8), kind=kind)  # 12 images in batches of 5
         words = ["--data", str(folder), "--classes", str(tmp_path / "names.txt")]
         done = capsedge("eval", str(file), *words, "--json")
-        (found[name],) = (each for each in json.loads(done.stdout)["remarks"] if "--pixels" in each)
+        (found[name],) = (
+            each["text"] for each in json.loads(done.stdout)["remarks"] if each["code"] == "assumed-pixels"
+        )
     assert found["float"] == "no --pixels was given: they are handed over as 0 to 1"
     assert found["bytes"] == "no --pixels was given: they are handed over as bytes of 0 to 255"
 

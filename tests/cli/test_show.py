@@ -224,8 +224,10 @@ def test_the_next_step_of_a_run_without_export_follows_its_advice(
     values = json.loads((folder / "run.json").read_text())
     warning = {"code": "at-chance", "text": "it guesses", "error": 0.9, "chance": 0.9}
     follow = "follow the advice above and train again"
+    remark = {"code": "overfitted", "text": "it overfits", "numbers": {"error": 0.2, "training_error": 0.01}}
     for warnings, remarks, line, step in (
-        ([], ["it errs"], "advice: it errs", follow),
+        ([], [remark], "advice: it overfits", f"capsedge export {folder}"),
+        ([], ["it errs"], "advice: it errs", f"capsedge export {folder}"),  # of an earlier capsedge
         ([warning], [], "warning: it guesses", follow),
         ([], [], "kept: epoch", f"capsedge export {folder}"),
     ):

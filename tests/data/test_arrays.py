@@ -44,7 +44,7 @@ def test_one_part_is_divided_and_classes_may_have_names(tmp_path: Path) -> None:
     path = saved(tmp_path, images=images(50, 6, 5, 3), labels=np.arange(50) % 2, classes=["cat", "dog"], note=[1])
     dataset = load_dataset(str(path), size=8)
     assert (dataset.classes, dataset.shape, len(dataset.test)) == (("cat", "dog"), (8, 8, 3), 10)
-    assert dataset.remarks[0] == "array 'note' is skipped"
+    assert dataset.remarks[0].text == "array 'note' is skipped"
     assert dataset.sha256() == load_dataset(str(path), size=8).sha256()
 
 
@@ -132,7 +132,7 @@ def test_a_list_of_classes_orders_labels_that_are_names(tmp_path: Path) -> None:
 
 def test_objects_that_nothing_needs_are_passed_over_unread(tmp_path: Path) -> None:
     path = saved(tmp_path, images=images(50), labels=np.arange(50) % 2, author=np.array([object()]))
-    assert load_dataset(str(path)).remarks[0] == "array 'author' is skipped"
+    assert load_dataset(str(path)).remarks[0].text == "array 'author' is skipped"
 
 
 def test_labels_that_need_a_pickle_are_refused_with_what_to_do(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def test_classes_and_images_come_in_the_order_of_their_names(tmp_path: Path, ima
 def test_images_of_one_small_size_keep_it(tmp_path: Path, image_folder: ImageFolder) -> None:
     dataset = load_folder(image_folder(tmp_path, {name: ("L", (48, 40), i) for i, name in enumerate(GREY)}))
     assert dataset.shape == (40, 48, 1)
-    assert not [each for each in dataset.remarks if "fitted" in each]
+    assert not [each.text for each in dataset.remarks if each.code == "fitted"]
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_other_images_become_squares_of_the_middle_size_and_that_is_said(
         image_folder(tmp_path, {name: ("L", sizes[i % len(sizes)], i) for i, name in enumerate(names)})
     )
     assert dataset.shape == (side, side, 1)
-    (said,) = [each for each in dataset.remarks if "fitted" in each]
+    (said,) = [each.text for each in dataset.remarks if each.code == "fitted"]
     assert f" pixels are fitted to {side}x{side}, {len(names)} of {len(names)}; " in said
     assert said.startswith("images of 100x100 pixels are" if sizes == [(100, 100)] else "images of ")
     assert said.endswith("data.size takes another side, and the computation grows with its square")
@@ -71,7 +71,7 @@ def test_a_size_makes_squares_and_fit_says_how(tmp_path: Path, image_folder: Ima
     assert dataset.shape == (4, 4, 1)
     assert dataset.train.spread(1).images[0, :, :, 0].tolist() == [[30] * 4] * 4
     assert dataset.fit == Fit(resize="nearest", frame="stretch")
-    assert "images of 3x3 to 4x3 pixels are fitted to 4x4, 8 of 8" in dataset.remarks
+    assert "images of 3x3 to 4x3 pixels are fitted to 4x4, 8 of 8" in [each.text for each in dataset.remarks]
 
 
 def test_one_colour_image_among_many_grey_ones_is_made_grey_and_more_make_all_coloured(
@@ -80,11 +80,13 @@ def test_one_colour_image_among_many_grey_ones_is_made_grey_and_more_make_all_co
     grey: Images = {f"{name}/{i}.png": ("L", (4, 3), i) for name in ("cat", "dog") for i in range(10)}
     few = load_folder(image_folder(tmp_path / "few", {**grey, "cat/0.png": ("RGB", (4, 3), (30, 30, 30))}))
     assert few.shape == (3, 4, 1)
-    assert "1 of 20 images is in colour, and made grey like the others" in few.remarks
+    assert "1 of 20 images is in colour, and made grey like the others" in [each.text for each in few.remarks]
     coloured: Images = {"cat/0.png": ("RGB", (4, 3), (1, 2, 3)), "cat/1.png": ("RGB", (4, 3), (9, 9, 9))}
     more = load_folder(image_folder(tmp_path / "more", {**grey, **coloured}))
     assert more.shape == (3, 4, 3)
-    assert any(each.startswith("18 of 20 images are grey, and the others are in colour") for each in more.remarks)
+    assert any(
+        each.text.startswith("18 of 20 images are grey, and the others are in colour") for each in more.remarks
+    )
 
 
 @pytest.mark.parametrize("content", [b"", b"no image", None], ids=["empty", "text", "cut"])
@@ -98,7 +100,7 @@ def test_broken_images_are_left_out_and_told_together(
         path.write_bytes(path.read_bytes()[:60] if content is None else content)
     dataset = load_folder(folder, size=4)
     assert np.bincount(dataset.train.spread(100).labels).tolist() == [2, 2]
-    (said,) = [each for each in dataset.remarks if "broken" in each]
+    (said,) = [each.text for each in dataset.remarks if each.code == "broken-images"]
     assert said.startswith("5 broken images ('train/dog/broken-0.png', 'train/dog/broken-1.png', ")
     assert "...) left out; the first: " in said
     assert "train/dog/broken-0.png' cannot be read as an image: " in said
@@ -117,9 +119,11 @@ def test_all_counts_are_of_the_images_that_are_used(tmp_path: Path, image_folder
 
     images = sum(map(len, (dataset.train, dataset.validation, dataset.test)))
     assert images == len(used)
-    assert any(each.startswith("4 broken images (") for each in dataset.remarks)
-    assert f"images of 6x5 pixels are fitted to 4x4, {images} of {images}" in dataset.remarks
-    assert any(each.startswith("data.group finds 4 groups in 8 images, the largest '") for each in dataset.remarks)
+    assert any(each.text.startswith("4 broken images (") for each in dataset.remarks)
+    assert f"images of 6x5 pixels are fitted to 4x4, {images} of {images}" in [each.text for each in dataset.remarks]
+    assert any(
+        each.text.startswith("data.group finds 4 groups in 8 images, the largest '") for each in dataset.remarks
+    )
 
 
 def test_a_class_whose_every_image_is_broken_is_an_error(tmp_path: Path, image_folder: ImageFolder) -> None:
@@ -156,4 +160,4 @@ def test_what_pads_an_image_is_no_background_of_it(tmp_path: Path, paper: int, i
     dataset = load_folder(tmp_path, size=28)
     assert dataset.dark_background is dark
     assert wants_dark_background(dataset.train.images), "as the bars have it"  # type: ignore[union-attr]
-    assert any("show one thing on an even background" in remark for remark in dataset.remarks)
+    assert any("show one thing on an even background" in remark.text for remark in dataset.remarks)

@@ -57,7 +57,7 @@ def test_parts_are_known_by_their_usual_names(
         "4": "test",
     }
     assert found.classes == ("a", "b")
-    assert found.remarks == [
+    assert [each.text for each in found.remarks] == [
         "the validation part has no images of 1 class ('b')",
         "the test part has no images of 1 class ('a')",
     ]
@@ -73,7 +73,7 @@ def test_an_archive_that_was_unpacked_into_a_folder_of_its_own_is_entered_and_th
     folder = made("photos/cat/1.png", "photos/dog/2.png")
     found = list_images(folder)
     assert found.classes == ("cat", "dog")
-    assert found.remarks == [f"the images are those in '{folder / 'photos'}'"]
+    assert [each.text for each in found.remarks] == [f"the images are those in '{folder / 'photos'}'"]
 
 
 def test_all_that_is_passed_over_is_told_and_hidden_files_are_not(made: Callable[..., Path]) -> None:
@@ -85,7 +85,7 @@ def test_all_that_is_passed_over_is_told_and_hidden_files_are_not(made: Callable
     (folder / "train/dog/gone.png").symlink_to(folder / "nowhere.png")
     found = list_images(folder)
     assert [item.name for item in found.items] == ["train/cat/1.png", "train/dog/2.png"]
-    assert found.remarks == [
+    assert [each.text for each in found.remarks] == [
         f"class folder '{folder / 'train/none'}' has no images and is skipped",
         "folder 'extra' beside train is skipped",
         "1 image outside the class folders skipped",
@@ -120,7 +120,7 @@ def test_a_list_names_its_images(made: Callable[..., Path], name: str, header: s
         ("raw/3.png", "cat", "validation"),
     ]
     assert found.items[0].path == folder / "raw/1.png"
-    assert found.remarks == [
+    assert [each.text for each in found.remarks] == [
         "1 listed file ('raw/9.png') missing and skipped",
         "1 listed file without a label skipped",
         "the validation part has no images of 1 class ('dog, big')",
@@ -178,7 +178,7 @@ def test_a_group_is_what_the_expression_finds_in_a_name(
     found = list_images(made("cat/p1_a.png", "cat/p2_a.png", "dog/p1_b.png"), group=pattern)
     assert [item.group for item in found.items] == groups
     assert (
-        about_groups(found.items)
+        about_groups(found.items).text
         == f"data.group finds 2 groups in 3 images, the largest '{max(groups, key=groups.count)}' with 2"
     )
 
@@ -223,7 +223,7 @@ def test_a_pipe_among_the_images_is_passed_over_and_not_waited_for(made: Callabl
     listing = list_images(folder)
 
     assert len(listing.items) == 3
-    assert "1 other file skipped (1 pipe or device)" in listing.remarks
+    assert "1 other file skipped (1 pipe or device)" in [each.text for each in listing.remarks]
 
 
 def test_links_to_folders_and_a_list_of_something_else_are_told(made: Callable[..., Path], tmp_path: Path) -> None:
@@ -231,7 +231,7 @@ def test_links_to_folders_and_a_list_of_something_else_are_told(made: Callable[.
     (tmp_path / "elsewhere").mkdir()
     (folder / "cat/more").symlink_to(tmp_path / "elsewhere")
     (folder / "labels.csv").write_text("ClassId,Name\n1,cat")
-    assert list_images(folder).remarks == [
+    assert [each.text for each in list_images(folder).remarks] == [
         "'labels.csv' has no columns path and label and is skipped",
         "1 link to a folder ('cat/more') not followed",
     ]

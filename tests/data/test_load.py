@@ -161,9 +161,10 @@ def test_an_image_whose_name_is_not_utf_8_is_named_by_codes(tmp_path: Path, imag
     (tmp_path / "b" / "broken-\udcff.png").write_bytes(b"")
     dataset = load_dataset(str(tmp_path))
     assert sorted(name for names in dataset.names for name in names if "x" in name) == ["a/x\\udcff.png"]
-    assert any("b/broken-\\udcff.png' cannot be read" in remark for remark in dataset.remarks)
+    assert any("b/broken-\\udcff.png' cannot be read" in remark.text for remark in dataset.remarks)
     assert all(
-        "\udcff" not in text for text in (*dataset.remarks, *(name for part in dataset.names for name in part))
+        "\udcff" not in text
+        for text in (*(each.text for each in dataset.remarks), *(name for part in dataset.names for name in part))
     )
 
 

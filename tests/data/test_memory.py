@@ -48,7 +48,7 @@ def peak(load: Callable[[], object]) -> float:
 
 def test_a_folder_is_read_divided_and_evaluated_with_one_copy(folder: Path) -> None:
     dataset = load_dataset(str(folder), size=96)
-    assert any("1 broken image" in each for each in dataset.remarks)
+    assert any("1 broken image" in each.text for each in dataset.remarks)
     for split, names in zip((dataset.train, dataset.validation, dataset.test), dataset.names, strict=True):
         for image, name in zip(split.images, names, strict=True):  # type: ignore[union-attr]  # nothing is overlapped
             with Image.open(folder / name) as file:

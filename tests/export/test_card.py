@@ -144,8 +144,8 @@ def test_the_gates_verdict_and_the_limits_are_told(made: Run) -> None:
     calibration = contracts(made)["int8"].calibration
     assert calibration is not None
     assert f"`model.int8.onnx`: calibrated by {calibration.text}." in text
-    for remark in record.remarks:
-        assert f"- From the training: {remark}." in text
+    for said in (*(each.text for each in record.warnings), *(each.text for each in record.remarks)):
+        assert f"- From the training: {said}." in text
     assert "images of Fashion-MNIST subset alone" in text
     assert record.data_sha256 in text
     assert str(made.path) not in text

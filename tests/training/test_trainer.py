@@ -169,7 +169,9 @@ def test_the_balanced_error_is_in_the_record_where_the_classes_differ_in_images(
 
 def test_advice_of_the_training_is_in_the_record(tmp_path: Path) -> None:
     record = train_tiny(tmp_path, tiny_recipe("train.epochs=1", "train.learning_rate=0.01")).read_record()
-    assert "is near chance (90 %): 25 steps are few: raise train.epochs" in record.remarks[0]
+    (warning,) = record.warnings
+    assert warning.code == "near-chance"
+    assert "is near chance for 10 classes (90 %): 25 steps are few: raise train.epochs" in warning.text
 
 
 def answers(run: Run, split: Split) -> NDArray[np.int64]:

@@ -38,7 +38,7 @@ def print_evaluation(found: "Evaluated") -> None:
     if found.never_answered:
         _line(f"note: never answered: {', '.join(found.never_answered)}")
     for remark in found.remarks:
-        _line(f"note: {remark}")
+        _line(f"note: {remark.text}")
 
 
 def _print_classes(classes: "list[OfClass]") -> None:

@@ -273,7 +273,7 @@ def _limits(card: _Subject) -> Iterator[str]:
         if pairs is not None:
             kept = "gives the same results on every processor" if pairs.fit else "saturates on x86 without VNNI"
             yield f"- `{each.path.name}` {kept}."
-    for warning in (*(each.text for each in card.record.warnings), *card.record.remarks):
+    for warning in (*(each.text for each in card.record.warnings), *(each.text for each in card.record.remarks)):
         yield f"- From the training: {words.plain(warning)}."
 
 

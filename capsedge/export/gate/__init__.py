@@ -3,7 +3,7 @@
 from capsedge.export.gate.engine import gate_engine
 from capsedge.export.gate.judge import Judgement, failed, judge, not_executed
 from capsedge.export.gate.localize import NodeDifference, Trace, localize
-from capsedge.export.gate.reference import Answers, Reference, answers_of, reference
+from capsedge.export.gate.reference import Answers, Reference, answers_of, reference, warning_of
 from capsedge.export.gate.report import Rejection, explained
 from capsedge.export.gate.tolerance import TOLERANCES, Tolerance, tolerance_of
 
@@ -25,4 +25,5 @@ __all__ = [
     "not_executed",
     "reference",
     "tolerance_of",
+    "warning_of",
 ]

@@ -8,7 +8,7 @@ from capsedge.contract import Contract, EngineManifest, Input, Verdict
 from capsedge.data import Dataset
 from capsedge.errors import GateRejected, ModelError
 from capsedge.export.gate.judge import failed, judge, not_executed
-from capsedge.export.gate.reference import reference
+from capsedge.export.gate.reference import reference, warning_of
 from capsedge.export.gate.report import Rejection
 from capsedge.export.gate.tolerance import tolerance_of
 from capsedge.export.tensorrt import save_manifest
@@ -46,7 +46,8 @@ def gate_engine(engine: Path, run: Run, *, max_error_increase: float | None = No
         return _with(manifest, not_executed(f"{needed(manifest)}: {reason}"))
     with open_session(engine) as session:
         dataset = run.load_dataset()
-        expected = reference(run.load_best(), _promised(run, dataset, manifest.contract), dataset.validation)
+        promised = _promised(run, dataset, manifest.contract)
+        expected = reference(run.load_best(), promised, dataset.validation, warning=warning_of(run))
         try:
             judgement = judge(session, expected, tolerance)
         except ModelError as error:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from capsedge.contract import Contract
 from capsedge.data import Split
 from capsedge.models import CapsNet
+from capsedge.training import Run
 from capsedge.training.batches import normalized
 
 CPU = torch.device("cpu")
@@ -45,6 +46,7 @@ class Reference:
         validation: The network's outputs for the validation images.
         blank: The network's outputs for the all-black and the all-white image.
         draw: The network's decoder, for given poses and classes; None for a network without one.
+        warning: The warning that the network's training ended with, with what to do; "" if there was none.
     """
 
     contract: Contract
@@ -52,9 +54,12 @@ class Reference:
     validation: Answers
     blank: Answers
     draw: Draw | None = None
+    warning: str = ""
 
 
-def reference(network: CapsNet, contract: Contract, split: Split, answers: Answers | None = None) -> Reference:
+def reference(
+    network: CapsNet, contract: Contract, split: Split, answers: Answers | None = None, *, warning: str = ""
+) -> Reference:
     """Compute the reference results of a network.
 
     Args:
@@ -62,6 +67,7 @@ def reference(network: CapsNet, contract: Contract, split: Split, answers: Answe
         contract: The contract of its file.
         split: The labelled validation images.
         answers: The network's outputs for them (`answers_of`); None to compute them here.
+        warning: See `Reference`; `warning_of`.
     """
     shape = split.images.shape[1:]
     blank = np.stack([np.zeros(shape, np.uint8), np.full(shape, 255, np.uint8)])
@@ -71,7 +77,13 @@ def reference(network: CapsNet, contract: Contract, split: Split, answers: Answe
         validation=answers or answers_of(network, split.images),
         blank=answers_of(network, blank),
         draw=None if network.decoder is None else _drawing(network.decoder),
+        warning=warning,
     )
+
+
+def warning_of(run: Run) -> str:
+    """The warning that a run's training ended with; "" if there was none, or the training has not ended."""
+    return next((warning.text for warning in run.read_record().warnings), "")
 
 
 @torch.no_grad()

@@ -15,6 +15,7 @@ from capsedge.runtime.session import Session
 
 if TYPE_CHECKING:
     from capsedge.measure.evaluate.labelled import Labelled
+    from capsedge.measure.evaluate.remark import EvalRemark
     from capsedge.measure.evaluate.subject import EvaluatedNetwork
 
 
@@ -58,7 +59,7 @@ class Examination:
             self._images.append(fitted[taken])
         self._copies = self._find_copies(divided_by=first.run if own else None)
 
-    def _find_copies(self, *, divided_by: Path | None) -> list[tuple[str, ...]]:
+    def _find_copies(self, *, divided_by: Path | None) -> list[tuple["EvalRemark", ...]]:
         """For each session a remark where its model was trained on some of the images.
 
         Args:
@@ -66,7 +67,7 @@ class Examination:
         """
         from capsedge.measure.evaluate.labelled import with_copies
 
-        known: dict[object, tuple[str, ...]] = {}
+        known: dict[object, tuple[EvalRemark, ...]] = {}
         found = []
         for subject, images in zip(self._subjects, self._images, strict=True):
             run, key = subject.run, (subject.run, id(images))
@@ -84,10 +85,10 @@ class Examination:
             labels: Names of the sessions in the report.
         """
         for remark in self._remarks:
-            yield BenchWarning(code="data", text=f"--data: {remark}")
+            yield BenchWarning(code="data", text=f"--data: {remark.text}")
         for label, remarks in zip(labels, self._copies, strict=True):
             for remark in remarks:
-                yield BenchWarning(code="data", text=f"--data: {remark}", case=label)
+                yield BenchWarning(code="data", text=f"--data: {remark.text}", case=label)
 
     def errors(self) -> list[ErrorOnData]:
         """Run every session on its images, in batches of 32.

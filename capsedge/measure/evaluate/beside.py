@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from capsedge.errors import DataError, WrongUse
 from capsedge.measure.evaluate.labelled import Labelled, Part, is_own, labelled, source_of_run, with_copies
 from capsedge.measure.evaluate.measure import Evaluated, compared
+from capsedge.measure.evaluate.remark import eval_remark
 from capsedge.measure.evaluate.subject import EvaluatedNetwork
 
 
@@ -41,14 +42,15 @@ def compared_with(
     seen = as_another_takes(
         images, data or str(source), own=is_own(data, source), part=part, first=first, other=other
     )
-    remarks = [f"{other.name}: {remark}" for remark in other.remarks]
+    remarks = [remark.of(other.name) for remark in other.remarks]
     if other.run is not None and other.run != first.run:
         its = dataclasses.replace(images, images=seen, remarks=())
         learned = with_copies(its, other.run, classes=first.classes).remarks
-        remarks += [f"{other.name}: {remark}" for remark in learned]
+        remarks += [remark.of(other.name) for remark in learned]
     if seen is not images.images:
         height, width, _ = other.shape
-        remarks.append(f"{other.name} takes the same images fitted to {width}x{height} pixels ({other.fit.frame})")
+        text = f"takes the same images fitted to {width}x{height} pixels ({other.fit.frame})"
+        remarks.append(eval_remark("fitted-to-other", text, width=width, height=height).of(other.name))
     theirs = other.lengths(seen)[:, order]
     return replace(
         found,

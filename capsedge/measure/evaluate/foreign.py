@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from capsedge.errors import ModelError, WrongUse
 from capsedge.fit import Fit, Frame
+from capsedge.measure.evaluate.remark import eval_remark
 from capsedge.measure.evaluate.subject import EvaluatedNetwork
 from capsedge.runtime.session import Session
 
@@ -53,8 +54,10 @@ def foreign_subject(
     dtype = next(iter(session.feeds(session.batch_limits[0] if session.batch_limits else 1).values())).dtype
     chosen = _pixels(session, dtype, pixels)
     meant = "0 to 1" if chosen == "unit" else "bytes of 0 to 255"
-    assumed = [f"no --pixels was given: they are handed over as {meant}"] if pixels is None else []
-    assumed.append(f"images are fitted to {shape[1]}x{shape[0]} by --frame {frame}, and none is inverted")
+    how = f"images are fitted to {shape[1]}x{shape[0]} by --frame {frame}, and none is inverted"
+    assumed = [eval_remark("assumed-fit", how, width=shape[1], height=shape[0])]
+    if pixels is None:
+        assumed.insert(0, eval_remark("assumed-pixels", f"no --pixels was given: they are handed over as {meant}"))
 
     def lengths(images: NDArray[np.uint8]) -> NDArray[np.float32]:
         smallest, largest = session.batch_limits or (1, _BATCH)

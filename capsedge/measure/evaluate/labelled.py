@@ -13,6 +13,7 @@ from PIL import Image
 
 from capsedge.data import Dataset, Overlaid, load_dataset
 from capsedge.data.arrays import read_arrays
+from capsedge.data.folder import left_out
 from capsedge.data.images import JUDGED, WHITE, Exchanges, background_of, lay_on, read_image, turning
 from capsedge.data.items import Item, few
 from capsedge.data.items import Part as DataPart
@@ -21,6 +22,7 @@ from capsedge.data.listing import list_labelled
 from capsedge.data.load import dataset_of
 from capsedge.data.own import Own
 from capsedge.errors import DataError, WrongUse
+from capsedge.measure.evaluate.remark import EvalRemark, eval_remark, of_data
 from capsedge.measure.evaluate.subject import EvaluatedNetwork
 from capsedge.plural import number_of
 from capsedge.recipe import from_values, read_values
@@ -46,7 +48,7 @@ class Labelled:
     labels: NDArray[np.int64]
     names: Sequence[str]
     data: str
-    remarks: tuple[str, ...] = ()
+    remarks: tuple[EvalRemark, ...] = ()
 
 
 def labelled(place: str, subject: EvaluatedNetwork, *, part: Part = "test") -> Labelled:
@@ -133,7 +135,8 @@ def with_copies(images: Labelled, run: Path, *, classes: Sequence[str]) -> Label
     copied = (
         f"{few(copies, 'image')} of {len(images.names):,} with the pixels of an image that the model is trained on"
     )
-    return replace(images, remarks=(f"{copied}: the error is too low", *images.remarks))
+    told = eval_remark("trained-on", f"{copied}: the error is too low", count=len(copies), images=len(images.names))
+    return replace(images, remarks=(told, *images.remarks))
 
 
 def source_of_run(folder: Path) -> str | None:
@@ -195,9 +198,7 @@ def _listed(path: Path, subject: EvaluatedNetwork, part: Part) -> Labelled:
             broken.append((item.name, str(error)))
     if not kept:
         raise DataError(f"no image of '{path}' can be read; the first: {broken[0][1]}")
-    remarks = list(listing.remarks)
-    if broken:
-        remarks.append(f"{few([name for name, _ in broken], 'broken image')} left out; the first: {broken[0][1]}")
+    remarks = of_data((*listing.remarks, *left_out(dict(broken))))
     which = "" if {item.part for item in kept} == {None} else f" of part {part}"
     return Labelled(
         images=images[: len(kept)],
@@ -232,13 +233,14 @@ def _chosen(path: Path, parts: Sequence[DataPart | None], part: Part) -> list[in
 
 def _as_the_model_counts(
     place: Path, labels: NDArray[np.int64], theirs: Sequence[str], classes: Sequence[str]
-) -> tuple[NDArray[np.int64], list[str]]:
+) -> tuple[NDArray[np.int64], list[EvalRemark]]:
     """Labels as indices into the model's classes, and remarks about assumptions."""
     found = {theirs[label] for label in np.unique(labels)}
     numbered = all(name.isdecimal() for name in theirs)
     if numbered and len(theirs) == len(classes) and not found <= {*classes}:  # such files have no names
         first = ", ".join(f"{number} {name}" for number, name in list(zip(theirs, classes, strict=True))[:3])
-        return labels, [f"'{place}' has numbers for classes, taken in the order of the model's: {first}, ..."]
+        text = f"'{place}' has numbers for classes, taken in the order of the model's: {first}, ..."
+        return labels, [eval_remark("assumed-classes", text, classes=len(classes))]
     _check_classes(place, found, classes)
     position = {name: place for place, name in enumerate(classes)}
     return np.array([position[theirs[label]] for label in labels], np.int64), []
@@ -262,7 +264,7 @@ def _of_dataset(dataset: Dataset, part: Part, classes: Sequence[str]) -> Labelle
         labels=labels,
         names=names or [f"{each} image {number}" for each, split in wanted.items() for number in range(len(split))],
         data=f"{dataset.description}; the {part} part" if part != "all" else dataset.description,
-        remarks=(*dataset.remarks, *assumed),
+        remarks=(*of_data(dataset.remarks), *assumed),
     )
 
 
@@ -280,12 +282,11 @@ class _Fitting:
         self._exchanges.add(name, turned=turned)
         return pixels
 
-    def remarks(self) -> list[str]:
+    def remarks(self) -> list[EvalRemark]:
         if not self._exchanges.made:
             return []
-        return [
-            self._exchanges.remark() or "light and dark were exchanged: the network was trained on a dark background"
-        ]
+        all_of_them = "light and dark were exchanged: the network was trained on a dark background"
+        return [eval_remark("exchanged", self._exchanges.remark() or all_of_them, count=self._exchanges.made)]
 
 
 def _picture(image: NDArray[np.uint8]) -> Image.Image:

@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from capsedge.measure.evaluate.remark import EvalRemark
 from capsedge.outside import cell
 from capsedge.scoring import balanced_error, confusion, never_answered
 from capsedge.statistics import Difference, paired_difference, wilson_interval
@@ -132,7 +133,7 @@ class Evaluated(msgspec.Struct, frozen=True, kw_only=True):
         thresholds: Effects of thresholds.
         mistakes: All wrong answers, those with the longest capsules first.
         comparison: Comparison with another model.
-        remarks: Skipped images and other reasons for caution, one line each.
+        remarks: Skipped images and other reasons for caution.
     """
 
     model: str
@@ -150,7 +151,7 @@ class Evaluated(msgspec.Struct, frozen=True, kw_only=True):
     thresholds: tuple[AtThreshold, ...]
     mistakes: tuple[Mistake, ...]
     comparison: ModelComparison | None = None
-    remarks: tuple[str, ...] = ()
+    remarks: tuple[EvalRemark, ...] = ()
 
 
 def evaluated(
@@ -161,7 +162,7 @@ def evaluated(
     data: str,
     classes: Sequence[str],
     names: Sequence[str],
-    remarks: Sequence[str] = (),
+    remarks: Sequence[EvalRemark] = (),
 ) -> Evaluated:
     """Evaluate a model's answers.
 

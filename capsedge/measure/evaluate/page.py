@@ -66,7 +66,7 @@ def sections(found: Evaluated, images: NDArray[np.uint8]) -> Iterator[str]:
         f"{_percent(found.low)} to {_percent(found.high)}; balanced error, with equal weight for every class: "
         f"{_percent(found.balanced_error)}.</p>"
     )
-    remarks = list(found.remarks)
+    remarks = [remark.text for remark in found.remarks]
     if found.never_answered:
         remarks.insert(0, f"never answered: {', '.join(found.never_answered)}")
     if remarks:

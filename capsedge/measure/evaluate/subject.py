@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from capsedge.fit import Fit
+from capsedge.measure.evaluate.remark import EvalRemark
 from capsedge.runtime.batches import run_batches
 from capsedge.runtime.infer.classify import on_dark_background
 from capsedge.runtime.session import Session, contract_needed
@@ -26,7 +27,7 @@ class EvaluatedNetwork:
         run: Folder of its run, where the file lies in one; its record names the training data.
         lengths: Maps images, uint8 [N, height, width, channels], to capsule lengths, [N, classes], or to scores for a
             network without a contract.
-        remarks: Assumptions about it, one line each.
+        remarks: Assumptions about it.
     """
 
     name: str
@@ -36,7 +37,7 @@ class EvaluatedNetwork:
     dark_background: bool
     run: Path | None
     lengths: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
-    remarks: tuple[str, ...] = ()
+    remarks: tuple[EvalRemark, ...] = ()
 
 
 def subject_of(session: Session) -> EvaluatedNetwork:

@@ -14,6 +14,7 @@ import numpy as np
 from capsedge.errors import ModelError, WrongUse
 from capsedge.onnx_lite.file import read_onnx_file
 from capsedge.onnx_lite.schema import BY_DTYPE
+from capsedge.runtime.compiled import refuse_compiled
 from capsedge.runtime.feeds import Arrays
 from capsedge.runtime.inputs import assumed, batch_limits, contract_in, random_feed
 from capsedge.runtime.models import title
@@ -151,6 +152,7 @@ def _compiled(openvino: Any, file: Path, settings: Settings) -> Any:
         return core.compile_model(core.read_model(str(file)), DEVICE, options)
     except RuntimeError as error:
         read_onnx_file(file)  # raises a clearer error for a damaged file
+        refuse_compiled(file)
         raise ModelError(f"OpenVINO cannot load '{file}': {_reason(error)}") from error
 
 

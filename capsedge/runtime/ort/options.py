@@ -16,6 +16,9 @@ FATAL, WARNING = 4, 2  # ONNX Runtime's severities
 
 _KERNELS: ContextVar[Path | None] = ContextVar("_KERNELS", default=None)
 
+# Given although it is the default: without any option, ONNX Runtime reads environment variables in their place.
+_ENGINE_CACHE = "trt_engine_cache_enable"
+
 _LEVELS = {
     "none": "ORT_DISABLE_ALL",
     "basic": "ORT_ENABLE_BASIC",
@@ -48,8 +51,10 @@ def provider_chain(provider: OrtProvider, contract: Contract | None) -> list[Con
     one shape, one thread, and every node on the GPU.
 
     TensorRT 10, which ONNX Runtime links, uses a type below fp32 only where it is enabled (ONNX Runtime's
-    documentation of its execution providers). CUDA may run nodes that TensorRT cannot. TensorRT-RTX uses the types in
-    the file; it compiles kernels when a model is opened, and caches them in the given folder.
+    documentation of its execution providers). It builds its engines anew for each session: the cache of engines is
+    switched off, because it loads what is in the working directory. CUDA may run nodes that TensorRT cannot.
+    TensorRT-RTX uses the types in the file; it compiles kernels when a model is opened, and caches them in the user's
+    cache folder (`kernels_in`).
     """
     cuda = (ORT_NAMES["cuda"], {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"})
     if provider == "cuda":
@@ -60,7 +65,8 @@ def provider_chain(provider: OrtProvider, contract: Contract | None) -> list[Con
         return [(CPU, {})]
     types = {kind for layer in contract.layers for kind in (layer.type, layer.output)} if contract else set()
     switches = {"trt_fp16_enable": "fp16", "trt_bf16_enable": "bf16", "trt_int8_enable": "int8"}
-    return [(ORT_NAMES[provider], {name: "1" for name, kind in switches.items() if kind in types}), cuda]
+    enabled = {name: "1" for name, kind in switches.items() if kind in types}
+    return [(ORT_NAMES[provider], {_ENGINE_CACHE: "0", **enabled}), cuda]
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from capsedge.contract import Contract
 from capsedge.errors import ModelError, ProviderError, install
 from capsedge.onnx_lite.file import read_onnx_file
+from capsedge.runtime.compiled import refuse_compiled
 from capsedge.runtime.ort.options import FATAL, WARNING, Configured, provider_chain, session_options
 from capsedge.runtime.ort.wheels import wheels_text
 from capsedge.runtime.providers import CPU, ORT_NAMES, OrtProvider
@@ -54,7 +55,7 @@ def open_on(ort: Any, file: Path, settings: Settings, contract: Contract | None 
         contract: The file's contract, if any; it selects the types that TensorRT may compute in.
 
     Raises:
-        ModelError: ONNX Runtime cannot load the file.
+        ModelError: ONNX Runtime cannot load the file, or it brings an engine (`refuse_compiled`).
         ProviderError: The provider is not available, or cannot run every node.
     """
     provider = settings.provider or "cpu"
@@ -112,6 +113,7 @@ def _on_cpu(ort: Any, file: Path, settings: Settings, contract: Contract | None)
         return ort.InferenceSession(str(file), session_options(ort, settings), providers=[CPU])
     except Exception as error:  # ONNX Runtime's errors have no common class
         read_onnx_file(file)  # raises a clearer error for a damaged file
+        refuse_compiled(file)  # the CPU runs no engine: ONNX Runtime refused it already
         if contract is not None and contract.layers and contract.precision in _FOR_TENSORRT:
             raise ModelError(
                 f"'{file}' computes in {contract.precision}, which ONNX Runtime cannot on the CPU: build an engine "
@@ -126,6 +128,7 @@ def _on_gpu(ort: Any, file: Path, provider: OrtProvider, settings: Settings, con
             f"'{provider}' was asked for, but the installed ONNX Runtime ({wheels_text()}) brings only "
             f"{', '.join(ort.get_available_providers())}: {advice}"
         )
+    refuse_compiled(file)
     chain = provider_chain(provider, contract)
     with _quiet(ort):
         try:

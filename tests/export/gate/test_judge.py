@@ -251,10 +251,10 @@ def test_a_remark_says_that_the_images_are_too_few_for_the_limit(
 
 
 def test_the_verdict_says_that_the_network_itself_is_at_chance(network: CapsNet, expected: Reference) -> None:
-    def failed(wrong: int) -> FailedTraining | None:
+    def failed(wrong: int, warning: str = "") -> FailedTraining | None:
         answers = expected.validation.lengths.argmax(1)
         labels = np.where(np.arange(400) < wrong, (answers + 1) % 10, answers)
-        given = dataclasses.replace(expected, labels=labels)
+        given = dataclasses.replace(expected, labels=labels, warning=warning)
         verdict = judge(FakeSession(network, expected.contract), given, lax()).verdict
         assert not any("chance" in remark for remark in verdict.remarks)
         return verdict.failed_training
@@ -265,7 +265,12 @@ def test_the_verdict_says_that_the_network_itself_is_at_chance(network: CapsNet,
     assert found is not None
     assert (found.code, found.error) == ("at-chance", 349 / 400)
     assert found.chance == pytest.approx(0.9)
-    assert "the trained network's error of 87.25 % is at chance (90.00 %): train it again" in found.text
+    assert found.text.startswith(
+        "the trained network is at chance (error 87.25 %, chance 90.00 %): train it to its end"
+    )
+    found = failed(349, "it is at chance: do this")  # what the training said, and nothing else
+    assert found is not None
+    assert found.text == "it is at chance: do this"
 
 
 def test_the_verdict_says_that_the_network_gives_every_image_the_same_lengths(

@@ -122,7 +122,7 @@ def test_what_eval_remarks_about_the_images_is_a_warning(tmp_path: Path) -> None
 
     told = [(each.case, each.text) for each in found.warnings if each.code == "data"]
     assert sorted(told, key=str) == sorted(
-        [(None if "broken" in remark else "its", f"--data: {remark}") for remark in of_eval.remarks],
+        [(None if remark.code == "broken-images" else "its", f"--data: {remark.text}") for remark in of_eval.remarks],
         key=str,
     )
     assert len(told) == 2

@@ -58,7 +58,7 @@ def test_a_model_of_another_size_errs_beside_another_as_it_errs_alone(
         both, alone = json.loads(done.stdout), json.loads(capsedge("eval", small, "--part", part, "--json").stdout)
         assert both["images"] == alone["images"]
         assert both["comparison"]["error"] == alone["error"]
-        assert both["remarks"][-1].endswith("takes the same images fitted to 22x22 pixels (pad)")
+        assert both["remarks"][-1]["text"].endswith("takes the same images fitted to 22x22 pixels (pad)")
     named = json.loads(capsedge("eval", large, "--data", place, "--compare", small, "--json").stdout)
     assert named["comparison"]["error"] == json.loads(capsedge("eval", small, "--json").stdout)["error"]
 
@@ -114,7 +114,7 @@ def test_classes_in_another_order_are_matched_by_name_and_others_are_refused(
     )
     wrong = [turned[answer] != label for answer, label in zip(answers, labels, strict=True)]
     assert found["comparison"]["error"] == np.mean(wrong)
-    assert not any("fitted" in remark for remark in found["remarks"])
+    assert not any(remark["code"] == "fitted-to-other" for remark in found["remarks"])
     save_with(model, msgspec.structs.replace(contract, classes=("horse", *CLASSES[1:])), tmp_path / "horse.onnx")
     done = capsedge(*words, str(tmp_path / "horse.onnx"))
     assert (done.returncode, done.stdout) == (2, "")

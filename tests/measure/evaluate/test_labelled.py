@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from PIL import Image
 from capsedge.errors import DataError
 from capsedge.fit import Fit
 from capsedge.measure.evaluate.labelled import Labelled, labelled, of_run, with_copies
+from capsedge.measure.evaluate.remark import EvalCode
 from capsedge.training import dataset_of
 from tests.measure.evaluate.made import subject
 from tests.tiny import tiny_recipe, train_tiny
@@ -33,7 +35,8 @@ def test_numbers_that_it_does_not_know_are_taken_in_its_order_and_that_is_said(t
     found = labelled(saved(tmp_path, [1, 0, 2]), subject(("ant", "bee", "cat")))
     assert found.labels.tolist() == [1, 0, 2]
     (said,) = found.remarks
-    assert "has numbers for classes, taken in the order of the model's: 0 ant, 1 bee, 2 cat" in said
+    assert "has numbers for classes, taken in the order of the model's: 0 ant, 1 bee, 2 cat" in said.text
+    assert (said.code, said.numbers) == ("assumed-classes", {"classes": 3})
     with pytest.raises(DataError, match=r"has 2 classes \('0', '1'\) that the model does not know"):
         labelled(saved(tmp_path, [1, 0, 0]), subject(("ant", "bee", "cat")))
 
@@ -70,8 +73,8 @@ def test_a_run_whose_images_are_others_now_or_gone_is_refused(tmp_path: Path) ->
     shutil.copytree(tmp_path / "pets", tmp_path / "more")
     more = labelled(str(tmp_path / "more"), subject(dataset.classes, shape=dataset.shape))
     told = with_copies(more, run.path, classes=dataset.classes)
-    assert told.remarks[0].startswith(f"{len(dataset.train)} images (")
-    assert told.remarks[0].endswith(
+    assert told.remarks[0].text.startswith(f"{len(dataset.train)} images (")
+    assert told.remarks[0].text.endswith(
         "of 30 with the pixels of an image that the model is trained on: the error is too low"
     )
     assert with_copies(found, run.path, classes=dataset.classes) is found
@@ -98,14 +101,14 @@ def test_light_and_dark_are_exchanged_as_by_infer_and_that_is_said(tmp_path: Pat
     found = labelled(str(tmp_path / "some"), subject(["thing", "other"], shape=(20, 30, 1), dark_background=True))
     assert (found.images[:, 0] == 25).all()
     assert (found.images[:, 10, 15] == 225).all()
-    assert found.remarks[-1] == "light and dark were exchanged: the network was trained on a dark background"
+    assert found.remarks[-1].text == "light and dark were exchanged: the network was trained on a dark background"
     as_they_are = labelled(str(tmp_path / "some"), subject(["thing", "other"], shape=(20, 30, 1)))
     assert (as_they_are.images[:, 0] == 230).all()
 
     drawn(tmp_path / "some", "9.png", background=10, ink=200)
     mixed = labelled(str(tmp_path / "some"), subject(["thing", "other"], shape=(20, 30, 1), dark_background=True))
     assert mixed.images[-1, 0, 0, 0] == 10
-    assert mixed.remarks[-1] == "light and dark were not exchanged in 1 of 5 images alone: thing/9.png"
+    assert mixed.remarks[-1].text == "light and dark were not exchanged in 1 of 5 images alone: thing/9.png"
 
 
 def test_figures_are_framed_in_known_formats_too(tmp_path: Path) -> None:
@@ -117,3 +120,9 @@ def test_figures_are_framed_in_known_formats_too(tmp_path: Path) -> None:
     assert (found.images[:, 14, 14] == 255).all()
     assert (found.images[:, :3] == 0).all()
     assert found.images[:, 6:22, 6:22].min() > 200
+
+
+def test_the_guide_names_every_code_of_a_remark() -> None:
+    guide = (Path(__file__).parents[3] / "docs" / "images.md").read_text(encoding="utf-8")
+
+    assert [code for code in get_args(EvalCode) if f"| `{code}` |" not in guide] == []
