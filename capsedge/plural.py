@@ -1,4 +1,4 @@
-"""Singular and plural of words beside a number: 1 image, 2 images."""
+"""Numbers in sentences: with commas, and with the singular or plural of a word, as in 2,000 images."""
 
 
 def plural(count: int, one: str, several: str = "") -> str:
@@ -17,3 +17,13 @@ def plural(count: int, one: str, several: str = "") -> str:
 def number_of(count: int, one: str) -> str:
     """A number with its noun: `1 image`, `2,000 images`, `3 classes`."""
     return f"{count:,} {plural(count, one)}"
+
+
+def amount(value: float, digits: int = 12) -> str:
+    """A number without trailing zeros, and without an exponent where it is large: `0.5`, `1,000,000`.
+
+    Args:
+        value: The number.
+        digits: Significant digits that it is rounded to.
+    """
+    return f"{float(f'{value:.{digits}g}'):,.12g}"

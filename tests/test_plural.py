@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import capsedge
-from capsedge.plural import number_of, plural
+from capsedge.plural import amount, number_of, plural
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,20 @@ from capsedge.plural import number_of, plural
 )
 def test_a_noun_follows_its_number(count: int, noun: str, told: str) -> None:
     assert number_of(count, noun) == told
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "told"),
+    [
+        (1e6, 12, "1,000,000"),
+        (123456.789, 12, "123,456.789"),
+        (0.5, 12, "0.5"),
+        (40.0, 12, "40"),
+        (1036.4, 3, "1,040"),
+    ],
+)
+def test_a_large_number_has_commas_and_no_exponent(value: float, digits: int, told: str) -> None:
+    assert amount(value, digits) == told
 
 
 def test_a_verb_does_too() -> None:

@@ -5,6 +5,7 @@ import gc
 import importlib
 import logging
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Sequence
@@ -94,6 +95,7 @@ def _options(
 def main() -> NoReturn:
     """Run the command line and exit: 0 done, 1 failed, 2 wrong use, 130 interrupted."""
     _prepare_terminal()
+    signal.signal(signal.SIGTERM, _interrupt)  # ends a command as Ctrl-C does
     # Startup creates many objects and little garbage; the collections, and the one at exit, would take a sixth of a
     # cold start (docs/decisions/0017-cold-start.md).
     gc.set_threshold(100_000)
@@ -129,6 +131,10 @@ def main() -> NoReturn:
         about = f"this is a bug in capsedge ({type(error).__name__}; see it with capsedge --debug ...): "
         code = _fail(error, 1, prefix=about, kind="bug")
     sys.exit(code)
+
+
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
 
 
 def _run(words: Sequence[str]) -> int:

@@ -226,7 +226,8 @@ def bench(
     from capsedge.cli.console import print_json, say
     from capsedge.cli.screens.bench import check_turns, named, show_comparison, show_report, slower_than_first
     from capsedge.measure.bench.baseline import compare, parse_regression
-    from capsedge.measure.bench.files import load, save
+    from capsedge.measure.bench.benchmark import lay_out
+    from capsedge.measure.bench.files import check_extras, load, save
 
     limit = parse_regression(max_regression or "5%")
     outputs = output or []
@@ -251,6 +252,9 @@ def bench(
     _check_outputs(outputs, baseline)
     if max_ratio is not None:
         check_turns(plan)
+    if source is None:
+        lay_out(models or [], plan, settings, sweep or [])
+    check_extras(outputs)
     earlier = load(baseline) if baseline is not None else None
     if earlier is not None and source is None:
         _check_baseline(earlier, models or [], settings, plan, sweep or [], other_machine=other_machine)
@@ -313,8 +317,10 @@ def _measure(
     from capsedge.cli.console import say, say_chosen
     from capsedge.cli.measuring import measuring
     from capsedge.measure.bench import benchmark
-    from capsedge.runtime.models import find_model
+    from capsedge.runtime.models import find_model, title
 
+    if not models:
+        say(f"model: {title(find_model(None))}")
     for model in dict.fromkeys(models) or (None,):
         say_chosen(model, find_model(model))
     state = next((file for file in output if file.suffix.lower() == ".json"), None)

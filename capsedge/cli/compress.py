@@ -124,19 +124,21 @@ def compress(
     """Prune the capsule types and channels that contribute least, and fine-tune the rest."""
     from capsedge.cli.console import next_command, print_json, say
     from capsedge.cli.screens.compress import say_notes, show_compression
+    from capsedge.compress.overrides import check_overrides
     from capsedge.errors import require
+    from capsedge.files import check_folder
+    from capsedge.runtime.models import RUNS
 
-    require("torch", extra="train")
+    _check_target(keep, max_latency_ms, max_error_increase)
+    check_overrides(set_ or ())
+    check_folder(RUNS if output is None else output)
+    chosen = chosen_run(run, ["finished"])
     require("onnxscript", extra="export")
     require("onnxruntime", extra="cpu")
     from capsedge.compress import Options
     from capsedge.compress import compress as compress_run
-    from capsedge.files import check_folder
-    from capsedge.runtime.models import RUNS
 
     target = _target(keep, max_latency_ms, max_error_increase)
-    check_folder(RUNS if output is None else output)
-    chosen = chosen_run(run, ["finished"])
     say(f"run: {chosen.path}, trained on {chosen.read_record().data}")
     options = Options(
         by=by,
@@ -161,16 +163,8 @@ def compress(
     next_command("capsedge", "export", str(made.path), *(("--precision", precision) if precision != "fp32" else ()))
 
 
-def _target(keep: float | None, max_latency_ms: float | None, max_error_increase: float | None) -> "Target":
-    from capsedge.compress import Keep, MaxErrorIncrease, MaxLatency
-
-    given: list[Target] = []
-    if keep is not None:
-        given.append(Keep(keep))
-    if max_latency_ms is not None:
-        given.append(MaxLatency(max_latency_ms))
-    if max_error_increase is not None:
-        given.append(MaxErrorIncrease(max_error_increase / 100))
+def _check_target(keep: float | None, max_latency_ms: float | None, max_error_increase: float | None) -> None:
+    given = [each for each in (keep, max_latency_ms, max_error_increase) if each is not None]
     if len(given) != 1:
         raise WrongUse(
             f"expected one target, got {len(given)}: give --keep SHARE, --max-latency-ms MS or --max-error-increase "
@@ -179,7 +173,18 @@ def _target(keep: float | None, max_latency_ms: float | None, max_error_increase
     for name, value in (("--keep", keep), ("--max-latency-ms", max_latency_ms)):
         if value == 0:
             raise WrongUse(f"{name}: expected a number above 0, got 0")
-    return given[0]
+
+
+def _target(keep: float | None, max_latency_ms: float | None, max_error_increase: float | None) -> "Target":
+    """The library's target; one is given (`_check_target`)."""
+    from capsedge.compress import Keep, MaxErrorIncrease, MaxLatency
+
+    if keep is not None:
+        return Keep(keep)
+    if max_latency_ms is not None:
+        return MaxLatency(max_latency_ms)
+    assert max_error_increase is not None
+    return MaxErrorIncrease(max_error_increase / 100)
 
 
 @contextmanager

@@ -2,13 +2,17 @@
 
 import shlex
 import sys
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import typer
 
+from capsedge.errors import install
 from capsedge.outside import printable
+from capsedge.runtime.providers import CPU
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -17,6 +21,16 @@ if TYPE_CHECKING:
 
     out: Console
     err: Console
+
+
+_RUNTIMES = ("onnxruntime", "tensorrt_rtx", "tensorrt"), "cpu"
+_NEEDED = {
+    "recipe": (("tomli_w",), "train"),
+    "train": (("torch",), "train"),
+    "export": (("onnxscript",), "export"),
+    **dict.fromkeys(("verify", "infer", "eval", "bench"), _RUNTIMES),
+}
+"""For each command that is proposed, the modules of which it needs one, and the extra that installs it."""
 
 
 def __getattr__(name: str) -> "Console":
@@ -43,9 +57,19 @@ def say(text: str) -> None:
 
 
 def next_command(*words: str) -> None:
-    """Print the likely next command on stderr, quoted for a shell."""
+    """Print the likely next command on stderr, quoted for a shell, after the one that installs what it lacks."""
     if not _silent():
-        typer.echo(f"next: {typer.style(printable(shlex.join(words)), bold=True)}", err=True)
+        bold = partial(typer.style, bold=True)
+        lacking = _lacking(words[1])
+        first = f"{bold(install(lacking))}, then " if lacking else ""
+        typer.echo(f"next: {first}{bold(printable(shlex.join(words)))}", err=True)
+
+
+def _lacking(command: str) -> str:
+    """The extra that a command needs and that is not installed, or ""."""
+    modules, extra = _NEEDED.get(command, ((), ""))
+    here = any(sys.modules.get(module) or find_spec(module) for module in modules)
+    return "" if here else extra
 
 
 def example_image(source: str) -> str:
@@ -94,6 +118,12 @@ def say_chosen(model: object, file: Path) -> None:
         file = model_file(folder)
     if file.parent == folder and file.name != PLAIN:
         say(f"note: '{folder}' has no {PLAIN}; using its only export, {file.name}")
+
+
+def say_provider(session: "Session") -> None:
+    """Print which runtime computes, unless it is the default."""
+    if session.provider != CPU:
+        say(f"provider: {session.provider}")
 
 
 def say_about(session: "Session") -> None:

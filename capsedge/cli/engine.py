@@ -23,9 +23,19 @@ class EngineOptions(NamedTuple):
     allow_deferred: bool = False
 
     def check(self) -> None:
-        """Refuse options of an engine where none is built."""
+        """Refuse options of an engine where none is built, and values that no engine has."""
         if not self.trt and self != EngineOptions():
             raise WrongUse("--allow-deferred and the options --trt-... apply to a TensorRT engine: add --trt")
+        from capsedge.runtime.tensorrt.targets import check_batch, check_names
+
+        if self.trt_batch is not None:
+            check_batch(_batch(self.trt_batch))
+        check_names(self.targets)
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The names of the targets; empty for the default."""
+        return () if self.trt_target is None else tuple(part.strip() for part in self.trt_target.split(","))
 
     def build_options(self, precisions: "tuple[Precision, ...]") -> "BuildOptions | None":
         """The library's options, None for no engine; an impossible build is refused here, before the export."""
@@ -36,7 +46,7 @@ class EngineOptions(NamedTuple):
             return None
         options = BuildOptions(
             batch=DEFAULT_BATCH if self.trt_batch is None else _batch(self.trt_batch),
-            targets=tuple(part.strip() for part in self.trt_target.split(",")) if self.trt_target is not None else (),
+            targets=self.targets,
             workspace_mb=self.trt_workspace,
             hardware_compatible=self.trt_hardware_compatible,
             allow_deferred=self.allow_deferred,

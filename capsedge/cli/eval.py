@@ -166,7 +166,7 @@ class _Foreign(NamedTuple):
 
 def _subject(model: str | None, settings: Settings, foreign: _Foreign, stack: "ExitStack") -> "EvaluatedNetwork":
     """The network to evaluate: an exported model, a model without a contract, or a run without an export."""
-    from capsedge.cli.console import say, say_about, say_chosen
+    from capsedge.cli.console import say, say_about, say_chosen, say_provider
     from capsedge.measure.evaluate.foreign import class_names, foreign_subject
     from capsedge.measure.evaluate.subject import subject_of
     from capsedge.runtime.models import exports_in, find_model
@@ -183,6 +183,7 @@ def _subject(model: str | None, settings: Settings, foreign: _Foreign, stack: "E
         return _with_classes_checked(_of_run(file), named)
     say_chosen(model, file)
     session = stack.enter_context(open_session(file, settings))
+    say_provider(session)
     say_about(session)
     if session.contract is not None:
         return _with_classes_checked(subject_of(session), named)

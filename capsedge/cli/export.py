@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 QUANTIZED = ("int8", "int8+fp16", "fp8")
 LARGEST_BATCH = 65_536
-NEEDED = {"torch": "train", "onnxscript": "export", "onnxruntime": "cpu"}  # modules and their extras
+NEEDED = {"onnxscript": "export", "onnxruntime": "cpu"}  # modules and their extras, beside torch
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -151,6 +151,7 @@ def export(
         raise WrongUse("--calibration-images is for int8, int8+fp16 and fp8: add --precision int8")
     if output is not None:
         check_output(output, ".onnx")
+    chosen = chosen_run(run, ["finished", "training"])
     for module, extra in NEEDED.items():
         require(module, extra=extra)
     if pages is not None:
@@ -159,7 +160,6 @@ def export(
     from capsedge.export.precision import CALIBRATION_IMAGES, check_calibration
 
     options = engine.build_options(precisions)
-    chosen = chosen_run(run, ["finished", "training"])
     record = chosen.read_record()
     say(f"run: {chosen.path}, trained on {record.data}")
     if record.status != "finished":

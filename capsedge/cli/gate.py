@@ -59,18 +59,17 @@ def gate(
     elif file.suffix == ".engine":
         raise WrongUse("an engine runs on its own TensorRT: leave out --provider")
     say_chosen(model, file)
-    require("torch", extra="train")
+    if run is None and not (file.parent / "run.json").is_file():
+        raise ModelError(
+            f"the gate compares a file with the network of its run, and '{file.parent}' is not a run: add --run RUN"
+        )
+    trained = given_run(run or file.parent)
     require("onnx", extra="export")
     require("onnxruntime", extra="cpu")
     from capsedge.export import gate_model
     from capsedge.export.gate import gate_engine
 
     share = None if max_error_increase is None else max_error_increase / 100
-    if run is None and not (file.parent / "run.json").is_file():
-        raise ModelError(
-            f"the gate compares a file with the network of its run, and '{file.parent}' is not a run: add --run RUN"
-        )
-    trained = given_run(run or file.parent)
     if provider is not None:
         _judge_on(provider, file, trained, share, as_json=as_json)
         return
@@ -135,6 +134,7 @@ def _show(verdict: "Verdict | None") -> None:
     """Print each value of a verdict with its limit, and its remarks."""
     from capsedge.cli.console import say
     from capsedge.cli.screens.contract import its_figures
+    from capsedge.cli.screens.export import say_notes
 
     if verdict is None or not verdict.images:
         return
@@ -142,5 +142,4 @@ def _show(verdict: "Verdict | None") -> None:
     say(f"gate: {verdict.status}{where}, {number_of(verdict.images, 'validation image')}")
     for name, measured, limit in its_figures(verdict):
         say(f"  {name:<34} {measured}{f' ({limit})' if limit else ''}")
-    for remark in verdict.notes:
-        say(f"  {remark}")
+    say_notes(verdict)

@@ -34,6 +34,8 @@ capsedge infer photos/ --json | jq 'select(.length and .length < 0.5)'
 find / -name '*.webp' -print0 | capsedge infer --list - --json
 """
 
+_MOST_REPEATED = 3  # images that a proposed command names again; more come from a pattern of the shell
+
 
 @session_options("provider", "threads", "allow_fallback")
 def infer(
@@ -107,10 +109,10 @@ def infer(
     """Classify images: the class (two for overlapped images), its capsule length, and the next best class."""
     import warnings
 
-    from capsedge.cli.console import next_command, say, say_about, say_chosen
+    from capsedge.cli.console import next_command, say, say_about, say_chosen, say_provider
     from capsedge.cli.screens.infer import Tally
     from capsedge.runtime.infer.classify import predict
-    from capsedge.runtime.infer.sources import Images
+    from capsedge.runtime.infer.sources import STDIN, Images
     from capsedge.runtime.models import find_model
     from capsedge.runtime.open import open_session
 
@@ -123,6 +125,7 @@ def infer(
     file = find_model(model)
     with open_session(file, settings) as session:
         say(f"model: {session.name}")
+        say_provider(session)
         say_chosen(model, file)
         say_about(session)
         detailed = predict(
@@ -149,8 +152,14 @@ def infer(
 
         done = "; the others were classified" if tally.broken < tally.images else ""
         raise DataError(f"{tally.broken} of {number_of(tally.images, 'image')} could not be read{done}")
-    if not as_json:
-        next_command("capsedge", "bench", *([model] if model is not None else []))
+    if as_json:
+        return
+    if not tally.unreliable:
+        on = [] if settings.provider is None else ["--provider", settings.provider]
+        next_command("capsedge", "bench", *([] if model is None else [model]), *on)
+    elif visualize is None and listed is None and images and len(images) <= _MOST_REPEATED and STDIN not in images:
+        again = [*map(str, images), *([] if model is None else ["--model", model])]
+        next_command("capsedge", "infer", *again, "--visualize", "seen.png" if named.alone else "seen")
 
 
 def _pictures(place: Path | None, images: "Images") -> "Pictures | None":

@@ -49,15 +49,18 @@ def lint(
     from capsedge.cli.console import print_json, say_chosen
     from capsedge.runtime.models import find_model
     from capsedge.runtime.open import model_file
+    from capsedge.runtime.tensorrt.targets import check_names
 
-    require("onnx", extra="trt")
+    targets = () if trt_target is None else tuple(part.strip() for part in trt_target.split(","))
+    check_names(targets)
     file = model_file(find_model(model))
     say_chosen(model, file)
     if file.suffix != ".onnx":
         raise WrongUse(f"expected an ONNX file, got '{file}': give the .onnx file that the engine was built from")
+    require("onnx", extra="trt")
     from capsedge.export.tensorrt import lint as lint_file
 
-    found = lint_file(file, tuple(part.strip() for part in trt_target.split(",")) if trt_target is not None else ())
+    found = lint_file(file, targets)
     if as_json:
         print_json(found)
     else:

@@ -25,8 +25,8 @@ def models(as_json: JsonOption = False) -> None:
         print_json({"zoo": None if zoo is None else str(zoo), "builtin": default_of(found), "models": found})
     else:
         print_models(found)
-        if missing := [each.name for each in found if each.folder is None]:
-            say(f"not on this machine: {', '.join(missing)}; {GET_ZOO}")
+        if any(each.folder is None for each in found):
+            say(f"models that are not here: {GET_ZOO}")
     if altered := [f"{each.folder}/{file}" for each in found for file in each.altered]:
         raise ModelError(f"these files are not the listed ones (their SHA-256 differs): {', '.join(altered)}")
     if not as_json and (here := [each.name for each in found if each.folder]):

@@ -56,14 +56,14 @@ def profile(
     from capsedge.cli.measuring import measuring
     from capsedge.cli.screens.profile import show_profile
     from capsedge.files import check_writable, write_atomically
-    from capsedge.measure.profile.measure import profile_model
+    from capsedge.measure.profile.measure import check_iterations, profile_model
     from capsedge.measure.profile.trace import check_trace, trace_of
     from capsedge.runtime.models import find_model
 
     if trace is not None:
         check_trace(trace)
     if plot is not None:
-        from capsedge.measure.profile.plot import check_plot, save_plot
+        from capsedge.measure.profile.plot import check_drawing, check_plot, save_plot
 
         check_plot(plot)
     settings = replace(settings, batch=batch)
@@ -73,6 +73,9 @@ def profile(
         raise WrongUse("--trace needs ONNX Runtime's profiler: give the .onnx file, or leave out --trace")
     for output in filter(None, (trace, plot)):
         check_writable(output)
+    check_iterations(iterations)
+    if plot is not None:
+        check_drawing()
     with measuring() as progress:
         measured = profile_model(
             file, settings, batch=batch, iterations=iterations, roofline=roofline, progress=progress
@@ -88,4 +91,5 @@ def profile(
         save_plot(measured.profile, plot)
         say(f"wrote {plot}")
     if not as_json:
-        next_command("capsedge", "bench", *([] if model is None else [model]))
+        on = [] if settings.provider is None else ["--provider", settings.provider]
+        next_command("capsedge", "bench", *([] if model is None else [model]), *on)

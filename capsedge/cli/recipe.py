@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from capsedge.cli.options import JsonOption, SetOption
+from capsedge.errors import require
 from capsedge.recipe import (
     DEFAULT_RECIPE,
     DataRecipe,
@@ -65,6 +66,7 @@ def recipe(
     if as_json:
         print_json(found)
     else:
+        require("tomli_w", extra="train")
         typer.echo(commented(found), nl=False)
 
 

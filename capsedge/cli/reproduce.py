@@ -73,7 +73,10 @@ def table2(
     """Table II: the test error of every method on every data set, beside the published one."""
     from capsedge.cli.console import print_json, say
     from capsedge.cli.screens.reproduce import print_table2, say_row
+    from capsedge.reproduce.cases import chosen_rows
 
+    rows = chosen_rows(training.data, only or [])
+    training.check((data, method.kind, method.decoder) for data, method in rows)
     check_folder(out)
     settings = training.settings(silent=as_json)
     from capsedge.reproduce import table2 as measured
@@ -128,13 +131,22 @@ def fig1(
 ) -> None:
     """Figure 1: images, each beside the lengths of its class capsules."""
 
+    def check() -> None:
+        from capsedge.data.load import check_source
+        from capsedge.runtime.models import find_model
+
+        if model is not None:
+            find_model(model)
+        if data is not None:
+            check_source(data)
+
     def content() -> "Content":
         from capsedge.reproduce import fig1 as lengths
 
         return lengths(images or [], model=model, data=data)
 
     given = {"IMAGE": images, "--data": data, "--model": model}
-    _figure("fig1", content, out, redraw=redraw, given=given, as_json=as_json)
+    _figure("fig1", check, content, out, redraw=redraw, given=given, as_json=as_json)
 
 
 @reproduce.command(
@@ -150,13 +162,19 @@ capsedge reproduce fig2 --redraw
 def fig2(training: Training, out: OutOption = OUT, redraw: RedrawOption = False, as_json: JsonOption = False) -> None:
     """Figure 2: reconstructions by DR's decoder, from DR's capsules and from those of an L2 network."""
 
+    def check() -> None:
+        from capsedge.reproduce.cases import paper_set
+
+        data = paper_set(training.data)
+        training.check([(data, "dynamic", True), (data, "l2", False)])
+
     def content() -> "Content":
         settings = training.settings(silent=as_json)
         from capsedge.reproduce import fig2 as reconstructions
 
         return reconstructions(settings)
 
-    _figure("fig2", content, out, redraw=redraw, given=training.given(), as_json=as_json)
+    _figure("fig2", check, content, out, redraw=redraw, given=training.given(), as_json=as_json)
 
 
 @reproduce.command(
@@ -185,7 +203,7 @@ def fig3(
         return convergence(settings, kinds=kind)
 
     given = {**training.given(), "--kind": kind}
-    _figure("fig3", content, out, redraw=redraw, given=given, as_json=as_json)
+    _figure("fig3", lambda: _check_kinds(training, kind), content, out, redraw=redraw, given=given, as_json=as_json)
 
 
 @reproduce.command(
@@ -223,11 +241,20 @@ def fig4(
             return step_times(settings, kinds=kind, rounds=rounds or ROUNDS, progress=progress)
 
     given = {**training.given(), "--kind": kind, "--rounds": rounds}
-    _figure("fig4", content, out, redraw=redraw, given=given, as_json=as_json)
+    _figure("fig4", lambda: _check_kinds(training, kind), content, out, redraw=redraw, given=given, as_json=as_json)
+
+
+def _check_kinds(training: Training, kinds: list[str] | None) -> None:
+    """Refuse wrong options of a figure that trains each kind of routing."""
+    from capsedge.reproduce.cases import checked_kinds, paper_set
+
+    data = paper_set(training.data)
+    training.check((data, kind, None) for kind in checked_kinds(kinds, data, training.width))
 
 
 def _figure(
     name: str,
+    check: Callable[[], None],
     content: "Callable[[], Content]",
     out: Path,
     *,
@@ -235,12 +262,13 @@ def _figure(
     given: Mapping[str, object],
     as_json: bool,
 ) -> None:
-    """Make a figure, or redraw it from its JSON file, and print its numbers."""
+    """Make a figure, or redraw it from its JSON file, and print its numbers; a wrong option is refused first."""
     from capsedge.cli.screens.reproduce import show_figure
 
     others = [option for option, value in given.items() if value]
     if redraw and others:
         raise WrongUse(f"--redraw draws from the JSON file in --out: leave out {others[0]}")
+    check()
     from capsedge.errors import require
 
     check_folder(out)

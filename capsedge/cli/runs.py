@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from capsedge.errors import ModelError
+from capsedge.errors import ModelError, require
 
 if TYPE_CHECKING:
     from capsedge.training import Run, RunRecord
@@ -16,10 +16,14 @@ def chosen_run(folder: Path | None, status: Sequence[str]) -> "Run":
 
     Raises:
         ModelError: There is none, or a recipe or a model was named in place of a folder.
+        MissingExtra: torch is not installed.
     """
+    if folder is not None:
+        return given_run(folder)
+    require("torch", extra="train")
     from capsedge.training import newest_run
 
-    return newest_run(status=status) if folder is None else given_run(folder)
+    return newest_run(status=status)
 
 
 def given_run(folder: Path) -> "Run":
@@ -27,11 +31,13 @@ def given_run(folder: Path) -> "Run":
 
     Raises:
         ModelError: There is no such folder, and a recipe or a model has that name.
+        MissingExtra: torch is not installed.
     """
-    from capsedge.training import Run
-
     if not folder.exists():
         _refuse_name(str(folder))
+    require("torch", extra="train")
+    from capsedge.training import Run
+
     return Run(folder)
 
 

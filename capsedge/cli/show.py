@@ -45,12 +45,10 @@ def show(
     from msgspec import to_builtins
 
     from capsedge.cli.console import print_json, say
-    from capsedge.errors import require
     from capsedge.files import check_output
 
     if html is not None:
         check_output(html, ".html")
-    require("torch", extra="train")
     chosen = chosen_run(run, ["finished", "training"])
     record = chosen.read_record()
     trained_by = chosen.trained_by() if record.status == "training" else ""

@@ -14,7 +14,7 @@ from capsedge.cli.options import DeviceOption, DownloadOption, SetOption
 from capsedge.cli.recipe import list_recipes
 from capsedge.cli.runs import chosen_run, say_after_training
 from capsedge.cli.threads import ThreadsOption, note_load, note_other_threads
-from capsedge.errors import WrongUse
+from capsedge.errors import Interrupted, WrongUse
 from capsedge.plural import number_of
 from capsedge.recipe import DEFAULT_RECIPE, load_recipe, shipped_recipes, taught
 
@@ -116,14 +116,18 @@ def train(
     if list_:
         list_recipes(as_json=as_json)
         return
-    if resume:
-        if not (recipe is None and data is None and set_ is None and teacher is None):
-            raise WrongUse("--resume uses the recipe of the run: leave out RECIPE, --set, --data and --teacher")
-        trainer = _resumed(run, device, devices, threads, logged=log is not None)
-    else:
-        chosen = load_recipe(DEFAULT_RECIPE if recipe is None else recipe, set_ or [], data=data)
-        chosen = taught(chosen, teacher or [])
-        trainer = _fresh(chosen, run, device, devices, threads, download=download, logged=log is not None)
+    try:
+        if resume:
+            if not (recipe is None and data is None and set_ is None and teacher is None):
+                raise WrongUse("--resume uses the recipe of the run: leave out RECIPE, --set, --data and --teacher")
+            trainer = _resumed(run, device, devices, threads, logged=log is not None)
+        else:
+            chosen = load_recipe(DEFAULT_RECIPE if recipe is None else recipe, set_ or [], data=data)
+            chosen = taught(chosen, teacher or [])
+            trainer = _fresh(chosen, run, device, devices, threads, download=download, logged=log is not None)
+    except KeyboardInterrupt:  # in the imports, or while the images are loaded
+        kept = "the run is as it was, and the same command resumes it" if resume else "there is no run to resume"
+        raise Interrupted(f"interrupted before the training began: {kept}") from None
     record = _train(trainer, silent=as_json, logged=log is not None or trainer.run.tensorboard.is_dir())
     if as_json and trainer.devices.first:
         print_json({"run": str(trainer.run.path), "precision": trainer.precision.precision, **to_builtins(record)})
@@ -152,18 +156,19 @@ def _fresh(
     download: bool,
     logged: bool,
 ) -> "Trainer":
-    from capsedge.cli.console import say
-    from capsedge.cli.precision import in_words, note_cost
-    from capsedge.data.known import SUBSET
+    from capsedge.cli.precision import note_cost
+    from capsedge.cli.screens.train import say_start
+    from capsedge.data.load import check_source
     from capsedge.errors import require
     from capsedge.files import check_folder
     from capsedge.runtime.models import RUNS
 
+    if _is_first():
+        check_folder(RUNS if folder is None else folder)
+    check_source(recipe.data.source)
     require("torch", extra="train")
     if logged:
         _check_tensorboard()
-    if _is_first():
-        check_folder(RUNS if folder is None else folder)
     if download:
         from capsedge.data import download as fetch
 
@@ -178,53 +183,20 @@ def _fresh(
     with _claimed(recipe.name, folder, group) as run:
         trainer = Trainer(recipe, dataset, run, devices=group, threads=threads)
         trainer.start()
-    say(
-        f"recipe: {recipe.name} ({recipe.routing.kind} routing, {_stem(trainer)}, "
-        f"{number_of(recipe.network.capsule_types, 'capsule type')})"
-    )
-    say(f"data:   {dataset.description}, from {dataset.location}")
-    chosen = [key for key in ("epochs", "batch_size") if not getattr(recipe.train, key)]
-    if chosen:
-        train = trainer.recipe.train
-        epochs, steps = number_of(train.epochs, "epoch"), number_of(len(trainer.batches), "step")
-        say(
-            f"plan:   {epochs} of {steps}, batches of {train.batch_size}, learning rate {train.learning_rate:g}"
-            f"{_scaled(recipe, train.batch_size)}; "
-            f"chosen by the number of images: {', '.join(f'train.{key}' for key in chosen)}"
-        )
-    routing = trainer.recipe.routing
-    if routing.learning_rate != recipe.routing.learning_rate:
-        say(
-            f"b:      starts at {routing.b0:g}, learning rate {routing.learning_rate:g} "
-            f"(routing.learning_rate={recipe.routing.learning_rate:g} is for b0 = 1); chosen by the number of "
-            "primary capsules: routing.b0"
-        )
-    for remark in dataset.remarks:
-        say(f"note: {remark.text}")
-    if dataset.source != recipe.data.source and dataset.source == SUBSET:
-        say(f"note: the full {recipe.data.source} is not on this machine; --download downloads it")
-    if recipe.train.teachers:
-        say(f"teachers: {', '.join(recipe.train.teachers)} (train.distillation {recipe.train.distillation:g})")
-    if trainer.teachers.of_other_data:
-        say(
-            f"note: these teachers were trained on other data: {', '.join(trainer.teachers.of_other_data)}; they may "
-            "have seen the validation images, so the validation error may be too low"
-        )
-    say(f"run:    {run.path} on {_devices(group)}, {in_words(trainer.precision)}")
-    note_cost(trainer)
-    note_load(str(group.device), threads, processes=group.here)
+    with _resumable(trainer):
+        say_start(recipe, trainer)
+        note_cost(trainer)
+        note_load(str(group.device), threads, processes=group.here)
     return trainer
 
 
 def _resumed(folder: Path | None, device: str, devices: int | None, threads: int, *, logged: bool) -> "Trainer":
     from capsedge.cli.console import say
     from capsedge.cli.precision import RESUMED, in_words, note_cost
-    from capsedge.errors import require
-
-    require("torch", extra="train")
-    from capsedge.training import Trainer
 
     run = chosen_run(folder, ["training"])
+    from capsedge.training import Trainer
+
     record, recipe = run.read_record(), run.read_recipe()
     if record.status == "finished":
         run.check_best()
@@ -245,24 +217,6 @@ def _resumed(folder: Path | None, device: str, devices: int | None, threads: int
     note_other_threads(record)
     note_load(str(trainer.devices.device), threads, processes=trainer.devices.here)
     return trainer
-
-
-def _scaled(recipe: "Recipe", batch_size: int) -> str:
-    """How the learning rate was made of the recipe's, in brackets, if a smaller batch size was chosen."""
-    from capsedge.training.plan import LARGEST_BATCH
-
-    if batch_size in (recipe.train.batch_size, LARGEST_BATCH):
-        return ""
-    given = f"train.learning_rate={recipe.train.learning_rate:g}"
-    return f" ({given} is for batches of {LARGEST_BATCH}, and scaled by sqrt({batch_size} / {LARGEST_BATCH}))"
-
-
-def _stem(trainer: "Trainer") -> str:
-    network = trainer.recipe.network
-    if network.stem == "table1":
-        return number_of(network.filters, "filter")
-    blocks = len(list(trainer.network.stem.children()))  # network.grid adds blocks to those of the recipe
-    return f"{network.stem} stem of {number_of(blocks, 'block')}"
 
 
 def _is_first() -> bool:
@@ -315,29 +269,31 @@ def _claimed(name: str, folder: Path | None, group: "Devices") -> "Iterator[Run]
         yield Run(Path(path))
 
 
-def _devices(group: "Devices") -> str:
-    return f"{group.device}" if group.count == 1 else f"{group.count} x {group.device.type}"
-
-
 def _train(trainer: "Trainer", *, silent: bool, logged: bool) -> "RunRecord":
     from capsedge.cli.console import say
     from capsedge.cli.progress import TrainingProgress
-    from capsedge.errors import Interrupted
     from capsedge.training.log import Observer, Observers
     from capsedge.training.tensorboard import TensorBoardLog
 
+    with _resumable(trainer), ExitStack() as stack:
+        observers: list[Observer] = []
+        if logged and trainer.devices.first:
+            shown_by = shlex.join(["tensorboard", "--logdir", str(trainer.run.tensorboard)])
+            say(f"log:    TensorBoard; view it with {shown_by}")
+            observers.append(stack.enter_context(TensorBoardLog(trainer.run)))
+        observers.append(stack.enter_context(TrainingProgress(silent=silent)))
+        return trainer.train(Observers(*observers))
+
+
+@contextmanager
+def _resumable(trainer: "Trainer") -> "Iterator[None]":
+    """Add the command that resumes the run to an interruption."""
     try:
-        with ExitStack() as stack:
-            observers: list[Observer] = []
-            if logged and trainer.devices.first:
-                shown_by = shlex.join(["tensorboard", "--logdir", str(trainer.run.tensorboard)])
-                say(f"log:    TensorBoard; view it with {shown_by}")
-                observers.append(stack.enter_context(TensorBoardLog(trainer.run)))
-            observers.append(stack.enter_context(TrainingProgress(silent=silent)))
-            return trainer.train(Observers(*observers))
-    except Interrupted as stop:
+        yield
+    except (Interrupted, KeyboardInterrupt) as stop:
         devices = f" --devices {trainer.devices.count}" if trainer.devices.count > 1 else ""
-        raise Interrupted(f"{stop}; resume with: capsedge train --resume --run {trainer.run.path}{devices}") from stop
+        told = str(stop) or "interrupted"
+        raise Interrupted(f"{told}; resume with: capsedge train --resume --run {trainer.run.path}{devices}") from stop
 
 
 def _with_error(error: float, images: int) -> str:

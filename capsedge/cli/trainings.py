@@ -1,6 +1,6 @@
 """Options of the sub-commands of `capsedge reproduce` that train, and the progress of their trainings."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
@@ -12,8 +12,12 @@ from capsedge.cli.threads import ThreadsOption
 from capsedge.files import check_folder
 
 if TYPE_CHECKING:
+    from capsedge.recipe import RoutingKind
+    from capsedge.reproduce.cases import PaperSet
     from capsedge.reproduce.trainings import TrainingSettings
     from capsedge.training import Observer
+
+    Trained = tuple[PaperSet, RoutingKind, bool | None]
 
 Width = Literal["table1", "small"]
 
@@ -54,6 +58,25 @@ class Training(NamedTuple):
             watch=_watching(silent=silent),
             on_start=precision_reporter(silent=silent),
         )
+
+    def check(self, chosen: "Iterable[Trained]") -> None:
+        """Refuse what the options alone show to be wrong, before a missing package is named.
+
+        Args:
+            chosen: The trainings: data set, routing, and whether with a decoder (None for the recipe's own).
+
+        Raises:
+            WrongUse: There is no such data set, a seed is given twice, or a value of --set does not fit.
+            DataError: The data set is a path, and nothing is there.
+        """
+        from capsedge.data.load import check_source
+        from capsedge.reproduce.cases import check_seeds, recipe_of
+
+        check_seeds(self.seed or (0,))
+        for data, kind, decoder in chosen:
+            if data.source is not None:
+                check_source(data.source)
+            recipe_of(data, kind, decoder=decoder, width=self.width, epochs=self.epochs, overrides=self.set_ or ())
 
     def given(self) -> dict[str, object]:
         """The options that differ from their defaults, by their names on the command line."""

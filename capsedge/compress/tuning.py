@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from capsedge.compress.choice import kept, path
 from capsedge.compress.latency import FilePrecision
+from capsedge.compress.overrides import check_overrides
 from capsedge.compress.record import Figures, Round
 from capsedge.compress.scores import Rule, Shares, shares
 from capsedge.compress.surgery import smaller
@@ -30,7 +31,6 @@ SUFFIX = "-compressed"
 SCORED_IMAGES = 2000
 BATCH = 250
 FINE_TUNING_RATE = 0.5  # share of the run's learning rate
-FIXED = {"train.teachers": "its teacher is the run itself", "routing.kind": "its routing is that of the run"}
 
 Watch = Callable[[str], AbstractContextManager[Observer]]
 
@@ -108,11 +108,7 @@ class Tuning:
     def __init__(self, run: Run, options: Options, watch: Watch) -> None:
         if run.read_record().status != "finished":
             raise WrongUse(f"run '{run.path}' is not finished: capsedge train --resume --run {run.path}")
-        for override in options.overrides:
-            if not override.strip().startswith(("train.", "routing.")):
-                raise WrongUse(f"--set: expected train.* or routing.* of the fine-tuning, got '{override}'")
-            if (key := override.partition("=")[0].strip()) in FIXED:
-                raise WrongUse(f"--set {key} is not for the fine-tuning: {FIXED[key]}")
+        check_overrides(options.overrides)
         self.options = options
         self.watch = watch
         network, recipe = run.load_best(), run.read_recipe()

@@ -80,6 +80,17 @@ def load_dataset(
     return overlapped(dataset, overlap, title=title, evaluation_images=evaluation_images)
 
 
+def check_source(source: str) -> None:
+    """Refuse a source that does not exist, before anything else is loaded.
+
+    Raises:
+        WrongUse: There is no such name or folder.
+        DataError: It is a path, and nothing is there.
+    """
+    if source not in KNOWN and not place_of(source).exists():
+        known(source)
+
+
 def dataset_of(recipe: DataRecipe, *, source: str | None = None) -> Dataset:
     """Load the images of a recipe.
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Literal
 
 from msgspec.structs import replace
@@ -107,6 +108,40 @@ def paper_set(data: str | None) -> PaperSet:
     return PaperSet(f"{name}-folder" if taken else name, title, "fashion-mnist", _ALL, source=data)
 
 
+def chosen_rows(data: str | None, only: Sequence[str]) -> list[tuple[PaperSet, PaperMethod]]:
+    """The rows of Table II.
+
+    Args:
+        data: Name or folder of the data set; None for all of the paper's.
+        only: Rows as `data set`, `data set/method`, or a pattern such as `*/l2-fc`; empty for all.
+
+    Raises:
+        WrongUse: A filter matches no row.
+    """
+    sets = PAPER_SETS if data is None else (paper_set(data),)
+    rows = [(each, method) for each in sets for method in METHODS if method.name in each.methods]
+    for pattern in only:
+        if not any(_fits(pattern, *row) for row in rows):
+            names = ", ".join(row_name(*row) for row in rows)
+            raise WrongUse(f"--only '{pattern}' matches no row; rows: {names}")
+    return [row for row in rows if not only or any(_fits(pattern, *row) for pattern in only)]
+
+
+def row_name(data: PaperSet, method: PaperMethod) -> str:
+    """Name of a row of Table II in filters."""
+    return f"{data.name}/{method.name}"
+
+
+def check_seeds(seeds: Sequence[int]) -> None:
+    """Refuse to train without a seed, or twice with one.
+
+    Raises:
+        WrongUse: There is no seed, or one is given twice.
+    """
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise WrongUse(f"--seed: expected one or more different seeds, got {', '.join(map(str, seeds)) or 'none'}")
+
+
 def recipe_of(
     data: PaperSet,
     kind: RoutingKind,
@@ -194,6 +229,10 @@ def in_words(
     words += [number_of(epochs, "epoch")] if epochs else []
     shortened = f" (shortened from {recipe_epochs})" if epochs < recipe_epochs else ""
     return ", ".join(words) + shortened
+
+
+def _fits(pattern: str, data: PaperSet, method: PaperMethod) -> bool:
+    return pattern == data.name or fnmatchcase(row_name(data, method), pattern.lower())
 
 
 def _check(overrides: Sequence[str], decided: dict[str, str]) -> None:

@@ -1,7 +1,6 @@
 """Table II: the test error of every method on every data set, measured and published."""
 
 from collections.abc import Callable, Iterator, Sequence
-from fnmatch import fnmatchcase
 from itertools import groupby
 from pathlib import Path
 from typing import Literal
@@ -9,10 +8,10 @@ from typing import Literal
 import msgspec
 
 from capsedge.data import Dataset
-from capsedge.errors import DataError, WrongUse
+from capsedge.errors import DataError
 from capsedge.files import write_atomically
 from capsedge.recipe import Recipe
-from capsedge.reproduce.cases import METHODS, PAPER_SETS, PaperMethod, PaperSet, Width, paper_set
+from capsedge.reproduce.cases import PaperMethod, PaperSet, Width, chosen_rows, row_name
 from capsedge.reproduce.published import KIND_NOT_NAMED, PUBLISHED
 from capsedge.reproduce.trainings import (
     TrainingSettings,
@@ -101,7 +100,7 @@ def table2(settings: TrainingSettings, out: Path, *, only: Sequence[str] = (), t
         WrongUse: A filter matches no row, or a run of that name has another recipe.
         Interrupted: The training was stopped; the same call resumes.
     """
-    chosen = list(_chosen(settings, only))
+    chosen = chosen_rows(settings.data, only)
     table = Table2(width=settings.width, changes=settings.overrides, rows=tuple(_waiting(*each) for each in chosen))
     for data, group in groupby(chosen, key=lambda each: each[0]):
         methods = [method for _, method in group]
@@ -123,28 +122,10 @@ def table2(settings: TrainingSettings, out: Path, *, only: Sequence[str] = (), t
     return table
 
 
-def _chosen(settings: TrainingSettings, only: Sequence[str]) -> Iterator[tuple[PaperSet, PaperMethod]]:
-    sets = PAPER_SETS if settings.data is None else (paper_set(settings.data),)
-    rows = [(data, method) for data in sets for method in METHODS if method.name in data.methods]
-    for pattern in only:
-        if not any(_fits(pattern, *row) for row in rows):
-            names = ", ".join(_name(*row) for row in rows)
-            raise WrongUse(f"--only '{pattern}' matches no row; rows: {names}")
-    return (row for row in rows if not only or any(_fits(pattern, *row) for pattern in only))
-
-
-def _fits(pattern: str, data: PaperSet, method: PaperMethod) -> bool:
-    return pattern == data.name or fnmatchcase(_name(data, method), pattern.lower())
-
-
-def _name(data: PaperSet, method: PaperMethod) -> str:
-    return f"{data.name}/{method.name}"
-
-
 def _waiting(data: PaperSet, method: PaperMethod) -> TableRow:
     published = PUBLISHED.get(data.name, {}).get(method.name)  # a user's data set never has a name of the paper's
     return TableRow(
-        name=_name(data, method),
+        name=row_name(data, method),
         data=data.title,
         method=method.label,
         status="waiting",

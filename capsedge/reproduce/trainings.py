@@ -14,7 +14,7 @@ from capsedge.errors import DataError, WrongUse
 from capsedge.models import primary_capsules
 from capsedge.models.routing import with_b0
 from capsedge.recipe import Recipe, RoutingKind, to_flat_values
-from capsedge.reproduce.cases import PaperSet, Width, paper_set, recipe_of, run_name
+from capsedge.reproduce.cases import PaperSet, Width, check_seeds, paper_set, recipe_of, run_name
 from capsedge.training import Observer, Run, Trainer
 from capsedge.training.run import RUNS
 from capsedge.training.start import Quiet
@@ -71,9 +71,7 @@ class TrainingSettings:
     on_start: OnStart = unreported
 
     def __post_init__(self) -> None:
-        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
-            given = ", ".join(map(str, self.seeds)) or "none"
-            raise WrongUse(f"--seed: expected one or more different seeds, got {given}")
+        check_seeds(self.seeds)
 
     def recipe(self, data: PaperSet, kind: RoutingKind, *, seed: int, decoder: bool | None = None) -> Recipe:
         """The recipe of one training; see `recipe_of`."""

@@ -5,6 +5,7 @@ import json
 import logging
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -107,6 +108,17 @@ def test_with_json_the_error_s_line_is_a_record(
     assert said.out == ""
     assert json.loads(said.err) == {"error": record}
     assert said.err.count("\n") == 1
+
+
+def test_a_termination_signal_ends_a_command_as_ctrl_c_does(
+    run: Callable[..., int], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        assert run(lambda: signal.raise_signal(signal.SIGTERM)) == 130
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert capsys.readouterr() == ("", "capsedge: interrupted\n")
 
 
 @pytest.mark.parametrize("error", [WrongUse("--batch wants a number"), KeyError("b")], ids=["ours", "a bug"])

@@ -37,6 +37,10 @@ def report(edge: Edge, models: Path, tmp_path_factory: pytest.TempPathFactory) -
     return file
 
 
+def test_the_model_that_is_chosen_where_none_is_named_is_told(edge: Edge) -> None:
+    assert edge("bench", *FEW).stderr.startswith("model: fashion-mnist (built in)\n")
+
+
 def test_a_report_holds_every_run_of_every_model(report: Path) -> None:
     content = json.loads(report.read_bytes())
     (group,) = content["groups"]

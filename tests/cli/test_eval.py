@@ -285,6 +285,7 @@ def test_what_is_not_said_of_somebody_elses_network_is_assumed_aloud(
     [
         (("n", 3, 8, 8), "", "give its class names, in the order of its outputs, by --classes"),
         (("n", 3, 8, 8), "--classes ant", "--classes: expected two class names or more"),
+        (("n", 3, 8, 8), "--classes gone/names.txt", "--classes: there is no file 'gone/names.txt'"),
         (("n", 3, 8, 8), "--classes ant,ant,bee", "--classes names 'ant' twice"),
         (("n", 3, 8, 8), "--classes ant,bee,cat,dog,emu", "--classes names 5 classes, and for 12 images"),
         (("n", 3, 8, 8), "--classes a,b,c,d", "has 4 classes ('ant', 'bee', 'cat', ...) that the model does not"),

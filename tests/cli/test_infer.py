@@ -48,6 +48,20 @@ def test_a_folder_becomes_a_table_and_stderr_names_the_model_and_the_next_comman
     assert {"torch", "onnx"}.isdisjoint(done.args)
 
 
+def test_after_unreliable_answers_the_next_command_shows_what_the_network_saw(
+    capsedge: Capsedge, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("capsedge.cli.screens.infer.Tally.unreliable", True)
+    one, folder = str(photos / "b.png"), str(photos)
+    for words, then in (
+        ([one, "--model", "builtin"], f"next: capsedge infer {one} --model builtin --visualize seen.png"),
+        ([folder], f"next: capsedge infer {folder} --visualize seen"),
+    ):
+        assert capsedge("infer", *words).stderr.splitlines()[-1] == then
+    monkeypatch.setattr("capsedge.cli.screens.infer.Tally.unreliable", False)
+    assert capsedge("infer", one, "--provider", "cpu").stderr.endswith("next: capsedge bench --provider cpu\n")
+
+
 def test_after_a_training_the_newest_export_answers_and_that_is_said(
     capsedge: Capsedge, photos: Path, good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -66,9 +66,18 @@ def test_every_model_is_listed_with_its_cost_its_errors_and_its_place(
     assert " builtin is another name of fashion-mnist\n" in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= width
     assert done.stderr == (
-        "not on this machine: wide; clone capsedge's repository, and set CAPSEDGE_ZOO to its folder zoo\n"
+        "models that are not here: clone capsedge's repository, and set CAPSEDGE_ZOO to its folder zoo\n"
         "next: capsedge inspect edge-tiny\n"
     )
+
+
+def test_the_names_are_not_repeated_where_all_were_tested_on_the_same_images(capsedge: Capsedge, zoo: Path) -> None:
+    (finding.BUILTIN / "fashion-mnist.onnx").unlink()
+
+    done = capsedge("models")
+
+    assert " Test error on Fashion-MNIST, 10,000 images\n" in done.stdout
+    assert done.stdout.count("edge-tiny") == 1
 
 
 def test_in_60_columns_a_name_stays_whole(capsedge: Capsedge, zoo: Path, monkeypatch: pytest.MonkeyPatch) -> None:

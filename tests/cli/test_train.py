@@ -256,6 +256,34 @@ def test_ctrl_c_leaves_a_run_that_resume_finishes(tmp_path: Path, capsedge: Caps
     assert "resuming runs/fashion-mnist-l2-small (fashion-mnist-l2-small) at epoch" in resumed.stderr
 
 
+def test_ctrl_c_before_the_training_begins_leaves_nothing_and_says_so(
+    tmp_path: Path, capsedge: Capsedge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("capsedge.training.dataset_of", interrupted)
+        fresh = capsedge("train", *TINY)
+    assert fresh.returncode == 130
+    assert fresh.stderr == "capsedge: interrupted before the training began: there is no run to resume\n"
+    assert [*tmp_path.glob("runs/*")] == []
+
+    with monkeypatch.context() as patched:
+        patched.setattr("capsedge.cli.train.note_load", interrupted)
+        begun = capsedge("train", *TINY, "--set", "train.epochs=1")
+    resuming = "capsedge train --resume --run runs/fashion-mnist-l2-small"
+    assert begun.returncode == 130
+    assert begun.stderr.endswith(f"capsedge: interrupted; resume with: {resuming}\n")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("capsedge.training.Run.load_dataset", interrupted)
+        again = capsedge(*resuming.split()[1:])
+    assert again.returncode == 130
+    assert "the run is as it was, and the same command resumes it" in again.stderr
+    assert capsedge(*resuming.split()[1:]).returncode == 0
+
+
 def test_a_run_that_is_logged_for_tensorboard_stays_logged(
     tmp_path: Path, capsedge: Capsedge, monkeypatch: pytest.MonkeyPatch
 ) -> None:

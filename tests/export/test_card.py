@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import onnxruntime
 import pytest
@@ -149,6 +150,21 @@ def test_the_gates_verdict_and_the_limits_are_told(made: Run) -> None:
     assert "images of Fashion-MNIST subset alone" in text
     assert record.data_sha256 in text
     assert str(made.path) not in text
+
+
+def test_a_limit_that_was_chosen_for_the_export_is_told_beside_the_usual_one(run: Run) -> None:
+    contract = contracts(run)["fp32"]
+    assert contract.verdict is not None
+    assert "judged with a limit" not in text_of(run)
+    limits = contract.verdict.limits | {"error_change": 0.03}
+    relaxed = msgspec.structs.replace(contract, verdict=msgspec.structs.replace(contract.verdict, limits=limits))
+
+    write_card(RunExport(run), [Exported(run.path / FILES["fp32"], relaxed)], run.path / CARD)
+
+    assert (
+        "`model.onnx`: judged with a limit of 3 points for the increase of the error, chosen for this export; that "
+        "of fp32 is 0.5." in text_of(run)
+    )
 
 
 def test_the_weights_are_those_of_the_file_in_fp32(made: Run, images: NDArray[np.uint8]) -> None:

@@ -12,6 +12,7 @@ from capsedge.errors import WrongUse
 from capsedge.measure.bench.show import columns, text
 from capsedge.measure.bench.show.columns import Column as Figure
 from capsedge.outside import one_line
+from capsedge.runtime.providers import CPU
 
 if TYPE_CHECKING:
     from capsedge.measure.bench.plan import Plan
@@ -36,7 +37,8 @@ def show_report(report: "BenchReport") -> None:
     say(f"{text.hardware(report.machine)}; {text.versions(report)}")
     for group in report.groups:
         threads = " or ".join(dict.fromkeys(str(case.settings.threads or "all") for case in group.cases))
-        say(f"{text.title(group)}: {text.counted(group)}, {threads} {'thread' if threads == '1' else 'threads'}")
+        by = f"{threads} {'thread' if threads == '1' else 'threads'}{_where(group)}"
+        say(f"{text.title(group)}: {text.counted(group)}, {by}")
     if any(each.bound_ms is not None for group in report.groups for case in group.cases for each in case.percentiles):
         say("after a percentile, < is its upper bound at 99 % confidence")
     for line in (line for group in report.groups for line in text.trials(group)):
@@ -47,6 +49,12 @@ def show_report(report: "BenchReport") -> None:
         say(f"error on {one_line(data)}; beside it, its 95 % interval")
     for note in (*text.slow_int8(report), *text.warnings(report)):
         say(f"note: {one_line(note)}")
+
+
+def _where(group: "Group") -> str:
+    """The provider, if no column shows it and it is not the default."""
+    providers = {case.provider for case in group.cases}
+    return "" if len(providers) != 1 or providers == {CPU} else f", on {min(providers)}"
 
 
 def show_comparison(comparison: "Comparison") -> None:

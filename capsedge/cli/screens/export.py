@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,12 +46,26 @@ def show_file(made: "Exported") -> None:
         say(f"  calibrated by {contract.calibration.text}")
     where = f" on {verdict.provider}" if verdict.provider else ""
     say(f"gate: {verdict.status}{where}, {number_of(verdict.images, 'image')}, {_differences(verdict)}")
-    for remark in verdict.notes:
-        say(f"  {remark}")
+    say_notes(verdict)
     for score in contract.scores:
         gated = (score.stage, score.split) == (contract.precision, "validation")
         change = f", change {_points(verdict.error_change)} points" if gated else ""
         say(f"  {score.stage:>9} {score.split:<10} error {percent(score.error)}{change}")
+
+
+def say_notes(verdict: Verdict) -> None:
+    """Print the notes of a verdict, and what to do where the images do not prove the limit of the error.
+
+    That advice is for who exports, and no part of the verdict, which the file and its card carry.
+    """
+    from capsedge.export.gate.tolerance import half_width
+
+    for note in verdict.notes:
+        say(f"  {note}")
+    change, limit = verdict.error_change, verdict.limits.get("error_change")
+    if change is not None and limit is not None and (width := half_width(change, verdict.images)) > limit:
+        points = f"{ceil(1000 * width) / 10:g}"
+        say(f"  to prove a limit, train with more validation images, or use --max-error-increase {points}")
 
 
 def show_engine(engine: Path, manifest: EngineManifest) -> None:

@@ -101,10 +101,15 @@ class Tally:
         ]
         return f"{self.images:,} images: {', '.join(parts)}"
 
+    @property
+    def unreliable(self) -> bool:
+        """Whether at least half of the images are unlike the training images."""
+        return 0 < self.images - self.broken <= 2 * self.unlike
+
     def warning(self) -> str:
-        """One line if at least half of the images are unlike the training images, else ""."""
+        """One line if the answers for several images are unreliable, else ""."""
         seen = self.images - self.broken
-        if seen < _WARN_FROM or 2 * self.unlike < seen:
+        if seen < _WARN_FROM or not self.unreliable:
             return ""
         return (
             f"{self.unlike:,} of {seen:,} images are {UNLIKE}, so these answers are unreliable: train on such "

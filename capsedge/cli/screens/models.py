@@ -53,9 +53,10 @@ def _where(model: "Available") -> str:
 
 
 def _tested(found: "Iterable[Available]") -> Iterable[str]:
-    """The data and number of images of the test errors."""
+    """The data and number of images of the test errors; with the models only where they differ."""
     names: dict[tuple[str, int], list[str]] = {}
     for model in found:
         names.setdefault((model.data, model.test_images), []).append(model.name)
     for (data, images), tested in names.items():
-        yield f"Test error on {data}, {images:,} images: {', '.join(tested)}"
+        which = f": {', '.join(tested)}" if len(names) > 1 else ""
+        yield f"Test error on {data}, {images:,} images{which}"

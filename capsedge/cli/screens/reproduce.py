@@ -8,8 +8,6 @@ from capsedge.cli.console import print_json, say
 from capsedge.cli.tables import Column, print_table
 from capsedge.plural import number_of
 from capsedge.reproduce.cases import in_words
-from capsedge.reproduce.figures import rows
-from capsedge.reproduce.step_times import Fig4
 
 if TYPE_CHECKING:
     from capsedge.reproduce.figures import Content
@@ -19,6 +17,9 @@ if TYPE_CHECKING:
 
 def show_figure(content: "Content", png: Path, *, as_json: bool) -> None:
     """Print a figure's numbers and its path."""
+    from capsedge.reproduce.figures import rows  # these two need torch
+    from capsedge.reproduce.step_times import Fig4
+
     if as_json:
         print_json(content)
     else:

@@ -13,6 +13,7 @@ from capsedge.export.card import words
 from capsedge.export.card.header import FileError, header
 from capsedge.export.card.latency import Latency, latencies_of
 from capsedge.export.collapse import deployable
+from capsedge.export.gate.tolerance import tolerance_of
 from capsedge.export.pipeline import Exported, RunExport
 from capsedge.files import sha256_of, write_atomically
 from capsedge.measure.bench.report import BenchReport
@@ -224,7 +225,7 @@ def _gate(card: _Subject) -> Iterator[str]:
     for each in card.files:
         verdict, calibration = each.contract.verdict, each.contract.calibration
         remarks = [] if calibration is None else [f"calibrated by {calibration.text}"]
-        remarks += [] if verdict is None else verdict.remarks
+        remarks += [] if verdict is None else [*_own_limit(each.contract), *verdict.remarks]
         for remark in remarks:
             yield ""
             yield f"`{each.path.name}`: {words.plain(remark)}."
@@ -243,6 +244,17 @@ def _verdict(file: Exported) -> list[str]:
         "-" if same is None else words.percent(same),
         "-" if change is None else words.points(change),
     ]
+
+
+def _own_limit(contract: Contract) -> Iterator[str]:
+    """That the limit of the error is not the one of the precision, but was chosen by who exported (or judged) it."""
+    limit = None if contract.verdict is None else contract.verdict.limits.get("error_change")
+    usual = tolerance_of(contract.precision).error_increase
+    if limit is not None and limit != usual:
+        yield (
+            f"judged with a limit of {100 * limit:g} points for the increase of the error, chosen for this export; "
+            f"that of {contract.precision} is {100 * usual:g}"
+        )
 
 
 def _latency_section(card: _Subject) -> Iterator[str]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +10,7 @@ from capsedge.contract import Contract, FailedTraining, Verdict
 from capsedge.data.own import UNEVEN
 from capsedge.export.gate.measure import Deviation, measure
 from capsedge.export.gate.reference import Reference
-from capsedge.export.gate.tolerance import TIE, Tolerance
+from capsedge.export.gate.tolerance import TIE, Tolerance, half_width
 from capsedge.outside import one_line
 from capsedge.plural import number_of, plural
 from capsedge.runtime.int8_pairs import in_words
@@ -196,13 +195,12 @@ def _failed_training(expected: Reference, error: float) -> FailedTraining | None
 
 def _too_few(images: int, change: Difference, tolerance: Tolerance) -> str:
     """A remark if an increase as large as the limit could not be distinguished from chance."""
-    half_width = max((change.high - change.low) / 2, 1 / images)  # if no image differs, the interval has no width
-    if half_width <= tolerance.error_increase:
+    width = half_width(change, images)
+    if width <= tolerance.error_increase:
         return ""
     return (
         f"{number_of(images, 'validation image')} {plural(images, 'shows', 'show')} the change of the error to "
-        f"within {100 * half_width:.2f} points, so the limit of {100 * tolerance.error_increase:g} is not proved: "
-        f"train with more validation images, or use --max-error-increase {ceil(1000 * half_width) / 10:g}"
+        f"within {100 * width:.2f} points, so the limit of {100 * tolerance.error_increase:g} is not proved"
     )
 
 

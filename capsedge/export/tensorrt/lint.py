@@ -13,12 +13,13 @@ from onnx.external_data_helper import load_external_data_for_tensor, uses_extern
 
 from capsedge.errors import MissingExtra, ModelError
 from capsedge.export.graph import named_graphs
-from capsedge.export.tensorrt.options import BuildOptions, Package, check_names, choose_package
+from capsedge.export.tensorrt.options import BuildOptions, Package, choose_package
 from capsedge.export.tensorrt.process import run_worker
 from capsedge.export.tensorrt.rules import QUANTIZERS, LintFinding, Severity, apply_rules, node_name
 from capsedge.export.tensorrt.worker import Parse, Parsed, Refusal
 from capsedge.onnx_lite.file import read_metadata
 from capsedge.runtime.int8_pairs import damaged_graph, in_words, int8_pairs
+from capsedge.runtime.tensorrt.targets import check_names
 
 
 class Lint(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,8 +1,7 @@
 """Build options of an engine: their limits, and the TensorRT package that supports them."""
 
 import importlib.util
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal
@@ -12,7 +11,7 @@ from capsedge.errors import MissingExtra, ModelError, ProviderError, WrongUse, i
 from capsedge.export.tensorrt.process import run_worker
 from capsedge.export.tensorrt.worker import About, Ask
 from capsedge.runtime.tensorrt.cuda import Device, first_device, load_cuda
-from capsedge.runtime.tensorrt.targets import listed, takes
+from capsedge.runtime.tensorrt.targets import check_batch, check_names, listed, takes
 
 Package = Literal["tensorrt_rtx", "tensorrt"]
 
@@ -57,9 +56,7 @@ def check_options(options: BuildOptions, precisions: Sequence[Precision] = ()) -
         WrongUse: The options contradict each other, the package does not have a target, or a target cannot compute in
             a precision.
     """
-    smallest, optimal, largest = options.batch
-    if not 1 <= smallest <= optimal <= largest:
-        raise WrongUse(f"batch: expected smallest, optimal and largest in rising order from 1, got {options.batch}")
+    check_batch(options.batch)
     if options.workspace_mb is not None and options.workspace_mb < 1:
         raise WrongUse(f"workspace: expected 1 MiB or more, got {options.workspace_mb}")
     check_names(options.targets)
@@ -74,17 +71,6 @@ def check_options(options: BuildOptions, precisions: Sequence[Precision] = ()) -
                     f"{listed(able)}, or leave {target} out"
                 )
     return package
-
-
-def check_names(targets: Iterable[str]) -> None:
-    """Refuse names that are not targets.
-
-    Raises:
-        WrongUse: A name is not a target.
-    """
-    for target in targets:
-        if not re.fullmatch(r"sm\d{2,3}", target):
-            raise WrongUse(f"target: expected a compute capability such as sm86, got '{target}'")
 
 
 def choose_package(options: BuildOptions) -> Package:

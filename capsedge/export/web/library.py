@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from capsedge.data.known import cache_folder
-from capsedge.errors import MissingExtra, ModelError, WrongUse
+from capsedge.errors import MissingExtra, ModelError
 from capsedge.files import replacing, sha256_of
 
 PACKAGE = "onnxruntime-web"
@@ -53,9 +53,9 @@ def library_folder(given: Path | None = None) -> Path:
         given: A folder with the package; None for the cache folder, which npm fills where it is incomplete.
 
     Raises:
-        WrongUse: The given folder does not have the files, or has those of another release.
+        ModelError: The given folder is missing, or does not have the files of this release; or npm failed, or its
+            package has other files.
         MissingExtra: npm is needed and not installed.
-        ModelError: npm failed, or its package has other files.
     """
     if given is not None:
         return _in_folder(given)
@@ -66,14 +66,16 @@ def library_folder(given: Path | None = None) -> Path:
 
 
 def _in_folder(given: Path) -> Path:
+    if not given.is_dir():
+        raise ModelError(f"--web-runtime: there is no folder '{given}'")
     folder = next((found for below in _BELOW if (found := given / below) and (found / WASM[0].name).is_file()), None)
     if folder is None:
-        raise WrongUse(
+        raise ModelError(
             f"expected {PACKAGE} {VERSION} in '{given}', and there is no {WASM[0].name}: in a folder of yours run "
             f"npm install {PACKAGE}@{VERSION}, and give that folder"
         )
     if differing := _differing(folder):
-        raise WrongUse(
+        raise ModelError(
             f"expected {PACKAGE} {VERSION} in '{folder}', and {', '.join(differing)} is missing or has another "
             f"SHA-256: npm install {PACKAGE}@{VERSION}"
         )

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
@@ -13,6 +14,9 @@ from capsedge.measure.machine import this_machine
 from capsedge.plural import number_of, plural
 from capsedge.runtime.settings import DEFAULTS, Settings
 from capsedge.version import __version__
+
+if TYPE_CHECKING:
+    from capsedge.measure.bench.sweep import Variant
 
 DEFAULT_PLAN = Plan()
 
@@ -47,18 +51,11 @@ def bench(
     """
     from capsedge.measure.bench.files import save
     from capsedge.measure.bench.resume import measured_before
-    from capsedge.measure.bench.sweep import parse_axes, sweep, variants
+    from capsedge.measure.bench.sweep import sweep
 
     given = [] if models is None else [models] if isinstance(models, str | Path) else models
     named, state = [str(model) for model in given], None if state is None else Path(state)
-    limits_of(plan)  # an invalid plan is refused before a model is opened
-    axes = parse_axes(sweeps)
-    if "batch" in axes and plan.batch is not None:
-        raise WrongUse("--batch and --sweep batch=... were both given: choose one")
-    if plan.iterations is not None and plan.duration is not None:
-        raise WrongUse("--iterations and --duration were both given: choose one")
-    batches: tuple[int, ...] = axes.get("batch", (plan.images,))
-    laid_out = variants(named, settings, axes)
+    batches, laid_out = lay_out(named, plan, settings, sweeps)
     report = assemble((), plan, _command(named, settings, plan, sweeps))
     done = () if state is None else measured_before(state, report, batches, laid_out)
     if done:
@@ -86,6 +83,37 @@ def bench(
     if state is not None:
         save(finished, state)
     return finished
+
+
+def lay_out(
+    models: Sequence[str], plan: Plan, settings: Settings, sweeps: Sequence[str]
+) -> "tuple[tuple[int, ...], list[Variant]]":
+    """The batches and the variants of a benchmark; refuses what is wrong before a model is opened.
+
+    Args:
+        models: Names or paths; none is the default model.
+        plan: See `bench`.
+        settings: See `bench`.
+        sweeps: See `bench`.
+
+    Raises:
+        WrongUse: See `bench`.
+        ModelError: A file is missing.
+        DataError: The data of the plan is a path, and nothing is there.
+    """
+    from capsedge.measure.bench.sweep import parse_axes, variants
+
+    limits_of(plan)
+    axes = parse_axes(sweeps)
+    if "batch" in axes and plan.batch is not None:
+        raise WrongUse("--batch and --sweep batch=... were both given: choose one")
+    if plan.iterations is not None and plan.duration is not None:
+        raise WrongUse("--iterations and --duration were both given: choose one")
+    if plan.data is not None:
+        from capsedge.data.load import check_source  # it loads Pillow
+
+        check_source(plan.data)
+    return axes.get("batch", (plan.images,)), variants(models, settings, axes)
 
 
 def assemble(groups: Sequence[Group], plan: Plan, command: Sequence[str]) -> BenchReport:
@@ -122,4 +150,4 @@ def _option(name: str, value: object) -> tuple[str, ...]:
     option = name.replace("_", "-")
     if isinstance(value, bool):
         return (f"--{option}" if value else f"--no-{option}",)
-    return f"--{option}", f"{value:g}" if isinstance(value, float) else str(value)
+    return f"--{option}", f"{value:.12g}" if isinstance(value, float) else str(value)

@@ -1,7 +1,7 @@
 """Read and write reports; the suffix of the file name selects the format."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
@@ -26,30 +26,25 @@ class _Head(msgspec.Struct):
     schema: int = 0
 
 
-def check_suffix(file: Path) -> None:
-    """Refuse a file name with a format that `save` cannot write.
-
-    Raises:
-        WrongUse: The suffix is not a known format.
-        MissingExtra: The suffix is .html, and the packages for pages are not installed.
-    """
-    suffix = file.suffix.lower()
-    if suffix not in _WRITERS:
-        raise WrongUse(f"expected a report name that ends in {', '.join(_WRITERS)}, got '{file}'")
-    if suffix == ".html":
-        for module in ("jinja2", "matplotlib"):
-            require(module, extra="plots")
-
-
 def check_output(file: Path) -> None:
-    """Refuse a file that `save` cannot write: its format (`check_suffix`) or its folder.
+    """Refuse a file that `save` cannot write: its format or its folder.
 
     Raises:
         WrongUse: The suffix is not a known format, the path is a folder, or its folder is not writable.
-        MissingExtra: See `check_suffix`.
     """
-    check_suffix(file)
+    _check_suffix(file)
     check_writable(file)
+
+
+def check_extras(files: Iterable[Path]) -> None:
+    """Refuse formats whose packages are missing; apart from `check_output`, so that wrong use is told before it.
+
+    Raises:
+        MissingExtra: A suffix is .html, and the packages for pages are not installed.
+    """
+    if any(file.suffix.lower() == ".html" for file in files):
+        for module in ("jinja2", "matplotlib"):
+            require(module, extra="plots")
 
 
 def save(report: BenchReport, file: Path) -> None:
@@ -59,9 +54,10 @@ def save(report: BenchReport, file: Path) -> None:
 
     Raises:
         WrongUse: The suffix is not a known format.
-        MissingExtra: See `check_suffix`.
+        MissingExtra: See `check_extras`.
     """
-    check_suffix(file)
+    _check_suffix(file)
+    check_extras([file])
     write_atomically(file, _WRITERS[file.suffix.lower()](report))
 
 
@@ -133,6 +129,11 @@ def _page(report: BenchReport) -> str:
     from capsedge.measure.bench.show.page import page
 
     return page(report)
+
+
+def _check_suffix(file: Path) -> None:
+    if file.suffix.lower() not in _WRITERS:
+        raise WrongUse(f"expected a report name that ends in {', '.join(_WRITERS)}, got '{file}'")
 
 
 _WRITERS: dict[str, Callable[[BenchReport], str]] = {

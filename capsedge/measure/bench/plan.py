@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from capsedge.errors import WrongUse
+from capsedge.plural import amount
 
 Scenario = Literal["single-stream", "multi-stream", "offline", "server"]
 
@@ -170,8 +171,8 @@ def limits_of(plan: Plan) -> Limits:
     _check_arrivals(plan, FEWEST_ITERATIONS[50], longest)
     if plan.qps is not None and plan.qps * seconds > MOST_ITERATIONS:
         raise WrongUse(
-            f"expected at most {MOST_ITERATIONS} queries in a trial, got {plan.qps:g} queries/s for {seconds:g} s: "
-            "lower --qps or --duration"
+            f"expected at most {MOST_ITERATIONS:,} queries in a trial, got {amount(plan.qps)} queries/s for "
+            f"{amount(seconds)} s: lower --qps or --duration"
         )
     return replace(limits, timing=TimingLimits(seconds, iterations, longest))
 
@@ -181,20 +182,24 @@ def _check_arrivals(plan: Plan, queries: int, seconds: float) -> None:
     if plan.qps is not None and plan.qps * seconds < queries:
         change = "raise --duration" if plan.iterations is None else "lower --iterations"
         raise WrongUse(
-            f"at {plan.qps:g} queries/s, {queries} queries do not arrive within {seconds:g} s: raise --qps, or "
-            f"{change}"
+            f"at {amount(plan.qps)} queries/s, {queries:,} queries do not arrive within {amount(seconds)} s: raise "
+            f"--qps, or {change}"
         )
 
 
 def _check(plan: Plan) -> None:
     if plan.batch is not None and not 1 <= plan.batch <= MOST_IMAGES:
-        raise WrongUse(f"expected a batch from 1 to {MOST_IMAGES} images, got {plan.batch}")
+        raise WrongUse(f"expected a batch from 1 to {MOST_IMAGES:,} images, got {plan.batch:,}")
     if plan.iterations is not None and not 1 <= plan.iterations <= MOST_ITERATIONS:
-        raise WrongUse(f"expected 1 to {MOST_ITERATIONS} iterations, got {plan.iterations}")
+        raise WrongUse(f"expected 1 to {MOST_ITERATIONS:,} iterations, got {plan.iterations:,}")
     if plan.duration is not None and not 0 < plan.duration <= LONGEST_DURATION_S:
-        raise WrongUse(f"expected a duration above 0 s, up to {LONGEST_DURATION_S} s (a day), got {plan.duration:g}")
+        raise WrongUse(
+            f"expected a duration above 0 s, up to {LONGEST_DURATION_S:,} s (a day), got {amount(plan.duration)}"
+        )
     if not 0 <= plan.interval_ms <= LONGEST_INTERVAL_MS:
-        raise WrongUse(f"expected an interval from 0 to {LONGEST_INTERVAL_MS} ms (an hour), got {plan.interval_ms:g}")
+        raise WrongUse(
+            f"expected an interval from 0 to {LONGEST_INTERVAL_MS:,} ms (an hour), got {amount(plan.interval_ms)}"
+        )
     _check_load(plan)
 
 
@@ -202,12 +207,12 @@ def _check_load(plan: Plan) -> None:
     """Refuse a concurrency or an arrival rate out of range, and options that contradict each other."""
     server, several = plan.scenario == "server", plan.concurrency > 1
     if not 1 <= plan.concurrency <= MOST_CLIENTS:
-        raise WrongUse(f"expected a concurrency from 1 to {MOST_CLIENTS}, got {plan.concurrency}")
+        raise WrongUse(f"expected a concurrency from 1 to {MOST_CLIENTS:,}, got {plan.concurrency}")
     if plan.qps is not None and not 0 < plan.qps <= HIGHEST_QPS:
-        raise WrongUse(f"expected a rate above 0, up to {HIGHEST_QPS} queries/s, got {plan.qps:g}")
+        raise WrongUse(f"expected a rate above 0, up to {HIGHEST_QPS:,} queries/s, got {amount(plan.qps)}")
     if plan.p99_ms is not None and not 0 < plan.p99_ms <= LONGEST_BOUND_MS:
         raise WrongUse(
-            f"expected a bound of p99 above 0 ms, up to {LONGEST_BOUND_MS} ms (an hour), got {plan.p99_ms:g}"
+            f"expected a bound of p99 above 0 ms, up to {LONGEST_BOUND_MS:,} ms (an hour), got {amount(plan.p99_ms)}"
         )
     if server and plan.qps is None and plan.p99_ms is None:
         raise WrongUse(

@@ -219,7 +219,7 @@ _OF_ONNX = {"threads", "spinning", "graph", "io-binding", "provider"}
 
 # The parser of each axis (it returns None for an invalid value), and its valid values for the error.
 _READERS: dict[str, tuple[Callable[[str], Any], str]] = {
-    "batch": (_integer(1, MOST_IMAGES), f"integers from 1 to {MOST_IMAGES}"),
+    "batch": (_integer(1, MOST_IMAGES), f"integers from 1 to {MOST_IMAGES:,}"),
     "threads": (_integer(0, 256), "integers from 0 (automatic) to 256"),
     "precision": _one_of(PRECISIONS),
     "provider": _one_of(get_args(Provider)),

@@ -9,7 +9,7 @@ from capsedge.measure.bench.plan import FEWEST_ITERATIONS, Limits, Plan, Scenari
 from capsedge.measure.bench.report import BenchWarning, Case, WarningCode
 from capsedge.measure.bench.stats import ROUNDS_FOR_INTERVAL
 from capsedge.measure.machine import Conditions, Reading
-from capsedge.plural import number_of, plural
+from capsedge.plural import amount, number_of, plural
 
 # Load average of other programs, per core, above which the machine counts as busy.
 BUSY = 0.25
@@ -154,26 +154,28 @@ def _about_load(case: Case, served: Served, plan: Plan, limits: Limits) -> Itera
         left = f", and {trial.unanswered:,} waited at its end" if trial.unanswered else ""
         yield (
             "overloaded",
-            f"of {trial.qps:g} queries in a second, {trial.answered_qps:.1f} were answered{left}: the queue grew for "
-            "as long as the trial lasted, and so did the latencies; lower --qps",
+            f"of {amount(trial.qps)} queries in a second, {trial.answered_qps:,.1f} were answered{left}: the queue "
+            "grew for as long as the trial lasted, and so did the latencies; lower --qps",
         )
     if plan.p99_ms is not None and not trial.held:
         fewest = FEWEST_ITERATIONS[99]
         few = f" (a trial needs {fewest} answers, it had {trial.queries})" if trial.queries < fewest else ""
         count = len(served.trials)
         several = (
-            f"none of {count} rates holds" if count > 1 else f"the only rate tried, {trial.qps:.3g}/s, does not hold"
+            f"none of {count} rates holds"
+            if count > 1
+            else f"the only rate tried, {amount(trial.qps, 3)}/s, does not hold"
         )
         tried = "the rate does not hold" if plan.qps else several
         lowest = min(each.qps for each in served.trials) <= limits.timing.lowest_qps and case.min_ms <= plan.p99_ms
         lower = "" if plan.qps or not lowest else "; to try lower rates, use a longer --duration"
-        yield "no-rate", f"{tried} a p99 of {plan.p99_ms:g} ms with 99 % confidence{few}{lower}"
+        yield "no-rate", f"{tried} a p99 of {amount(plan.p99_ms)} ms with 99 % confidence{few}{lower}"
 
 
 def _why(plan: Plan, limits: Limits) -> str:
     if plan.iterations is not None:
         return " as requested"
-    return "" if plan.quick else f" within the limit of {limits.timing.longest_seconds:g} s"
+    return "" if plan.quick else f" within the limit of {amount(limits.timing.longest_seconds)} s"
 
 
 def about_processes(processes: int) -> Iterator[BenchWarning]:

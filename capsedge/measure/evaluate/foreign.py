@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from capsedge.errors import ModelError, WrongUse
+from capsedge.errors import DataError, ModelError, WrongUse
 from capsedge.fit import Fit, Frame
 from capsedge.measure.evaluate.remark import eval_remark
 from capsedge.measure.evaluate.subject import EvaluatedNetwork
@@ -88,8 +88,11 @@ def class_names(given: str) -> tuple[str, ...]:
 
     Raises:
         WrongUse: There are fewer than two names, or one occurs twice.
+        DataError: The file is missing or cannot be read.
     """
     file = Path(os.path.expanduser(given))  # noqa: PTH111  keeps the ~ of an unknown user
+    if file.name != given and "," not in given and not file.exists():  # a path, not a name
+        raise DataError(f"--classes: there is no file '{given}'")
     names = _lines(file) if file.is_file() else [name.strip() for name in given.split(",")]
     named = tuple(name for name in names if name)
     if len(named) < 2:
@@ -106,7 +109,7 @@ def _lines(file: Path) -> list[str]:
     try:
         return [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
-        raise WrongUse(f"--classes '{file}' cannot be read as text ({error})") from error
+        raise DataError(f"--classes '{file}' cannot be read as text ({error})") from error
 
 
 def _input(session: Session, size: int, layout: Layout | None) -> tuple[str, tuple[int, int, int], bool]:

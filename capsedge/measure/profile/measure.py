@@ -64,8 +64,7 @@ def profile_model(
         ProviderError: The requested hardware or library is not available.
         MissingExtra: No ONNX Runtime is installed.
     """
-    if iterations is not None and iterations < FEWEST_RUNS:
-        raise WrongUse(f"expected {FEWEST_RUNS} iterations or more, got {iterations}: use --iterations {FEWEST_RUNS}")
+    check_iterations(iterations)
     settings = msgspec.structs.replace(settings, batch=batch)
     cores = this_machine().cores
     load = about_load(conditions().load_average, cores)
@@ -82,6 +81,16 @@ def profile_model(
         known = (*busy, *warnings.about_session(session, cores))
     profile = msgspec.structs.replace(measured.profile, warnings=known + measured.profile.warnings)
     return RecordedProfile(profile, measured.runs)
+
+
+def check_iterations(iterations: int | None) -> None:
+    """Refuse fewer iterations than a profile needs.
+
+    Raises:
+        WrongUse: There are fewer.
+    """
+    if iterations is not None and iterations < FEWEST_RUNS:
+        raise WrongUse(f"expected {FEWEST_RUNS} iterations or more, got {iterations}: use --iterations {FEWEST_RUNS}")
 
 
 def _of_onnx(

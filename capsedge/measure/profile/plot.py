@@ -32,10 +32,17 @@ def check_plot(file: Path) -> None:
 
     Raises:
         WrongUse: The suffix is not that of a supported format.
-        MissingExtra: matplotlib is not installed.
     """
     if file.suffix.lower() not in FORMATS:
         raise WrongUse(f"--plot: expected a name that ends in {', '.join(FORMATS)}, got '{file}'")
+
+
+def check_drawing() -> None:
+    """Refuse to draw where matplotlib is missing.
+
+    Raises:
+        MissingExtra: matplotlib is not installed.
+    """
     require("matplotlib", extra="plots")
 
 
@@ -47,6 +54,7 @@ def save_plot(profile: Profile, file: Path) -> None:
         MissingExtra: matplotlib is not installed.
     """
     check_plot(file)
+    check_drawing()
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 

@@ -50,7 +50,7 @@ class OpenVinoSession(Session):
         """Load `file`; of the settings, `threads` and `batch` have an effect.
 
         Raises:
-            WrongUse: A setting is given that has an effect on ONNX Runtime only.
+            WrongUse: A setting is given that has an effect on other runtimes only.
             ModelError: OpenVINO cannot load the file.
             ProviderError: OpenVINO is installed but does not load.
             MissingExtra: OpenVINO is not installed.
@@ -133,14 +133,17 @@ def computed_types(compiled: Any) -> list[str]:
 
 
 def _refuse_without_effect(settings: Settings) -> None:
-    """Refuse options of ONNX Runtime; `io_binding` false is what OpenVINO does."""
+    """Refuse options of ONNX Runtime and of engines; `io_binding` false is what OpenVINO does."""
     given = {
-        "graph": settings.graph != DEFAULTS.graph,
-        "io-binding": settings.io_binding is True,
-        "no-spinning": not settings.spinning,
+        "--graph": settings.graph != DEFAULTS.graph,
+        "--io-binding": settings.io_binding is True,
+        "--no-spinning": not settings.spinning,
+        "--no-cuda-graph": not settings.cuda_graph,
+        "--allow-fallback": settings.allow_fallback,
+        "exact_int8": settings.exact_int8 is not None,  # of Python only
     }
-    if names := ", ".join(f"--{name}" for name, differs in given.items() if differs):
-        raise WrongUse(f"{names}: expected options that OpenVINO has, got those of ONNX Runtime: leave them out")
+    if names := ", ".join(name for name, differs in given.items() if differs):
+        raise WrongUse(f"{names}: expected options that OpenVINO has, got those of other runtimes: leave them out")
 
 
 def _compiled(openvino: Any, file: Path, settings: Settings) -> Any:

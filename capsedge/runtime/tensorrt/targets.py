@@ -1,10 +1,12 @@
 """The types that each GPU computes, and the GPUs that run an engine; a target is a compute capability as `sm86`."""
 
 import platform
+import re
 import shlex
 from collections.abc import Iterable, Sequence
 
 from capsedge.contract import EngineManifest, Layer, Precision
+from capsedge.errors import WrongUse
 from capsedge.runtime.tensorrt.cuda import Device
 
 OLDEST_DEFAULT = "sm80"
@@ -24,6 +26,31 @@ _PRODUCTS: dict[Precision, tuple[str, str]] = {
     "int8+fp16": ("int8", "fp16"),
     "fp8": ("fp8", "fp32"),
 }
+
+
+def check_names(targets: Iterable[str]) -> None:
+    """Refuse names that are not targets.
+
+    Raises:
+        WrongUse: A name is not a target.
+    """
+    for target in targets:
+        if not re.fullmatch(r"sm\d{2,3}", target):
+            raise WrongUse(f"target: expected a compute capability such as sm86, got '{target}'")
+
+
+def check_batch(batch: tuple[int, int, int]) -> None:
+    """Refuse batches of an engine that do not rise.
+
+    Args:
+        batch: Smallest, optimal and largest.
+
+    Raises:
+        WrongUse: One is below 1 or below the one before it.
+    """
+    smallest, optimal, largest = batch
+    if not 1 <= smallest <= optimal <= largest:
+        raise WrongUse(f"batch: expected smallest, optimal and largest in rising order from 1, got {batch}")
 
 
 def capability(target: str) -> int:

@@ -80,10 +80,11 @@ def test_the_rule_is_no_longer_than_the_terminal(
 
 
 @pytest.mark.parametrize(
-    ("strange", "usual", "broken", "doubted"), [(2, 2, 3, True), (1, 2, 0, False), (1, 0, 0, False)]
+    ("strange", "usual", "broken", "doubted", "unreliable"),
+    [(2, 2, 3, True, True), (1, 2, 0, False, False), (1, 0, 0, False, True), (0, 0, 1, False, False)],
 )
 def test_a_network_that_is_no_judge_of_most_images_is_doubted(
-    strange: int, usual: int, broken: int, doubted: bool
+    strange: int, usual: int, broken: int, doubted: bool, unreliable: bool
 ) -> None:
     tally = Tally()
     for unlike in [True] * strange + [False] * usual:
@@ -91,6 +92,7 @@ def test_a_network_that_is_no_judge_of_most_images_is_doubted(
     for _ in range(broken):
         tally.add(Broken("b.png", "it is empty"))
     assert bool(tally.warning()) is doubted
+    assert tally.unreliable is unreliable
     if doubted:
         assert tally.warning().startswith("2 of 4 images are unlike the training images")
 

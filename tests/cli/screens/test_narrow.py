@@ -222,6 +222,6 @@ def test_table_2_and_the_tables_of_figures(
 
     header = ["routing", "s/100 steps", "images/s", "x dynamic", "(quartiles)", "peak MB"]
     cells = ["backprop", "123.4", "12,345", "0.345", "(0.345-0.367)", "12,345"]
-    monkeypatch.setattr(reproduce, "rows", lambda _content: (header, [cells]))
+    monkeypatch.setattr("capsedge.reproduce.figures.rows", lambda _content: (header, [cells]))
     reproduce.show_figure(None, tmp_path / "fig4.png", as_json=False)  # type: ignore[arg-type]
     assert_whole(capsys.readouterr().out, *header, *cells)

@@ -41,7 +41,6 @@ def test_a_model_is_given_by_its_name(tmp_path: Path, own_library: Path, capsedg
         (["edge-smal", "--web", "pages"], "there is no file and no model 'edge-smal'; did you mean 'edge-small'?"),
         (["builtin", "--web", "file"], "expected a folder, got the file 'file': choose another name"),
         (["--web-runtime", "."], "--web-runtime applies to a page: add --web FOLDER"),
-        (["builtin", "--web", "pages", "--web-runtime", "."], "expected onnxruntime-web 1.30.0 in '.'"),
     ],
 )
 def test_wrong_use_is_one_line_and_writes_nothing(
@@ -55,6 +54,25 @@ def test_wrong_use_is_one_line_and_writes_nothing(
     assert done.stderr.startswith(f"capsedge: {told}")
     assert done.stderr.count("\n") == 1
     assert tree(tmp_path) == {"file": b"mine"}
+
+
+@pytest.mark.parametrize(
+    ("runtime", "told"),
+    [
+        ("gone", "--web-runtime: there is no folder 'gone'"),
+        (".", "expected onnxruntime-web 1.30.0 in '.'"),
+    ],
+)
+def test_a_missing_library_fails_as_any_missing_file_and_writes_nothing(
+    runtime: str, told: str, tmp_path: Path, capsedge: Capsedge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = capsedge("export", "builtin", "--web", "pages", "--web-runtime", runtime)
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"capsedge: {told}")
+    assert done.stderr.count("\n") == 1
+    assert tree(tmp_path) == {}
 
 
 def test_a_page_is_written_without_torch_and_without_onnx() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from capsedge.errors import MissingExtra, ModelError, WrongUse
+from capsedge.errors import MissingExtra, ModelError
 from capsedge.export.web import library
 from capsedge.export.web.library import PACKAGE, VERSION, library_folder
 
@@ -42,7 +42,7 @@ def test_a_folder_with_the_package_is_found_at_each_level(below: str, own_librar
 def test_a_folder_without_the_package_is_refused_with_what_to_do(own_library: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
 
-    with pytest.raises(WrongUse, match=rf"in a folder of yours run npm install {PACKAGE}@{VERSION}, and give that"):
+    with pytest.raises(ModelError, match=rf"in a folder of yours run npm install {PACKAGE}@{VERSION}, and give that"):
         library_folder(tmp_path / "empty")
 
 
@@ -50,7 +50,7 @@ def test_a_file_with_another_hash_is_refused(own_library: Path) -> None:
     file = own_library / "node_modules" / PACKAGE / "dist" / "ort-wasm-simd-threaded.wasm"
     file.write_bytes(file.read_bytes() + b" ")
 
-    with pytest.raises(WrongUse, match=r"ort-wasm-simd-threaded\.wasm is missing or has another SHA-256"):
+    with pytest.raises(ModelError, match=r"ort-wasm-simd-threaded\.wasm is missing or has another SHA-256"):
         library_folder(own_library)
 
 

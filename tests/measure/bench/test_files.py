@@ -11,7 +11,7 @@ import pytest
 from capsedge.errors import DataError, MissingExtra, WrongUse
 from capsedge.measure.bench import files
 from capsedge.measure.bench.deployment import ErrorOnData, PeakMemory, Served, Trial
-from capsedge.measure.bench.files import check_suffix, load, save
+from capsedge.measure.bench.files import check_extras, load, save
 from capsedge.measure.bench.plan import Plan
 from capsedge.measure.bench.report import (
     BenchReport,
@@ -74,8 +74,8 @@ def test_a_page_without_matplotlib_is_refused_before_anything_is_measured(monkey
 
     monkeypatch.setattr(files, "require", not_installed)
     with pytest.raises(MissingExtra, match=r"capsedge\[plots\]"):
-        check_suffix(Path("report.html"))
-    check_suffix(Path("report.json"))
+        check_extras([Path("report.html")])
+    check_extras([Path("report.json")])
 
 
 def test_a_failed_write_leaves_the_report_of_before(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:

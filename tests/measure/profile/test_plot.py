@@ -54,4 +54,4 @@ def test_a_name_that_says_no_format_is_wrong_use() -> None:
 def test_without_matplotlib_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(MissingExtra, match=r"pip install 'capsedge\[plots\]'"):
-        plot.check_plot(Path("plot.svg"))
+        plot.check_drawing()

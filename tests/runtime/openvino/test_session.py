@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -138,15 +139,38 @@ def test_what_openvino_cannot_do_is_refused() -> None:
         profile_model(BUILTIN, OPENVINO)
 
 
-@pytest.mark.parametrize("option", ["--graph=basic", "--io-binding", "--no-spinning"])
-def test_an_option_of_onnx_runtime_is_refused(option: str, capsedge: Capsedge) -> None:
+@pytest.mark.parametrize(
+    "option", ["--graph=basic", "--io-binding", "--no-spinning", "--no-cuda-graph", "--allow-fallback"]
+)
+def test_an_option_of_another_runtime_is_refused(option: str, capsedge: Capsedge) -> None:
     done = capsedge("bench", str(BUILTIN), "--provider", "openvino", option, "--quick")
 
     name = option.partition("=")[0]
     assert done.returncode == 2
     assert done.stderr.endswith(
-        f"capsedge: {name}: expected options that OpenVINO has, got those of ONNX Runtime: leave them out\n"
+        f"capsedge: {name}: expected options that OpenVINO has, got those of other runtimes: leave them out\n"
     )
+
+
+@needs_openvino
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("infer samples/coat-888.png --model", "provider: OpenVINO CPU (f32+i8)\n"),
+        ("bench --quick --iterations 11", ", on OpenVINO CPU (f32+i8)\n"),
+    ],
+)
+def test_what_is_run_by_openvino_says_so(words: str, told: str, capsedge: Capsedge) -> None:
+    first, *more = words.split()
+    more = [str(ROOT / word) if word.startswith("samples/") else word for word in more]
+
+    assert told in capsedge(first, *more, str(BUILTIN), "--provider", "openvino").stderr
+    assert "provider: " not in capsedge(first, *more, str(BUILTIN)).stderr
+
+
+def test_exact_kernels_which_only_python_can_ask_for_are_refused() -> None:
+    with pytest.raises(WrongUse, match="exact_int8: expected options that OpenVINO has"):
+        open_session(BUILTIN, msgspec.structs.replace(OPENVINO, exact_int8=True))
 
 
 def test_without_openvino_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

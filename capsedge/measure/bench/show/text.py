@@ -8,7 +8,7 @@ from capsedge.measure.bench.report import BenchReport, Case, Comparison, Group, 
 from capsedge.measure.bench.stats import ratio as ratio_of
 from capsedge.measure.machine import Machine
 from capsedge.outside import one_line
-from capsedge.plural import number_of
+from capsedge.plural import amount, number_of
 from capsedge.runtime.providers import CPU
 
 DETAILS = "Beside a percentile: its upper bound with 99 % confidence; beside a ratio: its 95 % interval."
@@ -49,10 +49,14 @@ def title(group: Group) -> str:
     """Scenario, batch and interval of a group in words."""
     parts = [group.scenario, f"{number_of(group.batch, 'image')} per query"]
     if group.interval_ms:
-        parts.append(f"{group.interval_ms:g} ms idle before each query")
+        parts.append(f"{amount(group.interval_ms)} ms idle before each query")
     if group.scenario == "server":
-        rate = "the highest rate of Poisson arrivals" if group.qps is None else f"Poisson arrivals at {group.qps:g}/s"
-        bound = "" if group.p99_ms is None else f", p99 within {group.p99_ms:g} ms"
+        rate = (
+            "the highest rate of Poisson arrivals"
+            if group.qps is None
+            else f"Poisson arrivals at {amount(group.qps)}/s"
+        )
+        bound = "" if group.p99_ms is None else f", p99 within {amount(group.p99_ms)} ms"
         parts.append(f"{rate}{bound}")
     if group.concurrency > 1:
         parts.append(f"{group.concurrency} {'threads' if group.scenario == 'server' else 'clients'}")
