@@ -125,18 +125,55 @@ def framing(frame: Frame, target: Path) -> Path:
     ("words", "said"),
     [
         ([], "usage: node classify.mjs MODEL.onnx IMAGE..."),
-        (["MODEL", "image.png"], "the model has no contract: it was not exported by capsedge"),
+        (["FOREIGN", "image.png"], "'FOREIGN' has no contract: it was not exported by capsedge"),
         (["FIGURE", "image.png"], "expected one class for each image, and a fit by pad, crop or stretch"),
+        (["gone.onnx", "image.png"], "'gone.onnx' cannot be read: ENOENT"),
+        (["GARBLED", "image.png"], "'GARBLED' cannot be run: "),
+        (["README.md", "image.png"], "'README.md' is cut off, damaged or not an ONNX file: copy or export it again"),
+        (["BUILTIN", "gone.png"], "'gone.png' cannot be read: Input file is missing"),
+        (["BUILTIN", "README.md"], "'README.md' cannot be read: Input file contains unsupported image format"),
+        (["BUILTIN", "DEEP"], "'DEEP' cannot be read: it has more than 8 bits per channel"),
     ],
 )
 def test_node_refuses_in_one_line(words: list[str], said: str, program: Path, tmp_path: Path) -> None:
     model = onnx.load(BUILTIN)
     del model.metadata_props[:]
     onnx.save(model, tmp_path / "foreign.onnx")
-    files = {"MODEL": tmp_path / "foreign.onnx", "FIGURE": framing("figure", tmp_path / "figure.onnx")}
-
+    Image.new("I;16", (28, 28)).save(tmp_path / "deep.png")
+    garbled = onnx.load(BUILTIN)
+    garbled.graph.node[0].op_type = "Nothing"
+    onnx.save(garbled, tmp_path / "garbled.onnx")
+    files = {
+        "BUILTIN": BUILTIN,
+        "DEEP": tmp_path / "deep.png",
+        "FIGURE": framing("figure", tmp_path / "figure.onnx"),
+        "FOREIGN": tmp_path / "foreign.onnx",
+        "GARBLED": tmp_path / "garbled.onnx",
+    }
     done = node(program, *(files.get(word, word) for word in words))
 
-    assert done.returncode == 1
+    for name, file in files.items():
+        said = said.replace(f"'{name}'", f"'{file}'")
+    assert (done.returncode, done.stdout) == (1 if words else 2, "")
     assert done.stderr.startswith(said)
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_node_says_of_a_file_that_is_cut_anywhere_that_it_is_damaged(program: Path, tmp_path: Path) -> None:
+    content = BUILTIN.read_bytes()
+    cut = tmp_path / "cut.onnx"
+    for size in (0, 1, 5, 300, len(content) // 2, len(content) - 2000, len(content) - 1):
+        cut.write_bytes(content[:size])
+        done = node(program, cut, "image.png")
+
+        assert (done.returncode, done.stdout) == (1, ""), size
+        assert done.stderr == f"'{cut}' is cut off, damaged or not an ONNX file: copy or export it again\n", size
+
+
+def test_node_names_a_package_that_is_missing_in_one_line(program: Path, tmp_path: Path) -> None:
+    shutil.copy(program, tmp_path)
+    done = node(tmp_path / program.name, BUILTIN, SAMPLES[0])
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("the package onnxruntime-node cannot be loaded (Cannot find package")
+    assert done.stderr.endswith("): npm install --ignore-scripts\n")

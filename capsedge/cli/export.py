@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,8 +16,12 @@ from capsedge.errors import CapsedgeError, WrongUse
 
 if TYPE_CHECKING:
     from capsedge.cli.pages import Pages
+    from capsedge.cli.repository import Repository
     from capsedge.contract import EngineManifest, Precision
     from capsedge.export import BuildOptions, Exported, RunExport
+    from capsedge.training import Run
+
+    _File = tuple[Precision, Path | None, int | None]  # what to export: a precision, a path, a fixed batch
 
 QUANTIZED = ("int8", "int8+fp16", "fp8")
 LARGEST_BATCH = 65_536
@@ -40,13 +44,6 @@ capsedge export edge-small.int8 --web pages/
 
 capsedge export --precision fp32,int8 --static-batch 1
 """
-
-
-class _Repository(NamedTuple):
-    """A model repository of Triton, and whether its models are for the Python backend."""
-
-    folder: Path
-    python: bool
 
 
 @gathered(
@@ -133,14 +130,15 @@ def export(
     """Export a run's best network to ONNX and TensorRT, and check each file against it on validation images."""
     from capsedge.cli.console import print_json, say
     from capsedge.cli.pages import pages_in
+    from capsedge.cli.repository import repository_in
     from capsedge.cli.screens import export as screen
     from capsedge.errors import require
-    from capsedge.files import check_folder, check_output
+    from capsedge.files import check_output
 
     precisions = _precisions(",".join(precision or ["fp32"]))
     engine.check()
     write_card = card.check()
-    repository = _repository(triton, engine, python=triton_python)
+    repository = repository_in(triton, python=triton_python, engines=engine.trt)
     pages = pages_in(web, web_runtime)
     if pages is not None and run is not None and not run.is_dir():
         others = (precision, output, with_decoder, static_batch, calibration_images, max_error_increase, triton)
@@ -164,9 +162,12 @@ def export(
     say(f"run: {chosen.path}, trained on {record.data}")
     if record.status != "finished":
         say("note: the run is not finished; its best network so far is exported")
-    if output is None:
-        check_folder(chosen.path)
     card.check_place(chosen.path, output)
+    files = [
+        (one, _output(output, one, precisions, batch), batch)
+        for one, batch in product(precisions, (None,) if static_batch is None else (None, static_batch))
+    ]
+    _check_places((repository, pages), chosen, files, decoder=with_decoder)
     with screen.working() as tell:
         pipeline = RunExport(
             chosen,
@@ -177,10 +178,6 @@ def export(
         )
     if any(each in QUANTIZED for each in precisions):
         check_calibration(pipeline.dataset, pipeline.calibrate_on)
-    files = [
-        (one, _output(output, one, precisions, batch), batch)
-        for one, batch in product(precisions, (None,) if static_batch is None else (None, static_batch))
-    ]
     done, failed = _export_each(pipeline, files, options, repository, pages)
     if len(done) > 1:
         screen.show_table([each["contract"] for each in done], [each["model"] for each in done])
@@ -197,30 +194,42 @@ def export(
         )
     if failed:
         raise type(failed[0])("; ".join(map(str, failed)))
-    screen.show_next([(each["model"], each["contract"]) for each in done], record.data_source)
+    _show_next(pages, done, record.data_source)
 
 
-def _repository(folder: Path | None, engine: EngineOptions, *, python: bool) -> _Repository | None:
+def _check_places(
+    targets: "tuple[Repository | None, Pages | None]", run: "Run", files: "Sequence[_File]", *, decoder: bool
+) -> None:
+    """Refuse before the export what would be refused after it; see `check_place`."""
     from capsedge.files import check_folder
 
-    if python and folder is None:
-        raise WrongUse("--triton-python is for a model repository: add --triton FOLDER")
-    if python and engine.trt:
-        raise WrongUse("--triton-python serves the ONNX file, and --trt builds an engine: leave out one of them")
-    if folder is None:
-        return None
-    check_folder(folder)
-    return _Repository(folder, python)
+    beside = [file for _, file, _ in files if file is not None]
+    if not beside:
+        check_folder(run.path)
+    precisions = [precision for precision, _, batch in files if batch is None]
+    for target in targets:
+        if target is not None:
+            target.check_places(run.path.resolve().name, precisions, decoder=decoder, beside=beside)
+
+
+def _show_next(pages: "Pages | None", done: list[dict[str, Any]], data_source: str) -> None:
+    """Print the next command: the one that opens the pages, if there are any."""
+    from capsedge.cli.screens import export as screen
+
+    if pages is not None and pages.written:
+        pages.show_next()
+    else:
+        screen.show_next([(each["model"], each["contract"]) for each in done], data_source)
 
 
 def _export_each(
     pipeline: "RunExport",
-    files: "Sequence[tuple[Precision, Path | None, int | None]]",
+    files: "Sequence[_File]",
     options: "BuildOptions | None",
-    repository: _Repository | None,
+    repository: "Repository | None",
     pages: "Pages | None",
 ) -> tuple[list[dict[str, Any]], list[CapsedgeError]]:
-    """Export files, each a precision, a path and a fixed batch; returns what was made, and the errors of the others.
+    """Export files; returns what was made, and the errors of the others.
 
     A file with a fixed batch is for other runtimes: it gets no engine, no repository and no page.
     """
@@ -255,13 +264,10 @@ def _deploy(
     made: "Exported",
     report: dict[str, Any],
     options: "BuildOptions | None",
-    repository: _Repository | None,
+    repository: "Repository | None",
 ) -> None:
     """Build a file's engine and write its entry in a repository; both are added to its part of the JSON output."""
-    from capsedge.cli.console import say
     from capsedge.cli.screens import export as screen
-    from capsedge.export.triton import write_repository
-    from capsedge.export.triton.source import to_serve
 
     manifest, engine = None, None
     if options is not None:
@@ -269,10 +275,7 @@ def _deploy(
         screen.show_engine(engine, manifest)
         report["engine"] = manifest
     if repository is not None:
-        source = to_serve(made.path, made.contract, engine, manifest)
-        served = None if source is None else write_repository(repository.folder, source, python=repository.python)
-        say(f"Triton: left out {made.path}, which was not executed here" if served is None else f"Triton: {served}")
-        report["triton"] = None if served is None else str(served)
+        report["triton"] = repository.write(made, engine, manifest)
 
 
 def _build(pipeline: "RunExport", made: "Exported", options: "BuildOptions") -> "tuple[Path, EngineManifest]":

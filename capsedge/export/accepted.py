@@ -51,17 +51,31 @@ def refuse_altered(checks: Iterable[Check], file: Path, todo: str) -> None:
         raise ModelError(f"'{file}' was altered since its gate ({'; '.join(broken)}): {todo}")
 
 
-def default_name(contract: Contract, *more: str) -> str:
-    """The run's name plus what distinguishes the run's models, in the characters that a name may have.
+def full_name(run: str, precision: str, *, decoder: bool = False, backend: str = "") -> str:
+    """What a model is called: its run, and what distinguishes it from the run's other models.
 
     Args:
-        contract: The model's contract.
-        more: Further parts of the name.
+        run: The run's name.
+        precision: `Contract.precision`.
+        decoder: Whether the model also computes a reconstruction.
+        backend: What serves it; "" for the usual one.
     """
-    precision = [] if contract.precision == "fp32" else [contract.precision]
-    decoder = ["decoder"] if "reconstruction" in contract.outputs else []
-    whole = "-".join([contract.name, *precision, *decoder, *more])
-    plain = unicodedata.normalize("NFKD", whole).encode("ascii", "ignore").decode()
+    parts = (run, "" if precision == "fp32" else precision, "decoder" if decoder else "", backend)
+    return "-".join(part for part in parts if part)
+
+
+def name_of(contract: Contract, backend: str = "") -> str:
+    """What the model of a contract is called."""
+    return full_name(contract.name, contract.precision, decoder="reconstruction" in contract.outputs, backend=backend)
+
+
+def plain_name(name: str) -> str:
+    """A model's name in the characters that its folder may have.
+
+    Raises:
+        WrongUse: No character is left.
+    """
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
     return checked_name(re.sub(r"[^A-Za-z0-9._-]+", "-", plain).strip("-._")[:128])
 
 

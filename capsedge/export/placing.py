@@ -1,39 +1,98 @@
-"""Folders that appear whole or not at all, and replace only what capsedge wrote: a server may be reading beside."""
+"""Folders that appear whole or not at all, and replace only what capsedge wrote: a server may be reading beside.
+
+A folder can hold several exports: a model for Triton, a page, and ONNX files with their card. Each replaces its own
+files only.
+"""
 
 import hashlib
+import os
 import re
+import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from capsedge.errors import WrongUse
+from capsedge.export.exported_files import exported_among
 from capsedge.version import __version__
 
 # After `# ` in Triton's configuration, and in a comment of a page.
 _MARK = re.compile(
     r"(?:# |<!doctype html>\n<!-- )Written by capsedge \S+ \(sha256 of the rest: ([0-9a-f]{64})\)(?: -->)?\n"
 )
+_RUN = "run.json"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What an export writes into a folder.
+
+    Attributes:
+        main: Name of the file with the mark (`marked`).
+        others: Names of the other files and folders.
+    """
+
+    main: str
+    others: tuple[str, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All names."""
+        return (self.main, *self.others)
+
+
+TRITON = Kind("config.pbtxt", ("labels.txt", "1"))
+PAGE = Kind("index.html", ("webgpu.js",))
+_KINDS = (TRITON, PAGE)
+
+
+def check_place(folder: Path, name: str, kind: Kind, *, beside: Iterable[Path] = ()) -> None:
+    """Refuse a place that `taking_place` would refuse, before the work for its content begins.
+
+    Args:
+        folder: As for `taking_place`.
+        name: As for `taking_place`.
+        kind: What is written.
+        beside: Files that the same command writes.
+
+    Raises:
+        WrongUse: Files or edits would be lost, the folder is a file or a mount point, or a file that is written lies
+            below a folder in the place, or has its name.
+    """
+    target = (folder / name).resolve()
+    for file in beside:
+        if file.resolve() in (target, *target.parents) or target in file.resolve().parent.parents:
+            raise WrongUse(f"'{file}' and '{folder / name}' exclude each other: choose another name for one of them")
+    if folder.exists():
+        _check_folder(folder)
+    if (folder / name).exists():
+        _to_keep(folder / name, kind)
 
 
 @contextmanager
-def taking_place(folder: Path, name: str, main: str, others: tuple[str, ...]) -> Iterator[Path]:
+def taking_place(folder: Path, name: str, kind: Kind) -> Iterator[Path]:
     """Yield an empty folder, which then becomes `folder/name` in one step.
 
     Args:
         folder: Created if it is missing.
-        name: A folder in it. One that capsedge wrote before is replaced, unless it was edited since.
-        main: Name of the file with the mark (`marked`).
-        others: Names of the other files and folders that are written.
+        name: A folder in it. What capsedge wrote there before is replaced if it is of the same kind, unless it was
+            edited since, and stays if it is of another.
+        kind: What is written.
 
     Raises:
         WrongUse: Files or edits would be lost, or the folder is a file or a mount point.
     """
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=_beside(folder)) as staging:
+    if not folder.exists():
+        folder.mkdir(parents=True)
+    _check_folder(folder)
+    # The staging folder lies outside of the given one, where a server takes every folder for a model.
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.resolve().parent) as staging:
         made = Path(staging, "new")
         made.mkdir()
         yield made
-        _replace_folder(made, folder / name, Path(staging, "old"), main, others)
+        _replace_folder(made, folder / name, Path(staging, "old"), kind)
 
 
 def marked(text: str, before: str, after: str = "") -> str:
@@ -47,26 +106,22 @@ def marked(text: str, before: str, after: str = "") -> str:
     return f"{before}Written by capsedge {__version__} (sha256 of the rest: {_sha256(text)}){after}\n{text}"
 
 
-def _beside(folder: Path) -> Path:
-    """The folder for the staging folder: outside of the given one, where a server takes every folder for a model."""
-    if folder.exists() and not folder.is_dir():
+def _check_folder(folder: Path) -> None:
+    if not folder.is_dir():
         raise WrongUse(f"expected a folder, got the file '{folder}': choose another name")
-    folder.mkdir(parents=True, exist_ok=True)
-    parent = folder.resolve().parent
-    if parent.stat().st_dev != folder.stat().st_dev:
+    if folder.resolve().parent.stat().st_dev != folder.stat().st_dev:
         raise WrongUse(
             f"'{folder}' is a mount point, to which nothing can be moved in one step: give a folder inside of it"
         )
-    return parent
 
 
-def _replace_folder(made: Path, target: Path, aside: Path, main: str, others: tuple[str, ...]) -> None:
-    """Move a folder to its place, instead of one that capsedge wrote before."""
+def _replace_folder(made: Path, target: Path, aside: Path, kind: Kind) -> None:
+    """Move a folder to its place, with what other exports wrote there."""
     if not target.exists():
         made.rename(target)
         return
-    if not target.is_dir() or any(target.iterdir()):
-        _refuse_to_lose(target, main, others)
+    for entry in _to_keep(target, kind):
+        _take_along(entry, made / entry.name)
     target.rename(aside)
     try:
         made.rename(target)
@@ -75,24 +130,58 @@ def _replace_folder(made: Path, target: Path, aside: Path, main: str, others: tu
         raise
 
 
-def _refuse_to_lose(target: Path, main: str, others: tuple[str, ...]) -> None:
-    """Refuse to replace a folder that capsedge did not write, or that was changed since.
+def _to_keep(target: Path, kind: Kind) -> list[Path]:
+    """What other exports of capsedge wrote into a folder.
 
     Raises:
-        WrongUse: Files or edits would be lost.
+        WrongUse: Files that capsedge did not write, or edits, would be lost.
     """
-    file = target / main
-    text = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
-    mark = _MARK.match(text)
-    if mark is None:
+    entries = sorted(target.iterdir()) if target.is_dir() else [target]
+    own = [entry for entry in entries if entry.name in kind.names]
+    rest = [entry for entry in entries if entry.name not in kind.names]
+    kept = {name for other in _KINDS if other != kind and _has_mark(target / other.main) for name in other.names}
+    kept |= exported_among(rest)
+    foreign = [entry.name for entry in rest if entry.name not in kept]
+    if (target / _RUN).is_file():
+        lost = f"'{target}' is the folder of a run"
+    elif (own and not _has_mark(target / kind.main)) or (foreign and len(foreign) == len(entries)):
         lost = f"'{target}' exists and was not written by capsedge"
-    elif _sha256(text[mark.end() :]) != mark[1]:
-        lost = f"'{file}' was edited since capsedge wrote it"
-    elif more := sorted(each.name for each in target.iterdir() if each.name not in (main, *others)):
-        lost = f"'{target}' also has {', '.join(more)}"
+    elif own and _is_edited(target / kind.main):
+        lost = f"'{target / kind.main}' was edited since capsedge wrote it"
+    elif foreign:
+        lost = f"'{target}' also has {', '.join(foreign)}"
     else:
-        return
+        return rest
     raise WrongUse(f"{lost}: move it away, or give another folder")
+
+
+def _has_mark(file: Path) -> bool:
+    return _MARK.match(_text_of(file)) is not None
+
+
+def _is_edited(file: Path) -> bool:
+    text = _text_of(file)
+    mark = _MARK.match(text)
+    return mark is None or _sha256(text[mark.end() :]) != mark[1]
+
+
+def _text_of(file: Path) -> str:
+    return file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
+
+
+def _take_along(entry: Path, target: Path) -> None:
+    """Give an entry a second name, under which it stays when the first goes; a copy where links are not possible."""
+    if entry.is_dir() and not entry.is_symlink():
+        shutil.copytree(entry, target, symlinks=True, copy_function=_linked)
+    else:
+        _linked(entry, target)
+
+
+def _linked(source: str | Path, target: str | Path) -> None:
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except (OSError, NotImplementedError):
+        shutil.copy2(source, target, follow_symlinks=False)
 
 
 def _sha256(text: str) -> str:

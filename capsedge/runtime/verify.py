@@ -58,7 +58,7 @@ def verify(session: Session) -> Verification:
         ModelError: The model has no contract, or its golden sample is damaged.
     """
     contract = contract_needed(session)
-    images, expected = _sample(contract)
+    images, expected = golden_sample(contract)
     answers = np.stack([run_batches(session, images, batch).lengths for batch in (1, len(images))])
     finite = bool(np.isfinite(answers).all())
     largest = float(np.abs(answers - expected).max()) if finite else None
@@ -79,8 +79,12 @@ def verify(session: Session) -> Verification:
     )
 
 
-def _sample(contract: Contract) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """Unpack the golden images, and their lengths as [images, classes]."""
+def golden_sample(contract: Contract) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """Unpack the golden images, and their lengths as [images, classes].
+
+    Raises:
+        ModelError: The sample is empty or damaged.
+    """
     golden = contract.golden
     rows = {len(row) for row in golden.lengths}
     if not golden.labels or len(golden.lengths) != len(golden.labels) or rows != {len(contract.classes)}:

@@ -6,22 +6,23 @@
 // as `capsedge infer --invert no --top CLASSES --json` does. The steps: read the contract in the file's metadata, fit
 // the image to the input as the contract says, run, take the longest capsule. It refuses models with several classes
 // in each image, the frame `figure`, the levels `full`, filters other than bilinear, and images of more than 8 bits.
+// An error is one line, with the exit codes of capsedge: 2 for a wrong use, 1 for everything else.
 
 import { readFile } from "node:fs/promises";
-import { argv, exit, stderr, stdout } from "node:process";
-
-import ort from "onnxruntime-node";
-import sharp from "sharp";
+import process, { argv, stderr, stdout } from "node:process";
 
 const SCHEMA = 3; // of the contract; a reader refuses any other (docs/contract.md)
 
 async function main([model, ...paths]) {
-  if (!model || paths.length === 0) refuse("usage: node classify.mjs MODEL.onnx IMAGE...");
-  const file = await readFile(model);
-  const contract = contractOf(file);
-  const session = await ort.InferenceSession.create(file);
+  if (!model || paths.length === 0) refuse("usage: node classify.mjs MODEL.onnx IMAGE...", 2);
+  const file = await readFile(model).catch((error) => refuse(`'${model}' cannot be read: ${reason(error)}`));
+  const contract = contractOf(file, model);
+  const session = await ort.InferenceSession.create(file).catch((error) =>
+    refuse(`'${model}' cannot be run: ${reason(error)}`),
+  );
   for (const path of paths) {
-    const lengths = await run(session, contract, fitted(await decoded(path), contract));
+    const image = await decoded(path).catch((error) => refuse(`'${path}' cannot be read: ${reason(error)}`));
+    const lengths = await run(session, contract, fitted(image, contract));
     const ordered = contract.classes
       .map((name, index) => ({ class: name, length: lengths[index] }))
       .sort((one, other) => other.length - one.length); // stable: of two equal lengths the first class
@@ -32,12 +33,17 @@ async function main([model, ...paths]) {
 
 // The contract: ONNX Runtime for Node.js does not return a file's metadata, so this reads it. An ONNX file is one
 // protobuf message; its field 14, metadata_props, repeats a message of a key (field 1) and a value (field 2).
-function contractOf(file) {
-  const props = fields(file).filter(({ number }) => number === 14).map(({ content }) => fields(content));
-  const text = (prop, wanted) => prop.find(({ number }) => number === wanted)?.content.toString("utf8");
+function contractOf(file, model) {
+  const damaged = `'${model}' is cut off, damaged or not an ONNX file: copy or export it again`;
+  const message = fields(file) ?? refuse(damaged);
+  if (!message.some(({ number }) => number === 7)) refuse(damaged); // the graph
+  const props = message
+    .filter(({ number }) => number === 14)
+    .map(({ content }) => fields(content ?? Buffer.alloc(0)) ?? refuse(damaged));
+  const text = (prop, wanted) => prop.find(({ number }) => number === wanted)?.content?.toString("utf8");
   const found = props.find((prop) => text(prop, 1) === "capsedge.contract");
-  if (!found) refuse("the model has no contract: it was not exported by capsedge");
-  const contract = JSON.parse(text(found, 2));
+  if (!found) refuse(`'${model}' has no contract: it was not exported by capsedge`);
+  const contract = json(text(found, 2)) ?? refuse(damaged);
   const { schema, fit, labels = 1 } = contract;
   if (schema !== SCHEMA) refuse(`the contract has schema ${schema}, and this program reads ${SCHEMA}`);
   const known = ["pad", "crop", "stretch"].includes(fit.frame) && (fit.levels ?? "as-is") === "as-is";
@@ -47,24 +53,37 @@ function contractOf(file) {
   return contract;
 }
 
-// The outermost fields of a protobuf message; only those with a length (strings, bytes, messages) have content.
+// The value of a JSON text; null if it is none.
+function json(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
+// The outermost fields of a protobuf message; only those with a length (strings, bytes, messages) have content. Null
+// if the message is cut off or damaged.
 function fields(bytes) {
   const found = [];
   let at = 0;
   const varint = () => {
     let value = 0;
-    for (let scale = 1; ; scale *= 128) {
-      const byte = bytes[at++];
+    for (let scale = 1; scale < 2 ** 70; scale *= 128) {
+      const byte = bytes[at++]; // undefined after the end
       value += (byte & 127) * scale;
       if (byte < 128) return value;
     }
+    return NaN;
   };
   while (at < bytes.length) {
     const key = varint();
     const [number, type] = [Math.floor(key / 8), key % 8];
-    const length = type === 2 ? varint() : { 1: 8, 5: 4 }[type];
-    if (length === undefined) varint();
-    else found.push({ number, content: bytes.subarray(at, (at += length)) });
+    const length = { 0: 0, 1: 8, 2: type === 2 ? varint() : 0, 5: 4 }[type];
+    const value = type === 0 ? varint() : 0;
+    if (!number || length === undefined || Number.isNaN(length + value) || at + length > bytes.length) return null;
+    if (type !== 0) found.push({ number, content: bytes.subarray(at, at + length) });
+    at += length;
   }
   return found;
 }
@@ -73,7 +92,7 @@ function fields(bytes) {
 async function decoded(path) {
   const image = sharp(path);
   const { depth } = await image.metadata();
-  if (depth !== "uchar") refuse(`${path}: expected 8 bits per channel; capsedge reads images of 16 bits, too`);
+  if (depth !== "uchar") throw new Error("it has more than 8 bits per channel, which capsedge infer reads");
   const rgba = image.autoOrient().toColourspace("srgb").ensureAlpha().raw();
   const { data, info } = await rgba.toBuffer({ resolveWithObject: true });
   const onBlack = (place, colour) => Math.round((data[4 * place + colour] * data[4 * place + 3]) / 255);
@@ -170,9 +189,35 @@ async function run(session, { input, batch }, pixels) {
   return Array.from(lengths.data.subarray(0, lengths.dims[1]));
 }
 
-function refuse(reason) {
-  stderr.write(`${reason}\n`);
-  exit(1);
+// An error that a person reads as it is.
+class Refusal extends Error {
+  constructor(text, code) {
+    super(text);
+    this.code = code;
+  }
 }
 
-await main(argv.slice(2));
+function refuse(text, code = 1) {
+  throw new Refusal(text, code);
+}
+
+// The first line of an error of a package or of the system.
+function reason(error) {
+  return String(error?.message ?? error).split("\n")[0];
+}
+
+async function installed(name) {
+  const { default: module } = await import(name).catch((error) =>
+    refuse(`the package ${name} cannot be loaded (${reason(error)}): npm install --ignore-scripts`),
+  );
+  return module;
+}
+
+let ort, sharp;
+try {
+  [ort, sharp] = [await installed("onnxruntime-node"), await installed("sharp")];
+  await main(argv.slice(2));
+} catch (error) {
+  stderr.write(`${error instanceof Refusal ? error.message : `this did not work: ${reason(error)}`}\n`);
+  process.exitCode = error instanceof Refusal ? error.code : 1;
+}

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from capsedge.contract import Contract, Score
@@ -13,6 +12,7 @@ from capsedge.export.card import words
 from capsedge.export.card.header import FileError, header
 from capsedge.export.card.latency import Latency, latencies_of
 from capsedge.export.collapse import deployable
+from capsedge.export.exported_files import CARD_MARK, CARD_SUFFIX, is_of_a_card
 from capsedge.export.gate.tolerance import tolerance_of
 from capsedge.export.pipeline import Exported, RunExport
 from capsedge.files import sha256_of, write_atomically
@@ -21,10 +21,6 @@ from capsedge.models import CapsNet
 from capsedge.plural import number_of
 from capsedge.recipe import Recipe
 from capsedge.training.run import RunRecord
-
-_MARK = {
-    "written_by": "capsedge export --card"
-}  # in the metadata of the weights; of several keys the order would change
 
 _KEPT = {  # by `train.best`
     "error": "which has the lowest validation error",
@@ -105,12 +101,12 @@ def write_card(
 
 def card_beside(model: Path) -> Path:
     """The card of exports whose fp32 file has this path: model.card.md."""
-    return model.with_name(f"{model.stem}.card.md")
+    return model.with_name(f"{model.stem}{CARD_SUFFIX}")
 
 
 def weights_beside(card: Path) -> Path:
     """The weights that lie beside a card."""
-    return card.with_name(f"{card.name.removesuffix('.card.md')}.safetensors")
+    return card.with_name(f"{card.name.removesuffix(CARD_SUFFIX)}.safetensors")
 
 
 def check_replaceable(card: Path) -> None:
@@ -120,25 +116,17 @@ def check_replaceable(card: Path) -> None:
         WrongUse: There is such a file.
     """
     weights = weights_beside(card)
-    written = weights.is_file() and _is_of_a_card(weights)
+    written = weights.is_file() and is_of_a_card(weights)
     for file in (weights, card):
         if file.exists() and not written:
             raise WrongUse(f"'{file}' was not written by --card: move it away, or choose another --output")
-
-
-def _is_of_a_card(weights: Path) -> bool:
-    try:
-        with safe_open(weights, "pt") as content:
-            return _MARK.items() <= (content.metadata() or {}).items()
-    except (OSError, SafetensorError):
-        return False
 
 
 def _save_weights(network: CapsNet, file: Path, *, decoder: bool, labels: int) -> None:
     """Write the exported network's tensors in fp32, as the fp32 ONNX file has them."""
     module = deployable(network, decoder, labels=labels)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
-    write_atomically(file, save(tensors, _MARK))
+    write_atomically(file, save(tensors, CARD_MARK))
 
 
 def _latency(files: Sequence[Exported], hashes: Sequence[str], report: BenchReport | None) -> tuple[Latency, ...]:

@@ -4,15 +4,14 @@ from pathlib import Path
 
 from capsedge.contract import Contract
 from capsedge.errors import ModelError
-from capsedge.export.accepted import checked_name, default_name
-from capsedge.export.placing import marked, taking_place
+from capsedge.export.accepted import checked_name, name_of, plain_name
+from capsedge.export.placing import TRITON, marked, taking_place
 from capsedge.export.triton.config import LABELS, Serving, model_config
 from capsedge.export.triton.protobuf_text import protobuf_text
-from capsedge.export.triton.source import ServableFile, read_source
+from capsedge.export.triton.source import Backend, ServableFile, read_source
 from capsedge.files import write_atomically
 from capsedge.runtime.tensorrt.manifest import manifest_path
 
-CONFIG = "config.pbtxt"
 VERSION = "1"
 
 # The file name that each backend expects in a version's folder.
@@ -30,8 +29,8 @@ def write_repository(
 ) -> Path:
     """Write `folder/name/` with config.pbtxt, labels.txt and the model as version 1.
 
-    A folder that capsedge wrote before is replaced, unless it was edited since or has other files. A folder of
-    another tool is not replaced.
+    A model that capsedge wrote before is replaced, unless it was edited since. Other exports in the folder stay, such
+    as a page; a folder with files that capsedge did not write is refused.
 
     Args:
         folder: The repository, which may have other models; created if it is missing.
@@ -49,19 +48,20 @@ def write_repository(
         WrongUse: The name, the folder or the batch is invalid.
     """
     source = read_source(model, allow_unexecuted=allow_unexecuted, python=python)
-    name = _default_name(source) if name is None else checked_name(name)
+    name = plain_name(name_of(source.contract, suffix(source.backend))) if name is None else checked_name(name)
     labels = _labels(source.contract)
     config = marked(_remarks(source) + protobuf_text(model_config(source, name, serving or Serving())), "# ")
-    with taking_place(folder, name, CONFIG, (LABELS, VERSION)) as made:
+    with taking_place(folder, name, TRITON) as made:
         for target, content in _version(source).items():
             write_atomically(made / VERSION / target, content)
         write_atomically(made / LABELS, labels)
-        write_atomically(made / CONFIG, config)
+        write_atomically(made / TRITON.main, config)
     return folder / name
 
 
-def _default_name(source: ServableFile) -> str:
-    return default_name(source.contract, *([] if source.backend == "onnxruntime" else [source.backend]))
+def suffix(backend: Backend) -> str:
+    """What distinguishes the models of a backend by name; "" for ONNX Runtime's."""
+    return "" if backend == "onnxruntime" else backend
 
 
 def _labels(contract: Contract) -> str:

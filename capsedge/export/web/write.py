@@ -17,8 +17,8 @@ import msgspec
 
 from capsedge.contract import Contract
 from capsedge.errors import ModelError
-from capsedge.export.accepted import accepted_contract, default_name
-from capsedge.export.placing import marked, taking_place
+from capsedge.export.accepted import accepted_contract, name_of, plain_name
+from capsedge.export.placing import PAGE, marked, taking_place
 from capsedge.export.web.card import card, summary
 from capsedge.export.web.library import PACKAGE, VERSION, WASM, WEBGPU, Part, library_folder
 from capsedge.files import write_atomically
@@ -27,9 +27,9 @@ from capsedge.outside import one_line
 from capsedge.runtime.infer.classify import on_dark_background
 from capsedge.runtime.models import find_model
 from capsedge.runtime.open import model_file
+from capsedge.runtime.verify import golden_sample
 
-PAGE = "index.html"
-WEBGPU_FILE = "webgpu.js"
+(WEBGPU_FILE,) = PAGE.others
 _SOURCES = Path(__file__).parent / "page"
 # In the order of their use; together they are one script.
 SCRIPTS = (
@@ -53,8 +53,9 @@ SCRIPTS = (
 def write_page(folder: Path, model: str | Path | None, *, library: Path | None = None) -> Path:
     """Write `folder/name/` with the page of a model.
 
-    The name is that of its run, with the precision if it is not fp32. A folder that capsedge wrote
-    before is replaced, unless it was edited since or has other files.
+    The name is that of its run, with the precision if it is not fp32; the page's title is the same name. A page that
+    capsedge wrote before is replaced, unless it was edited since. Other exports in the folder stay; a folder with
+    files that capsedge did not write is refused.
 
     Args:
         folder: Holds the pages of any number of models; created if it is missing.
@@ -78,12 +79,13 @@ def write_page(folder: Path, model: str | Path | None, *, library: Path | None =
             f"'{file}' has a fixed batch of {contract.batch}, and the page runs single images: give the file with a "
             "free batch"
         )
-    name = default_name(contract)
+    golden_sample(contract)  # the page replays it; refuse a damaged one here
+    name = plain_name(name_of(contract))
     parts = library_folder(library)
     text = _page(contract, file.read_bytes(), parts)
     webgpu = _webgpu(parts)
-    with taking_place(folder, name, PAGE, (WEBGPU_FILE,)) as made:
-        write_atomically(made / PAGE, marked(text, "<!doctype html>\n<!-- ", " -->"))
+    with taking_place(folder, name, PAGE) as made:
+        write_atomically(made / PAGE.main, marked(text, "<!doctype html>\n<!-- ", " -->"))
         write_atomically(made / WEBGPU_FILE, webgpu)
     return folder / name
 
@@ -98,7 +100,7 @@ def _page(contract: Contract, model: bytes, parts: Path) -> str:
     )
     return Template(source("page.html")).substitute(
         policy=_policy(style, script),
-        title=_text(contract.name),
+        title=_text(name_of(contract)),
         summary=_text(summary(contract)),
         style=style,
         card="\n".join(rows),

@@ -11,9 +11,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import msgspec
 import pytest
 
 from capsedge.export.web import library, write, write_page
+from tests.runtime.capsule_model import graph, save, save_with
 
 Browser = Callable[..., dict[str, Any]]
 
@@ -87,6 +89,13 @@ def browser(tmp_path: Path) -> Browser:
         return seen
 
     return run
+
+
+def page_of(tmp_path: Path, *, golden: int = 5, **changes: Any) -> Path:
+    """The page of a small network with a changed contract."""
+    contract = save(graph(), tmp_path / "model.onnx", count=golden)
+    save_with(graph(), msgspec.structs.replace(contract, **changes), tmp_path / "model.onnx")
+    return write_page(tmp_path / "pages", tmp_path / "model.onnx") / "index.html"
 
 
 def _tools() -> Path:

@@ -24,6 +24,7 @@ const context = await browser.newContext({
   isMobile: Boolean(job.touch),
 });
 const page = await context.newPage();
+if (job.without) await page.addInitScript((name) => delete globalThis[name], job.without);
 const seen = { requests: [], errors: [], console: [] };
 context.on("request", (request) => seen.requests.push(request.url()));
 page.on("websocket", (socket) => seen.requests.push(socket.url()));
@@ -31,6 +32,8 @@ page.on("pageerror", (error) => seen.errors.push(error.message));
 page.on("console", (message) => ["error", "warning"].includes(message.type()) && seen.console.push(message.text()));
 
 const text = (selector) => page.textContent(selector);
+// A page that is cut off has nothing to wait for.
+const ready = () => page.evaluate(() => globalThis.capsedge?.ready);
 const state = async () => ({ status: await text("#status"), error: await text("#error") });
 
 /** What the page makes of files, by its function for the console. */
@@ -123,6 +126,21 @@ const steps = {
     await settled();
     return { ...(await state()), shown: await page.locator("#reconstruction canvas").count() };
   },
+  click: async ({ selector }) => {
+    await page.click(selector);
+    return page.evaluate(() => document.activeElement.getAttribute("aria-label"));
+  },
+  visible: ({ selector }) => page.waitForSelector(selector, { timeout: 30_000 }).then((found) => found.textContent()),
+  /** The elements that a person sees, by their labels or texts. */
+  shown: ({ selector }) =>
+    page
+      .locator(selector)
+      .evaluateAll((all) =>
+        all
+          // A closed select shows one of its options; each can be chosen.
+          .filter((each) => (each.closest("select") ?? each).checkVisibility({ visibilityProperty: true }))
+          .map((each) => each.getAttribute("aria-label") || each.textContent),
+      ),
   measure: async () => {
     await page.click("#measure");
     await page.waitForFunction(
@@ -195,7 +213,7 @@ const steps = {
 
 /** Wait until all that the page was asked to do is done. */
 async function settled() {
-  await page.evaluate(() => capsedge.ready);
+  await ready();
   await page.waitForFunction(
     () => !/^(Classifying|Loading|Measuring|Starting)/.test(document.getElementById("status").textContent),
   );
@@ -204,7 +222,7 @@ async function settled() {
 const results = [];
 try {
   await page.goto(job.url);
-  await page.evaluate(() => capsedge.ready);
+  await ready();
   seen.start = await state();
   for (const step of job.steps) results.push(await steps[step.do](step));
 } finally {

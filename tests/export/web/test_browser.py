@@ -14,7 +14,9 @@ from capsedge.export.web import write_page
 from capsedge.runtime.infer.classify import DetailedPrediction, predict
 from capsedge.runtime.models import find_model
 from capsedge.runtime.open import open_session
-from tests.export.web.conftest import Browser
+from tests.export.exact import save_pictures
+from tests.export.typed_files import contract_in
+from tests.export.web.conftest import Browser, page_of
 from tests.export.web.images import others, pngs
 from tests.runtime.capsule_model import graph, save, save_with
 from tests.tiny import tiny_recipe, train_tiny
@@ -203,11 +205,11 @@ def test_axe_finds_nothing_and_nothing_is_wider_than_the_screen(
 
 
 def test_the_keyboard_reaches_everything_that_can_be_used(served: str, browser: Browser) -> None:
-    (focused,) = browser(f"{served}/edge-nano/index.html", {"do": "tabs", "count": 20})["results"]
+    (focused,) = browser(f"{served}/edge-nano/index.html", {"do": "tabs", "count": 26})["results"]
 
     assert focused[0] == "file"
-    assert focused[1].startswith("golden image: ")
-    assert focused[13:18] == ["Or draw one", "clear", "invert", "backend", "Checks on the golden images"]
+    assert all(name.startswith("golden image: ") for name in focused[1:21])
+    assert focused[21:26] == ["Or draw one", "clear", "invert", "backend", "Checks on the golden images"]
 
 
 def test_a_page_whose_lengths_are_not_the_contracts_gives_no_answers(tmp_path: Path, browser: Browser) -> None:
@@ -261,3 +263,65 @@ def test_a_reconstruction_is_shown_where_the_model_has_a_decoder(tmp_path: Path,
     assert folder.name == "tiny-decoder"
     assert seen["results"][0]["shown"] == 1
     assert seen["errors"] == []
+
+
+def test_all_golden_images_are_offered_and_of_many_the_first_with_a_button_for_the_rest(
+    served: str, tmp_path: Path, browser: Browser
+) -> None:
+    goldens, more = {"do": "shown", "selector": "#golden button"}, {"do": "shown", "selector": "#more"}
+    few, none = browser(f"{served}/edge-nano/index.html", goldens, more)["results"]
+    classes = contract_in(find_model("edge-nano")).classes
+
+    assert few == [f"golden image: {name}" for name in classes for _ in range(2)]
+    assert none == []
+
+    page = page_of(tmp_path, golden=45)
+    click = {"do": "click", "selector": "#more"}
+    last = {"do": "golden", "place": 44}
+    some, button, focused, everything, gone, answer = browser(
+        page.as_uri(), goldens, more, click, goldens, more, last
+    )["results"]
+
+    assert (len(some), button, len(everything), gone) == (40, ["Show all 45"], 45, [])
+    assert focused == everything[40]
+    assert "longest capsule" in answer["status"]
+
+
+@pytest.mark.parametrize(
+    ("dark", "offered"),
+    [
+        (True, ["exchange where needed", "exchange", "leave"]),
+        (False, ["exchange", "leave"]),
+    ],
+)
+def test_light_and_dark_are_offered_where_they_act(
+    dark: bool, offered: list[str], tmp_path: Path, browser: Browser
+) -> None:
+    page = page_of(tmp_path, dark_background=dark)
+    options, chosen = browser(
+        page.as_uri(), {"do": "shown", "selector": "#invert option"}, {"do": "choose", "path": SHOE}
+    )["results"]
+
+    assert options == offered
+    assert chosen["notes"].startswith("Light and dark") is False
+    assert "longest capsule" in chosen["status"]
+
+
+def test_light_and_dark_are_not_offered_in_colour(tmp_path: Path, browser: Browser) -> None:
+    page = colour_page(tmp_path)
+    options, chosen = browser(
+        page.as_uri(), {"do": "shown", "selector": "#invert, [for=invert]"}, {"do": "choose", "path": SHOE}
+    )["results"]
+
+    assert options == []
+    assert "longest capsule" in chosen["status"]
+    assert "exchanged" not in chosen["status"]
+
+
+def colour_page(tmp_path: Path) -> Path:
+    """The page of a network that sees the three channels of colour."""
+    pictures = save_pictures(tmp_path / "pictures", side=32, channels=3)
+    sizes = ("train.epochs=2", "train.batch_size=24", f"data.source={pictures}")
+    run = train_tiny(tmp_path / "colours", tiny_recipe(*sizes, "data.shift=0", "data.flip=false"))
+    made = RunExport(run).export("fp32", tmp_path / "model.onnx")
+    return write_page(tmp_path / "pages", made.path) / "index.html"

@@ -8,7 +8,7 @@ const page = {
   networks: {},
   backend: "wasm",
   last: null,
-  startMs: 0,
+  failed: "The network is not started yet: wait for it.",
 };
 
 /** Tell one thing: to eyes in the box, to screen readers by its role. */
@@ -17,18 +17,20 @@ function tell(text, isError = false) {
   at("error").textContent = isError ? text : "";
 }
 
+const MOST_GOLDEN = 40; // buttons of golden images at once
 const OTHER_LENGTHS =
   "This browser computes other lengths for the golden images than the contract accepts, so it gets no answers: " +
   "try another browser, or a newer one.";
 
-/** Run one step at a time; its error becomes one line. */
+/** An error as one line. */
+function told(error) {
+  return error instanceof UserError ? error.message : `This did not work in this browser (${error.message ?? error}).`;
+}
+
+/** Run one step at a time; its error is told. */
 let busy = Promise.resolve();
 function step(work) {
-  busy = busy.then(work).catch((error) => {
-    const text =
-      error instanceof UserError ? error.message : `This did not work in this browser (${error.message ?? error}).`;
-    tell(text, true);
-  });
+  busy = busy.then(work).catch((error) => tell(told(error), true));
   return busy;
 }
 
@@ -38,6 +40,7 @@ function step(work) {
  * Returns {lengths, classes, answer, inverted, unlike, pixels, reconstruction}.
  */
 async function classify(blob, invert = at("invert").value) {
+  checkStarted();
   return answer(await decodeImage(blob), invert);
 }
 
@@ -60,18 +63,21 @@ async function answerTo(pixels, inverted) {
   };
 }
 
+/** Refuse work before the network is started, and where that failed: with its reason. */
+function checkStarted() {
+  if (page.failed) throw new UserError(page.failed);
+}
+
 /** Do work with the chosen back end; where WebGPU stops to work, with WebAssembly, from then on. */
 async function withNetwork(work) {
-  const { wasm } = page.networks;
-  if (!wasm) throw new UserError("The network could not be started in this browser: try another, or a newer one.");
-  if (!wasm.found.ok) throw new UserError(OTHER_LENGTHS);
+  checkStarted();
   try {
     return await work(page.networks[page.backend]);
   } catch (error) {
     if (page.backend === "wasm") throw error;
     useBackend("wasm");
     at("backend-note").textContent = `WebGPU failed (${error.message}), so WebAssembly is used.`;
-    return work(wasm);
+    return work(page.networks.wasm);
   }
 }
 
@@ -99,6 +105,7 @@ function show(found) {
 async function showFound(find) {
   page.again = null;
   try {
+    checkStarted();
     show(await find());
   } catch (error) {
     at("result").hidden = true;
@@ -143,14 +150,13 @@ function listen() {
   at("backend").addEventListener("change", (event) => step(() => chooseBackend(event.target.value)));
 }
 
-/** The golden images as buttons: something to try at once. */
+/** The golden images as buttons: something to try at once. Of many classes some, and a button for the others. */
 function offerGolden() {
   const { contract } = page.facts;
   const { labels } = contract.golden;
   const size = page.golden.length / labels.length;
-  const shown = [...labels.keys()].slice(0, 12);
-  at("golden").replaceChildren(
-    ...shown.map((place) => {
+  const offer = (places) =>
+    places.map((place) => {
       const name = [labels[place]]
         .flat()
         .map((label) => contract.classes[label])
@@ -168,8 +174,27 @@ function offerGolden() {
         }),
       );
       return button;
-    }),
-  );
+    });
+  const all = [...labels.keys()];
+  const first = all.slice(0, MOST_GOLDEN);
+  at("golden").replaceChildren(...offer(first));
+  at("more").hidden = first.length === all.length;
+  at("more").textContent = `Show all ${count(all.length)}`;
+  at("more").addEventListener("click", () => {
+    const others = offer(all.slice(first.length));
+    at("golden").append(...others);
+    at("more").hidden = true;
+    others[0].focus();
+  });
+}
+
+/** The choice of light and dark, with what acts on this network: nothing in colour, which are photographs. */
+function offerInvert({ contract, dark_background: dark }) {
+  at("invert").closest("p").hidden = !dark && contract.input.channels === 3;
+  if (!dark) {
+    at("invert").querySelector("[value=auto]").remove(); // it exchanges nothing then
+    at("invert").value = "no";
+  }
 }
 
 async function measure() {
@@ -247,9 +272,25 @@ function noteCheck(network) {
 }
 
 async function start() {
-  page.facts = JSON.parse(at("facts").textContent);
-  const { contract } = page.facts;
+  at("late").remove();
   listen();
+  try {
+    await load();
+    page.failed = null;
+  } catch (error) {
+    page.failed = told(error);
+    throw error;
+  }
+}
+
+async function load() {
+  if (!at("end")) throw new UserError(DAMAGED);
+  if (!globalThis.DecompressionStream) {
+    throw new UserError("This browser is too old for the page, it has no DecompressionStream: try a newer one.");
+  }
+  page.facts = fromJson(at("facts").textContent);
+  const { contract } = page.facts;
+  offerInvert(page.facts);
   tell("Loading the network.");
   page.model = await fromBase64(at("model").textContent, "gzip");
   page.golden = await fromBase64(contract.golden.images, "deflate");

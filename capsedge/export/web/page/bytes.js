@@ -1,15 +1,29 @@
 // Bytes that the page holds as base64 text, and streams of compressed bytes.
 
 const CUT_OFF = "the file is cut off or damaged";
+const DAMAGED = "This page is cut off or damaged: get its files again.";
 
-/** Bytes of base64 text, decompressed if a format (`gzip`, `deflate`) is given. */
+/** Bytes of base64 text, decompressed from a format: `gzip` or `deflate`. */
 async function fromBase64(text, format) {
-  const binary = atob(text.trim());
-  const bytes = new Uint8Array(binary.length);
-  for (let place = 0; place < binary.length; place++) bytes[place] = binary.charCodeAt(place);
-  if (!format) return bytes;
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream(format));
-  return new Uint8Array(await new Response(stream).arrayBuffer());
+  try {
+    const binary = atob(text.trim());
+    const bytes = new Uint8Array(binary.length);
+    for (let place = 0; place < binary.length; place++) bytes[place] = binary.charCodeAt(place);
+    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream(format));
+    return new Uint8Array(await new Response(stream).arrayBuffer());
+  } catch (error) {
+    if (error instanceof RangeError) throw error; // no memory
+    throw new UserError(DAMAGED);
+  }
+}
+
+/** What the page holds as JSON. */
+function fromJson(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new UserError(DAMAGED);
+  }
 }
 
 /**

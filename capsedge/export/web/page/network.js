@@ -102,6 +102,7 @@ async function webgpuParts() {
       document.head.append(script);
     });
   }
+  if (!globalThis.capsedgeWebgpu) throw new UserError("The file webgpu.js is cut off or damaged: get it again.");
   return globalThis.capsedgeWebgpu;
 }
 
