@@ -46,7 +46,8 @@ def say_after_training(run: "Run", record: "RunRecord") -> None:
     from capsedge.cli.console import next_command, say
 
     if record.warnings:
-        say("next: follow the advice above and train again")
+        export = shlex.join(["capsedge", "export", str(run.path)])
+        say(f"next: follow the advice above and train again; {export} exports the run as it is")
     else:
         next_command("capsedge", "export", str(run.path))
 

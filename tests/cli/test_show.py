@@ -223,7 +223,7 @@ def test_the_next_step_of_a_run_without_export_follows_its_advice(
     shutil.copytree(exported_once.path, folder, ignore=shutil.ignore_patterns("model*"))
     values = json.loads((folder / "run.json").read_text())
     warning = {"code": "at-chance", "text": "it guesses", "error": 0.9, "chance": 0.9}
-    follow = "follow the advice above and train again"
+    follow = f"follow the advice above and train again; capsedge export {folder} exports the run as it is"
     remark = {"code": "overfitted", "text": "it overfits", "numbers": {"error": 0.2, "training_error": 0.01}}
     for warnings, remarks, line, step in (
         ([], [remark], "advice: it overfits", f"capsedge export {folder}"),
