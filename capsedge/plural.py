@@ -20,7 +20,7 @@ def number_of(count: int, one: str) -> str:
 
 
 def amount(value: float, digits: int = 12) -> str:
-    """A number without trailing zeros, and without an exponent where it is large: `0.5`, `1,000,000`.
+    """A number without trailing zeros, and without an exponent up to 12 digits: `0.5`, `1,000,000`.
 
     Args:
         value: The number.

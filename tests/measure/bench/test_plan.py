@@ -49,14 +49,14 @@ def test_a_number_of_iterations_is_the_only_limit(*, quick: bool) -> None:
 @pytest.mark.parametrize(
     ("plan", "message"),
     [
-        *((Plan(batch=batch), "expected a batch from 1 to 1000000 images, got") for batch in (0, -1, 10**400)),
-        *((Plan(iterations=count), "expected 1 to 10000000 iterations, got") for count in (0, -1, 10**400)),
+        *((Plan(batch=batch), "expected a batch from 1 to 1,000,000 images, got") for batch in (0, -1, 10**400)),
+        *((Plan(iterations=count), "expected 1 to 10,000,000 iterations, got") for count in (0, -1, 10**400)),
         *(
-            (Plan(duration=seconds), r"expected a duration above 0 s, up to 86400 s \(a day\), got")
+            (Plan(duration=seconds), r"expected a duration above 0 s, up to 86,400 s \(a day\), got")
             for seconds in (0.0, -1.0, nan, inf, 1e308)
         ),
         *(
-            (Plan(interval_ms=pause), r"expected an interval from 0 to 3600000 ms \(an hour\), got")
+            (Plan(interval_ms=pause), r"expected an interval from 0 to 3,600,000 ms \(an hour\), got")
             for pause in (-1.0, nan, inf, 1e300)
         ),
         *((Plan(concurrency=count), "expected a concurrency from 1 to 256, got") for count in (0, -1, 257)),
@@ -87,10 +87,10 @@ def test_numbers_out_of_their_range_are_refused_before_a_model_is_opened(plan: P
             Plan(scenario="server", qps=1e-6),
             r"at 1e-06 queries/s, 11 queries do not arrive within 180 s: raise --qps",
         ),
-        (Plan(scenario="server", qps=0.01, iterations=1000), "1000 queries do not arrive .*, or lower --iterations"),
+        (Plan(scenario="server", qps=0.01, iterations=1000), "1,000 queries do not arrive .*, or lower --iterations"),
         (
             Plan(scenario="server", qps=1e6, duration=86_400),
-            "expected at most 10000000 queries in a trial, got 1e.06 queries/s for 86400 s",
+            "expected at most 10,000,000 queries in a trial, got 1,000,000 queries/s for 86,400 s",
         ),
         (Plan(concurrency=2, interval_ms=5.0), "--interval-ms needs a single client"),
         (Plan(concurrency=2, iterations=100), "--iterations cannot be shared out among several clients"),

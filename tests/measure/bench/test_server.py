@@ -174,7 +174,7 @@ def test_a_rate_above_the_capacity_is_told_with_what_was_answered(clock: Clock) 
 
     (warning,) = group.warnings
     assert (warning.code, warning.case) == ("overloaded", "a")
-    assert "of 2000 queries in a second, 500.0 were answered, and " in warning.text
+    assert "of 2,000 queries in a second, 500.0 were answered, and " in warning.text
     assert group.cases[0].images_per_second == pytest.approx(500, rel=0.01)
 
 
