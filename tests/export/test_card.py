@@ -19,6 +19,7 @@ import yaml
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 
+from capsedge.cli import repository
 from capsedge.contract import Contract, contract_of
 from capsedge.export import Exported, RunExport
 from capsedge.export.card.header import FileError, header
@@ -265,7 +266,10 @@ def test_a_card_replaces_no_file_of_another_origin(run: Run, capsedge: Capsedge)
     assert {path: path.read_bytes() for path in run.path.iterdir()} == before
 
 
-def test_a_page_that_fails_leaves_the_file_and_its_card(run: Run, capsedge: Capsedge, tmp_path: Path) -> None:
+def test_a_repository_that_fails_leaves_the_file_and_its_card(
+    run: Run, capsedge: Capsedge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repository, "check_place", lambda *_, **__: None)  # the folder appears after the check
     (tmp_path / "models" / "tiny").mkdir(parents=True)
     (tmp_path / "models" / "tiny" / "notes.txt").write_text("of somebody")
 
