@@ -20,6 +20,7 @@ from capsedge.data import Split, load_dataset
 from capsedge.recipe import load_recipe
 from capsedge.statistics import standard_error, wilson_interval
 from capsedge.training import Evaluation, Run, Trainer, evaluate
+from capsedge.training.start import Quiet
 
 OTHERS = 800
 
@@ -86,13 +87,6 @@ class Recording(Trainer):
         return score
 
 
-class Silent:
-    """Observes nothing."""
-
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        return lambda *_, **__: None
-
-
 def main() -> None:
     """Train, apply the rules, print a Markdown table, and write the rows."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -149,7 +143,7 @@ def trained(name: str, seed: int, options: argparse.Namespace) -> tuple[int, lis
         others = labelled(rest)
         trainer.others, trainer.rows = Split(others.images, np.argsort(order)[others.labels]), []
         trainer.start()
-        trainer.train(Silent())
+        trainer.train(Quiet())
         return len(trainer.dataset.validation), trainer.rows[:-1]  # the last is the kept one's again
 
 

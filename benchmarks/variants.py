@@ -55,7 +55,8 @@ def trainer(name: str, options: argparse.Namespace) -> Trainer:
         for group in made.optimizer.param_groups:
             group["fused"] = True
     if "channels_last" in name:
-        made.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs leave it out
+        for conv in (each for each in made.network.modules() if isinstance(each, torch.nn.Conv2d)):
+            conv.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs leave it out
     if "compile" in name:
         made.network.primary.compile(dynamic=False)
     return made

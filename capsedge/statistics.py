@@ -81,7 +81,8 @@ def wilson_interval(wrong: int, images: int) -> tuple[float, float]:
     share, spread = wrong / images, z * z / images
     middle = (share + spread / 2) / (1 + spread)
     half = z / (1 + spread) * (share * (1 - share) / images + spread / images / 4) ** 0.5
-    return max(0.0, middle - half), min(1.0, middle + half)
+    # The ends are 0 and 1 exactly where none or all are wrong; rounding would put them a little inside.
+    return max(0.0, middle - half) if wrong else 0.0, min(1.0, middle + half) if wrong < images else 1.0
 
 
 def paired_difference(

@@ -172,6 +172,7 @@ def test_node_says_of_a_file_that_is_cut_anywhere_that_it_is_damaged(program: Pa
 
 def test_node_names_a_package_that_is_missing_in_one_line(program: Path, tmp_path: Path) -> None:
     shutil.copy(program, tmp_path)
+    assert node(tmp_path / program.name, BUILTIN).returncode == 2  # wrong use comes first
     done = node(tmp_path / program.name, BUILTIN, SAMPLES[0])
 
     assert (done.returncode, done.stdout) == (1, "")

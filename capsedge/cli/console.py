@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from collections.abc import Sequence
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,14 +24,16 @@ if TYPE_CHECKING:
     err: Console
 
 
-_RUNTIMES = ("onnxruntime", "tensorrt_rtx", "tensorrt"), "cpu"
-_NEEDED = {
-    "recipe": (("tomli_w",), "train"),
-    "train": (("torch",), "train"),
-    "export": (("onnxscript",), "export"),
-    **dict.fromkeys(("verify", "infer", "eval", "bench"), _RUNTIMES),
+Need = tuple[tuple[str, ...], str]
+_RUNTIME: Need = ("onnxruntime", "tensorrt_rtx", "tensorrt"), "cpu"
+_OPENVINO: Need = ("openvino",), "openvino"
+NEEDED: dict[str, tuple[Need, ...]] = {
+    "recipe": ((("tomli_w",), "train"),),
+    "train": ((("torch",), "train"),),
+    "export": ((("onnxscript",), "export"), (("onnxruntime",), "cpu")),
+    **dict.fromkeys(("verify", "infer", "eval", "bench"), (_RUNTIME,)),
 }
-"""For each command that is proposed, the modules of which it needs one, and the extra that installs it."""
+"""What each command that is proposed needs: modules, one of which must be here, and the extra that installs one."""
 
 
 def __getattr__(name: str) -> "Console":
@@ -60,16 +63,23 @@ def next_command(*words: str) -> None:
     """Print the likely next command on stderr, quoted for a shell, after the one that installs what it lacks."""
     if not _silent():
         bold = partial(typer.style, bold=True)
-        lacking = _lacking(words[1])
-        first = f"{bold(install(lacking))}, then " if lacking else ""
+        lacking = _lacking(words)
+        first = f"{bold(install(*lacking))}, then " if lacking else ""
         typer.echo(f"next: {first}{bold(printable(shlex.join(words)))}", err=True)
 
 
-def _lacking(command: str) -> str:
-    """The extra that a command needs and that is not installed, or ""."""
-    modules, extra = _NEEDED.get(command, ((), ""))
-    here = any(sys.modules.get(module) or find_spec(module) for module in modules)
-    return "" if here else extra
+def _lacking(words: Sequence[str]) -> list[str]:
+    """The extras that a command needs and that are not installed."""
+    needed = NEEDED.get(words[1], ())
+    if _RUNTIME in needed and "openvino" in words:
+        needed = (_OPENVINO,)
+    return [extra for modules, extra in needed if not any(map(_is_here, modules))]
+
+
+def _is_here(module: str) -> bool:
+    if module in sys.modules:
+        return sys.modules[module] is not None  # None hides a module
+    return find_spec(module) is not None
 
 
 def example_image(source: str) -> str:

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 QUANTIZED = ("int8", "int8+fp16", "fp8")
 LARGEST_BATCH = 65_536
-NEEDED = {"onnxscript": "export", "onnxruntime": "cpu"}  # modules and their extras, beside torch
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -128,7 +127,7 @@ def export(
     ] = False,
 ) -> None:
     """Export a run's best network to ONNX and TensorRT, and check each file against it on validation images."""
-    from capsedge.cli.console import print_json, say
+    from capsedge.cli.console import NEEDED, print_json, say
     from capsedge.cli.pages import pages_in
     from capsedge.cli.repository import repository_in
     from capsedge.cli.screens import export as screen
@@ -150,7 +149,7 @@ def export(
     if output is not None:
         check_output(output, ".onnx")
     chosen = chosen_run(run, ["finished", "training"])
-    for module, extra in NEEDED.items():
+    for (module,), extra in NEEDED["export"]:  # beside torch
         require(module, extra=extra)
     if pages is not None:
         pages.find_library()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from msgspec.structs import replace
 
-from capsedge.cli.options import JsonOption, finite, model_names, session_options
+from capsedge.cli.options import JsonOption, finite, model_names, provider_words, session_options
 from capsedge.errors import DataError
 from capsedge.runtime.settings import DEFAULTS, Settings
 
@@ -155,10 +155,11 @@ def infer(
     if as_json:
         return
     if not tally.unreliable:
-        on = [] if settings.provider is None else ["--provider", settings.provider]
-        next_command("capsedge", "bench", *([] if model is None else [model]), *on)
+        next_command("capsedge", "bench", *([] if model is None else [model]), *provider_words(settings))
     elif visualize is None and listed is None and images and len(images) <= _MOST_REPEATED and STDIN not in images:
-        again = [*map(str, images), *([] if model is None else ["--model", model])]
+        again = [*map(str, images), *([] if model is None else ["--model", model]), *provider_words(settings)]
+        again += ["--invert", invert] if invert != "auto" else []
+        again += [] if threshold is None else ["--threshold", f"{threshold:g}"]
         next_command("capsedge", "infer", *again, "--visualize", "seen.png" if named.alone else "seen")
 
 

@@ -135,6 +135,11 @@ def session_options(*names: SessionOption) -> Callable[[Command], Command]:
     )
 
 
+def provider_words(settings: Settings) -> list[str]:
+    """The words by which a proposed command runs on the provider that this one was given."""
+    return [] if settings.provider is None else ["--provider", settings.provider]
+
+
 def gathered(
     parameter: str, record: Callable[..., Any], options: Mapping[str, tuple[Any, Any]]
 ) -> Callable[[Command], Command]:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from msgspec.structs import replace
 
-from capsedge.cli.options import JsonOption, ModelArgument, session_options
+from capsedge.cli.options import JsonOption, ModelArgument, provider_words, session_options
 from capsedge.errors import WrongUse
 from capsedge.runtime.settings import DEFAULTS, Settings
 
@@ -91,5 +91,4 @@ def profile(
         save_plot(measured.profile, plot)
         say(f"wrote {plot}")
     if not as_json:
-        on = [] if settings.provider is None else ["--provider", settings.provider]
-        next_command("capsedge", "bench", *([] if model is None else [model]), *on)
+        next_command("capsedge", "bench", *([] if model is None else [model]), *provider_words(settings))

@@ -11,7 +11,7 @@ from pathlib import Path
 from capsedge.contract import METADATA_KEY
 from capsedge.errors import ModelError
 from capsedge.onnx_lite.file import read_metadata
-from capsedge.runtime.tensorrt.manifest import manifest_path, read_manifest
+from capsedge.runtime.tensorrt.manifest import kernels_path, manifest_path, read_manifest
 
 CARD_SUFFIX = ".card.md"
 # The metadata of a card's weights; of several keys the order would change.
@@ -44,7 +44,7 @@ def _exported_with(file: Path) -> set[str]:
         return {file.name, f"{file.name}.json"} if file.suffix == ".rejected" else {file.name}
     engine = file.with_suffix("")
     if engine.suffix == ".engine" and file == manifest_path(engine) and _is_manifest_of(engine):
-        return {file.name, engine.name}
+        return {file.name, engine.name, kernels_path(engine).name}
     if file.suffix == ".safetensors" and is_of_a_card(file):
         return {file.name, f"{file.stem}{CARD_SUFFIX}"}
     return set()

@@ -232,8 +232,9 @@ class TrainRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         best: Criterion for the network to keep: the lowest validation `error`, at equal errors the lowest loss; the
             lowest validation `loss`; or the `latest` whose error is in the 95 % interval of the lowest, because few
             validation images do not distinguish such networks.
-        patience: End the training after this many epochs without a better network; 0 never does. While the learning
-            rate of `one-cycle` is high, many epochs can pass without a better network.
+        patience: End the training after this many epochs without a better network, by the criterion of `best`, or for
+            `latest` without a lower error; 0 never does. While the learning rate of `one-cycle` is high, many epochs
+            can pass without one.
         validations: Validations in an epoch, evenly spread; the last is at its end.
         batch_size: Observations p in a minibatch, on all devices together. 0 chooses the largest power of two from 16
             to 128 that gives 40 batches in an epoch, and scales the learning rate by sqrt(batch_size / 128).

@@ -69,9 +69,10 @@ class Ended:
 
 
 def warnings_of(training: Ended) -> Iterator[TrainingWarning]:
-    """Warn at most once that the network is of no use: its error is at or near chance, or it has a single answer.
+    """Warn at most once that the network is of little or no use: it errs as at chance, or has a single answer.
 
-    The gate repeats this warning (`Verdict.failed_training`), so that both give the same advice.
+    Where the network is at chance, the gate repeats this warning (`Verdict.failed_training`), so that both give the
+    same advice.
     """
     error, chance = training.validation.error, training.chance
     images, classes = training.validation.images, f"{len(training.classes)} classes"

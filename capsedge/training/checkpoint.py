@@ -43,6 +43,7 @@ class Position(msgspec.Struct):
         seconds: Training time over all sessions.
         best_loss: Its validation loss; None before the first validation, and in a checkpoint of an earlier capsedge.
         lowest_error: Lowest validation error so far; None as `best_loss`.
+        lowest_epoch: The epoch, counted from 1, that first had it; 0 as None.
     """
 
     epoch: Count = 0
@@ -53,10 +54,13 @@ class Position(msgspec.Struct):
     seconds: float = 0.0
     best_loss: float | None = None
     lowest_error: float | None = None
+    lowest_epoch: Count = 0
 
     def waited(self, recipe: TrainRecipe) -> bool:
-        """Whether the best network is as many epochs old as `train.patience` allows."""
-        return bool(recipe.patience) and self.best_epoch > 0 and self.epoch - self.best_epoch >= recipe.patience
+        """Whether the last improvement is as many epochs old as `train.patience` allows."""
+        # With `latest`, networks that are no better are kept too.
+        improved = self.lowest_epoch if recipe.best == "latest" else self.best_epoch
+        return bool(recipe.patience) and improved > 0 and self.epoch - improved >= recipe.patience
 
     def validated(self, error: float, loss: float, images: int, recipe: TrainRecipe) -> bool:
         """Take note of a validation; returns whether its network is to be kept (`train.best`).
@@ -68,7 +72,9 @@ class Position(msgspec.Struct):
             recipe: The criterion.
         """
         known = self.best_error if self.lowest_error is None else self.lowest_error
-        lowest = self.lowest_error = error if known is None else min(error, known)
+        if known is None or error < known:
+            self.lowest_error, self.lowest_epoch = error, self.epoch + 1
+        lowest = error if known is None else min(error, known)
         if recipe.best == "latest":
             kept = error <= wilson_interval(round(lowest * images), images)[1]
         elif self.best_error is None:

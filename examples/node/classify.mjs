@@ -15,6 +15,7 @@ const SCHEMA = 3; // of the contract; a reader refuses any other (docs/contract.
 
 async function main([model, ...paths]) {
   if (!model || paths.length === 0) refuse("usage: node classify.mjs MODEL.onnx IMAGE...", 2);
+  [ort, sharp] = [await installed("onnxruntime-node"), await installed("sharp")];
   const file = await readFile(model).catch((error) => refuse(`'${model}' cannot be read: ${reason(error)}`));
   const contract = contractOf(file, model);
   const session = await ort.InferenceSession.create(file).catch((error) =>
@@ -215,7 +216,6 @@ async function installed(name) {
 
 let ort, sharp;
 try {
-  [ort, sharp] = [await installed("onnxruntime-node"), await installed("sharp")];
   await main(argv.slice(2));
 } catch (error) {
   stderr.write(`${error instanceof Refusal ? error.message : `this did not work: ${reason(error)}`}\n`);

@@ -29,8 +29,9 @@ cli cli.app cli.console cli.infer cli.options cli.screens cli.screens.infer cli.
 data.images.decode
 data.images.figure data.images.fit data.images.background data.images.modes errors files fit golden lazy onnx_lite
 onnx_lite.file onnx_lite.graph onnx_lite.schema onnx_lite.tensor onnx_lite.wire outside processor records
-runtime runtime.batches runtime.compiled runtime.feeds runtime.inputs runtime.infer runtime.infer.prefetch runtime.infer.classify
-runtime.infer.sources runtime.infer.sources.gather runtime.infer.sources.listed runtime.infer.sources.source
+runtime runtime.batches runtime.compiled runtime.feeds runtime.inputs runtime.infer runtime.infer.prefetch
+runtime.infer.classify runtime.infer.sources runtime.infer.sources.gather runtime.infer.sources.listed
+runtime.infer.sources.source
 runtime.infer.sources.walk runtime.infer.usual runtime.int8_pairs runtime.loading runtime.models runtime.open
 runtime.ort
 runtime.ort.binding runtime.ort.options runtime.ort.placement runtime.ort.saturation runtime.ort.session

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -59,3 +60,32 @@ def test_images_in_a_folder_that_is_closed_are_the_users_to_name(tmp_path: Path)
     )
     (tmp_path / "closed").chmod(0o700)
     assert done.stdout == "YOUR_IMAGE\n", done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "hidden", "extras"),
+    [
+        ("export runs/mine", ("onnxscript",), "export"),
+        ("export runs/mine", ("onnxruntime",), "cpu"),
+        ("export runs/mine", ("onnxscript", "onnxruntime"), "export,cpu"),
+        ("bench", ("onnxruntime", "tensorrt_rtx", "tensorrt"), "cpu"),
+        ("bench --provider openvino", ("onnxruntime", "tensorrt_rtx", "tensorrt"), ""),
+        ("bench --provider openvino", ("openvino",), "openvino"),
+    ],
+)
+def test_the_next_command_installs_all_that_it_lacks(
+    words: str,
+    hidden: tuple[str, ...],
+    extras: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("onnxscript", "onnxruntime", "openvino"):
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    for name in hidden:
+        monkeypatch.setitem(sys.modules, name, None)
+    console.next_command("capsedge", *words.split())
+
+    told = capsys.readouterr().err
+    assert told.endswith(f"capsedge {words}\n")
+    assert (f"[{extras}]'" in told) if extras else (told == f"next: capsedge {words}\n")

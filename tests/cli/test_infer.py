@@ -56,6 +56,10 @@ def test_after_unreliable_answers_the_next_command_shows_what_the_network_saw(
     for words, then in (
         ([one, "--model", "builtin"], f"next: capsedge infer {one} --model builtin --visualize seen.png"),
         ([folder], f"next: capsedge infer {folder} --visualize seen"),
+        (
+            [one, "--invert", "no", "--threshold", "0.2", "--provider", "cpu"],
+            f"next: capsedge infer {one} --provider cpu --invert no --threshold 0.2 --visualize seen.png",
+        ),
     ):
         assert capsedge("infer", *words).stderr.splitlines()[-1] == then
     monkeypatch.setattr("capsedge.cli.screens.infer.Tally.unreliable", False)

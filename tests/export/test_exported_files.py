@@ -35,6 +35,8 @@ def test_what_an_export_wrote_is_known_with_what_belongs_to_it(make_engine: Engi
         "model.engine.json",
         "deferred.engine",
         "deferred.engine.json",
+        "model.engine.kernels",
+        "deferred.engine.kernels",
         "x.int8.onnx.rejected",
         "x.int8.onnx.rejected.json",
         "x.safetensors",

@@ -97,9 +97,17 @@ def test_the_latest_in_the_interval_of_the_lowest_error_is_kept() -> None:
         assert position.validated(error, loss, 100, recipe) is (kept == number + 1)
         assert position.best_epoch == kept
     assert (position.best_error, position.best_loss, position.lowest_error) == (0, -8.0, 0)
+    assert [position.waited(TrainRecipe(best="latest", patience=patience)) for patience in (1, 2)] == [False, False]
+    position.epoch = 11  # one epoch is over since that of the lowest error, the tenth
+    assert [position.waited(TrainRecipe(best="latest", patience=patience)) for patience in (1, 2)] == [True, False]
     # A quarter of the images has a wider interval.
     assert not Position(best_error=0.2).validated(0.36, 1.0, 100, recipe)
     assert Position(best_error=0.2).validated(0.36, 1.0, 25, recipe)
+
+
+def test_a_first_network_is_kept_however_many_are_wrong() -> None:
+    for images in range(1, 300):
+        assert Position().validated(1.0, 1.0, images, TrainRecipe(best="latest")), images
 
 
 def test_the_position_of_an_earlier_checkpoint_can_be_read() -> None:

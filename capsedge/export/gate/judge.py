@@ -178,17 +178,20 @@ def _broken_answers(agreement: float, change: Difference, theirs: float, toleran
         )
 
 
+_AGAIN = "train it again, to its end, and follow the warning that the training then gives"
+
+
 def _failed_training(expected: Reference, error: float) -> FailedTraining | None:
     """Whether the trained network itself is no better than chance; the advice is that of its training."""
     lengths, classes, labels = expected.validation.lengths, len(expected.contract.classes), expected.contract.labels
     chance = chance_error(classes, labels)
-    remedy = expected.warning or "train it to its end, and follow the warning there"
     figures = f"error {100 * error:.2f} %, chance {100 * chance:.2f} %"
     if len(lengths) > 1 and np.ptp(lengths, axis=0).max() <= TIE:
-        text = f"the trained network gives every image the same lengths ({figures}): {remedy}"
+        told = f"; its training warned: {expected.warning}" if expected.warning else f": {_AGAIN}"
+        text = f"the trained network gives every image the same lengths ({figures}){told}"
         return FailedTraining(code="same-lengths", text=text, error=error, chance=chance)
     if at_chance(error, len(lengths), chance):
-        text = expected.warning or f"the trained network is at chance ({figures}): {remedy}"
+        text = expected.warning or f"the trained network is at chance ({figures}): {_AGAIN}"
         return FailedTraining(code="at-chance", text=text, error=error, chance=chance)
     return None
 

@@ -23,7 +23,7 @@ class EvalRemark(msgspec.Struct, frozen=True, kw_only=True):
     """A remark about the images or the model of an evaluation.
 
     Attributes:
-        code: For programs; docs/commands.md and docs/images.md list all codes.
+        code: For programs; docs/images.md lists all codes.
         text: The remark in words.
         numbers: Its figures by name, mostly numbers of images or files.
         model: Name of the other model of a comparison, if the remark is about that one; else "".

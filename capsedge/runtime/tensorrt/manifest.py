@@ -17,6 +17,11 @@ def manifest_path(engine: Path) -> Path:
     return engine.with_name(engine.name + ".json")
 
 
+def kernels_path(engine: Path) -> Path:
+    """Path of the kernels that TensorRT-RTX compiled for an engine."""
+    return engine.with_name(engine.name + ".kernels")
+
+
 def read_manifest(file: Path) -> EngineManifest:
     """Read the manifest beside an engine.
 

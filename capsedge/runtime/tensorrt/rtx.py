@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from capsedge.files import write_atomically
+from capsedge.runtime.tensorrt.manifest import kernels_path
 
 
 def records_graphs(trt: Any) -> bool:
@@ -24,7 +25,7 @@ class KernelCache:
 
     def __init__(self, engine_file: Path) -> None:
         """Read the file; nothing is loaded into TensorRT yet."""
-        self.file = engine_file.with_name(f"{engine_file.name}.kernels")
+        self.file = kernels_path(engine_file)
         self._cache: Any = None
         self._stored = b""
         with contextlib.suppress(OSError):

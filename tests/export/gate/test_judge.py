@@ -273,7 +273,7 @@ def test_the_verdict_says_that_the_network_itself_is_at_chance(network: CapsNet,
     assert (found.code, found.error) == ("at-chance", 349 / 400)
     assert found.chance == pytest.approx(0.9)
     assert found.text.startswith(
-        "the trained network is at chance (error 87.25 %, chance 90.00 %): train it to its end"
+        "the trained network is at chance (error 87.25 %, chance 90.00 %): train it again, to its end"
     )
     found = failed(349, "it is at chance: do this")  # what the training said, and nothing else
     assert found is not None
