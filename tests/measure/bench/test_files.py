@@ -133,7 +133,8 @@ def test_an_incomplete_report_and_a_damaged_field_are_refused(saved: Path) -> No
         (whole.replace(b'"rounds": 20', b'"rounds": "many"'), r"damaged report .*groups\[0\]\.rounds"),
         (whole.replace(b'"error": 0.0712', b'"error": 1e308'), r"cases\[0\]\.error: expected"),
         (whole.replace(b'"Cortex-A78AE"', b'"\xff"'), r"report\.json' is .* \(.*UTF-8"),
-        (whole.replace(b'"Cortex-A78AE"', b"[" * 100_000), r"report\.json' is .* \(.*too deep"),
+        # Python 3.14 goes deeper than 3.11, to the end of the file.
+        (whole.replace(b'"Cortex-A78AE"', b"[" * 100_000), r"report\.json' is .* \(.*(too deep|malformed)"),
     ):
         saved.write_bytes(content)
         with pytest.raises(DataError, match=line):
