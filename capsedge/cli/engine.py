@@ -35,7 +35,9 @@ class EngineOptions(NamedTuple):
     @property
     def targets(self) -> tuple[str, ...]:
         """The names of the targets; empty for the default."""
-        return () if self.trt_target is None else tuple(part.strip() for part in self.trt_target.split(","))
+        from capsedge.runtime.tensorrt.targets import names_in
+
+        return names_in(self.trt_target)
 
     def build_options(self, precisions: "tuple[Precision, ...]") -> "BuildOptions | None":
         """The library's options, None for no engine; an impossible build is refused here, before the export."""

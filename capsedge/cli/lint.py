@@ -49,9 +49,9 @@ def lint(
     from capsedge.cli.console import print_json, say_chosen
     from capsedge.runtime.models import find_model
     from capsedge.runtime.open import model_file
-    from capsedge.runtime.tensorrt.targets import check_names
+    from capsedge.runtime.tensorrt.targets import check_names, names_in
 
-    targets = () if trt_target is None else tuple(part.strip() for part in trt_target.split(","))
+    targets = names_in(trt_target)
     check_names(targets)
     file = model_file(find_model(model))
     say_chosen(model, file)

@@ -50,6 +50,7 @@ class Teacher(msgspec.Struct, frozen=True, kw_only=True):
 
 
 TrainingCode = Literal["at-chance", "one-answer", "near-chance"]
+RemarkCode = Literal["never-answered", "mostly-wrong", "overfitted", "still-falling", "unknown"]
 
 
 class TrainingWarning(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,7 +79,7 @@ class TrainingRemark(msgspec.Struct, frozen=True, kw_only=True):
         numbers: Its figures by name.
     """
 
-    code: Literal["never-answered", "mostly-wrong", "overfitted", "still-falling", "unknown"]
+    code: RemarkCode
     text: str
     classes: tuple[str, ...] = ()
     numbers: dict[str, float] = {}

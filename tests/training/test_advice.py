@@ -1,7 +1,8 @@
 """Warnings and advice at the end of a training, and when there are none."""
 
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from capsedge.recipe import TrainRecipe
 from capsedge.scoring import balanced_error
 from capsedge.training import Evaluation
 from capsedge.training.advice import Ended, remarks_of, warnings_of
-from capsedge.training.run import TrainingRemark, TrainingWarning
+from capsedge.training.run import RemarkCode, TrainingCode, TrainingRemark, TrainingWarning
 
 CLASSES = ("ant", "bee", "cat", "dog", "eel")
 ONE_CYCLE = TrainRecipe(schedule="one-cycle")
@@ -200,3 +201,9 @@ def test_an_error_that_still_falls_is_told_where_the_schedule_does_not_end_so() 
 def test_the_balanced_error_counts_every_class_alike() -> None:
     confusion = np.array([[2000, 0, 0], [6, 6, 0], [0, 0, 0]])
     assert balanced_error(confusion) == pytest.approx((0 + 0.5) / 2)
+
+
+def test_the_guide_lists_every_code() -> None:
+    guide = (Path(__file__).parents[2] / "docs/training.md").read_text(encoding="utf-8")
+    codes = [*get_args(TrainingCode), *get_args(RemarkCode)]
+    assert [code for code in codes if f"| `{code}` |" not in guide] == []

@@ -28,6 +28,11 @@ _PRODUCTS: dict[Precision, tuple[str, str]] = {
 }
 
 
+def names_in(text: str | None) -> tuple[str, ...]:
+    """The targets in the text of an option, separated by commas; none for None."""
+    return () if text is None else tuple(part.strip() for part in text.split(","))
+
+
 def check_names(targets: Iterable[str]) -> None:
     """Refuse names that are not targets.
 
