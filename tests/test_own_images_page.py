@@ -47,7 +47,7 @@ def test_the_page_leads_from_a_folder_to_a_page_of_results(tmp_path: Path) -> No
     assert [words[0] for words in told] == ["data", "data", "train", "export", "eval", "show", "infer"]
     for words in told:
         done = ran(words, tmp_path, epochs=20)
-    assert (tmp_path / "seen.png").is_file()
+    assert (tmp_path / "sheet.png").is_file()
     assert "of the answers are wrong</h1>" in (tmp_path / "errors.html").read_text(encoding="utf-8")
     whole = (tmp_path / "run.html").read_text(encoding="utf-8")
     for heading in ("Curve", "Training images", "Confusion matrix", "Recipe"):

@@ -95,7 +95,10 @@ def _options(
 def main() -> NoReturn:
     """Run the command line and exit: 0 done, 1 failed, 2 wrong use, 130 interrupted."""
     _prepare_terminal()
+    _interruptions.clear()
     signal.signal(signal.SIGTERM, _interrupt)  # ends a command as Ctrl-C does
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else it is ignored, as in a background job
+        signal.signal(signal.SIGINT, _interrupt)
     # Startup creates many objects and little garbage; the collections, and the one at exit, would take a sixth of a
     # cold start (docs/decisions/0017-cold-start.md).
     gc.set_threshold(100_000)
@@ -128,12 +131,22 @@ def main() -> NoReturn:
     except MemoryError as error:
         code = _fail(error, 1, prefix="there is not enough memory for this; ", kind="memory")
     except Exception as error:
-        about = f"this is a bug in capsedge ({type(error).__name__}; see it with capsedge --debug ...): "
-        code = _fail(error, 1, prefix=about, kind="bug")
+        code = _unforeseen(error)
     sys.exit(code)
 
 
-def _interrupt(*_: object) -> NoReturn:
+_interruptions: list[int] = []  # signals; torch can turn the exception of one into another's, while it is imported
+
+
+def _unforeseen(error: Exception) -> int:
+    if _interruptions:
+        return _fail(Interrupted("interrupted"), Interrupted.exit_code)
+    about = f"this is a bug in capsedge ({type(error).__name__}; see it with capsedge --debug ...): "
+    return _fail(error, 1, prefix=about, kind="bug")
+
+
+def _interrupt(number: int, _: object) -> NoReturn:
+    _interruptions.append(number)
     raise KeyboardInterrupt
 
 

@@ -5,13 +5,14 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import typer
 
-from capsedge.errors import install
+from capsedge.errors import DataError, install
 from capsedge.outside import printable
 from capsedge.runtime.providers import CPU
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     out: Console
     err: Console
 
+
+_TRIED = 20  # images, of which the first that is whole is an example
 
 Need = tuple[tuple[str, ...], str]
 _RUNTIME: Need = ("onnxruntime", "tensorrt_rtx", "tensorrt"), "cpu"
@@ -93,13 +96,24 @@ def example_image(source: str) -> str:
 
     place = Path("samples") if source.startswith("fashion-mnist") else Path(source)
     try:
-        found = next(images_below(place), None) if source and place.is_dir() else None
+        first = islice(images_below(place), _TRIED) if source and place.is_dir() else iter(())
+        found = next((each.path for each in first if isinstance(each, File) and _is_whole(each.path)), None)
     except OSError:  # below a folder that this user may not enter
         found = None
-    if not isinstance(found, File):
+    if found is None:
         return "YOUR_IMAGE"
     here = Path.cwd()
-    return str(found.path.relative_to(here) if found.path.is_relative_to(here) else found.path)
+    return str(found.relative_to(here) if found.is_relative_to(here) else found)
+
+
+def _is_whole(image: Path) -> bool:
+    from capsedge.data.images import read_image
+
+    try:
+        read_image(image)
+    except DataError:
+        return False
+    return True
 
 
 def say_chosen(model: object, file: Path) -> None:

@@ -16,9 +16,9 @@ EXAMPLES = """
 
 capsedge data photos/
 
-capsedge data photos/ --size 48 --sheet seen.png
+capsedge data photos/ --size 48 --sheet sheet.png
 
-capsedge data digits/ --frame figure --levels full --sheet seen.png
+capsedge data digits/ --frame figure --levels full --sheet sheet.png
 
 capsedge data mnist --download
 

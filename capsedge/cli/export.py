@@ -127,7 +127,7 @@ def export(
     ] = False,
 ) -> None:
     """Export a run's best network to ONNX and TensorRT, and check each file against it on validation images."""
-    from capsedge.cli.console import NEEDED, print_json, say
+    from capsedge.cli.console import NEEDED, print_json
     from capsedge.cli.pages import pages_in
     from capsedge.cli.repository import repository_in
     from capsedge.cli.screens import export as screen
@@ -158,9 +158,7 @@ def export(
 
     options = engine.build_options(precisions)
     record = chosen.read_record()
-    say(f"run: {chosen.path}, trained on {record.data}")
-    if record.status != "finished":
-        say("note: the run is not finished; its best network so far is exported")
+    screen.say_run(chosen.path, record)
     card.check_place(chosen.path, output)
     files = [
         (one, _output(output, one, precisions, batch), batch)

@@ -47,7 +47,7 @@ def say_after_training(run: "Run", record: "RunRecord") -> None:
 
     if record.warnings:
         export = shlex.join(["capsedge", "export", str(run.path)])
-        say(f"next: follow the advice above and train again; {export} exports the run as it is")
+        say(f"next: do as the warning says and train again; {export} exports the run as it is")
     else:
         next_command("capsedge", "export", str(run.path))
 

@@ -80,6 +80,8 @@ def _say_next(run: "Run", record: "RunRecord", trained_by: str | None) -> None:
         say(f"note: whether a process trains the run cannot be told: '{run.path / '.lock'}' cannot be locked")
     elif record.status == "training":
         next_command("capsedge", "train", "--resume", "--run", folder)
+    elif record.warnings:
+        say_after_training(run, record)
     elif exports and not _older(run):
         overlap = run.read_recipe().data.overlap  # images that show two classes have no confusion to evaluate
         seen = ("infer", "--model", folder, example_image("")) if overlap else ("eval", folder)

@@ -1,5 +1,6 @@
 """What the gate checks of an existing file before it judges it: that it is of the given run, and unaltered."""
 
+import shlex
 from pathlib import Path
 
 from capsedge.contract import Contract
@@ -17,6 +18,9 @@ def check_origin(model: Path, contract: Contract, run: Run) -> None:
     """
     trained = tuple(score for score in contract.scores if score.stage == "trained")
     if trained != run.read_record().scores:
+        if model.resolve().parent == run.path.resolve() and contract.name == run.path.resolve().name:
+            again = shlex.join(["capsedge", "export", str(run.path)])
+            raise WrongUse(f"'{model}' is older than the best network of its run; export it again: {again}")
         raise WrongUse(
             f"'{model}' was exported from another run than '{run.path}': from '{contract.name}', whose "
             "network has other scores; give its own with --run"

@@ -100,8 +100,16 @@ def remarks_of(training: Ended) -> Iterator[TrainingRemark]:
     warned = next((warning.code for warning in warnings_of(training)), None)
     if training.validation.confusion is None or warned in ("at-chance", "one-answer"):
         return
-    yield from _never_answered(training.validation.confusion, training.classes)
+    never = tuple(training.classes[label] for label in never_answered(training.validation.confusion).tolist())
+    if never:
+        yield TrainingRemark(
+            code="never-answered",
+            text=f"the network never answers {_named(never)} on the validation images: add images of "
+            f"{plural(len(never), 'this class', 'these classes')}",
+            classes=never,
+        )
     if warned is None:
+        yield from _mostly_wrong(training.validation.confusion, training.classes, never)
         yield from _overfitted(training)
         if _still_falling(training):
             text = f"the validation error was still falling after {_more_steps(training.steps)}"
@@ -146,22 +154,17 @@ def _only_answer(training: Ended) -> str:
     return training.classes[answered[0]] if len(answered) == 1 else ""
 
 
-def _never_answered(confusion: NDArray[np.int64], classes: Sequence[str]) -> Iterator[TrainingRemark]:
+def _mostly_wrong(
+    confusion: NDArray[np.int64], classes: Sequence[str], never: Sequence[str]
+) -> Iterator[TrainingRemark]:
+    """Classes of which more than half is wrong, but for those that are never the answer."""
     counts, right = confusion.sum(1), confusion.diagonal()
-    never = [classes[label] for label in never_answered(confusion).tolist()]
-    if never:
-        yield TrainingRemark(
-            code="never-answered",
-            text=f"the network never answers {_named(never)} on the validation images: add images of "
-            f"{plural(len(never), 'this class', 'these classes')}",
-            classes=tuple(never),
-        )
     poor = {
         classes[label]: f"{classes[label]} ({counts[label] - right[label]} of {counts[label]})"
         for label in np.flatnonzero((counts > 0) & (counts - right > _POOR * counts)).tolist()
         if classes[label] not in never
     }
-    if poor and len(poor) < len(classes) / 2:
+    if poor:
         yield TrainingRemark(
             code="mostly-wrong",
             text=f"the network answers more than half of the validation images wrongly of {_named([*poor.values()])}",

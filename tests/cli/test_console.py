@@ -7,6 +7,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from PIL import Image
 
 from capsedge.cli import console
 from capsedge.cli.tables import Column, print_rows, print_table
@@ -39,7 +40,7 @@ def test_the_image_of_a_next_command_exists_or_is_the_users_to_name(
     assert console.example_image(str(tmp_path / "gone")) == "YOUR_IMAGE"
     for name in ("samples/bag.png", "my photos/cat/2.png", "my photos/cat/1.jpg", "photos.csv"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
+        Image.new("L", (8, 8)).save(tmp_path / name, format="PNG")
     assert console.example_image("fashion-mnist-subset") == "samples/bag.png"
     assert console.example_image("cifar-10") == "YOUR_IMAGE"
     assert console.example_image("") == "YOUR_IMAGE", "and not an image of the working folder"
@@ -89,3 +90,9 @@ def test_the_next_command_installs_all_that_it_lacks(
     told = capsys.readouterr().err
     assert told.endswith(f"capsedge {words}\n")
     assert (f"[{extras}]'" in told) if extras else (told == f"next: capsedge {words}\n")
+
+
+def test_the_example_image_is_the_first_that_is_whole(tmp_path: Path) -> None:
+    (tmp_path / "a broken one.png").write_bytes(b"no image")
+    Image.new("L", (28, 28)).save(tmp_path / "b.png")
+    assert console.example_image(str(tmp_path)) == str(tmp_path / "b.png")

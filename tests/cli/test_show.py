@@ -223,7 +223,7 @@ def test_the_next_step_of_a_run_without_export_follows_its_advice(
     shutil.copytree(exported_once.path, folder, ignore=shutil.ignore_patterns("model*"))
     values = json.loads((folder / "run.json").read_text())
     warning = {"code": "at-chance", "text": "it guesses", "error": 0.9, "chance": 0.9}
-    follow = f"follow the advice above and train again; capsedge export {folder} exports the run as it is"
+    follow = f"do as the warning says and train again; capsedge export {folder} exports the run as it is"
     remark = {"code": "overfitted", "text": "it overfits", "numbers": {"error": 0.2, "training_error": 0.01}}
     for warnings, remarks, line, step in (
         ([], [remark], "advice: it overfits", f"capsedge export {folder}"),
@@ -235,6 +235,9 @@ def test_the_next_step_of_a_run_without_export_follows_its_advice(
         shown = capsedge("show", str(folder))
         assert shown.stderr == f"next: {step}\n"
         assert line in shown.stdout
+    shutil.copy(exported_once.path / "model.onnx", folder)  # an export makes it no better
+    (folder / "run.json").write_text(json.dumps(values | {"warnings": [warning]}))
+    assert capsedge("show", str(folder)).stderr == f"next: {follow}\n"
 
 
 def test_a_run_that_is_being_trained_is_told_from_an_interrupted_one(

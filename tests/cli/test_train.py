@@ -57,7 +57,7 @@ def test_train_then_export_then_infer_without_naming_anything_twice(tmp_path: Pa
     assert record["run"] == "runs/fashion-mnist-l2-small"
     assert record["status"] == "finished"
     assert "test error" in trained.stderr
-    again = "next: follow the advice above and train again; "  # after one epoch the error is near chance
+    again = "next: do as the warning says and train again; "  # after one epoch the error is near chance
     assert f"{again}capsedge export runs/fashion-mnist-l2-small exports the run as it is\n" in trained.stderr
 
     exported = capsedge("export")  # the newest run

@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 import onnx
 import pytest
+from msgspec.structs import replace
 
 from capsedge.contract import Contract, Precision, Verdict
 from capsedge.errors import GateRejected
@@ -228,6 +229,17 @@ def test_a_file_of_another_run_is_refused_and_left_alone(
     assert result.returncode == 2
     assert "was exported from another run than" in result.stderr
     assert other.exists()  # nothing is wrong with it
+
+
+def test_an_export_that_is_older_than_its_run_is_called_so(exported: Run, capsedge: Capsedge) -> None:
+    path = export_run(exported).path
+    record = exported.read_record()
+    exported.write_record(replace(record, scores=tuple(replace(each, error=0.5) for each in record.scores)))
+    result = capsedge("gate", str(path))
+    assert result.returncode == 2
+    assert f"is older than the best network of its run; export it again: capsedge export {exported.path}" in (
+        result.stderr.replace("\n", " ")
+    )
 
 
 def test_a_rejected_export_leaves_no_accepted_file_not_even_an_older_one(

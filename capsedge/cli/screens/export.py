@@ -18,6 +18,17 @@ from capsedge.statistics import Difference
 
 if TYPE_CHECKING:
     from capsedge.export import Exported
+    from capsedge.training import RunRecord
+
+
+def say_run(run: Path, record: "RunRecord") -> None:
+    """Print what is exported, and what its training warned of, but at-chance, which the verdict repeats."""
+    say(f"run: {run}, trained on {record.data}")
+    if record.status != "finished":
+        say("note: the run is not finished; its best network so far is exported")
+    for warning in record.warnings:
+        if warning.code != "at-chance":
+            say(f"warning: {warning.text}")
 
 
 @contextmanager
