@@ -198,15 +198,18 @@ def _check_places(
     targets: "tuple[Repository | None, Pages | None]", run: "Run", files: "Sequence[_File]", *, decoder: bool
 ) -> None:
     """Refuse before the export what would be refused after it; see `check_place`."""
+    from capsedge.export.placing import subject_of
     from capsedge.files import check_folder
 
+    record = run.read_record()
+    subject = subject_of(record.classes, record.data)
     beside = [file for _, file, _ in files if file is not None]
     if not beside:
         check_folder(run.path)
     precisions = [precision for precision, _, batch in files if batch is None]
     for target in targets:
         if target is not None:
-            target.check_places(run.path.resolve().name, precisions, decoder=decoder, beside=beside)
+            target.check_places(run.path.resolve().name, subject, precisions, decoder=decoder, beside=beside)
 
 
 def _show_next(pages: "Pages | None", done: list[dict[str, Any]], data_source: str) -> None:

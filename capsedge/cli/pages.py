@@ -29,11 +29,13 @@ class Pages:
         self.folder, self.library = folder, library
         self.written: list[Path] = []
 
-    def check_places(self, run: str, precisions: Iterable[str], *, decoder: bool, beside: Iterable[Path]) -> None:
+    def check_places(
+        self, run: str, subject: str, precisions: Iterable[str], *, decoder: bool, beside: Iterable[Path]
+    ) -> None:
         """Refuse what `write` would refuse, before the work of an export begins; see `check_place`."""
         for precision in precisions:
             name = plain_name(full_name(run, precision, decoder=decoder))
-            check_place(self.folder, name, PAGE, beside=beside)
+            check_place(self.folder, name, PAGE, subject, beside=beside)
 
     def find_library(self) -> None:
         """Get the library before the work of an export begins."""

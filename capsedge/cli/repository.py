@@ -33,12 +33,14 @@ class Repository:
         if engines:
             self.backends = (*self.backends, "tensorrt")
 
-    def check_places(self, run: str, precisions: Iterable[str], *, decoder: bool, beside: Iterable[Path]) -> None:
+    def check_places(
+        self, run: str, subject: str, precisions: Iterable[str], *, decoder: bool, beside: Iterable[Path]
+    ) -> None:
         """Refuse what `write` would refuse, before the work of an export begins; see `check_place`."""
         for precision in precisions:
             for backend in self.backends:
                 name = plain_name(full_name(run, precision, decoder=decoder, backend=suffix(backend)))
-                check_place(self.folder, name, TRITON, beside=beside)
+                check_place(self.folder, name, TRITON, subject, beside=beside)
 
     def write(self, made: "Exported", engine: Path | None, manifest: "EngineManifest | None") -> str | None:
         """Write the model of an exported file, and return its folder; None if the file was not executed here."""

@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,8 @@ from capsedge.version import __version__
 
 # After `# ` in Triton's configuration, and in a comment of a page.
 _MARK = re.compile(
-    r"(?:# |<!doctype html>\n<!-- )Written by capsedge \S+ \(sha256 of the rest: ([0-9a-f]{64})\)(?: -->)?\n"
+    r"(?:# |<!doctype html>\n<!-- )Written by capsedge \S+ "
+    r"\((?:of ([0-9a-f]{12}), )?sha256 of the rest: ([0-9a-f]{64})\)(?: -->)?\n"
 )
 _RUN = "run.json"
 
@@ -48,13 +49,24 @@ PAGE = Kind("index.html", ("webgpu.js",))
 _KINDS = (TRITON, PAGE)
 
 
-def check_place(folder: Path, name: str, kind: Kind, *, beside: Iterable[Path] = ()) -> None:
+def subject_of(classes: Sequence[str], data: str) -> str:
+    """Twelve hexadecimal digits that tell apart the networks of two runs that have one name.
+
+    Args:
+        classes: Class names in the order of the outputs.
+        data: Description of the training's images, `RunRecord.data` and `Contract.data`.
+    """
+    return hashlib.sha256(repr((tuple(classes), data)).encode()).hexdigest()[:12]
+
+
+def check_place(folder: Path, name: str, kind: Kind, subject: str, *, beside: Iterable[Path] = ()) -> None:
     """Refuse a place that `taking_place` would refuse, before the work for its content begins.
 
     Args:
         folder: As for `taking_place`.
         name: As for `taking_place`.
         kind: What is written.
+        subject: As for `taking_place`.
         beside: Files that the same command writes.
 
     Raises:
@@ -68,18 +80,19 @@ def check_place(folder: Path, name: str, kind: Kind, *, beside: Iterable[Path] =
     if folder.exists():
         _check_folder(folder)
     if (folder / name).exists():
-        _to_keep(folder / name, kind)
+        _to_keep(folder / name, kind, subject)
 
 
 @contextmanager
-def taking_place(folder: Path, name: str, kind: Kind) -> Iterator[Path]:
+def taking_place(folder: Path, name: str, kind: Kind, subject: str) -> Iterator[Path]:
     """Yield an empty folder, which then becomes `folder/name` in one step.
 
     Args:
         folder: Created if it is missing.
         name: A folder in it. What capsedge wrote there before is replaced if it is of the same kind, unless it was
-            edited since, and stays if it is of another.
+            edited since or is of another network, and stays if it is of another kind.
         kind: What is written.
+        subject: Whose export it is, `subject_of`.
 
     Raises:
         WrongUse: Files or edits would be lost, or the folder is a file or a mount point.
@@ -92,18 +105,20 @@ def taking_place(folder: Path, name: str, kind: Kind) -> Iterator[Path]:
         made = Path(staging, "new")
         made.mkdir()
         yield made
-        _replace_folder(made, folder / name, Path(staging, "old"), kind)
+        _replace_folder(made, folder / name, Path(staging, "old"), kind, subject)
 
 
-def marked(text: str, before: str, after: str = "") -> str:
+def marked(text: str, subject: str, before: str, after: str = "") -> str:
     """A text after a first line with a hash that detects edits.
 
     Args:
         text: The text.
+        subject: Whose export it is, `subject_of`.
         before: What starts the line, such as `# `.
         after: What ends it.
     """
-    return f"{before}Written by capsedge {__version__} (sha256 of the rest: {_sha256(text)}){after}\n{text}"
+    mark = f"Written by capsedge {__version__} (of {subject}, sha256 of the rest: {_sha256(text)})"
+    return f"{before}{mark}{after}\n{text}"
 
 
 def _check_folder(folder: Path) -> None:
@@ -115,12 +130,12 @@ def _check_folder(folder: Path) -> None:
         )
 
 
-def _replace_folder(made: Path, target: Path, aside: Path, kind: Kind) -> None:
+def _replace_folder(made: Path, target: Path, aside: Path, kind: Kind, subject: str) -> None:
     """Move a folder to its place, with what other exports wrote there."""
     if not target.exists():
         made.rename(target)
         return
-    for entry in _to_keep(target, kind):
+    for entry in _to_keep(target, kind, subject):
         _take_along(entry, made / entry.name)
     target.rename(aside)
     try:
@@ -130,11 +145,11 @@ def _replace_folder(made: Path, target: Path, aside: Path, kind: Kind) -> None:
         raise
 
 
-def _to_keep(target: Path, kind: Kind) -> list[Path]:
+def _to_keep(target: Path, kind: Kind, subject: str) -> list[Path]:
     """What other exports of capsedge wrote into a folder.
 
     Raises:
-        WrongUse: Files that capsedge did not write, or edits, would be lost.
+        WrongUse: Files that capsedge did not write, edits, or an export of another network would be lost.
     """
     entries = sorted(target.iterdir()) if target.is_dir() else [target]
     own = [entry for entry in entries if entry.name in kind.names]
@@ -148,6 +163,8 @@ def _to_keep(target: Path, kind: Kind) -> list[Path]:
         lost = f"'{target}' exists and was not written by capsedge"
     elif own and _is_edited(target / kind.main):
         lost = f"'{target / kind.main}' was edited since capsedge wrote it"
+    elif own and _subject_in(target / kind.main) not in (subject, None):
+        lost = f"'{target}' is of another network, with other classes or images"
     elif foreign:
         lost = f"'{target}' also has {', '.join(foreign)}"
     else:
@@ -162,7 +179,13 @@ def _has_mark(file: Path) -> bool:
 def _is_edited(file: Path) -> bool:
     text = _text_of(file)
     mark = _MARK.match(text)
-    return mark is None or _sha256(text[mark.end() :]) != mark[1]
+    return mark is None or _sha256(text[mark.end() :]) != mark[2]
+
+
+def _subject_in(file: Path) -> str | None:
+    """None in a file of an earlier capsedge."""
+    mark = _MARK.match(_text_of(file))
+    return mark[1] if mark else None
 
 
 def _text_of(file: Path) -> str:

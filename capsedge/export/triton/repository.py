@@ -5,7 +5,7 @@ from pathlib import Path
 from capsedge.contract import Contract
 from capsedge.errors import ModelError
 from capsedge.export.accepted import checked_name, name_of, plain_name
-from capsedge.export.placing import TRITON, marked, taking_place
+from capsedge.export.placing import TRITON, marked, subject_of, taking_place
 from capsedge.export.triton.config import LABELS, Serving, model_config
 from capsedge.export.triton.protobuf_text import protobuf_text
 from capsedge.export.triton.source import Backend, ServableFile, read_source
@@ -50,8 +50,9 @@ def write_repository(
     source = read_source(model, allow_unexecuted=allow_unexecuted, python=python)
     name = plain_name(name_of(source.contract, suffix(source.backend))) if name is None else checked_name(name)
     labels = _labels(source.contract)
-    config = marked(_remarks(source) + protobuf_text(model_config(source, name, serving or Serving())), "# ")
-    with taking_place(folder, name, TRITON) as made:
+    subject = subject_of(source.contract.classes, source.contract.data)
+    config = marked(_remarks(source) + protobuf_text(model_config(source, name, serving or Serving())), subject, "# ")
+    with taking_place(folder, name, TRITON, subject) as made:
         for target, content in _version(source).items():
             write_atomically(made / VERSION / target, content)
         write_atomically(made / LABELS, labels)

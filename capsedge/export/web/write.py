@@ -18,7 +18,7 @@ import msgspec
 from capsedge.contract import Contract
 from capsedge.errors import ModelError
 from capsedge.export.accepted import accepted_contract, name_of, plain_name
-from capsedge.export.placing import PAGE, marked, taking_place
+from capsedge.export.placing import PAGE, marked, subject_of, taking_place
 from capsedge.export.web.card import card, summary
 from capsedge.export.web.library import PACKAGE, VERSION, WASM, WEBGPU, Part, library_folder
 from capsedge.files import write_atomically
@@ -84,8 +84,9 @@ def write_page(folder: Path, model: str | Path | None, *, library: Path | None =
     parts = library_folder(library)
     text = _page(contract, file.read_bytes(), parts)
     webgpu = _webgpu(parts)
-    with taking_place(folder, name, PAGE) as made:
-        write_atomically(made / PAGE.main, marked(text, "<!doctype html>\n<!-- ", " -->"))
+    subject = subject_of(contract.classes, contract.data)
+    with taking_place(folder, name, PAGE, subject) as made:
+        write_atomically(made / PAGE.main, marked(text, subject, "<!doctype html>\n<!-- ", " -->"))
         write_atomically(made / WEBGPU_FILE, webgpu)
     return folder / name
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,20 @@ def test_what_was_not_written_here_is_not_lost(change: Any, reason: str, accepte
     with pytest.raises(WrongUse, match=f"{reason}: move it away, or give another folder"):
         write_repository(tmp_path / "models", accepted)
     assert tree(tmp_path) == before
+
+
+def test_the_model_of_another_run_of_that_name_is_not_replaced(accepted: Path, tmp_path: Path) -> None:
+    folder = write_repository(tmp_path / "models", accepted)
+    config = folder / "config.pbtxt"
+    rewrite(accepted, graph(), data="Photos: 3 training, 1 validation, 1 test images")
+    before = tree(tmp_path)
+
+    with pytest.raises(WrongUse, match="small-capsules' is of another network, with other classes or images: move"):
+        write_repository(tmp_path / "models", accepted)
+    assert tree(tmp_path) == before
+
+    config.write_text(re.sub("of [0-9a-f]{12}, ", "", config.read_text()))  # an earlier capsedge did not write it
+    assert write_repository(tmp_path / "models", accepted) == folder
 
 
 def test_an_empty_folder_is_taken_and_a_file_is_not(accepted: Path, tmp_path: Path) -> None:

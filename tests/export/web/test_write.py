@@ -19,6 +19,7 @@ from capsedge.export.web import write_page
 from capsedge.files import write_atomically
 from capsedge.runtime.models import find_model
 from tests.export.triton.folders import tree
+from tests.export.triton.test_source import rewrite
 from tests.export.typed_files import contract_in
 from tests.runtime.capsule_model import graph, save, save_with
 
@@ -166,6 +167,18 @@ def test_a_page_that_was_edited_is_not_replaced_and_one_that_was_not_is(
     with pytest.raises(WrongUse, match=r"index\.html' was edited since capsedge wrote it: move it away"):
         write_page(tmp_path / "pages", model, library=own_library)
     assert tree(tmp_path) == before
+
+
+def test_the_page_of_another_network_of_that_name_is_not_replaced(
+    model: Path, tmp_path: Path, own_library: Path
+) -> None:
+    write_page(tmp_path / "pages", model, library=own_library)
+    before = tree(tmp_path / "pages")
+    rewrite(model, graph(), data="Photos: 3 training, 1 validation, 1 test images")
+
+    with pytest.raises(WrongUse, match="is of another network, with other classes or images: move it away, or give"):
+        write_page(tmp_path / "pages", model, library=own_library)
+    assert tree(tmp_path / "pages") == before
 
 
 def test_a_failure_on_the_way_leaves_the_old_page(
