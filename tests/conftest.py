@@ -36,6 +36,15 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     return argname if isinstance(val, bytes) else None
 
 
+@pytest.fixture(autouse=True)
+def _own_signals() -> Iterator[None]:
+    """Undo the handlers that `capsedge.cli.main` sets for its process: a forked one with them may ignore its end."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _one_table_of_operators() -> Iterator[None]:
     """Let torch make its table of ONNX operators once: making it anew is a third of each export's time."""
