@@ -155,8 +155,8 @@ def _rungs(options: argparse.Namespace, folder: Path) -> Iterator[tuple[str, str
     yield "Table I, our dynamic routing, PyTorch", "fewer votes", partial(_torch, dynamic)
     yield "Table I, our dynamic routing, ONNX Runtime", "runtime", _saved(dynamic, folder / "dynamic.onnx")
     yield "Table I, L2, collapsed", "collapse", _saved(collapsed, folder / "collapsed.onnx")
-    yield options.stem.parent.name, "stem", _session(options.stem)
-    yield f"{options.stem.parent.name}, int8", "int8", _session(options.int8)
+    yield options.stem.parent.name, "stem", session_of(options.stem)
+    yield f"{options.stem.parent.name}, int8", "int8", session_of(options.int8)
 
 
 def _options() -> argparse.Namespace:
@@ -206,10 +206,11 @@ def _pixels(image: Image) -> torch.Tensor:
 
 def _saved(network: CapsNet, file: Path) -> Run:
     onnx.save(to_onnx(deployable(network), SHAPE), file)
-    return _session(file)
+    return session_of(file)
 
 
-def _session(file: Path) -> Run:
+def session_of(file: Path) -> Run:
+    """Runs a file on one thread of the CPU."""
     session = open_session(file, Settings(threads=1))
     return lambda image: session.run_raw({"image": image})
 
