@@ -35,18 +35,19 @@ def recipe_file(folder: Path, name: str, text: str) -> str:
     return str(path)
 
 
-@pytest.mark.parametrize("name", shipped_recipes())
-def test_every_shipped_recipe_loads_under_its_own_name(name: str) -> None:
-    assert load_recipe(name).name == name
+def test_every_shipped_recipe_loads_under_its_own_name() -> None:
+    assert [load_recipe(name).name for name in shipped_recipes()] == shipped_recipes()
 
 
-@pytest.mark.parametrize("name", [name for name in shipped_recipes() if not name.startswith("edge-")])
-def test_the_name_of_a_shipped_recipe_says_its_data_and_its_routing(name: str) -> None:
-    recipe = load_recipe(name)
-    data, _, kind = re.sub(r"(-edge-\w+|-small)$", "", name).rpartition("-")
-    overlapped = "multi-" if recipe.data.overlap else ""
+def test_the_name_of_a_shipped_recipe_says_its_data_and_its_routing() -> None:
+    for name in shipped_recipes():
+        if name in EDGE_FAMILY:
+            continue
+        recipe = load_recipe(name)
+        data, _, kind = re.sub(r"(-edge-\w+|-small)$", "", name).rpartition("-")
+        overlapped = "multi-" if recipe.data.overlap else ""
 
-    assert (overlapped + recipe.data.source, recipe.routing.kind) == (data, kind)
+        assert (overlapped + recipe.data.source, recipe.routing.kind) == (data, kind), name
 
 
 def test_every_data_set_comes_with_every_routing_kind_in_every_width_and_the_edge_family_by_itself() -> None:
@@ -94,9 +95,10 @@ def test_the_edge_family_stays_within_its_sizes(name: str, parameters: int, prod
     assert sum(counted) + network.routing.weight.numel() <= products
 
 
-@pytest.mark.parametrize("path", sorted(SHIPPED.rglob("*.toml")), ids=lambda path: path.stem)
-def test_every_part_of_a_recipe_opens_with_a_comment_that_says_what_it_is(path: Path) -> None:
-    assert path.read_text(encoding="utf-8").startswith("# ")
+def test_every_part_of_a_recipe_opens_with_a_comment_that_says_what_it_is() -> None:
+    parts = sorted(SHIPPED.rglob("*.toml"))
+    assert [path.name for path in parts if not path.read_text(encoding="utf-8").startswith("# ")] == []
+    assert len(parts) > 15
 
 
 @pytest.mark.parametrize("data", ["mnist", "fashion-mnist"])

@@ -50,9 +50,16 @@ UPRIGHT: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {
 }
 
 
-@pytest.mark.parametrize("compression", [None, "tiff_lzw", "packbits", "tiff_deflate"])
-@pytest.mark.parametrize("mode", ["L", "RGB", "1", "I;16"])
-@pytest.mark.parametrize("orientation", UPRIGHT)
+# Pillow maps files without compression into memory, and turned those of some modes wrongly.
+@pytest.mark.parametrize(
+    ("orientation", "mode", "compression"),
+    [
+        *((orientation, mode, None) for orientation in UPRIGHT for mode in ("L", "I;16")),
+        *((6, mode, how) for mode in ("L", "RGB", "1", "I;16") for how in ("tiff_lzw", "packbits", "tiff_deflate")),
+        *((orientation, "RGB", None) for orientation in (3, 5, 6, 8)),
+        (6, "1", None),
+    ],
+)
 def test_a_tiff_that_lies_on_its_side_is_turned_by_path_and_by_bytes(
     tmp_path: Path, orientation: int, mode: str, compression: str | None
 ) -> None:
