@@ -101,9 +101,10 @@ web: $(STAMP) ## Write the page of the built-in model, serve it on this machine,
 	$(BIN)/python -m capsedge export builtin --web build/web
 	$(BIN)/python scripts/serve_page.py $(ARGS) build/web/edge-small-int8
 
-browser: $(STAMP) ## Test the page in headless Chromium, against capsedge infer; Node.js and Chromium are needed
+browser: $(STAMP) ## Test the page in headless Chromium and Firefox, against capsedge infer; both and Node.js are needed
 	@mkdir -p build/browser
-	npm install --prefix build/browser --no-audit --no-fund --ignore-scripts playwright-core@1.65.1 axe-core@4.14.1
+	npm install --prefix build/browser --no-audit --no-fund --ignore-scripts \
+		playwright-core@1.65.1 puppeteer-core@24.43.1 axe-core@4.14.1
 	CAPSEDGE_WEB_TOOLS="$(abspath build/browser)" OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/export/web $(ARGS)
 
 audit: $(TOOLS)/.installed ## Look for known vulnerabilities of the developers' environment (asks the package index)

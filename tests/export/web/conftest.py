@@ -6,15 +6,17 @@ import os
 import shutil
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 
 from capsedge.export.web import library, write, write_page
+from capsedge.runtime.infer.classify import Broken, DetailedPrediction
 from tests.runtime.capsule_model import graph, save, save_with
 
 Browser = Callable[..., dict[str, Any]]
@@ -80,15 +82,55 @@ def browser(tmp_path: Path) -> Browser:
     def run(url: str, *steps: dict[str, Any], **options: Any) -> dict[str, Any]:
         chromium = shutil.which("chromium") or shutil.which("google-chrome") or "chromium"
         job = {"url": url, "steps": steps, "chromium": chromium, **options}
-        (tmp_path / "job.json").write_text(json.dumps(job), encoding="utf-8")
-        command = ["node", str(Path(__file__).with_name("in_browser.mjs")), str(tmp_path / "job.json")]
-        environment = {**os.environ, TOOLS: str(tools)}
-        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-        assert done.returncode == 0, done.stderr
-        seen: dict[str, Any] = json.loads(done.stdout)
-        return seen
+        return _driven("in_browser.mjs", job, tmp_path, tools)
 
     return run
+
+
+@pytest.fixture
+def firefox(tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    """Something that opens an address in headless Firefox, gives it files and an image's path, and reports."""
+    tools = _tools()
+
+    def run(url: str, files: list[str], path: str) -> dict[str, Any]:
+        executable = shutil.which("firefox") or shutil.which("firefox-esr") or "firefox"
+        job = {"url": url, "files": files, "path": path, "firefox": executable}
+        return _driven("in_firefox.mjs", job, tmp_path, tools)
+
+    return run
+
+
+def _driven(script: str, job: dict[str, Any], folder: Path, tools: Path) -> dict[str, Any]:
+    """What a script of this folder reports of a job."""
+    (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
+    command = ["node", str(Path(__file__).with_name(script)), str(folder / "job.json")]
+    environment = {**os.environ, TOOLS: str(tools)}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    seen: dict[str, Any] = json.loads(done.stdout)
+    return seen
+
+
+def differing(
+    titles: Sequence[str],
+    wanted: Sequence[DetailedPrediction | Broken],
+    found: Sequence[dict[str, Any]],
+    *,
+    length: float = 1e-3,
+    shades: int = 0,
+) -> list[tuple[Any, ...]]:
+    """The images of which a page gives another answer or mark, or lengths or pixels that differ by more than this."""
+    result: list[tuple[Any, ...]] = []
+    for title, ours, theirs in zip(titles, wanted, found, strict=True):
+        assert isinstance(ours, DetailedPrediction), ours
+        assert "error" not in theirs, (title, theirs)
+        said = ours.prediction
+        lengths = float(np.abs(ours.lengths - np.array(theirs["lengths"])).max())
+        pixels = int(np.abs(ours.pixels.ravel().astype(int) - np.array(theirs["pixels"])).max())
+        answers = [said.class_name], said.inverted, said.unlike
+        if (theirs["answer"], theirs["inverted"], theirs["unlike"]) != answers or lengths > length or pixels > shades:
+            result.append((title, lengths, pixels, answers))
+    return result
 
 
 def page_of(tmp_path: Path, *, golden: int = 5, **changes: Any) -> Path:
