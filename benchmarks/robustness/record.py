@@ -24,7 +24,7 @@ class ErrorRow(msgspec.Struct, frozen=True, kw_only=True):
         error: Share of wrong answers.
         standard_error: Binomial standard error of that share.
         change: Difference from the error on the unchanged images.
-        change_low: Lower end of its 95 % interval, by a bootstrap paired by image.
+        change_low: Lower end of its 95 % interval, paired by image (`paired_difference`).
         change_high: Upper end.
     """
 
@@ -45,7 +45,7 @@ class ErrorDifference(msgspec.Struct, frozen=True, kw_only=True):
         kind: As in `ErrorRow`.
         amount: As in `ErrorRow`.
         mean: The difference.
-        low: Lower end of its 95 % interval, by a bootstrap paired by image.
+        low: Lower end of its 95 % interval, paired by image (`paired_difference`).
         high: Upper end.
     """
 

@@ -69,13 +69,11 @@ def say_notes(verdict: Verdict) -> None:
 
     That advice is for who exports, and no part of the verdict, which the file and its card carry.
     """
-    from capsedge.export.gate.tolerance import half_width
-
     for note in verdict.notes:
         say(f"  {note}")
     change, limit = verdict.error_change, verdict.limits.get("error_change")
-    if change is not None and limit is not None and (width := half_width(change, verdict.images)) > limit:
-        points = f"{ceil(1000 * width) / 10:g}"
+    if change is not None and limit is not None and change.high > limit:
+        points = f"{ceil(1000 * change.high) / 10:g}"
         say(f"  to prove a limit, train with more validation images, or use --max-error-increase {points}")
 
 

@@ -10,7 +10,7 @@ from capsedge.contract import Contract, FailedTraining, Verdict
 from capsedge.data.own import UNEVEN
 from capsedge.export.gate.measure import Deviation, measure
 from capsedge.export.gate.reference import Reference
-from capsedge.export.gate.tolerance import TIE, Tolerance, half_width
+from capsedge.export.gate.tolerance import TIE, Tolerance
 from capsedge.outside import one_line
 from capsedge.plural import number_of, plural
 from capsedge.runtime.int8_pairs import in_words
@@ -93,7 +93,7 @@ def judge(session: Session, expected: Reference, tolerance: Tolerance, *, emulat
                 None,
                 (
                     emulated,
-                    _too_few(len(ours), change, tolerance),
+                    _too_few(len(ours), found, change, tolerance),
                     *_classes(found, expected),
                 ),
             )
@@ -196,14 +196,17 @@ def _failed_training(expected: Reference, error: float) -> FailedTraining | None
     return None
 
 
-def _too_few(images: int, change: Difference, tolerance: Tolerance) -> str:
-    """A remark if an increase as large as the limit could not be distinguished from chance."""
-    width = half_width(change, images)
-    if width <= tolerance.error_increase:
+def _too_few(images: int, found: Deviation, change: Difference, tolerance: Tolerance) -> str:
+    """A remark if the error on all images, of which these are a sample, may rise by more than the limit.
+
+    Lengths that differ by no more than a tie change no answer that matters, on whatever image.
+    """
+    if change.high <= tolerance.error_increase or found.length <= TIE:
         return ""
     return (
-        f"{number_of(images, 'validation image')} {plural(images, 'shows', 'show')} the change of the error to "
-        f"within {100 * width:.2f} points, so the limit of {100 * tolerance.error_increase:g} is not proved"
+        f"{number_of(images, 'validation image')} {plural(images, 'leaves', 'leave')} a rise of the error by up to "
+        f"{100 * change.high:.2f} points possible (95 %), so the limit of {100 * tolerance.error_increase:g} is not "
+        "proved"
     )
 
 

@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 
 from capsedge.contract import Precision
 from capsedge.errors import ModelError, WrongUse
-from capsedge.statistics import Difference
 
 # Two capsules tie if their lengths in the network differ by at most this: another order of fp32 sums, which changes
 # each length by up to 1e-4, may swap them.
@@ -117,11 +116,6 @@ TOLERANCES: dict[Precision, Tolerance] = {
     # Four bits of mantissa, also for the weights: coarser than int8 for large values and finer for small ones.
     "fp8": replace(_INT8, batch=0.05, agreement=0.9, error_increase=0.01, node=0.2),
 }
-
-
-def half_width(change: Difference, images: int) -> float:
-    """How exactly so many images show a change of the error, as a share of them."""
-    return max((change.high - change.low) / 2, 1 / images)  # if no image differs, the interval has no width
 
 
 def tolerance_of(precision: str, *, max_error_increase: float | None = None) -> Tolerance:

@@ -100,7 +100,7 @@ class ModelComparison(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         model: Name of the other model.
         error: Error of the other model.
-        difference: Error of the first model minus that of the other, paired by image, with a 95 % bootstrap interval.
+        difference: Error of the first model minus that of the other, paired by image, with a 95 % interval.
         first_alone: Number of images that only the first model classifies wrongly.
         other_alone: Number of images that only the other model classifies wrongly.
         p_value: McNemar's exact test, two-sided: probability of counts at least this uneven for equally good models.

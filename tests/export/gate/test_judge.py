@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Callable
-from itertools import product
 from typing import Any
 
 import msgspec
@@ -195,8 +194,8 @@ def test_an_error_that_grows_by_more_than_the_limit_is_found_where_every_length_
     assert 0 < verdict.error_change.low < 0.025 < verdict.error_change.high
 
 
-def test_the_interval_is_that_of_all_draws_of_the_images(network: CapsNet, expected: Reference) -> None:
-    """Six images, of which the file gets some wrong that the network has right: all 6^6 draws are listed."""
+def test_the_interval_is_bonett_and_prices(network: CapsNet, expected: Reference) -> None:
+    """Six images, of which the file gets two wrong that the network has right, and one right that it has wrong."""
     wrong = expected.validation.lengths.argmax(1) != expected.labels
     chosen = np.concatenate([np.flatnonzero(~wrong)[:4], np.flatnonzero(wrong)[:2]])
     few = Answers(*(getattr(expected.validation, name)[chosen] for name in ("images", "lengths", "poses")))
@@ -212,10 +211,11 @@ def test_the_interval_is_that_of_all_draws_of_the_images(network: CapsNet, expec
     six = dataclasses.replace(expected, validation=few, labels=labels)
     change = judge(FakeSession(network, expected.contract, lie), six, lax()).verdict.error_change
 
-    means = [sum(draw) / 6 for draw in product((1, 1, 0, 0, -1, 0), repeat=6)]
+    rises, falls = 3 / 8, 2 / 8  # Bonett and Price: one more of each, of eight images
+    half = 1.959964 * ((rises + falls - (rises - falls) ** 2) / 8) ** 0.5
     assert change is not None
     assert change.mean == pytest.approx(1 / 6)
-    assert [change.low, change.high] == pytest.approx(np.quantile(means, [0.025, 0.975]))
+    assert [change.low, change.high] == pytest.approx([rises - falls - half, rises - falls + half])
 
 
 def test_an_error_that_shrinks_breaks_no_limit(judged: Callable[..., Judgement], expected: Reference) -> None:
@@ -236,15 +236,15 @@ def test_a_remark_says_that_the_images_are_too_few_for_the_limit(
     judged: Callable[..., Judgement], expected: Reference, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lie = more_errors(expected, count=10, amount=0.01)
-    verdict = judged(lie, lax(error_increase=0.025)).verdict
+    verdict = judged(lie, lax(error_increase=0.05)).verdict
     assert verdict.error_change is not None
-    half_width = (verdict.error_change.high - verdict.error_change.low) / 2
-    assert half_width < 0.025
+    possible = verdict.error_change.high
+    assert 0.03 < possible < 0.05
     assert verdict.remarks == ()
 
-    for limit, seen in ((0.01, half_width), (0.001, half_width)):
+    for limit in (0.03, 0.026):
         (remark,) = judged(lie, lax(error_increase=limit)).verdict.remarks
-        assert f"400 validation images show the change of the error to within {100 * seen:.2f} points" in remark
+        assert f"400 validation images leave a rise of the error by up to {100 * possible:.2f} points" in remark
         assert "--max-error-increase" not in remark  # advice for who exports, which no file and no card carries
         capsys.readouterr()
         say_notes(judged(lie, lax(error_increase=limit)).verdict)
@@ -253,8 +253,13 @@ def test_a_remark_says_that_the_images_are_too_few_for_the_limit(
         assert enough.remarks == ()
         say_notes(enough)
         assert capsys.readouterr().err == ""
-    (remark,) = judged(no_lie, lax(error_increase=0.002)).verdict.remarks  # where no image differs
-    assert "400 validation images show the change of the error to within 0.25 points" in remark
+
+    def small(_: Images, outputs: Outputs) -> None:  # no answer differs, and another image's might
+        outputs.lengths[:] += 0.01
+
+    (remark,) = judged(small, lax(error_increase=0.002)).verdict.remarks
+    assert "400 validation images leave a rise of the error by up to 0.69 points possible (95 %)" in remark
+    assert judged(no_lie, lax(error_increase=0.002)).verdict.remarks == ()  # the lengths themselves are the same
 
 
 def test_the_verdict_says_that_the_network_itself_is_at_chance(network: CapsNet, expected: Reference) -> None:
@@ -309,7 +314,7 @@ def test_what_was_emulated_is_never_accepted_and_can_be_rejected(judged: Callabl
     well, badly = judged(emulated="in fp32").verdict, judged(lie, emulated="in fp32").verdict
     assert (well.status, well.remarks, well.provider) == ("not executed here", ("in fp32",), "")
     assert well.error is not None
-    assert (badly.status, badly.remarks) == ("rejected", ("in fp32",))
+    assert (badly.status, badly.remarks[0]) == ("rejected", "in fp32")
 
 
 @pytest.mark.parametrize(
