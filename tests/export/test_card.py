@@ -244,7 +244,7 @@ def test_a_card_does_not_outlive_its_files_silently(
     run: Run, capsedge: Capsedge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done = capsedge("export", str(run.path))
-    assert f"note: {run.path / CARD} describes an earlier export: add --card to write it again" in done.stderr
+    assert f"note: '{run.path / CARD}' describes an earlier export: add --card to write it again" in done.stderr
     strict = dataclasses.replace(tolerance.TOLERANCES["fp32"], length=-1.0)
     monkeypatch.setitem(tolerance.TOLERANCES, "fp32", strict)
 
