@@ -5,7 +5,6 @@ from itertools import chain
 from pathlib import Path
 
 from capsedge.errors import MissingExtra, ModelError, ProviderError, WrongUse
-from capsedge.plural import quoted
 from capsedge.runtime.models import PLAIN, exports_in
 from capsedge.runtime.ort.session import OrtSession
 from capsedge.runtime.session import Session
@@ -74,6 +73,8 @@ def _export_of(folder: Path) -> Path:
     if not exports:
         raise ModelError(f"the folder '{folder}' holds no {PLAIN}", shlex.join(["capsedge", "export", str(folder)]))
     if len(exports) > 1 and exports[0].name != PLAIN:
+        from capsedge.plural import quoted  # only for an error
+
         raise WrongUse(
             f"the folder '{folder}' holds no {PLAIN}, but several exports",
             f"name one of {quoted(exports)}",

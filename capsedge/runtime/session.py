@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from capsedge.contract import Contract
 from capsedge.errors import ModelError
-from capsedge.plural import quoted
 from capsedge.processor import Processor, this_processor
 from capsedge.runtime.feeds import Arrays
 from capsedge.runtime.settings import DEFAULTS, Settings
@@ -156,6 +155,8 @@ class Session(Protocol):
         outputs = self.run_raw({contract.input.name: images})
         promised = dict.fromkeys(("lengths", "poses", *contract.outputs))
         if not promised.keys() <= outputs.keys():
+            from capsedge.plural import quoted  # only for an error
+
             names = " and ".join(f"'{name}'" for name in promised)
             raise ModelError(f"'{self.name}' must give {names}, it gives {quoted(outputs)}", "export it again")
         lengths = outputs["lengths"]

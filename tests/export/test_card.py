@@ -218,7 +218,7 @@ def test_a_latency_is_told_only_from_a_report_on_these_files(run: Run, capsedge:
     assert capsedge("bench", "builtin", *quick).returncode == 0
     refused = capsedge(*export(run, "--bench", report))
     assert refused.returncode == 2
-    assert "--bench: expected a report of model.onnx, as exported now" in refused.stderr
+    assert "--bench: expected a report of 'model.onnx', as exported now" in refused.stderr
     assert text_of(run) == before
 
 
