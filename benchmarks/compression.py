@@ -197,7 +197,7 @@ def _table(source: Run, records: dict[str, Any], options: argparse.Namespace) ->
     for keep in options.keep:
         rows = {rule: [records[f"{rule}-{keep:g}-seed{seed}"] for seed in options.seeds] for rule in options.rules}
         mistakes = {rule: [_mask(each["wrong"], len(dataset.test)) for each in row] for rule, row in rows.items()}
-        yield f"\nAt most {100 * keep:g} % of the MACs:\n"
+        yield f"\nAt most {100 * keep:g} % of the MACs; ± is the standard deviation over the seeds:\n"
         yield f"| {' | '.join(COLUMNS)} |"
         yield f"|{'---|' * len(COLUMNS)}"
         for rule, row in rows.items():

@@ -253,7 +253,10 @@ def show_sieve(out: Path) -> None:
 def show_finals(out: Path) -> None:
     """Print the finalists' tables from their JSON, and draw the figures."""
     curves, scores = load(out / "finals.json"), load(out / "scores.json")
-    print(f"\n{FINAL_EPOCHS} epochs, seeds {FINAL_SEEDS}, the best epoch of each\n")
+    print(
+        f"\n{FINAL_EPOCHS} epochs, seeds {FINAL_SEEDS}, the best epoch of each; ± is the standard deviation over the "
+        "seeds\n"
+    )
     heads = ("finalist", "validation %", "less frozen (95 %)", "test %", "less frozen (95 %)")
     print(f"| {' | '.join(heads)} | b: mean | spread | largest | negative | zero |")
     print("|---" * 10 + "|")

@@ -406,11 +406,11 @@ def decode(text: str | bytes, kind: type[Record], *, source: str) -> Record:
         if schema != SCHEMA_VERSION:
             remedy = "upgrade capsedge" if schema > SCHEMA_VERSION else "export it again"
             raise ModelError(
-                f"'{source}' has a contract of schema {schema}, this capsedge reads {SCHEMA_VERSION}: {remedy}"
+                f"'{source}' has a contract of schema {schema}, this capsedge reads {SCHEMA_VERSION}", remedy
             )
         return decoded(text, kind)
     except DamagedRecord as error:
-        raise ModelError(f"'{source}' has a damaged contract ({error}); export it again") from error
+        raise ModelError(f"'{source}' has a damaged contract ({error})", "export it again") from error
 
 
 def sealed(contract: Contract) -> dict[str, str]:

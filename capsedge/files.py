@@ -12,8 +12,10 @@ from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
-from capsedge.errors import WrongUse
+from capsedge.errors import CapsedgeError, WrongUse
 from capsedge.outside import encodable
+
+RUN_FILE = "run.json"  # in the folder of a run
 
 # Temporary files of `replacing`: .NAME.PID.RANDOM.part
 _LEFTOVER = re.compile(r"\..+\.(\d+)\.[0-9a-f]{12}\.part")
@@ -71,23 +73,57 @@ def check_writable(path: Path) -> None:
         WrongUse: It is a folder, or its folder cannot be created or written.
     """
     if path.is_dir():
-        raise WrongUse(f"expected a file, got the folder '{path}': choose another name")
+        raise WrongUse(f"expected a file, got the folder '{path}'", "choose another name")
     _try_writing(path.parent, path.name, shown=path)
 
 
-def check_output(path: Path, suffix: str) -> None:
-    """Check the suffix of an output file, and that it can be written (`check_writable`).
+def page_mark(command: str) -> str:
+    """What a page has in its head, by which the command that wrote it may replace it."""
+    return f'<meta name="generator" content="capsedge {command}">'
+
+
+def check_replaceable(path: Path, mark: str, command: str) -> None:
+    """Refuse to replace a file that another program, another command or a person wrote.
+
+    Args:
+        path: The file; one that does not exist or is empty passes.
+        mark: Text in every file that the command writes in this format.
+        command: The command, for the error.
+
+    Raises:
+        WrongUse: It has another content, or cannot be read.
+    """
+    if not path.exists() or not path.stat().st_size:
+        return
+    try:
+        ours = mark.encode() in path.read_bytes()
+    except OSError:
+        ours = False
+    if not ours:
+        raise WrongUse(
+            f"'{path}' exists and was not written by capsedge {command}", "move it away, or choose another name"
+        )
+
+
+def check_output(path: Path, suffix: str, *, mark: str = "", command: str = "") -> None:
+    """Check the suffix of an output file, that it can be written, and that what is there may be replaced.
 
     Args:
         path: The file.
         suffix: Suffix that the name must have, such as `.html`.
+        mark: As for `check_replaceable`; "" if it is checked elsewhere.
+        command: As for `check_replaceable`.
 
     Raises:
-        WrongUse: The suffix is another one, or the file cannot be written.
+        WrongUse: The suffix is another one, or the file cannot be written or replaced.
     """
     if path.suffix.lower() != suffix:
-        raise WrongUse(f"expected a file name that ends in {suffix}, got '{path}': give '{path.with_suffix(suffix)}'")
+        raise WrongUse(
+            f"expected a file name that ends in {suffix}, got '{path}'", f"give '{path.with_suffix(suffix)}'"
+        )
     check_writable(path)
+    if mark:
+        check_replaceable(path, mark, command)
 
 
 def check_folder(path: Path) -> None:
@@ -97,8 +133,19 @@ def check_folder(path: Path) -> None:
         WrongUse: It is a file, or it cannot be created or written.
     """
     if path.exists() and not path.is_dir():
-        raise WrongUse(f"expected a folder, got the file '{path}': choose another name")
+        raise WrongUse(f"expected a folder, got the file '{path}'", "choose another name")
     _try_writing(path, "trial", shown=path)
+
+
+def check_output_folder(path: Path) -> None:
+    """As `check_folder`, for output that is no run: it must not get among the files of one.
+
+    Raises:
+        WrongUse: It is a file or the folder of a run, or it cannot be created or written.
+    """
+    if is_file(path / RUN_FILE):
+        raise WrongUse(f"'{path}' is the folder of a run", "give another folder")
+    check_folder(path)
 
 
 def check_utf8(path: Path) -> None:
@@ -108,7 +155,7 @@ def check_utf8(path: Path) -> None:
         WrongUse: It has bytes that are not UTF-8.
     """
     if (shown := encodable(str(path))) != str(path):
-        raise WrongUse(f"expected a path in UTF-8, got '{shown}': rename it, or choose another")
+        raise WrongUse(f"expected a path in UTF-8, got '{shown}'", "rename it, or choose another")
 
 
 def expanded(path: str) -> Path:
@@ -123,16 +170,16 @@ def expanded(path: str) -> Path:
         return Path(path).expanduser()
     except RuntimeError as error:
         raise WrongUse(
-            f"'{path}' names the home folder of a user who does not exist: give the whole path, or './{path}'"
+            f"'{path}' names the home folder of a user who does not exist", f"give the whole path, or './{path}'"
         ) from error
 
 
-def refusal(error: OSError) -> str:
-    """One line for an error of the operating system: the file, the reason, and what to do if that is known."""
+def refusal(error: OSError) -> CapsedgeError:
+    """An error of the operating system as one of capsedge: the file, the reason, and what to do if that is known."""
     reason = (error.strerror or str(error) or type(error).__name__).lower()
     place = f"'{error.filename}': " if error.filename else ""
-    advice = _ADVICE.get(error.errno or 0)
-    return f"{place}{reason}{f'; {advice}' if advice else ''}"
+    advice = _ADVICE.get(error.errno or 0, "")
+    return CapsedgeError(f"{place}{reason}", advice, code="system")
 
 
 _WRITABLE = "choose a folder that this user can write to"
@@ -161,9 +208,8 @@ def _try_writing(folder: Path, name: str, *, shown: Path) -> None:
         trial.unlink()
     except OSError as error:
         refused = refusal(OSError(error.errno, error.strerror, str(shown)))
-        raise WrongUse(
-            f"cannot write {refused}{f', or {_WRITABLE}' if refused.endswith(_PERMISSIONS) else ''}"
-        ) from error
+        otherwise = f", or {_WRITABLE}" if refused.advice == _PERMISSIONS else ""
+        raise WrongUse(f"cannot write {refused.text}", f"{refused.advice}{otherwise}") from error
 
 
 def _partial(path: Path) -> Path:

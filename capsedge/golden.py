@@ -34,7 +34,7 @@ def unpack_images(golden: Golden, shape: tuple[int, int, int]) -> NDArray[np.uin
         raw = _inflated(base64.b64decode(golden.images, validate=True), size)
         return np.frombuffer(raw, np.uint8).reshape(len(golden.labels), *shape)
     except (ValueError, zlib.error) as error:
-        raise ModelError(f"the golden sample is damaged ({error}); export the model again") from error
+        raise ModelError(f"the golden sample is damaged ({error})", "export the model again") from error
 
 
 def _inflated(content: bytes, size: int) -> bytes:

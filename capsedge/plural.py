@@ -1,4 +1,6 @@
-"""Numbers in sentences: with commas, and with the singular or plural of a word, as in 2,000 images."""
+"""Numbers and names in sentences: 2,000 images, with the singular or plural of the word; names in quotes."""
+
+from collections.abc import Iterable
 
 
 def plural(count: int, one: str, several: str = "") -> str:
@@ -27,3 +29,8 @@ def amount(value: float, digits: int = 12) -> str:
         digits: Significant digits that it is rounded to.
     """
     return f"{float(f'{value:.{digits}g}'):,.12g}"
+
+
+def quoted(names: Iterable[object]) -> str:
+    """Names of files and the like in a sentence: `'a.png', 'b.png'`."""
+    return ", ".join(f"'{name}'" for name in names)

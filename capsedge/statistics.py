@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 _Z = 1.959964  # two-sided 95 % of the normal distribution
 _NEAR_CHANCE = 0.8
+_CLEARLY_RIGHT = 3.0
+_ROUNDING = 1e-9  # 0.8 * 0.9 > 0.72
 
 
 class MeanSpread(msgspec.Struct, frozen=True):
@@ -50,13 +52,18 @@ def standard_error(error: float, images: int) -> float:
 
 
 def near_chance(error: float, chance: float) -> bool:
-    """Whether an error is four fifths of that of random answers, or more.
+    """Whether a network knows hardly more than random answers do.
+
+    Both must hold: its error is four fifths of theirs or more (Cohen's kappa is 0.2 or less, for classes of equal
+    size), and it is right on at most three times as many images. Of 2 classes, 40 % wrong are near chance (50 %), and
+    of 10 classes 72 % (90 %). Of 11 classes and more the second condition decides, since kappa asks ever more there:
+    of 100 classes 97 % wrong are near chance, and 80 % are not, with 20 times as many right answers as by chance.
 
     Args:
         error: Share of wrong answers.
         chance: Error of random answers.
     """
-    return error >= _NEAR_CHANCE * chance - 1e-9  # rounding: 0.8 * 0.9 > 0.72
+    return _has_low_kappa(error, chance) and 1 - error <= _CLEARLY_RIGHT * (1 - chance) + _ROUNDING
 
 
 def at_chance(error: float, images: int, chance: float) -> bool:
@@ -64,10 +71,14 @@ def at_chance(error: float, images: int, chance: float) -> bool:
 
     Args:
         error: Share of wrong answers.
-        images: Number of images; where they are few the interval is wide, so the error must be near chance too.
+        images: Number of images; where they are few the interval is wide, so Cohen's kappa must be 0.2 or less too.
         chance: Error of random answers.
     """
-    return near_chance(error, chance) and wilson_interval(round(error * images), images)[1] >= chance
+    return _has_low_kappa(error, chance) and wilson_interval(round(error * images), images)[1] >= chance
+
+
+def _has_low_kappa(error: float, chance: float) -> bool:
+    return error >= _NEAR_CHANCE * chance - _ROUNDING
 
 
 def wilson_interval(wrong: int, images: int) -> tuple[float, float]:

@@ -229,7 +229,7 @@ def test_images_that_do_not_lie_in_one_piece_are_packed_in_their_order() -> None
     ids=["empty", "not base64", "not ascii", "not deflated", "cut off", "an image less"],
 )
 def test_a_damaged_golden_sample_is_a_model_error(images: str) -> None:
-    with pytest.raises(ModelError, match=r"the golden sample is damaged .*; export the model again"):
+    with pytest.raises(ModelError, match=r"the golden sample is damaged .*: export the model again"):
         unpack_images(Golden(images, (0, 2), (), 0.0), (5, 4, 1))
 
 

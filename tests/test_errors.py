@@ -1,8 +1,10 @@
 """The tree of errors: what a user reads, and the exit code that a script reads."""
 
+import ast
 import pickle
 import re
 import sys
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
@@ -50,6 +52,36 @@ def test_an_error_is_text_and_advice_in_one_line_and_survives_a_process_boundary
     assert str(error) == "there is no GPU: use the CPU"
     assert str(ProviderError("there is no GPU")) == "there is no GPU"
     assert (copy.text, copy.advice, copy.code, str(copy)) == (error.text, error.advice, "no-gpu", str(error))
+
+
+ROOT = Path(errors.__file__).parent
+KINDS = {"CapsedgeError", *(kind.__name__ for kind in CapsedgeError.__subclasses__()), "DamagedFile"}
+TO_DO = re.compile(
+    r"[:;] (add|allow|build|capsedge|check|choose|copy|export|get|give|install|leave|lower|make|measure|move|name|npm"
+    r"|pass|pip|put|raise|rename|repeat|restore|resume|run|save|serve|set|start|there are:|train|unpack|use)\b"
+)
+
+
+def raised() -> Iterator[tuple[str, ast.Call]]:
+    """Every error that the package makes, with its place."""
+    for file in sorted(ROOT.rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in KINDS:
+                yield f"{file.relative_to(ROOT)}:{node.lineno}", node
+
+
+def words(argument: ast.expr) -> str:
+    """The words of a text, with {} in place of its values."""
+    parts = argument.values if isinstance(argument, ast.JoinedStr) else [argument]
+    return "".join(str(each.value) if isinstance(each, ast.Constant) else "{}" for each in parts)
+
+
+def test_what_to_do_is_the_advice_of_an_error_and_not_a_part_of_its_text() -> None:
+    """A program reads the advice from the JSON, and the line for people has it once."""
+    mixed = {place: text for place, call in raised() if call.args and TO_DO.search(text := words(call.args[0]))}
+
+    assert len(list(raised())) > 400
+    assert mixed == {}
 
 
 def test_every_kind_of_error_has_a_code_of_its_own() -> None:

@@ -25,6 +25,15 @@ def test_its_links_lead_somewhere() -> None:
     assert [link for link in links if not (ROOT / link).is_file()] == []
 
 
+def test_every_page_says_what_its_plus_minus_is() -> None:
+    """A standard error, a standard deviation over seeds and a 95 % interval differ by factors of 2 and more."""
+    pages = [ROOT / "README.md", ROOT / "CHANGELOG.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("zoo/*/card.md")]
+    told = [page for page in pages if "±" in page.read_text(encoding="utf-8")]
+    assert len(told) > 8
+    meaning = re.compile(r"± (is |one |the |their |sample )*(1\.96 )?standard (error|deviation)")
+    assert [page.name for page in told if not meaning.search(" ".join(page.read_text("utf-8").split()))] == []
+
+
 def test_its_figures_are_those_of_the_pages() -> None:
     results, edge = ((ROOT / "docs" / page).read_text(encoding="utf-8") for page in ("results.md", "edge.md"))
     row = next(line for line in edge.splitlines() if line.startswith("| [edge-small]")).split("|")

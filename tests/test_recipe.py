@@ -231,9 +231,9 @@ def test_set_takes_lists_and_text_with_and_without_quotes(override: str, value: 
 @pytest.mark.parametrize(
     ("override", "complaint"),
     [
-        ("train.epoch=5", "has no key 'train.epoch'; did you mean 'train.epochs'?"),
-        ("train.rate=1", "has no key 'train.rate'; did you mean 'train.learning_rate'?"),
-        ("tran.epochs=5", "has no key 'tran'; did you mean 'train'?"),
+        ("train.epoch=5", "has no key 'train.epoch': did you mean 'train.epochs'?"),
+        ("train.rate=1", "has no key 'train.rate': did you mean 'train.learning_rate'?"),
+        ("tran.epochs=5", "has no key 'tran': did you mean 'train'?"),
         ("routing.lambda=1", "has no key 'routing.lambda'"),
         ("train.epochs=-1", "train.epochs: expected an integer of 0 or more, got -1"),
         ("train.epochs=many", "train.epochs: expected an integer of 0 or more, got 'many'"),
@@ -334,7 +334,7 @@ MADE = "a name is (cifar-10 fashion-mnist mnist multi-fashion-mnist multi-mnist)
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("fashion-mnist-12", "unknown recipe 'fashion-mnist-12'; did you mean 'fashion-mnist-l2'"),
+        ("fashion-mnist-12", "unknown recipe 'fashion-mnist-12': did you mean 'fashion-mnist-l2'"),
         ("?", MADE),
         (".", "expected a recipe, got the folder '.': images are given by --data ."),
         ("gone.toml", "there is no recipe file 'gone.toml'"),

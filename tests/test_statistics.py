@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from capsedge.statistics import mean_and_spread, paired_difference, standard_error, wilson_interval
+from capsedge.statistics import (
+    at_chance,
+    mean_and_spread,
+    near_chance,
+    paired_difference,
+    standard_error,
+    wilson_interval,
+)
 
 
 def test_mean_and_spread_are_the_textbook_s_and_one_seed_has_no_spread() -> None:
@@ -21,6 +28,32 @@ def test_mean_and_spread_are_the_textbook_s_and_one_seed_has_no_spread() -> None
 
 def test_the_standard_error_of_ten_thousand_images_is_a_quarter_of_a_point() -> None:
     assert standard_error(0.07, 10_000) == pytest.approx(0.00255, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("classes", "least"),
+    [
+        (2, 0.4),  # kappa 0.2: 1 - 0.4 / 0.5
+        (3, 8 / 15),  # kappa 0.2: 0.8 * 2 / 3
+        (10, 0.72),  # kappa 0.2: 0.8 * 0.9
+        (100, 0.97),  # three times as many right as 1 of 100; kappa 0.2 would be 79.2 % wrong
+    ],
+)
+def test_near_chance_is_little_better_than_random_answers_of_any_number_of_classes(
+    classes: int, least: float
+) -> None:
+    chance = 1 - 1 / classes
+    assert near_chance(least, chance)
+    assert near_chance(chance, chance)
+    assert near_chance(1, chance)
+    assert not near_chance(least - 1e-6, chance)
+
+
+def test_at_chance_is_within_the_interval_of_the_images() -> None:
+    """One right of 20 is what random answers among 100 classes reach with a probability of 18 %."""
+    assert at_chance(0.95, 20, 0.99)
+    assert not at_chance(0.95, 2000, 0.99)
+    assert not at_chance(0.3, 10, 0.5)  # 3 of 10 wrong: the interval holds 0.5, and kappa is 0.4
 
 
 @pytest.mark.parametrize(("wrong", "images"), [(0, 20), (1, 20), (10, 20), (20, 20), (250, 10_000)])

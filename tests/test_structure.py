@@ -151,7 +151,7 @@ def test_the_wheel_carries_its_licences(wheel: zipfile.ZipFile) -> None:
 def test_the_wheel_makes_the_command(wheel: zipfile.ZipFile) -> None:
     scripts = wheel.read(f"capsedge-{capsedge.__version__}.dist-info/entry_points.txt").decode()
 
-    assert re.search(r"^capsedge *= *capsedge\.cli:main$", scripts, re.MULTILINE)
+    assert re.search(r"^capsedge *= *capsedge\.__main__:main$", scripts, re.MULTILINE)
 
 
 def test_neither_onnxruntime_is_a_base_dependency_and_torch_is_none_of_the_edges() -> None:

@@ -95,10 +95,6 @@ def _options(
 def main() -> NoReturn:
     """Run the command line and exit: 0 done, 1 failed, 2 wrong use, 130 interrupted."""
     _prepare_terminal()
-    _interruptions.clear()
-    signal.signal(signal.SIGTERM, _interrupt)  # ends a command as Ctrl-C does
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else it is ignored, as in a background job
-        signal.signal(signal.SIGINT, _interrupt)
     # Startup creates many objects and little garbage; the collections, and the one at exit, would take a sixth of a
     # cold start (docs/decisions/0017-cold-start.md).
     gc.set_threshold(100_000)
@@ -108,15 +104,16 @@ def main() -> NoReturn:
     # matplotlib warns of its cache folder where the home directory is read-only, but draws correctly.
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     try:
+        _heed_signals()
         code = _run(sys.argv[1:])
     except typer.Exit as stop:
         code = stop.exit_code
     except CapsedgeError as error:
-        code = _fail(error, error.exit_code)
+        code = _fail(error)
     except TyperException as error:
-        code = _fail(wrong_use(error), error.exit_code)
+        code = _fail(wrong_use(error), code=error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        code = _fail(Interrupted("interrupted"), Interrupted.exit_code)
+        code = _fail(Interrupted("interrupted"))
     except (BrokenPipeError, SystemExit) as stop:  # Typer and rich make a SystemExit of a broken pipe
         if not isinstance(stop, BrokenPipeError) and not isinstance(stop.__context__, BrokenPipeError):
             raise
@@ -124,12 +121,11 @@ def main() -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     except OSError as error:  # a full disk or a missing permission, not a bug of capsedge
-        code = _fail(error, 1, text=refusal(error), kind="system")
+        code = _fail(refusal(error), error)
     except ModuleNotFoundError as error:
-        about = _about_missing((error.name or "").split(".")[0])
-        code = _fail(error, 1, prefix=about, kind=MissingExtra.code)
+        code = _fail(_missing(error), error)
     except MemoryError as error:
-        code = _fail(error, 1, prefix="there is not enough memory for this; ", kind="memory")
+        code = _fail(CapsedgeError(f"there is not enough memory for this; {error}", code="memory"), error)
     except Exception as error:
         code = _unforeseen(error)
     sys.exit(code)
@@ -140,9 +136,17 @@ _interruptions: list[int] = []  # signals; torch can turn the exception of one i
 
 def _unforeseen(error: Exception) -> int:
     if _interruptions:
-        return _fail(Interrupted("interrupted"), Interrupted.exit_code)
-    about = f"this is a bug in capsedge ({type(error).__name__}; see it with capsedge --debug ...): "
-    return _fail(error, 1, prefix=about, kind="bug")
+        return _fail(Interrupted("interrupted"))
+    text = f"this is a bug in capsedge ({type(error).__name__}): {error}"
+    return _fail(CapsedgeError(text, "see it with capsedge --debug ...", code="bug"), error)
+
+
+def _heed_signals() -> None:
+    """Make an exception of Ctrl-C, unless it is ignored as in a background job, and of a termination signal."""
+    _interruptions.clear()
+    signal.signal(signal.SIGTERM, _interrupt)
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, _interrupt)
 
 
 def _interrupt(number: int, _: object) -> NoReturn:
@@ -189,42 +193,36 @@ def _commands_to_load(words: Sequence[str]) -> Sequence[str]:
     return (first,) if first in COMMANDS else COMMANDS
 
 
-def _about_missing(package: str) -> str:
+def _missing(error: ModuleNotFoundError) -> MissingExtra:
     from importlib.util import find_spec
 
+    package = (error.name or "").split(".")[0]
     if sys.modules.get(package) or (package and find_spec(package)):
-        return f"the Python package '{package}' is damaged: pip install --force-reinstall {package}; "
-    return f"a part of this command is not installed ({package}): {install('train', 'export')}; "
+        again = f"pip install --force-reinstall {package}"
+        return MissingExtra(f"the Python package '{package}' is damaged ({error})", again)
+    return MissingExtra(f"a part of this command is not installed ({error})", install("train", "export"))
 
 
-def _fail(error: Exception, code: int, *, prefix: str = "", text: str = "", kind: str = WrongUse.code) -> int:
+def _fail(error: CapsedgeError, cause: Exception | None = None, *, code: int = 0) -> int:
     """Print an error as one line on stderr, and return the exit code.
 
     Args:
-        error: The error.
-        code: The exit code.
-        prefix: Text before the error's own.
-        text: Replaces the error's own text; "" keeps it.
-        kind: Code of the printed record if the error is not a CapsedgeError.
+        error: The error to print.
+        cause: The error that was raised, if it is none of capsedge.
+        code: Replaces the exit code of the error.
     """
     if os.environ.get("CAPSEDGE_DEBUG") and not isinstance(error, Interrupted):
-        raise error
-    if _repeats(error):
-        return code
-    told = error if isinstance(error, CapsedgeError) else CapsedgeError(text or str(error), code=kind)
-    if line := prefix + " ".join(str(told).split()):  # empty after `capsedge` alone, which has printed its help
-        sys.stderr.write(f"{_as_json(told, prefix)}\n" if "--json" in sys.argv else f"capsedge: {line}\n")
-    return code
+        raise cause or error
+    repeated = cause is None and os.environ.get("LOCAL_RANK", "0") != "0"  # by the first process on this machine
+    if str(error) and not repeated:  # it is empty after `capsedge` alone, which has printed its help
+        line = _as_json(error) if "--json" in sys.argv else f"capsedge: {' '.join(str(error).split())}"
+        sys.stderr.write(f"{line}\n")
+    return code or error.exit_code
 
 
-def _as_json(error: CapsedgeError, prefix: str) -> str:
+def _as_json(error: CapsedgeError) -> str:
     """The error's record as one line of JSON."""
     import json  # only on the way to an error
 
     told = {key: " ".join(words.split()) for key, words in error.record.items()}
-    return json.dumps({"error": told | {"text": prefix + told["text"]}}, ensure_ascii=False)
-
-
-def _repeats(error: Exception) -> bool:
-    """Whether the first process of this training on this machine reports the same error."""
-    return isinstance(error, CapsedgeError) and os.environ.get("LOCAL_RANK", "0") != "0"
+    return json.dumps({"error": told}, ensure_ascii=False)

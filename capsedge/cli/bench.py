@@ -8,6 +8,7 @@ import typer
 from capsedge.cli.options import JsonOption, finite, model_names, session_options
 from capsedge.errors import CapsedgeError, Interrupted, WrongUse
 from capsedge.measure.bench.plan import Plan, Scenario
+from capsedge.plural import quoted
 from capsedge.runtime.settings import DEFAULTS, Settings
 
 if TYPE_CHECKING:
@@ -246,9 +247,9 @@ def bench(
     )
     measured = bool(models or sweep or plan != Plan() or settings != DEFAULTS)
     if source is not None and measured:
-        raise WrongUse("--from shows an earlier report: leave out models and options of a measurement")
+        raise WrongUse("--from shows an earlier report", "leave out models and options of a measurement")
     if baseline is None and (max_regression is not None or other_machine):
-        raise WrongUse("--max-regression and --other-machine need a --baseline: add one")
+        raise WrongUse("--max-regression and --other-machine need a --baseline", "add one")
     _check_outputs(outputs, baseline)
     if max_ratio is not None:
         check_turns(plan)
@@ -275,7 +276,7 @@ def bench(
     if regressed := [row for row in rows if row.regressed]:
         raise CapsedgeError(f"slower than '{baseline}' by more than {100 * limit:g} %: {named(regressed)}")
     if unsure := [row for row in rows if row.unsure]:
-        raise CapsedgeError(f"too few rounds to decide whether these are slower: {named(unsure)}; measure longer")
+        raise CapsedgeError(f"too few rounds to decide whether these are slower: {named(unsure)}", "measure longer")
 
 
 def _check_outputs(outputs: list[Path], baseline: Path | None) -> None:
@@ -283,7 +284,7 @@ def _check_outputs(outputs: list[Path], baseline: Path | None) -> None:
     from capsedge.measure.bench.files import check_output
 
     if baseline is not None and any(file.resolve() == baseline.resolve() for file in outputs):
-        raise WrongUse(f"'{baseline}' is the baseline, and --output would overwrite it: choose another file")
+        raise WrongUse(f"'{baseline}' is the baseline, and --output would overwrite it", "choose another file")
     for file in outputs:
         check_output(file)
 
@@ -332,6 +333,6 @@ def _measure(
     except KeyboardInterrupt:  # benchmark.bench has written nothing; the state may be there from before
         if not output:
             raise
-        files = ", ".join(f"'{file}'" for file in output)
+        files = quoted(output)
         kept = "" if state else "; with --output FILE.json the finished rounds are kept"
         raise Interrupted(f"interrupted: no new result was written to {files}{kept}") from None

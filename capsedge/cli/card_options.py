@@ -33,7 +33,7 @@ class CardOptions(NamedTuple):
         from capsedge.measure.bench.files import load
 
         if not self.card and self != CardOptions():
-            raise WrongUse("--license and --bench apply to a model card: add --card")
+            raise WrongUse("--license and --bench apply to a model card", "add --card")
         license = None if self.license is None else checked_license(self.license)
         report = None if self.bench is None else load(self.bench)
         return partial(self._write, license, report)
@@ -65,7 +65,7 @@ class CardOptions(NamedTuple):
         place = card_beside(exporter.run.path / "model.onnx" if output is None else output)
         if not self.card:
             if place.exists():
-                say(f"note: {place} describes an earlier export: add --card to write it again")
+                say(f"note: '{place}' describes an earlier export: add --card to write it again")
             return None
         if not files:
             place.unlink(missing_ok=True)

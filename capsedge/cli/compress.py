@@ -11,7 +11,7 @@ from msgspec import to_builtins
 from capsedge.cli.options import DeviceOption, JsonOption, finite
 from capsedge.cli.runs import chosen_run
 from capsedge.cli.threads import ThreadsOption, note_load
-from capsedge.errors import WrongUse
+from capsedge.errors import Interrupted, WrongUse
 
 if TYPE_CHECKING:
     from capsedge.compress import Target
@@ -152,8 +152,11 @@ def compress(
         threads=threads,
     )
     note_load(device, threads)
-    with _live(silent=as_json) as (watch, tell):
-        made, record = compress_run(chosen, target, options, output, watch=watch, tell=tell)
+    try:
+        with _live(silent=as_json) as (watch, tell):
+            made, record = compress_run(chosen, target, options, output, watch=watch, tell=tell)
+    except KeyboardInterrupt:
+        raise Interrupted("interrupted: no run was written") from None
     if as_json:
         print_json({"run": str(made.path), **to_builtins(record)})
     else:
@@ -167,8 +170,8 @@ def _check_target(keep: float | None, max_latency_ms: float | None, max_error_in
     given = [each for each in (keep, max_latency_ms, max_error_increase) if each is not None]
     if len(given) != 1:
         raise WrongUse(
-            f"expected one target, got {len(given)}: give --keep SHARE, --max-latency-ms MS or --max-error-increase "
-            "POINTS"
+            f"expected one target, got {len(given)}",
+            "give --keep SHARE, --max-latency-ms MS or --max-error-increase POINTS",
         )
     for name, value in (("--keep", keep), ("--max-latency-ms", max_latency_ms)):
         if value == 0:

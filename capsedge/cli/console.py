@@ -127,13 +127,13 @@ def say_chosen(model: object, file: Path) -> None:
 
     if model is None:
         if is_export(file):
-            say(f"note: {file} is the newest export in runs/; the built-in model is named {BUILTIN_NAME}")
+            say(f"note: '{file}' is the newest export in runs/; the built-in model is named {BUILTIN_NAME}")
             if newer := unexported_since(file):
                 command = shlex.join(["capsedge", "export", str(newer)])
-                say(f"note: {newer} was finished later and is not exported: {command}")
+                say(f"note: '{newer}' was finished later and is not exported: {command}")
         elif newer := unexported_since(None):
             command = shlex.join(["capsedge", "export", str(newer)])
-            say(f"note: this is the built-in model; {newer} is finished and not exported: {command}")
+            say(f"note: this is the built-in model; '{newer}' is finished and not exported: {command}")
         return
     folder = Path(str(model))
     if file == folder and folder.is_dir():
@@ -157,7 +157,7 @@ def say_about(session: "Session") -> None:
         best.is_file() and best.stat().st_mtime_ns > session.file.stat().st_mtime_ns
     ):  # trained further since the export
         again = shlex.join(["capsedge", "export", str(session.file.parent)])
-        say(f"note: {session.file} is older than the best network of its run; export it again: {again}")
+        say(f"note: '{session.file}' is older than the best network of its run; export it again: {again}")
     if session.fell_back:
         operators = ", ".join(session.fell_back)
         say(f"running on the CPU, because '{session.settings.provider}' does not support them: {operators}")

@@ -63,10 +63,11 @@ def data(
     from capsedge.cli.console import next_command, print_json, say
     from capsedge.data import load_dataset
     from capsedge.data.known import SUBSET
+    from capsedge.data.sheet import SHEET_MARK
     from capsedge.files import check_output
 
     if sheet is not None:
-        check_output(sheet, ".png")
+        check_output(sheet, ".png", mark=SHEET_MARK, command="data --sheet")
     if download:
         from capsedge.data import download as fetch
 
@@ -131,9 +132,13 @@ def _print(found: "Dataset") -> None:
 def _draw(found: "Dataset", place: Path) -> None:
     from io import BytesIO
 
+    from PIL.PngImagePlugin import PngInfo
+
+    from capsedge.data.sheet import SHEET_MARK
     from capsedge.data.sheet import sheet as drawn
     from capsedge.files import write_atomically
 
-    buffer = BytesIO()
-    drawn(_parts(found)["training"], found.classes).save(buffer, "PNG")
+    buffer, said = BytesIO(), PngInfo()
+    said.add_text("Software", SHEET_MARK)
+    drawn(_parts(found)["training"], found.classes).save(buffer, "PNG", pnginfo=said)
     write_atomically(place, buffer.getvalue())

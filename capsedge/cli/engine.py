@@ -25,7 +25,7 @@ class EngineOptions(NamedTuple):
     def check(self) -> None:
         """Refuse options of an engine where none is built, and values that no engine has."""
         if not self.trt and self != EngineOptions():
-            raise WrongUse("--allow-deferred and the options --trt-... apply to a TensorRT engine: add --trt")
+            raise WrongUse("--allow-deferred and the options --trt-... apply to a TensorRT engine", "add --trt")
         from capsedge.runtime.tensorrt.targets import check_batch, check_names
 
         if self.trt_batch is not None:

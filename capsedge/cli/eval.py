@@ -108,14 +108,14 @@ def eval(  # the command's name
 
     from capsedge.cli.console import next_command, print_json, say
     from capsedge.cli.screens.eval import print_evaluation
-    from capsedge.files import check_output, write_atomically
+    from capsedge.files import check_output, page_mark, write_atomically
     from capsedge.measure.evaluate.beside import compared_with
     from capsedge.measure.evaluate.labelled import images_for
-    from capsedge.measure.evaluate.measure import as_csv, evaluated
+    from capsedge.measure.evaluate.measure import CSV_HEAD, as_csv, evaluated
 
-    for place, suffix in ((html, ".html"), (csv, ".csv")):
+    for place, suffix, mark in ((html, ".html", page_mark("eval")), (csv, ".csv", CSV_HEAD)):
         if place is not None:
-            check_output(place, suffix)
+            check_output(place, suffix, mark=mark, command=f"eval --{suffix[1:]}")
     foreign = _Foreign(classes, pixels, size, layout, frame)
     with ExitStack() as stack:
         subject = _subject(model, settings, foreign, stack)
@@ -177,8 +177,8 @@ def _subject(model: str | None, settings: Settings, foreign: _Foreign, stack: "E
     if (file / "run.json").is_file() and not exports_in(file) and not any(file.glob("*.engine")):
         if settings != DEFAULTS:
             raise WrongUse(
-                f"run '{file}' has no export, so torch evaluates it on the CPU: leave out the runtime options, or "
-                f"export it first: capsedge export {file}"
+                f"run '{file}' has no export, so torch evaluates it on the CPU",
+                f"leave out the runtime options, or export it first: capsedge export {file}",
             )
         return _with_classes_checked(_of_run(file), named)
     say_chosen(model, file)
@@ -189,8 +189,8 @@ def _subject(model: str | None, settings: Settings, foreign: _Foreign, stack: "E
         return _with_classes_checked(subject_of(session), named)
     if named is None:
         raise WrongUse(
-            f"'{session.name}' has no capsedge contract: give its class names, in the order of its outputs, by "
-            "--classes"
+            f"'{session.name}' has no capsedge contract",
+            "give its class names, in the order of its outputs, by --classes",
         )
     for warning in session.warnings:
         say(f"note: '{session.name}': {warning.text}")
@@ -203,7 +203,7 @@ def _with_classes_checked(subject: "EvaluatedNetwork", named: tuple[str, ...] | 
     """The subject, after a check that --classes names its own classes."""
     if named is not None and {*named} != {*subject.classes}:
         raise WrongUse(
-            f"'{subject.name}' has its own class names ({', '.join(subject.classes)}): leave out --classes"
+            f"'{subject.name}' has its own class names ({', '.join(subject.classes)})", "leave out --classes"
         )
     return subject
 

@@ -12,7 +12,8 @@ from capsedge.cli.card_options import NO_CARD, CardOptions, with_card_options
 from capsedge.cli.engine import ENGINE, NO_ENGINE, EngineOptions
 from capsedge.cli.options import MaxErrorIncreaseOption, gathered
 from capsedge.cli.runs import chosen_run
-from capsedge.errors import CapsedgeError, WrongUse
+from capsedge.errors import CapsedgeError, Interrupted, WrongUse
+from capsedge.plural import plural, quoted
 
 if TYPE_CHECKING:
     from capsedge.cli.pages import Pages
@@ -145,7 +146,7 @@ def export(
         pages.write_ready(run, alone=alone, as_json=as_json)
         return
     if calibration_images is not None and not any(each in QUANTIZED for each in precisions):
-        raise WrongUse("--calibration-images is for int8, int8+fp16 and fp8: add --precision int8")
+        raise WrongUse("--calibration-images is for int8, int8+fp16 and fp8", "add --precision int8")
     if output is not None:
         check_output(output, ".onnx")
     chosen = chosen_run(run, ["finished", "training"])
@@ -165,22 +166,24 @@ def export(
         for one, batch in product(precisions, (None,) if static_batch is None else (None, static_batch))
     ]
     _check_places((repository, pages), chosen, files, decoder=with_decoder)
-    with screen.working() as tell:
-        pipeline = RunExport(
-            chosen,
-            decoder=with_decoder,
-            calibrate_on=CALIBRATION_IMAGES if calibration_images is None else calibration_images,
-            max_error_increase=None if max_error_increase is None else max_error_increase / 100,
-            tell=tell,
-        )
-    if any(each in QUANTIZED for each in precisions):
-        check_calibration(pipeline.dataset, pipeline.calibrate_on)
-    done, failed = _export_each(pipeline, files, options, repository, pages)
-    if len(done) > 1:
-        screen.show_table([each["contract"] for each in done], [each["model"] for each in done])
-    written = None
-    with _collected(failed):
-        written = write_card(pipeline, output, [Exported(Path(each["model"]), each["contract"]) for each in done])
+    done: list[dict[str, Any]] = []
+    with _telling_kept(done):
+        with screen.working() as tell:
+            pipeline = RunExport(
+                chosen,
+                decoder=with_decoder,
+                calibrate_on=CALIBRATION_IMAGES if calibration_images is None else calibration_images,
+                max_error_increase=None if max_error_increase is None else max_error_increase / 100,
+                tell=tell,
+            )
+        if any(each in QUANTIZED for each in precisions):
+            check_calibration(pipeline.dataset, pipeline.calibrate_on)
+        failed = _export_each(pipeline, files, options, repository, pages, done)
+        if len(done) > 1:
+            screen.show_table([each["contract"] for each in done], [each["model"] for each in done])
+        written = None
+        with _collected(failed):
+            written = write_card(pipeline, output, [Exported(Path(each["model"]), each["contract"]) for each in done])
     if as_json:
         print_json(
             {
@@ -190,7 +193,7 @@ def export(
             }
         )
     if failed:
-        raise type(failed[0])("; ".join(map(str, failed)))
+        raise failed[0] if len(failed) == 1 else type(failed[0])("; ".join(map(str, failed)))
     _show_next(pages, done, record.data_source)
 
 
@@ -198,7 +201,7 @@ def _check_places(
     targets: "tuple[Repository | None, Pages | None]", run: "Run", files: "Sequence[_File]", *, decoder: bool
 ) -> None:
     """Refuse before the export what would be refused after it; see `check_place`."""
-    from capsedge.export.placing import subject_of
+    from capsedge.export.placing import check_file, subject_of
     from capsedge.files import check_folder
 
     record = run.read_record()
@@ -206,6 +209,8 @@ def _check_places(
     beside = [file for _, file, _ in files if file is not None]
     if not beside:
         check_folder(run.path)
+    for file in beside:
+        check_file(file, record.classes)
     precisions = [precision for precision, _, batch in files if batch is None]
     for target in targets:
         if target is not None:
@@ -228,14 +233,14 @@ def _export_each(
     options: "BuildOptions | None",
     repository: "Repository | None",
     pages: "Pages | None",
-) -> tuple[list[dict[str, Any]], list[CapsedgeError]]:
-    """Export files; returns what was made, and the errors of the others.
+    done: list[dict[str, Any]],
+) -> list[CapsedgeError]:
+    """Export files; appends what was made to `done`, and returns the errors of the others.
 
     A file with a fixed batch is for other runtimes: it gets no engine, no repository and no page.
     """
     from capsedge.cli.screens import export as screen
 
-    done: list[dict[str, Any]] = []
     failed: list[CapsedgeError] = []
     for precision, place, batch in files:
         with _collected(failed):
@@ -247,7 +252,18 @@ def _export_each(
             if not batch:
                 _deploy(pipeline, made, report, options, repository)
                 report["web"] = None if pages is None else pages.write(report)
-    return done, failed
+    return failed
+
+
+@contextmanager
+def _telling_kept(done: list[dict[str, Any]]) -> Iterator[None]:
+    """Add to an interruption what is left: files appear whole, so there is nothing unfinished."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        models = quoted(each["model"] for each in done)
+        kept = f"{models} {plural(len(done), 'is', 'are')} complete, and no other model" if done else "no model"
+        raise Interrupted(f"interrupted: {kept} was written") from None
 
 
 @contextmanager
@@ -301,7 +317,7 @@ def _precisions(text: str) -> "tuple[Precision, ...]":
     names = [part.strip() for part in text.split(",")]
     for name in names:
         if name not in known:
-            raise WrongUse(f"unknown precision '{name}'; {nearest(name, known)}")
+            raise WrongUse(f"unknown precision '{name}'", nearest(name, known))
     return tuple(dict.fromkeys(known[name] for name in names))
 
 

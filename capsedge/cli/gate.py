@@ -57,11 +57,11 @@ def gate(
     if provider is None:
         _refuse_shipped(model, file)
     elif file.suffix == ".engine":
-        raise WrongUse("an engine runs on its own TensorRT: leave out --provider")
+        raise WrongUse("an engine runs on its own TensorRT", "leave out --provider")
     say_chosen(model, file)
     if run is None and not (file.parent / "run.json").is_file():
         raise ModelError(
-            f"the gate compares a file with the network of its run, and '{file.parent}' is not a run: add --run RUN"
+            f"the gate compares a file with the network of its run, and '{file.parent}' is not a run", "add --run RUN"
         )
     trained = given_run(run or file.parent)
     require("onnx", extra="export")

@@ -225,12 +225,15 @@ def _progress(images: "Images", *, as_json: bool) -> Iterator[Callable[[], objec
     if images.alone or not sys.stderr.isatty() or (as_json and sys.stdout.isatty()):
         yield lambda: None
         return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
+    from capsedge.bar import FittingProgress
     from capsedge.cli.console import err
 
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    title, bar, count = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+    columns = title, bar, count, TextColumn("left"), TimeRemainingColumn()
     # rich redirects stdout to the bar's console, stderr, which is right only where both are the terminal.
-    with Progress(*columns, console=err, transient=True, redirect_stdout=sys.stdout.isatty()) as bar:
-        task = bar.add_task("classifying", total=images.count())
-        yield lambda: bar.advance(task)
+    both = sys.stdout.isatty()
+    with FittingProgress(*columns, order=(bar, count), console=err, transient=True, redirect_stdout=both) as progress:
+        task = progress.add_task("classifying", total=images.count())
+        yield lambda: progress.advance(task)

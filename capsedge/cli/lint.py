@@ -56,7 +56,7 @@ def lint(
     file = model_file(find_model(model))
     say_chosen(model, file)
     if file.suffix != ".onnx":
-        raise WrongUse(f"expected an ONNX file, got '{file}': give the .onnx file that the engine was built from")
+        raise WrongUse(f"expected an ONNX file, got '{file}'", "give the .onnx file that the engine was built from")
     require("onnx", extra="trt")
     from capsedge.export.tensorrt import lint as lint_file
 
@@ -68,7 +68,7 @@ def lint(
     if found.refused:
         raise ModelError(f"TensorRT rejects '{file}': {number_of(len(found.refused), 'finding')}, listed above")
     if found.unchecked:
-        raise ModelError(f"'{file}' could not be checked for {', '.join(found.targets)}: see above")
+        raise ModelError(f"'{file}' could not be checked for {', '.join(found.targets)}, as told above")
 
 
 def _print(found: "Lint") -> None:

@@ -2,6 +2,7 @@
 
 from capsedge.cli.options import JsonOption
 from capsedge.errors import ModelError
+from capsedge.plural import quoted
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -28,6 +29,6 @@ def models(as_json: JsonOption = False) -> None:
         if any(each.folder is None for each in found):
             say(f"models that are not here: {GET_ZOO}")
     if altered := [f"{each.folder}/{file}" for each in found for file in each.altered]:
-        raise ModelError(f"these files are not the listed ones (their SHA-256 differs): {', '.join(altered)}")
+        raise ModelError(f"these files are not the listed ones (their SHA-256 differs): {quoted(altered)}")
     if not as_json and (here := [each.name for each in found if each.folder]):
         next_command("capsedge", "inspect", here[-1])

@@ -12,7 +12,7 @@ from capsedge.export.accepted import full_name, is_accepted, plain_name
 from capsedge.export.placing import PAGE, check_place
 from capsedge.export.web import write_page
 from capsedge.export.web.library import library_folder
-from capsedge.files import check_folder
+from capsedge.files import check_output_folder
 
 
 class Pages:
@@ -25,7 +25,7 @@ class Pages:
     """
 
     def __init__(self, folder: Path, library: Path | None) -> None:
-        check_folder(folder)
+        check_output_folder(folder)
         self.folder, self.library = folder, library
         self.written: list[Path] = []
 
@@ -61,8 +61,8 @@ class Pages:
         """
         if not alone:
             raise WrongUse(
-                f"'{model}' is not a run's folder, so only --web, --web-runtime and --json apply: give a run, or "
-                "leave the other options out"
+                f"'{model}' is not a run's folder, so only --web, --web-runtime and --json apply",
+                "give a run, or leave the other options out",
             )
         folder = self._write(str(model))
         if as_json:
@@ -90,5 +90,5 @@ def pages_in(folder: Path | None, library: Path | None) -> Pages | None:
         WrongUse: Only the second was given, or the folder cannot be written.
     """
     if folder is None and library is not None:
-        raise WrongUse("--web-runtime applies to a page: add --web FOLDER")
+        raise WrongUse("--web-runtime applies to a page", "add --web FOLDER")
     return None if folder is None else Pages(folder, library)

@@ -55,24 +55,28 @@ def profile(
     from capsedge.cli.console import next_command, print_json, say, say_chosen
     from capsedge.cli.measuring import measuring
     from capsedge.cli.screens.profile import show_profile
-    from capsedge.files import check_writable, write_atomically
+    from capsedge.files import check_replaceable, check_writable, write_atomically
     from capsedge.measure.profile.measure import check_iterations, profile_model
-    from capsedge.measure.profile.trace import check_trace, trace_of
+    from capsedge.measure.profile.trace import TRACE_MARK, check_trace, trace_of
     from capsedge.runtime.models import find_model
 
     if trace is not None:
         check_trace(trace)
     if plot is not None:
-        from capsedge.measure.profile.plot import check_drawing, check_plot, save_plot
+        from capsedge.measure.profile.plot import PLOT_MARK, check_drawing, check_plot, save_plot
 
         check_plot(plot)
     settings = replace(settings, batch=batch)
     file = find_model(model)
     say_chosen(model, file)
     if trace is not None and file.suffix == ".engine":
-        raise WrongUse("--trace needs ONNX Runtime's profiler: give the .onnx file, or leave out --trace")
-    for output in filter(None, (trace, plot)):
-        check_writable(output)
+        raise WrongUse("--trace needs ONNX Runtime's profiler", "give the .onnx file, or leave out --trace")
+    if trace is not None:
+        check_writable(trace)
+        check_replaceable(trace, TRACE_MARK, "profile --trace")
+    if plot is not None:
+        check_writable(plot)
+        check_replaceable(plot, PLOT_MARK, "profile --plot")
     check_iterations(iterations)
     if plot is not None:
         check_drawing()

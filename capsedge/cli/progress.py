@@ -4,8 +4,9 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
+from capsedge.bar import FittingProgress
 from capsedge.cli.console import err, percent, say
 
 if TYPE_CHECKING:
@@ -25,19 +26,22 @@ class TrainingProgress:
     def __init__(self, *, silent: bool = False) -> None:
         self.silent = silent
         self.epochs = self.batches = 0
-        self.bar = Progress(
+        figures = [TextColumn(f"{{task.fields[{each}]}}") for each in ("loss", "error", "speed")]
+        bar, steps = BarColumn(), MofNCompleteColumn()
+        self.bar = FittingProgress(
             TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[figures]}"),
+            bar,
+            steps,
+            *figures,
             TextColumn("left"),
             TimeRemainingColumn(),
+            order=(figures[2], figures[0], steps, bar, figures[1]),
             console=err,
             transient=True,
             redirect_stdout=False,
             disable=silent or not err.is_terminal,
         )
-        self.task = self.bar.add_task("training", total=None, figures="")
+        self.task = self.bar.add_task("training", total=None, loss="", error="", speed="")
         self.said_at = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -64,13 +68,16 @@ class TrainingProgress:
         """Show a metrics row: training rows update the bar's figures, validation rows become a line."""
         if row["kind"] == "training":
             self._describe(row["epoch"])
-            figures = (
-                f"loss {row['loss']:.4f}  error {percent(row['error'])}  {row['images_per_second']:,.0f} images/s"
-            )
-            self.bar.update(self.task, figures=figures)
+            figures: dict[str, Any] = {
+                "loss": f"loss {row['loss']:.4f}",
+                "error": f"error {percent(row['error'])}",
+                "speed": f"{row['images_per_second']:,.0f} images/s",
+            }
+            self.bar.update(self.task, **figures)
             if self.bar.disable and not self.silent and time.monotonic() - self.said_at >= _QUIET_SECONDS:
                 self._line(
-                    f"epoch {row['epoch']:>3}  step {row['step']:,} of {self.epochs * self.batches:,}  {figures}"
+                    f"epoch {row['epoch']:>3}  step {row['step']:,} of {self.epochs * self.batches:,}  "
+                    + "  ".join(figures.values())
                 )
         elif row["kind"] == "validation" and not self.silent:
             epochs = row["step"] / self.batches

@@ -61,8 +61,11 @@ def recipe(
 ) -> None:
     """Print a recipe as TOML, each key with an explanation; edit it and give it to capsedge train."""
     from capsedge.cli.console import print_json
+    from capsedge.data.load import check_source
 
     found = load_recipe(name, set_ or [], data=data)
+    if data is not None or any(each.partition("=")[0].strip() == "data.source" for each in set_ or ()):
+        check_source(found.data.source)  # as train does; a file's own source may lie on another machine
     if as_json:
         print_json(found)
     else:

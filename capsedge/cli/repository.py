@@ -11,7 +11,7 @@ from capsedge.export.placing import TRITON, check_place
 from capsedge.export.triton import write_repository
 from capsedge.export.triton.repository import suffix
 from capsedge.export.triton.source import Backend, to_serve
-from capsedge.files import check_folder
+from capsedge.files import check_output_folder
 
 if TYPE_CHECKING:
     from capsedge.contract import EngineManifest
@@ -27,7 +27,7 @@ class Repository:
     """
 
     def __init__(self, folder: Path, *, python: bool, engines: bool) -> None:
-        check_folder(folder)
+        check_output_folder(folder)
         self.folder = folder
         self.backends: tuple[Backend, ...] = ("python",) if python else ("onnxruntime",)
         if engines:
@@ -46,7 +46,7 @@ class Repository:
         """Write the model of an exported file, and return its folder; None if the file was not executed here."""
         source = to_serve(made.path, made.contract, engine, manifest)
         if source is None:
-            say(f"Triton: left out {made.path}, which was not executed here")
+            say(f"Triton: left out '{made.path}', which was not executed here")
             return None
         folder = write_repository(self.folder, source, python="python" in self.backends)
         say(f"Triton: {folder}")
@@ -60,7 +60,7 @@ def repository_in(folder: Path | None, *, python: bool, engines: bool) -> Reposi
         WrongUse: The options exclude each other, or the folder cannot be written.
     """
     if python and folder is None:
-        raise WrongUse("--triton-python is for a model repository: add --triton FOLDER")
+        raise WrongUse("--triton-python is for a model repository", "add --triton FOLDER")
     if python and engines:
-        raise WrongUse("--triton-python serves the ONNX file, and --trt builds an engine: leave out one of them")
+        raise WrongUse("--triton-python serves the ONNX file, and --trt builds an engine", "leave out one of them")
     return None if folder is None else Repository(folder, python=python, engines=engines)

@@ -11,7 +11,7 @@ from capsedge.cli.options import JsonOption, model_names
 from capsedge.cli.trainings import ONE_SEED, Training, data_option, training_options
 from capsedge.cli.usage import CommandGroup
 from capsedge.errors import Interrupted, WrongUse
-from capsedge.files import check_folder
+from capsedge.files import check_output_folder
 
 if TYPE_CHECKING:
     from capsedge.reproduce.figures import Content
@@ -77,7 +77,7 @@ def table2(
 
     rows = chosen_rows(training.data, only or [])
     training.check((data, method.kind, method.decoder) for data, method in rows)
-    check_folder(out)
+    check_output_folder(out)
     settings = training.settings(silent=as_json)
     from capsedge.reproduce import table2 as measured
 
@@ -267,11 +267,11 @@ def _figure(
 
     others = [option for option, value in given.items() if value]
     if redraw and others:
-        raise WrongUse(f"--redraw draws from the JSON file in --out: leave out {others[0]}")
+        raise WrongUse("--redraw draws from the JSON file in --out", f"leave out {others[0]}")
     check()
     from capsedge.errors import require
 
-    check_folder(out)
+    check_output_folder(out)
     require("torch", extra="paper")
     require("matplotlib", extra="paper")  # before hours of training, not after
     from capsedge.reproduce import redraw as draw_again
@@ -291,4 +291,4 @@ def _resumable() -> "Iterator[None]":
     try:
         yield
     except Interrupted as stop:
-        raise Interrupted(f"{stop}; run the same command again to resume") from stop
+        raise Interrupted(str(stop), "run the same command again to resume") from stop

@@ -9,7 +9,7 @@ import typer
 
 from capsedge.cli.options import JsonOption
 from capsedge.cli.runs import chosen_run, say_after_training
-from capsedge.plural import number_of
+from capsedge.plural import number_of, quoted
 
 if TYPE_CHECKING:
     from capsedge.training import Run, RunRecord
@@ -45,10 +45,10 @@ def show(
     from msgspec import to_builtins
 
     from capsedge.cli.console import print_json, say
-    from capsedge.files import check_output
+    from capsedge.files import check_output, page_mark
 
     if html is not None:
-        check_output(html, ".html")
+        check_output(html, ".html", mark=page_mark("show"), command="show --html")
     chosen = chosen_run(run, ["finished", "training"])
     record = chosen.read_record()
     trained_by = chosen.trained_by() if record.status == "training" else ""
@@ -131,7 +131,7 @@ def _print(run: "Run", record: "RunRecord", trained_by: str | None) -> None:
     if exports := exports_in(run.path):
         line(f"exported: {', '.join(file.name for file in exports)}")
         if older := _older(run):
-            line(f"note: older than the run's best network; export the run again: {', '.join(older)}")
+            line(f"note: older than the run's best network; export the run again: {quoted(older)}")
 
 
 def _curve(validated: Sequence[dict[str, Any]]) -> str:

@@ -119,20 +119,22 @@ def train(
     try:
         if resume:
             if not (recipe is None and data is None and set_ is None and teacher is None):
-                raise WrongUse("--resume uses the recipe of the run: leave out RECIPE, --set, --data and --teacher")
+                raise WrongUse("--resume uses the recipe of the run", "leave out RECIPE, --set, --data and --teacher")
             trainer = _resumed(run, device, devices, threads, logged=log is not None)
         else:
             chosen = load_recipe(DEFAULT_RECIPE if recipe is None else recipe, set_ or [], data=data)
             chosen = taught(chosen, teacher or [])
             trainer = _fresh(chosen, run, device, devices, threads, download=download, logged=log is not None)
     except KeyboardInterrupt:  # in the imports, or while the images are loaded
-        kept = "the run is as it was, and the same command resumes it" if resume else "there is no run to resume"
-        raise Interrupted(f"interrupted before the training began: {kept}") from None
+        begun = "interrupted before the training began"
+        if resume:
+            raise Interrupted(f"{begun}; the run is as it was", "the same command resumes it") from None
+        raise Interrupted(f"{begun}: there is no run to resume") from None
     record = _train(trainer, silent=as_json, logged=log is not None or trainer.run.tensorboard.is_dir())
     if as_json and trainer.devices.first:
         print_json({"run": str(trainer.run.path), "precision": trainer.precision.precision, **to_builtins(record)})
     for score in record.scores:
-        say(f"{score.split} error: {_with_error(score.error, score.images)} on {number_of(score.images, 'image')}")
+        say(f"{score.split} error: {_with_interval(score.error, score.images)} on {number_of(score.images, 'image')}")
     if record.balanced is not None:
         say(f"balanced test error: {percent(record.balanced)}, the mean over the classes")
     if trainer.position.epoch < trainer.recipe.train.epochs:
@@ -200,7 +202,7 @@ def _resumed(folder: Path | None, device: str, devices: int | None, threads: int
     record, recipe = run.read_record(), run.read_recipe()
     if record.status == "finished":
         run.check_best()
-        raise WrongUse(f"run '{run.path}' is finished: export it, or start a new run")
+        raise WrongUse(f"run '{run.path}' is finished", "export it, or start a new run")
     if logged or run.tensorboard.is_dir():
         _check_tensorboard(run)
     if _is_first():
@@ -293,18 +295,13 @@ def _resumable(trainer: "Trainer") -> "Iterator[None]":
     except (Interrupted, KeyboardInterrupt) as stop:
         devices = f" --devices {trainer.devices.count}" if trainer.devices.count > 1 else ""
         told = str(stop) or "interrupted"
-        raise Interrupted(f"{told}; resume with: capsedge train --resume --run {trainer.run.path}{devices}") from stop
+        raise Interrupted(told, f"resume with capsedge train --resume --run {trainer.run.path}{devices}") from stop
 
 
-def _with_error(error: float, images: int) -> str:
-    """An error rate with its binomial standard error.
-
-    If no or all answers are wrong, that is 0, and the 95 % interval is given instead.
-    """
+def _with_interval(error: float, images: int) -> str:
+    """An error rate with its 95 % interval, as `eval` prints it."""
     from capsedge.cli.console import percent
     from capsedge.statistics import wilson_interval
 
-    if error in (0, 1):
-        low, high = wilson_interval(round(error * images), images)
-        return f"{percent(error)} (95 %: {percent(low)} to {percent(high)})"
-    return f"{percent(error)} (standard error {100 * (error * (1 - error) / images) ** 0.5:.2f})"
+    low, high = wilson_interval(round(error * images), images)
+    return f"{percent(error)} (95 %: {percent(low)} to {percent(high)})"

@@ -41,7 +41,7 @@ class Command(TyperCommand):
             for each in () if asks_for_help else given:
                 if _is_single(each) and (times := sum(other is each for other in given)) > 1:
                     name = " or ".join(max(names, key=len) for names in (each.opts, each.secondary_opts) if names)
-                    raise WrongUse(f"expected {name} at most once, got it {times} times: give it once")
+                    raise WrongUse(f"expected {name} at most once, got it {times} times", "give it once")
         return super().parse_args(ctx, args)
 
 

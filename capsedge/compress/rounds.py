@@ -96,7 +96,7 @@ def compress(
         Interrupted: Ctrl-C or a termination signal came.
     """
     if folder is not None and folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise WrongUse(f"--output '{folder}' is not an empty folder: give a new one")
+        raise WrongUse(f"--output '{folder}' is not an empty folder", "give a new one")
     search = _Search(Tuning(run, options or Options(), watch), target, tell)
     with _claimed(search.tuning.name, folder) as result, _scratch(result) as scratch:
         stage = search.smallest(scratch) if isinstance(target, MaxErrorIncrease) else search.approach(scratch)
@@ -142,7 +142,8 @@ class _Search:
         if smallest > wanted:
             raise WrongUse(
                 f"the smallest network that can be made from '{stage.run.path}' has {self._cost_text(smallest)}, and "
-                f"the target is {self._cost_text(wanted)}: raise the target, or train a smaller recipe"
+                f"the target is {self._cost_text(wanted)}",
+                "raise the target, or train a smaller recipe",
             )
         for number in range(1, rounds + 1):
             goal = whole * (wanted / whole) ** (number / rounds)
@@ -182,7 +183,8 @@ class _Search:
         raise ModelError(
             f"no smaller network of '{best.run.path}' is within {100 * self.target.share:g} points: the best of "
             f"{len(tried)} has {100 * nearest.macs_share:.0f} % of the MACs and loses "
-            f"{100 * nearest.change.mean:.2f}; allow more, or raise --epochs or --rounds"
+            f"{100 * nearest.change.mean:.2f}",
+            "allow more, or raise --epochs or --rounds",
         )
 
     def record(self, stage: Stage) -> Compression:

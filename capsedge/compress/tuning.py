@@ -107,7 +107,7 @@ class Tuning:
 
     def __init__(self, run: Run, options: Options, watch: Watch) -> None:
         if run.read_record().status != "finished":
-            raise WrongUse(f"run '{run.path}' is not finished: capsedge train --resume --run {run.path}")
+            raise WrongUse(f"run '{run.path}' is not finished", f"capsedge train --resume --run {run.path}")
         check_overrides(options.overrides)
         self.options = options
         self.watch = watch

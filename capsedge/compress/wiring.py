@@ -127,7 +127,8 @@ def wiring_of(network: CapsNet, shape: tuple[int, int, int]) -> Wiring:
     if not all(isinstance(layer, StaticRouting) for layer in layers):
         raise WrongUse(
             f"compress needs routing whose coefficients are constant after training, and {type(layers[0]).__name__} "
-            "computes them for each image: train with routing.kind l2, l1, frozen or backprop"
+            "computes them for each image",
+            "train with routing.kind l2, l1, frozen or backprop",
         )
     blocks = _blocks(network.stem)
     links = [*_stem_links(network.stem, blocks), _primary_link(network, blocks)]

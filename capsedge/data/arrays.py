@@ -47,7 +47,7 @@ def load_arrays(path: Path, *, size: int = 0, fit: Fit | None = None, group: str
     """
     if group:
         raise WrongUse(
-            "data.group finds text in the names of images, and images in an .npz file have none: leave it out"
+            "data.group finds text in the names of images, and images in an .npz file have none", "leave it out"
         )
     fit = fit or Fit()
     own, remarks = _own(path, size, fit)
@@ -80,7 +80,7 @@ def _own(path: Path, size: int, fit: Fit) -> tuple[Own, list[Remark]]:
     of_each = [part for part, each in zip(parts, labels, strict=True) for _ in each]
     if len({each.dtype.kind == "U" for each in labels}) > 1:
         raise DataError(
-            f"the parts of '{path}' have different kinds of labels: use names in all parts, or numbers in all"
+            f"the parts of '{path}' have different kinds of labels", "use names in all parts, or numbers in all"
         )
     classes, numbers = _classes(path, arrays, cast(Labels, np.concatenate(labels)))
     arrays.clear()
@@ -106,7 +106,7 @@ def _by_part(
         kind = _kind(name)
         if kind in found:
             raise DataError(
-                f"'{path}' has two arrays of {kind[1]} for the same part, one of them '{name}': leave one out"
+                f"'{path}' has two arrays of {kind[1]} for the same part, one of them '{name}'", "leave one out"
             )
         if kind:
             found[kind] = values
@@ -149,7 +149,8 @@ def _read(path: Path) -> tuple[dict[str, NDArray[np.generic]], list[str]]:
                 except ValueError as error:
                     raise DataError(
                         f"{wanted}: '{name}' is damaged, or holds Python objects, which can run code when they are "
-                        f"read; save texts with {name}=np.array({name}, dtype=str)"
+                        f"read",
+                        f"save texts with {name}=np.array({name}, dtype=str)",
                     ) from error
     except DataError:
         raise
@@ -179,7 +180,8 @@ def _images(path: Path, values: NDArray[np.generic]) -> NDArray[np.uint8]:
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3):
         raise DataError(
             f"'{path}': expected images of uint8 [N, height, width] or [N, height, width, 1 or 3], got "
-            f"{values.dtype} {list(values.shape)}: multiply 0 to 1 by 255, and put the channels last"
+            f"{values.dtype} {list(values.shape)}",
+            "multiply 0 to 1 by 255, and put the channels last",
         )
     return np.ascontiguousarray(images, dtype=np.uint8)
 
@@ -207,10 +209,12 @@ def _texts(path: Path, values: NDArray[np.generic], what: str) -> NDArray[np.str
         texts: NDArray[np.str_] = np.char.strip(decoded.astype(np.str_))
         different = np.unique(texts).tolist()
     except (UnicodeDecodeError, SystemError) as error:  # the latter for a code point beyond those of Unicode
-        raise DataError(f"'{path}' has a {what} that is not UTF-8: save it as str") from error
+        raise DataError(f"'{path}' has a {what} that is not UTF-8", "save it as str") from error
     for text in different:
         if not text or not text.isprintable():
-            raise DataError(f"'{path}' has a {what} that is empty or has unprintable characters, {text!r}: rename it")
+            raise DataError(
+                f"'{path}' has a {what} that is empty or has unprintable characters, {text!r}", "rename it"
+            )
     return texts
 
 
@@ -240,8 +244,8 @@ def _named(path: Path, labels: list[str], classes: list[str]) -> NDArray[np.int6
     """Convert names to positions in the classes."""
     if unknown := sorted({*labels} - {*classes}):
         raise DataError(
-            f"'{path}' has labels of {few(unknown, 'class')} that its list of classes lacks; there are: "
-            f"{', '.join(classes)}"
+            f"'{path}' has labels of {few(unknown, 'class')} that its list of classes lacks",
+            f"there are: {', '.join(classes)}",
         )
     position = {name: place for place, name in enumerate(classes)}
     return np.array([position[name] for name in labels], dtype=np.int64)

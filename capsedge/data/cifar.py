@@ -21,6 +21,7 @@ from capsedge.data.plain_pickle import read_plain_pickle
 from capsedge.data.split import Split
 from capsedge.errors import DataError
 from capsedge.fit import Fit
+from capsedge.plural import quoted
 
 if TYPE_CHECKING:
     import tarfile
@@ -150,7 +151,7 @@ def _unpacked(path: Path, wanted: tuple[str, ...]) -> Iterator[tuple[str, str, b
             while stream.read(_CHUNK_BYTES):  # gzip tests its checksum at the end of the stream
                 pass
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"'{path}' is a damaged archive ({error}); get it again") from error
+        raise DataError(f"'{path}' is a damaged archive ({error})", "get it again") from error
     except OSError as error:
         raise DataError(f"'{path}' cannot be read: {error.strerror or error}") from error
 
@@ -177,7 +178,8 @@ def _binary_batch(content: bytes, called: str) -> _Batch:
     if not content or len(content) % (1 + _PIXELS):
         raise DataError(
             f"{called}: expected records of {1 + _PIXELS:,} bytes (a label and 32 x 32 pixels in 3 colours), "
-            f"got {len(content):,} bytes; get it again"
+            f"got {len(content):,} bytes",
+            "get it again",
         )
     records = np.frombuffer(content, dtype=np.uint8).reshape(-1, 1 + _PIXELS)
     return _Batch(records[:, 1:], records[:, 0].astype(np.int64), called)
@@ -212,7 +214,7 @@ def _check(version: Version, path: Path, batches: dict[str, _Batch], classes: tu
     missing = [file for file in version.files if file not in batches]
     if missing:
         raise DataError(
-            f"'{path}' has no file '{missing[0]}'; of the {len(_STEMS)} files it holds {', '.join(batches) or 'none'}"
+            f"'{path}' has no file '{missing[0]}'; of the {len(_STEMS)} files it holds {quoted(batches) or 'none'}"
         )
     _check_equal([batches[file] for file in version.files[:-1]])
     for batch in batches.values():
@@ -230,7 +232,8 @@ def _check_equal(training: list[_Batch]) -> None:
         if len(batch.labels) != usual:
             raise DataError(
                 f"{batch.called} holds {len(batch.labels):,} images, and the other training files hold {usual:,} "
-                "each; get it again"
+                "each",
+                "get it again",
             )
 
 

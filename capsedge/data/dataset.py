@@ -242,7 +242,8 @@ def hold_out(
         if not held[members].any():
             raise DataError(
                 f"the {len(members)} images of class '{name}' belong together, with each other or with all of "
-                "another class (data.group, or the same pixels), so none can be held out: add others"
+                "another class (data.group, or the same pixels), so none can be held out",
+                "add others",
             )
     return held
 
@@ -264,7 +265,7 @@ def _overlaid(name: str, part: str, split: Split, reach: int, seed: int) -> Over
     try:
         return Overlaid(split, reach, seed)
     except DataError as error:
-        raise DataError(f"data set '{name}', {part} images: {error}") from error
+        raise DataError(f"data set '{name}', {part} images: {error.text}", error.advice) from error
 
 
 def _single(part: Split | Overlaid) -> Split:

@@ -37,7 +37,8 @@ def download(name: str) -> Path:
     """
     if name not in KNOWN and (place := place_of(name)).exists():
         raise WrongUse(
-            f"'{name}' is a {'folder' if place.is_dir() else 'file'}; what can be downloaded is: {', '.join(KNOWN)}"
+            f"'{name}' is a {'folder' if place.is_dir() else 'file'}",
+            f"name one of {', '.join(KNOWN)}",
         )
     entry = known(name)
     folder = cache_folder() / name
@@ -83,8 +84,8 @@ def _fetch_file(pooch: ModuleType, name: str, entry: Known, target: Path, progre
         else:
             return
     raise DataError(
-        f"cannot download '{target.name}' of '{name}' ({'; '.join(failures)}); check the network, "
-        f"or put {entry.wanted} into '{target.parent}' (from {entry.home})"
+        f"cannot download '{target.name}' of '{name}' ({'; '.join(failures)})",
+        f"check the network, or put {entry.wanted} into '{target.parent}' (from {entry.home})",
     )
 
 
@@ -104,11 +105,15 @@ def _reason(error: Exception) -> str:
 @contextmanager
 def _progress() -> "Iterator[Progress]":
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn
+
+    from capsedge.bar import FittingProgress
 
     console = Console(stderr=True)
-    columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    name, bar, size, left = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn()
+    columns, order = (name, bar, size, TextColumn("left"), left), (bar, name, size)
+    off = not console.is_terminal
+    with FittingProgress(*columns, order=order, console=console, transient=True, disable=off) as progress:
         yield progress
 
 

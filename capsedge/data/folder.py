@@ -188,6 +188,6 @@ def _allocated(count: int, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
         height, width, channels = shape
         gigabytes = count * height * width * channels / 1e9
         raise DataError(
-            f"{count:,} images of {height} x {width} x {channels} need {gigabytes:.1f} GB of memory; "
-            "set data.size to a smaller side"
+            f"{count:,} images of {height} x {width} x {channels} need {gigabytes:.1f} GB of memory",
+            "set data.size to a smaller side",
         ) from error

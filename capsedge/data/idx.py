@@ -20,6 +20,7 @@ from capsedge.data.split import Split
 from capsedge.errors import DataError
 from capsedge.files import write_atomically
 from capsedge.fit import Fit
+from capsedge.plural import quoted
 
 TYPES = {0x08: "uint8", 0x09: "int8", 0x0B: "int16", 0x0C: "int32", 0x0D: "float32", 0x0E: "float64"}
 UINT8 = 0x08
@@ -52,7 +53,7 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
             with gzip.open(file) as unzipped:
                 return _parse(unzipped, path)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"'{path}' is a damaged gzip file ({error}); get it again") from error
+        raise DataError(f"'{path}' is a damaged gzip file ({error})", "get it again") from error
     except OSError as error:
         raise DataError(f"'{path}' cannot be read: {error.strerror or error}") from error
 
@@ -125,7 +126,7 @@ def _parse(file: io.BufferedIOBase, path: Path) -> NDArray[np.uint8]:
     if len(values) != count:
         found = "more" if len(values) > count else f"{len(values):,}"
         raise DataError(
-            f"'{path}' states {' x '.join(map(str, shape))} = {count:,} values and holds {found}; get it again"
+            f"'{path}' states {' x '.join(map(str, shape))} = {count:,} values and holds {found}", "get it again"
         )
     return np.frombuffer(values, dtype=np.uint8).reshape(shape)
 
@@ -157,7 +158,7 @@ def _pair(folder: Path, part: Part) -> tuple[Path, Path]:
     images, labels = find_idx(folder, part, "images"), find_idx(folder, part, "labels")
     if images is None or labels is None:
         kind, dimensions = ("images", 3) if images is None else ("labels", 1)
-        found = ", ".join(path.name for path in idx_files(folder)) or "none"
+        found = quoted(path.name for path in idx_files(folder)) or "none"
         raise DataError(
             f"'{folder}' has no file '{_PREFIXES[part][0]}-{kind}-idx{dimensions}-ubyte', nor one with .gz; "
             f"of the four files it has {found}"

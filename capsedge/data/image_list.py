@@ -29,7 +29,7 @@ def _rows(path: Path) -> "csv.DictReader[str]":
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DataError(f"'{path}' is not text in UTF-8: save it as UTF-8, with columns path and label") from error
+        raise DataError(f"'{path}' is not text in UTF-8", "save it as UTF-8, with columns path and label") from error
     delimiter = max(",;\t", key=text.partition("\n")[0].count)
     return csv.DictReader(StringIO(text, newline=""), delimiter=delimiter, strict=True)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from capsedge.data.remark import Remark
-from capsedge.plural import plural
+from capsedge.plural import plural, quoted
 
 Part = Literal["train", "validation", "test"]
 
@@ -61,13 +61,14 @@ class Listing:
         return [item for item in self.items if item.part == part]
 
 
-def few(names: Sequence[str], what: str, several: str = "") -> str:
+def few(names: Sequence[str | tuple[str, str]], what: str, several: str = "") -> str:
     """A count with the first names: `3 broken links ('a.png', 'b.png', ...)`.
 
     Args:
-        names: All names.
+        names: All names; a pair is a copy and its original, `'a.png' of 'b.png'`.
         what: Noun for one of them.
         several: Noun for several; "" for the plural of `what`.
     """
-    shown = ", ".join(f"'{name}'" for name in names[:3]) + (", ..." if len(names) > 3 else "")
+    told = [name if isinstance(name, str) else "' of '".join(name) for name in names[:3]]
+    shown = quoted(told) + (", ..." if len(names) > 3 else "")
     return f"{len(names):,} {plural(len(names), what, several)} ({shown})"

@@ -118,7 +118,7 @@ def known(name: str) -> Known:
         return KNOWN[name]
     if Path(name).name != name:
         raise DataError(f"there is no file or folder '{name}'")
-    raise WrongUse(f"unknown data set '{name}', and there is no folder of that name; {nearest(name, KNOWN)}")
+    raise WrongUse(f"unknown data set '{name}', and there is no folder of that name", nearest(name, KNOWN))
 
 
 def place_of(source: str) -> Path:

@@ -79,7 +79,7 @@ def _check_classes(listing: Listing) -> None:
     for item in listing.items:
         if not item.label.isprintable():
             raise DataError(
-                f"'{listing.place}' has a class with unprintable characters in its name, {item.label!r}: rename it"
+                f"'{listing.place}' has a class with unprintable characters in its name, {item.label!r}", "rename it"
             )
     trained = {item.label for item in listing.items if item.part in ("train", None)}
     if len(trained) < 2:
@@ -88,8 +88,8 @@ def _check_classes(listing: Listing) -> None:
     for item in listing.items:
         if item.label not in trained:
             raise DataError(
-                f"'{listing.place}' has {item.part} images of class '{item.label}', which has no training images; "
-                f"there are: {', '.join(sorted(trained))}"
+                f"'{listing.place}' has {item.part} images of class '{item.label}', which has no training images",
+                f"there are: {', '.join(sorted(trained))}",
             )
 
 

@@ -120,12 +120,15 @@ def _load(source: str, size: int, fit: Fit, group: str) -> Dataset:
         if source not in KNOWN and place.exists() and not _has_parts(place):
             return _load_own(place, size, fit, group)
         if group:
-            raise WrongUse(f"data.group is for a folder or a list of images, and '{source}' is neither: leave it out")
+            raise WrongUse(
+                f"data.group is for a folder or a list of images, and '{source}' is neither", "leave it out"
+            )
         if source in KNOWN or not place.exists():
             return _load_known(source, size, fit)
         return _load_folder(place, size, fit)
     except OSError as error:
-        raise DataError(f"data set '{source}' cannot be read: {refusal(error)}") from error
+        refused = refusal(error)
+        raise DataError(f"data set '{source}' cannot be read: {refused.text}", refused.advice) from error
 
 
 def _load_known(name: str, size: int, fit: Fit) -> Dataset:
@@ -136,8 +139,8 @@ def _load_known(name: str, size: int, fit: Fit) -> Dataset:
     entry, cached = known(name), cache_folder() / name
     if folder is None:
         raise DataError(
-            f"data set '{name}' is not on this machine: {_download_command(name)} fetches it, or put "
-            f"{entry.wanted} into '{cached}' (from {entry.home})"
+            f"data set '{name}' is not on this machine",
+            f"{_download_command(name)} fetches it, or put {entry.wanted} into '{cached}' (from {entry.home})",
         )
     again = f"{_download_command(name)} fetches it again"
     with _advising(again if folder == cached else _advice(name, folder, entry)):
@@ -204,4 +207,4 @@ def _advising(advice: str) -> Iterator[None]:
     try:
         yield
     except DataError as error:
-        raise DataError(f"{error} ({advice})") from error
+        raise DataError(error.text, f"{error.advice} ({advice})" if error.advice else advice) from error

@@ -45,12 +45,13 @@ class Overlaid:
 
     def __post_init__(self) -> None:
         if self.base.labels.ndim != 1:
-            raise DataError("overlapped images cannot be overlapped again; set data.overlap=0")
+            raise DataError("overlapped images cannot be overlapped again", "set data.overlap=0")
         classes = len(np.unique(self.base.labels))
         if classes < 3:
             raise DataError(
                 "expected images of three or more classes to overlap (of two, every item would show both), got "
-                f"{len(self.base):,} of {classes}; set data.overlap=0, or add images of other classes"
+                f"{len(self.base):,} of {classes}",
+                "set data.overlap=0, or add images of other classes",
             )
 
     def __len__(self) -> int:

@@ -240,7 +240,7 @@ def _doubles(pixels: list[bytes], part_of: NDArray[np.object_], own: Own) -> lis
         ("test", ("train", "validation"), "training or validation"),
     ):
         copies = [
-            f"{own.names[i]} of {own.names[seen[other][pixels[i]]]}"
+            (own.names[i], own.names[seen[other][pixels[i]]])
             for i in np.flatnonzero(part_of == part).tolist()
             for other in others
             if pixels[i] in seen[other]
@@ -251,12 +251,12 @@ def _doubles(pixels: list[bytes], part_of: NDArray[np.object_], own: Own) -> lis
             remarks.append(remark("copies-in-two-parts", text, count=len(copies)))
     first: dict[bytes, int] = {}
     same = [(first.setdefault(each, place), place) for place, each in enumerate(pixels)]
-    again = [f"{own.names[copy]} of {own.names[one]}" for one, copy in same if one != copy]
+    again = [(own.names[copy], own.names[one]) for one, copy in same if one != copy]
     if again and not remarks:
         text = f"{few(again, 'image')} with the same pixels as another; copies stay in one part"
         remarks.append(remark("copies", text, count=len(again)))
     labels = own.images.labels
-    both = [f"{own.names[copy]} of {own.names[one]}" for one, copy in same if labels[one] != labels[copy]]
+    both = [(own.names[copy], own.names[one]) for one, copy in same if labels[one] != labels[copy]]
     if both:
         text = f"{few(both, 'image')} with the same pixels as an image of another class: one of the two is wrong"
         remarks.append(remark("copies-in-two-classes", text, count=len(both)))

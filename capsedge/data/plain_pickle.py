@@ -31,11 +31,13 @@ def read_plain_pickle(content: bytes, called: str) -> dict[Any, Any]:
         entries = _Reader(content).load()
         return {key: value.array() if isinstance(value, _Array) else value for key, value in entries.items()}
     except _ForbiddenName as error:
-        raise DataError(f"{called} names {error}, which no images need, so it was not read; get it again") from error
+        raise DataError(
+            f"{called} names {error}, which no images need, so it was not read", "get it again"
+        ) from error
     except Exception as error:
         # Any kind: damaged bytes raise EOFError, KeyError, AttributeError, MemoryError and more in pickle.
         raise DataError(
-            f"{called} is damaged, or is not a pickled dictionary of bytes ({type(error).__name__}); get it again"
+            f"{called} is damaged, or is not a pickled dictionary of bytes ({type(error).__name__})", "get it again"
         ) from error
 
 

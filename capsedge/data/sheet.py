@@ -9,6 +9,7 @@ from capsedge.data.images.font import drawable, font_for
 from capsedge.data.split import Split
 
 COLUMNS = 12
+SHEET_MARK = "capsedge data --sheet"  # in the metadata of the PNG file
 _SMALLEST = 48  # side of an image on the sheet, in pixels; a smaller one is shown as whole multiples
 _GAP, _LINE, _LETTERS = 4, 16, 10
 _GROUND, _INK = (255, 255, 255), (0, 0, 0)

@@ -29,12 +29,12 @@ def accepted_contract(file: Path) -> Contract:
     contract = contract_of(read, source=str(file))
     if contract is None or contract.verdict is None:
         raise ModelError(
-            f"'{file}' has no contract with a verdict, so it is not deployed: make it with capsedge export"
+            f"'{file}' has no contract with a verdict, so it is not deployed", "make it with capsedge export"
         )
     if not is_accepted(contract):
         raise ModelError(
-            f"'{file}' was not accepted by the gate ('{contract.verdict.status}'), so it is not deployed: choose "
-            "another precision"
+            f"'{file}' was not accepted by the gate ('{contract.verdict.status}'), so it is not deployed",
+            "choose another precision",
         )
     refuse_altered(check_onnx(read, contract), file, f"capsedge gate {file}")
     return contract
@@ -48,7 +48,7 @@ def refuse_altered(checks: Iterable[Check], file: Path, todo: str) -> None:
     """
     broken = [check.said for check in checks if check.holds is False]
     if broken:
-        raise ModelError(f"'{file}' was altered since its gate ({'; '.join(broken)}): {todo}")
+        raise ModelError(f"'{file}' was altered since its gate ({'; '.join(broken)})", todo)
 
 
 def full_name(run: str, precision: str, *, decoder: bool = False, backend: str = "") -> str:

@@ -145,8 +145,8 @@ def collapse(network: CapsNet) -> StaticCapsNet:
     """
     if not collapsible(network):
         raise WrongUse(
-            f"{type(network.routing).__name__} cannot be collapsed: its coefficients are computed for each image; "
-            "train with routing.kind l2, l1, frozen or backprop"
+            f"{type(network.routing).__name__} cannot be collapsed: its coefficients are computed for each image",
+            "train with routing.kind l2, l1, frozen or backprop",
         )
     return StaticCapsNet(folded(network)).eval()
 
@@ -174,8 +174,8 @@ def deployable(network: CapsNet, decoder: bool = False, *, labels: int = 1) -> D
 def _drawing(network: CapsNet, labels: int) -> LongestDecoder:
     if network.decoder is None:
         raise WrongUse(
-            "the network was trained without a decoder, so it has no reconstruction: train one with "
-            "--set 'network.decoder=[512, 1024]', or export without the reconstruction"
+            "the network was trained without a decoder, so it has no reconstruction",
+            "train one with --set 'network.decoder=[512, 1024]', or export without the reconstruction",
         )
     return LongestDecoder(network.decoder, labels=labels, channels=network.channels, crop=network.prepare.crop)
 

@@ -43,4 +43,4 @@ def gate_on(model: Path, run: Run, provider: Provider, *, max_error_increase: fl
         except ModelError as error:  # it does not run, or its outputs have other shapes
             verdict = failed(str(error), expected.validation.images).verdict
     altered = alterations(read_onnx_file(model), contract)
-    return msgspec.structs.replace(verdict, remarks=(*verdict.remarks, *altered))
+    return msgspec.structs.replace(verdict, remarks=(*altered, *verdict.remarks))

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from capsedge.contract import METADATA_KEY
+from capsedge.contract import METADATA_KEY, Contract, decode
 from capsedge.errors import ModelError
 from capsedge.onnx_lite.file import read_metadata
 from capsedge.runtime.tensorrt.manifest import kernels_path, manifest_path, read_manifest
@@ -27,6 +27,13 @@ def exported_among(files: Iterable[Path]) -> set[str]:
         if file.is_file():
             found |= _exported_with(file)
     return found
+
+
+def classes_of(model: Path) -> tuple[str, ...] | None:
+    """The class names of an exported ONNX file; None where its contract cannot be read."""
+    with suppress(ModelError, KeyError):
+        return decode(read_metadata(model)[METADATA_KEY], Contract, source=str(model)).classes
+    return None
 
 
 def is_of_a_card(weights: Path) -> bool:

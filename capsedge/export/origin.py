@@ -20,10 +20,11 @@ def check_origin(model: Path, contract: Contract, run: Run) -> None:
     if trained != run.read_record().scores:
         if model.resolve().parent == run.path.resolve() and contract.name == run.path.resolve().name:
             again = shlex.join(["capsedge", "export", str(run.path)])
-            raise WrongUse(f"'{model}' is older than the best network of its run; export it again: {again}")
+            raise WrongUse(f"'{model}' is older than the best network of its run", again)
         raise WrongUse(
             f"'{model}' was exported from another run than '{run.path}': from '{contract.name}', whose "
-            "network has other scores; give its own with --run"
+            "network has other scores",
+            "give its own with --run",
         )
 
 

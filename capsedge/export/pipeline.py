@@ -114,7 +114,7 @@ class RunExport:
         file = read_onnx_file(model)
         old = contract_of(file, source=str(model))
         if old is None:
-            raise ModelError(f"'{model}' carries no contract, so there is nothing to check: use capsedge export")
+            raise ModelError(f"'{model}' carries no contract, so there is nothing to check", "use capsedge export")
         check_origin(model, old, self.run)
         try:
             contract = self._contract(model, old.calibration)
@@ -148,7 +148,7 @@ class RunExport:
             found = explained(trial.judgement, self._own_graphs(contract, altered), model, tolerance)
             raise GateRejected(_set_aside(candidate, output, found))
         verdict = trial.judgement.verdict
-        verdict = msgspec.structs.replace(verdict, remarks=(*verdict.remarks, *altered))
+        verdict = msgspec.structs.replace(verdict, remarks=(*altered, *verdict.remarks))
         scores = (
             *contract.scores,
             Score(contract.precision, "validation", verdict.images, trial.judgement.error),

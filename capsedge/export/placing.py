@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from capsedge.errors import WrongUse
-from capsedge.export.exported_files import exported_among
+from capsedge.export.exported_files import classes_of, exported_among
+from capsedge.files import RUN_FILE, is_file
+from capsedge.plural import quoted
 from capsedge.version import __version__
 
 # After `# ` in Triton's configuration, and in a comment of a page.
@@ -23,7 +25,6 @@ _MARK = re.compile(
     r"(?:# |<!doctype html>\n<!-- )Written by capsedge \S+ "
     r"\((?:of ([0-9a-f]{12}), )?sha256 of the rest: ([0-9a-f]{64})\)(?: -->)?\n"
 )
-_RUN = "run.json"
 
 
 @dataclass(frozen=True)
@@ -76,11 +77,34 @@ def check_place(folder: Path, name: str, kind: Kind, subject: str, *, beside: It
     target = (folder / name).resolve()
     for file in beside:
         if file.resolve() in (target, *target.parents) or target in file.resolve().parent.parents:
-            raise WrongUse(f"'{file}' and '{folder / name}' exclude each other: choose another name for one of them")
+            raise WrongUse(
+                f"'{file}' and '{folder / name}' exclude each other", "choose another name for one of them"
+            )
     if folder.exists():
         _check_folder(folder)
     if (folder / name).exists():
         _to_keep(folder / name, kind, subject)
+
+
+def check_file(file: Path, classes: Sequence[str]) -> None:
+    """Refuse to replace a file by an exported model, before the work for its content begins.
+
+    Args:
+        file: An ONNX file; one that does not exist or is empty passes.
+        classes: The class names of the model.
+
+    Raises:
+        WrongUse: No export wrote it, or it has other classes.
+    """
+    if not file.exists() or not file.stat().st_size:
+        return
+    if not exported_among([file]):
+        lost = f"'{file}' exists and was not written by capsedge export"
+    elif (found := classes_of(file)) not in (tuple(classes), None):
+        lost = f"'{file}' is of another network, with other classes ({', '.join(found or ())})"
+    else:
+        return
+    raise WrongUse(lost, "move it away, or choose another --output")
 
 
 @contextmanager
@@ -123,10 +147,12 @@ def marked(text: str, subject: str, before: str, after: str = "") -> str:
 
 def _check_folder(folder: Path) -> None:
     if not folder.is_dir():
-        raise WrongUse(f"expected a folder, got the file '{folder}': choose another name")
+        raise WrongUse(f"expected a folder, got the file '{folder}'", "choose another name")
+    if is_file(folder / RUN_FILE):
+        raise WrongUse(f"'{folder}' is the folder of a run", "give another folder")
     if folder.resolve().parent.stat().st_dev != folder.stat().st_dev:
         raise WrongUse(
-            f"'{folder}' is a mount point, to which nothing can be moved in one step: give a folder inside of it"
+            f"'{folder}' is a mount point, to which nothing can be moved in one step", "give a folder inside of it"
         )
 
 
@@ -157,7 +183,7 @@ def _to_keep(target: Path, kind: Kind, subject: str) -> list[Path]:
     kept = {name for other in _KINDS if other != kind and _has_mark(target / other.main) for name in other.names}
     kept |= exported_among(rest)
     foreign = [entry.name for entry in rest if entry.name not in kept]
-    if (target / _RUN).is_file():
+    if is_file(target / RUN_FILE):
         lost = f"'{target}' is the folder of a run"
     elif (own and not _has_mark(target / kind.main)) or (foreign and len(foreign) == len(entries)):
         lost = f"'{target}' exists and was not written by capsedge"
@@ -166,10 +192,10 @@ def _to_keep(target: Path, kind: Kind, subject: str) -> list[Path]:
     elif own and _subject_in(target / kind.main) not in (subject, None):
         lost = f"'{target}' is of another network, with other classes or images"
     elif foreign:
-        lost = f"'{target}' also has {', '.join(foreign)}"
+        lost = f"'{target}' also has {quoted(foreign)}"
     else:
         return rest
-    raise WrongUse(f"{lost}: move it away, or give another folder")
+    raise WrongUse(lost, "move it away, or give another folder")
 
 
 def _has_mark(file: Path) -> bool:

@@ -45,7 +45,7 @@ def run_page(run: Run) -> str:
     """
     record = run.read_record()
     rows = read_metrics(run.metrics) if run.metrics.exists() else []
-    return document(f"run {run.path}", _body(run, record, rows))
+    return document(f"run {run.path}", _body(run, record, rows), command="show")
 
 
 def _body(run: Run, record: RunRecord, rows: Sequence[dict[str, Any]]) -> Iterator[str]:

@@ -121,7 +121,8 @@ def build_network(recipe: Recipe, *, classes: int, shape: tuple[int, int, int]) 
         way_out = "data.crop" if recipe.data.crop else f"network.{'kernel' if table1 else 'blocks'} or data.size"
         raise WrongUse(
             f"recipe '{recipe.name}' needs images of at least {smallest}x{smallest} pixels, and these have "
-            f"{width}x{height}: set {way_out}"
+            f"{width}x{height}",
+            f"set {way_out}",
         )
     layers = [
         (network.capsule_types * math.prod(capsules), network.primary_dim),
@@ -131,8 +132,8 @@ def build_network(recipe: Recipe, *, classes: int, shape: tuple[int, int, int]) 
     weights = sum(math.prod((*below, *above)) for below, above in pairwise(layers))
     if weights > MOST_ROUTING_WEIGHTS:
         raise WrongUse(
-            f"recipe '{recipe.name}' would need {weights:,} routing weights for images of {width}x{height}: "
-            "set data.size to a smaller side, such as 32, or network.capsule_types to fewer"
+            f"recipe '{recipe.name}' would need {weights:,} routing weights for images of {width}x{height}",
+            "set data.size to a smaller side, such as 32, or network.capsule_types to fewer",
         )
     stem, maps = build_stem(network, channels=channels, side=(height, width))
     primary = Convolution(

@@ -21,8 +21,8 @@ KERNEL = 3  # of every block's spatial convolution
 
 _SINGLE = (
     "batch normalization needs two values of each channel or more, and a batch of one image has feature maps of a "
-    "single pixel: set data.size to a larger side, or train.batch_size so that no batch of an epoch, nor its last, "
-    "has one image"
+    "single pixel",
+    "set data.size to a larger side, or train.batch_size so that no batch of an epoch, nor its last, has one image",
 )
 
 
@@ -48,7 +48,7 @@ class BatchNorm(nn.BatchNorm2d):
         values = input.numel() // input.shape[1]  # of each channel, on this device
         if not (self.training and self.summed):
             if self.training and values == 1:
-                raise WrongUse(_SINGLE)
+                raise WrongUse(*_SINGLE)
             return super().forward(input)
         x = input.float()
         # Sums of the differences from this device's mean: in float32 the squares of values far from 0 leave no digits
@@ -64,7 +64,7 @@ class BatchNorm(nn.BatchNorm2d):
         total = sums[-1].detach()
         # Only a device with at most one value can be part of such a batch: no other reads the total back.
         if values <= 1 and total == 1:
-            raise WrongUse(_SINGLE)
+            raise WrongUse(*_SINGLE)
         mean, square = (sums[:-1] / total).chunk(2)
         variance = (square - mean.square()).clamp(min=0)  # rounding may make it negative for nearly equal values
         with torch.no_grad():

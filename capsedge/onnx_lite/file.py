@@ -125,8 +125,8 @@ def _readable(path: Path) -> Iterator[None]:
 
 def not_whole(path: Path, error: Exception) -> ModelError:
     """The error for a file that is not a complete protobuf message."""
-    again = f": {REINSTALL}" if path.parent == _BUILTIN else "; export or copy it again"
-    return ModelError(f"'{path}' is not a whole ONNX file ({error}){again}")
+    again = REINSTALL if path.parent == _BUILTIN else "export or copy it again"
+    return ModelError(f"'{path}' is not a whole ONNX file ({error})", again)
 
 
 def no_graph(path: Path) -> ModelError:

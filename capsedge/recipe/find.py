@@ -149,7 +149,7 @@ def _find(name_or_path: str, extending: tuple[Path, ...] = (), *, data: str | No
             raise WrongUse(f"expected a recipe, got the folder '{path}'", f"images are given by --data {path}")
         parts = " - ".join(f"({' '.join(path.stem for path in part)})" for part in _parts())
         names = f"a name is {parts}, or edge-nano, edge-small or edge-base"
-        raise WrongUse(f"unknown recipe '{name_or_path}'; {nearest(name_or_path, shipped, otherwise=names)}")
+        raise WrongUse(f"unknown recipe '{name_or_path}'", nearest(name_or_path, shipped, otherwise=names))
     files = shipped[name_or_path]
     if data is not None and name_or_path.startswith(_EDGE):
         # The part of own images comes last: it derives the length of the training from the number of images.
@@ -166,8 +166,8 @@ def _read(path: Path, extending: tuple[Path, ...] = (), *, data: str | None = No
         raise WrongUse(f"recipe '{path}' extends itself: {' -> '.join(each.stem for each in chain)}")
     if len(chain) > _LONGEST_CHAIN:
         raise WrongUse(
-            f"recipe '{chain[0]}' extends a chain of more than {_LONGEST_CHAIN} recipes: "
-            "put their values into fewer files"
+            f"recipe '{chain[0]}' extends a chain of more than {_LONGEST_CHAIN} recipes",
+            "put their values into fewer files",
         )
     try:
         values = read_values(path)
@@ -212,8 +212,8 @@ def _check_used(key: str, recipe: Recipe) -> None:
     """Refuse an override that has no effect."""
     if key in TABLE1_KEYS and recipe.network.stem != "table1":
         raise WrongUse(
-            f"--set {key} is for network.stem table1, and recipe '{recipe.name}' has stem {recipe.network.stem}: "
-            "set network.blocks, such as [[16, 2], [32, 2]]"
+            f"--set {key} is for network.stem table1, and recipe '{recipe.name}' has stem {recipe.network.stem}",
+            "set network.blocks, such as [[16, 2], [32, 2]]",
         )
 
 

@@ -329,7 +329,7 @@ def _check_keys(values: Mapping[str, Any], kind: type[msgspec.Struct], source: s
     for key, value in values.items():
         if key not in hints:
             known = [prefix + name for name in hints]
-            raise WrongUse(f"recipe '{source}' has no key '{prefix}{key}'; {nearest(prefix + key, known)}")
+            raise WrongUse(f"recipe '{source}' has no key '{prefix}{key}'", nearest(prefix + key, known))
         if isinstance(value, dict) and isinstance(hints[key], type) and issubclass(hints[key], msgspec.Struct):
             _check_keys(value, hints[key], source, f"{prefix}{key}.")
 

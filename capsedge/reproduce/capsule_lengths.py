@@ -73,7 +73,7 @@ def fig1(images: Sequence[Path], *, model: str | None = None, data: str | None =
         DataError: An image cannot be read.
     """
     if images and data:
-        raise WrongUse("--data is for test images: leave it out, or leave out the images")
+        raise WrongUse("--data is for test images", "leave it out, or leave out the images")
     with ExitStack() as stack:
         answering, test_images = _model(model, data, stack)
         if images:
@@ -160,8 +160,8 @@ def _examples(
     """
     if dataset.classes != answering.classes:
         raise WrongUse(
-            f"{answering.name} has other classes than data set '{dataset.name}': give image files, or a data set "
-            "with its classes to --data"
+            f"{answering.name} has other classes than data set '{dataset.name}'",
+            "give image files, or a data set with its classes to --data",
         )
     labels = dataset.test.labels.reshape(len(dataset.test), -1)
     members = [np.flatnonzero(labels[:, 0] == label) for label in range(min(EXAMPLES, len(dataset.classes)))]

@@ -123,7 +123,7 @@ def chosen_rows(data: str | None, only: Sequence[str]) -> list[tuple[PaperSet, P
     for pattern in only:
         if not any(_fits(pattern, *row) for row in rows):
             names = ", ".join(row_name(*row) for row in rows)
-            raise WrongUse(f"--only '{pattern}' matches no row; rows: {names}")
+            raise WrongUse(f"--only '{pattern}' matches no row", f"there are: {names}")
     return [row for row in rows if not only or any(_fits(pattern, *row) for pattern in only)]
 
 

@@ -55,7 +55,7 @@ def read_figure(path: Path) -> Content:
     try:
         content: Content = decoded(path.read_bytes(), Content)  # type: ignore[arg-type]  # a union
     except (FileNotFoundError, IsADirectoryError) as error:
-        raise DataError(f"there is no file '{path}': run this without --redraw first") from error
+        raise DataError(f"there is no file '{path}'", "run this without --redraw first") from error
     except DamagedRecord as error:
         raise DataError(f"'{path}' is damaged or not a figure of capsedge: {error}") from error
     return content

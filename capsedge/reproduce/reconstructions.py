@@ -205,6 +205,6 @@ def _under(content: Fig2, panel: Panel) -> str:
 def _check_whole_images(recipe: Recipe) -> None:
     if recipe.data.overlap or recipe.data.crop:
         raise WrongUse(
-            f"expected single, uncropped images, got recipe '{recipe.name}': give --data mnist, fashion-mnist or a "
-            "folder"
+            f"expected single, uncropped images, got recipe '{recipe.name}'",
+            "give --data mnist, fashion-mnist or a folder",
         )

@@ -123,8 +123,8 @@ def check_batch_size(recipe: Recipe, images: int) -> None:
     size = recipe.train.batch_size
     if images < size:
         raise WrongUse(
-            f"expected at least train.batch_size = {size} training images, got {images}: set a smaller "
-            "train.batch_size"
+            f"expected at least train.batch_size = {size} training images, got {images}",
+            "set a smaller train.batch_size",
         )
 
 

@@ -130,8 +130,8 @@ def is_stand_in(dataset: Dataset, data: PaperSet) -> bool:
 def full_set_missing(data: PaperSet) -> DataError:
     """The error for a data set whose shipped subset must not be compared with the paper's results."""
     return DataError(
-        f"the full data set '{data.name}' is not on this machine: add --download to download it, or use the subset "
-        f"that ships with capsedge by --data {SUBSET}"
+        f"the full data set '{data.name}' is not on this machine",
+        f"add --download to download it, or use the subset that ships with capsedge by --data {SUBSET}",
     )
 
 
@@ -190,13 +190,14 @@ def finished(recipe: Recipe, run: Run, dataset: Dataset) -> bool:
     recipe = structs.replace(recipe, routing=routing)
     if found != recipe:
         raise WrongUse(
-            f"run '{run.path}' has another recipe ({_changes(found, recipe)}): give another folder by --runs, or "
-            "move this run away"
+            f"run '{run.path}' has another recipe ({_changes(found, recipe)})",
+            "give another folder by --runs, or move this run away",
         )
     if record.data_sha256 != dataset.sha256():
         raise WrongUse(
             f"run '{run.path}' was trained on other images ({record.data}) than those in '{dataset.source}' now "
-            f"({dataset.description}): give another folder by --runs, or move this run away"
+            f"({dataset.description})",
+            "give another folder by --runs, or move this run away",
         )
     return record.status == "finished"
 
@@ -233,7 +234,7 @@ def _check_free(folder: Path) -> None:
     """Refuse a folder with other files; those that a training killed at its start leaves are accepted."""
     left = {each.name for each in folder.iterdir() if not each.name.startswith(".")} if folder.is_dir() else None
     if folder.exists() and (left is None or left - {"recipe.toml"}):
-        raise WrongUse(f"'{folder}' exists and is not a run: move it away, or give another folder by --runs")
+        raise WrongUse(f"'{folder}' exists and is not a run", "move it away, or give another folder by --runs")
 
 
 def _changes(found: Recipe, wanted: Recipe) -> str:

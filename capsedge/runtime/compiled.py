@@ -25,6 +25,7 @@ def refuse_compiled(file: Path) -> None:
     if _EP_CONTEXT in graph.inner.union(node.op for node in graph.nodes):
         raise ModelError(
             f"'{file}' has a node {_EP_CONTEXT}, which loads an engine from within the file or from another one, and "
-            "engines are code: give the ONNX file that it was made from, or an .engine file with its manifest "
-            "(capsedge export --trt makes one)"
+            "engines are code",
+            "give the ONNX file that it was made from, or an .engine file with its manifest "
+            "(capsedge export --trt makes one)",
         )

@@ -85,7 +85,7 @@ def int8_pairs(file: Path) -> Int8Pairs | None:
 
 def damaged_graph(file: Path, reason: str) -> ModelError:
     """The error for a file whose graph contradicts itself."""
-    return ModelError(f"the graph of '{file}' is damaged ({reason}); export or copy it again")
+    return ModelError(f"the graph of '{file}' is damaged ({reason})", "export or copy it again")
 
 
 def in_words(pairs: Int8Pairs) -> str:

@@ -164,7 +164,7 @@ class Model:
         for path in named:
             if not isinstance(path, str | os.PathLike):
                 raise WrongUse(
-                    f"stream: expected paths, got {_kind(path)}; predict takes arrays and images in memory"
+                    f"stream: expected paths, got {_kind(path)}", "predict takes arrays and images in memory"
                 )
         found = Images([Path(path) for path in named])
         return self._streamed(found, batch=batch, top=top, threshold=threshold, invert=invert)
@@ -284,7 +284,7 @@ def _source(image: Any, name: str) -> ImageSource:
         image = image.read()
         if isinstance(image, str):
             raise WrongUse(
-                f"{name}: expected a file that is open in binary mode, got one in text mode: open it by 'rb'"
+                f"{name}: expected a file that is open in binary mode, got one in text mode", "open it by 'rb'"
             )
     if isinstance(image, bytes | Image.Image):
         return Given(name, image)

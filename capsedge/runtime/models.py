@@ -173,7 +173,7 @@ def find_model(model: str | Path | None = None) -> Path:
         return exported
     if model in (None, BUILTIN_NAME):
         if DEFAULT_MODEL not in builtin:
-            raise ModelError(f"this installation lacks the built-in model '{DEFAULT_MODEL}': give a model's path")
+            raise ModelError(f"this installation lacks the built-in model '{DEFAULT_MODEL}'", "give a model's path")
         return builtin[DEFAULT_MODEL]
     name = str(model)
     if name in builtin:
@@ -184,11 +184,11 @@ def find_model(model: str | Path | None = None) -> Path:
     if Path(model).exists() or manifest_path(Path(model)).exists():  # an engine that is not built yet has a manifest
         return Path(model)
     if name in listed:
-        raise ModelError(f"the model '{name}' is not on this machine: {GET_ZOO}")
+        raise ModelError(f"the model '{name}' is not on this machine", GET_ZOO)
     if Path(name).name != name or Path(name).suffix in (".onnx", ".engine"):  # a path and not a name
         raise ModelError(f"there is no file or folder '{model}'")
     known = [*own_names(), *(each.name for each in zoo_index())]
-    raise WrongUse(f"there is no file and no model '{model}'; {nearest(name, known)}")
+    raise WrongUse(f"there is no file and no model '{model}'", nearest(name, known))
 
 
 def exports_in(folder: Path) -> list[Path]:
@@ -250,10 +250,10 @@ def in_precision(file: Path, precision: Precision, *, must_exist: bool = True) -
     if file.parent == BUILTIN:
         own = {_contract(each).precision: each for each in (wanted, file) if each.is_file()}
         if precision not in own:
-            raise ModelError(f"the built-in model comes in {' and '.join(own)} only: {advice}")
+            raise ModelError(f"the built-in model comes in {' and '.join(own)} only", advice)
         return own[precision]
     if not wanted.is_file():
-        raise ModelError(f"there is no '{wanted}': {advice}")
+        raise ModelError(f"there is no '{wanted}'", advice)
     return _as_listed(wanted)
 
 
@@ -291,8 +291,8 @@ def _as_listed(path: Path) -> Path:
         for file in model.files:
             if _place(model, file) == path and sha256_of(path) != file.sha256:
                 raise ModelError(
-                    f"'{path}' is not the file that this capsedge lists, its SHA-256 differs: restore it with git, "
-                    "and use the zoo and the capsedge of one commit"
+                    f"'{path}' is not the file that this capsedge lists, its SHA-256 differs",
+                    "restore it with git, and use the zoo and the capsedge of one commit",
                 )
     return path
 

@@ -4,7 +4,7 @@ import shlex
 from itertools import chain
 from pathlib import Path
 
-from capsedge.errors import ModelError, ProviderError, WrongUse
+from capsedge.errors import MissingExtra, ModelError, ProviderError, WrongUse
 from capsedge.runtime.models import PLAIN, exports_in
 from capsedge.runtime.ort.session import OrtSession
 from capsedge.runtime.session import Session
@@ -29,7 +29,7 @@ def open_session(path: str | Path, settings: Settings = DEFAULTS) -> Session:
     if file.suffix == ".engine":
         if settings.provider not in (None, "tensorrt", "tensorrt-rtx"):
             wanted = f"cannot run on '{settings.provider}'"
-            raise ProviderError(f"'{file}' is a TensorRT engine and {wanted}: give the .onnx file")
+            raise ProviderError(f"'{file}' is a TensorRT engine and {wanted}", "give the .onnx file")
         from capsedge.runtime.tensorrt.session import EngineSession  # an ONNX file does not need it
 
         return EngineSession(file, settings)
@@ -50,10 +50,13 @@ def model_file(path: Path) -> Path:
     file = _export_of(path) if path.is_dir() else path
     if not file.is_file():
         if file.suffix == ".engine":
-            from capsedge.runtime.tensorrt.manifest import cannot_run_here, manifest_path
+            from capsedge.runtime.tensorrt.manifest import manifest_path, ready
 
             if manifest_path(file).is_file():  # the manifest has the command that builds it
-                raise ModelError(cannot_run_here(file))
+                try:
+                    ready(file)
+                except (ModelError, ProviderError, MissingExtra) as error:
+                    raise ModelError(error.text, error.advice) from error
         raise ModelError(f"there is no model at '{path}'")
     if file.suffix not in (".onnx", ".engine"):
         raise ModelError(f"'{path}' must be an .onnx file, an .engine file or the folder of a run")
@@ -64,13 +67,18 @@ def _export_of(folder: Path) -> Path:
     exports = exports_in(folder)
     if not exports and not (folder / "run.json").is_file() and _has_images(folder):
         raise ModelError(
-            f"the folder '{folder}' has images and no model: give an .onnx file, an .engine file, the folder of a "
-            "run or a model's name (capsedge models lists them)"
+            f"the folder '{folder}' has images and no model",
+            "give an .onnx file, an .engine file, the folder of a run or a model's name (capsedge models lists them)",
         )
     if not exports:
-        raise ModelError(f"the folder '{folder}' holds no {PLAIN}: {shlex.join(['capsedge', 'export', str(folder)])}")
+        raise ModelError(f"the folder '{folder}' holds no {PLAIN}", shlex.join(["capsedge", "export", str(folder)]))
     if len(exports) > 1 and exports[0].name != PLAIN:
-        raise WrongUse(f"the folder '{folder}' holds no {PLAIN}, so say which: {', '.join(map(str, exports))}")
+        from capsedge.plural import quoted  # only for an error
+
+        raise WrongUse(
+            f"the folder '{folder}' holds no {PLAIN}, but several exports",
+            f"name one of {quoted(exports)}",
+        )
     return exports[0]
 
 

@@ -155,13 +155,16 @@ class Session(Protocol):
         outputs = self.run_raw({contract.input.name: images})
         promised = dict.fromkeys(("lengths", "poses", *contract.outputs))
         if not promised.keys() <= outputs.keys():
+            from capsedge.plural import quoted  # only for an error
+
             names = " and ".join(f"'{name}'" for name in promised)
-            raise ModelError(f"'{self.name}' must give {names}, it gives {', '.join(outputs)}: export it again")
+            raise ModelError(f"'{self.name}' must give {names}, it gives {quoted(outputs)}", "export it again")
         lengths = outputs["lengths"]
         if lengths.shape != (len(images), len(contract.classes)):
             raise ModelError(
                 f"'{self.name}' must give lengths of {len(contract.classes)} classes for {len(images)} images, "
-                f"it gave an array of {list(lengths.shape)}: export it again"
+                f"it gave an array of {list(lengths.shape)}",
+                "export it again",
             )
         given = {name: outputs[name].astype(np.float32, copy=False) for name in OUTPUTS if name in outputs}
         return Outputs(**given)
@@ -182,14 +185,15 @@ def contract_needed(session: Session) -> Contract:
     if session.contract is None:
         raise ModelError(
             f"'{session.name}' carries no capsedge contract, so its class names, its image size and its golden "
-            "sample are unknown: make the file with capsedge export (capsedge bench needs no contract)"
+            "sample are unknown",
+            "make the file with capsedge export (capsedge bench needs no contract)",
         )
     return session.contract
 
 
 def closed(session: Session) -> ModelError:
     """The error for the use of a session after `close`."""
-    return ModelError(f"'{session.name}' was closed: open it again")
+    return ModelError(f"'{session.name}' was closed", "open it again")
 
 
 def check_batch(session: Session, batch: int) -> None:
@@ -203,7 +207,7 @@ def check_batch(session: Session, batch: int) -> None:
         wanted = f"{smallest}" if smallest == largest else f"{smallest} to {largest}"
         foreign = "" if session.contract or largest == 1 else ", the first axis of its inputs, if that is its batch"
         raise ModelError(
-            f"'{session.name}': expected a batch of {wanted}, got {batch}: use --batch {smallest}{foreign}"
+            f"'{session.name}': expected a batch of {wanted}, got {batch}", f"use --batch {smallest}{foreign}"
         )
 
 
@@ -211,6 +215,7 @@ def _check_images(session: Session, contract: Contract, images: NDArray[np.uint8
     if images.dtype != np.uint8 or images.shape[1:] != contract.input.shape:
         raise ModelError(
             f"'{session.name}': expected uint8 images of [batch, {', '.join(map(str, contract.input.shape))}], got "
-            f"{images.dtype} {list(images.shape)}: fit them with capsedge.data.images.fit_image"
+            f"{images.dtype} {list(images.shape)}",
+            "fit them with capsedge.data.images.fit_image",
         )
     check_batch(session, len(images))

@@ -90,7 +90,8 @@ def golden_sample(contract: Contract) -> tuple[NDArray[np.uint8], NDArray[np.flo
     if not golden.labels or len(golden.lengths) != len(golden.labels) or rows != {len(contract.classes)}:
         raise ModelError(
             f"the golden sample must hold lengths of {len(contract.classes)} classes for each of its "
-            f"{number_of(len(golden.labels), 'image')}, and does not; export the model again"
+            f"{number_of(len(golden.labels), 'image')}, and does not",
+            "export the model again",
         )
     return unpack_images(golden, contract.input.shape), np.array(golden.lengths)
 

@@ -231,7 +231,8 @@ def _erasable(height: int, width: int) -> Tensor:
     if not len(sizes):
         raise WrongUse(
             f"data.erase: expected images with room for a rectangle of 2 % to 33 % of their area and an aspect ratio "
-            f"of 0.3 to 3.3, got {height}x{width} pixels: leave out data.erase"
+            f"of 0.3 to 3.3, got {height}x{width} pixels",
+            "leave out data.erase",
         )
     return sizes
 

@@ -143,8 +143,8 @@ def load_checkpoint(
     states = {name: _state(tensors, name) for name in optimizers}
     if misfit := _groups_misfit(_groups(optimizers), groups) or _state_misfit(optimizers, states):
         raise ModelError(
-            f"'{path}' was saved with another recipe than the run's recipe.toml is now: {misfit}; restore what was "
-            "changed there, such as train.weight_decay, or start a new run"
+            f"'{path}' was saved with another recipe than the run's recipe.toml is now: {misfit}",
+            "restore what was changed there, such as train.weight_decay, or start a new run",
         )
     for name, optimizer in optimizers.items():
         optimizer.load_state_dict({"state": states[name], "param_groups": optimizer.state_dict()["param_groups"]})
@@ -186,8 +186,8 @@ def _fill(path: Path, network: nn.Module, tensors: dict[str, Tensor], part: str)
     given = {name: tensor for name, tensor in tensors.items() if name.startswith(f"{part}.")}
     if misfit := _misfit(wanted, given):
         raise ModelError(
-            f"'{path}' holds the weights of another network than the recipe's: {misfit}; "
-            "give the recipe that they were trained with"
+            f"'{path}' holds the weights of another network than the recipe's: {misfit}",
+            "give the recipe that they were trained with",
         )
     network.load_state_dict({name.removeprefix(f"{part}."): tensor for name, tensor in given.items()})
 
@@ -227,11 +227,11 @@ def _load(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     except FileNotFoundError as error:
         raise ModelError(f"there is no checkpoint '{path}'") from error
     except (SafetensorError, OSError) as error:
-        raise DamagedFile(f"'{path}' is damaged ({error}): restore it from a copy, or train again") from error
+        raise DamagedFile(f"'{path}' is damaged ({error})", "restore it from a copy, or train again") from error
     # Files of an earlier capsedge have no hash.
     if (written := metadata.pop(_HASH, None)) is not None and written != _sha256(tensors, metadata):
         raise DamagedFile(
-            f"'{path}' is damaged (its content does not match its hash): restore it from a copy, or train again"
+            f"'{path}' is damaged (its content does not match its hash)", "restore it from a copy, or train again"
         )
     return tensors, metadata
 
@@ -255,7 +255,7 @@ def _state(tensors: dict[str, Tensor], name: str) -> State:
         if optimizer == name:
             index, _, key = rest.partition(".")
             if not index.isdecimal():
-                raise DamagedFile(f"'{full}' in the checkpoint is not a parameter's: restore the file from a copy")
+                raise DamagedFile(f"'{full}' in the checkpoint is not a parameter's", "restore the file from a copy")
             state.setdefault(int(index), {})[key] = value
     return state
 

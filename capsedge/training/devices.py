@@ -157,7 +157,7 @@ def launch(device: str = "auto", *, devices: int | None = None) -> Devices:
     kind = _kind(device)
     started = os.environ.get("LOCAL_WORLD_SIZE") if "TORCHELASTIC_RUN_ID" in os.environ else None
     if started and devices not in (None, int(started)):
-        raise WrongUse(f"--devices {devices}, and torchrun started {started} processes here: leave out --devices")
+        raise WrongUse(f"--devices {devices}, and torchrun started {started} processes here", "leave out --devices")
     here = int(started) if started else devices or 1
     if kind == "cuda" and here > torch.cuda.device_count():
         raise ProviderError(f"--devices {here}, and this machine has {torch.cuda.device_count()} CUDA devices")
@@ -281,7 +281,7 @@ def _kind(device: str) -> str:
         return "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda" and not torch.cuda.is_available():
         raise ProviderError(
-            f"--device cuda: torch {torch.__version__} finds no CUDA device here; "
-            "use --device cpu, or install a CUDA build of torch and the NVIDIA driver"
+            f"--device cuda: torch {torch.__version__} finds no CUDA device here",
+            "use --device cpu, or install a CUDA build of torch and the NVIDIA driver",
         )
     return device

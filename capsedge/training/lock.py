@@ -34,8 +34,8 @@ def locked(folder: Path) -> Iterator[None]:
         raise ModelError(f"run '{folder}' is being trained by {_owner(file)}") from error
     except OSError as error:
         raise WrongUse(
-            f"run '{folder}' cannot be locked ({error.strerror}): choose a writable folder on a file system "
-            "with locks, such as a local disk"
+            f"run '{folder}' cannot be locked ({error.strerror})",
+            "choose a writable folder on a file system with locks, such as a local disk",
         ) from error
     with held:
         with suppress(OSError):  # the owner is only for a message, and not every system lets others read it

@@ -185,7 +185,7 @@ class Run:
         self.path.mkdir(parents=True, exist_ok=True)
         with self.locked():
             if (self.path / "run.json").exists():
-                raise WrongUse(f"'{self.path}' is now the run of another training: give a new folder to --run")
+                raise WrongUse(f"'{self.path}' is now the run of another training", "give a new folder to --run")
             self.write_recipe(recipe)
             self.write_record(record)
 
@@ -218,7 +218,7 @@ class Run:
             return decoded(msgspec.json.encode(_with_records(values)), RunRecord)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise ModelError(
-                f"'{self.path}' is not a run: it has no run.json; give the folder of a training"
+                f"'{self.path}' is not a run: it has no run.json", "give the folder of a training"
             ) from error
         except DamagedRecord as error:
             raise ModelError(f"'{path}' is damaged: {error}") from error
@@ -247,12 +247,14 @@ class Run:
         except (DataError, WrongUse) as error:  # the user did not name this data now: the run does
             raise DataError(
                 f"run '{self.path}' was trained on {record.data}, and its data '{record.data_source}' cannot be "
-                f"loaded: {error}"
+                f"loaded: {error.text}",
+                error.advice,
             ) from error
         if dataset.sha256() != record.data_sha256:
             raise DataError(
                 f"run '{self.path}' was trained on {record.data}, and '{record.data_source}' now holds other images "
-                f"({dataset.description}): restore the former images"
+                f"({dataset.description})",
+                "restore the former images",
             )
         return dataset
 
@@ -268,14 +270,15 @@ class Run:
             made = shlex.join([str(self.path), str(RUNS / self.path.resolve().name)])
             raise ModelError(
                 f"'{self.path}' is not a run but a folder of the zoo, with {ZOO_WEIGHTS} in place of "
-                f"{self.best.name}: make a run from it with python -m benchmarks.card.weights {made} in a checkout "
-                "of capsedge, and give that run"
+                f"{self.best.name}",
+                f"make a run from it with python -m benchmarks.card.weights {made} in a checkout "
+                "of capsedge, and give that run",
             )
         if self.read_record().status == "finished":
             raise ModelError(
-                f"run '{self.path}' is finished, and its {self.best.name} is missing: restore it, or train again"
+                f"run '{self.path}' is finished, and its {self.best.name} is missing", "restore it, or train again"
             )
-        raise ModelError(f"run '{self.path}' has no finished epoch yet: continue it with capsedge train --resume")
+        raise ModelError(f"run '{self.path}' has no finished epoch yet", "continue it with capsedge train --resume")
 
     def load_best(self) -> CapsNet:
         """The network with the weights of the best epoch, in evaluation mode on the CPU.
@@ -343,4 +346,4 @@ def newest_run(*, status: Iterable[str], root: Path = RUNS) -> Run:
                 return run
     if wanted == ("training",) and any(root.glob("*/run.json")):
         raise ModelError(f"there is no unfinished run in '{root}/': all runs there are finished or damaged")
-    raise ModelError(f"there is no {' or '.join(wanted)} run in '{root}/': start one with capsedge train")
+    raise ModelError(f"there is no {' or '.join(wanted)} run in '{root}/'", "start one with capsedge train")

@@ -81,4 +81,6 @@ def check_empty(folder: Path | None) -> None:
     if folder is not None:
         check_utf8(folder)
     if folder is not None and not Run(folder).is_free():
-        raise WrongUse(f"'{folder}' is not an empty folder: give a new one to --run, or add --resume to continue it")
+        raise WrongUse(
+            f"'{folder}' is not an empty folder", "give a new one to --run, or add --resume to continue it"
+        )

@@ -58,13 +58,14 @@ class Teachers:
         if len(began_with) != len(self.records):
             raise ModelError(
                 f"run '{run.path}' started with {number_of(len(began_with), 'teacher')}, and its recipe.toml now has "
-                f"{len(self.records)}: restore train.teachers, or start a new run"
+                f"{len(self.records)}",
+                "restore train.teachers, or start a new run",
             )
         for was, now in zip(began_with, self.records, strict=True):
             if was.sha256 != now.sha256:
                 raise ModelError(
-                    f"run '{run.path}' learns from teacher '{was.run}', and '{now.run}' now has other weights: "
-                    "restore the former weights, or start a new run"
+                    f"run '{run.path}' learns from teacher '{was.run}', and '{now.run}' now has other weights",
+                    "restore the former weights, or start a new run",
                 )
 
 
@@ -77,29 +78,31 @@ def _finished(folder: Path, recipe: Recipe, dataset: Dataset) -> Run:
         if record.status == "finished":
             run.check_best()
     except ModelError as error:
-        raise ModelError(f"{wanted}, and cannot be read: {error}") from error
+        raise ModelError(f"{wanted}, and cannot be read: {error.text}", error.advice) from error
     if record.status != "finished":
-        raise WrongUse(f"{wanted}, and its training has not ended: continue it with --resume, or name another run")
+        raise WrongUse(f"{wanted}, and its training has not ended", "continue it with --resume, or name another run")
     if record.classes != dataset.classes:
         raise WrongUse(
             f"teacher '{folder}' must have the classes of the images ({dataset.description}), and "
-            f"{_difference(dataset.classes, record.classes)}: name a run that was trained on the same classes"
+            f"{_difference(dataset.classes, record.classes)}",
+            "name a run that was trained on the same classes",
         )
     if record.shape != dataset.shape:
         raise WrongUse(
-            f"teacher '{folder}' must take images of {_size(dataset.shape)}, and takes {_size(record.shape)}: "
-            "name a run that was trained on images of that size, or set data.size"
+            f"teacher '{folder}' must take images of {_size(dataset.shape)}, and takes {_size(record.shape)}",
+            "name a run that was trained on images of that size, or set data.size",
         )
     if record.fit != dataset.fit:  # it would get images that are fitted in another way than those of its training
         raise WrongUse(
             f"teacher '{folder}' must fit images with data.frame={dataset.fit.frame} and "
-            f"data.levels={dataset.fit.levels}, and has {record.fit.frame} and {record.fit.levels}: name a run that "
-            "fits them so, or set them"
+            f"data.levels={dataset.fit.levels}, and has {record.fit.frame} and {record.fit.levels}",
+            "name a run that fits them so, or set them",
         )
     if recipe.data.crop not in (0, crop):  # it would get cropped images
         raise WrongUse(
             f"teacher '{folder}' must have data.crop = {recipe.data.crop}, as recipe '{recipe.name}' has, and has "
-            f"{crop}: name a run of the same crop"
+            f"{crop}",
+            "name a run of the same crop",
         )
     return run
 

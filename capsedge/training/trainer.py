@@ -158,7 +158,7 @@ class Trainer(Algorithm1):
     def _reporting_lost_process(self) -> AbstractContextManager[None]:
         """As the function, for a run that can be resumed."""
         resume = f"capsedge train --resume --run {self.run.path} --devices {self.devices.count}"
-        return reporting_lost_process(f"resume with: {resume}")
+        return reporting_lost_process(f"resume with {resume}")
 
     def _train(self, metrics: MetricsFile | None, observer: Observer) -> RunRecord:
         with Interruption() as interruption:
@@ -213,8 +213,8 @@ class Trainer(Algorithm1):
     def _check_finite(self, loss: float) -> None:
         if not math.isfinite(loss):
             raise ModelError(
-                f"training diverged: the loss is {loss} at step {self.position.step}; "
-                "lower train.learning_rate or routing.learning_rate"
+                f"training diverged: the loss is {loss} at step {self.position.step}",
+                "lower train.learning_rate or routing.learning_rate",
             )
 
     def _validate(self, log: TrainingLog) -> None:

@@ -16,14 +16,15 @@ import typer
 
 from capsedge.cli.console import print_json
 from capsedge.cli.options import JsonOption
-from capsedge.errors import DataError, GateRejected, Interrupted, MissingExtra, ProviderError, WrongUse
+from capsedge.errors import CapsedgeError, DataError, GateRejected, Interrupted, ProviderError, WrongUse
 from capsedge.version import __version__
 from tests.cli.conftest import COMMAND, in_a_shell
 from tests.in_process import in_this_process
 
 app = importlib.import_module("capsedge.cli.app")
 
-BUG = "this is a bug in capsedge (KeyError; see it with capsedge --debug ...): 'b'"
+KINDS: list[type[CapsedgeError]] = [CapsedgeError, *CapsedgeError.__subclasses__()]
+BUG, SEE_BUG = "this is a bug in capsedge (KeyError): 'b'", "see it with capsedge --debug ..."
 
 
 @pytest.fixture
@@ -63,13 +64,13 @@ def test_a_command_that_ends_well_exits_with_0(run: Callable[..., int], capsys: 
         (WrongUse("--batch wants a number"), 2, "capsedge: --batch wants a number\n"),
         (DataError("'x.idx' is cut off"), 1, "capsedge: 'x.idx' is cut off\n"),
         (GateRejected("lengths differ by 0.3"), 1, "capsedge: lengths differ by 0.3\n"),
-        (Interrupted("stopped; resume with --resume"), 130, "capsedge: stopped; resume with --resume\n"),
+        (Interrupted("stopped", "resume with --resume"), 130, "capsedge: stopped: resume with --resume\n"),
         (
             OSError(28, "No space left on device", "m.onnx"),
             1,
-            "capsedge: 'm.onnx': no space left on device; free some space, or choose a folder on another disk\n",
+            "capsedge: 'm.onnx': no space left on device: free some space, or choose a folder on another disk\n",
         ),
-        (KeyError("b"), 1, f"capsedge: {BUG}\n"),
+        (KeyError("b"), 1, f"capsedge: {BUG}: {SEE_BUG}\n"),
         (DataError("first\n  second\n"), 1, "capsedge: first second\n"),
         (KeyboardInterrupt(), 130, "capsedge: interrupted\n"),
     ],
@@ -85,15 +86,27 @@ def test_an_error_is_one_line_and_its_exit_code(
 @pytest.mark.parametrize(
     ("error", "code", "record"),
     [
+        *(
+            (
+                kind("it is so", "do this"),
+                kind.exit_code,
+                {"code": kind.code, "text": "it is so", "advice": "do this"},
+            )
+            for kind in KINDS
+        ),
         (WrongUse("--batch\nwants"), 2, {"code": "wrong-use", "text": "--batch wants", "advice": ""}),
         (
-            MissingExtra("no x", "pip install x"),
+            OSError(28, "No space left on device", "m.onnx"),
             1,
-            {"code": "missing-extra", "text": "no x", "advice": "pip install x"},
+            {
+                "code": "system",
+                "text": "'m.onnx': no space left on device",
+                "advice": "free some space, or choose a folder on another disk",
+            },
         ),
         (ProviderError("old", code="driver-too-old"), 1, {"code": "driver-too-old", "text": "old", "advice": ""}),
         (MemoryError("x"), 1, {"code": "memory", "text": "there is not enough memory for this; x", "advice": ""}),
-        (KeyError("b"), 1, {"code": "bug", "text": BUG, "advice": ""}),
+        (KeyError("b"), 1, {"code": "bug", "text": BUG, "advice": SEE_BUG}),
     ],
 )
 def test_with_json_the_error_s_line_is_a_record(
@@ -108,6 +121,9 @@ def test_with_json_the_error_s_line_is_a_record(
     assert said.out == ""
     assert json.loads(said.err) == {"error": record}
     assert said.err.count("\n") == 1
+    run(failing(error))
+    line = ": ".join(filter(None, (record["text"], record["advice"])))
+    assert capsys.readouterr().err == f"capsedge: {line}\n"
 
 
 def test_a_termination_signal_ends_a_command_as_ctrl_c_does(
@@ -150,8 +166,15 @@ def test_a_stream_that_the_shell_closed_is_empty_and_takes_everything(
 @pytest.mark.parametrize(
     ("module", "line"),
     [
-        ("json.no_such_part", "the Python package 'json' is damaged: pip install --force-reinstall json; "),
-        ("no_such_package.part", "a part of this command is not installed (no_such_package): pip install 'capsedge["),
+        (
+            "json.no_such_part",
+            "the Python package 'json' is damaged (No module named 'json.no_such_part'): pip install "
+            "--force-reinstall json\n",
+        ),
+        (
+            "no_such_package.part",
+            "a part of this command is not installed (No module named 'no_such_package'): pip install 'capsedge[",
+        ),
     ],
 )
 def test_a_damaged_package_is_told_from_one_that_is_not_installed(

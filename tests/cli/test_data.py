@@ -113,9 +113,7 @@ def test_what_has_no_name_cannot_be_downloaded(capsedge: Capsedge, photos: Path,
     for place, kind in ((photos, "folder"), (tmp_path / "list.csv", "file")):
         done = capsedge("data", str(place), "--download")
         assert done.returncode == 2
-        assert done.stderr.startswith(
-            f"capsedge: '{place}' is a {kind}; what can be downloaded is: fashion-mnist, mnist"
-        )
+        assert done.stderr.startswith(f"capsedge: '{place}' is a {kind}: name one of fashion-mnist, mnist")
 
 
 def test_a_mistake_is_one_line(capsedge: Capsedge, photos: Path, tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ def test_images_in_parts_give_the_part_and_broken_ones_are_told(
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (("{good}",), 2, "is not in the folder of a run, whose test images are the default; give --data with"),
+        (("{good}",), 2, "is not in the folder of a run, whose test images are the default: give --data with"),
         (("{good}", "--data", "{tmp}/nowhere"), 1, "there is no file or folder"),
         (("{good}", "--data", "{tmp}/strange"), 1, "has 1 class ('horse') that the model does not know; it knows: "),
         (("{good}", "--data", "{tmp}/empty"), 1, "has no images: they are expected in <class>/*"),

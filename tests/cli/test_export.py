@@ -1,9 +1,12 @@
 """`capsedge export` in every precision, with engines and a repository, as a person types it."""
 
 import dataclasses
+import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ import msgspec
 import pytest
 
 from capsedge.contract import PRECISIONS, Contract
+from capsedge.export import RunExport
 from capsedge.export.gate import tolerance
 from capsedge.training import Run
 from tests.cli.conftest import one_line
@@ -87,7 +91,7 @@ def test_a_repository_holds_what_ran_here_and_nothing_else(
     for folder in served.values():
         assert Path(folder, "labels.txt").read_text().splitlines()[9] == "ankle-boot"
         assert Path(folder, "1", "model.onnx").exists()
-    assert f"Triton: left out {run.path / 'model.bf16.onnx'}, which was not executed here" in result.stderr
+    assert f"Triton: left out '{run.path / 'model.bf16.onnx'}', which was not executed here" in result.stderr
 
 
 def test_a_person_sees_types_verdicts_and_a_table(result: Said, run: Run) -> None:
@@ -191,3 +195,28 @@ def test_an_unfinished_run_is_exported_and_that_is_said(run: Run, tmp_path: Path
     assert said in begun.stderr
     shutil.copytree(run.path, tmp_path / "done", ignore=shutil.ignore_patterns("model*"))
     assert said not in capsedge("export", str(tmp_path / "done")).stderr
+
+
+@pytest.mark.parametrize(
+    ("finished", "said"), [(0, "no model was written"), (1, "complete, and no other model was w")]
+)
+def test_ctrl_c_says_what_is_left_and_leaves_nothing_unfinished(
+    finished: int, said: str, run: Run, capsedge: Capsedge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged = iter(range(9))
+    gate = RunExport._gate
+
+    def interrupted(*arguments: Any) -> Contract:
+        if next(judged) == finished:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(5)
+        return gate(*arguments)
+
+    monkeypatch.setattr(RunExport, "_gate", interrupted)
+    done = capsedge("export", str(run.path), "--precision", "fp32,fp16", "-o", str(tmp_path / "m.onnx"))
+
+    assert done.returncode == 130
+    line = done.stderr.splitlines()[-1]
+    assert said in line
+    assert (f"interrupted: '{tmp_path / 'm.onnx'}' is" in line) == (finished == 1)
+    assert [file.name for file in tmp_path.iterdir()] == ["m.onnx"] * finished

@@ -74,7 +74,7 @@ def test_after_a_training_the_newest_export_answers_and_that_is_said(
     shutil.copy(good, tmp_path / "runs/mine/model.onnx")
     (tmp_path / "runs/mine/run.json").write_text("{}")
     file = str(Path("runs/mine/model.onnx"))
-    note = f"note: {file} is the newest export in runs/; the built-in model is named builtin\n"
+    note = f"note: '{file}' is the newest export in runs/; the built-in model is named builtin\n"
     done = capsedge("infer", str(photos))
     assert done.returncode == 0
     assert done.stderr.startswith(f"model: {file}\n{note}")
@@ -91,7 +91,7 @@ def test_before_an_export_the_built_in_model_answers_and_that_is_said(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs/mine").mkdir(parents=True)
     (tmp_path / "runs/mine/run.json").write_text('{"status": "finished"}')
-    note = "note: this is the built-in model; runs/mine is finished and not exported: capsedge export runs/mine\n"
+    note = "note: this is the built-in model; 'runs/mine' is finished and not exported: capsedge export runs/mine\n"
     assert note in capsedge("infer", str(photos)).stderr
     assert note not in capsedge("infer", str(photos), "--model", "builtin").stderr
 
@@ -216,7 +216,7 @@ def on_a_terminal(arguments: list[str]) -> tuple[subprocess.CompletedProcess[byt
         (
             ["{photo}", "--model", "fashion-mnits"],
             2,
-            "capsedge: there is no file and no model 'fashion-mnits'; did you mean",
+            "capsedge: there is no file and no model 'fashion-mnits': did you mean",
         ),
         (["{photo}", "--model", "{models}/foreign.onnx"], 1, "capsedge: '{models}/foreign.onnx' carries no capsedge"),
         (["{photo}", "--model", "{models}/text.onnx"], 1, "capsedge: '{models}/text.onnx' is not a whole ONNX file"),

@@ -119,7 +119,7 @@ def test_an_altered_file_is_listed_and_fails(capsedge: Capsedge, zoo: Path, opti
 
     assert done.returncode == 1
     assert "altered" in done.stdout
-    assert f"these files are not the listed ones (their SHA-256 differs): {altered}" in done.stderr.splitlines()[-1]
+    assert f"these files are not the listed ones (their SHA-256 differs): '{altered}'" in done.stderr.splitlines()[-1]
 
 
 COMMANDS = {
@@ -211,7 +211,8 @@ def test_a_file_with_another_hash_is_refused_in_one_line(capsedge: Capsedge, zoo
 
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.count("\n") == 1
-    assert f"'{file}' is not the file that this capsedge lists, its SHA-256 differs: restore it" in done.stderr
+    assert f"'{file}' is not the file that this capsedge lists, its SHA-256 differs" in done.stderr
+    assert "restore it with git" in done.stderr
 
 
 WORDS = {

@@ -22,15 +22,40 @@ def test_what_is_printed_is_the_same_recipe(name: str) -> None:
 
 
 def test_a_printed_recipe_can_be_trained_from_a_file(capsedge: Capsedge, tmp_path: Path) -> None:
-    done = capsedge("recipe", "edge-nano", "--data", "photos/", "--set", "train.seed=7")
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    done = capsedge("recipe", "edge-nano", "--data", str(photos), "--set", "train.seed=7")
     assert (done.returncode, done.stderr) == (0, "")
     (tmp_path / "mine.toml").write_text(done.stdout)
     recipe = load_recipe(str(tmp_path / "mine.toml"))
-    assert recipe == load_recipe("edge-nano", ["train.seed=7"], data="photos/")
+    assert recipe == load_recipe("edge-nano", ["train.seed=7"], data=str(photos))
     assert (
         "# Passes over the training images; 0 for as many as make 3,000 steps, and 30 at least.\nepochs = 0\n"
         in done.stdout
     )
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "said"),
+    [
+        (("--data", "gone/photos"), 1, "there is no file or folder 'gone/photos'"),
+        (("--set", "data.source=gone/photos"), 1, "there is no file or folder 'gone/photos'"),
+        (("--data", "fashion-mnits"), 2, "unknown data set 'fashion-mnits'"),
+    ],
+)
+def test_images_that_are_not_there_are_refused_as_by_train(
+    capsedge: Capsedge, options: tuple[str, str], code: int, said: str
+) -> None:
+    for command in (["recipe"], ["recipe", "--json"], ["train"]):
+        done = capsedge(*command, *options)
+        assert (done.returncode, done.stdout) == (code, "")
+        assert said in done.stderr
+
+
+def test_the_source_in_a_recipe_file_may_be_on_another_machine(capsedge: Capsedge, tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text('extends = "edge-nano"\nname = "mine"\n[data]\nsource = "/gone/photos"\n')
+    assert 'source = "/gone/photos"' in capsedge("recipe", str(file)).stdout
 
 
 def test_json_is_the_recipe(capsedge: Capsedge) -> None:

@@ -87,7 +87,7 @@ def test_ctrl_c_says_that_the_same_command_resumes(tmp_path: Path) -> None:
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     assert said.splitlines()[-1].startswith("capsedge: interrupted at step")
-    assert said.splitlines()[-1].endswith("; run the same command again to resume")
+    assert said.splitlines()[-1].endswith(": run the same command again to resume")
 
 
 def test_the_table_shows_measured_beside_published_and_marks_what_differs(reproduce: Capsedge) -> None:
@@ -146,11 +146,11 @@ MISTAKES = [
     (["fig3", "--kind", "l3"], "--kind: expected dynamic, l2, l1, frozen"),
     (["fig3", "--seed", "1", "--seed", "1"], "--seed: expected one or more different seeds, got 1, 1"),
     (["fig3", "--seed", "-1"], "train.seed"),
-    (["fig3", "--set", "train.epoch=3"], "no key 'train.epoch'; did you mean 'train.epochs'?"),
+    (["fig3", "--set", "train.epoch=3"], "no key 'train.epoch': did you mean 'train.epochs'?"),
     (["fig3", "--set", "train.epochs=3"], "--set train.epochs has no effect here: it is set by --epochs"),
     (["fig2", "--seed", "0", "--seed", "1"], "--seed: expected one seed, got 2"),
     (["table2", "--data", "fashion-mnsit"], "did you mean 'fashion-mnist'?"),
-    (["table2", "--only", "mnist/em"], "--only 'mnist/em' matches no row; rows: mnist/dr"),
+    (["table2", "--only", "mnist/em"], "--only 'mnist/em' matches no row: there are: mnist/dr"),
     (["fig1", "--model", "gone"], "there is no file and no model 'gone'"),
 ]
 

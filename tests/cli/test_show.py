@@ -161,10 +161,10 @@ def test_an_export_that_is_damaged_or_older_than_its_network_is_told(
     shutil.copytree(exported_once.path, folder)
     os.utime(folder / "best.safetensors")
     told = capsedge("show", str(folder))
-    assert "older than the run's best network; export the run again: model.onnx" in told.stdout
+    assert "older than the run's best network; export the run again: 'model.onnx'" in told.stdout
     assert told.stderr == f"next: capsedge export '{folder}'\n"
     said = capsedge("infer", str(ROOT / "samples"), "--model", str(folder)).stderr
-    assert f"is older than the best network of its run; export it again: capsedge export '{folder}'" in said
+    assert f"' is older than the best network of its run; export it again: capsedge export '{folder}'" in said
 
     (folder / "model.onnx").write_bytes(b"no model")
     done = capsedge("show", str(folder), "--html", str(tmp_path / "page.html"))

@@ -18,6 +18,7 @@ import torch
 from PIL import Image
 
 from capsedge.cli.threads import note_load
+from capsedge.statistics import wilson_interval
 from capsedge.training import Run, Trainer
 from capsedge.training.precision import Bf16Cost
 from tests.cli.conftest import one_line
@@ -56,7 +57,10 @@ def test_train_then_export_then_infer_without_naming_anything_twice(tmp_path: Pa
     record = msgspec.json.decode(trained.stdout)
     assert record["run"] == "runs/fashion-mnist-l2-small"
     assert record["status"] == "finished"
-    assert "test error" in trained.stderr
+    (test,) = (score for score in record["scores"] if score["split"] == "test")
+    low, high = wilson_interval(round(test["error"] * test["images"]), test["images"])
+    interval = f"(95 %: {100 * low:.2f} % to {100 * high:.2f} %)"
+    assert f"test error: {100 * test['error']:.2f} % {interval} on {test['images']:,} images\n" in trained.stderr
     again = "next: do as the warning says and train again; "  # after one epoch the error is near chance
     assert f"{again}capsedge export runs/fashion-mnist-l2-small exports the run as it is\n" in trained.stderr
 
@@ -246,7 +250,7 @@ def test_ctrl_c_leaves_a_run_that_resume_finishes(tmp_path: Path, capsedge: Caps
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "resume with: capsedge train --resume --run runs/fashion-mnist-l2-small" in said
+    assert "resume with capsedge train --resume --run runs/fashion-mnist-l2-small" in said
     assert "Traceback" not in said
 
     recipe = metrics.with_name("recipe.toml")  # two epochs more, so that the test ends
@@ -275,13 +279,13 @@ def test_ctrl_c_before_the_training_begins_leaves_nothing_and_says_so(
         begun = capsedge("train", *TINY, "--set", "train.epochs=1")
     resuming = "capsedge train --resume --run runs/fashion-mnist-l2-small"
     assert begun.returncode == 130
-    assert begun.stderr.endswith(f"capsedge: interrupted; resume with: {resuming}\n")
+    assert begun.stderr.endswith(f"capsedge: interrupted: resume with {resuming}\n")
 
     with monkeypatch.context() as patched:
         patched.setattr("capsedge.training.Run.load_dataset", interrupted)
         again = capsedge(*resuming.split()[1:])
     assert again.returncode == 130
-    assert "the run is as it was, and the same command resumes it" in again.stderr
+    assert "the run is as it was: the same command resumes it" in again.stderr
     assert capsedge(*resuming.split()[1:]).returncode == 0
 
 
@@ -386,7 +390,7 @@ def test_the_blocks_that_are_built_are_counted(grid: int, said: str, capsedge: C
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["train", "fashion-mnist-l3"], 2, "unknown recipe 'fashion-mnist-l3'; did you mean 'fashion-mnist-l2'?"),
+        (["train", "fashion-mnist-l3"], 2, "unknown recipe 'fashion-mnist-l3': did you mean 'fashion-mnist-l2'?"),
         (["train", "--set", "epochs"], 2, "expected section.key=value"),
         (["train", "--resume"], 1, "there is no training run in 'runs/'"),
         (["train", "--resume", "mnist-l2"], 2, "leave out RECIPE"),
@@ -395,7 +399,7 @@ def test_the_blocks_that_are_built_are_counted(grid: int, said: str, capsedge: C
         (["train", "--resume", "--run", "nowhere"], 1, "'nowhere' is not a run"),
         (["train", "--resume", "--run", "/dev/null"], 1, "'/dev/null' is not a run"),
         (["train", "--run", "/dev/null"], 2, "expected a folder, got the file '/dev/null'"),
-        (["train", "--download", "--data", "."], 2, "'.' is a folder; what can be downloaded is: fashion-mnist, mn"),
+        (["train", "--download", "--data", "."], 2, "'.' is a folder: name one of fashion-mnist, mn"),
         (["train", ""], 2, "expected a path, a name or another value after 'train', got an empty text"),
         (["train", *TINY, "--set", "network.capsule_types=60000"], 2, "routing weights for images of"),
         (["train", *TINY, "--set", "network.kernel=15"], 2, "at least 29x29 pixels"),

@@ -84,7 +84,7 @@ def test_one_part_is_divided_and_classes_may_have_names(tmp_path: Path) -> None:
         ({"images": images(2), "labels": [b"cat", b"\xff"]}, r"has a label that is not UTF-8: save it as str"),
         (
             {"images": images(2), "labels": ["cat", "cow"], "classes": ["cat", "dog"]},
-            r"has labels of 1 class \('cow'\) that its list of classes lacks; there are: cat, dog",
+            r"has labels of 1 class \('cow'\) that its list of classes lacks: there are: cat, dog",
         ),
         (
             {"x_train": images(2), "y_train": ["cat", "dog"], "x_test": images(2), "y_test": [0, 1]},

@@ -103,7 +103,7 @@ def test_a_missing_file_is_named_beside_those_that_are_there(
     folder = cifar_folder(tmp_path / "a", version)
     (folder / file).unlink()
     with pytest.raises(
-        DataError, match=rf"a' has no file '{file}'; of the 6 files it holds data_batch_1.*data_batch_5"
+        DataError, match=rf"a' has no file '{file}'; of the 6 files it holds 'data_batch_1.*data_batch_5"
     ):
         load_cifar(found_in(folder))
 
@@ -117,7 +117,7 @@ def test_a_binary_file_of_another_length_is_refused(
     folder = cifar_folder(tmp_path / "a", "binary")
     (folder / "data_batch_2.bin").write_bytes(content)
     with pytest.raises(
-        DataError, match=rf"data_batch_2\.bin': expected records of 3,073 bytes .* {found}; get it again"
+        DataError, match=rf"data_batch_2\.bin': expected records of 3,073 bytes .* {found}: get it again"
     ):
         load_cifar(found_in(folder))
 
@@ -137,7 +137,7 @@ def test_a_training_file_cut_off_between_two_images_is_named(
         path.write_bytes(python_2_pickle({b"data": rows[:7], b"labels": labels[:7]}))
     with pytest.raises(DataError) as caught:
         load_cifar(found_in(folder))
-    assert str(caught.value) == (f"'{path}' holds 7 images, and the other training files hold 10 each; get it again")
+    assert str(caught.value) == (f"'{path}' holds 7 images, and the other training files hold 10 each: get it again")
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ def test_an_archive_is_never_unpacked_nor_its_links_followed(tmp_path: Path, cif
         outside.size = 3073
         archive.addfile(outside, io.BytesIO(bytes(3073)))
     before = sorted(tmp_path.rglob("*"))
-    with pytest.raises(DataError, match=r"no file 'data_batch_1\.bin'; of the 6 files it holds data_batch_2\.bin"):
+    with pytest.raises(DataError, match=r"no file 'data_batch_1\.bin'; of the 6 files it holds 'data_batch_2\.bin"):
         load_cifar(found_in(tmp_path / "a"))
     assert sorted(tmp_path.rglob("*")) == before
 

@@ -180,7 +180,7 @@ def test_a_part_that_cannot_be_overlapped_is_named() -> None:
         single = Dataset("n", "n", ("a", "b", "c"), train, validation, test, Fit(), "", "", "")
         with pytest.raises(
             DataError,
-            match=rf"data set 'n', {part} images: expected images of three .* 40 of 2; set data\.overlap=0, or",
+            match=rf"data set 'n', {part} images: expected images of three .* 40 of 2: set data\.overlap=0, or",
         ):
             overlapped(single, 1, title="", evaluation_images=5)
 

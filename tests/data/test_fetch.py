@@ -180,7 +180,7 @@ def test_no_network_is_one_line_that_names_each_mirror(
 ) -> None:
     (tmp_path / "empty").mkdir()
     set_mirrors(gone, serve(tmp_path / "empty"))
-    with pytest.raises(DataError, match=r"\(127.*: no connection; 127.*: HTTP 404\); check the network") as caught:
+    with pytest.raises(DataError, match=r"\(127.*: no connection; 127.*: HTTP 404\): check the network") as caught:
         download("mnist")
     assert "\n" not in str(caught.value)
     assert contents(empty_machine / "mnist") == {}

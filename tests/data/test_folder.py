@@ -144,7 +144,7 @@ def test_images_that_no_memory_holds_say_which_setting_helps(
 
     folder = image_folder(tmp_path, GREY)
     monkeypatch.setattr(np, "empty", refuse)
-    with pytest.raises(DataError, match=r"8 images of 3 x 4 x 1 need 0\.0 GB of memory; set data\.size"):
+    with pytest.raises(DataError, match=r"8 images of 3 x 4 x 1 need 0\.0 GB of memory: set data\.size"):
         load_folder(folder)
 
 

@@ -57,8 +57,8 @@ def damaged(idx: bytes) -> dict[str, tuple[bytes, str]]:
         "no dimensions": (b"\0\0\x08\0", "not an IDX file"),
         "too many dimensions": (b"\0\0\x08\xff" + b"\0\0\0\1" * 255 + b"\0", "not an IDX file"),
         "floats": (b"\0\0\x0d\1" + struct.pack(">If", 1, 0.5), "holds float32 values; only unsigned bytes"),
-        "a value too few": (idx[:-1], r"states 2 x 3 x 4 = 24 values and holds 23; get it again"),
-        "a value too many": (idx + b"\0", r"states 2 x 3 x 4 = 24 values and holds more; get it again"),
+        "a value too few": (idx[:-1], r"states 2 x 3 x 4 = 24 values and holds 23: get it again"),
+        "a value too many": (idx + b"\0", r"states 2 x 3 x 4 = 24 values and holds more: get it again"),
         "more than any memory": (b"\0\0\x08\3" + b"\xff" * 12, "79,228,162,458,924,105,385,300,197,375 values"),
     }
 
@@ -84,7 +84,7 @@ def test_a_gzip_file_cut_off_or_with_a_wrong_byte_is_damaged(tmp_path: Path, idx
         content[-8] ^= 1  # in the CRC
     path = tmp_path / "a.gz"
     path.write_bytes(content[: len(content) - cut])
-    with pytest.raises(DataError, match=r"a\.gz' is a damaged gzip file .*; get it again"):
+    with pytest.raises(DataError, match=r"a\.gz' is a damaged gzip file .*: get it again"):
         read_idx(path)
 
 
@@ -124,7 +124,7 @@ def test_the_test_files_may_be_called_test(tmp_path: Path, idx_folder: IdxFolder
 def test_a_missing_file_is_named(tmp_path: Path, idx_folder: IdxFolder, file: str) -> None:
     (idx_folder(tmp_path, train_labels=[0, 1], test_labels=[1]) / file).unlink()
     with pytest.raises(
-        DataError, match=f"has no file '{file}', nor one with .gz; of the four files it has t.*, t.*, t.*-ubyte"
+        DataError, match=f"has no file '{file}', nor one with .gz; of the four files it has 't.*', 't.*', 't.*-ubyte'"
     ):
         load_idx(tmp_path)
 

@@ -74,7 +74,7 @@ def test_an_unknown_name_names_the_nearest() -> None:
 def test_a_name_like_no_other_lists_them_all() -> None:
     with pytest.raises(
         WrongUse,
-        match="there is no folder of that name; there are: fashion-mnist, mnist, cifar-10, fashion-mnist-subset",
+        match="there is no folder of that name: there are: fashion-mnist, mnist, cifar-10, fashion-mnist-subset",
     ):
         known("imagenet1k")
 

@@ -126,14 +126,14 @@ def test_an_item_beyond_the_set_is_an_error(item: int) -> None:
 
 @pytest.mark.parametrize("classes", [1, 2])
 def test_images_of_so_few_classes_that_every_answer_were_right_cannot_be_overlapped(classes: int) -> None:
-    wanted = rf"expected images of three or more classes .* got 40 of {classes}; set data\.overlap=0, or add images"
+    wanted = rf"expected images of three or more classes .* got 40 of {classes}: set data\.overlap=0, or add images"
     with pytest.raises(DataError, match=wanted):
         Overlaid(base(classes=classes), 2, seed=3)
 
 
 def test_overlapped_images_cannot_be_overlapped_again() -> None:
     data = Overlaid(base(), 2, seed=3).spread(10)
-    with pytest.raises(DataError, match=r"cannot be overlapped again; set data\.overlap=0"):
+    with pytest.raises(DataError, match=r"cannot be overlapped again: set data\.overlap=0"):
         Overlaid(data, 2, seed=3)
 
 

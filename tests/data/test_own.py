@@ -97,12 +97,12 @@ def test_copies_across_given_parts_and_under_two_classes_are_told() -> None:
     found = dataset_of(own(labels, pixels=pixels, parts=parts)).remarks
     remarks = [each.text for each in found]
     assert (
-        "1 validation image ('a/4.png of a/0.png') with the same pixels as a training image: "
+        "1 validation image ('a/4.png' of 'a/0.png') with the same pixels as a training image: "
         "the validation error is too low"
     ) in remarks
-    assert any(each.startswith("3 test images ('a/6.png of a/2.png', 'b/7.png of a/0.png', ") for each in remarks)
+    assert any(each.startswith("3 test images ('a/6.png' of 'a/2.png', 'b/7.png' of 'a/0.png', ") for each in remarks)
     assert (
-        "1 image ('b/7.png of a/0.png') with the same pixels as an image of another class: one of the two is wrong"
+        "1 image ('b/7.png' of 'a/0.png') with the same pixels as an image of another class: one of the two is wrong"
         in remarks
     )
 

@@ -53,7 +53,7 @@ class Runs:
 def test_what_a_hostile_file_names_is_not_run(tmp_path: Path, protocol: int) -> None:
     trace = tmp_path / "trace"
     content = pickle.dumps({b"data": Runs(Path.touch, trace)}, protocol)
-    with pytest.raises(DataError, match=r"'bad' (names '.*', which no images need|is damaged).*; get it again"):
+    with pytest.raises(DataError, match=r"'bad' (names '.*', which no images need|is damaged).*: get it again"):
         read_plain_pickle(content, "'bad'")
     assert not trace.exists()
     pickle.loads(content)
@@ -90,7 +90,7 @@ def test_a_name_is_refused_before_anything_is_done_with_it(name: bytes) -> None:
 )
 def test_a_damaged_file_is_one_line_that_names_it(content: bytes) -> None:
     with pytest.raises(
-        DataError, match=r"'bad' is damaged, or is not a pickled dictionary .*; get it again"
+        DataError, match=r"'bad' is damaged, or is not a pickled dictionary .*: get it again"
     ) as caught:
         read_plain_pickle(content, "'bad'")
     assert "\n" not in str(caught.value)

@@ -218,7 +218,7 @@ def test_a_latency_is_told_only_from_a_report_on_these_files(run: Run, capsedge:
     assert capsedge("bench", "builtin", *quick).returncode == 0
     refused = capsedge(*export(run, "--bench", report))
     assert refused.returncode == 2
-    assert "--bench: expected a report of model.onnx, as exported now" in refused.stderr
+    assert "--bench: expected a report of 'model.onnx', as exported now" in refused.stderr
     assert text_of(run) == before
 
 
@@ -244,7 +244,7 @@ def test_a_card_does_not_outlive_its_files_silently(
     run: Run, capsedge: Capsedge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done = capsedge("export", str(run.path))
-    assert f"note: {run.path / CARD} describes an earlier export: add --card to write it again" in done.stderr
+    assert f"note: '{run.path / CARD}' describes an earlier export: add --card to write it again" in done.stderr
     strict = dataclasses.replace(tolerance.TOLERANCES["fp32"], length=-1.0)
     monkeypatch.setitem(tolerance.TOLERANCES, "fp32", strict)
 

@@ -240,7 +240,7 @@ def test_a_file_that_lacks_the_reconstruction_it_promises_is_refused(tmp_path: P
     with (
         open_session(drawing) as session,
         pytest.raises(
-            ModelError, match="must give 'lengths' and 'poses' and 'reconstruction', it gives lengths, poses"
+            ModelError, match="must give 'lengths' and 'poses' and 'reconstruction', it gives 'lengths', 'poses'"
         ),
     ):
         session.run(random_images(1))

@@ -237,7 +237,7 @@ def test_an_export_that_is_older_than_its_run_is_called_so(exported: Run, capsed
     exported.write_record(replace(record, scores=tuple(replace(each, error=0.5) for each in record.scores)))
     result = capsedge("gate", str(path))
     assert result.returncode == 2
-    assert f"is older than the best network of its run; export it again: capsedge export {exported.path}" in (
+    assert f"is older than the best network of its run: capsedge export {exported.path}" in (
         result.stderr.replace("\n", " ")
     )
 

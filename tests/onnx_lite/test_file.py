@@ -86,7 +86,7 @@ def test_metadata_sizes_and_hashes_are_those_that_onnx_reads(whole: OnnxFile) ->
 
 
 NO_GRAPH = r"'.*model\.onnx' is not an ONNX file: it holds no graph"
-NOT_WHOLE = r"'.*model\.onnx' is not a whole ONNX file \(.*\); export or copy it again"
+NOT_WHOLE = r"'.*model\.onnx' is not a whole ONNX file \(.*\): export or copy it again"
 
 
 @pytest.mark.parametrize("reader", [read_metadata, read_onnx_file])

@@ -88,7 +88,7 @@ def test_filters_choose_rows(only: list[str], names: list[str], make_settings: M
 
 
 def test_a_filter_that_fits_nothing_is_wrong_use(make_settings: MakeSettings, tmp_path: Path) -> None:
-    with pytest.raises(WrongUse, match=r"--only 'cifar-10/l2' matches no row; rows: mnist/dr, .*cifar-10/l2-fc"):
+    with pytest.raises(WrongUse, match=r"--only 'cifar-10/l2' matches no row: there are: mnist/dr, .*cifar-10/l2-fc"):
         table2(make_settings(data=None), tmp_path, only=["cifar-10/l2"])
 
 

@@ -165,7 +165,7 @@ def no_inputs(model: onnx.ModelProto) -> None:
 def test_a_damaged_graph_is_told_in_one_line(damage: Callable[[onnx.ModelProto], None], tmp_path: Path) -> None:
     model = quantized_product(np.full((4, 2), 3, np.int8))
     damage(model)
-    with pytest.raises(ModelError, match=r"^the graph of '.*model.onnx' is damaged \(.*\); export or copy it again$"):
+    with pytest.raises(ModelError, match=r"^the graph of '.*model.onnx' is damaged \(.*\): export or copy it again$"):
         pairs_of(model, tmp_path)
 
 

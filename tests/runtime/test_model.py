@@ -108,7 +108,7 @@ def test_a_stream_tells_of_broken_images_in_their_place(model: Model, tmp_path: 
     assert [type(each) for each in found] == [capsedge.Prediction, capsedge.Broken, capsedge.Prediction]
     with pytest.raises(DataError, match="there is no image file or folder"):
         model.stream([tmp_path / "nowhere"])
-    with pytest.raises(WrongUse, match=r"expected paths, got numpy.ndarray; predict takes arrays"):
+    with pytest.raises(WrongUse, match=r"expected paths, got numpy.ndarray: predict takes arrays"):
         model.stream(images(2))  # type: ignore[arg-type]
 
 

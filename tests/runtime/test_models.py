@@ -95,7 +95,7 @@ def test_the_name_of_the_default_model_is_told_where_that_is_here(builtin: Path)
     assert model_names("b") == ["builtin"]
     (builtin / "fashion-mnist.onnx").unlink()
     assert model_names("b") == []
-    with pytest.raises(WrongUse, match=r"; there are: digits$"):
+    with pytest.raises(WrongUse, match=r": there are: digits$"):
         find_model("bultin")
 
 
@@ -109,7 +109,7 @@ def test_the_name_of_the_default_model_is_told_where_that_is_here(builtin: Path)
 )
 @pytest.mark.usefixtures("zoo")
 def test_an_unknown_name_is_wrong_use_that_names_the_nearest_or_all(name: str, known: str) -> None:
-    with pytest.raises(WrongUse, match=f"no model '{name}'; {known}"):
+    with pytest.raises(WrongUse, match=f"no model '{name}': {known}"):
         find_model(name)
 
 

@@ -73,8 +73,8 @@ def test_of_several_exports_without_that_a_person_has_to_choose(good: Path, tmp_
         open_session(tmp_path)
 
     assert str(error.value) == (
-        f"the folder '{tmp_path}' holds no model.onnx, so say which: {tmp_path / 'model.fp16.onnx'}, "
-        f"{tmp_path / 'model.int8.onnx'}"
+        f"the folder '{tmp_path}' holds no model.onnx, but several exports: name one of "
+        f"'{tmp_path / 'model.fp16.onnx'}', '{tmp_path / 'model.int8.onnx'}'"
     )
     (tmp_path / "model.onnx").write_bytes(good.read_bytes())
     with open_session(tmp_path) as session:
@@ -156,6 +156,6 @@ def test_a_graph_without_the_outputs_of_its_contract_is_refused(good: Path, tmp_
 
     with (
         open_session(tmp_path / "poseless.onnx") as session,
-        pytest.raises(ModelError, match=r"must give 'lengths' and 'poses', it gives lengths: export it again"),
+        pytest.raises(ModelError, match=r"must give 'lengths' and 'poses', it gives 'lengths': export it again"),
     ):
         session.run(images(1))

@@ -169,5 +169,5 @@ def test_a_runtime_that_fails_in_larger_batches_only_is_found(good: Path) -> Non
     ],
 )
 def test_a_damaged_golden_sample_is_told(contract: Contract, tmp_path: Path, damage: dict[str, object]) -> None:
-    with pytest.raises(ModelError, match=r"the golden sample .*; export the model again"):
+    with pytest.raises(ModelError, match=r"the golden sample .*: export the model again"):
         with_golden(contract, tmp_path, **damage)

@@ -77,7 +77,7 @@ FALLING = (0.98, 0.95, 0.9, 0.8, 0.7)
 def test_near_chance_is_a_warning_however_many_steps_were_taken(
     steps: int, errors: tuple[float, ...], remedy: str
 ) -> None:
-    """Near is 0.8 of the error of random answers, 0.64 of 0.8, for images of two classes too."""
+    """Of few classes, near is 0.8 of the error of random answers: 0.64 of 0.8, and for pairs of classes too."""
     options = {"recipe": TrainRecipe(schedule="step"), "steps": steps}
     known = [row for row in rows(0.7, *errors) if row["kind"] == "validation" or row["epoch"] < 3]
     warning = warned(diagonal(30, 70), known, **options)

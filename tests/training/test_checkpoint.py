@@ -28,10 +28,10 @@ def test_the_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     save_weights(path, nn.Linear(3, 2))
     named = r"^'.*best\.safetensors' holds the weights of another network than the recipe's: "
     with pytest.raises(
-        ModelError, match=named + r"its 'network\.weight' has the shape \[2, 3\] instead of \[2, 4\];"
+        ModelError, match=named + r"its 'network\.weight' has the shape \[2, 3\] instead of \[2, 4\]:"
     ):
         load_network(path, nn.Linear(4, 2))
-    with pytest.raises(ModelError, match=named + r"it has 'network\.bias', which the recipe's does not have;"):
+    with pytest.raises(ModelError, match=named + r"it has 'network\.bias', which the recipe's does not have:"):
         load_network(path, nn.Linear(3, 2, bias=False))
     with pytest.raises(ModelError, match=named + r"it has no 'network\.0\.bias';") as error:
         load_network(path, nn.Sequential(nn.Linear(3, 2)))
@@ -168,7 +168,7 @@ def test_moments_of_other_shapes_are_refused_in_one_line(told: bool, tmp_path: P
         else r"its 'weights\.0\.exp_avg' has the shape \[2\] instead of \[2, 3\]"
     )
     wanted = (
-        rf"^'.*last\.safetensors' was saved with another recipe than the run's recipe\.toml is now: {misfit}; restore"
+        rf"^'.*last\.safetensors' was saved with another recipe than the run's recipe\.toml is now: {misfit}: restore"
     )
     with pytest.raises(ModelError, match=wanted) as error:
         load_checkpoint(path, network, {"weights": torch.optim.AdamW(network.parameters())})

@@ -68,7 +68,7 @@ def interrupt(folder: Path, *, recipe: Recipe) -> None:
         os.killpg(process.pid, signal.SIGINT)
         _, said = process.communicate(timeout=100)
     assert process.returncode == 130, said
-    assert said.count("resume with: capsedge train --resume") == 1, "one of the processes speaks, and only one"
+    assert said.count("resume with capsedge train --resume") == 1, "one of the processes speaks, and only one"
     assert "--devices 2" in said
 
 
@@ -212,7 +212,7 @@ if os.environ.get("RANK", "0") != "0":
     WHERE = HOW
 main()
 """
-AGAIN, RESUME = "start it again with the same command", "resume with: capsedge train --resume --run {} --devices 2"
+AGAIN, RESUME = "start it again with the same command", "resume with capsedge train --resume --run {} --devices 2"
 
 
 @pytest.mark.parametrize(
@@ -270,7 +270,7 @@ def test_a_process_that_is_killed_ends_the_training_in_one_line_that_tells_how_t
         os.kill(int(child), signal.SIGKILL)
         _, said = process.communicate(timeout=100)
     assert process.returncode == 1, said
-    assert said.splitlines()[-1].startswith("capsedge: another process of the training has ended: resume with: ")
+    assert said.splitlines()[-1].startswith("capsedge: another process of the training has ended: resume with ")
     assert "bug" not in said
 
 

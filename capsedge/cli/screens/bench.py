@@ -89,7 +89,9 @@ def check_turns(plan: "Plan") -> None:
         WrongUse: The scenario is `server`.
     """
     if plan.scenario == "server":
-        raise WrongUse("--max-ratio compares models that take turns, which --scenario server does not: leave it out")
+        raise WrongUse(
+            "--max-ratio compares models that take turns, which --scenario server does not", "leave it out"
+        )
 
 
 def named(rows: Sequence["Change"]) -> str:

@@ -7,14 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 
+from capsedge.bar import FittingProgress
 from capsedge.cli.console import err, example_image, next_command, percent, say
 from capsedge.cli.tables import Column, print_table
 from capsedge.contract import Contract, EngineManifest, Verdict
 from capsedge.export.card.words import in_types
 from capsedge.plural import number_of
 from capsedge.statistics import Difference
+
+_LONGEST_PHASE = 40  # letters
 
 if TYPE_CHECKING:
     from capsedge.export import Exported
@@ -41,10 +44,18 @@ def working() -> Iterator[Callable[[str], None]]:
 @contextmanager
 def building() -> Iterator[Callable[[str, int, int], None]]:
     """Show the progress of TensorRT's current phase; nothing in a pipe."""
-    columns = (TextColumn("engine: {task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
+    bar = BarColumn()
+    columns = TextColumn("engine: {task.description}"), bar, MofNCompleteColumn()
+    with FittingProgress(
+        *columns, order=(bar,), console=err, transient=True, disable=not err.is_terminal
+    ) as progress:
         task = progress.add_task("parsing", total=None)
-        yield lambda phase, done, total: progress.update(task, description=escape(phase), completed=done, total=total)
+
+        def show(phase: str, done: int, total: int) -> None:
+            named = phase if len(phase) <= _LONGEST_PHASE else f"{phase[: _LONGEST_PHASE - 1]}…"
+            progress.update(task, description=escape(named), completed=done, total=total)
+
+        yield show
 
 
 def show_file(made: "Exported") -> None:

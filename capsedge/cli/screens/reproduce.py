@@ -20,16 +20,18 @@ def show_figure(content: "Content", png: Path, *, as_json: bool) -> None:
     from capsedge.reproduce.figures import rows  # these two need torch
     from capsedge.reproduce.step_times import Fig4
 
+    header, lines = rows(content)
     if as_json:
         print_json(content)
     else:
-        header, lines = rows(content)
         print_table(
             [
                 Column(title, cells, numeric=number > 0)
                 for number, (title, *cells) in enumerate(zip(header, *lines, strict=True))
             ]
         )
+    if not as_json and any("±" in cell for line in lines for cell in line):
+        say("± is the standard deviation over the seeds")
     for warning in content.warnings if isinstance(content, Fig4) else ():
         say(f"note: {warning.text}")
     say(f"wrote {png}, drawn from {png.with_suffix('.json')}")
@@ -39,6 +41,7 @@ def say_row(row: "TableRow", settings: "TrainingSettings", *, silent: bool) -> N
     """Print a row's test error after one of its trainings."""
     if not silent:
         of = f"{len(row.errors)} of {number_of(len(settings.seeds), 'seed')}"
+        of += "" if row.error is None or row.error.spread is None else "; ± is their standard deviation"
         say(f"{row.name}: test error {_measured(row)} %, {of}")
 
 

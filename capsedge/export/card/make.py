@@ -18,7 +18,7 @@ from capsedge.export.pipeline import Exported, RunExport
 from capsedge.files import sha256_of, write_atomically
 from capsedge.measure.bench.report import BenchReport
 from capsedge.models import CapsNet
-from capsedge.plural import number_of
+from capsedge.plural import number_of, quoted
 from capsedge.recipe import Recipe
 from capsedge.training.run import RunRecord
 
@@ -119,7 +119,7 @@ def check_replaceable(card: Path) -> None:
     written = weights.is_file() and is_of_a_card(weights)
     for file in (weights, card):
         if file.exists() and not written:
-            raise WrongUse(f"'{file}' was not written by --card: move it away, or choose another --output")
+            raise WrongUse(f"'{file}' was not written by --card", "move it away, or choose another --output")
 
 
 def _save_weights(network: CapsNet, file: Path, *, decoder: bool, labels: int) -> None:
@@ -136,8 +136,9 @@ def _latency(files: Sequence[Exported], hashes: Sequence[str], report: BenchRepo
     found = latencies_of(report, names)
     if not found:
         raise WrongUse(
-            f"--bench: expected a report of {', '.join(names.values())}, as exported now; it has other files "
-            "(compared by SHA-256): measure these with capsedge bench, then export again with the new report"
+            f"--bench: expected a report of {quoted(names.values())}, as exported now; it has other files "
+            "(compared by SHA-256)",
+            "measure these with capsedge bench, then export again with the new report",
         )
     return found
 
@@ -222,7 +223,7 @@ def _gate(card: _Subject) -> Iterator[str]:
 def _verdict(file: Exported) -> list[str]:
     verdict = file.contract.verdict
     if verdict is None:
-        raise ModelError(f"'{file.path}' has no verdict of the gate: capsedge export")
+        raise ModelError(f"'{file.path}' has no verdict of the gate", "capsedge export")
     largest, same, change = verdict.largest_length_difference, verdict.top1_agreement, verdict.error_change
     return [
         f"`{file.path.name}`",

@@ -41,7 +41,7 @@ def gate_engine(engine: Path, run: Run, *, max_error_increase: float | None = No
     tolerance = tolerance_of(manifest.contract.precision, max_error_increase=max_error_increase)
     for check in check_engine(engine, manifest):
         if check.holds is False and engine.is_file():
-            raise ModelError(f"'{engine}' was damaged or replaced: {check.said}; copy it again or rebuild it")
+            raise ModelError(f"'{engine}' was damaged or replaced: {check.said}", "copy it again or rebuild it")
     if reason := cannot_run_here(engine):
         return _with(manifest, not_executed(f"{needed(manifest)}: {reason}"))
     with open_session(engine) as session:

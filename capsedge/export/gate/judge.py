@@ -93,8 +93,8 @@ def judge(session: Session, expected: Reference, tolerance: Tolerance, *, emulat
                 None,
                 (
                     emulated,
-                    _too_few(len(ours), found, change, tolerance),
                     *_classes(found, expected),
+                    _too_few(len(ours), found, change, tolerance),  # last: `export` prints what to do after it
                 ),
             )
         ),

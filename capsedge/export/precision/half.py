@@ -118,10 +118,10 @@ class _TypedGraph(NamedGraph):
             rounded = values.astype(_NUMPY_TYPES[self.half])
         if not np.isfinite(rounded.astype(np.float32)).all():
             raise ModelError(
-                f"'{name}' holds {float(np.abs(values).max()):.3g}, which {self.half} cannot hold: use bf16 or fp32"
+                f"'{name}' holds {float(np.abs(values).max()):.3g}, which {self.half} cannot hold", "use bf16 or fp32"
             )
         if name.endswith("_scale") and not rounded.all():
-            raise ModelError(f"'{name}' holds a scale too small for {self.half}: use int8")
+            raise ModelError(f"'{name}' holds a scale too small for {self.half}", "use int8")
         return rounded
 
 

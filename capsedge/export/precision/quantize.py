@@ -88,7 +88,8 @@ def check_calibration(dataset: Dataset, count: int = CALIBRATION_IMAGES) -> None
     if available < FEWEST_IMAGES:
         raise WrongUse(
             f"int8 and fp8 need at least {FEWEST_IMAGES} training images for calibration, and "
-            f"{available} were {'requested' if available == count else 'found'}: use more images, or --precision fp32"
+            f"{available} were {'requested' if available == count else 'found'}",
+            "use more images, or --precision fp32",
         )
 
 

@@ -86,9 +86,9 @@ def _gated(model: Path) -> Contract:
     file = read_onnx_file(model)
     contract = contract_of(file, source=str(model))
     if contract is None or contract.verdict is None or contract.verdict.status == "rejected":
-        raise ModelError(f"'{model}' carries no accepted contract: make it with capsedge export")
+        raise ModelError(f"'{model}' carries no accepted contract", "make it with capsedge export")
     if file.graph_sha256 != contract.graph_sha256:
-        raise ModelError(f"'{model}' was altered since its gate: run capsedge gate {model}")
+        raise ModelError(f"'{model}' was altered since its gate", f"run capsedge gate {model}")
     return contract
 
 
@@ -98,14 +98,14 @@ def _check_graph(model: Path, contract: Contract, options: BuildOptions, package
         if why := unable(contract.layers, target, package):
             able = listed(takes(target, package))
             raise ModelError(
-                f"'{model}' cannot become an engine for {target}: {why}; use --precision {able}, or leave it out"
+                f"'{model}' cannot become an engine for {target}: {why}", f"use --precision {able}, or leave it out"
             )
     refused = [finding for finding in apply_rules(onnx.load_model(str(model))) if finding.severity == "refused"]
     if refused:
         first = refused[0]
         raise ModelError(
-            f"'{model}' cannot become an engine: {first.node} ({first.operator}): {first.reason}: {first.advice}; "
-            f"capsedge lint {model} shows all {len(refused)}"
+            f"'{model}' cannot become an engine: {first.node} ({first.operator}): {first.reason}",
+            f"{first.advice}; capsedge lint {model} shows all {len(refused)}",
         )
 
 
@@ -136,8 +136,9 @@ def _defer(
     line = trtexec_line(model, engine, contract.input, options)
     if not options.allow_deferred:
         raise ProviderError(
-            f"{'; '.join(built.errors)}; build the engine on its target machine, in the folder with '{model.name}': "
-            f"{line} (--allow-deferred writes the manifest that belongs beside it)"
+            "; ".join(built.errors),
+            f"build the engine on its target machine, in the folder with '{model.name}': "
+            f"{line} (--allow-deferred writes the manifest that belongs beside it)",
         )
     manifest = EngineManifest(
         engine_sha256="",

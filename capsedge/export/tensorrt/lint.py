@@ -119,8 +119,8 @@ def _load_zero_points(path: Path, model: onnx.ModelProto) -> None:
                 except Exception as error:  # a missing file, a path outside of the folder, too few bytes
                     reason = " ".join(str(error).split())[:120]
                     raise ModelError(
-                        f"'{path}' has values in another file that cannot be read ({reason}): copy that file beside "
-                        "the model"
+                        f"'{path}' has values in another file that cannot be read ({reason})",
+                        "copy that file beside the model",
                     ) from error
                 zero.data_location = onnx.TensorProto.DEFAULT
 

@@ -67,8 +67,8 @@ def check_options(options: BuildOptions, precisions: Sequence[Precision] = ()) -
         for precision in precisions:
             if precision not in (able := takes(target, package)):
                 raise WrongUse(
-                    f"an engine in {precision} was requested for {target}, which cannot compute it: use --precision "
-                    f"{listed(able)}, or leave {target} out"
+                    f"an engine in {precision} was requested for {target}, which cannot compute it",
+                    f"use --precision {listed(able)}, or leave {target} out",
                 )
     return package
 
@@ -148,7 +148,7 @@ def _check_known(targets: tuple[str, ...], package: Package) -> None:
     unknown = [target for target in targets if target not in about.targets]
     if unknown:
         raise WrongUse(
-            f"{package} {about.version} has no target {', '.join(unknown)}; there are: {', '.join(about.targets)}"
+            f"{package} {about.version} has no target {', '.join(unknown)}", f"there are: {', '.join(about.targets)}"
         )
 
 

@@ -52,7 +52,7 @@ def model_config(source: ServableFile, name: str, serving: Serving) -> Message:
         WrongUse: The batch is larger than the engine's, or a GPU is requested for the Python backend.
     """
     if serving.gpu and source.backend == "python":
-        raise WrongUse("Triton's Python backend runs the file on the CPU: leave out gpu, or choose another backend")
+        raise WrongUse("Triton's Python backend runs the file on the CPU", "leave out gpu, or choose another backend")
     largest = _max_batch(source, serving)
     on_gpu = serving.gpu or source.backend == "tensorrt"
     return {

@@ -70,7 +70,7 @@ def _labels(contract: Contract) -> str:
     for name in contract.classes:
         if "\n" in name or "\r" in name:
             raise ModelError(
-                f"the class name {name!r} has a line break, but Triton reads one name from each line: rename it"
+                f"the class name {name!r} has a line break, but Triton reads one name from each line", "rename it"
             )
     return "".join(f"{name}\n" for name in contract.classes)
 

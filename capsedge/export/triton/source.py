@@ -85,7 +85,7 @@ def read_source(model: Path, *, allow_unexecuted: bool, python: bool = False) ->
     if file.suffix != ".engine":
         return replace(_read_onnx(file), backend="python" if python else "onnxruntime")
     if python:
-        raise WrongUse(f"Triton's Python backend serves .onnx files, got the engine '{file}': leave out python")
+        raise WrongUse(f"Triton's Python backend serves .onnx files, got the engine '{file}'", "leave out python")
     return _read_engine(file, allow_unexecuted=allow_unexecuted)
 
 
@@ -108,11 +108,12 @@ def _output(file: Path, name: str, kind: str, shape: list[int | str | None]) -> 
     batch, *axes = shape
     if isinstance(batch, int):
         raise ModelError(
-            f"'{file}' has '{name}' for a fixed batch of {batch}, so Triton cannot batch: export it with a free batch"
+            f"'{file}' has '{name}' for a fixed batch of {batch}, so Triton cannot batch",
+            "export it with a free batch",
         )
     if kind not in _TYPES:
         raise ModelError(
-            f"'{file}' has '{name}' as {kind}, but only {' or '.join(_TYPES)} is served: export it again"
+            f"'{file}' has '{name}' as {kind}, but only {' or '.join(_TYPES)} is served", "export it again"
         )
     return Output(_TYPES[kind], tuple(axis if isinstance(axis, int) else ANY for axis in axes))
 
@@ -122,15 +123,15 @@ def _read_engine(file: Path, *, allow_unexecuted: bool) -> ServableFile:
     contract, batch = manifest.contract, manifest.batch
     if manifest.package != "tensorrt":
         raise ModelError(
-            f"'{file}' is an engine of TensorRT-RTX, which Triton cannot load: serve its ONNX file, or build an "
-            "engine with the classic TensorRT on the server"
+            f"'{file}' is an engine of TensorRT-RTX, which Triton cannot load",
+            "serve its ONNX file, or build an engine with the classic TensorRT on the server",
         )
     checks = check_engine(file, manifest)
     refuse_altered(checks, file, "copy the engine and its manifest again")
     if batch[0] > 1:
         raise ModelError(
-            f"'{file}' takes batches of {batch[0]} or more, but Triton also sends single images: build it again with "
-            f"--trt-batch 1,{batch[1]},{batch[2]}"
+            f"'{file}' takes batches of {batch[0]} or more, but Triton also sends single images",
+            f"build it again with --trt-batch 1,{batch[1]},{batch[2]}",
         )
     return ServableFile(
         file=file,
@@ -158,10 +159,10 @@ def _verdict(file: Path, contract: Contract, *, allow_unexecuted: bool) -> str:
     if verdict is not None and verdict.status == "accepted":
         return f"The gate accepted this engine on {verdict.provider}."
     if verdict is not None and verdict.status == "rejected":
-        raise ModelError(f"the gate rejected '{file}', so it is not served: build it again")
+        raise ModelError(f"the gate rejected '{file}', so it is not served", "build it again")
     if not allow_unexecuted:
         raise ModelError(
-            f"'{file}' was not executed, so its results are not proved: gate it on its GPU, or serve its ONNX file"
+            f"'{file}' was not executed, so its results are not proved", "gate it on its GPU, or serve its ONNX file"
         )
     return "NOT EXECUTED: the gate has not run this engine. Before serving it, run capsedge verify on its GPU."
 

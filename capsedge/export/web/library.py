@@ -71,13 +71,14 @@ def _in_folder(given: Path) -> Path:
     folder = next((found for below in _BELOW if (found := given / below) and (found / WASM[0].name).is_file()), None)
     if folder is None:
         raise ModelError(
-            f"expected {PACKAGE} {VERSION} in '{given}', and there is no {WASM[0].name}: in a folder of yours run "
-            f"npm install {PACKAGE}@{VERSION}, and give that folder"
+            f"expected {PACKAGE} {VERSION} in '{given}', and there is no {WASM[0].name}",
+            f"in a folder of yours run npm install {PACKAGE}@{VERSION}, and give that folder",
         )
     if differing := _differing(folder):
         raise ModelError(
             f"expected {PACKAGE} {VERSION} in '{folder}', and {', '.join(differing)} is missing or has another "
-            f"SHA-256: npm install {PACKAGE}@{VERSION}"
+            f"SHA-256",
+            f"npm install {PACKAGE}@{VERSION}",
         )
     return folder
 
@@ -114,8 +115,8 @@ def _fetch(cached: Path) -> None:
             raise _failed(f"the package is damaged: {error}") from error
         if differing := _differing(Path(folder)):
             raise ModelError(
-                f"npm's {PACKAGE} {VERSION} has other files than expected ({', '.join(differing)}): give a folder "
-                "with the original package by --web-runtime"
+                f"npm's {PACKAGE} {VERSION} has other files than expected ({', '.join(differing)})",
+                "give a folder with the original package by --web-runtime",
             )
         for part in _PARTS:
             with replacing(cached / part.name) as partial:
@@ -124,8 +125,8 @@ def _fetch(cached: Path) -> None:
 
 def _failed(reason: str) -> ModelError:
     return ModelError(
-        f"npm could not download {PACKAGE} {VERSION} ({reason}): check the network, or give a folder with the "
-        "package by --web-runtime"
+        f"npm could not download {PACKAGE} {VERSION} ({reason})",
+        "check the network, or give a folder with the package by --web-runtime",
     )
 
 

@@ -72,12 +72,12 @@ def write_page(folder: Path, model: str | Path | None, *, library: Path | None =
     """
     file = model_file(find_model(model))
     if file.suffix != ".onnx":
-        raise ModelError(f"'{file}' is an engine, which no browser runs: give the .onnx file")
+        raise ModelError(f"'{file}' is an engine, which no browser runs", "give the .onnx file")
     contract = accepted_contract(file)
     if contract.batch is not None:  # its page would have the name of the free batch's
         raise ModelError(
-            f"'{file}' has a fixed batch of {contract.batch}, and the page runs single images: give the file with a "
-            "free batch"
+            f"'{file}' has a fixed batch of {contract.batch}, and the page runs single images",
+            "give the file with a free batch",
         )
     golden_sample(contract)  # the page replays it; refuse a damaged one here
     name = plain_name(name_of(contract))

@@ -49,7 +49,7 @@ def parse_regression(text: str) -> float:
         raise WrongUse(f"expected a percentage from 0 to 999999 for --max-regression, such as 5%, got '{text}'")
     number, sign = float(found[1]), found[2]
     if 0 < number < 1 and not sign:
-        raise WrongUse(f"--max-regression {text} may mean {text}% or {100 * number:g}%: add the percent sign")
+        raise WrongUse(f"--max-regression {text} may mean {text}% or {100 * number:g}%", "add the percent sign")
     return number / 100
 
 
@@ -62,8 +62,8 @@ def check_machine(machine: Machine, baseline: BenchReport) -> None:
     """
     if difference := _machine_difference(machine, baseline):
         raise WrongUse(
-            f"{difference}: latencies of two machines cannot show a regression; measure the baseline on this "
-            "machine, if possible in the same job, or add --other-machine"
+            f"{difference}: latencies of two machines cannot show a regression",
+            "measure the baseline on this machine, if possible in the same job, or add --other-machine",
         )
 
 
@@ -81,7 +81,7 @@ def check_cases(plan: Plan, batches: Sequence[int], models: Sequence[str], basel
             measurement seeks a rate, so that the latencies are of another rate in each report.
     """
     if plan.scenario == "server" and plan.qps is None:
-        raise WrongUse("--p99-ms alone seeks a rate, and latencies at two rates cannot be compared: give --qps too")
+        raise WrongUse("--p99-ms alone seeks a rate, and latencies at two rates cannot be compared", "give --qps too")
     theirs = list(_labelled_cases(baseline))
     keys = map(_key, theirs)
     if not any(
@@ -192,8 +192,9 @@ def _nothing_in_common(ours: Iterable[str], theirs: Iterable[LabelledCase]) -> W
         ", ".join(f"'{label}'" for label in labels) or "none" for labels in (ours, (each.label for each in theirs))
     )
     return WrongUse(
-        f"the baseline has none of the measured cases ({here}), it has {there}: measure the baseline with the same "
-        "models, scenario, batch, interval, concurrency, rate, provider and threads"
+        f"the baseline has none of the measured cases ({here}), it has {there}",
+        "measure the baseline with the same "
+        "models, scenario, batch, interval, concurrency, rate, provider and threads",
     )
 
 

@@ -77,7 +77,7 @@ def bench(
         if not kept:
             raise
         raise Interrupted(
-            f"stopped; the results so far are in '{state}', and the same command continues the measurement"
+            f"stopped; the results so far are in '{state}'", "the same command continues the measurement"
         ) from None
     finished = replace(report, groups=groups)
     if state is not None:
@@ -106,9 +106,9 @@ def lay_out(
     limits_of(plan)
     axes = parse_axes(sweeps)
     if "batch" in axes and plan.batch is not None:
-        raise WrongUse("--batch and --sweep batch=... were both given: choose one")
+        raise WrongUse("--batch and --sweep batch=... were both given", "choose one")
     if plan.iterations is not None and plan.duration is not None:
-        raise WrongUse("--iterations and --duration were both given: choose one")
+        raise WrongUse("--iterations and --duration were both given", "choose one")
     if plan.data is not None:
         from capsedge.data.load import check_source  # it loads Pillow
 

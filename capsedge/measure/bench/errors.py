@@ -131,7 +131,7 @@ def _for_another(
     shown = [first.classes[label] for label in images.labels]
     if lacking := sorted({*shown} - {*other.classes}):
         raise DataError(
-            f"'{place}' has the class '{lacking[0]}', which '{other.name}' does not have: measure it alone"
+            f"'{place}' has the class '{lacking[0]}', which '{other.name}' does not have", "measure it alone"
         )
     labels = np.array([other.classes.index(each) for each in shown], np.int64)
     seen = as_another_takes(images, place, own=own, part="test", first=first, other=other)

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from capsedge.errors import DataError, WrongUse, require
-from capsedge.files import check_writable, write_atomically
+from capsedge.files import check_replaceable, check_writable, page_mark, write_atomically
 from capsedge.measure.bench.report import SCHEMA_VERSION, BenchReport
 from capsedge.records import DamagedRecord, decoded
 
@@ -30,10 +30,12 @@ def check_output(file: Path) -> None:
     """Refuse a file that `save` cannot write: its format or its folder.
 
     Raises:
-        WrongUse: The suffix is not a known format, the path is a folder, or its folder is not writable.
+        WrongUse: The suffix is not a known format, the path is a folder, its folder is not writable, or the file
+            exists and no report of this format.
     """
     _check_suffix(file)
     check_writable(file)
+    check_replaceable(file, _MARKS[file.suffix.lower()], "bench")
 
 
 def check_extras(files: Iterable[Path]) -> None:
@@ -75,9 +77,9 @@ def load(file: Path) -> BenchReport:
     try:
         head = decoded(content, _Head)
     except DamagedRecord as error:
-        raise DataError(f"'{file}' is not a JSON report, or is incomplete ({error}): {_WANTED}") from error
+        raise DataError(f"'{file}' is not a JSON report, or is incomplete ({error})", _WANTED) from error
     if head.kind != KIND:
-        raise DataError(f"'{file}' is a JSON file, but not a report of `{KIND}`: {_WANTED}")
+        raise DataError(f"'{file}' is a JSON file, but not a report of `{KIND}`", _WANTED)
     if head.schema != SCHEMA_VERSION:
         raise DataError(
             f"expected a report of schema {SCHEMA_VERSION}, got schema {head.schema} in '{file}'",
@@ -88,7 +90,7 @@ def load(file: Path) -> BenchReport:
         report = decoded(content, BenchReport)
         _check_rounds(report)
     except DamagedRecord as error:
-        raise DataError(f"'{file}' is a damaged report ({error}): {_WANTED}") from error
+        raise DataError(f"'{file}' is a damaged report ({error})", _WANTED) from error
     return report
 
 
@@ -136,6 +138,12 @@ def _check_suffix(file: Path) -> None:
         raise WrongUse(f"expected a report name that ends in {', '.join(_WRITERS)}, got '{file}'")
 
 
+_MARKS = {
+    ".json": f'"kind": "{KIND}"',
+    ".csv": "created,capsedge,cpu,instruction_sets,",
+    ".md": "### Latency, measured by capsedge ",
+    ".html": page_mark("bench"),
+}
 _WRITERS: dict[str, Callable[[BenchReport], str]] = {
     ".json": _json,
     ".csv": _csv,

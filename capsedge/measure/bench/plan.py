@@ -172,7 +172,8 @@ def limits_of(plan: Plan) -> Limits:
     if plan.qps is not None and plan.qps * seconds > MOST_ITERATIONS:
         raise WrongUse(
             f"expected at most {MOST_ITERATIONS:,} queries in a trial, got {amount(plan.qps)} queries/s for "
-            f"{amount(seconds)} s: lower --qps or --duration"
+            f"{amount(seconds)} s",
+            "lower --qps or --duration",
         )
     return replace(limits, timing=TimingLimits(seconds, iterations, longest))
 
@@ -182,8 +183,8 @@ def _check_arrivals(plan: Plan, queries: int, seconds: float) -> None:
     if plan.qps is not None and plan.qps * seconds < queries:
         change = "raise --duration" if plan.iterations is None else "lower --iterations"
         raise WrongUse(
-            f"at {amount(plan.qps)} queries/s, {queries:,} queries do not arrive within {amount(seconds)} s: raise "
-            f"--qps, or {change}"
+            f"at {amount(plan.qps)} queries/s, {queries:,} queries do not arrive within {amount(seconds)} s",
+            f"raise --qps, or {change}",
         )
 
 
@@ -217,16 +218,17 @@ def _check_load(plan: Plan) -> None:
     if server and plan.qps is None and plan.p99_ms is None:
         raise WrongUse(
             "the scenario 'server' needs --qps (the rate of arrivals) or --p99-ms (to find the highest rate that "
-            "holds it): add one"
+            "holds it)",
+            "add one",
         )
     if not server and (plan.qps is not None or plan.p99_ms is not None):
-        raise WrongUse(f"--qps and --p99-ms belong to --scenario server, got {plan.scenario}: choose one of them")
+        raise WrongUse(f"--qps and --p99-ms belong to --scenario server, got {plan.scenario}", "choose one of them")
     if plan.p99_ms is not None and plan.iterations is not None and plan.iterations < FEWEST_ITERATIONS[99]:
         raise WrongUse(
-            f"--p99-ms needs at least {FEWEST_ITERATIONS[99]} queries in a trial, got --iterations "
-            f"{plan.iterations}: raise it, or leave it out"
+            f"--p99-ms needs at least {FEWEST_ITERATIONS[99]} queries in a trial, got --iterations {plan.iterations}",
+            "raise it, or leave it out",
         )
     if plan.interval_ms and (server or several):
-        raise WrongUse("--interval-ms needs a single client: leave it out, or --concurrency and --scenario server")
+        raise WrongUse("--interval-ms needs a single client", "leave it out, or --concurrency and --scenario server")
     if plan.iterations is not None and several and not server:
-        raise WrongUse("--iterations cannot be shared out among several clients: use --duration with --concurrency")
+        raise WrongUse("--iterations cannot be shared out among several clients", "use --duration with --concurrency")

@@ -41,7 +41,8 @@ def measured_before(
     if earlier.unfinished and not found:
         raise WrongUse(
             f"'{file}' holds an unfinished measurement of `{shlex.join(earlier.command)}`, which differs in command, "
-            "machine, versions or model files: repeat that command, choose another --output, or remove the file"
+            "machine, versions or model files",
+            "repeat that command, choose another --output, or remove the file",
         )
     return found
 

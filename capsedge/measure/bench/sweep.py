@@ -51,9 +51,9 @@ def parse_axes(texts: Sequence[str]) -> Axes:
         if not equals or not values:
             raise WrongUse(f"expected a sweep as name=value,value such as batch=1,8, got '{text}'")
         if name not in _READERS:
-            raise WrongUse(f"there is no sweep over '{name}'; {nearest(name, _READERS)}")
+            raise WrongUse(f"there is no sweep over '{name}'", nearest(name, _READERS))
         if name in axes:
-            raise WrongUse(f"the sweep over '{name}' was given twice: put all its values into one")
+            raise WrongUse(f"the sweep over '{name}' was given twice", "put all its values into one")
         axes[name] = tuple(dict.fromkeys(_read(name, value) for value in values.split(",")))
     return axes
 
@@ -158,13 +158,13 @@ def _check_effect(file: Path, settings: Settings, chosen: Mapping[str, Any]) -> 
     if without_effect := chosen.keys() & (_OF_ONNX if engine else _OF_ENGINES):
         kind = "an engine" if engine else "not an engine"
         raise WrongUse(
-            f"a sweep over '{min(without_effect)}' has no effect on '{file}', which is {kind}: remove the sweep or "
-            "the model"
+            f"a sweep over '{min(without_effect)}' has no effect on '{file}', which is {kind}",
+            "remove the sweep or the model",
         )
     on_openvino = not engine and chosen.get("provider", settings.provider) == "openvino"
     if on_openvino and (without_effect := chosen.keys() & _OF_ONNX_RUNTIME):
         raise WrongUse(
-            f"a sweep over '{min(without_effect)}' has no effect on OpenVINO: remove the sweep or the provider"
+            f"a sweep over '{min(without_effect)}' has no effect on OpenVINO", "remove the sweep or the provider"
         )
     if "spinning" in chosen and not chosen.get("threads", settings.threads):
         raise WrongUse(

@@ -70,7 +70,7 @@ def order_of_classes(first: EvaluatedNetwork, other: EvaluatedNetwork) -> list[i
         WrongUse: They have different classes.
     """
     if {*first.classes} != {*other.classes}:
-        raise WrongUse(f"--compare '{other.name}' has other classes: evaluate each on its own")
+        raise WrongUse(f"--compare '{other.name}' has other classes", "evaluate each on its own")
     return [other.classes.index(each) for each in first.classes]
 
 

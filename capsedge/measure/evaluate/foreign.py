@@ -126,19 +126,19 @@ def _input(session: Session, size: int, layout: Layout | None) -> tuple[str, tup
     likely: list[Layout] = [way for way, channels in ways.items() if channels in (1, 3)]
     if layout is None and len(likely) > 1:
         raise WrongUse(
-            f"'{session.name}' takes {inputs}, which may be either order: say which by --layout nchw or nhwc"
+            f"'{session.name}' takes {inputs}, which may be either order", "say which by --layout nchw or nhwc"
         )
     chosen = layout or likely[0]
     if chosen not in likely:
-        raise WrongUse(f"'{session.name}' takes {inputs}, which is not {chosen}: leave out --layout")
+        raise WrongUse(f"'{session.name}' takes {inputs}, which is not {chosen}", "leave out --layout")
     channels = ways[chosen]
     sides = axes[2:] if chosen == "nchw" else axes[1:3]
     if None in sides and not size:
-        raise WrongUse(f"'{session.name}' takes images of any size ({inputs}): give --size")
+        raise WrongUse(f"'{session.name}' takes images of any size ({inputs})", "give --size")
     height, width = (side or size for side in sides)
     if size and (height, width) != (size, size):
         raise WrongUse(
-            f"--size: expected {width}x{height}, the size that '{session.name}' takes, got {size}: leave it out"
+            f"--size: expected {width}x{height}, the size that '{session.name}' takes, got {size}", "leave it out"
         )
     assert channels is not None
     return name, (height, width, channels), chosen == "nchw"
@@ -155,7 +155,7 @@ def _pixels(session: Session, dtype: np.dtype[Any], pixels: Pixels | None) -> Pi
     if dtype.kind not in "ui" or np.iinfo(dtype).max < 255:
         raise ModelError(f"'{session.name}' takes {dtype}, which does not hold pixels of 0 to 255")
     if pixels not in (None, "bytes"):
-        raise WrongUse(f"'{session.name}' takes {dtype}, and --pixels {pixels} are fractions: leave it out")
+        raise WrongUse(f"'{session.name}' takes {dtype}, and --pixels {pixels} are fractions", "leave it out")
     return "bytes"
 
 
@@ -183,7 +183,8 @@ def _scores(
     shapes = ", ".join(f"{name} {list(array.shape)}" for name, array in given.items())
     raise WrongUse(
         f"--classes names {len(classes)} classes, and for {images} images '{session.name}' gives {shapes}, none with "
-        f"{len(classes)} scores for each: give one name for each score"
+        f"{len(classes)} scores for each",
+        "give one name for each score",
     )
 
 

@@ -103,17 +103,19 @@ def of_run(folder: Path, *, classes: Sequence[str], part: Part) -> Labelled:
         source, told, sha256 = record.data_source, record.data, record.data_sha256
         recipe = from_values(read_values(folder / "recipe.toml"), source=str(folder / "recipe.toml"))
     except (OSError, ValueError) as error:
-        raise DataError(f"'{folder}' does not say what it was trained on ({error}): give --data") from error
+        raise DataError(f"'{folder}' does not say what it was trained on ({error})", "give --data") from error
     try:
         dataset = dataset_of(recipe.data, source=source)
     except (DataError, WrongUse) as error:  # the run names this data, not the user: always a DataError
         raise DataError(
-            f"run '{folder}' was trained on {told}, and its data '{source}' cannot be loaded: {error}; give --data"
+            f"run '{folder}' was trained on {told}, and its data '{source}' cannot be loaded: {error.text}",
+            f"{error.advice}, or give --data" if error.advice else "give --data",
         ) from error
     if dataset.sha256() != sha256:
         raise DataError(
             f"run '{folder}' was trained on {told}, but '{source}' now holds other images ({dataset.description}), "
-            "and the model may be trained on some of them: restore the first, or give --data with other images"
+            "and the model may be trained on some of them",
+            "restore the first, or give --data with other images",
         )
     # Remarks about the division of the images do not concern an evaluation.
     return _of_dataset(replace(dataset, remarks=()), part, classes)
@@ -164,8 +166,9 @@ def images_for(subject: EvaluatedNetwork, data: str | None, part: Part) -> Label
         if data is None:
             raise WrongUse(
                 f"expected labelled images: '{subject.name}' is not in the folder of a run, whose test images are "
-                "the default; give --data with a folder that has a subfolder of images for each class, a .csv file, "
-                f"an .npz file, or a data set's name ({', '.join(KNOWN)})"
+                "the default",
+                "give --data with a folder that has a subfolder of images for each class, a .csv file, "
+                f"an .npz file, or a data set's name ({', '.join(KNOWN)})",
             )
         return labelled(data, subject, part=part)
     if is_own(data, source):  # in the division of the training, which used the other parts
@@ -227,7 +230,7 @@ def _chosen(path: Path, parts: Sequence[DataPart | None], part: Part) -> list[in
     places = [place for place, own in enumerate(parts) if part == "all" or not divided or (own or "train") == part]
     if not places:
         there = ", ".join(sorted({own or "train" for own in parts}))
-        raise WrongUse(f"'{path}' has no part '{part}', only {there}: give --part, or --part all")
+        raise WrongUse(f"'{path}' has no part '{part}', only {there}", "give --part, or --part all")
     return places
 
 
@@ -249,8 +252,8 @@ def _as_the_model_counts(
 def _of_dataset(dataset: Dataset, part: Part, classes: Sequence[str]) -> Labelled:
     if isinstance(dataset.train, Overlaid):
         raise WrongUse(
-            "images that show two classes cannot be evaluated, they have no confusion matrix: capsedge export "
-            "reports their error"
+            "images that show two classes cannot be evaluated, they have no confusion matrix",
+            "capsedge export reports their error",
         )
     splits = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
     wanted = {each: split for each, split in splits.items() if part in (each, "all")}

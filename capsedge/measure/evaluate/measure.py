@@ -20,6 +20,7 @@ Labels = NDArray[np.int64]
 BINS = 10  # bins of the longest length, as in Guo et al. 2017 but for fewer images
 THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(20))
 TAKEN_FOR = 2
+CSV_HEAD = "image,label,answer,right,length"  # and a column for each class
 
 
 class Bin(msgspec.Struct, frozen=True, kw_only=True):
@@ -225,7 +226,7 @@ def as_csv(names: Sequence[str], labels: Labels, lengths: Lengths, classes: Sequ
     named = [cell(each) for each in classes]
     text = StringIO()
     writer = csv_writer(text, lineterminator="\n")
-    writer.writerow(["image", "label", "answer", "right", "length", *named])
+    writer.writerow([*CSV_HEAD.split(","), *named])
     for name, label, row in zip(names, labels.tolist(), lengths, strict=True):
         answer = int(row.argmax())
         numbers = [f"{value:.6f}" for value in (row[answer], *row)]

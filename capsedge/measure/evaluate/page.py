@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from capsedge.files import page_mark
 from capsedge.measure.bench.show.page import STYLE
 from capsedge.measure.evaluate.measure import Evaluated, ModelComparison
 from capsedge.plural import number_of
@@ -42,16 +43,22 @@ def page(found: Evaluated, images: NDArray[np.uint8]) -> str:
         found: The evaluation.
         images: The evaluated images as the model's input, uint8 [N, height, width, channels].
     """
-    return document(f"{found.model} on {found.data}", sections(found, images))
+    return document(f"{found.model} on {found.data}", sections(found, images), command="eval")
 
 
-def document(title: str, body: Iterable[str]) -> str:
-    """A page of sections with a content security policy that allows no fetches and no scripts."""
+def document(title: str, body: Iterable[str], *, command: str) -> str:
+    """A page of sections with a content security policy that allows no fetches and no scripts.
+
+    Args:
+        title: Its title.
+        body: Its sections.
+        command: The command that writes it.
+    """
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:; '
         "style-src 'unsafe-inline'\">\n"
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f'{page_mark(command)}\n<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(title)}</title>\n<style>{STYLE}{_OWN_STYLE}</style>\n</head>\n<body>\n"
         + "\n".join(body)
         + "\n</body>\n</html>\n"

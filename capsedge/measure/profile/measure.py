@@ -76,7 +76,7 @@ def profile_model(
             measured = _of_engine(session, batch, iterations or FEWEST_RUNS)
         else:
             raise WrongUse(
-                f"a profile comes from ONNX Runtime or TensorRT, not from {settings.provider}: leave out --provider"
+                f"a profile comes from ONNX Runtime or TensorRT, not from {settings.provider}", "leave out --provider"
             )
         known = (*busy, *warnings.about_session(session, cores))
     profile = msgspec.structs.replace(measured.profile, warnings=known + measured.profile.warnings)
@@ -90,7 +90,9 @@ def check_iterations(iterations: int | None) -> None:
         WrongUse: There are fewer.
     """
     if iterations is not None and iterations < FEWEST_RUNS:
-        raise WrongUse(f"expected {FEWEST_RUNS} iterations or more, got {iterations}: use --iterations {FEWEST_RUNS}")
+        raise WrongUse(
+            f"expected {FEWEST_RUNS} iterations or more, got {iterations}", f"use --iterations {FEWEST_RUNS}"
+        )
 
 
 def _of_onnx(

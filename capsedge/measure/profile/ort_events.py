@@ -97,7 +97,8 @@ def _kept(file: Path, keep: Sequence[bool]) -> list[RunTime]:
     runs = sorted((event.ts, event.dur) for event in _events(file, b"model_run") if event.name == "model_run")
     if len(runs) != len(keep):
         raise ModelError(
-            f"ONNX Runtime's profile holds {len(runs)} of the {len(keep)} iterations that ran: use fewer --iterations"
+            f"ONNX Runtime's profile holds {len(runs)} of the {len(keep)} iterations that ran",
+            "use fewer --iterations",
         )
     nodes: list[list[NodeTime]] = [[] for _ in runs]
     starts = [start_us for start_us, _ in runs]

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 FORMATS = (".svg", ".png", ".pdf")
+PLOT_MARK = "capsedge profile --plot"
 _NAMED = 4  # largest number of labelled points: those that take the most time
 _LEAST_NAMED = 0.01  # smallest share of the time of a labelled point
 _BARS = 9
@@ -72,7 +73,12 @@ def save_plot(profile: Profile, file: Path) -> None:
             fontsize=10,
         )
         with replacing(file) as partial:
-            figure.savefig(partial, format=file.suffix[1:], dpi=150)
+            figure.savefig(partial, format=file.suffix[1:], dpi=150, metadata=_said(file))
+
+
+def _said(file: Path) -> dict[str, str]:
+    """The note in the file by which a later plot may replace it."""
+    return {"Software" if file.suffix.lower() == ".png" else "Creator": PLOT_MARK}
 
 
 def _draw_roofline(axes: "Axes", roofs: Roofs, layers: Sequence[LayerTime]) -> None:

@@ -17,6 +17,7 @@ from capsedge.measure.profile.ort_events import NodeTime, RunTime
 from capsedge.measure.profile.report import LayerTime, Profile
 
 TYPICAL_RUNS = 10
+TRACE_MARK = "capsedge profile --trace"
 _PROCESS, _TRACK = 1, 1
 
 
@@ -49,7 +50,11 @@ def trace_of(profile: Profile, runs: Sequence[RunTime], *, most: int = TYPICAL_R
     ]
     for number, run in _typical(runs, most):
         events.extend(_events(number, run, profile.layers))
-    whole = {"displayTimeUnit": "ms", "traceEvents": events, "otherData": {"model": profile.model}}
+    whole = {
+        "displayTimeUnit": "ms",
+        "traceEvents": events,
+        "otherData": {"generator": TRACE_MARK, "model": profile.model},
+    }
     return msgspec.json.encode(whole)
 
 

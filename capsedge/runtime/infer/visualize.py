@@ -10,7 +10,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from capsedge.data.images import IMAGE_SUFFIXES
 from capsedge.errors import WrongUse
-from capsedge.files import check_folder, check_writable, write_atomically
+from capsedge.files import check_output_folder, check_writable, write_atomically
 from capsedge.runtime.infer.classify import DetailedPrediction
 from capsedge.runtime.infer.picture import draw
 from capsedge.runtime.infer.sources.walk import DRAWN_BY, DRAWN_KEY
@@ -35,7 +35,7 @@ class Pictures:
         """
         if place.suffix.lower() in _OTHER_PICTURES and not place.is_dir():
             wanted = f"'{place.with_suffix('.png')}', or a folder"
-            raise WrongUse(f"--visualize: expected a folder or a PNG file, got '{place}': give {wanted}")
+            raise WrongUse(f"--visualize: expected a folder or a PNG file, got '{place}'", f"give {wanted}")
         self.place = place
         self.single = place.suffix.lower() == ".png" and not place.is_dir()
         if self.single and not alone:
@@ -44,7 +44,7 @@ class Pictures:
             _refuse_foreign(place)
             check_writable(place)
         else:
-            check_folder(place)
+            check_output_folder(place)
 
     def keep(
         self, number: int, detailed: DetailedPrediction, classes: Sequence[str], threshold: float | None = None
@@ -81,7 +81,7 @@ def _refuse_foreign(file: Path) -> None:
     except (OSError, SyntaxError, UnidentifiedImageError, ValueError):
         ours = False
     if not ours:
-        raise WrongUse(f"'{file}' exists and was not drawn by capsedge infer: give another place to --visualize")
+        raise WrongUse(f"'{file}' exists and was not drawn by capsedge infer", "give another place to --visualize")
 
 
 def _stem(name: str) -> str:

@@ -143,7 +143,7 @@ def _refuse_without_effect(settings: Settings) -> None:
         "exact_int8": settings.exact_int8 is not None,  # of Python only
     }
     if names := ", ".join(name for name, differs in given.items() if differs):
-        raise WrongUse(f"{names}: expected options that OpenVINO has, got those of other runtimes: leave them out")
+        raise WrongUse(f"{names}: expected options that OpenVINO has, got those of other runtimes", "leave them out")
 
 
 def _compiled(openvino: Any, file: Path, settings: Settings) -> Any:

@@ -116,8 +116,8 @@ def _on_cpu(ort: Any, file: Path, settings: Settings, contract: Contract | None)
         refuse_compiled(file)  # the CPU runs no engine: ONNX Runtime refused it already
         if contract is not None and contract.layers and contract.precision in _FOR_TENSORRT:
             raise ModelError(
-                f"'{file}' computes in {contract.precision}, which ONNX Runtime cannot on the CPU: build an engine "
-                "for TensorRT (capsedge export RUN --trt), or use the model in fp32, fp16 or int8"
+                f"'{file}' computes in {contract.precision}, which ONNX Runtime cannot on the CPU",
+                "build an engine for TensorRT (capsedge export RUN --trt), or use the model in fp32, fp16 or int8",
             ) from error
         raise ModelError(f"ONNX Runtime cannot load '{file}': {reason(error)}") from error
 
@@ -126,7 +126,8 @@ def _on_gpu(ort: Any, file: Path, provider: OrtProvider, settings: Settings, con
     if advice := absent(ort, provider):
         raise ProviderError(
             f"'{provider}' was asked for, but the installed ONNX Runtime ({wheels_text()}) brings only "
-            f"{', '.join(ort.get_available_providers())}: {advice}"
+            f"{', '.join(ort.get_available_providers())}",
+            advice,
         )
     refuse_compiled(file)
     chain = provider_chain(provider, contract)
@@ -139,7 +140,7 @@ def _on_gpu(ort: Any, file: Path, provider: OrtProvider, settings: Settings, con
             read_onnx_file(file)
             raise _why_not(ort, file, provider, chain, error) from error
     if ORT_NAMES[provider] not in opened.get_providers():
-        raise ProviderError(_not_started(ort, provider, opened.get_providers()))
+        raise _not_started(ort, provider, opened.get_providers())
     if not settings.allow_fallback and (left := _nodes(opened).get(CPU)):
         raise _left_on_the_cpu(file, provider, left)
     return opened
@@ -176,10 +177,10 @@ def _why_not(ort: Any, file: Path, provider: OrtProvider, chain: list[Configured
     try:
         lenient = _start(ort, file, chain, Settings(provider=provider, allow_fallback=True))
     except Exception:  # ONNX Runtime's errors have no common class
-        return ProviderError(_not_started(ort, provider, [CPU], said=reason(error)))
+        return _not_started(ort, provider, [CPU], said=reason(error))
     left, recorded = _nodes(lenient).get(CPU, []), hasattr(lenient, _ASSIGNMENT)
     if ORT_NAMES[provider] not in lenient.get_providers() or (recorded and not left):
-        return ProviderError(_not_started(ort, provider, lenient.get_providers(), said=reason(error)))
+        return _not_started(ort, provider, lenient.get_providers(), said=reason(error))
     return _left_on_the_cpu(file, provider, left)
 
 
@@ -188,17 +189,17 @@ def _left_on_the_cpu(file: Path, provider: OrtProvider, left: list[str]) -> Prov
         (f"{len(left)} ", ", ".join(sorted(set(left)))) if left else ("", "this ONNX Runtime does not tell which")
     )
     return ProviderError(
-        f"'{provider}' was asked for, but {count}nodes of '{file}' would run on the CPU ({which}): choose --provider "
-        "cpu or --allow-fallback, or export the model without them"
+        f"'{provider}' was asked for, but {count}nodes of '{file}' would run on the CPU ({which})",
+        "choose --provider cpu or --allow-fallback, or export the model without them",
     )
 
 
-def _not_started(ort: Any, provider: OrtProvider, given: list[str], said: str = "") -> str:
+def _not_started(ort: Any, provider: OrtProvider, given: list[str], said: str = "") -> ProviderError:
     missing = _missing_library(ort, provider)
     because = f", because {missing} is missing" if missing else f" ({said})" if said else ""
-    return (
-        f"'{provider}' was asked for, but ONNX Runtime ({wheels_text()}) gives {', '.join(given)}{because}: it needs "
-        f"an NVIDIA GPU with its driver, {_NEEDS[provider]}"
+    return ProviderError(
+        f"'{provider}' was asked for, but ONNX Runtime ({wheels_text()}) gives {', '.join(given)}{because}",
+        f"it needs an NVIDIA GPU with its driver, {_NEEDS[provider]}",
     )
 
 

@@ -54,14 +54,14 @@ def devices_of_plugin(ort: Any) -> list[Any]:
     except Exception as error:  # ONNX Runtime's errors have no common class
         if "already registered" not in str(error):
             raise ProviderError(
-                f"'tensorrt-rtx' was asked for, but its plugin does not load ({_last_clause(error)}): it needs an "
-                "NVIDIA GPU with its driver, and onnxruntime 1.24 or later"
+                f"'tensorrt-rtx' was asked for, but its plugin does not load ({_last_clause(error)})",
+                "it needs an NVIDIA GPU with its driver, and onnxruntime 1.24 or later",
             ) from error
     devices = [device for device in ort.get_ep_devices() if device.ep_name == plugin.get_ep_name()]
     if not devices:
         raise ProviderError(
-            "'tensorrt-rtx' was asked for, but its plugin finds no GPU that it supports: it needs an NVIDIA RTX GPU "
-            "of compute capability 8.6, 8.9, or 12.0 and later",
+            "'tensorrt-rtx' was asked for, but its plugin finds no GPU that it supports",
+            "it needs an NVIDIA RTX GPU of compute capability 8.6, 8.9, or 12.0 and later",
             code=GPU_NOT_SUPPORTED,
         )
     return devices

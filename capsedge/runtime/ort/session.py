@@ -110,7 +110,7 @@ class OrtSession(Session):
             if wanted is None:
                 return None
             raise ProviderError(
-                f"'{self.provider}' gives no memory to bind to ({reason(error)}): choose --no-io-binding"
+                f"'{self.provider}' gives no memory to bind to ({reason(error)})", "choose --no-io-binding"
             ) from error
 
     @contextmanager

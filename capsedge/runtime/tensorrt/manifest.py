@@ -31,8 +31,8 @@ def read_manifest(file: Path) -> EngineManifest:
     beside = manifest_path(file)
     if not beside.is_file():
         raise ModelError(
-            f"'{file}' needs its manifest '{beside.name}' beside it, which is not there: copy both files, or build "
-            "the engine with capsedge export --trt"
+            f"'{file}' needs its manifest '{beside.name}' beside it, which is not there",
+            "copy both files, or build the engine with capsedge export --trt",
         )
     return decode(beside.read_bytes(), EngineManifest, source=str(beside))
 
@@ -85,8 +85,9 @@ def ready(file: Path) -> LoadableEngine:
     trt = _load_tensorrt(file, manifest)
     cuda = load_cuda()
     device = first_device(cuda)
-    if reason := obstacle(manifest, device):
-        raise ModelError(f"'{file}' does not run here: {reason}")
+    if stands := obstacle(manifest, device):
+        reason, advice = stands
+        raise ModelError(f"'{file}' does not run here: {reason}", advice)
     return LoadableEngine(manifest, content, read_ms, trt, cuda, device)
 
 
@@ -94,14 +95,15 @@ def _engine_of(file: Path, manifest: EngineManifest) -> bytes:
     """The engine's bytes, checked against the manifest's hash where it has one."""
     if manifest.deferred and not file.is_file():
         raise ModelError(
-            f"'{file}' was not built yet: build it on this machine, in the folder with its ONNX file: "
-            f"{manifest.deferred}"
+            f"'{file}' was not built yet",
+            f"build it on this machine, in the folder with its ONNX file: {manifest.deferred}",
         )
     content = file.read_bytes()
     if not manifest.deferred and hashlib.sha256(content).hexdigest() != manifest.engine_sha256:
         raise ModelError(
             f"'{file}' is not the engine that its manifest describes (its SHA-256 differs): it was damaged or "
-            "replaced, copy both files again"
+            "replaced",
+            "copy both files again",
         )
     return content
 
@@ -116,10 +118,10 @@ def _load_tensorrt(file: Path, manifest: EngineManifest) -> Any:
     try:
         trt = import_module(package)
     except (ImportError, OSError) as error:  # OSError: the package is installed without its libraries
-        raise ProviderError(f"'{file}' needs {named}, which does not load ({error}): {source}") from error
+        raise ProviderError(f"'{file}' needs {named}, which does not load ({error})", source) from error
     if wanted and trt.__version__ != wanted:
         raise ModelError(
-            f"'{file}' was built by {named} and loads only in that release; {trt.__version__} is installed: "
-            f"{source}, or build it again with: {rebuild(manifest)}"
+            f"'{file}' was built by {named} and loads only in that release; {trt.__version__} is installed",
+            f"{source}, or build it again with: {rebuild(manifest)}",
         )
     return trt

@@ -181,7 +181,7 @@ class EngineSession(Session):
             context = self._engine.create_execution_context()
         if context is None:
             raise ProviderError(
-                f"'{self.file}' was loaded, but the GPU has no memory left to run it: free some and try again"
+                f"'{self.file}' was loaded, but the GPU has no memory left to run it", "free some and try again"
             )
         return context
 
@@ -319,8 +319,8 @@ def _deserialize(runtime: Any, content: bytes, log: Any, file: Path, manifest: E
     if engine is None:
         again = manifest.deferred or rebuild(manifest, device.target)
         raise ModelError(
-            f"'{file}' does not load on {device.name} ({device.target}): {last_words(log)}; build it again for this "
-            f"GPU and this release with: {again}"
+            f"'{file}' does not load on {device.name} ({device.target}): {last_words(log)}",
+            f"build it again for this GPU and this release with: {again}",
         )
     return engine
 
@@ -343,4 +343,4 @@ def _check_tensors(trt: Any, engine: Any, file: Path, manifest: EngineManifest) 
 
 def _unlike(file: Path, manifest: EngineManifest, reason: str) -> ModelError:
     again = manifest.deferred or rebuild(manifest)
-    return ModelError(f"'{file}' is not the engine that its manifest describes: {reason}; build it with: {again}")
+    return ModelError(f"'{file}' is not the engine that its manifest describes: {reason}", f"build it with: {again}")

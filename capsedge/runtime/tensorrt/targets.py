@@ -92,8 +92,8 @@ def unable(layers: Iterable[Layer], target: str, package: str) -> str:
     return f"{who} {what}, which {target} cannot compute (sm{since} and later can)"
 
 
-def obstacle(manifest: EngineManifest, device: Device) -> str:
-    """Say in one clause why an engine does not run on this machine's GPU, and how to rebuild it; "" where it may run.
+def obstacle(manifest: EngineManifest, device: Device) -> tuple[str, str] | None:
+    """Say why an engine does not run on this machine's GPU, and how to rebuild it; None where it may run.
 
     Engines of TensorRT-RTX run on the targets that they were built for, by default on 8.0 and all later ones, on
     Windows and Linux. Those of classic TensorRT run on the platform and compute capability that they were built on,
@@ -103,11 +103,11 @@ def obstacle(manifest: EngineManifest, device: Device) -> str:
     misplaced = _rtx_misplaced if package == "tensorrt_rtx" else _classic_misplaced
     reason = misplaced(manifest, device) or unable(manifest.contract.layers, target, package)
     if not reason:
-        return ""
+        return None
     able = takes(target, package)
     precision = manifest.contract.precision
     fitting = precision if precision in able else able[0]
-    return f"{reason}; build it again with: {rebuild(manifest, target, fitting)}"
+    return reason, f"build it again with: {rebuild(manifest, target, fitting)}"
 
 
 def rebuild(manifest: EngineManifest, target: str = "", precision: str = "") -> str:

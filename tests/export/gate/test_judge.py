@@ -262,6 +262,22 @@ def test_a_remark_says_that_the_images_are_too_few_for_the_limit(
     assert judged(no_lie, lax(error_increase=0.002)).verdict.remarks == ()  # the lengths themselves are the same
 
 
+def test_what_proves_a_limit_is_told_beside_the_limit_that_is_not_proved(
+    network: CapsNet, expected: Reference, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def small(_: Images, outputs: Outputs) -> None:
+        outputs.lengths[:] += 0.01
+
+    uneven = dataclasses.replace(expected, labels=(np.arange(400) < 20).astype(np.int64))
+    verdict = judge(FakeSession(network, expected.contract, small), uneven, lax(error_increase=0.001)).verdict
+    say_notes(verdict)
+
+    *others, unproved, remedy = capsys.readouterr().err.splitlines()
+    assert any("the classes differ in images" in line for line in others)
+    assert "is not proved" in unproved
+    assert "to prove a limit" in remedy
+
+
 def test_the_verdict_says_that_the_network_itself_is_at_chance(network: CapsNet, expected: Reference) -> None:
     def failed(wrong: int, warning: str = "") -> FailedTraining | None:
         answers = expected.validation.lengths.argmax(1)

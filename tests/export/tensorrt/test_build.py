@@ -90,7 +90,7 @@ def test_a_target_that_cannot_compute_the_file_is_refused_before_the_build(
     with pytest.raises(
         ModelError,
         match=r"'.*m\.onnx' cannot become an engine for sm75: 'classes_stored' needs matrix products with an fp32 "
-        r"result, which sm75 cannot compute .*; use --precision fp16 or int8\+fp16, or leave it out$",
+        r"result, which sm75 cannot compute .*: use --precision fp16 or int8\+fp16, or leave it out$",
     ):
         build_engine(tmp_path / "m.onnx", options=BuildOptions(targets=("sm86", "sm75")))
     assert files_in(tmp_path) == {"m.onnx"}
@@ -199,7 +199,7 @@ def test_a_classic_engine_is_for_the_gpu_that_builds_it(model: Path, classic: Ma
 def test_without_a_gpu_the_classic_one_gives_the_line_for_the_target_machine(model: Path, classic: Machine) -> None:
     classic(gpu=None)
 
-    with pytest.raises(ProviderError, match="needs an NVIDIA GPU and its driver; build the engine on its") as caught:
+    with pytest.raises(ProviderError, match="needs an NVIDIA GPU and its driver: build the engine on its") as caught:
         build_engine(model, options=BuildOptions(batch=(1, 4, 16), workspace_mb=512))
     assert caught.value.exit_code == 1
     line = str(caught.value).partition("'model.fp16.onnx': ")[2].partition(" (--allow")[0]

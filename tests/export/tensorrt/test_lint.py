@@ -138,7 +138,7 @@ def test_a_damaged_quantizer_is_an_error_in_one_line(
     model = quantized_product(np.full((4, 2), 3, np.int8))
     dequantize = next(each for each in model.graph.node if each.output[0] == "w_back")
     damage(dequantize, next(each for each in model.graph.initializer if each.name == "w_zero"))
-    with pytest.raises(ModelError, match=rf"^the graph of '.*m\.onnx' is damaged \({reason}.*\); export or copy"):
+    with pytest.raises(ModelError, match=rf"^the graph of '.*m\.onnx' is damaged \({reason}.*\): export or copy"):
         lint(saved(model, tmp_path))
 
 

@@ -76,7 +76,7 @@ def test_what_cannot_be_meant_is_told_before_anything_is_asked(
 def test_a_target_that_the_package_does_not_have_is_told_with_those_that_it_has() -> None:
     rtx = pytest.importorskip("tensorrt_rtx")
     with pytest.raises(
-        WrongUse, match=rf"tensorrt_rtx {rtx.__version__} has no target sm33, sm87; there are: sm75, sm80, sm86, sm89"
+        WrongUse, match=rf"tensorrt_rtx {rtx.__version__} has no target sm33, sm87: there are: sm75, sm80, sm86, sm89"
     ):
         check_options(BuildOptions(targets=("sm33", "sm86", "sm87")))
 

@@ -60,7 +60,7 @@ def no_model(folder: Path) -> None:
     ("change", "reason"),
     [
         (edited, r"config\.pbtxt' was edited since capsedge wrote it"),
-        (another_version, "small-capsules' also has 2"),
+        (another_version, "small-capsules' also has '2'"),
         (somebody_elses, "small-capsules' exists and was not written by capsedge"),
         (no_model, "small-capsules' exists and was not written by capsedge"),
     ],

@@ -86,7 +86,7 @@ def served(command: list[str], page: str) -> bytes:
     [
         (["builtin", "--web", "pages", "--precision", "int8"], "'builtin' is not a run's folder, so only --web,"),
         (["builtin", "--web", "pages", "--trt"], "'builtin' is not a run's folder, so only --web,"),
-        (["edge-smal", "--web", "pages"], "there is no file and no model 'edge-smal'; did you mean 'edge-small'?"),
+        (["edge-smal", "--web", "pages"], "there is no file and no model 'edge-smal': did you mean 'edge-small'?"),
         (["builtin", "--web", "file"], "expected a folder, got the file 'file': choose another name"),
         (["--web-runtime", "."], "--web-runtime applies to a page: add --web FOLDER"),
     ],

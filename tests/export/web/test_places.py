@@ -130,7 +130,7 @@ def test_what_lies_beside_an_export_or_was_edited_is_refused_before_anything_is_
     (run.path / "model.onnx").unlink()
     place = next(folder.iterdir())
     (main,) = {file.name for file in place.iterdir()} & {"config.pbtxt", "index.html"}
-    for name, told in (("mine.txt", f"'{place}' also has mine.txt"), (main, f"'{place / main}' was edited since")):
+    for name, told in (("mine.txt", f"'{place}' also has 'mine.txt'"), (main, f"'{place / main}' was edited since")):
         with (place / name).open("a") as file:
             file.write("\n")
         before = tree(tmp_path)

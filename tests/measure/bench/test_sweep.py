@@ -79,7 +79,7 @@ def test_axes_keep_the_order_and_the_types_of_their_values() -> None:
     [
         (["batch"], "expected a sweep as name=value,value such as batch=1,8, got 'batch'"),
         (["batch="], "expected a sweep as .* got 'batch='"),
-        (["batches=1"], r"there is no sweep over 'batches'; did you mean 'batch'\?"),
+        (["batches=1"], r"there is no sweep over 'batches': did you mean 'batch'\?"),
         (["batch=1", "batch=2"], "over 'batch' was given twice"),
         (["batch=0"], "expected integers from 1 to 1,000,000 for a sweep over 'batch', got '0'"),
         (["batch=1,,2"], "expected integers from 1 to 1,000,000 for a sweep over 'batch', got ''"),

@@ -118,5 +118,9 @@ def test_classes_in_another_order_are_matched_by_name_and_others_are_refused(
     save_with(model, msgspec.structs.replace(contract, classes=("horse", *CLASSES[1:])), tmp_path / "horse.onnx")
     done = capsedge(*words, str(tmp_path / "horse.onnx"))
     assert (done.returncode, done.stdout) == (2, "")
-    line = f"--compare '{tmp_path / 'horse.onnx'}' has other classes: evaluate each on its own"
-    assert line in done.stderr.splitlines()[-1]
+    line = f"--compare '{tmp_path / 'horse.onnx'}' has other classes"
+    assert json.loads(done.stderr.splitlines()[-1])["error"] == {
+        "code": "wrong-use",
+        "text": line,
+        "advice": "evaluate each on its own",
+    }

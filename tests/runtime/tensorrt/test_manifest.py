@@ -81,7 +81,7 @@ def test_no_gpu_is_an_error_in_one_line(options: dict[str, Any], said: str, buil
         (
             RTX,
             {"targets": ("sm86",)},
-            r"it was built for sm86, and Stand-in is sm87; build it again .* --trt-target sm86,sm87",
+            r"it was built for sm86, and Stand-in is sm87: build it again .* --trt-target sm86,sm87",
         ),
         (
             "tensorrt-11.4.0",

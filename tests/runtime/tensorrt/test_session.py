@@ -190,7 +190,7 @@ def test_an_engine_that_does_not_load_says_what_tensorrt_says(build: Build, inst
 
     with pytest.raises(
         ModelError,
-        match=r"does not load on Stand-in \(sm87\): TensorRT says: Serialization assertion failed\.; build it again "
+        match=r"does not load on Stand-in \(sm87\): TensorRT says: Serialization assertion failed\.: build it again "
         r"for this GPU and this release with: capsedge export .* --trt-target sm87 --trt-batch 1,1,16$",
     ):
         open_session(build())
@@ -238,7 +238,7 @@ def test_an_engine_that_somebody_else_built_must_have_the_manifests_tensors(
     cuda = install("tensorrt-10.3.0", profile=profile)
     other = msgspec.structs.replace(contract, input=msgspec.structs.replace(contract.input, **changes))
 
-    with pytest.raises(ModelError, match=rf"is not the engine that .* describes: {reason}; build it with: trtexec "):
+    with pytest.raises(ModelError, match=rf"is not the engine that .* describes: {reason}: build it with: trtexec "):
         open_session(build("tensorrt-10.3.0", **DEFERRED, contract=other))
     assert cuda.memory == {}
 

@@ -64,21 +64,22 @@ class Archive:
         """
         called = f"'{self.path / info.filename}'"
         if info.flag_bits & _ENCRYPTED:
-            raise DataError(f"{called} is encrypted: unpack the archive first")
+            raise DataError(f"{called} is encrypted", "unpack the archive first")
         if info.compress_type not in _BOUNDED:
-            raise DataError(f"{called} is neither stored nor deflated: unpack the archive first")
+            raise DataError(f"{called} is neither stored nor deflated", "unpack the archive first")
         if info.file_size > MOST_BYTES:
             raise DataError(
                 f"{called} would be {info.file_size / 2**20:,.0f} MiB, and at most {MOST_BYTES >> 20} MiB are "
-                "unpacked into memory: unpack the archive first"
+                "unpacked into memory",
+                "unpack the archive first",
             )
         if stat.S_ISLNK(info.external_attr >> 16):
-            raise DataError(f"{called} is a link, not an image: unpack the archive first")
+            raise DataError(f"{called} is a link, not an image", "unpack the archive first")
         try:
             with self._lock, self._file.open(info) as member:
                 return member.read(MOST_BYTES)
         except (OSError, EOFError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-            raise DataError(f"{called} cannot be unpacked: {_reason(error)}; pack it again") from error
+            raise DataError(f"{called} cannot be unpacked: {_reason(error)}", "pack it again") from error
 
 
 class Member(msgspec.Struct, frozen=True, eq=False):

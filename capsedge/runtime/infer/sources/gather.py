@@ -36,10 +36,11 @@ class Images:
         """
         if not paths and listed is None:
             raise WrongUse(
-                "name an image, a folder, a glob in quotes, a zip archive, - for standard input, or --list"
+                "expected images, got none",
+                "name an image, a folder, a glob in quotes, a zip archive, - for standard input, or --list",
             )
         if listed == "-" and STDIN in paths:
-            raise WrongUse("standard input cannot be both an image (-) and a list (--list -): name one of them")
+            raise WrongUse("standard input cannot be both an image (-) and a list (--list -)", "name one of them")
         for path in paths:
             _check(path)
         if listed is not None and listed != "-" and (os.path.isdir(listed) or not os.access(listed, os.R_OK)):  # noqa: PTH112

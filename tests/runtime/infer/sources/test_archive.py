@@ -97,7 +97,7 @@ def test_damaged_bytes_are_told_and_leave_the_other_members_alone(tmp_path: Path
     content[content.index(bytes(range(256))) + 9] ^= 1
     path.write_bytes(content)
     first, second = images_in(path)
-    with pytest.raises(DataError, match=r"a\.png' cannot be unpacked: Bad CRC-32.*; pack it again"):
+    with pytest.raises(DataError, match=r"a\.png' cannot be unpacked: Bad CRC-32.*: pack it again"):
         first.read()
     assert second.read() == b"b"
 
