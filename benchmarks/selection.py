@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from capsedge.data import Split, load_dataset
+from capsedge.errors import CapsedgeError
 from capsedge.recipe import load_recipe
 from capsedge.statistics import standard_error, wilson_interval
 from capsedge.training import Evaluation, Run, Trainer, evaluate
@@ -148,4 +149,7 @@ def trained(name: str, seed: int, options: argparse.Namespace) -> tuple[int, lis
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except CapsedgeError as error:
+        raise SystemExit(f"selection: {error}") from error

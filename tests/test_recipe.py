@@ -69,7 +69,7 @@ def test_the_edge_family_takes_the_part_of_the_data_that_it_is_given(name: str) 
     subset = load_recipe(name, data="fashion-mnist-subset").data  # which are garments, too
     assert subset == replace(load_recipe(name).data, source="fashion-mnist-subset")
     own = load_recipe(name, ["data.size=32"], data="photos/")
-    assert (own.data.source, own.data.size, own.data.flip) == ("photos/", 32, False)
+    assert (own.data.source, own.data.size, own.data.flip) == ("photos/", 32, "auto")
     assert own.network == load_recipe(name).network
 
 
@@ -284,7 +284,7 @@ def test_set_takes_lists_and_text_with_and_without_quotes(override: str, value: 
         ("network.blocks=[[16, 2], [32]]", ", got [32]"),
         ("network.hidden=[[8, 4], 5]", ", got 5"),
         ("train.teachers=[1]", "train.teachers: expected a list in which each is a text, got 1"),
-        ("data.flip=yes", "data.flip: expected true or false, got 'yes'"),
+        ("data.flip=yes", "data.flip: expected true, false or 'auto', got 'yes'"),
         ("train.epochs=", "train.epochs: expected an integer of 0 or more, got ''"),
         ("train.epochs=2026-12-01", "train.epochs: expected an integer of 0 or more, got 2026-12-01"),
         ("train.epochs={many = 1}", "train.epochs: expected an integer of 0 or more, got a section"),

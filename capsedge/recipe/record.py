@@ -172,7 +172,8 @@ class DataRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             of the smallest.
         shift: Largest random shift in pixels, padded with zeros.
         crop: Side of a random square crop, in pixels; validation and test take the centre crop. 0 for none.
-        flip: Mirror half of the images.
+        flip: Mirror half of the images. `auto` does so where they are in colour, as photographs are: most things in
+            them have the same class in a mirror, unlike letters and digits.
         rotation: Largest random rotation to either side, in degrees; new corners are black.
         scale: Largest random change of an image's size, as a share: 0.1 makes it 0.9 to 1.1 times as large.
         erase: Share of the images in which a random rectangle of 2 % to 33 % of their area is filled with noise; a
@@ -193,7 +194,7 @@ class DataRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     balance: bool = False
     shift: Annotated[int, Meta(ge=0, le=64)] = 0
     crop: Side = 0
-    flip: bool = False
+    flip: Annotated[bool | Literal["auto"], Meta(description="true, false or 'auto'")] = False
     rotation: Annotated[float, Meta(ge=0, le=180)] = 0.0
     scale: Share = 0.0
     erase: Annotated[float, Meta(ge=0, le=1)] = 0.0

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from capsedge.models.loss import M_PLUS
 from capsedge.plural import number_of, plural
-from capsedge.recipe import TrainRecipe
+from capsedge.recipe import DataRecipe, TrainRecipe
 from capsedge.scoring import chance_error, never_answered
 from capsedge.statistics import at_chance, near_chance
 from capsedge.training.evaluate import Evaluation
@@ -36,6 +36,7 @@ class Ended:
         classes: Class names in the order of the labels.
         labels: Classes in an image.
         recipe: Epochs, schedule and learning rate.
+        data: How the training images were varied.
         best_epoch: The epoch whose network was kept.
         steps: Iterations of the training.
     """
@@ -45,6 +46,7 @@ class Ended:
     classes: Sequence[str]
     labels: int
     recipe: TrainRecipe
+    data: DataRecipe
     best_epoch: int
     steps: int
 
@@ -125,7 +127,7 @@ def _remedy(training: Ended, code: TrainingCode) -> str:
         kept = "" if epoch == training.best_epoch else f", and the network of epoch {training.best_epoch} was kept"
         return (
             f"in epoch {epoch} the network had learned the training images ({100 * learned[epoch]:.1f} % were wrong) "
-            f"and little that holds for others{kept}; more images help most"
+            f"and little that holds for others{kept}; {_more_images(training.data)}"
         )
     if training.validation.loss >= training.labels * M_PLUS**2 - 1e-4:  # no better than lengths of 0 for every image
         begun = ", or raise train.epochs" if steps < FEW_STEPS else ""
@@ -179,10 +181,20 @@ def _overfitted(training: Ended) -> Iterator[TrainingRemark]:
     yield TrainingRemark(
         code="overfitted",
         text=f"the network overfits: {100 * known:.1f} % of the training images are wrong, and {100 * error:.1f} % "
-        "of the validation images; more images help most, then more augmentation (data.rotation, data.scale, "
-        "data.erase, and data.flip where a mirrored image has the same class)",
+        f"of the validation images; {_more_images(training.data)}",
         numbers={"training_error": known, "error": error},
     )
+
+
+def _more_images(data: DataRecipe) -> str:
+    """What a network needs that has learned its images by heart: others, or more ways to vary these."""
+    ways = [
+        "data.rotation=180 if things lie at any angle" if data.rotation < 180 else "",
+        "data.flip=true if a mirrored image has the same class" if data.flip is False else "",
+        "data.erase=0.25" if not data.erase else "",
+    ]
+    ways = [] if data.overlap else [*filter(None, ways)]  # nothing else moves overlapped images
+    return f"more images help most{', then --set ' if ways else ''}{', '.join(ways)}"
 
 
 def _still_falling(training: Ended) -> bool:

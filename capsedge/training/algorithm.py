@@ -57,7 +57,8 @@ class Algorithm1:
         self.devices = devices
         chosen = choose_precision(recipe.train.precision, devices.device)
         self.precision = decoded(devices.told(msgspec.json.encode(chosen).decode()), PrecisionChoice)
-        recipe = planned(recipe, recipe.data.epoch_images or len(dataset.train))
+        images = recipe.data.epoch_images or len(dataset.train)
+        recipe = planned(recipe, images, channels=dataset.shape[2])
         recipe = replace(recipe, train=replace(recipe.train, precision=self.precision.precision))
         torch.manual_seed(recipe.train.seed)
         self.network = build_network(recipe, classes=len(dataset.classes), shape=dataset.shape)

@@ -1,4 +1,4 @@
-"""Batch size and number of epochs from the number of images, where the recipe leaves them open.
+"""Batch size, number of epochs and mirroring from the images, where the recipe leaves them open.
 
 Ten epochs of a few hundred images are a few dozen steps, after which a network has hardly learned anything. So the
 number of steps is kept: small data sets get small batches and many epochs.
@@ -14,11 +14,12 @@ FEWEST_STEPS = 3000
 FEWEST_EPOCHS = 30
 BATCHES = 40  # least number in an epoch, as far as the batch sizes allow
 SMALLEST_BATCH, LARGEST_BATCH = 16, 128
+COLOUR = 3  # channels
 FEW_STEPS = 1000  # steps after which hardly any network has finished learning
 
 
-def planned(recipe: Recipe, images: int) -> Recipe:
-    """The recipe with numbers for `train.batch_size` and `train.epochs` where it has 0.
+def planned(recipe: Recipe, images: int, *, channels: int) -> Recipe:
+    """The recipe with numbers for `train.batch_size` and `train.epochs` where it has 0, and `data.flip` where `auto`.
 
     The batch size is the largest power of two, 16 to 128, with 40 or more batches in an epoch. The learning rate is
     the recipe's, which is for 128, scaled by the square root of the batch size. The epochs give 3,000 steps, and are
@@ -27,7 +28,11 @@ def planned(recipe: Recipe, images: int) -> Recipe:
     Args:
         recipe: Any recipe.
         images: Images in an epoch.
+        channels: Channels of an image: 1 is grey, 3 is colour.
     """
+    data = recipe.data
+    if data.flip == "auto":
+        data = replace(data, flip=channels == COLOUR)
     train = recipe.train
     if not train.batch_size:
         fitting = max(1, images // BATCHES)
@@ -37,4 +42,4 @@ def planned(recipe: Recipe, images: int) -> Recipe:
     if not train.epochs:
         epochs = max(FEWEST_EPOCHS, math.ceil(FEWEST_STEPS / math.ceil(images / train.batch_size)))
         train = replace(train, epochs=epochs)
-    return replace(recipe, train=train)
+    return replace(recipe, train=train, data=data)

@@ -249,6 +249,7 @@ class Trainer(Algorithm1):
             self.dataset.classes,
             self.dataset.validation.labels_per_image,
             self.recipe.train,
+            self.recipe.data,
             self.position.best_epoch,
             self.position.step,
         )

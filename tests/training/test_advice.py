@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from capsedge.recipe import TrainRecipe
+from capsedge.recipe import DataRecipe, TrainRecipe
 from capsedge.scoring import balanced_error
 from capsedge.training import Evaluation
 from capsedge.training.advice import Ended, remarks_of, warnings_of
@@ -34,9 +34,10 @@ def ended(
     classes: Sequence[str] = CLASSES,
     labels: int = 1,
     recipe: TrainRecipe = ONE_CYCLE,
+    data: DataRecipe = DataRecipe(),  # noqa: B008 (it cannot change)
     steps: int = 3000,
 ) -> Ended:
-    return Ended(validation, known, classes, labels, recipe, best_epoch=2, steps=steps)
+    return Ended(validation, known, classes, labels, recipe, data, best_epoch=2, steps=steps)
 
 
 def of(confusion: NDArray[np.int64]) -> Evaluation:
@@ -189,6 +190,30 @@ def test_overfitting_is_told() -> None:
     assert said.numbers == pytest.approx({"training_error": 0.01, "error": 0.2})
     assert said.text.startswith("the network overfits: 1.0 % of the training images are wrong, and 20.0 % of the va")
     assert told(diagonal(96, 4), rows(0.0, 0.04)) == [], "four points are no gap"
+
+
+@pytest.mark.parametrize(
+    ("data", "ways"),
+    [
+        (
+            DataRecipe(rotation=10),
+            "then --set data.rotation=180 if things lie at any angle, data.flip=true if a mirrored image has the "
+            "same class, data.erase=0.25",
+        ),
+        (DataRecipe(flip=True, erase=0.1), "then --set data.rotation=180 if things lie at any angle"),
+        (DataRecipe(rotation=180, flip=True, erase=0.1), ""),
+        (DataRecipe(overlap=4), ""),
+    ],
+)
+def test_where_images_were_learned_by_heart_the_augmentation_that_is_left_is_named(
+    data: DataRecipe, ways: str
+) -> None:
+    """By the warning near chance as by the advice: the user in more trouble needs it more."""
+    needed = f"more images help most{', ' if ways else ''}{ways}"
+    (said,) = told(diagonal(80, 20), rows(0.01, 0.3, 0.2), data=data)
+    warning = warned(diagonal(30, 70), rows(0.01, 0.8, 0.7), data=data)
+    assert warning is not None
+    assert [text.rpartition("; ")[2] for text in (said.text, warning.text)] == [needed, needed]
 
 
 def test_an_error_that_still_falls_is_told_where_the_schedule_does_not_end_so() -> None:

@@ -30,6 +30,14 @@ def say_start(recipe: "Recipe", trainer: "Trainer") -> None:
             f"{_scaled(recipe, train.batch_size)}; "
             f"chosen by the number of images: {', '.join(f'train.{key}' for key in chosen)}"
         )
+    if recipe.data.flip == "auto":
+        say(
+            "flip:   half of the images are mirrored, since they are in colour; where left and right differ, set "
+            "data.flip=false"
+            if trainer.recipe.data.flip
+            else "flip:   no image is mirrored, since they are grey; where a mirrored image has the same class, set "
+            "data.flip=true"
+        )
     routing = trainer.recipe.routing
     if routing.learning_rate != recipe.routing.learning_rate:
         say(
