@@ -15,6 +15,8 @@ from typing import BinaryIO
 from capsedge.errors import WrongUse
 from capsedge.outside import encodable
 
+RUN_FILE = "run.json"  # in the folder of a run
+
 # Temporary files of `replacing`: .NAME.PID.RANDOM.part
 _LEFTOVER = re.compile(r"\..+\.(\d+)\.[0-9a-f]{12}\.part")
 _SURELY_LEFT_SECONDS = 3600.0  # a younger file may be a write on another machine, where the process is alive

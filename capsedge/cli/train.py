@@ -161,7 +161,7 @@ def _fresh(
     from capsedge.data.load import check_source
     from capsedge.errors import require
     from capsedge.files import check_folder
-    from capsedge.runtime.models import RUNS
+    from capsedge.run_record import RUNS
 
     if _is_first():
         check_folder(RUNS if folder is None else folder)

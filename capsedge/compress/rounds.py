@@ -15,6 +15,7 @@ from capsedge.compress.scores import Shares
 from capsedge.compress.tuning import Options, Stage, Tuning, Watch
 from capsedge.compress.wiring import Counts
 from capsedge.errors import ModelError, WrongUse
+from capsedge.files import RUN_FILE
 from capsedge.training import Run, new_run
 
 __all__ = ["Keep", "MaxErrorIncrease", "MaxLatency", "Target", "Tell", "Watch", "compress"]
@@ -268,7 +269,7 @@ def _scratch(run: Run) -> Iterator[Path]:
 
 def _move(run: Run, to: Run) -> None:
     """Move the files of a finished run; run.json comes last, because it makes the folder a run."""
-    files = sorted(run.path.iterdir(), key=lambda file: file.name == "run.json")
+    files = sorted(run.path.iterdir(), key=lambda file: file.name == RUN_FILE)
     for file in files:
         if file.name != ".lock":
             file.replace(to.path / file.name)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from capsedge.errors import WrongUse
 from capsedge.export.exported_files import exported_among
+from capsedge.run_record import is_run
 from capsedge.version import __version__
 
 # After `# ` in Triton's configuration, and in a comment of a page.
@@ -23,7 +24,6 @@ _MARK = re.compile(
     r"(?:# |<!doctype html>\n<!-- )Written by capsedge \S+ "
     r"\((?:of ([0-9a-f]{12}), )?sha256 of the rest: ([0-9a-f]{64})\)(?: -->)?\n"
 )
-_RUN = "run.json"
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ def _to_keep(target: Path, kind: Kind, subject: str) -> list[Path]:
     kept = {name for other in _KINDS if other != kind and _has_mark(target / other.main) for name in other.names}
     kept |= exported_among(rest)
     foreign = [entry.name for entry in rest if entry.name not in kept]
-    if (target / _RUN).is_file():
+    if is_run(target):
         lost = f"'{target}' is the folder of a run"
     elif (own and not _has_mark(target / kind.main)) or (foreign and len(foreign) == len(entries)):
         lost = f"'{target}' exists and was not written by capsedge"

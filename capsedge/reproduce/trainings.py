@@ -15,8 +15,8 @@ from capsedge.models import primary_capsules
 from capsedge.models.routing import with_b0
 from capsedge.recipe import Recipe, RoutingKind, to_flat_values
 from capsedge.reproduce.cases import PaperSet, Width, check_seeds, paper_set, recipe_of, run_name
+from capsedge.run_record import RUNS, is_run
 from capsedge.training import Observer, Run, Trainer
-from capsedge.training.run import RUNS
 from capsedge.training.start import Quiet
 
 # For every training here, so that figure 3 shows the first epochs too, and table 2 and figures 2 and 3 share their
@@ -163,7 +163,7 @@ def trained(
     run = Run(folder)
     if finished(recipe, run, dataset):
         return run
-    begun = (folder / "run.json").exists()
+    begun = is_run(folder)
     trainer = Trainer(run.read_recipe() if begun else recipe, dataset, run, device=device, threads=threads)
     if begun:
         trainer.resume()
@@ -180,7 +180,7 @@ def finished(recipe: Recipe, run: Run, dataset: Dataset) -> bool:
     Raises:
         WrongUse: The folder has a run of another recipe or of other images, or other files.
     """
-    if not (run.path / "run.json").exists():
+    if not is_run(run.path):
         _check_free(run.path)
         return False
     found, record = run.read_recipe(), run.read_record()

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from capsedge.models.loss import M_PLUS
 from capsedge.plural import number_of, plural
 from capsedge.recipe import TrainRecipe
+from capsedge.run_record import TrainingCode, TrainingRemark, TrainingWarning
 from capsedge.scoring import chance_error, never_answered
 from capsedge.statistics import at_chance, near_chance
 from capsedge.training.evaluate import Evaluation
 from capsedge.training.plan import FEW_STEPS
-from capsedge.training.run import TrainingCode, TrainingRemark, TrainingWarning
 
 _OVERFITTED = 0.2  # training error as a share of the validation error, at most
 _GAP = 0.05  # least difference between validation and training error
