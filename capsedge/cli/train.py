@@ -262,8 +262,7 @@ def _claimed(name: str, folder: Path | None, group: "Devices") -> "Iterator[Run]
     from capsedge.training import Run, new_run
     from capsedge.training.devices import reporting_lost_process
 
-    taking = folder is None and group.first
-    with new_run(name) if taking else nullcontext(Run(folder or Path())) as run:
+    with new_run(name, folder=folder) if group.first else nullcontext(Run(Path())) as run:
         with reporting_lost_process():
             path = group.told(str(run.path))
         yield Run(Path(path))

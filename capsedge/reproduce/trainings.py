@@ -181,7 +181,8 @@ def finished(recipe: Recipe, run: Run, dataset: Dataset) -> bool:
         WrongUse: The folder has a run of another recipe or of other images, or other files.
     """
     if not is_run(run.path):
-        _check_free(run.path)
+        if not run.is_free():
+            raise WrongUse(f"'{run.path}' exists and is not a run", "move it away, or give another folder by --runs")
         return False
     found, record = run.read_recipe(), run.read_record()
     if recipe.train.precision == "auto":  # the run has the precision that was chosen at its start
@@ -227,13 +228,6 @@ def train_all(
                 on_start=settings.on_start,
             )
         yield recipe, run
-
-
-def _check_free(folder: Path) -> None:
-    """Refuse a folder with other files; those that a training killed at its start leaves are accepted."""
-    left = {each.name for each in folder.iterdir() if not each.name.startswith(".")} if folder.is_dir() else None
-    if folder.exists() and (left is None or left - {"recipe.toml"}):
-        raise WrongUse(f"'{folder}' exists and is not a run: move it away, or give another folder by --runs")
 
 
 def _changes(found: Recipe, wanted: Recipe) -> str:

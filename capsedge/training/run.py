@@ -169,21 +169,36 @@ def status_in_words(record: RunRecord, trained_by: str | None) -> str:
 
 
 @contextmanager
-def new_run(name: str, root: Path = RUNS) -> Iterator[Run]:
-    """Make a new folder root/name, root/name-2, and so on; it is removed again if it stays empty."""
-    for number in count(1):
-        path = root / (name if number == 1 else f"{name}-{number}")
-        try:
-            path.mkdir(parents=True)  # checks and creates in one step, so that two trainings never share a folder
-            break
-        except FileExistsError:
-            continue
+def new_run(name: str, root: Path = RUNS, *, folder: Path | None = None) -> Iterator[Run]:
+    """Make the folder of a new run, and remove it again if it stays empty.
+
+    Args:
+        name: Without `folder`, it is root/name, root/name-2, and so on.
+        root: See `name`.
+        folder: The folder, absent or `Run.is_free`; one that exists is not removed.
+    """
+    if folder is None:
+        path = _named_folder(name, root)
+        made = [path, root]
+    else:
+        path = folder
+        made = [] if folder.exists() else [folder]
+        folder.mkdir(parents=True, exist_ok=True)
     try:
         yield Run(path)
     finally:
-        for folder in (path, root):
-            if not any(folder.iterdir()):
-                folder.rmdir()
+        for each in made:
+            if not any(each.iterdir()):
+                each.rmdir()
+
+
+def _named_folder(name: str, root: Path) -> Path:
+    for number in count(1):
+        path = root / (name if number == 1 else f"{name}-{number}")
+        with suppress(FileExistsError):
+            path.mkdir(parents=True)  # checks and creates in one step, so that two trainings never share a folder
+            break
+    return path
 
 
 def newest_run(*, status: Iterable[str], root: Path = RUNS) -> Run:
