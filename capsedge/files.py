@@ -163,9 +163,8 @@ def _try_writing(folder: Path, name: str, *, shown: Path) -> None:
         trial.unlink()
     except OSError as error:
         refused = refusal(OSError(error.errno, error.strerror, str(shown)))
-        raise WrongUse(
-            f"cannot write {refused}{f', or {_WRITABLE}' if refused.endswith(_PERMISSIONS) else ''}"
-        ) from error
+        elsewhere = f", or {_WRITABLE}" if error.errno in (errno.EACCES, errno.EPERM) else ""
+        raise WrongUse(f"cannot write {refused}{elsewhere}") from error
 
 
 def _partial(path: Path) -> Path:
