@@ -104,7 +104,7 @@ def remarks_of(training: Ended) -> Iterator[TrainingRemark]:
     if never:
         yield TrainingRemark(
             code="never-answered",
-            text=f"the network never answers {_named(never)} on the validation images: add images of "
+            text=f"the network never answers {_first_names(never)} on the validation images: add images of "
             f"{plural(len(never), 'this class', 'these classes')}",
             classes=never,
         )
@@ -165,9 +165,10 @@ def _mostly_wrong(
         if classes[label] not in never
     }
     if poor:
+        named = _first_names([*poor.values()])
         yield TrainingRemark(
             code="mostly-wrong",
-            text=f"the network answers more than half of the validation images wrongly of {_named([*poor.values()])}",
+            text=f"the network answers more than half of the validation images wrongly of {named}",
             classes=tuple(poor),
         )
 
@@ -199,5 +200,5 @@ def _more_steps(steps: int) -> str:
     return f"{number_of(steps, 'step')}: raise train.epochs"
 
 
-def _named(names: Sequence[str]) -> str:
+def _first_names(names: Sequence[str]) -> str:
     return ", ".join(names[:_MANY]) + (f" and {len(names) - _MANY} more" if len(names) > _MANY else "")
