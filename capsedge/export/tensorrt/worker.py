@@ -91,10 +91,12 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         node: Position in the graph, or -1 for the whole graph.
         reason: The parser's message, on one line.
+        unknown_operator: Whether the reason is that the parser does not have the node's operator.
     """
 
     node: int
     reason: str
+    unknown_operator: bool = False
 
 
 class Parsed(msgspec.Struct, frozen=True, kw_only=True, tag="parsed"):
@@ -188,7 +190,7 @@ def _refusal(parser: Any, error: Any) -> Refusal:
     operator = error.node_operator()
     unknown = bool(operator) and not parser.supports_operator(operator)
     reason = f"the parser knows no operator '{operator}'" if unknown else _parser_message(error.desc())
-    return Refusal(node=error.node(), reason=reason)
+    return Refusal(node=error.node(), reason=reason, unknown_operator=unknown)
 
 
 def _parser_errors(parser: Any) -> list[Any]:
