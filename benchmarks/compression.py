@@ -35,6 +35,7 @@ from capsedge.errors import CapsedgeError, WrongUse
 from capsedge.files import write_atomically
 from capsedge.recipe import Recipe
 from capsedge.reproduce.trainings import trained
+from capsedge.run_record import is_run
 from capsedge.scoring import wrong_answers
 from capsedge.statistics import Difference, mean_and_spread, paired_difference
 from capsedge.training import Observer, Run, lengths_of
@@ -97,7 +98,7 @@ def _made(source: Run, rule: str, keep: float, seed: int, options: argparse.Name
     folder = partial(_folder, options.out, keep=keep, seed=seed)
     run = Run(folder(rule))
     if rule in COMPRESSING:
-        if (run.path / "run.json").exists():
+        if is_run(run.path):
             _check_same(run, options)
             return run
         how = Options(

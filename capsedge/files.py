@@ -208,8 +208,8 @@ def _try_writing(folder: Path, name: str, *, shown: Path) -> None:
         trial.unlink()
     except OSError as error:
         refused = refusal(OSError(error.errno, error.strerror, str(shown)))
-        otherwise = f", or {_WRITABLE}" if refused.advice == _PERMISSIONS else ""
-        raise WrongUse(f"cannot write {refused.text}", f"{refused.advice}{otherwise}") from error
+        elsewhere = f", or {_WRITABLE}" if error.errno in (errno.EACCES, errno.EPERM) else ""
+        raise WrongUse(f"cannot write {refused.text}", f"{refused.advice}{elsewhere}") from error
 
 
 def _partial(path: Path) -> Path:

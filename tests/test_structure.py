@@ -76,7 +76,7 @@ FORBIDDEN_CALLS = {
 }
 
 
-def test_the_arrows_of_the_house_go_one_way() -> None:
+def test_the_layers_import_in_one_direction() -> None:
     linter = "from importlinter.cli import lint_imports; raise SystemExit(lint_imports(no_cache=True))"
     done = subprocess.run([sys.executable, "-c", linter], cwd=ROOT, capture_output=True, text=True, check=False)
 

@@ -17,6 +17,7 @@ from capsedge.contract import Score
 from capsedge.data import Dataset, Split
 from capsedge.recipe import Recipe
 from capsedge.reproduce.trainings import OnStart, finished, unreported
+from capsedge.run_record import is_run
 from capsedge.scoring import wrong_answers
 from capsedge.statistics import Difference, mean_and_spread, paired_difference
 from capsedge.training import Observer, Run, RunRecord, Trainer, lengths_of
@@ -142,7 +143,7 @@ def _train(
     case: StudyVariant, seed: int, run: Run, dataset: Dataset, settings: StudySettings, observer: Observer
 ) -> None:
     """Train a run from its start or from its last checkpoint."""
-    begun = (run.path / "run.json").exists()
+    begun = is_run(run.path)
     recipe = run.read_recipe() if begun else case.seeded(seed)
     trainer = case.trainer(recipe, dataset, run, device=settings.device)
     if begun:

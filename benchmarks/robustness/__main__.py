@@ -40,7 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _measured(options: argparse.Namespace) -> RobustnessReport:
     with ExitStack() as stack:
-        subjects = _named(options.models, [stack.enter_context(opened(path)) for path in options.models])
+        subjects = _with_different_names(
+            options.models, [stack.enter_context(opened(path)) for path in options.models]
+        )
         height, width, _ = shape = subjects[0].shape
         dataset = load_dataset(options.data, size=height if height == width else 0)
         return measure(
@@ -54,7 +56,7 @@ def _measured(options: argparse.Namespace) -> RobustnessReport:
         )
 
 
-def _named(paths: Sequence[Path], subjects: list[MeasuredNetwork]) -> list[MeasuredNetwork]:
+def _with_different_names(paths: Sequence[Path], subjects: list[MeasuredNetwork]) -> list[MeasuredNetwork]:
     """Subjects with different names."""
     names = _different([subject.name for subject in subjects], [str(path) for path in paths])
     return [replace(subject, name=name) for name, subject in zip(names, subjects, strict=True)]

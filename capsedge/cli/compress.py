@@ -127,7 +127,7 @@ def compress(
     from capsedge.compress.overrides import check_overrides
     from capsedge.errors import require
     from capsedge.files import check_folder
-    from capsedge.runtime.models import RUNS
+    from capsedge.run_record import RUNS
 
     _check_target(keep, max_latency_ms, max_error_increase)
     check_overrides(set_ or ())

@@ -169,12 +169,13 @@ def _subject(model: str | None, settings: Settings, foreign: _Foreign, stack: "E
     from capsedge.cli.console import say, say_about, say_chosen, say_provider
     from capsedge.measure.evaluate.foreign import class_names, foreign_subject
     from capsedge.measure.evaluate.subject import subject_of
+    from capsedge.run_record import is_run
     from capsedge.runtime.models import exports_in, find_model
     from capsedge.runtime.open import open_session
 
     file = find_model(model)
     named = class_names(foreign.classes) if foreign.classes is not None else None
-    if (file / "run.json").is_file() and not exports_in(file) and not any(file.glob("*.engine")):
+    if is_run(file) and not exports_in(file) and not any(file.glob("*.engine")):
         if settings != DEFAULTS:
             raise WrongUse(
                 f"run '{file}' has no export, so torch evaluates it on the CPU",

@@ -52,6 +52,7 @@ def gate(
 ) -> None:
     """Check an exported file against the network of its run; a rejected file is renamed to MODEL.rejected."""
     from capsedge.cli.console import percent, print_json, say, say_chosen
+    from capsedge.run_record import is_run
 
     file = _file_to_judge(model)
     if provider is None:
@@ -59,7 +60,7 @@ def gate(
     elif file.suffix == ".engine":
         raise WrongUse("an engine runs on its own TensorRT", "leave out --provider")
     say_chosen(model, file)
-    if run is None and not (file.parent / "run.json").is_file():
+    if run is None and not is_run(file.parent):
         raise ModelError(
             f"the gate compares a file with the network of its run, and '{file.parent}' is not a run", "add --run RUN"
         )

@@ -163,7 +163,7 @@ def _fresh(
     from capsedge.data.load import check_source
     from capsedge.errors import require
     from capsedge.files import check_folder
-    from capsedge.runtime.models import RUNS
+    from capsedge.run_record import RUNS
 
     if _is_first():
         check_folder(RUNS if folder is None else folder)
@@ -264,8 +264,7 @@ def _claimed(name: str, folder: Path | None, group: "Devices") -> "Iterator[Run]
     from capsedge.training import Run, new_run
     from capsedge.training.devices import reporting_lost_process
 
-    taking = folder is None and group.first
-    with new_run(name) if taking else nullcontext(Run(folder or Path())) as run:
+    with new_run(name, folder=folder) if group.first else nullcontext(Run(Path())) as run:
         with reporting_lost_process():
             path = group.told(str(run.path))
         yield Run(Path(path))

@@ -15,6 +15,7 @@ from capsedge.compress.scores import Shares
 from capsedge.compress.tuning import Options, Stage, Tuning, Watch
 from capsedge.compress.wiring import Counts
 from capsedge.errors import ModelError, WrongUse
+from capsedge.files import RUN_FILE
 from capsedge.training import Run, new_run
 
 __all__ = ["Keep", "MaxErrorIncrease", "MaxLatency", "Target", "Tell", "Watch", "compress"]
@@ -81,7 +82,7 @@ def compress(
         run: A finished run whose routing collapses.
         target: The size, latency or error to reach.
         options: Settings; None for the defaults.
-        folder: Folder of the new run, which must be empty or absent; None for runs/NAME-compressed.
+        folder: Folder of the new run, absent or `Run.is_free`; None for runs/NAME-compressed.
         watch: Called with the name of each fine-tuning; gives the observer of its progress.
         tell: Called with a description of each step.
 
@@ -95,10 +96,10 @@ def compress(
         DataError: The run's images cannot be loaded.
         Interrupted: Ctrl-C or a termination signal came.
     """
-    if folder is not None and folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+    if folder is not None and not Run(folder).is_free():
         raise WrongUse(f"--output '{folder}' is not an empty folder", "give a new one")
     search = _Search(Tuning(run, options or Options(), watch), target, tell)
-    with _claimed(search.tuning.name, folder) as result, _scratch(result) as scratch:
+    with new_run(search.tuning.name, folder=folder) as result, _scratch(result) as scratch:
         stage = search.smallest(scratch) if isinstance(target, MaxErrorIncrease) else search.approach(scratch)
         record = search.record(stage)
         (stage.run.path / FILE).write_bytes(msgspec.json.format(msgspec.json.encode(record)))
@@ -122,9 +123,8 @@ class _Search:
         self.target = target
         self.tell = tell
         self.stopwatch = Stopwatch(tuning.dataset, self.options.precision, seconds=self.options.seconds)
-        tell(
-            "measuring the latency"
-        )  # first, so that a network that cannot be exported fails before hours of training
+        # First, so that a network that cannot be exported fails before hours of training.
+        tell("measuring the latency")
         sizes = self.source.wiring.sizes
         self.latencies = {tuple(sizes.items()): self.stopwatch.latency_ms(self.source.network)}
 
@@ -242,22 +242,6 @@ class _Search:
 
 
 @contextmanager
-def _claimed(name: str, folder: Path | None) -> Iterator[Run]:
-    """The folder of the new run, which is removed again if it stays empty."""
-    if folder is None:
-        with new_run(name) as run:
-            yield run
-        return
-    made = not folder.exists()
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        yield Run(folder)
-    finally:
-        if made and not any(folder.iterdir()):
-            folder.rmdir()
-
-
-@contextmanager
 def _scratch(run: Run) -> Iterator[Path]:
     """A temporary folder for the candidates, on the file system of the run."""
     folder = run.path / ".work"
@@ -270,7 +254,7 @@ def _scratch(run: Run) -> Iterator[Path]:
 
 def _move(run: Run, to: Run) -> None:
     """Move the files of a finished run; run.json comes last, because it makes the folder a run."""
-    files = sorted(run.path.iterdir(), key=lambda file: file.name == "run.json")
+    files = sorted(run.path.iterdir(), key=lambda file: file.name == RUN_FILE)
     for file in files:
         if file.name != ".lock":
             file.replace(to.path / file.name)

@@ -232,7 +232,7 @@ def _classes(
         )
     classes = _texts(path, names, "class").tolist()
     if labels.dtype.kind == "U":
-        return tuple(classes), _named(path, labels.tolist(), classes)
+        return tuple(classes), _positions_of(path, labels.tolist(), classes)
     if labels.min() < 0 or labels.max() >= len(names):
         raise DataError(
             f"'{path}' names {number_of(len(names), 'class')} and has labels from {labels.min()} to {labels.max()}"
@@ -240,7 +240,7 @@ def _classes(
     return tuple(classes), labels.astype(np.int64)
 
 
-def _named(path: Path, labels: list[str], classes: list[str]) -> NDArray[np.int64]:
+def _positions_of(path: Path, labels: list[str], classes: list[str]) -> NDArray[np.int64]:
     """Convert names to positions in the classes."""
     if unknown := sorted({*labels} - {*classes}):
         raise DataError(

@@ -18,6 +18,7 @@ from capsedge.errors import WrongUse
 from capsedge.export.exported_files import classes_of, exported_among
 from capsedge.files import RUN_FILE, is_file
 from capsedge.plural import quoted
+from capsedge.run_record import is_run
 from capsedge.version import __version__
 
 # After `# ` in Triton's configuration, and in a comment of a page.
@@ -183,7 +184,7 @@ def _to_keep(target: Path, kind: Kind, subject: str) -> list[Path]:
     kept = {name for other in _KINDS if other != kind and _has_mark(target / other.main) for name in other.names}
     kept |= exported_among(rest)
     foreign = [entry.name for entry in rest if entry.name not in kept]
-    if is_file(target / RUN_FILE):
+    if is_run(target):
         lost = f"'{target}' is the folder of a run"
     elif (own and not _has_mark(target / kind.main)) or (foreign and len(foreign) == len(entries)):
         lost = f"'{target}' exists and was not written by capsedge"

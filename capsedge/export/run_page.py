@@ -17,6 +17,7 @@ from capsedge.measure.evaluate.page import document, figure, pictures, sections
 from capsedge.outside import one_line
 from capsedge.plural import number_of
 from capsedge.recipe import DataRecipe, Recipe, to_values
+from capsedge.run_record import RunRecord
 from capsedge.runtime.batches import run_batches
 from capsedge.runtime.models import exports_in
 from capsedge.runtime.open import open_session
@@ -25,7 +26,7 @@ from capsedge.scoring import longest, wrong_answers
 from capsedge.training import Run
 from capsedge.training.batches import Batches
 from capsedge.training.metrics import read_metrics
-from capsedge.training.run import RunRecord, status_in_words
+from capsedge.training.run import status_in_words
 
 _TRAINING_IMAGES = 24
 _TEST_IMAGES = 12  # at least one of each class

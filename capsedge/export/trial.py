@@ -17,7 +17,7 @@ from capsedge.export.onnx import load_graph, save_with_contract
 from capsedge.export.precision import emulated, emulated_types
 from capsedge.golden import unpack_images
 from capsedge.onnx_lite.file import read_onnx_file
-from capsedge.runtime.batches import run_batches
+from capsedge.runtime.batches import in_batches, run_batches
 from capsedge.runtime.open import open_session
 from capsedge.runtime.session import Session
 from capsedge.scoring import wrong_answers
@@ -68,10 +68,10 @@ def tried(file: Path, expected: Reference, tolerance: Tolerance, test: Split) ->
 
 
 def lengths_of_all(session: Session, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Capsule lengths of images, [images, classes], from any file with a free batch and an output `lengths`."""
-    name = next(iter(session.feeds(1)))
-    batches = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
-    return np.concatenate([session.run_raw({name: batch})["lengths"] for batch in batches])
+    """Capsule lengths of images, [images, classes], from any file with an output `lengths`."""
+    name = next(iter(session.axes()))
+    parts = in_batches(session, images, BATCH)
+    return np.concatenate([session.run_raw({name: part})["lengths"][:count] for part, count in parts])
 
 
 def _run(file: Path, expected: Reference, tolerance: Tolerance, test: Split, *, emulated: str = "") -> Trial:

@@ -17,6 +17,7 @@ from capsedge.export.subject import subject_of_run
 from capsedge.measure.evaluate.subject import EvaluatedNetwork, subject_of
 from capsedge.models.loss import M_MINUS, M_PLUS
 from capsedge.reproduce.drawing import COLOURS, GREY, Pixels, canvas, show_pixels
+from capsedge.run_record import is_run
 from capsedge.runtime.infer.sources import find_images
 from capsedge.runtime.models import BUILTIN_NAME, find_model
 from capsedge.runtime.open import open_session
@@ -173,7 +174,7 @@ def _examples(
 
 def _model(model: str | None, data: str | None, stack: ExitStack) -> tuple[EvaluatedNetwork, Callable[[], Dataset]]:
     """A run in torch or an exported model in its runtime, and a function that loads test images for it."""
-    if model is not None and (Path(model) / "run.json").is_file():
+    if model is not None and is_run(Path(model)):
         run = Run(Path(model))
         subject = subject_of_run(run)
         return subject, (

@@ -15,8 +15,8 @@ from capsedge.models import primary_capsules
 from capsedge.models.routing import with_b0
 from capsedge.recipe import Recipe, RoutingKind, to_flat_values
 from capsedge.reproduce.cases import PaperSet, Width, check_seeds, paper_set, recipe_of, run_name
+from capsedge.run_record import RUNS, is_run
 from capsedge.training import Observer, Run, Trainer
-from capsedge.training.run import RUNS
 from capsedge.training.start import Quiet
 
 # For every training here, so that figure 3 shows the first epochs too, and table 2 and figures 2 and 3 share their
@@ -163,7 +163,7 @@ def trained(
     run = Run(folder)
     if finished(recipe, run, dataset):
         return run
-    begun = (folder / "run.json").exists()
+    begun = is_run(folder)
     trainer = Trainer(run.read_recipe() if begun else recipe, dataset, run, device=device, threads=threads)
     if begun:
         trainer.resume()
@@ -180,8 +180,9 @@ def finished(recipe: Recipe, run: Run, dataset: Dataset) -> bool:
     Raises:
         WrongUse: The folder has a run of another recipe or of other images, or other files.
     """
-    if not (run.path / "run.json").exists():
-        _check_free(run.path)
+    if not is_run(run.path):
+        if not run.is_free():
+            raise WrongUse(f"'{run.path}' exists and is not a run", "move it away, or give another folder by --runs")
         return False
     found, record = run.read_recipe(), run.read_record()
     if recipe.train.precision == "auto":  # the run has the precision that was chosen at its start
@@ -228,13 +229,6 @@ def train_all(
                 on_start=settings.on_start,
             )
         yield recipe, run
-
-
-def _check_free(folder: Path) -> None:
-    """Refuse a folder with other files; those that a training killed at its start leaves are accepted."""
-    left = {each.name for each in folder.iterdir() if not each.name.startswith(".")} if folder.is_dir() else None
-    if folder.exists() and (left is None or left - {"recipe.toml"}):
-        raise WrongUse(f"'{folder}' exists and is not a run", "move it away, or give another folder by --runs")
 
 
 def _changes(found: Recipe, wanted: Recipe) -> str:

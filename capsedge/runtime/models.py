@@ -14,14 +14,14 @@ import msgspec
 
 from capsedge.contract import METADATA_KEY, PRECISIONS, Contract, Precision, decode
 from capsedge.errors import ModelError, WrongUse, nearest
-from capsedge.files import sha256_of
+from capsedge.files import RUN_FILE, sha256_of
 from capsedge.onnx_lite.file import REINSTALL, read_metadata
 from capsedge.records import DamagedRecord, decoded
+from capsedge.run_record import RUNS, newest_runs, read_record
 from capsedge.runtime.tensorrt.manifest import manifest_path
 
 DEFAULT_MODEL = "fashion-mnist"
 BUILTIN_NAME = "builtin"  # names the default model even where `runs/` has exports
-RUNS = Path("runs")
 PLAIN = "model.onnx"  # the export that the path of a run's folder stands for
 BUILTIN = Path(__file__).parent.parent / "builtin"
 INDEX = "zoo.json"  # in the same folder
@@ -202,7 +202,7 @@ def exports_in(folder: Path) -> list[Path]:
 
 def newest_export(root: Path = RUNS) -> Path | None:
     """The newest exported file of all runs; where its run has a `model.onnx`, that file."""
-    files = [file for record in root.glob("*/run.json") for file in exports_in(record.parent)]
+    files = [file for run in newest_runs(root) for file in exports_in(run)]
     newest = max(files, key=lambda file: file.stat().st_mtime_ns, default=None)
     if newest is None:
         return None
@@ -218,20 +218,13 @@ def is_export(file: Path) -> bool:
 def unexported_since(file: Path | None, root: Path = RUNS) -> Path | None:
     """The newest run that finished after a file was exported, or at any time, and has no export itself."""
     since = file.stat().st_mtime_ns if file else 0
-    records = sorted(root.glob("*/run.json"), key=lambda record: record.stat().st_mtime_ns, reverse=True)
-    for record in records:
-        if record.stat().st_mtime_ns <= since:
+    for run in newest_runs(root):
+        if (run / RUN_FILE).stat().st_mtime_ns <= since:
             return None
-        with suppress(DamagedRecord):  # commands on that run report it
-            if not any(record.parent.glob("*.onnx")) and decoded(record.read_bytes(), _Status).status == "finished":
-                return record.parent
+        with suppress(ModelError):  # commands on that run report it
+            if not any(run.glob("*.onnx")) and read_record(run).status == "finished":
+                return run
     return None
-
-
-class _Status(msgspec.Struct):
-    """The status in the record of a run."""
-
-    status: str
 
 
 def in_precision(file: Path, precision: Precision, *, must_exist: bool = True) -> Path:

@@ -5,6 +5,7 @@ from itertools import chain
 from pathlib import Path
 
 from capsedge.errors import MissingExtra, ModelError, ProviderError, WrongUse
+from capsedge.run_record import is_run
 from capsedge.runtime.models import PLAIN, exports_in
 from capsedge.runtime.ort.session import OrtSession
 from capsedge.runtime.session import Session
@@ -65,7 +66,7 @@ def model_file(path: Path) -> Path:
 
 def _export_of(folder: Path) -> Path:
     exports = exports_in(folder)
-    if not exports and not (folder / "run.json").is_file() and _has_images(folder):
+    if not exports and not is_run(folder) and _has_images(folder):
         raise ModelError(
             f"the folder '{folder}' has images and no model",
             "give an .onnx file, an .engine file, the folder of a run or a model's name (capsedge models lists them)",

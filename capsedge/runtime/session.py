@@ -16,6 +16,8 @@ from capsedge.processor import Processor, this_processor
 from capsedge.runtime.feeds import Arrays
 from capsedge.runtime.settings import DEFAULTS, Settings
 
+DeviceKind = Literal["cpu", "gpu"]
+
 OUTPUTS = ("lengths", "poses", "reconstruction")
 
 
@@ -81,6 +83,7 @@ class Session(Protocol):
         name: The model's name for people.
         file: The file it was loaded from.
         provider: The execution provider that the runtime reports after loading.
+        device: What computes it: `gpu` if at least a part runs on a GPU.
         contract: The model's contract, or None for a file that capsedge did not export.
         batch_limits: Smallest and largest batch, or None where any batch runs.
         settings: The settings it was opened with. Options left to capsedge (`threads`, `io_binding`) have the chosen
@@ -93,6 +96,7 @@ class Session(Protocol):
     name: str
     file: Path
     provider: str
+    device: DeviceKind = "cpu"
     contract: Contract | None
     batch_limits: tuple[int, int] | None
     settings: Settings = DEFAULTS
@@ -103,7 +107,7 @@ class Session(Protocol):
     @property
     def processor(self) -> Processor | None:
         """The processor that runs it; None where its instruction sets are not known, or a GPU runs it."""
-        return this_processor()
+        return this_processor() if self.device == "cpu" else None
 
     @abstractmethod
     def feeds(self, batch: int) -> Arrays:

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from capsedge.models.loss import M_PLUS
 from capsedge.plural import number_of, plural
 from capsedge.recipe import DataRecipe, TrainRecipe
+from capsedge.run_record import TrainingCode, TrainingRemark, TrainingWarning
 from capsedge.scoring import chance_error, never_answered
 from capsedge.statistics import at_chance, near_chance
 from capsedge.training.evaluate import Evaluation
 from capsedge.training.plan import FEW_STEPS
-from capsedge.training.run import TrainingCode, TrainingRemark, TrainingWarning
 
 _OVERFITTED = 0.2  # training error as a share of the validation error, at most
 _GAP = 0.05  # least difference between validation and training error
@@ -106,7 +106,7 @@ def remarks_of(training: Ended) -> Iterator[TrainingRemark]:
     if never:
         yield TrainingRemark(
             code="never-answered",
-            text=f"the network never answers {_named(never)} on the validation images: add images of "
+            text=f"the network never answers {_first_names(never)} on the validation images: add images of "
             f"{plural(len(never), 'this class', 'these classes')}",
             classes=never,
         )
@@ -167,9 +167,10 @@ def _mostly_wrong(
         if classes[label] not in never
     }
     if poor:
+        named = _first_names([*poor.values()])
         yield TrainingRemark(
             code="mostly-wrong",
-            text=f"the network answers more than half of the validation images wrongly of {_named([*poor.values()])}",
+            text=f"the network answers more than half of the validation images wrongly of {named}",
             classes=tuple(poor),
         )
 
@@ -211,5 +212,5 @@ def _more_steps(steps: int) -> str:
     return f"{number_of(steps, 'step')}: raise train.epochs"
 
 
-def _named(names: Sequence[str]) -> str:
+def _first_names(names: Sequence[str]) -> str:
     return ", ".join(names[:_MANY]) + (f" and {len(names) - _MANY} more" if len(names) > _MANY else "")

@@ -105,9 +105,9 @@ def save_checkpoint(
         sums: Sums of the unwritten metrics row.
         average: The network's moving average, if the training has one.
     """
-    tensors = _named("network", network)
+    tensors = _tensors_of("network", network)
     if average is not None:
-        tensors |= _named("average", average)
+        tensors |= _tensors_of("average", average)
     for name, optimizer in optimizers.items():
         tensors |= {f"{name}.{key}": tensor for key, tensor in _flatten(optimizer).items()}
     tensors["sums"] = sums
@@ -153,7 +153,7 @@ def load_checkpoint(
 
 def save_weights(path: Path, network: nn.Module) -> None:
     """Write the network alone."""
-    _save(path, _named("network", network), {})
+    _save(path, _tensors_of("network", network), {})
 
 
 def check_whole(path: Path) -> None:
@@ -175,14 +175,14 @@ def load_network(path: Path, network: nn.Module) -> None:
     _fill(path, network, tensors, "network")
 
 
-def _named(part: str, network: nn.Module) -> dict[str, Tensor]:
+def _tensors_of(part: str, network: nn.Module) -> dict[str, Tensor]:
     """A network's tensors by their names in a file."""
     return {f"{part}.{name}": tensor for name, tensor in network.state_dict().items()}
 
 
 def _fill(path: Path, network: nn.Module, tensors: dict[str, Tensor], part: str) -> None:
     """Load a network's tensors, after checking that they fit."""
-    wanted = _named(part, network)
+    wanted = _tensors_of(part, network)
     given = {name: tensor for name, tensor in tensors.items() if name.startswith(f"{part}.")}
     if misfit := _misfit(wanted, given):
         raise ModelError(

@@ -1,7 +1,6 @@
 """A whole training in one call, for programs; `capsedge train` takes the same steps and reports them."""
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +64,7 @@ def train(
         raise WrongUse(f"device: expected auto, cpu or cuda, got {device!r}")
     check_empty(place)
     group = launch(device)
-    with new_run(chosen.name) if place is None else nullcontext(Run(place)) as run:
+    with new_run(chosen.name, folder=place) as run:
         trainer = Trainer(chosen, dataset, run, devices=group)
         trainer.start()
     trainer.train(observer or Quiet())

@@ -12,7 +12,8 @@ from capsedge.errors import ModelError, WrongUse
 from capsedge.files import sha256_of
 from capsedge.plural import number_of
 from capsedge.recipe import Recipe
-from capsedge.training.run import Run, Teacher
+from capsedge.run_record import Teacher
+from capsedge.training.run import Run
 
 
 class Teachers:

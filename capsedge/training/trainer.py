@@ -15,6 +15,7 @@ from capsedge.data.images import wants_dark_background
 from capsedge.errors import CapsedgeError, Interrupted, ModelError
 from capsedge.models import CapsNet
 from capsedge.recipe import Recipe
+from capsedge.run_record import RunRecord
 from capsedge.scoring import balanced_error
 from capsedge.training.advice import Ended, remarks_of, warnings_of
 from capsedge.training.algorithm import Algorithm1
@@ -32,7 +33,7 @@ from capsedge.training.interrupt import Interruption
 from capsedge.training.log import Clock, Observer, TrainingLog
 from capsedge.training.metrics import MetricsFile, read_metrics
 from capsedge.training.routing_step import coefficient_statistics
-from capsedge.training.run import Run, RunRecord
+from capsedge.training.run import Run
 from capsedge.version import __version__
 
 ROW_EVERY = 20  # iterations summed into one metrics row; reading the sums is the only wait for the device

@@ -281,6 +281,14 @@ def test_a_folder_with_files_is_refused(made: Made, tmp_path: Path) -> None:
     assert (tmp_path / "small" / "mine").exists()
 
 
+def test_what_a_killed_training_left_in_a_folder_is_not_in_the_way(made: Made, tmp_path: Path) -> None:
+    (tmp_path / "small").mkdir()
+    for name in (".lock", "recipe.toml"):
+        (tmp_path / "small" / name).touch()
+    with pytest.raises(WrongUse, match="not for the fine-tuning"):  # a later refusal than that of the folder
+        made(Keep(0.5), replace(OPTIONS, overrides=("routing.kind=dynamic",)))
+
+
 def test_settings_of_the_fine_tuning_are_taken(made: Made) -> None:
     options = replace(
         OPTIONS, rounds=1, learning_rate=1e-4, overrides=("train.distillation=0.25", "train.batch_size=200")

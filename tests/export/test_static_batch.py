@@ -12,6 +12,7 @@ from capsedge.contract import Precision
 from capsedge.errors import ModelError
 from capsedge.export import RunExport
 from capsedge.export.onnx import with_batch
+from capsedge.export.trial import lengths_of_all
 from capsedge.runtime.batches import run_batches
 from capsedge.runtime.open import open_session
 from capsedge.runtime.verify import verify
@@ -73,7 +74,9 @@ def test_its_answers_are_those_of_the_file_with_a_free_batch(exported: Run) -> N
     images = np.random.default_rng(0).integers(0, 256, (7, 28, 28, 1), np.uint8)
     with open_session(made.path) as fixed, open_session(exported.path / "model.onnx") as free:
         assert (fixed.batch_limits, free.batch_limits) == ((3, 3), None)
-        np.testing.assert_allclose(run_batches(fixed, images).lengths, free.run(images).lengths, atol=1e-6)
+        expected = free.run(images).lengths
+        np.testing.assert_allclose(run_batches(fixed, images).lengths, expected, atol=1e-6)
+        np.testing.assert_allclose(lengths_of_all(fixed, images), expected, atol=1e-6)
         assert verify(fixed).ok
         with pytest.raises(ModelError, match="expected a batch of 3, got 7"):
             fixed.run(images)

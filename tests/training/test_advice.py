@@ -9,10 +9,10 @@ import pytest
 from numpy.typing import NDArray
 
 from capsedge.recipe import DataRecipe, TrainRecipe
+from capsedge.run_record import RemarkCode, TrainingCode, TrainingRemark, TrainingWarning
 from capsedge.scoring import balanced_error
 from capsedge.training import Evaluation
 from capsedge.training.advice import Ended, remarks_of, warnings_of
-from capsedge.training.run import RemarkCode, TrainingCode, TrainingRemark, TrainingWarning
 
 CLASSES = ("ant", "bee", "cat", "dog", "eel")
 ONE_CYCLE = TrainRecipe(schedule="one-cycle")

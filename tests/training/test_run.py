@@ -39,6 +39,13 @@ def test_a_new_run_that_nothing_was_put_into_goes_again(tmp_path: Path) -> None:
     with new_run("unused", tmp_path / "other"):
         pass
     assert not (tmp_path / "other").exists()
+    with new_run("unused", folder=tmp_path / "given"):
+        assert (tmp_path / "given").is_dir()
+    assert not (tmp_path / "given").exists()
+    (tmp_path / "empty").mkdir()
+    with new_run("unused", folder=tmp_path / "empty"):
+        pass
+    assert (tmp_path / "empty").is_dir()
 
 
 def test_two_processes_cannot_train_in_one_folder(finished: Run, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from capsedge.measure.bench.report import BenchReport
 from capsedge.models import CapsNet
 from capsedge.plural import number_of, quoted
 from capsedge.recipe import Recipe
-from capsedge.training.run import RunRecord
+from capsedge.run_record import RunRecord
 
 _KEPT = {  # by `train.best`
     "error": "which has the lowest validation error",

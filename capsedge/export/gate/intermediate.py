@@ -9,11 +9,11 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from capsedge.errors import ModelError
+from capsedge.errors import CapsedgeError, ModelError
+from capsedge.export.exposed import exposing
 from capsedge.export.graph import NamedGraph
 from capsedge.runtime.feeds import Arrays
-from capsedge.runtime.ort.placement import CPU, reason
-from capsedge.runtime.ort.wheels import load_onnxruntime
+from capsedge.runtime.ort.placement import reason
 
 # The output of one of these operators corresponds to its input.
 CONVERSIONS = ("Cast", "QuantizeLinear", "DequantizeLinear")
@@ -152,16 +152,8 @@ class _UnoptimizedSession:
     """A graph in ONNX Runtime without optimizations, whose intermediate tensors are outputs."""
 
     def __init__(self, graph: TracedGraph, names: Iterable[str]) -> None:
-        ort = load_onnxruntime("cpu")
-        options = ort.SessionOptions()
-        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-        options.log_severity_level = 4
-        model = onnx.ModelProto()
-        model.CopyFrom(graph.model)
-        new = dict.fromkeys(name for name in names if name not in graph.outputs)
-        model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in new)
         with _one_line():
-            self._session = ort.InferenceSession(model.SerializeToString(), options, providers=[CPU])
+            self._session = exposing(graph.model, names, optimized=False)
         self._input = graph.model.graph.input[0].name
         self.floats = {output.name for output in self._session.get_outputs() if output.type in _FLOATS}
 
@@ -177,5 +169,7 @@ def _one_line() -> Iterator[None]:
     """Convert ONNX Runtime's errors, which have no common class, to `ModelError`."""
     try:
         yield
+    except CapsedgeError:
+        raise
     except Exception as error:
         raise ModelError(reason(error)) from error

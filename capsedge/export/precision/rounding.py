@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
+from capsedge.export.exposed import exposing
 from capsedge.export.layers import LAYER_OPS
 
 _POSITIONS = 16  # sampled positions of a convolution in each image: neighbouring patches are similar
@@ -158,12 +158,6 @@ def _activations(
     model: onnx.ModelProto, names: Sequence[str], images: NDArray[np.uint8]
 ) -> Iterator[list[NDArray[np.float32]]]:
     """Yield the values of tensors of a graph, a few images at a time."""
-    exposed = onnx.ModelProto()
-    exposed.CopyFrom(model)
-    outputs = {output.name for output in model.graph.output}
-    exposed.graph.output.extend(
-        onnx.ValueInfoProto(name=name) for name in dict.fromkeys(names) if name not in outputs
-    )
-    session = onnxruntime.InferenceSession(exposed.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = exposing(model, names, optimized=True)
     for start in range(0, len(images), _CHUNK):
         yield session.run(list(names), {"image": images[start : start + _CHUNK]})

@@ -162,6 +162,7 @@ def _of_parser(
     nodes = list(model.graph.node)
     explained = {finding.node for finding in by_rules if finding.severity == "refused"}
     reasons = {refusal.node: refusal.reason for refusal in parsed.refusals}
+    unknown = {refusal.node for refusal in parsed.refusals if refusal.unknown_operator}
     if not parsed.supported and -1 not in reasons:
         silent = set(range(len(nodes))) - set(parsed.taken) - reasons.keys()
         reasons |= dict.fromkeys(sorted(silent), "the parser refuses it without a reason")
@@ -171,9 +172,7 @@ def _of_parser(
         node = nodes[position] if position >= 0 else None
         name = node_name(node, position) if node is not None else "(the graph)"
         if name not in explained:
-            advice = (
-                "replace it by operators that TensorRT has" if "no operator" in reason else "change the graph here"
-            )
+            advice = "replace it by operators that TensorRT has" if position in unknown else "change the graph here"
             operator = node.op_type if node is not None else ""
             found.append(
                 LintFinding(

@@ -91,10 +91,12 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         node: Position in the graph, or -1 for the whole graph.
         reason: The parser's message, on one line.
+        unknown_operator: Whether the reason is that the parser does not have the node's operator.
     """
 
     node: int
     reason: str
+    unknown_operator: bool = False
 
 
 class Parsed(msgspec.Struct, frozen=True, kw_only=True, tag="parsed"):
@@ -187,15 +189,15 @@ def _parse(trt: Any, parser: Any, log: Any, job: Parse) -> Parsed:
 def _refusal(parser: Any, error: Any) -> Refusal:
     operator = error.node_operator()
     unknown = bool(operator) and not parser.supports_operator(operator)
-    reason = f"the parser knows no operator '{operator}'" if unknown else _reason(error.desc())
-    return Refusal(node=error.node(), reason=reason)
+    reason = f"the parser knows no operator '{operator}'" if unknown else _parser_message(error.desc())
+    return Refusal(node=error.node(), reason=reason, unknown_operator=unknown)
 
 
 def _parser_errors(parser: Any) -> list[Any]:
     return [parser.get_error(index) for index in range(parser.num_errors)]
 
 
-def _reason(description: str) -> str:
+def _parser_message(description: str) -> str:
     """The message of a parser's error without its assertions and source lines."""
     of_tensorrt = re.search(r"Error Code \d+: [\w ]+\((.*?)\. In \S+ at /", description, re.DOTALL)
     assertion = re.search(r"Assertion failed: .*?: (.*)", description, re.DOTALL)
@@ -208,7 +210,9 @@ def _build(trt: Any, builder: Any, network: Any, parser: Any, log: Any, job: Bui
     built = partial(Built, version=trt.__version__)
     start = time.perf_counter()
     if not parser.parse(Path(job.onnx).read_bytes()):
-        errors = [f"{error.node_name() or 'the graph'}: {_reason(error.desc())}" for error in _parser_errors(parser)]
+        errors = [
+            f"{error.node_name() or 'the graph'}: {_parser_message(error.desc())}" for error in _parser_errors(parser)
+        ]
         return built(errors=_distinct(errors or log.errors))
     warnings = _distinct(log.warnings)  # later ones, of the builder, are about speed
     config = _config(trt, builder, network, job)

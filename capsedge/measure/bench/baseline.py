@@ -10,7 +10,6 @@ from capsedge.measure.bench.plan import METRIC, Plan
 from capsedge.measure.bench.report import BenchReport, Case, Change, Comparison, ComparisonWarning, Group, WarningCode
 from capsedge.measure.bench.stats import ROUNDS_FOR_INTERVAL, autocorrelated, figure, interval, rounds_of
 from capsedge.measure.machine import Machine
-from capsedge.runtime.providers import CPU
 
 _SETTINGS = ("spinning", "graph", "io_binding", "cuda_graph", "allow_fallback", "exact_int8")
 
@@ -100,10 +99,9 @@ def compare(
     """Compare a report with a baseline.
 
     Two cases are compared if scenario, batch, interval, concurrency, rate of arrivals, model, precision, provider and
-    threads are equal. Where a
-    report has two such cases (a model was given twice), their labels must be equal too. The interval covers the
-    variation between the rounds of each process, not the variation between two processes: see docs/bench.md before
-    setting a limit below 5 %.
+    threads are equal. Where a report has two such cases (a model was given twice), their labels must be equal too.
+    The interval covers the variation between the rounds of each process, not the variation between two processes: see
+    docs/bench.md before setting a limit below 5 %.
 
     Each case is compared by the metric of its scenario and by its median. The median is needed because a p90 on the
     edge between two modes of a machine has a very wide interval: a case that got slower in every iteration would
@@ -304,7 +302,7 @@ def _environment(report: BenchReport) -> dict[str, str]:
 
 
 def _machine_difference(now: Machine, baseline: BenchReport) -> str:
-    """How the machine differs, or "". The GPU is compared if a case of the baseline did not run on the CPU."""
+    """How the machine differs, or "". The GPU is compared unless all cases of the baseline ran on the CPU."""
     then = baseline.machine
     if now.cpu != then.cpu:
         return f"the baseline was measured on the processor '{then.cpu}', this is '{now.cpu}'"
@@ -312,8 +310,7 @@ def _machine_difference(now: Machine, baseline: BenchReport) -> str:
         had, has = (" ".join(each.instruction_sets) or "none" for each in (then.processor, now.processor))
         return f"the baseline was measured on '{then.cpu}' with the instruction sets {had}, this one has {has}"
     names = ["none" if machine.gpu is None else machine.gpu.name for machine in (then, now)]
-    providers = {case.provider for group in baseline.groups for case in group.cases}
-    off_cpu = any(each != CPU and not each.startswith("OpenVINO CPU") for each in providers)
+    off_cpu = any(case.device != "cpu" for group in baseline.groups for case in group.cases)
     if off_cpu and names[0] != names[1]:
         return f"the baseline was measured on the GPU '{names[0]}', this is '{names[1]}'"
     return ""

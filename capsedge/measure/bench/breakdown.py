@@ -107,7 +107,7 @@ def energy_mj(subject: Subject) -> Reading:
     Raises:
         ModelError: The model fails.
     """
-    if not on_gpu(subject.session.provider) or (before := gpu_energy_mj()) == "unavailable":
+    if subject.session.device != "gpu" or (before := gpu_energy_mj()) == "unavailable":
         return "unavailable"
     images = _images_in_a_second(subject)
     after = gpu_energy_mj()
@@ -141,8 +141,3 @@ def _images_in_a_second(subject: Subject) -> int:
         subject.query()
         queries += 1
     return queries * subject.batch
-
-
-def on_gpu(provider: str) -> bool:
-    """Whether a provider (as in `Session.provider`) runs on an NVIDIA GPU."""
-    return any(name in provider.lower() for name in ("cuda", "tensorrt"))

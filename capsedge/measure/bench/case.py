@@ -52,6 +52,7 @@ def case_of(
         error=error,
         error_on=error_on,
         provider=session.provider,
+        device=session.device,
         fell_back=session.fell_back,
         settings=session.settings,
         warmup=warmup,

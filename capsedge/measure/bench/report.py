@@ -7,7 +7,7 @@ import msgspec
 from capsedge.measure.bench.deployment import ErrorOnData, PeakMemory, Served
 from capsedge.measure.bench.plan import Plan, Scenario
 from capsedge.measure.machine import Conditions, Machine, Reading
-from capsedge.runtime.session import SessionCode
+from capsedge.runtime.session import DeviceKind, SessionCode
 from capsedge.runtime.settings import Settings
 
 SCHEMA_VERSION = 5
@@ -121,6 +121,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
             if it has neither.
         error_on: The split of `error`.
         provider: Execution provider that ran the model.
+        device: `Session.device`; None in a report of an earlier capsedge.
         fell_back: Operators that ran on the CPU instead of the requested provider.
         settings: Settings with which the model was opened.
         warmup: The warm-up.
@@ -152,6 +153,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     error: Annotated[float, msgspec.Meta(ge=0, le=1)] | None
     error_on: Literal["test", "validation"] | None
     provider: str
+    device: DeviceKind | None = None
     fell_back: tuple[str, ...] = ()
     settings: Settings
     warmup: Warmup

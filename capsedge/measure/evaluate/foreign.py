@@ -11,6 +11,7 @@ from capsedge.errors import DataError, ModelError, WrongUse
 from capsedge.fit import Fit, Frame
 from capsedge.measure.evaluate.remark import eval_remark
 from capsedge.measure.evaluate.subject import EvaluatedNetwork
+from capsedge.runtime.batches import in_batches
 from capsedge.runtime.session import Session
 
 Pixels = Literal["unit", "signed", "imagenet", "bytes"]
@@ -60,15 +61,11 @@ def foreign_subject(
         assumed.insert(0, eval_remark("assumed-pixels", f"no --pixels was given: they are handed over as {meant}"))
 
     def lengths(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        smallest, largest = session.batch_limits or (1, _BATCH)
-        batch = min(max(_BATCH, smallest), largest)
         parts = []
-        for start in range(0, len(images), batch):
-            part = images[start : start + batch]
-            filled = np.concatenate([part, np.zeros((max(0, smallest - len(part)), *shape), np.uint8)])
-            values = _numbers(filled, chosen).astype(dtype)
+        for part, count in in_batches(session, images, _BATCH):
+            values = _numbers(part, chosen).astype(dtype)
             given = session.run_raw({name: values.transpose(0, 3, 1, 2) if channels_first else values})
-            parts.append(_scores(session, given, len(filled), classes)[: len(part)])
+            parts.append(_scores(session, given, len(part), classes)[:count])
         return _within_one(np.concatenate(parts))
 
     return EvaluatedNetwork(

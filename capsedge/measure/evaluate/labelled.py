@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -19,14 +18,13 @@ from capsedge.data.items import Item, few
 from capsedge.data.items import Part as DataPart
 from capsedge.data.known import KNOWN, place_of
 from capsedge.data.listing import list_labelled
-from capsedge.data.load import dataset_of
 from capsedge.data.own import Own
-from capsedge.errors import DataError, WrongUse
+from capsedge.errors import DataError, ModelError, WrongUse
 from capsedge.measure.evaluate.remark import EvalRemark, eval_remark, of_data
 from capsedge.measure.evaluate.subject import EvaluatedNetwork
 from capsedge.plural import number_of
-from capsedge.recipe import from_values, read_values
-from capsedge.records import DamagedRecord, decoded
+from capsedge.run_record import load_dataset as dataset_of_run
+from capsedge.run_record import read_record
 
 Part = Literal["test", "validation", "train", "all"]
 PARTS: tuple[Part, ...] = get_args(Part)
@@ -84,14 +82,6 @@ def labelled(place: str, subject: EvaluatedNetwork, *, part: Part = "test") -> L
     return replace(found, images=images, remarks=(*found.remarks, *fitting.remarks()))
 
 
-class _Origin(msgspec.Struct):
-    """The data of a run in its record."""
-
-    data_source: str
-    data: str
-    data_sha256: str
-
-
 def of_run(folder: Path, *, classes: Sequence[str], part: Part) -> Labelled:
     """The images that a run was trained, validated and tested on, in the same division.
 
@@ -99,24 +89,12 @@ def of_run(folder: Path, *, classes: Sequence[str], part: Part) -> Labelled:
         DataError: They no longer exist, or the records of the run are damaged.
     """
     try:
-        record = decoded((folder / "run.json").read_bytes(), _Origin)
-        source, told, sha256 = record.data_source, record.data, record.data_sha256
-        recipe = from_values(read_values(folder / "recipe.toml"), source=str(folder / "recipe.toml"))
-    except (OSError, ValueError) as error:
+        dataset = dataset_of_run(folder)
+    except (OSError, ModelError) as error:
         raise DataError(f"'{folder}' does not say what it was trained on ({error})", "give --data") from error
-    try:
-        dataset = dataset_of(recipe.data, source=source)
-    except (DataError, WrongUse) as error:  # the run names this data, not the user: always a DataError
-        raise DataError(
-            f"run '{folder}' was trained on {told}, and its data '{source}' cannot be loaded: {error.text}",
-            f"{error.advice}, or give --data" if error.advice else "give --data",
-        ) from error
-    if dataset.sha256() != sha256:
-        raise DataError(
-            f"run '{folder}' was trained on {told}, but '{source}' now holds other images ({dataset.description}), "
-            "and the model may be trained on some of them",
-            "restore the first, or give --data with other images",
-        )
+    except DataError as error:
+        advice = "give --data with images that the model was not trained on"
+        raise DataError(error.text, f"{error.advice}, or {advice}" if error.advice else advice) from error
     # Remarks about the division of the images do not concern an evaluation.
     return _of_dataset(replace(dataset, remarks=()), part, classes)
 
@@ -144,8 +122,8 @@ def with_copies(images: Labelled, run: Path, *, classes: Sequence[str]) -> Label
 def source_of_run(folder: Path) -> str | None:
     """The place to load the images of a run from; None where the folder is not that of a run."""
     try:
-        return decoded((folder / "run.json").read_bytes(), _Origin).data_source
-    except (OSError, DamagedRecord):
+        return read_record(folder).data_source
+    except (OSError, ModelError):
         return None
 
 

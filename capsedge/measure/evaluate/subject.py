@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from capsedge.fit import Fit
 from capsedge.measure.evaluate.remark import EvalRemark
+from capsedge.run_record import is_run
 from capsedge.runtime.batches import run_batches
 from capsedge.runtime.infer.classify import on_dark_background
 from capsedge.runtime.session import Session, contract_needed
@@ -53,6 +54,6 @@ def subject_of(session: Session) -> EvaluatedNetwork:
         shape=contract.input.shape,
         fit=contract.fit,
         dark_background=on_dark_background(contract),
-        run=session.file.parent if (session.file.parent / "run.json").is_file() else None,
+        run=session.file.parent if is_run(session.file.parent) else None,
         lengths=lambda images: run_batches(session, images).lengths,
     )

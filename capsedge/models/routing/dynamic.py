@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from capsedge.models.routing.votes import uniform_sums, votes_of, weighted_sums
 from capsedge.models.squash import squash
 
 
@@ -34,23 +35,11 @@ class DynamicRouting(nn.Module):
 
     def forward(self, u: Float[Tensor, "batch capsules dim"]) -> Float[Tensor, "batch classes class_dim"]:
         """Class capsules of the last iteration, before squash."""
-        v = self._uniform_sum(u)
+        v = uniform_sums(u, self.weight)  # the softmax of b = 0 (eq 4) is uniform
         if self.iterations == 1:
             return v
-        votes = self.votes(u)
-        coupling = self._route(votes.detach(), v.detach())
-        return (coupling.unsqueeze(2) @ votes).squeeze(2)
-
-    def votes(self, u: Float[Tensor, "batch capsules dim"]) -> Float[Tensor, "batch classes capsules class_dim"]:
-        """W_ij u_i (eq 1)."""
-        classes, class_dim = self.weight.shape[2:]
-        by_capsule = torch.bmm(u.transpose(0, 1), self.weight.flatten(2))
-        return by_capsule.view(*by_capsule.shape[:2], classes, class_dim).permute(1, 2, 0, 3).contiguous()
-
-    def _uniform_sum(self, u: Tensor) -> Tensor:
-        """The weighted sum (eq 2) with every c_ij = 1 / classes, the softmax of b = 0 (eq 4)."""
-        classes, class_dim = self.weight.shape[2:]
-        return (u.flatten(1) @ self.weight.flatten(2).flatten(0, 1)).view(-1, classes, class_dim) / classes
+        votes = votes_of(u, self.weight)
+        return weighted_sums(votes, self._route(votes.detach(), v.detach()))
 
     def _route(
         self, votes: Float[Tensor, "batch classes capsules class_dim"], v: Float[Tensor, "batch classes class_dim"]
@@ -58,7 +47,7 @@ class DynamicRouting(nn.Module):
         """The coefficients c_ij of the last iteration; the softmax (eq 4) is over the classes."""
         logits = self._agreement(votes, v)
         for _ in range(self.iterations - 2):
-            v = (torch.softmax(logits, 1).unsqueeze(2) @ votes).squeeze(2)
+            v = weighted_sums(votes, torch.softmax(logits, 1))
             logits = logits + self._agreement(votes, v)
         return torch.softmax(logits, 1)
 

@@ -17,6 +17,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from capsedge.models.routing.votes import uniform_sums, votes_of, weighted_sums
+
 LEAST_NORM = 1e-6  # shorter vectors are divided by it: zero stays zero
 
 
@@ -59,10 +61,10 @@ class KLRouting(nn.Module):
     def forward(self, u: Float[Tensor, "batch capsules dim"]) -> Float[Tensor, "batch classes class_dim"]:
         """Class capsules S_j of the last iteration, before squash."""
         weight = _unit(self.weight, dim=(1, 3))
-        sums = _uniform_sums(u, weight)
+        sums = uniform_sums(u, weight)
         if self.iterations == 1:
             return sums
-        votes = _votes(u, weight)
+        votes = votes_of(u, weight)
         return weighted_sums(votes, self._route(votes.detach(), sums.detach()))
 
     def _route(
@@ -90,13 +92,6 @@ def couple(
     return torch.softmax((votes @ centres.unsqueeze(3)).squeeze(3) / temperature, 1)
 
 
-def weighted_sums(
-    votes: Float[Tensor, "batch classes capsules class_dim"], coupling: Float[Tensor, "batch classes capsules"]
-) -> Float[Tensor, "batch classes class_dim"]:
-    """S_j: the sums of the votes, weighted by the coefficients."""
-    return (coupling.unsqueeze(2) @ votes).squeeze(2)
-
-
 def centres(sums: Float[Tensor, "batch classes class_dim"]) -> Float[Tensor, "batch classes class_dim"]:
     """The step in s: the minimum for these sums. For a zero sum every centre is a minimum; zero is returned."""
     return _unit(sums, dim=(2,))
@@ -106,16 +101,3 @@ def _unit(tensor: Tensor, dim: tuple[int, ...]) -> Tensor:
     """The tensor, scaled to norm 1 over `dim`."""
     norm: Tensor = torch.linalg.vector_norm(tensor, dim=dim, keepdim=True)
     return tensor / norm.clamp_min(LEAST_NORM)
-
-
-def _votes(u: Tensor, weight: Tensor) -> Float[Tensor, "batch classes capsules class_dim"]:
-    """o_ij, stored once, so that every later sum is a batched product."""
-    capsules, _, classes, class_dim = weight.shape
-    by_capsule = torch.bmm(u.transpose(0, 1), weight.flatten(2)).view(capsules, -1, classes, class_dim)
-    return by_capsule.permute(1, 2, 0, 3).contiguous()
-
-
-def _uniform_sums(u: Tensor, weight: Tensor) -> Float[Tensor, "batch classes class_dim"]:
-    """S_j with every c_ij = 1 / classes: one matrix product, without votes."""
-    classes, class_dim = weight.shape[2:]
-    return (u.flatten(1) @ weight.flatten(2).flatten(0, 1)).view(-1, classes, class_dim) / classes

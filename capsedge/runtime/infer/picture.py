@@ -69,9 +69,7 @@ def _panels(detailed: DetailedPrediction, classes: Sequence[str]) -> list[tuple[
     if detailed.reconstruction is not None:
         drawn = (np.clip(detailed.reconstruction, 0, 1) * 255).round().astype(np.uint8)
         several = drawn if drawn.ndim == 4 else drawn[np.newaxis]
-        order = np.argsort(
-            -detailed.lengths, kind="stable"
-        )  # the decoder reconstructs the longest capsules; ties as with argmax
+        order = np.argsort(-detailed.lengths, kind="stable")  # the decoder's: longest first, ties as with argmax
         panels += [
             (_enlarged(one), f"reconstruction of {classes[index]}")
             for one, index in zip(several, order, strict=False)

@@ -16,6 +16,7 @@ from capsedge.runtime.compiled import refuse_compiled
 from capsedge.runtime.ort.options import FATAL, WARNING, Configured, provider_chain, session_options
 from capsedge.runtime.ort.wheels import wheels_text
 from capsedge.runtime.providers import CPU, ORT_NAMES, OrtProvider
+from capsedge.runtime.session import DeviceKind
 from capsedge.runtime.settings import Settings
 
 __all__ = ["CPU", "ORT_NAMES", "Placement", "absent", "open_on", "placement_of", "reason"]
@@ -38,10 +39,12 @@ class Placement(NamedTuple):
 
     Attributes:
         provider: The providers that run at least one node, in order of preference, joined by `+`.
+        device: `gpu` if one of them is not the CPU: all others of `ORT_NAMES` are those of GPUs.
         fell_back: Operators that run on the CPU though another provider was requested, sorted.
     """
 
     provider: str
+    device: DeviceKind
     fell_back: tuple[str, ...] = ()
 
 
@@ -73,13 +76,14 @@ def placement_of(ort: Any, opened: Any, settings: Settings) -> Placement:
     other provider started without fallback to the CPU; otherwise the text says that it is not known.
     """
     nodes, started = _nodes(opened), opened.get_providers()
+    device: DeviceKind = "cpu" if {*(nodes or started)} == {CPU} else "gpu"
     if nodes:
         fell_back = sorted(set(nodes.get(CPU, []))) if settings.provider not in (None, "cpu") else []
-        return Placement("+".join(name for name in started if name in nodes), tuple(fell_back))
+        return Placement("+".join(name for name in started if name in nodes), device, tuple(fell_back))
     others = [name for name in started if name != CPU]
     if not others or (len(others) == 1 and not settings.allow_fallback):
-        return Placement(started[0])
-    return Placement(f"{started[0]} (ONNX Runtime {ort.__version__} does not tell which nodes run there)")
+        return Placement(started[0], device)
+    return Placement(f"{started[0]} (ONNX Runtime {ort.__version__} does not tell which nodes run there)", device)
 
 
 def absent(ort: Any, provider: OrtProvider) -> str:

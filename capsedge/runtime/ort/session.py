@@ -40,7 +40,7 @@ class OrtSession(Session):
         self._outputs = [output.name for output in self._ort.get_outputs()]
         self.name = title(file)
         self.file = file
-        self.provider, self.fell_back = placement_of(ort, self._ort, self.settings)
+        self.provider, self.device, self.fell_back = placement_of(ort, self._ort, self.settings)
         self.batch_limits = batch_limits(self._ort.get_inputs())
         self.warnings = tuple(self._warnings(saturates))
         self._binding = self._bound(ort)

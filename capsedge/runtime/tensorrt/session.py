@@ -18,7 +18,15 @@ from capsedge.contract import EngineManifest
 from capsedge.errors import CapsedgeError, ModelError, ProviderError, WrongUse
 from capsedge.runtime.feeds import Arrays, random_array
 from capsedge.runtime.models import title
-from capsedge.runtime.session import QueryBreakdown, Session, SessionCode, SessionWarning, check_batch, closed
+from capsedge.runtime.session import (
+    DeviceKind,
+    QueryBreakdown,
+    Session,
+    SessionCode,
+    SessionWarning,
+    check_batch,
+    closed,
+)
 from capsedge.runtime.settings import DEFAULTS, Settings
 from capsedge.runtime.tensorrt.buffers import Buffer, allocate
 from capsedge.runtime.tensorrt.cuda import Device, checked
@@ -34,6 +42,8 @@ MOST_GRAPHS = 4
 
 class EngineSession(Session):
     """A TensorRT engine with its stream and its buffers; threads that share it run it one at a time."""
+
+    device: DeviceKind = "gpu"
 
     def __init__(self, file: Path, settings: Settings = DEFAULTS) -> None:
         """Check the engine against its manifest and load it.
@@ -71,11 +81,6 @@ class EngineSession(Session):
             self._connect(self._context)
             self._resources = stack.pop_all()
         self.load_ms = read_ms + (perf_counter_ns() - start) / 1e6
-
-    @property
-    def processor(self) -> None:
-        """See `Session.processor`: a GPU runs it."""
-        return
 
     def feeds(self, batch: int) -> Arrays:
         """See `Session.feeds`."""

@@ -143,7 +143,7 @@ def listed(words: Sequence[str], last: str = "or") -> str:
 def _rtx_misplaced(manifest: EngineManifest, device: Device) -> str:
     """Clause that an engine of TensorRT-RTX was built for other GPUs than this one, or ""."""
     default = f"{OLDEST_DEFAULT} and later" if not manifest.targets else listed(manifest.targets, "and")
-    fits = device.target in manifest.targets if manifest.targets else _is_ampere(device)
+    fits = device.target in manifest.targets if manifest.targets else _is_ampere_or_later(device)
     return "" if fits else f"it was built for {default}, and {device.name} is {device.target}"
 
 
@@ -152,14 +152,16 @@ def _classic_misplaced(manifest: EngineManifest, device: Device) -> str:
     if manifest.platform not in ("", platform_here()):
         return f"it was built on {manifest.platform} and runs only there; this machine is {platform_here()}"
     if manifest.hardware_compatible:
-        return "" if _is_ampere(device) else f"it runs on sm80 and later, and {device.name} is {device.target}"
+        return (
+            "" if _is_ampere_or_later(device) else f"it runs on sm80 and later, and {device.name} is {device.target}"
+        )
     if not manifest.targets or device.target in manifest.targets:
         return ""
     builder = f"{manifest.gpu or 'a GPU'} ({listed(manifest.targets, 'and')})"
     return f"it was built on {builder} and runs only on GPUs of that kind, and {device.name} is {device.target}"
 
 
-def _is_ampere(device: Device) -> bool:
+def _is_ampere_or_later(device: Device) -> bool:
     """Whether a GPU has NVIDIA's Ampere architecture or a later one."""
     return capability(device.target) >= capability(OLDEST_DEFAULT)
 

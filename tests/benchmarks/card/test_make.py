@@ -25,10 +25,10 @@ from capsedge.errors import CapsedgeError, ModelError, WrongUse
 from capsedge.onnx_lite.file import read_onnx_file
 from capsedge.processor import this_processor
 from capsedge.recipe import load_recipe
+from capsedge.run_record import Teacher
 from capsedge.runtime import models
 from capsedge.runtime.models import find_model
 from capsedge.training import Run
-from capsedge.training.run import Teacher
 from tests.benchmarks.card.robust import report_of
 
 

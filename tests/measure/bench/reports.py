@@ -50,6 +50,7 @@ def case(label: str = "runs/a", samples_ms: Sequence[Sequence[float]] | None = N
         error=0.0712,
         error_on="test",
         provider="CPUExecutionProvider",
+        device="cpu",
         settings=Settings(threads=2),
         warmup=Warmup(iterations=400, seconds=1.2, settled=True),
         iterations=len(samples),

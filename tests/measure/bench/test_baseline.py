@@ -14,6 +14,7 @@ from capsedge.measure.bench.show.text import comparison_warnings
 from capsedge.measure.bench.stats import ROUNDS_FOR_INTERVAL
 from capsedge.measure.machine import Gpu, Machine
 from capsedge.processor import arithmetic
+from capsedge.runtime.session import DeviceKind
 from capsedge.runtime.settings import Settings
 from tests.measure.bench.reports import MACHINE, case, group, report, rounds_of
 
@@ -181,20 +182,23 @@ ORIN, THOR = (replace(MACHINE, gpu=gpu(name)) for name in ("Orin", "Thor"))
 
 
 @pytest.mark.parametrize(
-    ("then", "now", "provider", "line"),
+    ("then", "now", "device", "line"),
     [
-        (ZEN_3, MACHINE, "CPUExecutionProvider", "on the processor 'AMD EPYC', this is 'Cortex-A78AE'"),
+        (ZEN_3, MACHINE, "cpu", "on the processor 'AMD EPYC', this is 'Cortex-A78AE'"),
         (
             ZEN_3,
             ZEN_4,
-            "CPUExecutionProvider",
+            "cpu",
             "on 'AMD EPYC' with the instruction sets avx2, this one has avx2 avx512f",
         ),
-        (ORIN, THOR, "CUDAExecutionProvider", "on the GPU 'Orin', this is 'Thor'"),
+        (ORIN, THOR, "gpu", "on the GPU 'Orin', this is 'Thor'"),
+        (ORIN, THOR, None, "on the GPU 'Orin', this is 'Thor'"),
     ],
 )
-def test_another_machine_is_refused_unless_allowed(then: Machine, now: Machine, provider: str, line: str) -> None:
-    ours, theirs = (report(group(case(provider=provider)), machine=machine) for machine in (now, then))
+def test_another_machine_is_refused_unless_allowed(
+    then: Machine, now: Machine, device: DeviceKind | None, line: str
+) -> None:
+    ours, theirs = (report(group(case(device=device)), machine=machine) for machine in (now, then))
 
     for refused in (lambda: check_machine(now, theirs), lambda: compare(ours, theirs, 0.05)):
         with pytest.raises(WrongUse, match=rf"{line}: latencies of two machines"):

@@ -80,7 +80,7 @@ def test_a_run_whose_images_are_others_now_or_gone_is_refused(tmp_path: Path) ->
     assert with_copies(found, run.path, classes=dataset.classes) is found
 
     Image.new("L", (28, 28), 7).save(tmp_path / "pets/cat/new.png")
-    with pytest.raises(DataError, match=r"now holds other images .*be trained on some of them: restore the first"):
+    with pytest.raises(DataError, match=r"now holds other images .*restore the former images, or give --data"):
         again()
     shutil.rmtree(tmp_path / "pets")
     with pytest.raises(DataError, match=r"run '.*run' was trained on pets: .*cannot be loaded: .*give --data"):

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from capsedge.models import squash, squashed_length
-from capsedge.models.routing.kl import KLRouting, centres, couple, weighted_sums
+from capsedge.models.routing.kl import KLRouting, centres, couple
+from capsedge.models.routing.votes import weighted_sums
 
 CAPSULES, DIM, CLASSES, CLASS_DIM, BATCH = 6, 3, 4, 5, 3
 

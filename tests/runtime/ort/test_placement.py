@@ -174,30 +174,39 @@ def test_tensorrt_may_compute_in_the_types_of_the_file_and_no_others(
             ["TensorrtExecutionProvider", "CUDAExecutionProvider", CPU],
             {"CUDAExecutionProvider": ["Cast"], "TensorrtExecutionProvider": ["Conv"]},
             Settings(provider="tensorrt"),
-            ("TensorrtExecutionProvider+CUDAExecutionProvider", ()),
+            ("TensorrtExecutionProvider+CUDAExecutionProvider", "gpu", ()),
         ),
         (
             ["CUDAExecutionProvider", CPU],
             {CPU: ["Shape", "Cast", "Shape"], "CUDAExecutionProvider": ["Conv"]},
             Settings(provider="cuda", allow_fallback=True),
-            (f"CUDAExecutionProvider+{CPU}", ("Cast", "Shape")),
+            (f"CUDAExecutionProvider+{CPU}", "gpu", ("Cast", "Shape")),
         ),
-        ([CPU], {CPU: ["Conv"]}, Settings(), (CPU, ())),
+        ([CPU], {CPU: ["Conv"]}, Settings(), (CPU, "cpu", ())),
+        (
+            ["CUDAExecutionProvider", CPU],
+            {CPU: ["Cast"]},
+            Settings(provider="cuda", allow_fallback=True),
+            (CPU, "cpu", ("Cast",)),
+        ),
         # Releases that record nothing: certain only where there is one possibility.
-        ([CPU], None, Settings(), (CPU, ())),
-        (["CUDAExecutionProvider", CPU], None, Settings(provider="cuda"), ("CUDAExecutionProvider", ())),
+        ([CPU], None, Settings(), (CPU, "cpu", ())),
+        (["CUDAExecutionProvider", CPU], None, Settings(provider="cuda"), ("CUDAExecutionProvider", "gpu", ())),
         (
             *(["CUDAExecutionProvider", CPU], None, Settings(provider="cuda", allow_fallback=True)),
-            ("CUDAExecutionProvider (ONNX Runtime 1.20.1 does not tell which nodes run there)", ()),
+            ("CUDAExecutionProvider (ONNX Runtime 1.20.1 does not tell which nodes run there)", "gpu", ()),
         ),
         (
             *(["TensorrtExecutionProvider", "CUDAExecutionProvider", CPU], None, Settings(provider="tensorrt")),
-            ("TensorrtExecutionProvider (ONNX Runtime 1.20.1 does not tell which nodes run there)", ()),
+            ("TensorrtExecutionProvider (ONNX Runtime 1.20.1 does not tell which nodes run there)", "gpu", ()),
         ),
     ],
 )
 def test_the_providers_named_are_those_that_run_a_node(
-    started: list[str], nodes: dict[str, list[str]] | None, settings: Settings, found: tuple[str, tuple[str, ...]]
+    started: list[str],
+    nodes: dict[str, list[str]] | None,
+    settings: Settings,
+    found: tuple[str, str, tuple[str, ...]],
 ) -> None:
     opened = SimpleNamespace(get_providers=lambda: started) if nodes is None else assigned(started, **nodes)
     assert placement.placement_of(SimpleNamespace(__version__="1.20.1"), opened, settings) == found

@@ -52,7 +52,7 @@ class Images:
 
     def __iter__(self) -> Iterator[ImageSource]:
         for path in self.paths:
-            yield from _named(path)
+            yield from _sources_of(path)
         if self.listed is not None:
             yield from _listed(self.listed)
 
@@ -79,7 +79,7 @@ def _files(path: Path) -> list[Path]:
     return [path] if path == STDIN or path.is_file() else [source.path for source in _found(path)]
 
 
-def _named(path: Path) -> Iterator[ImageSource]:
+def _sources_of(path: Path) -> Iterator[ImageSource]:
     if path == STDIN:
         yield Stdin()
     elif path.exists():
