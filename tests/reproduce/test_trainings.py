@@ -50,7 +50,7 @@ def test_a_finished_run_is_found_and_not_trained_again(done: Run, subset: Datase
     assert {path.name: path.read_bytes() for path in done.path.iterdir()} == before
 
 
-@pytest.mark.parametrize("left", [[], ["recipe.toml"], [".recipe.toml.123.part", ".lock"]])
+@pytest.mark.parametrize("left", [[], [".lock", "recipe.toml"], [".recipe.toml.123.part", ".lock"]])
 def test_a_run_that_was_killed_at_its_very_start_starts_over(
     left: list[str], tmp_path: Path, subset: Dataset, recipe: Recipe
 ) -> None:
