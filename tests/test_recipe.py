@@ -309,6 +309,7 @@ def test_a_wrong_override_is_wrong_use_that_says_what_is_right(override: str, co
         ("train = 5\n", "train: expected a section with keys such as epochs, best, patience, got 5"),
         ("data = [1]\n", "data: expected a section with keys such as source, size, frame, got [1]"),
         ("name = 5\n", "name: expected one word of letters, digits, _, -, . and +, got 5"),
+        ('name = "a\\n"\n', "name: expected one word of letters, digits, _, -, . and +, got"),
         ("[train]\nepochs = 'five'\n", "train.epochs: expected an integer of 0 or more, got 'five'"),
         (
             "[network]\nstem = 'plain'\nblocks = [[8, 2], 'x']\n",
