@@ -62,7 +62,8 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = (), *, data: str |
             augmentation: garments may be mirrored, digits may not.
 
     Raises:
-        WrongUse: `overrides` is a text, or the recipe, a key or a value does not exist or does not fit; the text names the nearest valid one.
+        WrongUse: The recipe, a key or a value does not exist or does not fit; the text names the nearest valid one.
+            Or `overrides` is one text.
         DataError: There is no such TOML file.
     """
     refuse_text(overrides, "settings")
