@@ -219,7 +219,10 @@ def classifier(
         "foreign",
         [helper.make_tensor_value_info("pixels", kind, shape)],
         [helper.make_tensor_value_info("logits", TensorProto.FLOAT, (shape[0], 4))],
-        [numpy_helper.from_array(WEIGHTS, "weights"), numpy_helper.from_array(np.float32(added), "added")],
+        [
+            numpy_helper.from_array(WEIGHTS, "weights"),
+            numpy_helper.from_array(np.array([added], np.float32), "added"),
+        ],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     onnx.checker.check_model(model, full_check=True)
@@ -281,7 +284,7 @@ def test_logarithms_of_0_are_shares_and_a_row_with_nan_has_no_answer_and_leaves_
     assert "Warning" not in done.stderr
 
     sums = product + added
-    nan = (sums < 0).any(1) & (not clipped)
+    nan: NDArray[np.bool_] = np.full(12, not clipped) & (sums.min(1) < 0)
     assert nan.sum() == (0 if clipped else 6)
     wrong = (sums.argmax(1) != np.arange(12) // 3) | nan
     found = json.loads(done.stdout)

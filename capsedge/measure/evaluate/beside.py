@@ -90,6 +90,9 @@ def as_another_takes(
         first: The first model.
         other: The other model, with the same classes.
 
+    Returns:
+        uint8 [N, height, width, channels], in the other model's shape.
+
     Raises:
         DataError: They no longer exist.
     """

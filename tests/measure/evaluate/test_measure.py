@@ -90,7 +90,7 @@ def test_an_image_with_a_length_that_is_not_finite_is_one_wrong_answer_everywher
     broken = lengths()
     broken[0, place] = value
     names = [f"{number}.png" for number in range(len(ANSWERS))]
-    given = evaluated(broken, LABELS, model="m", data="d", classes=CLASSES, names=names)
+    given: Any = evaluated(broken, LABELS, model="m", data="d", classes=CLASSES, names=names)
 
     assert given.error == pytest.approx(5 / 8)
     assert given.balanced_error == pytest.approx(np.mean([2 / 3, 1 / 3, 2 / 2]))
