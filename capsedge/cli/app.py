@@ -18,7 +18,6 @@ from typer.exceptions import TyperException
 from capsedge.cli.usage import Command, CommandGroup, wrong_use
 from capsedge.errors import CapsedgeError, Interrupted, MissingExtra, WrongUse, install
 from capsedge.files import refusal
-from capsedge.ranks import own_local_rank
 from capsedge.version import __version__
 
 # In the order of a model's life cycle; each module holds a function or a Typer with the command's name.
@@ -228,5 +227,7 @@ def _as_json(error: CapsedgeError, prefix: str) -> str:
 
 def _repeats(error: Exception) -> bool:
     """Whether the first process of this training on this machine reports the same error."""
+    from capsedge.ranks import own_local_rank  # only on the way to an error
+
     trains = tuple(_commands_to_load(sys.argv[1:])) == ("train",)
     return trains and own_local_rank() != 0 and isinstance(error, CapsedgeError)
