@@ -114,6 +114,20 @@ def nearest(given: str, known: Iterable[str], *, otherwise: str | None = None) -
     return f"there are: {', '.join(names) or 'none'}" if otherwise is None else otherwise
 
 
+def refuse_text(given: Iterable[str], what: str) -> None:
+    """Refuse a text where a list of texts is expected: Python would take each of its letters for one.
+
+    Args:
+        given: The list.
+        what: What it lists, such as `settings`.
+
+    Raises:
+        WrongUse: It is a text.
+    """
+    if isinstance(given, str):
+        raise WrongUse(f"expected a list of {what}, got the text {given!r}", f"give {[given]}")
+
+
 def damage(error: Exception) -> str:
     """Text of msgspec's error about a file that capsedge wrote, with the field: `data.sha256: expected str`."""
     text, _, place = str(error).replace("`", "").partition(" - at $")

@@ -17,8 +17,8 @@ from capsedge.outside import encodable
 
 RUN_FILE = "run.json"  # in the folder of a run
 
-# Temporary files of `replacing`: .NAME.PID.RANDOM.part
-_LEFTOVER = re.compile(r"\..+\.(\d+)\.[0-9a-f]{12}\.part")
+# Temporary files of `replacing`: .PID.RANDOM.part, without the final name, which may be as long as the system allows
+_LEFTOVER = re.compile(r"\.(\d+)\.[0-9a-f]{12}\.part")
 _SURELY_LEFT_SECONDS = 3600.0  # a younger file may be a write on another machine, where the process is alive
 
 
@@ -26,17 +26,21 @@ _SURELY_LEFT_SECONDS = 3600.0  # a younger file may be a write on another machin
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it is renamed to `path`, on failure removed.
 
+    Where `path` is a link, the file that it names is replaced. The new file gets the permissions of the old one.
+
     The temporary file is flushed to the disk before the rename, so that `path` is the old or the new file after a
     power cut. Its name cannot be predicted, so that no link can be placed there before.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    _clear_leftovers(path.parent.absolute())
-    partial = _partial(path)
+    target = _target(path)
+    _clear_leftovers(target.parent)
+    partial = _partial(target.parent)
     try:
         yield partial
         with _opened(partial, "rb+") as file:
+            _permit(file.fileno(), like=target)
             os.fsync(file.fileno())
-        partial.replace(path)
+        partial.replace(target)
     except OSError as error:
         if error.filename == str(partial):  # the user knows only the final name
             raise OSError(error.errno, error.strerror, str(path)) from error
@@ -72,9 +76,13 @@ def check_writable(path: Path) -> None:
     Raises:
         WrongUse: It is a folder, or its folder cannot be created or written.
     """
-    if path.is_dir():
-        raise WrongUse(f"expected a file, got the folder '{path}'", "choose another name")
-    _try_writing(path.parent, path.name, shown=path)
+    with _refusing(path):
+        if path.is_dir():
+            raise WrongUse(f"expected a file, got the folder '{path}'", "choose another name")
+        target = _target(path)
+        _try_writing(target.parent)
+        with suppress(FileNotFoundError):
+            target.lstat()  # fails if the name is too long
 
 
 def page_mark(command: str) -> str:
@@ -132,9 +140,12 @@ def check_folder(path: Path) -> None:
     Raises:
         WrongUse: It is a file, or it cannot be created or written.
     """
-    if path.exists() and not path.is_dir():
-        raise WrongUse(f"expected a folder, got the file '{path}'", "choose another name")
-    _try_writing(path, "trial", shown=path)
+    with _refusing(path):
+        if path.exists() and not path.is_dir():
+            raise WrongUse(f"expected a folder, got the file '{path}'", "choose another name")
+        _try_writing(path)
+        with suppress(FileNotFoundError):
+            path.lstat()
 
 
 def check_output_folder(path: Path) -> None:
@@ -198,22 +209,42 @@ _ADVICE = {
 }
 
 
-def _try_writing(folder: Path, name: str, *, shown: Path) -> None:
-    """Write and remove an empty file in a folder, or in its nearest parent that exists."""
-    absolute = folder.absolute()
-    nearest = next(each for each in (absolute, *absolute.parents) if each.exists())
-    trial = _partial(nearest / name)
+@contextmanager
+def _refusing(path: Path) -> Iterator[None]:
+    """Make an error of the system wrong use: the path cannot be written."""
     try:
-        _opened(trial, "xb").close()
-        trial.unlink()
+        yield
     except OSError as error:
-        refused = refusal(OSError(error.errno, error.strerror, str(shown)))
+        refused = refusal(OSError(error.errno, error.strerror, str(path)))
         elsewhere = f", or {_WRITABLE}" if error.errno in (errno.EACCES, errno.EPERM) else ""
         raise WrongUse(f"cannot write {refused.text}", f"{refused.advice}{elsewhere}") from error
 
 
-def _partial(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(6).hex()}.part")
+def _try_writing(folder: Path) -> None:
+    """Write and remove an empty file in a folder, or in its nearest parent that exists."""
+    absolute = folder.absolute()
+    trial = _partial(next(each for each in (absolute, *absolute.parents) if each.exists()))
+    _opened(trial, "xb").close()
+    trial.unlink()
+
+
+def _target(path: Path) -> Path:
+    """The file that a link names, or the path itself; a link in a circle is taken for a file."""
+    return Path(os.path.realpath(path))
+
+
+def _permit(file: int, *, like: Path) -> None:
+    """Give an open file the permissions and, if this user may, the owner of a file that it replaces."""
+    with suppress(OSError):  # there is none, or the file system has no permissions
+        old = like.stat()
+        if hasattr(os, "fchmod"):  # Windows has it since Python 3.13, and no fchown
+            os.fchmod(file, stat.S_IMODE(old.st_mode) & 0o777)
+        if hasattr(os, "fchown") and (old.st_uid, old.st_gid) != (os.geteuid(), os.getegid()):
+            os.fchown(file, old.st_uid, old.st_gid)
+
+
+def _partial(folder: Path) -> Path:
+    return folder / f".{os.getpid()}.{os.urandom(6).hex()}.part"
 
 
 def _opened(path: Path, mode: str) -> BinaryIO:

@@ -12,7 +12,11 @@ from capsedge.errors import ModelError
 
 
 def pack_images(images: NDArray[np.uint8]) -> str:
-    """Compress a batch of images and encode it in base64 for `Golden.images`."""
+    """Compress images and encode them in base64 for `Golden.images`.
+
+    Args:
+        images: uint8 [count, height, width, channels].
+    """
     return base64.b64encode(zlib.compress(np.ascontiguousarray(images).tobytes(), 9)).decode()
 
 

@@ -4,16 +4,19 @@ import ast
 import pickle
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from capsedge import errors
-from capsedge.errors import CapsedgeError, MissingExtra, ProviderError, damage, install, require
+from capsedge import bench, errors, train
+from capsedge.compress.overrides import check_overrides
+from capsedge.errors import CapsedgeError, MissingExtra, ProviderError, WrongUse, damage, install, require
+from capsedge.reproduce.cases import checked_kinds, chosen_rows, paper_set
 from capsedge.runtime.loading import load
+from capsedge.runtime.tensorrt.targets import check_names
 
 
 def test_every_error_has_the_exit_code_that_the_tree_in_the_docstring_draws() -> None:
@@ -82,6 +85,23 @@ def test_what_to_do_is_the_advice_of_an_error_and_not_a_part_of_its_text() -> No
 
     assert len(list(raised())) > 400
     assert mixed == {}
+
+
+@pytest.mark.parametrize(
+    ("call", "line"),
+    [
+        (lambda: train(settings="train.epochs=5"), "list of settings, got the text 'train.epochs=5': give ['train."),
+        (lambda: check_overrides("train.epochs=5"), "list of settings, got the text 'train.epochs=5'"),
+        (lambda: bench("builtin", sweeps="threads=1,2"), "list of sweeps, got the text 'threads=1,2'"),
+        (lambda: check_names("sm86"), "list of targets, got the text 'sm86': give ['sm86']"),
+        (lambda: chosen_rows(None, "mnist"), "list of rows, got the text 'mnist'"),
+        (lambda: checked_kinds("l2", paper_set("mnist"), "small"), "list of kinds, got the text 'l2'"),
+    ],
+    ids=["train", "compress", "bench", "lint", "table2", "fig3"],
+)
+def test_a_text_is_not_taken_for_a_list_of_its_letters(call: Callable[[], object], line: str) -> None:
+    with pytest.raises(WrongUse, match=f"^expected a {re.escape(line)}"):
+        call()
 
 
 def test_every_kind_of_error_has_a_code_of_its_own() -> None:

@@ -66,7 +66,8 @@ def test_a_failure_leaves_what_was_there_and_nothing_else(
     [
         (check_writable, "", "expected a file, got the folder"),
         (check_writable, "file/below", "cannot write '.*below': not a directory"),
-        (check_writable, "n" * 250, "cannot write '.*': file name too long"),
+        (check_writable, "n" * 256, "cannot write '.*': file name too long"),
+        (check_folder, "n" * 256, "cannot write '.*': file name too long"),
         (check_folder, "file", "expected a folder, got the file"),
         (check_folder, "file/below", "cannot write '.*below': not a directory"),
     ],
@@ -104,6 +105,47 @@ def test_a_link_at_the_temporary_name_is_not_written_through(tmp_path: Path, mon
     assert (tmp_path / "victim").read_bytes() == b"precious"
 
 
+def test_the_file_that_a_link_names_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "store").mkdir()
+    stored, link = tmp_path / "store" / "model.onnx", tmp_path / "models" / "model.onnx"
+    link.parent.mkdir()
+    link.symlink_to(Path("..", "store", "model.onnx"))
+    for content in (b"first", b"second"):  # the link is dangling at first
+        check_writable(link)
+        write_atomically(link, content)
+        assert link.is_symlink()
+        assert contents(stored.parent) == {"model.onnx": content}
+    assert [each.name for each in link.parent.iterdir()] == ["model.onnx"]
+
+    link.unlink()
+    link.symlink_to(link)
+    write_atomically(link, b"third")
+    assert contents(link.parent) == {"model.onnx": b"third"}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions are those of POSIX here")
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o755])
+def test_a_file_that_is_replaced_keeps_its_permissions(tmp_path: Path, mode: int) -> None:
+    target = tmp_path / "secret.json"
+    target.write_bytes(b"old")
+    target.chmod(mode)
+    if os.geteuid() == 0:
+        os.chown(target, 12, 34)
+    before = target.stat()
+    write_atomically(target, b"new")
+    after = target.stat()
+    assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid, before.st_gid)
+    assert target.read_bytes() == b"new"
+
+
+def test_a_name_may_be_as_long_as_the_system_allows(tmp_path: Path) -> None:
+    target = tmp_path / ("n" * 255)
+    check_writable(target)
+    write_atomically(target, b"new")
+    check_folder(tmp_path / ("f" * 255))
+    assert contents(tmp_path) == {target.name: b"new"}
+
+
 def test_no_two_temporary_names_are_alike(tmp_path: Path) -> None:
     with replacing(tmp_path / "a") as one, replacing(tmp_path / "a") as other:
         assert one != other
@@ -113,14 +155,14 @@ def test_no_two_temporary_names_are_alike(tmp_path: Path) -> None:
 
 def test_what_a_killed_process_left_is_removed_an_hour_later(tmp_path: Path) -> None:
     dead, alive, token = 2**30, os.getppid(), "0" * 12
-    left = tmp_path / f".model.onnx.{dead}.{token}.part"
+    left = tmp_path / f".{dead}.{token}.part"
     kept = [
         tmp_path / name
-        for name in (f".a.{alive}.{token}.part", f"a.{dead}.{token}.part", ".a.part", f".young.{dead}.{token}.part")
+        for name in (f".{alive}.{token}.part", f"a.{dead}.{token}.part", ".a.part", f".{dead}.{'1' * 12}.part")
     ]
     for file in (left, *kept):
         file.touch()
-        if "young" not in file.name:
+        if "1" * 12 not in file.name:  # else it is young
             os.utime(file, (0, 0))
     write_atomically(tmp_path / "other.json", b"")
     assert {*tmp_path.iterdir()} == {*kept, tmp_path / "other.json"}
@@ -153,7 +195,7 @@ def test_a_refusal_of_the_system_names_the_place_and_what_to_do(error: OSError, 
 
 
 def test_an_error_names_the_file_that_was_asked_for(tmp_path: Path) -> None:
-    target = tmp_path / ("n" * 250)
+    target = tmp_path / ("n" * 256)
 
     with pytest.raises(OSError, match="too long") as error:
         write_atomically(target, b"new")

@@ -95,6 +95,33 @@ def test_every_public_name_is_there(package: str) -> None:
     assert [name for name in module.__all__ if not hasattr(module, name)] == []
 
 
+def test_what_takes_or_gives_an_array_says_its_shape() -> None:
+    silent = [
+        f"{file.relative_to(ROOT)}: {function.name}"
+        for file in (ROOT / "capsedge").rglob("*.py")
+        for function in public_functions(ast.parse(file.read_text(encoding="utf-8")))
+        if "NDArray" in signature(function) and not SHAPE.search(ast.get_docstring(function) or "")
+    ]
+    assert silent == []
+
+
+SHAPE = re.compile(r"\[[\w ,+*]+\]|shape")  # such as [N, classes]
+
+
+def public_functions(inside: ast.Module | ast.ClassDef) -> Iterator[ast.FunctionDef]:
+    """The functions and methods with a docstring whose names, and whose classes' names, begin with no underscore."""
+    for each in inside.body:
+        if isinstance(each, ast.ClassDef) and not each.name.startswith("_"):
+            yield from public_functions(each)
+        elif isinstance(each, ast.FunctionDef) and not each.name.startswith("_") and ast.get_docstring(each):
+            yield each
+
+
+def signature(function: ast.FunctionDef) -> str:
+    """The parameters and the result of a function, with their types."""
+    return f"{ast.unparse(function.args)} -> {'' if function.returns is None else ast.unparse(function.returns)}"
+
+
 def test_installing_puts_one_name_into_site_packages(wheel: zipfile.ZipFile) -> None:
     tops = {name.partition("/")[0] for name in wheel.namelist()}
 

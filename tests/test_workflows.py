@@ -76,6 +76,14 @@ def test_the_jobs_are_for_every_python_and_system_that_the_classifiers_name() ->
     assert {each.partition("-")[0] for each in systems} == {"macos", "windows", "ubuntu"}
 
 
+def test_the_readme_says_of_every_system_and_python_that_the_classifiers_name_whether_it_was_run() -> None:
+    classifiers = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["classifiers"]
+    named = {found[1] for each in classifiers if (found := re.fullmatch(r".*:: Python :: (3\.\d+)", each))}
+    named |= {each.rpartition(" ")[2].lower() for each in classifiers if each.startswith("Operating System")}
+    rows = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Verified")[2].partition("##")[0].lower()
+    assert named == {name for name in named if name in rows}
+
+
 def test_one_job_publishes_without_a_stored_secret_after_the_tests() -> None:
     texts = [file.read_text(encoding="utf-8") for file in FILES]
     assert not [text for text in texts if "secrets." in text or "password" in text.partition("jobs:")[2]]

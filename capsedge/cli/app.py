@@ -213,8 +213,7 @@ def _fail(error: CapsedgeError, cause: Exception | None = None, *, code: int = 0
     """
     if os.environ.get("CAPSEDGE_DEBUG") and not isinstance(error, Interrupted):
         raise cause or error
-    repeated = cause is None and os.environ.get("LOCAL_RANK", "0") != "0"  # by the first process on this machine
-    if str(error) and not repeated:  # it is empty after `capsedge` alone, which has printed its help
+    if str(error) and not _repeats(cause):  # it is empty after `capsedge` alone, which has printed its help
         line = _as_json(error) if "--json" in sys.argv else f"capsedge: {' '.join(str(error).split())}"
         sys.stderr.write(f"{line}\n")
     return code or error.exit_code
@@ -226,3 +225,10 @@ def _as_json(error: CapsedgeError) -> str:
 
     told = {key: " ".join(words.split()) for key, words in error.record.items()}
     return json.dumps({"error": told}, ensure_ascii=False)
+
+
+def _repeats(cause: Exception | None) -> bool:
+    """Whether the first process of this training on this machine reports the same error of capsedge."""
+    from capsedge.ranks import own_local_rank  # only on the way to an error
+
+    return cause is None and tuple(_commands_to_load(sys.argv[1:])) == ("train",) and own_local_rank() != 0

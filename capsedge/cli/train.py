@@ -1,6 +1,5 @@
 """`capsedge train`: runs Algorithm 1 with progress, metrics and checkpoints, on one or several devices."""
 
-import os
 import shlex
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -16,6 +15,7 @@ from capsedge.cli.runs import chosen_run, say_after_training
 from capsedge.cli.threads import ThreadsOption, note_load, note_other_threads
 from capsedge.errors import Interrupted, WrongUse
 from capsedge.plural import number_of
+from capsedge.ranks import own_rank
 from capsedge.recipe import DEFAULT_RECIPE, load_recipe, shipped_recipes, taught
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ def _fresh(
     from capsedge.files import check_folder
     from capsedge.run_record import RUNS
 
-    if _is_first():
+    if own_rank() == 0:
         check_folder(RUNS if folder is None else folder)
     check_source(recipe.data.source)
     require("torch", extra="train")
@@ -179,7 +179,7 @@ def _fresh(
     from capsedge.training.start import check_empty
 
     dataset = dataset_of(recipe.data)
-    if _is_first():
+    if own_rank() == 0:
         check_empty(folder)
     group = _launched(device, devices)
     with _claimed(recipe.name, folder, group) as run:
@@ -205,7 +205,7 @@ def _resumed(folder: Path | None, device: str, devices: int | None, threads: int
         raise WrongUse(f"run '{run.path}' is finished", "export it, or start a new run")
     if logged or run.tensorboard.is_dir():
         _check_tensorboard(run)
-    if _is_first():
+    if own_rank() == 0:
         with run.locked():  # refuse a run that another process trains before loading the data
             pass
     dataset = run.load_dataset()
@@ -221,11 +221,6 @@ def _resumed(folder: Path | None, device: str, devices: int | None, threads: int
     return trainer
 
 
-def _is_first() -> bool:
-    """Whether this process is rank 0, or will be once the others have started."""
-    return os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0"
-
-
 def _check_tensorboard(run: "Run | None" = None) -> None:
     """Check before the training that the log can be written; only the first device writes it.
 
@@ -237,7 +232,7 @@ def _check_tensorboard(run: "Run | None" = None) -> None:
     """
     from capsedge.errors import MissingExtra, require
 
-    if not _is_first():
+    if own_rank() != 0:
         return
     try:
         require("torch.utils.tensorboard", extra="tensorboard")

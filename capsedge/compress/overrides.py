@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from capsedge.errors import WrongUse
+from capsedge.errors import WrongUse, refuse_text
 
 FIXED = {"train.teachers": "its teacher is the run itself", "routing.kind": "its routing is that of the run"}
 
@@ -16,8 +16,9 @@ def check_overrides(overrides: Sequence[str]) -> None:
     Raises:
         WrongUse: One is of another section, or is decided by the compression.
     """
+    refuse_text(overrides, "settings")
     for override in overrides:
         if not override.strip().startswith(("train.", "routing.")):
-            raise WrongUse(f"--set: expected train.* or routing.* of the fine-tuning, got '{override}'")
+            raise WrongUse(f"expected train.* or routing.* of the fine-tuning, got '{override}'")
         if (key := override.partition("=")[0].strip()) in FIXED:
-            raise WrongUse(f"--set {key} is not for the fine-tuning: {FIXED[key]}")
+            raise WrongUse(f"{key} is not for the fine-tuning: {FIXED[key]}")

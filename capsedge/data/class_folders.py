@@ -29,17 +29,20 @@ def search(folder: Path) -> Listing:
     Raises:
         DataError: The list is damaged or names an unknown part.
     """
-    remarks = []
-    for name in LISTS:
-        if (folder / name).is_file():
-            if names_images(folder / name):
-                return read_list(folder / name)
-            remarks.append(remark("list-skipped", f"'{name}' has no columns path and label and is skipped"))
-    below = _folders(folder)
-    if len(below) == 1 and below[0].name.lower() not in PARTS and not _any_image(folder) and _folders(below[0]):
-        inner = search(below[0])  # as of an archive that was unpacked into a folder of its own name
-        where = remark("folder-inside", f"the images are those in '{below[0]}'")
-        return replace(inner, remarks=[where, *inner.remarks])
+    remarks: list[Remark] = []
+    outer = folder
+    while True:
+        for name in LISTS:
+            if (folder / name).is_file():
+                if names_images(folder / name):
+                    listing = read_list(folder / name)
+                    return replace(listing, remarks=[*_inside(outer, folder), *remarks, *listing.remarks])
+                remarks.append(remark("list-skipped", f"'{name}' has no columns path and label and is skipped"))
+        below = _folders(folder)
+        if len(below) != 1 or below[0].name.lower() in PARTS or _any_image(folder) or not _folders(below[0]):
+            break
+        (folder,) = below  # as of an archive that was unpacked into a folder of its own name
+    remarks = [*_inside(outer, folder), *remarks]
     parts = _parts(below)
     others = [each for each in below if each not in parts]
     found = _Search(folder, remarks)
@@ -55,6 +58,10 @@ def search(folder: Path) -> Listing:
     else:
         found.classes(others, "train" if parts and others else None)
     return found.listing()
+
+
+def _inside(outer: Path, folder: Path) -> list[Remark]:
+    return [] if folder == outer else [remark("folder-inside", f"the images are those in '{folder}'")]
 
 
 def _parts(below: Sequence[Path]) -> dict[Path, Part]:
@@ -121,19 +128,28 @@ class _Search:
         return Listing(self.folder, sorted(self.items, key=lambda item: item.name), self.remarks)
 
     def _files(self, folder: Path) -> Iterator[Path]:
-        """All visible files below a class folder."""
-        unread: list[OSError] = []
-        for root, below, names in os.walk(folder, onerror=unread.append):
-            if not os.access(root, os.X_OK):  # lists its names, and opens nothing
-                self.unreadable.append(self._name(Path(root)))
-                below.clear()  # else each of its folders would be counted, too
+        """All visible files below a class folder; before Python 3.12, os.walk fails about a thousand folders deep."""
+        waiting = [folder]
+        while waiting:
+            root = waiting.pop()
+            try:
+                with os.scandir(root) as found:
+                    entries = list(found)
+            except OSError:
+                self.unreadable.append(self._name(root))
                 continue
-            self.links += [self._name(Path(root, name)) for name in below if Path(root, name).is_symlink()]
-            for name in names:
-                path = Path(root, name)
-                if not is_hidden(path.relative_to(folder)):
-                    yield path
-        self.unreadable += [self._name(Path(error.filename)) for error in unread]
+            if not os.access(root, os.X_OK):  # lists its names, and opens nothing
+                self.unreadable.append(self._name(root))
+                continue
+            for entry in entries:
+                path = root / entry.name
+                if not _is_folder(entry):
+                    if not is_hidden(path.relative_to(folder)):
+                        yield path
+                elif entry.is_symlink():
+                    self.links.append(self._name(path))
+                else:
+                    waiting.append(path)
 
     def _name(self, path: Path) -> str:
         return path.relative_to(self.folder).as_posix()
@@ -148,6 +164,13 @@ class _Search:
             self.other["pipe or device"] += 1
         else:
             self.items.append(Item(path, name, label, part))
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def _folders(place: Path) -> list[Path]:

@@ -39,7 +39,7 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
     """Read one file of unsigned bytes, plain or gzipped.
 
     Returns:
-        uint8, with the dimensions that the file states.
+        uint8, in the shape that the file states: of a data set, images are [n, height, width] and labels [n].
 
     Raises:
         DataError: The file is missing, has another format or type, or has fewer or more values than it states.
@@ -63,7 +63,7 @@ def write_idx(path: Path, values: NDArray[np.uint8]) -> None:
 
     Args:
         path: The file.
-        values: uint8, with 1 to 8 dimensions.
+        values: uint8 of any shape of 1 to 8 axes, such as images [n, height, width] or labels [n].
     """
     header = struct.pack(f">HBB{values.ndim}I", 0, UINT8, values.ndim, *values.shape)
     content = header + np.ascontiguousarray(values).tobytes()

@@ -111,6 +111,8 @@ class RunExport:
             ModelError: The file is missing or damaged, or has no contract.
             WrongUse: The file was exported from another run.
         """
+        if model.is_symlink():  # else a rejected file would stay where it is under its name
+            model = model.resolve()
         file = read_onnx_file(model)
         old = contract_of(file, source=str(model))
         if old is None:

@@ -126,7 +126,7 @@ def taking_place(folder: Path, name: str, kind: Kind, subject: str) -> Iterator[
         folder.mkdir(parents=True)
     _check_folder(folder)
     # The staging folder lies outside of the given one, where a server takes every folder for a model.
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.resolve().parent) as staging:
+    with tempfile.TemporaryDirectory(prefix=".capsedge-", dir=folder.resolve().parent) as staging:
         made = Path(staging, "new")
         made.mkdir()
         yield made

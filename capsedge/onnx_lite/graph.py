@@ -81,7 +81,7 @@ class Graph:
         return frozenset(known)
 
     def int8_codes(self, name: str) -> NDArray[np.int8] | None:
-        """The values of an int8 initializer; None if they are not all in the file (external data).
+        """The values of an int8 initializer in its shape; None if they are not all in the file (external data).
 
         Raises:
             ValueError: The initializer is damaged.

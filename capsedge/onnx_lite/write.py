@@ -56,7 +56,7 @@ def one_node_file(
         inputs: Names of the node's inputs, each the name of `takes` or of `weight`.
         takes: Input of the graph.
         makes: Output of the graph.
-        weight: Name and values of a constant, of any type in `schema.ELEMENT_TYPES` that numpy has.
+        weight: Name and values of a constant, of any shape, and of any type in `schema.ELEMENT_TYPES` that numpy has.
     """
     node = (
         b"".join(text_field(NodeField.INPUT, each) for each in inputs)

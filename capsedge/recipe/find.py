@@ -16,7 +16,7 @@ from typing import Any, get_type_hints
 
 import msgspec
 
-from capsedge.errors import DataError, WrongUse, nearest
+from capsedge.errors import DataError, WrongUse, nearest, refuse_text
 from capsedge.files import check_utf8, is_file
 from capsedge.recipe.record import TABLE1_KEYS, Recipe, from_values
 
@@ -63,8 +63,10 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = (), *, data: str |
 
     Raises:
         WrongUse: The recipe, a key or a value does not exist or does not fit; the text names the nearest valid one.
+            Or `overrides` is one text.
         DataError: There is no such TOML file.
     """
+    refuse_text(overrides, "settings")
     values = _find(name_or_path, data=data)
     if data is not None:
         values = _merge(values, {"data": {"source": data}})
@@ -198,10 +200,10 @@ def _apply(values: dict[str, Any], override: str) -> None:
     dotted, equals, text = override.partition("=")
     section, dot, key = dotted.strip().partition(".")
     if not (equals and dot and key):
-        raise WrongUse(f"--set: expected section.key=value, such as train.epochs=5, got '{override}'")
+        raise WrongUse(f"expected section.key=value, such as train.epochs=5, got '{override}'")
     part = values.setdefault(section, {})
     if not isinstance(part, dict):
-        raise WrongUse(f"--set: expected section.key=value; '{section}' is a single value, not a section")
+        raise WrongUse(f"expected section.key=value; '{section}' is a single value, not a section")
     parsed = _parse(text.strip())
     kind: Any = get_type_hints(Recipe).get(section)
     wants_text = isinstance(kind, type) and get_type_hints(kind).get(key) is str
@@ -212,7 +214,7 @@ def _check_used(key: str, recipe: Recipe) -> None:
     """Refuse an override that has no effect."""
     if key in TABLE1_KEYS and recipe.network.stem != "table1":
         raise WrongUse(
-            f"--set {key} is for network.stem table1, and recipe '{recipe.name}' has stem {recipe.network.stem}",
+            f"{key} is for network.stem table1, and recipe '{recipe.name}' has stem {recipe.network.stem}",
             "set network.blocks, such as [[16, 2], [32, 2]]",
         )
 

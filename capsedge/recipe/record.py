@@ -288,7 +288,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         name: Name of the run's folder, so one word: letters, digits, `_`, `-`, `.` and `+`.
     """
 
-    name: Annotated[str, Meta(pattern=r"^\w[\w.+-]*$", description="one word of letters, digits, _, -, . and +")]
+    name: Annotated[str, Meta(pattern=r"^\w[\w.+-]*\Z", description="one word of letters, digits, _, -, . and +")]
     network: NetworkRecipe = NetworkRecipe()
     routing: RoutingRecipe = RoutingRecipe()
     data: DataRecipe = DataRecipe()

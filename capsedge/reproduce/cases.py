@@ -8,7 +8,7 @@ from typing import Literal
 
 from msgspec.structs import replace
 
-from capsedge.errors import WrongUse
+from capsedge.errors import WrongUse, refuse_text
 from capsedge.files import expanded
 from capsedge.plural import number_of
 from capsedge.recipe import NetworkRecipe, Recipe, RoutingKind, load_recipe, shipped_recipes
@@ -120,6 +120,7 @@ def chosen_rows(data: str | None, only: Sequence[str]) -> list[tuple[PaperSet, P
     """
     sets = PAPER_SETS if data is None else (paper_set(data),)
     rows = [(each, method) for each in sets for method in METHODS if method.name in each.methods]
+    refuse_text(only, "rows")
     for pattern in only:
         if not any(_fits(pattern, *row) for row in rows):
             names = ", ".join(row_name(*row) for row in rows)
@@ -198,6 +199,7 @@ def checked_kinds(kinds: Sequence[str] | None, data: PaperSet, width: Width) -> 
     Raises:
         WrongUse: There is no such kind, or no recipe for it.
     """
+    refuse_text(kinds or (), "kinds")
     known = kinds_with_recipes(data, width)
     for kind in kinds or ():
         if kind not in known:

@@ -55,11 +55,11 @@ class Pixels(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, array: NDArray[np.uint8]) -> Self:
-        """Make one from an array."""
+        """Make one from an array of any shape."""
         return cls(array.shape, np.ascontiguousarray(array).tobytes())
 
     def array(self) -> NDArray[np.uint8]:
-        """The array."""
+        """The array, in `shape`."""
         return np.frombuffer(self.data, np.uint8).reshape(self.shape)
 
 

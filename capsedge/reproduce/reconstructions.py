@@ -119,7 +119,7 @@ def fig2(settings: TrainingSettings) -> Fig2:
 
 
 def rightly_classified(network: CapsNet, dataset: Dataset, count: int = IMAGES) -> NDArray[np.int64]:
-    """Indices of correctly classified test images: the first ones of each class, equally many, by class."""
+    """Indices of correctly classified test images, [images]: the first ones of each class, equally many, by class."""
     labels = dataset.test.labels
     right = ~wrong_answers(lengths_of(network, dataset.test, torch.device("cpu")).numpy(), labels)
     share = max(1, count // len(dataset.classes))
@@ -152,7 +152,12 @@ def reconstruct(
 
 
 def squared_error(drawn: NDArray[np.floating], images: NDArray[np.uint8]) -> float:
-    """Mean squared difference over all pixels, for pixels of 0 to 1."""
+    """Mean squared difference over all pixels, for pixels of 0 to 1.
+
+    Args:
+        drawn: Reconstructions, [n, height, width, channels], 0 to 1.
+        images: The images, uint8 [n, height, width, channels].
+    """
     return float(np.square(drawn - images / 255).mean())
 
 

@@ -7,7 +7,6 @@ affects all of them equally. Ratios are computed within a round.
 
 import statistics
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import count
@@ -17,6 +16,7 @@ import msgspec
 import torch
 
 from capsedge.errors import CapsedgeError, WrongUse
+from capsedge.processes import module_command, module_environment
 from capsedge.recipe import Recipe, to_values
 from capsedge.training import Trainer
 
@@ -155,8 +155,8 @@ def peak_memory(recipe: Recipe, *, device: str = "auto", steps: int = MEMORY_STE
         CapsedgeError: The process failed.
     """
     job = msgspec.json.encode(MemoryJob(recipe=to_values(recipe), device=device, steps=steps))
-    worker = [sys.executable, "-m", "capsedge.reproduce.memory"]
-    done = subprocess.run(worker, input=job, capture_output=True, check=False)
+    worker, environment = module_command("capsedge.reproduce.memory"), module_environment()
+    done = subprocess.run(worker, input=job, capture_output=True, check=False, env=environment)
     if done.returncode:
         lines = done.stderr.decode(errors="replace").splitlines() or [f"exit code {done.returncode}"]
         raise CapsedgeError(f"the memory of recipe '{recipe.name}' could not be measured: {lines[-1]}")

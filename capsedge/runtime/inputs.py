@@ -62,7 +62,12 @@ def assumed(inputs: Sequence[Declared], limits: tuple[int, int] | None) -> Itera
 
 
 def random_feed(model: str, node: Declared, batch: int) -> NDArray[Any]:
-    """Make a random input: a free first axis becomes the batch, every other free axis becomes 1.
+    """Make a random input of the declared shape, in which a free first axis is the batch, and any other is 1.
+
+    Args:
+        model: Name of the model, for errors.
+        node: The declared input.
+        batch: Size of a free first axis.
 
     Raises:
         ModelError: It is not a tensor of numbers, or holds nothing.

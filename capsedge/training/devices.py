@@ -20,8 +20,8 @@ from capsedge.cores import usable_cores
 from capsedge.errors import Interrupted, ModelError, ProviderError, WrongUse
 from capsedge.models import CapsNet
 from capsedge.models.stem import BatchNorm
+from capsedge.ranks import DEVICES_PORT, own_local_rank, own_rank, torchrun_count
 
-_PORT = "CAPSEDGE_DEVICES_PORT"  # set in the processes that the first one starts: the port on which it listens
 _FIRST = "CAPSEDGE_DEVICES_FIRST"  # process id of the first one, which may have ended before this process checks
 _LOCALHOST = "127.0.0.1"
 _CLOSING_S = 0.2
@@ -155,17 +155,16 @@ def launch(device: str = "auto", *, devices: int | None = None) -> Devices:
         WrongUse: torchrun started another number of processes.
     """
     kind = _kind(device)
-    started = os.environ.get("LOCAL_WORLD_SIZE") if "TORCHELASTIC_RUN_ID" in os.environ else None
-    if started and devices not in (None, int(started)):
+    started = torchrun_count()
+    if started and devices not in (None, started):
         raise WrongUse(f"--devices {devices}, and torchrun started {started} processes here", "leave out --devices")
-    here = int(started) if started else devices or 1
+    here = started or devices or 1
     if kind == "cuda" and here > torch.cuda.device_count():
         raise ProviderError(f"--devices {here}, and this machine has {torch.cuda.device_count()} CUDA devices")
     count = int(os.environ["WORLD_SIZE"]) if started else here
     if count == 1:
         return Devices(torch.device(kind, 0) if kind == "cuda" else torch.device(kind))
-    rank = int(os.environ["RANK"]) if started or _PORT in os.environ else 0
-    local = int(os.environ["LOCAL_RANK"]) if started else rank
+    rank, local = own_rank(), own_local_rank()
     if kind == "cuda":
         torch.cuda.set_device(local)
     elif "OMP_NUM_THREADS" not in os.environ:
@@ -188,7 +187,7 @@ def _store(rank: int, count: int) -> Any:
     """Where the processes find each other; the first one starts the others."""
     if rank:
         threading.Thread(target=_exit_after_first, daemon=True).start()
-    port = int(os.environ.get(_PORT, "0"))
+    port = int(os.environ.get(DEVICES_PORT, "0"))
     store = distributed.TCPStore(_LOCALHOST, port, count, is_master=rank == 0, wait_for_workers=False)  # type: ignore[attr-defined]
     if rank == 0:
         _start_others(count, store.port)
@@ -201,7 +200,9 @@ def _start_others(count: int, port: int) -> None:
     command = [sys.executable, *(["-m", main.name] if main else [str(Path(sys.argv[0]).absolute())]), *sys.argv[1:]]
     for rank in range(1, count):
         numbers = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(count)}
-        child = subprocess.Popen(command, env=os.environ | numbers | {_PORT: str(port), _FIRST: str(os.getpid())})
+        child = subprocess.Popen(
+            command, env=os.environ | numbers | {DEVICES_PORT: str(port), _FIRST: str(os.getpid())}
+        )
         _started.append(child)
         threading.Thread(target=_watch, args=(child, rank), daemon=True).start()
         atexit.register(_end, child)

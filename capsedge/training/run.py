@@ -88,15 +88,22 @@ class Run:
         """Write a new run's recipe, and then its record, which makes the folder a run.
 
         Raises:
-            WrongUse: Another process has made the folder a run meanwhile.
+            WrongUse: The folder has other content, perhaps of another process since it was checked.
             ModelError: Another process is about to.
         """
+        self._check_free()  # also before the lock, whose file makes anyone's recipe.toml look like a leftover
         self.path.mkdir(parents=True, exist_ok=True)
         with self.locked():
-            if is_run(self.path):
-                raise WrongUse(f"'{self.path}' is now the run of another training", "give a new folder to --run")
+            self._check_free()
             self.write_recipe(recipe)
             self.write_record(record)
+
+    def _check_free(self) -> None:
+        """Refuse a folder that cannot become a new run."""
+        if is_run(self.path):
+            raise WrongUse(f"'{self.path}' is now the run of another training", "give a new folder to --run")
+        if not self.is_free():
+            raise WrongUse(f"'{self.path}' is not an empty folder", "give a new one to --run")
 
     def is_free(self) -> bool:
         """Whether the folder can become a new run: it is absent or empty, or left over from a killed `create`."""

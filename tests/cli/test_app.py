@@ -31,12 +31,12 @@ BUG, SEE_BUG = "this is a bug in capsedge (KeyError): 'b'", "see it with capsedg
 def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     """Run `capsedge work` in this process, with a `work` of the test's own, and give the exit code."""
 
-    def run_work(work: Callable[..., None], *options: str, after: Sequence[str] = ()) -> int:
-        module = ModuleType("capsedge.cli.work")
-        vars(module).update(EXAMPLES="capsedge work", work=work)
-        monkeypatch.setitem(sys.modules, "capsedge.cli.work", module)
-        monkeypatch.setattr(app, "COMMANDS", ("work",))
-        monkeypatch.setattr(sys, "argv", ["capsedge", *options, "work", *after])
+    def run_work(work: Callable[..., None], *options: str, after: Sequence[str] = (), name: str = "work") -> int:
+        module = ModuleType(f"capsedge.cli.{name}")
+        vars(module).update({"EXAMPLES": f"capsedge {name}", name: work})
+        monkeypatch.setitem(sys.modules, f"capsedge.cli.{name}", module)
+        monkeypatch.setattr(app, "COMMANDS", (name,))
+        monkeypatch.setattr(sys, "argv", ["capsedge", *options, name, *after])
         monkeypatch.setenv("CAPSEDGE_DEBUG", "")  # so that what --debug sets is undone
         with pytest.raises(SystemExit) as stop:
             app.main()
@@ -124,6 +124,31 @@ def test_with_json_the_error_s_line_is_a_record(
     run(failing(error))
     line = ": ".join(filter(None, (record["text"], record["advice"])))
     assert capsys.readouterr().err == f"capsedge: {line}\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "environment", "speaks"),
+    [
+        ("train", {"TORCHELASTIC_RUN_ID": "a", "LOCAL_WORLD_SIZE": "2", "RANK": "3", "LOCAL_RANK": "1"}, False),
+        ("train", {"TORCHELASTIC_RUN_ID": "a", "LOCAL_WORLD_SIZE": "2", "RANK": "2", "LOCAL_RANK": "0"}, True),
+        ("train", {"CAPSEDGE_DEVICES_PORT": "9", "RANK": "1", "LOCAL_RANK": "1"}, False),
+        ("train", {"RANK": "1", "LOCAL_RANK": "1"}, True),
+        ("infer", {"TORCHELASTIC_RUN_ID": "a", "LOCAL_WORLD_SIZE": "2", "RANK": "1", "LOCAL_RANK": "1"}, True),
+    ],
+    ids=["torchrun", "first on its machine", "--devices", "another launcher", "another command"],
+)
+def test_only_a_later_process_of_a_training_leaves_an_error_to_the_first(
+    run: Callable[..., int],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    environment: dict[str, str],
+    speaks: bool,
+) -> None:
+    for key, value in environment.items():
+        monkeypatch.setenv(key, value)
+    assert run(failing(DataError("'x.idx' is cut off")), name=name) == 1
+    assert capsys.readouterr().err == ("capsedge: 'x.idx' is cut off\n" if speaks else "")
 
 
 def test_a_termination_signal_ends_a_command_as_ctrl_c_does(

@@ -4,6 +4,7 @@ import csv
 import json
 import re
 import shutil
+from collections.abc import Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -79,7 +80,8 @@ def test_beside_another_model(capsedge: Capsedge, good: Path, photos: Path) -> N
     done = capsedge("eval", str(good), "--data", str(photos), "--compare", str(good), "--json")
     beside = json.loads(done.stdout)["comparison"]
     assert (beside["error"], beside["p_value"]) == (pytest.approx(2 / 6), 1.0)
-    assert beside["difference"] == {"mean": 0.0, "low": 0.0, "high": 0.0}
+    within = 1.959964 * (2 / 8) ** 0.5 / 8**0.5  # as of eight images, of which one of each model alone is wrong
+    assert beside["difference"] == pytest.approx({"mean": 0, "low": -within, "high": within})
 
 
 def test_images_in_parts_give_the_part_and_broken_ones_are_told(
@@ -197,19 +199,31 @@ WEIGHTS = np.random.default_rng(5).normal(size=(3 * 8 * 8, 4)).astype(np.float32
 KINDS = ("ant", "bee", "cat", "dog")
 
 
-def classifier(file: Path, *, shape: tuple[int | str, ...] = ("n", 3, 8, 8), kind: int = TensorProto.FLOAT) -> Path:
-    """Somebody else's network: pixels times a matrix, as logits."""
+def classifier(
+    file: Path,
+    *,
+    shape: tuple[int | str, ...] = ("n", 3, 8, 8),
+    kind: int = TensorProto.FLOAT,
+    more: Sequence[onnx.NodeProto] = (),
+    added: float = 0.0,
+) -> Path:
+    """Somebody else's network: pixels times a matrix plus a number, as logits, or what `more` makes of the sum."""
     nodes = [
         helper.make_node("Cast", ["pixels"], ["numbers"], to=TensorProto.FLOAT),
         helper.make_node("Flatten", ["numbers"], ["flat"]),
-        helper.make_node("MatMul", ["flat", "weights"], ["logits"]),
+        helper.make_node("MatMul", ["flat", "weights"], ["product"]),
+        helper.make_node("Add", ["product", "added"], ["sum" if more else "logits"]),
+        *more,
     ]
     graph = helper.make_graph(
         nodes,
         "foreign",
         [helper.make_tensor_value_info("pixels", kind, shape)],
         [helper.make_tensor_value_info("logits", TensorProto.FLOAT, (shape[0], 4))],
-        [numpy_helper.from_array(WEIGHTS, "weights")],
+        [
+            numpy_helper.from_array(WEIGHTS, "weights"),
+            numpy_helper.from_array(np.array([added], np.float32), "added"),
+        ],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     onnx.checker.check_model(model, full_check=True)
@@ -253,6 +267,39 @@ def test_somebody_elses_network_is_shown_what_it_wants(
     np.testing.assert_allclose([[float(row[kind]) for kind in KINDS] for row in rows], shares, atol=1e-4)
     wrong = (logits.argmax(1) != np.arange(12) // 3).mean()
     assert json.loads(done.stdout)["error"] == pytest.approx(wrong)
+
+
+@pytest.mark.parametrize("clipped", [False, True], ids=["logarithms of negative numbers", "logarithms of 0"])
+def test_logarithms_of_0_are_shares_and_a_row_with_nan_has_no_answer_and_leaves_the_others_theirs(
+    capsedge: Capsedge, tmp_path: Path, pets: tuple[Path, NDArray[np.uint8]], clipped: bool
+) -> None:
+    folder, images = pets
+    product = (images / 255.0).transpose(0, 3, 1, 2).reshape(12, -1) @ WEIGHTS.astype(np.float64)
+    added = -float(np.median(product.min(1)))
+    relu = [helper.make_node("Relu", ["sum"], ["clipped"])] if clipped else []
+    log = helper.make_node("Log", ["clipped" if clipped else "sum"], ["logits"])
+    file = classifier(tmp_path / "foreign.onnx", more=[*relu, log], added=added)
+    words = ["--classes", ",".join(KINDS), "--pixels", "unit", "--csv", str(tmp_path / "all.csv")]
+    done = capsedge("eval", str(file), "--data", str(folder), *words, "--json")
+    assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr
+
+    sums = product + added
+    nan: NDArray[np.bool_] = np.full(12, not clipped) & (sums.min(1) < 0)
+    assert nan.sum() == (0 if clipped else 6)
+    wrong = (sums.argmax(1) != np.arange(12) // 3) | nan
+    found = json.loads(done.stdout)
+    assert found["error"] == pytest.approx(wrong.mean())
+    assert [each["numbers"] for each in found["remarks"] if each["code"] == "not-finite"] == (
+        [] if clipped else [{"count": 6}]
+    )
+    rows = sorted(csv.DictReader((tmp_path / "all.csv").read_text().splitlines()), key=lambda row: row["image"])
+    assert [row["answer"] for row in rows] == [
+        "" if gone else KINDS[answer] for gone, answer in zip(nan, sums.argmax(1), strict=True)
+    ]
+    shares = sums.clip(0) / sums.clip(0).sum(1, keepdims=True)
+    given = np.array([[float(row[kind]) for kind in KINDS] for row in rows])
+    np.testing.assert_allclose(given[~nan], shares[~nan], atol=1e-4)
 
 
 def test_what_is_not_said_of_somebody_elses_network_is_assumed_aloud(

@@ -13,6 +13,7 @@ from PIL import Image
 from capsedge.runtime import models as builtin
 from tests.cli.conftest import Edge
 from tests.in_process import Capsedge, in_this_process
+from tests.run_records import write_record
 from tests.runtime.capsule_model import CLASSES, evaluate, images
 
 said_here = pytest.fixture(in_this_process)
@@ -22,7 +23,8 @@ said_here = pytest.fixture(in_this_process)
 def capsedge(
     said_here: Capsedge, good: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> Capsedge:
-    """`capsedge` in this process, with a small model in the built-in one's place."""
+    """`capsedge` in this process, with a small model in the built-in one's place, and no runs as `make demo` leaves."""
+    monkeypatch.chdir(tmp_path_factory.mktemp("here"))
     place = tmp_path_factory.mktemp("builtin")
     shutil.copy(good, place / "fashion-mnist.onnx")
     monkeypatch.setattr(builtin, "BUILTIN", place)
@@ -89,8 +91,7 @@ def test_before_an_export_the_built_in_model_answers_and_that_is_said(
     capsedge: Capsedge, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "runs/mine").mkdir(parents=True)
-    (tmp_path / "runs/mine/run.json").write_text('{"status": "finished"}')
+    write_record(tmp_path / "runs/mine", "finished")
     note = "note: this is the built-in model; 'runs/mine' is finished and not exported: capsedge export runs/mine\n"
     assert note in capsedge("infer", str(photos)).stderr
     assert note not in capsedge("infer", str(photos), "--model", "builtin").stderr

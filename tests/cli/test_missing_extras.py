@@ -39,7 +39,7 @@ def on_the_edge(*words: str, folder: Path) -> subprocess.CompletedProcess[str]:
         ("train --run file/run", 2, "cannot write 'file/run'"),
         ("compress", 2, "expected one target, got 0"),
         ("compress --keep 0", 2, "--keep: expected a number above 0"),
-        ("compress --keep 0.5 --set data.source=x", 2, "--set: expected train.* or routing.*"),
+        ("compress --keep 0.5 --set data.source=x", 2, "expected train.* or routing.*"),
         ("compress edge-small --keep 0.5", 1, "expected the folder of a run, got 'edge-small'"),
         ("show edge-small", 1, "expected the folder of a run, got 'edge-small'"),
         ("lint no-such-model", 2, "there is no file and no model 'no-such-model'"),

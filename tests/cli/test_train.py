@@ -435,7 +435,12 @@ def test_a_run_that_another_process_trains_is_not_resumed(tmp_path: Path, capsed
     assert line == f"capsedge: run 'runs/mine' is being trained by process {process.pid}"
 
 
-def test_a_folder_with_files_is_not_filled(tmp_path: Path, capsedge: Capsedge) -> None:
+@pytest.mark.parametrize("launcher", [(), ("RANK", "LOCAL_RANK")], ids=["alone", "another launcher's rank 1"])
+def test_a_folder_with_files_is_not_filled(
+    launcher: tuple[str, ...], tmp_path: Path, capsedge: Capsedge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in launcher:
+        monkeypatch.setenv(name, "1")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
     result = capsedge("train", *TINY, "--run", "mine")

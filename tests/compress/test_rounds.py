@@ -262,8 +262,8 @@ def test_an_unfinished_run_is_refused(made: Made, tmp_path: Path, little_dataset
 @pytest.mark.parametrize(
     ("override", "line"),
     [
-        ("network.filters=4", r"--set: expected train\.\* or routing\.\*.*got 'network.filters=4'"),
-        ("nonsense", r"--set: expected train\.\* or routing\.\*.*got 'nonsense'"),
+        ("network.filters=4", r"^expected train\.\* or routing\.\*.*got 'network.filters=4'"),
+        ("nonsense", r"^expected train\.\* or routing\.\*.*got 'nonsense'"),
         ("routing.kind=dynamic", "routing.kind is not for the fine-tuning: its routing is that of the run"),
         ('train.teachers=["a"]', "train.teachers is not for the fine-tuning: its teacher is the run itself"),
     ],

@@ -9,6 +9,7 @@ import pytest
 from capsedge.data.items import Listing
 from capsedge.data.listing import about_groups, list_images
 from capsedge.errors import DataError, WrongUse
+from tests.shallow import DEEP, shallow
 
 ImageFolder = Callable[..., Path]
 GREY = ("L", (4, 3), 10)
@@ -74,6 +75,18 @@ def test_an_archive_that_was_unpacked_into_a_folder_of_its_own_is_entered_and_th
     found = list_images(folder)
     assert found.classes == ("cat", "dog")
     assert [each.text for each in found.remarks] == [f"the images are those in '{folder / 'photos'}'"]
+
+
+@pytest.mark.parametrize("inside", [1, DEEP], ids=["of a class", "around the classes"])
+def test_folders_may_be_nested_deeper_than_calls(inside: int, made: Callable[..., Path]) -> None:
+    around, below = "in/" * inside, "in/" * (DEEP + 1 - inside)
+    folder = made(f"{around}cat/{below}1.png", f"{around}dog/2.png")
+    (folder / "in" / "labels.csv").write_text("something else\n")
+    with shallow():
+        found = list_images(folder)
+    assert found.classes == ("cat", "dog")
+    assert [each.code for each in found.remarks] == ["folder-inside", "list-skipped"]
+    assert found.remarks[0].text == f"the images are those in '{folder.joinpath(*['in'] * inside)}'"
 
 
 def test_all_that_is_passed_over_is_told_and_hidden_files_are_not(made: Callable[..., Path]) -> None:

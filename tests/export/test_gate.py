@@ -209,6 +209,27 @@ def test_a_file_that_was_altered_and_still_computes_right_is_accepted_with_a_rem
     assert "since its export its weights capsules.weight were altered" in result.stderr
 
 
+def test_the_file_that_a_link_names_is_gated_and_set_aside(exported: Run, tmp_path: Path, capsedge: Capsedge) -> None:
+    link, stored = exported.path / "model.onnx", tmp_path / "store" / "model.onnx"
+    stored.parent.mkdir()
+    link.rename(stored)
+    link.symlink_to(stored)
+    corrupted(stored, lambda model: change(weight(model, "Gemm"), lambda values: values * np.float32(1 + 1e-6)))
+    result = capsedge("gate", str(link))
+    assert result.returncode == 0, result.stderr
+    assert link.is_symlink()
+    assert verdict_in(contract_in(stored)).remarks
+
+    corrupted(stored, lambda model: change(weight(model, "Gemm"), lambda values: values.T.copy()))
+    result = capsedge("gate", str(link))
+    assert result.returncode == 1
+    assert f"kept as '{stored}.rejected'" in result.stderr
+    assert sorted(each.name for each in stored.parent.iterdir()) == [
+        "model.onnx.rejected",
+        "model.onnx.rejected.json",
+    ]
+
+
 def test_a_contract_that_lies_is_found_in_a_file_that_is_only_emulated(exported: Run, capsedge: Capsedge) -> None:
     path = RunExport(exported).export("bf16").path
     model = onnx.load_model(str(path))

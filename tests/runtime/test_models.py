@@ -12,9 +12,7 @@ import pytest
 import capsedge
 from capsedge.contract import Score, contract_of
 from capsedge.errors import ModelError, WrongUse
-from capsedge.fit import Fit
 from capsedge.onnx_lite.file import read_onnx_file
-from capsedge.run_record import RunRecord
 from capsedge.runtime import models
 from capsedge.runtime.models import (
     Index,
@@ -31,6 +29,7 @@ from capsedge.runtime.models import (
     unexported_since,
     zoo_folder,
 )
+from tests.run_records import write_record
 from tests.runtime.capsule_model import graph, save_with
 
 ROOT = Path(capsedge.__file__).parents[1]
@@ -315,19 +314,7 @@ def test_a_built_in_model_is_listed_by_its_contract(builtin: Path, good: Path, p
 def test_a_run_that_was_finished_after_the_newest_export_is_found(tmp_path: Path) -> None:
     def run(name: str, when: int, status: Literal["training", "finished"], *files: str) -> Path:
         folder = tmp_path / name
-        folder.mkdir()
-        record = RunRecord(
-            status=status,
-            classes=("cat", "dog"),
-            shape=(28, 28, 1),
-            fit=Fit(),
-            data="pets",
-            data_source="/pets",
-            data_sha256="",
-            versions={},
-            device="cpu",
-        )
-        (folder / "run.json").write_bytes(msgspec.json.encode(record))
+        write_record(folder, status)
         for file in files:
             (folder / file).touch()
         for each in folder.iterdir():

@@ -150,7 +150,7 @@ def test_a_run_that_is_being_trained_is_refused_in_one_line_by_all_devices(tmp_p
         done = subprocess.run(words, capture_output=True, text=True, timeout=100, check=False, env=environment())
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].endswith(f"is being trained by process {os.getpid()}")
-    assert "bug" not in done.stderr
+    assert "this is a bug" not in done.stderr
 
 
 def test_an_interrupted_run_of_two_processes_is_finished_by_one(tmp_path: Path) -> None:
@@ -243,7 +243,7 @@ def test_a_process_of_torchrun_that_is_killed_leaves_no_other_with_a_bug(tmp_pat
     done = subprocess.run(words, capture_output=True, text=True, timeout=100, check=False, env=environment())
     assert done.returncode == 1
     # torchrun ends the other one itself, mostly after its line about the lost process.
-    assert "bug" not in done.stderr
+    assert "this is a bug" not in done.stderr
 
 
 def test_a_process_that_does_not_answer_ends_the_training_in_one_line() -> None:
@@ -271,7 +271,7 @@ def test_a_process_that_is_killed_ends_the_training_in_one_line_that_tells_how_t
         _, said = process.communicate(timeout=100)
     assert process.returncode == 1, said
     assert said.splitlines()[-1].startswith("capsedge: another process of the training has ended: resume with ")
-    assert "bug" not in said
+    assert "this is a bug" not in said
 
 
 def test_a_process_whose_first_is_killed_ends_too(tmp_path: Path) -> None:

@@ -290,6 +290,14 @@ def test_of_two_trainings_in_one_folder_the_second_changes_nothing(little: Datas
     assert first.train(Silent()).status == "finished"
 
 
+@pytest.mark.parametrize("name", ["best.safetensors", "recipe.toml", "notes.txt"])
+def test_a_folder_with_files_of_another_is_left_as_it_is(name: str, little: Dataset, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("precious")
+    with pytest.raises(WrongUse, match="is not an empty folder"):
+        Trainer(tiny_recipe(), little, Run(tmp_path), device="cpu").start()
+    assert {each.name: each.read_text() for each in tmp_path.iterdir()} == {name: "precious"}
+
+
 def test_a_folder_that_a_killed_training_had_begun_can_be_used_again(little: Dataset, tmp_path: Path) -> None:
     trainer = Trainer(tiny_recipe(), little, Run(tmp_path), device="cpu")
     trainer.start()

@@ -108,12 +108,12 @@ class Turning:
         return background.kind == "light" or (self.unclear and background.kind is None and background.holds_dark)
 
     def choose(self, sheet: Sheet) -> tuple[NDArray[np.uint8], bool]:
-        """The pixels, and whether they are inverted."""
+        """The pixels, [height, width, channels], and whether they are inverted."""
         turned = self.turns(sheet.background)
         return sheet.turned if turned else sheet.as_is, turned
 
     def fitted(self, image: Image.Image, shape: tuple[int, int, int], fit: Fit) -> tuple[NDArray[np.uint8], bool]:
-        """Fit an image from `read_image`; returns the pixels and whether they are inverted."""
+        """Fit an image from `read_image`; returns the pixels in the given shape, and whether they are inverted."""
         if self.how == "no":
             return fit_image(lay_on(image), shape, fit), False
         on_white = lay_on(image, WHITE)

@@ -101,7 +101,7 @@ class TensorDifference:
     norm: float = 0.0
 
     def add(self, wanted: NDArray[Any], given: NDArray[Any]) -> None:
-        """Add the tensors of another run."""
+        """Add the tensors of another run, of any shape; of different shapes the difference is infinite."""
         if wanted.shape != given.shape:
             self.largest = np.inf
             return

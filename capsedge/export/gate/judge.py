@@ -215,13 +215,13 @@ def _classes(found: Deviation, expected: Reference) -> Iterator[str]:
     if expected.labels.ndim > 1:
         return
     counts = confusion(found.lengths, expected.labels)
-    if len(never := never_answered(counts)):
+    images = np.bincount(expected.labels, minlength=len(counts))
+    if len(never := never_answered(counts, images)):
         names = ", ".join(one_line(expected.contract.classes[label]) for label in never.tolist())
         yield f"never answered on the validation images: {names}"
-    images = counts.sum(1)
     there = images[images > 0]
     if there.max() > UNEVEN * there.min():
-        yield f"the classes differ in images; the balanced error is {100 * balanced_error(counts):.2f} %"
+        yield f"the classes differ in images; the balanced error is {100 * balanced_error(counts, images):.2f} %"
 
 
 def _telling(found: Deviation, expected: Reference) -> NDArray[np.uint8]:

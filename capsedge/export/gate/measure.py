@@ -75,7 +75,7 @@ def batch_sizes(limits: tuple[int, int] | None) -> list[int]:
 
 
 def gap(ours: NDArray[np.float32], theirs: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Absolute differences; infinite if either value is NaN or infinite."""
+    """Absolute differences of two arrays of one shape, in that shape; infinite if either value is NaN or infinite."""
     with np.errstate(invalid="ignore"):
         difference: NDArray[np.float32] = np.abs(ours - theirs)
     return np.where(np.isfinite(difference), difference, np.float32(np.inf))

@@ -57,7 +57,7 @@ class Examination:
             if taken not in fitted:
                 fitted[taken] = _for_another(images, place, own=own, first=first, other=each)
             self._images.append(fitted[taken])
-        self._copies = self._find_copies(divided_by=first.run if own else None)
+        self._of_model = self._find_copies(divided_by=first.run if own else None)
 
     def _find_copies(self, *, divided_by: Path | None) -> list[tuple["EvalRemark", ...]]:
         """For each session a remark where its model was trained on some of the images.
@@ -79,14 +79,14 @@ class Examination:
         return found
 
     def warnings(self, labels: Sequence[str]) -> Iterator[BenchWarning]:
-        """The remarks that `capsedge eval` makes about these images.
+        """The remarks that `capsedge eval` makes about these images, once `errors` has run the models on them.
 
         Args:
             labels: Names of the sessions in the report.
         """
         for remark in self._remarks:
             yield BenchWarning(code="data", text=f"--data: {remark.text}")
-        for label, remarks in zip(labels, self._copies, strict=True):
+        for label, remarks in zip(labels, self._of_model, strict=True):
             for remark in remarks:
                 yield BenchWarning(code="data", text=f"--data: {remark.text}", case=label)
 
@@ -96,13 +96,16 @@ class Examination:
         Raises:
             ModelError: A model fails.
         """
+        from capsedge.measure.evaluate.measure import not_finite
         from capsedge.scoring import wrong_answers
         from capsedge.statistics import paired_difference, wilson_interval
 
         found: list[ErrorOnData] = []
         first: NDArray[np.bool_] | None = None
-        for subject, images in zip(self._subjects, self._images, strict=True):
-            wrong = wrong_answers(subject.lengths(images.images), images.labels)
+        for number, (subject, images) in enumerate(zip(self._subjects, self._images, strict=True)):
+            lengths = subject.lengths(images.images)
+            self._of_model[number] += not_finite(lengths)
+            wrong = wrong_answers(lengths, images.labels)
             low, high = wilson_interval(int(wrong.sum()), len(wrong))
             vs_first = None if first is None else paired_difference([wrong], [first])
             first = wrong if first is None else first

@@ -15,6 +15,7 @@ import msgspec
 from capsedge.measure.bench.deployment import PeakMemory
 from capsedge.measure.machine.kernel import ROOT, text
 from capsedge.measure.machine.record import Unavailable
+from capsedge.processes import module_command, module_environment
 from capsedge.runtime.settings import Settings
 
 _QUERIES = 20  # an allocator grows in the first few
@@ -52,10 +53,11 @@ def peak_memory(file: Path, settings: Settings, batch: int) -> MemoryReading:
     if peak_mb() is None:
         return MemoryReading(None, "only Linux shows the peak memory of a process")
     asked = msgspec.json.encode(_Asked(str(file), settings, batch))
-    # -P: modules of the user's folder, such as a tempfile.py, must not replace those of Python.
-    command = [sys.executable, "-P", "-m", "capsedge.measure.bench.memory"]
+    command, environment = module_command("capsedge.measure.bench.memory"), module_environment()
     try:
-        done = subprocess.run(command, input=asked, capture_output=True, check=False, timeout=_LONGEST_S)
+        done = subprocess.run(
+            command, input=asked, capture_output=True, check=False, timeout=_LONGEST_S, env=environment
+        )
     except subprocess.TimeoutExpired:
         return MemoryReading(None, f"the process took longer than {_LONGEST_S} s")
     if done.returncode:

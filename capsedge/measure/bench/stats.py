@@ -176,7 +176,7 @@ def ratio(own: Sequence[Sequence[float]], first: Sequence[Sequence[float]]) -> R
 
 
 def rounds_of(case: Case) -> list[NDArray[np.float64]]:
-    """The timed iterations of each round, in milliseconds."""
+    """The timed iterations of each round, each [iterations], in milliseconds."""
     return [np.asarray(turn) for turn in case.samples_ms if turn]
 
 
@@ -239,7 +239,7 @@ def _figures(rounds: Rounds, drawn: NDArray[np.int64], percent: int | None) -> N
 
 
 def percentile_of_repeated(ordered: NDArray[np.float64], times: NDArray[np.int64], percent: int) -> float:
-    """`np.percentile` of `np.repeat(ordered, times)`, without building that array."""
+    """`np.percentile` of `np.repeat(ordered, times)`, both [values], without building that array."""
     ends = np.cumsum(times)
     place = (ends[-1] - 1) * percent / 100
     below = floor(place)

@@ -11,7 +11,7 @@ from typing import Any, get_args
 from msgspec.structs import replace
 
 from capsedge.contract import PRECISIONS
-from capsedge.errors import WrongUse, nearest
+from capsedge.errors import WrongUse, nearest, refuse_text
 from capsedge.measure.bench.measure import measure
 from capsedge.measure.bench.plan import MOST_IMAGES, Plan
 from capsedge.measure.bench.report import Group
@@ -45,6 +45,7 @@ def parse_axes(texts: Sequence[str]) -> Axes:
     Raises:
         WrongUse: A text is not an axis, an axis does not exist or is repeated, or a value is not valid for it.
     """
+    refuse_text(texts, "sweeps")
     axes: dict[str, tuple[Any, ...]] = {}
     for text in texts:
         name, equals, values = text.partition("=")

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from capsedge.errors import DataError, WrongUse
 from capsedge.measure.evaluate.labelled import Labelled, Part, is_own, labelled, source_of_run, with_copies
-from capsedge.measure.evaluate.measure import Evaluated, compared
+from capsedge.measure.evaluate.measure import Evaluated, compared, not_finite
 from capsedge.measure.evaluate.remark import eval_remark
 from capsedge.measure.evaluate.subject import EvaluatedNetwork
 
@@ -52,6 +52,7 @@ def compared_with(
         text = f"takes the same images fitted to {width}x{height} pixels ({other.fit.frame})"
         remarks.append(eval_remark("fitted-to-other", text, width=width, height=height).of(other.name))
     theirs = other.lengths(seen)[:, order]
+    remarks += [remark.of(other.name) for remark in not_finite(theirs)]
     return replace(
         found,
         comparison=compared(lengths, theirs, images.labels, model=other.name),
@@ -88,6 +89,9 @@ def as_another_takes(
         part: The part of the data.
         first: The first model.
         other: The other model, with the same classes.
+
+    Returns:
+        uint8 [N, height, width, channels], in the other model's shape.
 
     Raises:
         DataError: They no longer exist.

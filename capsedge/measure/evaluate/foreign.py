@@ -186,10 +186,11 @@ def _scores(
 
 
 def _within_one(scores: NDArray[np.float32]) -> NDArray[np.float32]:
-    if not np.isfinite(scores).all():
+    usable = np.isfinite(scores.max(axis=1))  # of single scores, -inf is the logarithm of 0
+    found = scores[usable]
+    if not len(found) or (found.min() >= -_TOLERANCE and found.max() <= 1 + _TOLERANCE):
         return scores
-    if scores.min() >= -_TOLERANCE and scores.max() <= 1 + _TOLERANCE:
-        return scores
-    powers: NDArray[np.float32] = np.exp(scores - scores.max(axis=1, keepdims=True))
-    shares: NDArray[np.float32] = powers / powers.sum(axis=1, keepdims=True)
+    powers = np.exp(found - found.max(axis=1, keepdims=True))
+    shares = np.full_like(scores, np.nan)
+    shares[usable] = powers / powers.sum(axis=1, keepdims=True)
     return shares

@@ -9,9 +9,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from capsedge.measure.evaluate.remark import EvalRemark
+from capsedge.errors import ModelError
+from capsedge.measure.evaluate.remark import EvalRemark, eval_remark
 from capsedge.outside import cell
-from capsedge.scoring import balanced_error, confusion, never_answered
+from capsedge.plural import number_of
+from capsedge.scoring import answered, balanced_error, confusion, longest, never_answered, wrong_answers
 from capsedge.statistics import Difference, paired_difference, wilson_interval
 
 Lengths = NDArray[np.float32]
@@ -65,7 +67,7 @@ class AtThreshold(msgspec.Struct, frozen=True, kw_only=True):
     """The effect of a threshold on the longest length.
 
     Attributes:
-        threshold: Images whose longest capsule is shorter get no answer.
+        threshold: Images whose longest capsule is shorter get no answer, as those whose lengths are not finite.
         answered: Share of images with an answer.
         error: Share of wrong answers among these; None where there are none.
     """
@@ -122,17 +124,17 @@ class Evaluated(msgspec.Struct, frozen=True, kw_only=True):
         model: Name of the model.
         data: Description of the images.
         images: Number of images.
-        error: Share of wrong answers, 0 to 1.
+        error: Share of wrong answers, 0 to 1; an image whose lengths are not all finite counts as one.
         low: Lower end of the error's 95 % interval (Wilson).
         high: Upper end of the interval.
         balanced_error: Mean of 1 - recall over the classes that have images.
         classes: Results for each class, in the order of the outputs.
         never_answered: Names of classes that have images but are never an answer.
-        confusion: Number of images by class (row) and answer (column).
-        reliability: The images grouped by their longest length.
+        confusion: Number of images by class (row) and answer (column), of those with finite lengths.
+        reliability: The images with finite lengths, grouped by their longest length.
         calibration_error: Mean over the images of the difference between accuracy and mean length of their bin.
         thresholds: Effects of thresholds.
-        mistakes: All wrong answers, those with the longest capsules first.
+        mistakes: All wrong answers of finite lengths, those with the longest capsules first.
         comparison: Comparison with another model.
         remarks: Skipped images and other reasons for caution.
     """
@@ -175,11 +177,18 @@ def evaluated(
         classes: Class names in the order of the lengths.
         names: Name of each image.
         remarks: Remarks about the images and the model.
+
+    Raises:
+        ModelError: No image has finite lengths.
     """
-    wrong = lengths.argmax(1) != labels
-    counts = confusion(lengths, labels)
+    if not answered(lengths).any():
+        raise ModelError(
+            f"'{model}' gives lengths that are not finite for every image: it has no answers to evaluate"
+        )
+    wrong = wrong_answers(lengths, labels)
+    counts, images = confusion(lengths, labels), np.bincount(labels, minlength=len(classes))
     bins = reliability(lengths, labels)
-    by_class = tuple(_of_class(label, counts, classes) for label in range(len(classes)))
+    by_class = tuple(_of_class(label, counts, images, classes) for label in range(len(classes)))
     low, high = wilson_interval(int(wrong.sum()), len(labels))
     return Evaluated(
         model=model,
@@ -188,16 +197,29 @@ def evaluated(
         error=float(wrong.mean()),
         low=low,
         high=high,
-        balanced_error=balanced_error(counts),
+        balanced_error=balanced_error(counts, images),
         classes=by_class,
-        never_answered=tuple(classes[label] for label in never_answered(counts).tolist()),
+        never_answered=tuple(classes[label] for label in never_answered(counts, images).tolist()),
         confusion=tuple(map(tuple, counts.tolist())),
         reliability=bins,
         calibration_error=calibration_error(bins),
         thresholds=_thresholds(lengths, wrong),
         mistakes=_mistakes(lengths, labels, classes, names),
-        remarks=tuple(remarks),
+        remarks=(*remarks, *not_finite(lengths)),
     )
+
+
+def not_finite(lengths: Lengths) -> tuple[EvalRemark, ...]:
+    """A remark if some images have lengths that are not finite.
+
+    Args:
+        lengths: Capsule lengths, [images, classes].
+    """
+    count = int((~answered(lengths)).sum())
+    if not count:
+        return ()
+    text = f"{number_of(count, 'image')} without an answer, because a length is not finite; each counts as wrong"
+    return (eval_remark("not-finite", text, count=count),)
 
 
 def compared(first: Lengths, other: Lengths, labels: Labels, *, model: str) -> ModelComparison:
@@ -209,7 +231,7 @@ def compared(first: Lengths, other: Lengths, labels: Labels, *, model: str) -> M
         labels: Class of each image.
         model: Name of the other model.
     """
-    ours, theirs = (lengths.argmax(1) != labels for lengths in (first, other))
+    ours, theirs = (wrong_answers(lengths, labels) for lengths in (first, other))
     alone = int((ours & ~theirs).sum()), int((theirs & ~ours).sum())
     return ModelComparison(
         model=model,
@@ -222,15 +244,17 @@ def compared(first: Lengths, other: Lengths, labels: Labels, *, model: str) -> M
 
 
 def as_csv(names: Sequence[str], labels: Labels, lengths: Lengths, classes: Sequence[str]) -> str:
-    """Class, answer and all lengths of every image, as CSV with a header."""
+    """Class, answer and all lengths of every image, as CSV with a header; without an answer if one is not finite."""
     named = [cell(each) for each in classes]
     text = StringIO()
     writer = csv_writer(text, lineterminator="\n")
     writer.writerow([*CSV_HEAD.split(","), *named])
-    for name, label, row in zip(names, labels.tolist(), lengths, strict=True):
-        answer = int(row.argmax())
-        numbers = [f"{value:.6f}" for value in (row[answer], *row)]
-        writer.writerow([cell(name), named[label], named[answer], "yes" if answer == label else "no", *numbers])
+    answers = longest(lengths, 1)[:, 0].tolist()
+    kept = answered(lengths).tolist()
+    for name, label, row, answer, finite in zip(names, labels.tolist(), lengths, answers, kept, strict=True):
+        numbers = [f"{value:.6f}" for value in row]
+        said = [named[answer], "yes" if answer == label else "no", numbers[answer]] if finite else ["", "no", ""]
+        writer.writerow([cell(name), named[label], *said, *numbers])
     return text.getvalue()
 
 
@@ -247,15 +271,19 @@ def mcnemar(one: int, other: int) -> float:
 
 
 def reliability(lengths: Lengths, labels: Labels) -> tuple[Bin, ...]:
-    """The images in bins of equal width by their longest length; a length of exactly 1 is in the last bin."""
-    longest, right = lengths.max(1).astype(np.float64), lengths.argmax(1) == labels
-    places = np.minimum((longest * BINS).astype(int), BINS - 1)
+    """The images in bins of equal width by their longest length; a length of exactly 1 is in the last bin.
+
+    Images whose lengths are not all finite are left out.
+    """
+    kept = answered(lengths)
+    right, greatest = ~wrong_answers(lengths, labels)[kept], lengths[kept].max(1).astype(np.float64)
+    places = np.minimum((greatest * BINS).astype(int), BINS - 1)
     return tuple(
         Bin(
             low=place / BINS,
             high=(place + 1) / BINS,
             images=int(mine.sum()),
-            length=float(longest[mine].mean()),
+            length=float(greatest[mine].mean()),
             accuracy=float(right[mine].mean()),
         )
         for place in np.unique(places).tolist()
@@ -268,21 +296,21 @@ def calibration_error(bins: Sequence[Bin]) -> float:
     return sum(each.images * abs(each.accuracy - each.length) for each in bins) / sum(each.images for each in bins)
 
 
-def _of_class(label: int, counts: NDArray[np.int64], classes: Sequence[str]) -> OfClass:
-    images, answered, right = int(counts[label].sum()), int(counts[:, label].sum()), int(counts[label, label])
+def _of_class(label: int, counts: NDArray[np.int64], images: NDArray[np.int64], classes: Sequence[str]) -> OfClass:
+    shown, given, right = int(images[label]), int(counts[:, label].sum()), int(counts[label, label])
     others = [(classes[other], int(count)) for other, count in enumerate(counts[label]) if count and other != label]
     return OfClass(
         name=classes[label],
-        images=images,
-        answered=answered,
-        recall=right / images if images else None,
-        precision=right / answered if answered else None,
+        images=shown,
+        answered=given,
+        recall=right / shown if shown else None,
+        precision=right / given if given else None,
         taken_for=tuple(sorted(others, key=lambda each: -each[1])[:TAKEN_FOR]),
     )
 
 
 def _thresholds(lengths: Lengths, wrong: NDArray[np.bool_]) -> tuple[AtThreshold, ...]:
-    longest = lengths.max(1)
+    greatest = np.where(answered(lengths), lengths.max(1), -np.inf)
     return tuple(
         AtThreshold(
             threshold=threshold,
@@ -290,13 +318,13 @@ def _thresholds(lengths: Lengths, wrong: NDArray[np.bool_]) -> tuple[AtThreshold
             error=float(wrong[kept].mean()) if kept.any() else None,
         )
         for threshold in THRESHOLDS
-        for kept in [longest >= threshold]
+        for kept in [greatest >= threshold]
     )
 
 
 def _mistakes(lengths: Lengths, labels: Labels, classes: Sequence[str], names: Sequence[str]) -> tuple[Mistake, ...]:
-    given = lengths.argmax(1)
-    wrong = np.flatnonzero(given != labels)
+    given = longest(lengths, 1)[:, 0]
+    wrong = np.flatnonzero(wrong_answers(lengths, labels) & answered(lengths))
     return tuple(
         Mistake(
             image=image,

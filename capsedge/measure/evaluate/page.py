@@ -66,7 +66,12 @@ def document(title: str, body: Iterable[str], *, command: str) -> str:
 
 
 def sections(found: Evaluated, images: NDArray[np.uint8]) -> Iterator[str]:
-    """The sections of an evaluation, as HTML; see `page`."""
+    """The sections of an evaluation, as HTML.
+
+    Args:
+        found: The evaluation.
+        images: The evaluated images as the model's input, uint8 [N, height, width, channels].
+    """
     yield f"<h1>{_percent(found.error)} of the answers are wrong</h1>"
     yield (
         f'<p class="soft"><code>{escape(found.model)}</code> on {escape(found.data)}. 95 % interval '

@@ -15,6 +15,7 @@ EvalCode = Literal[
     "assumed-pixels",
     "exchanged",
     "fitted-to-other",
+    "not-finite",
     "trained-on",
 ]
 

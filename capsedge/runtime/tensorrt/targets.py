@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterable, Sequence
 
 from capsedge.contract import EngineManifest, Layer, Precision
-from capsedge.errors import WrongUse
+from capsedge.errors import WrongUse, refuse_text
 from capsedge.runtime.tensorrt.cuda import Device
 
 OLDEST_DEFAULT = "sm80"
@@ -39,6 +39,7 @@ def check_names(targets: Iterable[str]) -> None:
     Raises:
         WrongUse: A name is not a target.
     """
+    refuse_text(targets, "targets")
     for target in targets:
         if not re.fullmatch(r"sm\d{2,3}", target):
             raise WrongUse(f"target: expected a compute capability such as sm86, got '{target}'")

@@ -1,11 +1,13 @@
 """The error on given data, in the same run as the latency."""
 
+import dataclasses
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from capsedge.errors import ModelError, WrongUse
@@ -48,6 +50,26 @@ def test_errors_and_intervals_are_those_of_eval(sessions: list[Session]) -> None
         )
         assert (error.error, error.low, error.high, error.images) == (same.error, same.low, same.high, same.images)
         assert (error.data, error.wrong) == (same.data, round(same.error * same.images))
+
+
+def test_an_image_without_an_answer_is_wrong_and_warned_of(
+    sessions: list[Session], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subject = subject_of(sessions[0])
+    whole = Examination(PLACE, sessions[:1]).errors()[0]
+
+    def broken(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        lengths = subject.lengths(images)
+        lengths[:, 0] = np.where(np.arange(len(lengths)) % 2, np.nan, lengths[:, 0])
+        return lengths
+
+    one = dataclasses.replace(subject, lengths=broken)
+    monkeypatch.setattr("capsedge.measure.evaluate.subject.subject_of", lambda _: one)
+    examination = Examination(PLACE, sessions[:1])
+    (error,) = examination.errors()
+    assert 0.5 <= error.error < 0.5 + whole.error
+    (said,) = [each for each in examination.warnings(["a"]) if "finite" in each.text]
+    assert (said.code, said.case) == ("data", "a")
 
 
 def test_the_difference_is_paired_with_the_first_model(sessions: list[Session]) -> None:

@@ -79,6 +79,7 @@ def test_a_module_in_the_users_folder_replaces_none_of_python(
 ) -> None:
     (tmp_path / "tempfile.py").write_text("raise SystemExit('not the module of Python')")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PYTHONPATH", raising=False)  # as in a checkout that is not installed
 
     peak, reason = peak_memory(good, SETTINGS, 1)
 

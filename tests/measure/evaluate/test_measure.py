@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from capsedge.measure.evaluate.measure import compared, evaluated, mcnemar
+from capsedge.errors import ModelError
+from capsedge.measure.evaluate.measure import as_csv, compared, evaluated, mcnemar
 
 CLASSES = ("ant", "bee", "cat", "dog")
 # Longest capsule, its length, and the class; the class of the last is never answered, and of the third never shown.
@@ -79,6 +80,44 @@ def test_wrong_answers_come_longest_first_with_their_names() -> None:
     ]
     assert found().mistakes[0].length == pytest.approx(0.75)
     assert found().mistakes[0].length_of_label == pytest.approx(0.1)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("place", [0, 3])
+def test_an_image_with_a_length_that_is_not_finite_is_one_wrong_answer_everywhere(value: float, place: int) -> None:
+    """The first image, an ant, was right."""
+    broken = lengths()
+    broken[0, place] = value
+    names = [f"{number}.png" for number in range(len(ANSWERS))]
+    given: Any = evaluated(broken, LABELS, model="m", data="d", classes=CLASSES, names=names)
+
+    assert given.error == pytest.approx(5 / 8)
+    assert given.balanced_error == pytest.approx(np.mean([2 / 3, 1 / 3, 2 / 2]))
+    assert (given.classes[0].images, given.classes[0].recall) == (3, pytest.approx(1 / 3))
+    assert given.confusion[0] == (1, 0, 1, 0)
+    assert sum(each.images for each in given.reliability) == 7
+    apart = [0.35, 0.55, 0.55, 0.65, 0.75, 0.15, 0.0]
+    assert given.calibration_error == pytest.approx(sum(apart) / 7, abs=1e-6)
+    assert (given.thresholds[0].answered, given.thresholds[0].error) == (pytest.approx(7 / 8), pytest.approx(4 / 7))
+    assert [each.name for each in given.mistakes] == [each.name for each in found().mistakes]
+    assert [(each.code, each.numbers) for each in given.remarks] == [("not-finite", {"count": 1})]
+    row = as_csv(names, LABELS, broken, CLASSES).splitlines()[1].split(",")
+    assert row[:5] == ["0.png", "ant", "", "no", ""]
+    beside = compared(broken, lengths(), LABELS, model="o")
+    assert (beside.first_alone, beside.other_alone) == (1, 0)
+
+
+def test_a_class_whose_images_have_no_answer_is_never_answered_and_a_model_without_any_is_refused() -> None:
+    broken = lengths()
+    broken[CLASSES.index("bee") == LABELS] = np.nan
+    broken[[4, 6], 1] = 0.0
+    names = ["x"] * len(ANSWERS)
+    given = evaluated(broken, LABELS, model="m", data="d", classes=CLASSES, names=names)
+    assert given.never_answered == ("bee", "dog")
+    assert (given.classes[1].images, given.classes[1].recall) == (3, 0.0)
+    with pytest.raises(ModelError, match="'m' gives lengths that are not finite for every image"):
+        evaluated(broken * np.nan, LABELS, model="m", data="d", classes=CLASSES, names=names)
 
 
 @pytest.mark.parametrize(("one", "other"), [(0, 0), (3, 3), (0, 5), (7, 2), (1, 11)])

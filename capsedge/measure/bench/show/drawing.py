@@ -142,12 +142,12 @@ def svg(drawn: "Figure", *, name: str, title: str, description: str) -> str:
 
 
 def samples(case: Case) -> NDArray[np.float64]:
-    """All timed iterations of a case, in the order of the rounds."""
+    """All timed iterations of a case in milliseconds, [iterations], in the order of the rounds."""
     return np.array([sample for turn in case.samples_ms for sample in turn], dtype=np.float64)
 
 
 def limits(values: Sequence[NDArray[np.float64]]) -> tuple[float, float]:
-    """Smallest and largest of all values."""
+    """Smallest and largest of all values of several arrays, each [values]."""
     return min(float(each.min()) for each in values), max(float(each.max()) for each in values)
 
 
@@ -157,7 +157,7 @@ def needs_log_axis(low: float, high: float) -> bool:
 
 
 def bins(low: float, high: float, count: int) -> NDArray[np.float64]:
-    """Edges of bins that cover `low` to `high`, with the spacing of the axis (linear or logarithmic)."""
+    """Edges of bins that cover `low` to `high`, [count + 1], with the spacing of the axis (linear or logarithmic)."""
     low, high = _widened(low, high)
     spaced = np.geomspace if needs_log_axis(low, high) else np.linspace
     edges = spaced(low, high, count + 1)

@@ -103,8 +103,11 @@ def ecdf(group: Group, looks: dict[str, Look], name: str) -> Plot:
 def thinned(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Points of the empirical distribution: every iteration at both ends, and evenly spaced ones between.
 
+    Args:
+        values: Latencies of all iterations, [iterations].
+
     Returns:
-        The latencies, and for each the percentage of all iterations that took no longer.
+        The latencies, [points], and for each the percentage of all iterations that took no longer, [points].
     """
     ordered = np.sort(values)
     count = len(ordered)

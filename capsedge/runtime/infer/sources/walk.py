@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path, PurePath
+from typing import TypeAlias
 
 from capsedge.data.images import IMAGE_SUFFIXES
 from capsedge.runtime.infer.sources.source import File, Unreadable
@@ -23,13 +24,34 @@ def images_below(folder: Path) -> Iterator[File | Unreadable]:
     Hidden files and folders, and pictures that `--visualize` drew, are skipped. Links to folders are not followed,
     because they may form a cycle.
     """
+    return _flat(_images_below(folder))
+
+
+_Found: TypeAlias = File | Unreadable
+_Nested: TypeAlias = "Iterator[_Found | _Nested]"
+
+
+def _flat(found: _Nested) -> Iterator[_Found]:
+    """What iterators within iterators give; `yield from` would fail about a thousand folders deep."""
+    inside = [found]
+    while inside:
+        for each in inside[-1]:
+            if not isinstance(each, File | Unreadable):
+                inside.append(each)
+                break
+            yield each
+        else:
+            inside.pop()
+
+
+def _images_below(folder: Path) -> _Nested:
     for entry in _entries(folder):
         if isinstance(entry, Unreadable):
             yield entry
         elif entry.name.startswith("."):
             continue
         elif entry.is_dir(follow_symlinks=False):
-            yield from images_below(folder / entry.name)
+            yield _images_below(folder / entry.name)
         elif _suffix(entry.name) in IMAGE_SUFFIXES and entry.is_file() and not _is_drawn(entry):
             yield File(folder / entry.name)
 
@@ -49,7 +71,7 @@ def matches(pattern: Path) -> Iterator[File | Unreadable]:
     """
     parts = pattern.parts
     fixed = next(index for index, part in enumerate(parts) if _MAGIC & set(part))
-    return _Glob(parts[fixed:]).below(Path(*parts[:fixed]), frozenset({0}))
+    return _flat(_Glob(parts[fixed:]).below(Path(*parts[:fixed]), frozenset({0})))
 
 
 class _Glob:
@@ -61,7 +83,7 @@ class _Glob:
         self.takes_all = bool(suffix) and not _MAGIC & set(suffix)
         self.follows_links = _ANY_DEPTH not in parts
 
-    def below(self, folder: Path, states: frozenset[int]) -> Iterator[File | Unreadable]:
+    def below(self, folder: Path, states: frozenset[int]) -> _Nested:
         for entry in _entries(folder):
             if isinstance(entry, Unreadable):
                 if os.path.exists(folder):  # noqa: PTH110  # pathlib raises where a name is too long
@@ -71,7 +93,8 @@ class _Glob:
             matched = len(self.parts) in self._reached(after)
             if entry.is_dir(follow_symlinks=self.follows_links):
                 place = folder / entry.name
-                yield from images_below(place) if matched else self.below(place, after) if after else ()
+                if matched or after:
+                    yield _images_below(place) if matched else self.below(place, after)
             elif matched and self._wants(entry.name) and entry.is_file() and not _is_drawn(entry):
                 yield File(folder / entry.name)
 

@@ -7,6 +7,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from capsedge.runtime.infer.sources.walk import DRAWN_BY, DRAWN_KEY, images_below, matches
+from tests.shallow import DEEP, shallow
 
 NAMES = (
     "a/deep/er.webp",
@@ -43,6 +44,17 @@ def test_a_folder_gives_its_images_sorted_at_any_depth_and_nothing_hidden(tree: 
     shown = [tree / name for name in NAMES if name.lower().endswith((".png", ".jpg", ".webp")) and "." not in name[0]]
     assert given == sorted(path for path in shown if not path.name.startswith("."))
     assert len(given) == 9
+
+
+@pytest.mark.parametrize("pattern", ["", "**/*.png", "*"])
+def test_folders_may_be_nested_deeper_than_calls(pattern: str, tmp_path: Path) -> None:
+    inner = tmp_path.joinpath("top", *["d"] * DEEP)
+    inner.mkdir(parents=True)
+    (inner / "a.png").touch()
+    (tmp_path / "top" / "z.png").touch()
+    with shallow():
+        given = [*(matches(tmp_path / "top" / pattern) if pattern else images_below(tmp_path / "top"))]
+    assert [source.path for source in given] == [inner / "a.png", tmp_path / "top" / "z.png"]
 
 
 def test_a_link_to_a_folder_is_not_followed_into_a_circle(tree: Path) -> None:
