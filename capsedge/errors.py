@@ -147,6 +147,7 @@ def require(module: str, *, extra: str) -> ModuleType:
     Raises:
         MissingExtra: The module, or another package that it needs, is not installed.
         ImportError: The package is installed, but cannot be imported or lacks one of its own modules.
+        KeyboardInterrupt: Ctrl-C arrived in the import, and an extension module made an ImportError of it.
     """
     try:
         return import_module(module)
@@ -158,3 +159,7 @@ def require(module: str, *, extra: str) -> ModuleType:
         raise MissingExtra(
             f"this needs the Python package '{missing}', which is not installed", install(extra)
         ) from error
+    except ImportError as error:
+        if isinstance(error.__cause__ or error.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from error
+        raise

@@ -122,6 +122,17 @@ def test_require_does_not_hide_a_package_that_is_there_and_broken(
         require("broken_library", extra="gpu")
 
 
+def test_ctrl_c_in_an_import_is_no_damaged_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a program that imports capsedge, and has Python's own handler of signals."""
+    (tmp_path / "stopped_library.py").write_text(
+        "try:\n    raise KeyboardInterrupt\nexcept KeyboardInterrupt as stop:\n    raise ImportError('x') from stop\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+
+    with pytest.raises(KeyboardInterrupt):
+        load("stopped_library", extra="cpu")
+
+
 @pytest.mark.parametrize("asked", ["damaged_library", "damaged_library.api"])
 def test_a_package_that_lacks_a_part_of_itself_is_installed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str
