@@ -1,7 +1,7 @@
 """Ctrl-C and a termination signal on the command line: one exception, where it cannot be lost, or the end at once.
 
-An exception in an import can be lost: extension modules, such as onnxruntime's and torch's, make an ImportError of it,
-as of a damaged installation, and others take it for a package that is not there. So it waits for the import's end.
+An exception in an import can be lost: extension modules, such as onnxruntime's, make an ImportError of it, as of a
+damaged installation, and others take it for a package that is not there. So it waits for the end of the import.
 """
 
 import os

@@ -28,7 +28,8 @@ OURS = """
 cli cli.app cli.console cli.infer cli.options cli.screens cli.screens.infer cli.usage contract cores data data.images
 data.images.decode
 data.images.figure data.images.fit data.images.background data.images.modes errors files fit golden
-interruption lazy onnx_lite onnx_lite.file onnx_lite.graph onnx_lite.schema onnx_lite.tensor onnx_lite.wire outside processor records
+interruption lazy onnx_lite
+onnx_lite.file onnx_lite.graph onnx_lite.schema onnx_lite.tensor onnx_lite.wire outside processor records
 runtime runtime.batches runtime.compiled runtime.feeds runtime.inputs runtime.infer runtime.infer.prefetch
 runtime.infer.classify runtime.infer.sources runtime.infer.sources.gather runtime.infer.sources.listed
 runtime.infer.sources.source
