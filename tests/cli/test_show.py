@@ -250,7 +250,7 @@ def test_the_next_step_of_a_run_without_export_follows_its_advice(
         assert line in shown.stdout
     shutil.copy(exported_once.path / "model.onnx", folder)  # an export makes it no better
     (folder / "run.json").write_text(json.dumps(values | {"warnings": [warning]}))
-    assert capsedge("show", str(folder)).stderr == f"next: {follow}\n"
+    assert capsedge("show", str(folder)).stderr == "next: do as the warning says and train again\n"
 
 
 def test_a_run_that_is_being_trained_is_told_from_an_interrupted_one(
