@@ -12,6 +12,17 @@ STAMP := $(VENV)/.installed
 EXTRAS := train,export,paper,cpu,openvino,trt,docs,dev
 ON_PATH := PATH="$(abspath $(BIN)):$$PATH"
 
+# Empties the folder $(1) and makes an environment there with the Python $(2); not where anyone else's lies: one that make
+# made has a mark, written before anything else, or, of earlier days, the stamp of a finished installation.
+define environment
+	@if [ -n "$$(ls -A "$(1)" 2>/dev/null)" ] && [ ! -e "$(1)/.made-by-make" ] && [ ! -e "$(1)/.installed" ]; then \
+		echo "'$(1)' exists and make did not make it: remove it (make clean), or name another: make VENV=.venv-make ..." >&2; \
+		exit 1; fi
+	@mkdir -p "$(1)" && touch "$(1)/.made-by-make"
+	@find -H "$(1)" -mindepth 1 ! -path "$(1)/.made-by-make" -delete
+	"$(2)" -m venv "$(1)"
+endef
+
 comma := ,
 .DEFAULT_GOAL := help
 .PHONY: help setup test lint format demo extras bounds platforms builtin zoo ablation study steps schema docs prove \
@@ -26,7 +37,7 @@ setup: $(STAMP) ## Make the virtual environment (the other targets do it where i
 $(STAMP): pyproject.toml constraints.txt
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "capsedge needs Python 3.11 or later, and '$(PYTHON)' is not: make PYTHON=/path/to/python3.11" >&2; exit 1; }
-	"$(PYTHON)" -m venv --clear $(VENV)
+	$(call environment,$(VENV),$(PYTHON))
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -e '.[$(EXTRAS)]'
 	@touch $@
 
@@ -77,7 +88,7 @@ node: $(STAMP) ## Run examples/node in Node.js, with its packages in the user's 
 
 # Ray lies in an environment of its own, which sees the developers' packages, too.
 cluster: $(STAMP) ## Classify 100,000 images in Ray, a worker killed on the way (docs/cluster.md)
-	"$(BIN)/python" -m venv --clear $(VENV)-ray
+	$(call environment,$(VENV)-ray,$(BIN)/python)
 	"$(BIN)/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
 		> "$$($(VENV)-ray/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/developers.pth"
 	$(VENV)-ray/bin/python -m pip install --disable-pip-version-check --quiet -c constraints.txt 'ray[data]>=2.40'
@@ -123,14 +134,14 @@ triton: $(VENV)-triton/.installed ## Serve the built-in model with a real Triton
 
 # numpy and onnxruntime are for the backend's process; the package's other requirements are for what is not used here.
 $(VENV)-triton/.installed: $(STAMP)
-	"$(BIN)/python" -m venv --clear $(VENV)-triton
+	$(call environment,$(VENV)-triton,$(BIN)/python)
 	$(VENV)-triton/bin/pip install --disable-pip-version-check --quiet 'numpy<2' onnxruntime
 	$(VENV)-triton/bin/pip install --disable-pip-version-check --quiet --no-deps nvidia-pytriton==0.7.0
 	@touch $@
 
 # It sees the packages of the developers' environment too, for which it has a path.
 $(TOOLS)/.installed: $(STAMP) tools.txt
-	"$(BIN)/python" -m venv --clear $(TOOLS)
+	$(call environment,$(TOOLS),$(BIN)/python)
 	"$(BIN)/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
 		> "$$($(TOOLS)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/developers.pth"
 	$(TOOLS)/bin/python -m pip install --disable-pip-version-check --quiet --ignore-installed -r tools.txt

@@ -15,6 +15,10 @@
 from collections.abc import Iterable
 from importlib import import_module
 from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class CapsedgeError(Exception):
@@ -137,18 +141,33 @@ def damage(error: Exception) -> str:
 def install(*extras: str) -> str:
     """The command that installs extras: pip leaves an installed capsedge as it is, and adds the packages.
 
-    capsedge is on no package index, so where it runs from a checkout and is not installed, pip needs the checkout.
+    capsedge is on no package index, so where it is not installed, pip needs a checkout: the one that it runs from,
+    or, where only its files were copied, one that the user has elsewhere.
     """
     import shlex
     from importlib.metadata import PackageNotFoundError, version
     from pathlib import Path
 
-    place = "capsedge"
+    wanted = f"[{','.join(extras)}]"
     try:
         version("capsedge")
     except PackageNotFoundError:
-        place = str(Path(__file__).parents[1])
-    return shlex.join(["pip", "install", f"{place}[{','.join(extras)}]"])
+        folder = Path(__file__).parents[1]
+        if not _is_checkout(folder):
+            return f"{shlex.join(['pip', 'install', f'.{wanted}'])} in a checkout of capsedge"
+        return shlex.join(["pip", "install", f"{folder}{wanted}"])
+    return shlex.join(["pip", "install", f"capsedge{wanted}"])
+
+
+def _is_checkout(folder: "Path") -> bool:
+    """Whether pip can install capsedge from a folder; some packages leave a pyproject.toml among installed ones."""
+    import tomllib
+
+    try:
+        project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return bool(project.get("project", {}).get("name") == "capsedge")
 
 
 def require(module: str, *, extra: str) -> ModuleType:
@@ -161,6 +180,7 @@ def require(module: str, *, extra: str) -> ModuleType:
     Raises:
         MissingExtra: The module, or another package that it needs, is not installed.
         ImportError: The package is installed, but cannot be imported or lacks one of its own modules.
+        KeyboardInterrupt: Ctrl-C arrived in the import, and an extension module made an ImportError of it.
     """
     try:
         return import_module(module)
@@ -172,3 +192,7 @@ def require(module: str, *, extra: str) -> ModuleType:
         raise MissingExtra(
             f"this needs the Python package '{missing}', which is not installed", install(extra)
         ) from error
+    except ImportError as error:
+        if isinstance(error.__cause__ or error.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from error
+        raise

@@ -42,7 +42,8 @@ def replacing(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         partial.replace(target)
     except OSError as error:
-        if error.filename == str(partial):  # the user knows only the final name
+        unnamed = error.filename is None and error.errno in _WRITING  # a write names no file
+        if unnamed or error.filename == str(partial):  # the user knows only the final name
             raise OSError(error.errno, error.strerror, str(path)) from error
         raise
     finally:
@@ -193,6 +194,7 @@ def refusal(error: OSError) -> CapsedgeError:
     return CapsedgeError(f"{place}{reason}", advice, code="system")
 
 
+_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 _WRITABLE = "choose a folder that this user can write to"
 _PERMISSIONS = "check its permissions"
 _SPACE = "free some space, or choose a folder on another disk"

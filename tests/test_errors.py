@@ -142,6 +142,17 @@ def test_require_does_not_hide_a_package_that_is_there_and_broken(
         require("broken_library", extra="gpu")
 
 
+def test_ctrl_c_in_an_import_is_no_damaged_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a program that imports capsedge, and has Python's own handler of signals."""
+    (tmp_path / "stopped_library.py").write_text(
+        "try:\n    raise KeyboardInterrupt\nexcept KeyboardInterrupt as stop:\n    raise ImportError('x') from stop\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+
+    with pytest.raises(KeyboardInterrupt):
+        load("stopped_library", extra="cpu")
+
+
 @pytest.mark.parametrize("asked", ["damaged_library", "damaged_library.api"])
 def test_a_package_that_lacks_a_part_of_itself_is_installed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str
@@ -161,12 +172,20 @@ def test_a_package_that_lacks_a_part_of_itself_is_installed(
         load(asked, extra="cpu")
 
 
+OTHERS = '[project]\nname = "other"\n'
+
+
 @pytest.mark.parametrize(
-    ("installed", "command"),
-    [(True, "pip install 'capsedge[cpu,trt]'"), (False, f"pip install '{Path(__file__).parents[1]}[cpu,trt]'")],
+    ("installed", "project", "command"),
+    [
+        (True, None, "pip install 'capsedge[cpu,trt]'"),
+        (False, (ROOT.parent / "pyproject.toml").read_text(), "pip install '{}[cpu,trt]'"),
+        (False, None, "pip install '.[cpu,trt]' in a checkout of capsedge"),  # its files alone, among other packages
+        (False, OTHERS, "pip install '.[cpu,trt]' in a checkout of capsedge"),
+    ],
 )
 def test_an_extra_is_installed_by_a_command_that_works_without_an_index(
-    installed: bool, command: str, monkeypatch: pytest.MonkeyPatch
+    installed: bool, project: str | None, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def version(name: str) -> str:
         if not installed:
@@ -174,4 +193,7 @@ def test_an_extra_is_installed_by_a_command_that_works_without_an_index(
         return "0.1.0"
 
     monkeypatch.setattr("importlib.metadata.version", version)
-    assert install("cpu", "trt") == command
+    monkeypatch.setattr(errors, "__file__", str(tmp_path / "capsedge" / "errors.py"))
+    if project is not None:
+        (tmp_path / "pyproject.toml").write_text(project)
+    assert install("cpu", "trt") == command.format(tmp_path)

@@ -207,3 +207,16 @@ def test_the_hash_of_a_file_is_its_sha_256(tmp_path: Path) -> None:
 
     # The first example of FIPS 180-2, B.1.
     assert sha256_of(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a device that is full")
+def test_a_full_disk_is_told_with_the_file(tmp_path: Path) -> None:
+    def write() -> None:
+        with replacing(tmp_path / "m.onnx") as partial:
+            partial.touch()
+            with Path("/dev/full").open("wb", buffering=0) as full:
+                full.write(b"x")
+
+    with pytest.raises(OSError, match="No space left") as error:
+        write()
+    assert error.value.filename == str(tmp_path / "m.onnx")

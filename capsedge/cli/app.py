@@ -5,7 +5,6 @@ import gc
 import importlib
 import logging
 import os
-import signal
 import sys
 import warnings
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from typer.exceptions import TyperException
 from capsedge.cli.usage import Command, CommandGroup, wrong_use
 from capsedge.errors import CapsedgeError, Interrupted, MissingExtra, WrongUse, install
 from capsedge.files import refusal
+from capsedge.interruption import arrived, heed
 from capsedge.version import __version__
 
 # In the order of a model's life cycle; each module holds a function or a Typer with the command's name.
@@ -104,7 +104,7 @@ def main() -> NoReturn:
     # matplotlib warns of its cache folder where the home directory is read-only, but draws correctly.
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     try:
-        _heed_signals()
+        heed()
         code = _run(sys.argv[1:])
     except typer.Exit as stop:
         code = stop.exit_code
@@ -131,27 +131,11 @@ def main() -> NoReturn:
     sys.exit(code)
 
 
-_interruptions: list[int] = []  # signals; torch can turn the exception of one into another's, while it is imported
-
-
 def _unforeseen(error: Exception) -> int:
-    if _interruptions:
+    if arrived:
         return _fail(Interrupted("interrupted"))
     text = f"this is a bug in capsedge ({type(error).__name__}): {error}"
     return _fail(CapsedgeError(text, "see it with capsedge --debug ...", code="bug"), error)
-
-
-def _heed_signals() -> None:
-    """Make an exception of Ctrl-C, unless it is ignored as in a background job, and of a termination signal."""
-    _interruptions.clear()
-    signal.signal(signal.SIGTERM, _interrupt)
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-        signal.signal(signal.SIGINT, _interrupt)
-
-
-def _interrupt(number: int, _: object) -> NoReturn:
-    _interruptions.append(number)
-    raise KeyboardInterrupt
 
 
 def _run(words: Sequence[str]) -> int:

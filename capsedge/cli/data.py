@@ -118,6 +118,7 @@ def _record(found: "Dataset") -> dict[str, Any]:
 def _print(found: "Dataset") -> None:
     from capsedge.cli.console import out
     from capsedge.cli.tables import Column, print_table
+    from capsedge.data.own import UNEVEN_TEXT
 
     height, width, channels = found.shape
     kind = "grey" if channels == 1 else "colour"
@@ -127,6 +128,9 @@ def _print(found: "Dataset") -> None:
     print_table([Column("class", [*counts]), *parts])
     for remark in found.remarks:
         out.print(f"note: {remark.text}", markup=False, soft_wrap=True)
+    if any(remark.code == "uneven-classes" for remark in found.remarks):
+        text = f"capsedge train draws each class equally often, because {UNEVEN_TEXT}; not with data.balance=false"
+        out.print(f"note: {text}", soft_wrap=True)
 
 
 def _draw(found: "Dataset", place: Path) -> None:

@@ -44,10 +44,12 @@ def given_run(folder: Path) -> "Run":
 def say_after_training(run: "Run", record: "RunRecord") -> None:
     """Print the next step after a training: to train again where it ended with a warning, else to export."""
     from capsedge.cli.console import next_command, say
+    from capsedge.runtime.models import exports_in
 
     if record.warnings:
         export = shlex.join(["capsedge", "export", str(run.path)])
-        say(f"next: do as the warning says and train again; {export} exports the run as it is")
+        otherwise = "" if exports_in(run.path) else f"; {export} exports the run as it is"
+        say(f"next: do as the warning says and train again{otherwise}")
     else:
         next_command("capsedge", "export", str(run.path))
 

@@ -42,8 +42,6 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """Show a run's data, validation curve, scores and exports, and advice on what to improve."""
-    from msgspec import to_builtins
-
     from capsedge.cli.console import print_json, say
     from capsedge.files import check_output, page_mark
 
@@ -53,7 +51,7 @@ def show(
     record = chosen.read_record()
     trained_by = chosen.trained_by() if record.status == "training" else ""
     if as_json:
-        print_json({"run": str(chosen.path), "trained_by": trained_by, **to_builtins(record)})
+        print_json(_as_json(chosen, record, trained_by))
     else:
         _print(chosen, record, trained_by)
     if html is not None:
@@ -100,10 +98,39 @@ def _older(run: "Run") -> list[str]:
     return [file.name for file in exports_in(run.path) if file.stat().st_mtime_ns < best]
 
 
+def _as_json(run: "Run", record: "RunRecord", trained_by: str | None) -> dict[str, Any]:
+    """What the text shows, for programs: the record, with facts of the recipe, the curve and the exports."""
+    from msgspec import to_builtins
+
+    from capsedge.runtime.models import exports_in
+
+    recipe = run.read_recipe()
+    older = _older(run)
+    return {
+        **to_builtins(record),
+        "run": str(run.path),
+        "trained_by": trained_by,
+        "seconds": record.seconds if record.status == "finished" else None,  # the record gets them at the end
+        "recipe": recipe.name,
+        "epochs": recipe.train.epochs,
+        "batch_size": recipe.train.batch_size,
+        "precision": recipe.train.precision,
+        "curve": [{key: row[key] for key in ("epoch", "step", "loss", "error")} for row in _validated(run)],
+        "exports": [{"file": str(file), "older": file.name in older} for file in exports_in(run.path)],
+    }
+
+
+def _validated(run: "Run") -> list[dict[str, Any]]:
+    """The rows of the metrics file that are validations."""
+    from capsedge.training.metrics import read_metrics
+
+    rows = read_metrics(run.metrics) if run.metrics.exists() else []
+    return [row for row in rows if row["kind"] == "validation"]
+
+
 def _print(run: "Run", record: "RunRecord", trained_by: str | None) -> None:
     from capsedge.cli.console import out, percent
     from capsedge.runtime.models import exports_in
-    from capsedge.training.metrics import read_metrics
     from capsedge.training.run import status_in_words
 
     def line(text: str) -> None:
@@ -114,9 +141,7 @@ def _print(run: "Run", record: "RunRecord", trained_by: str | None) -> None:
     line(f"run:    {run.path}, {status}, on {record.device} in {recipe.train.precision}")
     line(f"recipe: {recipe.name}, {number_of(recipe.train.epochs, 'epoch')}, batches of {recipe.train.batch_size}")
     line(f"data:   {record.data}")
-    rows = read_metrics(run.metrics) if run.metrics.exists() else []
-    validated = [row for row in rows if row["kind"] == "validation"]
-    if validated:
+    if validated := _validated(run):
         line(f"curve:  {_curve(validated)}")
     for score in record.scores:
         line(f"{score.split} error: {percent(score.error)} on {number_of(score.images, 'image')}")

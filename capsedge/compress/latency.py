@@ -22,6 +22,8 @@ from capsedge.runtime.settings import Settings
 FilePrecision = Literal["fp32", "int8"]
 
 THREADS = 1
+_OF_BENCH = ("quick", "few-iterations")
+"""Codes of warnings that concern what `capsedge bench` alone shows: its option --quick, and percentiles."""
 
 
 class Compared(NamedTuple):
@@ -31,7 +33,7 @@ class Compared(NamedTuple):
         before_ms: Median of the first.
         after_ms: Median of the second.
         ratio: Ratio of the second to the first.
-        warnings: Reasons why the latencies may be unreliable (`capsedge bench`).
+        warnings: Reasons why the latencies may be unreliable (`capsedge bench`), of the cases `before` and `after`.
     """
 
     before_ms: float
@@ -74,7 +76,8 @@ class Stopwatch:
         found = self._measured([before, after])
         one, other = found.cases
         assert other.ratio is not None  # only the first case has no ratio
-        return Compared(_median_ms(one), _median_ms(other), other.ratio, found.warnings)
+        warnings = tuple(each for each in found.warnings if each.code not in _OF_BENCH)
+        return Compared(_median_ms(one), _median_ms(other), other.ratio, warnings)
 
     def _measured(self, networks: Sequence[CapsNet]) -> Group:
         plan = Plan(quick=True, duration=self.seconds, breakdown=False)
@@ -83,7 +86,7 @@ class Stopwatch:
             for file, network in zip(files, networks, strict=True):
                 self._write(network, file)
             sessions = [stack.enter_context(open_session(file, Settings(threads=THREADS))) for file in files]
-            return measure(sessions, plan)
+            return measure(sessions, plan, labels=("before", "after")[: len(sessions)])
 
     def _write(self, network: CapsNet, file: Path) -> None:
         model = to_onnx(deployable(network), self.dataset.shape)

@@ -97,12 +97,14 @@ def warnings_of(training: Ended) -> Iterator[TrainingWarning]:
 def remarks_of(training: Ended) -> Iterator[TrainingRemark]:
     """Remark on each less serious problem, with what to do; the worst comes first.
 
-    Where there is a warning, its advice counts alone, but for classes that a network near chance never answers.
+    Where there is a warning, its advice counts alone, but for classes that a network near chance never answers. After
+    few steps such a class says nothing about its images.
     """
     warned = next((warning.code for warning in warnings_of(training)), None)
     if training.validation.confusion is None or warned in ("at-chance", "one-answer"):
         return
-    never = tuple(training.classes[label] for label in never_answered(training.validation.confusion).tolist())
+    unanswered = never_answered(training.validation.confusion).tolist() if training.steps >= FEW_STEPS else []
+    never = tuple(training.classes[label] for label in unanswered)
     if never:
         yield TrainingRemark(
             code="never-answered",

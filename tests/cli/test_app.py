@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -17,6 +18,7 @@ import typer
 from capsedge.cli.console import print_json
 from capsedge.cli.options import JsonOption
 from capsedge.errors import CapsedgeError, DataError, GateRejected, Interrupted, ProviderError, WrongUse
+from capsedge.runtime.loading import load
 from capsedge.version import __version__
 from tests.cli.conftest import COMMAND, in_a_shell
 from tests.in_process import in_this_process
@@ -160,6 +162,47 @@ def test_a_termination_signal_ends_a_command_as_ctrl_c_does(
     finally:
         signal.signal(signal.SIGTERM, before)
     assert capsys.readouterr() == ("", "capsedge: interrupted\n")
+
+
+SIGNAL = "import signal\nsignal.raise_signal(signal.SIGINT)\n"
+TRIED = "try:\n    import slow_part\nexcept KeyboardInterrupt as stop:\n    "
+
+
+@pytest.mark.parametrize(
+    "library",
+    [
+        f"{TRIED}raise ImportError('initialization failed') from stop\n",  # as pybind11's modules do
+        f"{TRIED}raise SystemError('error return without exception set')\n",
+        f"{TRIED}pass\n",
+        "import slow_part\n",
+    ],
+    ids=["does not load", "fails", "swallows it", "lets it pass"],
+)
+def test_ctrl_c_while_a_library_is_imported_is_not_lost(
+    library: str,
+    run: Callable[..., int],
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "slow_library.py").write_text(library)
+    (tmp_path / "slow_part.py").write_text(SIGNAL)
+    monkeypatch.syspath_prepend(tmp_path)
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+
+    def work() -> None:
+        load("slow_library", extra="cpu")
+        typer.echo("went on")
+
+    try:
+        assert run(work) == 130
+    finally:
+        signal.signal(signal.SIGTERM, before[0])
+        signal.signal(signal.SIGINT, before[1])
+        for name in ("slow_library", "slow_part"):
+            sys.modules.pop(name, None)
+    assert capsys.readouterr() == ("", "capsedge: interrupted\n")
+    assert sys.getprofile() is None
 
 
 @pytest.mark.parametrize("error", [WrongUse("--batch wants a number"), KeyError("b")], ids=["ours", "a bug"])

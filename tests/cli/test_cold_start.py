@@ -27,7 +27,8 @@ LIBRARIES = {"PIL", "annotated_doc", "msgspec", "numpy", "onnxruntime", "shellin
 OURS = """
 cli cli.app cli.console cli.infer cli.options cli.screens cli.screens.infer cli.usage contract cores data data.images
 data.images.decode
-data.images.figure data.images.fit data.images.background data.images.modes errors files fit golden lazy onnx_lite
+data.images.figure data.images.fit data.images.background data.images.modes errors files fit golden interruption
+lazy onnx_lite
 onnx_lite.file onnx_lite.graph onnx_lite.schema onnx_lite.tensor onnx_lite.wire outside processor records run_record
 runtime runtime.batches runtime.compiled runtime.feeds runtime.inputs runtime.infer runtime.infer.prefetch
 runtime.infer.classify runtime.infer.sources runtime.infer.sources.gather runtime.infer.sources.listed

@@ -23,7 +23,7 @@ said_here = pytest.fixture(in_this_process)
 def capsedge(
     said_here: Capsedge, good: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> Capsedge:
-    """`capsedge` in this process, with a small model in the built-in one's place, and no runs as `make demo` leaves."""
+    """`capsedge` in this process, with a small model in the built-in one's place and none in `runs/`."""
     monkeypatch.chdir(tmp_path_factory.mktemp("here"))
     place = tmp_path_factory.mktemp("builtin")
     shutil.copy(good, place / "fashion-mnist.onnx")

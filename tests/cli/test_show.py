@@ -72,7 +72,19 @@ def test_a_run_is_told_with_its_curve_and_its_scores(capsedge: Capsedge, exporte
     assert f"{100 * last['error']:.1f} % ({last['epoch']})" in done.stdout
     assert "exported: model.onnx" in done.stdout
     assert done.stderr == f"next: capsedge eval {exported_once.path}\n"
-    assert json.loads(capsedge("show", str(exported_once.path), "--json").stdout)["best_epoch"] == record.best_epoch
+
+
+def test_json_has_what_the_text_shows(capsedge: Capsedge, exported_once: Run) -> None:
+    told = json.loads(capsedge("show", str(exported_once.path), "--json").stdout)
+    record, train = exported_once.read_record(), exported_once.read_recipe().train
+    text = capsedge("show", str(exported_once.path)).stdout
+    assert (told["best_epoch"], told["seconds"]) == (record.best_epoch, record.seconds)
+    assert f"in {told['precision']}\n" in text
+    assert f"recipe: {told['recipe']}, {told['epochs']} epochs, batches of {told['batch_size']}\n" in text
+    assert (told["epochs"], told["batch_size"], told["precision"]) == (2, 16, train.precision)
+    curve = ", ".join(f"{100 * row['error']:.1f} % ({row['epoch']})" for row in told["curve"])
+    assert f"curve:  {curve} of the validation images" in text
+    assert told["exports"] == [{"file": str(exported_once.path / "model.onnx"), "older": False}]
 
 
 def test_the_page_has_the_curve_the_recipe_and_the_errors_of_the_export(
@@ -163,6 +175,7 @@ def test_an_export_that_is_damaged_or_older_than_its_network_is_told(
     told = capsedge("show", str(folder))
     assert "older than the run's best network; export the run again: 'model.onnx'" in told.stdout
     assert told.stderr == f"next: capsedge export '{folder}'\n"
+    assert [each["older"] for each in json.loads(capsedge("show", str(folder), "--json").stdout)["exports"]] == [True]
     said = capsedge("infer", str(ROOT / "samples"), "--model", str(folder)).stderr
     assert f"' is older than the best network of its run; export it again: capsedge export '{folder}'" in said
 
@@ -237,7 +250,7 @@ def test_the_next_step_of_a_run_without_export_follows_its_advice(
         assert line in shown.stdout
     shutil.copy(exported_once.path / "model.onnx", folder)  # an export makes it no better
     (folder / "run.json").write_text(json.dumps(values | {"warnings": [warning]}))
-    assert capsedge("show", str(folder)).stderr == f"next: {follow}\n"
+    assert capsedge("show", str(folder)).stderr == "next: do as the warning says and train again\n"
 
 
 def test_a_run_that_is_being_trained_is_told_from_an_interrupted_one(
@@ -256,7 +269,7 @@ def test_a_run_that_is_being_trained_is_told_from_an_interrupted_one(
         f"next: wait until {here} has trained the run; capsedge show {run.path} shows it then\n"
     )
     assert "being trained; " in page.read_text(encoding="utf-8")
-    assert (machine["trained_by"], machine["status"]) == (here, "training")
+    assert (machine["trained_by"], machine["status"], machine["seconds"]) == (here, "training", None)
 
     told = capsedge("show", str(run.path), "--html", str(page))
     assert told.stdout.startswith(f"run:    {run.path}, interrupted, on cpu")

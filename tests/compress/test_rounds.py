@@ -338,7 +338,11 @@ def test_a_latency_is_that_of_a_file_of_the_precision_on_one_thread(
     monkeypatch.setattr(latency, "open_session", noted)
     network = source.load_best()
     alone = Stopwatch(source.load_dataset(), "fp32", seconds=0.02).latency_ms(network)
-    before, after, ratio, _ = Stopwatch(source.load_dataset(), "int8", seconds=0.02).compared(network, network)
+    before, after, ratio, warnings = Stopwatch(source.load_dataset(), "int8", seconds=0.02).compared(network, network)
     assert opened == [(False, 1), (True, 1), (True, 1)]
     assert all(0 < each < 1000 for each in (alone, before, after))
     assert ratio.value == pytest.approx(after / before, rel=0.5)
+    assert not {"quick", "few-iterations"} & {each.code for each in warnings}, (
+        "compress has no --quick, no percentiles"
+    )
+    assert {each.case for each in warnings} <= {"before", "after", None}, "a temporary file says nothing to a user"

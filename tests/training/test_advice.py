@@ -179,6 +179,8 @@ def test_classes_that_are_never_or_hardly_answered_are_named() -> None:
     assert never.text == "the network never answers dog on the validation images: add images of this class"
     assert (poor.code, poor.classes) == ("mostly-wrong", ("eel",))
     assert poor.text == "the network answers more than half of the validation images wrongly of eel (60 of 100)"
+    short = told(confusion, rows(0.1, 0.2), steps=20)  # its images are not to blame: nothing is learned yet
+    assert [(each.code, each.classes) for each in short] == [("mostly-wrong", ("dog", "eel"))]
     alike = np.full((5, 5), 10) + 15 * np.eye(5, dtype=np.int64)  # 40 of 65 of every class
     (most,) = told(alike, rows(0.6, 0.6))
     assert (most.code, most.classes) == ("mostly-wrong", tuple(CLASSES))

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from capsedge.cli.console import say
 from capsedge.cli.precision import in_words
 from capsedge.data.known import SUBSET
+from capsedge.data.own import UNEVEN_TEXT
 from capsedge.plural import number_of
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ def say_start(recipe: "Recipe", trainer: "Trainer") -> None:
             f"(routing.learning_rate={recipe.routing.learning_rate:g} is for b0 = 1); chosen by the number of "
             "primary capsules: routing.b0"
         )
+    if trainer.batches.balanced:
+        say(f"classes: each is drawn equally often, because {UNEVEN_TEXT} (data.balance)")
     for remark in dataset.remarks:
         say(f"note: {remark.text}")
     if dataset.source != recipe.data.source and dataset.source == SUBSET:
