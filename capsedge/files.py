@@ -29,21 +29,46 @@ def replacing(path: Path) -> Iterator[Path]:
     The temporary file is flushed to the disk before the rename, so that `path` is the old or the new file after a
     power cut. Its name cannot be predicted, so that no link can be placed there before.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _clear_leftovers(path.parent.absolute())
-    partial = _partial(path)
+    with created(path.parent), naming(path):
+        _clear_leftovers(path.parent.absolute())
+        partial = _partial(path)
+        try:
+            yield partial
+            with _opened(partial, "rb+") as file:
+                os.fsync(file.fileno())
+            partial.replace(path)
+        except OSError as error:
+            if error.filename == str(partial):  # the user knows only the final name
+                raise OSError(error.errno, error.strerror, str(path)) from error
+            raise
+        finally:
+            with suppress(OSError):  # an error here must not hide the first one
+                partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def created(folder: Path) -> Iterator[None]:
+    """Create a folder and its parents; on failure those that were created here are removed, if they are empty."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
     try:
-        yield partial
-        with _opened(partial, "rb+") as file:
-            os.fsync(file.fileno())
-        partial.replace(path)
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException:
+        for each in missing:
+            with suppress(OSError):
+                each.rmdir()
+        raise
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Add the path to an error of a full disk, since a failed write, unlike a failed open, does not name its file."""
+    try:
+        yield
     except OSError as error:
-        if error.filename == str(partial):  # the user knows only the final name
+        if error.errno in FULL and error.filename is None:
             raise OSError(error.errno, error.strerror, str(path)) from error
         raise
-    finally:
-        with suppress(OSError):  # an error here must not hide the first one
-            partial.unlink(missing_ok=True)
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
@@ -184,13 +209,13 @@ def refusal(error: OSError) -> CapsedgeError:
 
 _WRITABLE = "choose a folder that this user can write to"
 _PERMISSIONS = "check its permissions"
+FULL = (errno.ENOSPC, errno.EDQUOT)
 _SPACE = "free some space, or choose a folder on another disk"
 _ADVICE = {
     errno.EACCES: _PERMISSIONS,
     errno.EPERM: _PERMISSIONS,
     errno.EROFS: _WRITABLE,
-    errno.ENOSPC: _SPACE,
-    errno.EDQUOT: _SPACE,
+    **dict.fromkeys(FULL, _SPACE),
     errno.ENAMETOOLONG: "choose a shorter name",
     errno.ENOENT: "check the path",
     errno.ENOTDIR: "check the path",

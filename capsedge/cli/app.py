@@ -10,6 +10,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from traceback import walk_tb
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -17,7 +18,7 @@ from typer.exceptions import TyperException
 
 from capsedge.cli.usage import Command, CommandGroup, wrong_use
 from capsedge.errors import CapsedgeError, Interrupted, MissingExtra, WrongUse, install
-from capsedge.files import refusal
+from capsedge.files import FULL, refusal
 from capsedge.version import __version__
 
 # In the order of a model's life cycle; each module holds a function or a Typer with the command's name.
@@ -121,7 +122,7 @@ def main() -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     except OSError as error:  # a full disk or a missing permission, not a bug of capsedge
-        code = _fail(refusal(error), error)
+        code = _fail(_refusal(error), error)
     except ModuleNotFoundError as error:
         code = _fail(_missing(error), error)
     except MemoryError as error:
@@ -131,6 +132,17 @@ def main() -> NoReturn:
     sys.exit(code)
 
 
+def _refusal(error: OSError) -> CapsedgeError:
+    """As `refusal`; a full disk without a name is that of the output, if the command line wrote: it writes no files."""
+    refused = refusal(error)
+    *_, (frame, _) = walk_tb(error.__traceback__)
+    writer = frame.f_globals.get("__name__", "").split(".")
+    if error.errno in FULL and error.filename is None and (writer[:2] == _PRINTING or writer[0] in _PRINTERS):
+        return CapsedgeError(f"standard output: {refused.text}", refused.advice, code=refused.code)
+    return refused
+
+
+_PRINTING, _PRINTERS = ["capsedge", "cli"], ("click", "rich", "typer")
 _interruptions: list[int] = []  # signals; torch can turn the exception of one into another's, while it is imported
 
 

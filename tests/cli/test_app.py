@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -124,6 +125,17 @@ def test_with_json_the_error_s_line_is_a_record(
     run(failing(error))
     line = ": ".join(filter(None, (record["text"], record["advice"])))
     assert capsys.readouterr().err == f"capsedge: {line}\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("words", [["inspect", "builtin"], ["inspect", "builtin", "--json"], ["--help"]])
+def test_a_full_standard_output_is_named(words: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "capsedge", *words], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == 1
+    assert "standard output: no space left on device" in done.stderr
 
 
 def test_a_termination_signal_ends_a_command_as_ctrl_c_does(
