@@ -133,7 +133,7 @@ def main() -> NoReturn:
 
 
 def _refusal(error: OSError) -> CapsedgeError:
-    """As `refusal`; a full disk without a name is that of the output, if the command line wrote: it writes no files."""
+    """As `refusal`; a nameless full disk is that of the output if the command line wrote, which writes no files."""
     refused = refusal(error)
     *_, (frame, _) = walk_tb(error.__traceback__)
     writer = frame.f_globals.get("__name__", "").split(".")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from capsedge.cli.options import DownloadOption, JsonOption
+from capsedge.cli.options import DownloadOption, JsonOption, data_names
 from capsedge.fit import Fit, Frame, Levels
 from capsedge.recipe import DEFAULT_RECIPE, SIZE_BY_IMAGES, load_recipe
 
@@ -34,6 +34,7 @@ def data(
             metavar="PLACE",
             help="A folder with a subfolder of images for each class, a .csv with the columns path and label, an "
             ".npz, IDX files, CIFAR archives, or a known data set's name.",
+            autocompletion=data_names,
             show_default=False,
         ),
     ],

@@ -50,8 +50,8 @@ def load_dataset(
             files (and optionally a `classes.txt`), with CIFAR-10's archive or its files, or with images
             (`capsedge.data.listing`); a .csv that lists images; an .npz of arrays. A folder with a known name is
             given as `./mnist`.
-        size: Side in pixels that the images are fitted to, 8 or more; 0 chooses it by the images: their size if all have
-            the same, in a folder or list up to 48; otherwise the median of the longer sides, at most 48.
+        size: Side in pixels that the images are fitted to, 8 or more; 0 chooses it by the images: their size if all
+            have the same, in a folder or list up to 48; otherwise the median of the longer sides, at most 48.
         fit: How they are fitted; None for the default.
         overlap: 0 for single images. Otherwise each image shows two images of different classes, each shifted by up
             to this many pixels, on a canvas larger by twice that.

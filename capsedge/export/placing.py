@@ -123,19 +123,22 @@ def taking_place(folder: Path, name: str, kind: Kind, subject: str) -> Iterator[
     """
     if folder.exists():
         _check_folder(folder)
-    with created(folder), naming(folder / name):
-        # The staging folder lies outside of the given one, where a server takes every folder for a model.
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.resolve().parent) as staging:
-            made = Path(staging, "new")
-            made.mkdir()
-            try:
-                yield made
-            except OSError as error:
-                inside = str(error.filename or "").removeprefix(f"{made}{os.sep}")
-                if error.errno in FULL and inside != error.filename:  # the user knows only the final name
-                    raise OSError(error.errno, error.strerror, str(folder / name / inside)) from error
-                raise
-            _replace_folder(made, folder / name, Path(staging, "old"), kind, subject)
+    # The staging folder lies outside of the given one, where a server takes every folder for a model.
+    with (
+        created(folder),
+        naming(folder / name),
+        tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.resolve().parent) as staging,
+    ):
+        made = Path(staging, "new")
+        made.mkdir()
+        try:
+            yield made
+        except OSError as error:
+            inside = str(error.filename or "").removeprefix(f"{made}{os.sep}")
+            if error.errno in FULL and inside != error.filename:  # the user knows only the final name
+                raise OSError(error.errno, error.strerror, str(folder / name / inside)) from error
+            raise
+        _replace_folder(made, folder / name, Path(staging, "old"), kind, subject)
 
 
 def marked(text: str, subject: str, before: str, after: str = "") -> str:

@@ -58,7 +58,7 @@ def test_a_value_that_is_to_be_copied_is_never_wrapped(
     monkeypatch.setattr(console.out, "_width", 40)
     path = "a folder with spaces/and another one/my model.onnx"
     print_rows("Title", [("size", "243 kB"), Row("file", path, whole=True), ("note", "words " * 9)])
-    title, size, file, *note = capsys.readouterr().out.splitlines()
+    _, size, file, *note = capsys.readouterr().out.splitlines()
     assert size.index("243") == file.index(path) == note[0].index("words")
     assert file.endswith(path)
     assert len(note) > 1

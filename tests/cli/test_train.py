@@ -240,7 +240,8 @@ def test_a_training_that_ends_at_chance_warns_and_says_what_to_lower(capsedge: C
 
 
 def test_ctrl_c_leaves_a_run_that_resume_finishes(tmp_path: Path, capsedge: Capsedge) -> None:
-    command = [sys.executable, "-m", "capsedge", "train", *TINY, "--set", "train.epochs=400"]
+    machine = ["--device", "cpu", "--threads", "1"]
+    command = [sys.executable, "-m", "capsedge", "train", *TINY, "--set", "train.epochs=400", *machine]
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=environment())
     metrics = tmp_path / "runs" / "fashion-mnist-l2-small" / "metrics.jsonl"
     deadline = time.monotonic() + 120
@@ -251,7 +252,8 @@ def test_ctrl_c_leaves_a_run_that_resume_finishes(tmp_path: Path, capsedge: Caps
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "resume with capsedge train --resume --run runs/fashion-mnist-l2-small" in said
+    again = "resume with capsedge train --resume --run runs/fashion-mnist-l2-small"
+    assert f"{again} --device cpu --threads 1\n" in said
     assert "Traceback" not in said
 
     recipe = metrics.with_name("recipe.toml")  # two epochs more, so that the test ends
