@@ -117,7 +117,8 @@ class _Singles:
     Args:
         split: The images.
         device: Device that holds them.
-        balance: Whether to balance the classes if they are uneven (`is_uneven`). The epoch keeps its number of images.
+        balance: Whether to balance the classes if they are uneven (`is_uneven`). The epoch keeps its number of
+            images.
             Those of a class are drawn in one random order after another, so the images of a class differ by at most
             one in how often they occur.
     """

@@ -79,7 +79,8 @@ def weights(begin: float, length: float, pixels: int, wanted: int) -> NDArray[np
     factor = length / wanted
     places, centres = np.arange(pixels) + 0.5, begin + (np.arange(wanted)[:, None] + 0.5) * factor
     each = np.maximum(0, 1 - np.abs(places - centres) / max(1, factor))
-    return each / each.sum(1, keepdims=True)
+    shares: NDArray[np.float64] = each / each.sum(1, keepdims=True)
+    return shares
 
 
 @pytest.mark.parametrize("frame", ["pad", "crop", "stretch"])
