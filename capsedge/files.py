@@ -31,24 +31,48 @@ def replacing(path: Path) -> Iterator[Path]:
     The temporary file is flushed to the disk before the rename, so that `path` is the old or the new file after a
     power cut. Its name cannot be predicted, so that no link can be placed there before.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    target = _target(path)
-    _clear_leftovers(target.parent)
-    partial = _partial(target.parent)
+    with created(path.parent), naming(path):
+        target = _target(path)
+        _clear_leftovers(target.parent)
+        partial = _partial(target.parent)
+        try:
+            yield partial
+            with _opened(partial, "rb+") as file:
+                _permit(file.fileno(), like=target)
+                os.fsync(file.fileno())
+            partial.replace(target)
+        except OSError as error:
+            if error.filename == str(partial):  # the user knows only the final name
+                raise OSError(error.errno, error.strerror, str(path)) from error
+            raise
+        finally:
+            with suppress(OSError):  # an error here must not hide the first one
+                partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def created(folder: Path) -> Iterator[None]:
+    """Create a folder and its parents; on failure those that were created here are removed, if they are empty."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
     try:
-        yield partial
-        with _opened(partial, "rb+") as file:
-            _permit(file.fileno(), like=target)
-            os.fsync(file.fileno())
-        partial.replace(target)
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException:
+        for each in missing:
+            with suppress(OSError):
+                each.rmdir()
+        raise
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Add the path to an error of writing, which unlike one of opening does not name its file."""
+    try:
+        yield
     except OSError as error:
-        unnamed = error.filename is None and error.errno in _WRITING  # a write names no file
-        if unnamed or error.filename == str(partial):  # the user knows only the final name
+        if error.errno in _WRITING and error.filename is None:
             raise OSError(error.errno, error.strerror, str(path)) from error
         raise
-    finally:
-        with suppress(OSError):  # an error here must not hide the first one
-            partial.unlink(missing_ok=True)
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
@@ -197,13 +221,13 @@ def refusal(error: OSError) -> CapsedgeError:
 _WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 _WRITABLE = "choose a folder that this user can write to"
 _PERMISSIONS = "check its permissions"
+FULL = (errno.ENOSPC, errno.EDQUOT)
 _SPACE = "free some space, or choose a folder on another disk"
 _ADVICE = {
     errno.EACCES: _PERMISSIONS,
     errno.EPERM: _PERMISSIONS,
     errno.EROFS: _WRITABLE,
-    errno.ENOSPC: _SPACE,
-    errno.EDQUOT: _SPACE,
+    **dict.fromkeys(FULL, _SPACE),
     errno.ENAMETOOLONG: "choose a shorter name",
     errno.ENOENT: "check the path",
     errno.ENOTDIR: "check the path",

@@ -33,6 +33,14 @@ def test_the_new_content_takes_the_place_of_the_old_in_folders_that_are_made(tmp
     assert contents(target.parent) == {"names.txt": "Stiefelette, café\n".encode()}
 
 
+def test_a_full_disk_is_told_with_the_file_and_no_folder_is_left(tmp_path: Path) -> None:
+    target = tmp_path / "new" / "folder" / "model.onnx"
+    with pytest.raises(OSError, match="No space") as full, replacing(target):
+        raise OSError(errno.ENOSPC, "No space left on device")  # as a write does, which names no file
+    assert full.value.filename == str(target)
+    assert not contents(tmp_path)
+
+
 def test_until_the_end_a_reader_sees_the_old_file(tmp_path: Path) -> None:
     target = tmp_path / "model.onnx"
     target.write_bytes(b"old")

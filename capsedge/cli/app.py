@@ -9,6 +9,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from traceback import walk_tb
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -16,7 +17,7 @@ from typer.exceptions import TyperException
 
 from capsedge.cli.usage import Command, CommandGroup, wrong_use
 from capsedge.errors import CapsedgeError, Interrupted, MissingExtra, WrongUse, install
-from capsedge.files import refusal
+from capsedge.files import FULL, refusal
 from capsedge.interruption import arrived, heed
 from capsedge.version import __version__
 
@@ -121,7 +122,7 @@ def main() -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     except OSError as error:  # a full disk or a missing permission, not a bug of capsedge
-        code = _fail(refusal(error), error)
+        code = _fail(_refusal(error), error)
     except ModuleNotFoundError as error:
         code = _fail(_missing(error), error)
     except MemoryError as error:
@@ -129,6 +130,19 @@ def main() -> NoReturn:
     except Exception as error:
         code = _unforeseen(error)
     sys.exit(code)
+
+
+def _refusal(error: OSError) -> CapsedgeError:
+    """As `refusal`; a nameless full disk is that of the output if the command line wrote, which writes no files."""
+    refused = refusal(error)
+    *_, (frame, _) = walk_tb(error.__traceback__)
+    writer = frame.f_globals.get("__name__", "").split(".")
+    if error.errno in FULL and error.filename is None and (writer[:2] == _PRINTING or writer[0] in _PRINTERS):
+        return CapsedgeError(f"standard output: {refused.text}", refused.advice, code=refused.code)
+    return refused
+
+
+_PRINTING, _PRINTERS = ["capsedge", "cli"], ("click", "rich", "typer")
 
 
 def _unforeseen(error: Exception) -> int:

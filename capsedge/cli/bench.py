@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from capsedge.cli.options import JsonOption, finite, model_names, session_options
+from capsedge.cli.options import JsonOption, data_names, finite, model_names, session_options, sweep_axes
 from capsedge.errors import CapsedgeError, Interrupted, WrongUse
 from capsedge.measure.bench.plan import Plan, Scenario
 from capsedge.plural import quoted
@@ -148,6 +148,7 @@ def bench(
             metavar="PLACE",
             help="Measure the error of each model on these labelled images, as eval does: a folder with a subfolder "
             "for each class, a .csv or a data set's name.",
+            autocompletion=data_names,
             show_default=False,
             rich_help_panel=DEPLOYMENT,
         ),
@@ -158,6 +159,7 @@ def bench(
             metavar="NAME=V,V",
             help="Measure with each value: batch, threads, precision, provider, spinning, graph, io-binding or "
             "cuda-graph; repeat for more.",
+            autocompletion=sweep_axes,
             show_default=False,
             rich_help_panel="Measurement",
         ),

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from capsedge.cli.options import DownloadOption, JsonOption
+from capsedge.cli.options import DownloadOption, JsonOption, data_names
 from capsedge.fit import Fit, Frame, Levels
+from capsedge.recipe import DEFAULT_RECIPE, SIZE_BY_IMAGES, load_recipe
 
 if TYPE_CHECKING:
     from capsedge.data import Dataset, Split
@@ -33,11 +34,12 @@ def data(
             metavar="PLACE",
             help="A folder with a subfolder of images for each class, a .csv with the columns path and label, an "
             ".npz, IDX files, CIFAR archives, or a known data set's name.",
+            autocompletion=data_names,
             show_default=False,
         ),
     ],
     size: Annotated[
-        int, typer.Option(min=0, help="data.size: side of the fitted images in pixels; 0 chooses it.")
+        int, typer.Option(min=0, help=f"data.size: side of the fitted images in pixels; {SIZE_BY_IMAGES}.")
     ] = 0,
     group: Annotated[
         str,
@@ -62,6 +64,7 @@ def data(
     """Show how a training would split, fit and count images, and which are broken, skipped or suspicious."""
     from capsedge.cli.console import next_command, print_json, say
     from capsedge.data import load_dataset
+    from capsedge.data.balance import about_balance, is_uneven
     from capsedge.data.known import SUBSET
     from capsedge.data.sheet import SHEET_MARK
     from capsedge.files import check_output
@@ -73,10 +76,11 @@ def data(
 
         fetch(place)
     found = load_dataset(place, size=size, group=group, fit=Fit(frame=frame, levels=levels))
+    labels, balance = _parts(found)["training"].labels, load_recipe(DEFAULT_RECIPE, data=place).data.balance
     if as_json:
-        print_json(_record(found))
+        print_json({**_record(found), "balanced": balance and is_uneven(labels)})
     else:
-        _print(found)
+        _print(found, about_balance(labels, balance=balance))
     if sheet is not None:
         _draw(found, sheet)
         say(f"wrote {sheet}")
@@ -115,10 +119,9 @@ def _record(found: "Dataset") -> dict[str, Any]:
     }
 
 
-def _print(found: "Dataset") -> None:
+def _print(found: "Dataset", about_balance: str) -> None:
     from capsedge.cli.console import out
     from capsedge.cli.tables import Column, print_table
-    from capsedge.data.own import UNEVEN_TEXT
 
     height, width, channels = found.shape
     kind = "grey" if channels == 1 else "colour"
@@ -126,11 +129,8 @@ def _print(found: "Dataset") -> None:
     counts = _counts(found)
     parts = (Column(part, [f"{each[part]:,}" for each in counts.values()], numeric=True) for part in _parts(found))
     print_table([Column("class", [*counts]), *parts])
-    for remark in found.remarks:
-        out.print(f"note: {remark.text}", markup=False, soft_wrap=True)
-    if any(remark.code == "uneven-classes" for remark in found.remarks):
-        text = f"capsedge train draws each class equally often, because {UNEVEN_TEXT}; not with data.balance=false"
-        out.print(f"note: {text}", soft_wrap=True)
+    for text in (*(each.text for each in found.remarks), *([about_balance] if about_balance else [])):
+        out.print(f"note: {text}", markup=False, soft_wrap=True)
 
 
 def _draw(found: "Dataset", place: Path) -> None:

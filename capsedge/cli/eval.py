@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import typer
 
-from capsedge.cli.options import JsonOption, ModelArgument, model_names, session_options
+from capsedge.cli.options import JsonOption, ModelArgument, data_names, model_names, session_options
 from capsedge.errors import WrongUse
 from capsedge.fit import Frame
 from capsedge.runtime.settings import DEFAULTS, Settings
@@ -42,6 +42,7 @@ def eval(  # the command's name
             metavar="PLACE",
             help="A folder with a subfolder of images for each class, a .csv or a data set's name, as for train.  "
             "[dim]\\[default: the run's test images][/dim]",
+            autocompletion=data_names,
             show_default=False,
         ),
     ] = None,

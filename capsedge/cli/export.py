@@ -10,7 +10,7 @@ import typer
 
 from capsedge.cli.card_options import NO_CARD, CardOptions, with_card_options
 from capsedge.cli.engine import ENGINE, NO_ENGINE, EngineOptions
-from capsedge.cli.options import MaxErrorIncreaseOption, gathered
+from capsedge.cli.options import MaxErrorIncreaseOption, gathered, precision_lists
 from capsedge.cli.runs import chosen_run
 from capsedge.errors import CapsedgeError, Interrupted, WrongUse
 from capsedge.plural import plural, quoted
@@ -62,6 +62,7 @@ def export(
         typer.Option(
             help="One or more of fp32, fp16, bf16, int8, int8+fp16, fp8, separated by commas or by repeating the "
             "option; one file each.  [dim]\\[default: fp32][/dim]",
+            autocompletion=precision_lists,
             show_default=False,
         ),
     ] = None,

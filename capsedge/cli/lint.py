@@ -78,7 +78,7 @@ def _print(found: "Lint") -> None:
     from capsedge.cli.console import out, say
 
     asked = f"{found.parser} and capsedge's rules" if found.parser else f"capsedge's rules only ({found.no_parser})"
-    say(f"{found.model}: checked by {asked}{', for ' + ', '.join(found.targets) if found.targets else ''}")
+    say(f"{found.file}: checked by {asked}{', for ' + ', '.join(found.targets) if found.targets else ''}")
     if not found.findings:
         out.print("no findings", markup=False)
         return

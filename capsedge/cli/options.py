@@ -75,14 +75,6 @@ _SESSION: dict[SessionOption, Any] = {
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="SECTION.KEY=VALUE",
-        help="Change a value of the recipe; repeat for more. The last value of a key counts.",
-    ),
-]
 DownloadOption = Annotated[
     bool, typer.Option("--download", help="Download a known data set that is not on this machine.")
 ]
@@ -103,6 +95,48 @@ def model_names(incomplete: str) -> list[str]:
     return known(incomplete)
 
 
+def data_names(incomplete: str) -> list[str]:
+    """Names of known data sets that begin with `incomplete`."""
+    from capsedge.data.known import KNOWN
+
+    return [name for name in KNOWN if name.startswith(incomplete)]
+
+
+def precision_lists(incomplete: str) -> list[str]:
+    """Lists of precisions whose last one begins as that of `incomplete` does: `fp32,in` becomes `fp32,int8`."""
+    from capsedge.contract import PRECISIONS
+
+    before, comma, last = incomplete.rpartition(",")
+    return [before + comma + each for each in PRECISIONS if each.startswith(last) and each not in before.split(",")]
+
+
+def sweep_axes(incomplete: str) -> list[str]:
+    """Axes of a sweep, `batch=`, that begin with `incomplete`; behind `precision=`, its values."""
+    from capsedge.measure.bench.sweep import AXES
+
+    axis, equals, values = incomplete.partition("=")
+    if equals:
+        return [f"{axis}={each}" for each in precision_lists(values)] if axis == "precision" else []
+    return [f"{each}=" for each in AXES if each.startswith(incomplete)]
+
+
+def recipe_keys(incomplete: str) -> list[str]:
+    """Keys of a recipe, as `--set` takes them, `train.epochs=`, that begin with `incomplete`."""
+    from capsedge.recipe import DEFAULT_RECIPE, load_recipe, to_flat_values
+
+    keys = to_flat_values(load_recipe(DEFAULT_RECIPE))
+    return [f"{key}=" for key in keys if key != "name" and key.startswith(incomplete)]
+
+
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="SECTION.KEY=VALUE",
+        autocompletion=recipe_keys,
+        help="Change a value of the recipe; repeat for more. The last value of a key counts.",
+    ),
+]
 ModelArgument = Annotated[
     str | None,
     typer.Argument(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from capsedge.cli.options import JsonOption, SetOption
+from capsedge.cli.options import JsonOption, SetOption, data_names
 from capsedge.errors import require
 from capsedge.recipe import (
     DEFAULT_RECIPE,
@@ -54,7 +54,12 @@ def recipe(
         ),
     ] = DEFAULT_RECIPE,
     data: Annotated[
-        str | None, typer.Option(metavar="PLACE", help="Another source of images than the recipe's, as for train.")
+        str | None,
+        typer.Option(
+            metavar="PLACE",
+            help="Another source of images than the recipe's, as for train.",
+            autocompletion=data_names,
+        ),
     ] = None,
     set_: SetOption = None,
     as_json: JsonOption = False,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from capsedge.cli.options import JsonOption, model_names
+from capsedge.cli.options import JsonOption, data_names, model_names
 from capsedge.cli.trainings import ONE_SEED, Training, data_option, training_options
 from capsedge.cli.usage import CommandGroup
 from capsedge.errors import Interrupted, WrongUse
@@ -111,7 +111,9 @@ def fig1(
     data: Annotated[
         str | None,
         typer.Option(
-            help="Data set of the test images.  [dim]\\[default: the model's own][/dim]", show_default=False
+            help="Data set of the test images.  [dim]\\[default: the model's own][/dim]",
+            autocompletion=data_names,
+            show_default=False,
         ),
     ] = None,
     model: Annotated[

@@ -40,11 +40,13 @@ class Row(NamedTuple):
         name: Text on the left.
         value: Text on the right.
         style: rich style of the value.
+        whole: Never wrap the value, such as a path that is to be copied.
     """
 
     name: str
     value: str
     style: str = ""
+    whole: bool = False
 
 
 def print_table(
@@ -88,19 +90,30 @@ def print_table(
 
 def print_rows(title: str, rows: "Iterable[Row | tuple[str, str]]") -> None:
     """Print a heading, and below it a name and a value on each line."""
+    from itertools import groupby
+
+    from rich.cells import cell_len
     from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
 
     from capsedge.cli.console import out
 
-    table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(no_wrap=True, min_width=13)
-    table.add_column(overflow="fold")
-    for row in (Row(*each) for each in rows):
-        table.add_row(Text(printable(row.name)), Text(printable(row.value), row.style))
+    shown = [Row(printable(row.name), printable(row.value), *row[2:]) for row in (Row(*each) for each in rows)]
+    width = max((13, *(cell_len(row.name) for row in shown)))
     out.print(Text(title, "bold"))
-    out.print(Padding(table, (0, 0, 0, 1), expand=False))
+    for whole, some in groupby(shown, lambda row: row.whole):
+        if whole:  # the terminal wraps these, not the table
+            for row in some:
+                name = row.name + " " * (width - cell_len(row.name))
+                out.print(Text(f" {name}  ") + Text(row.value, row.style), soft_wrap=True)
+            continue
+        table = Table.grid(padding=(0, 2, 0, 0))
+        table.add_column(no_wrap=True, min_width=width)
+        table.add_column(overflow="fold")
+        for row in some:
+            table.add_row(Text(row.name), Text(row.value, row.style))
+        out.print(Padding(table, (0, 0, 0, 1), expand=False))
 
 
 def _safe(column: Column) -> Column:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from msgspec import to_builtins
 
-from capsedge.cli.options import DeviceOption, DownloadOption, SetOption
+from capsedge.cli.options import DeviceOption, DownloadOption, SetOption, data_names
 from capsedge.cli.recipe import list_recipes
 from capsedge.cli.runs import chosen_run, say_after_training
 from capsedge.cli.threads import ThreadsOption, note_load, note_other_threads
@@ -60,6 +60,7 @@ def train(
             help="A known data set's name; or a folder with a subfolder of images for each class, optionally below "
             "train/, val/ and test/; a .csv with the columns path and label; an .npz; IDX files; CIFAR archives.  "
             "[dim]\\[default: the recipe's][/dim]",
+            autocompletion=data_names,
             show_default=False,
         ),
     ] = None,
@@ -130,7 +131,9 @@ def train(
         if resume:
             raise Interrupted(f"{begun}; the run is as it was", "the same command resumes it") from None
         raise Interrupted(f"{begun}: there is no run to resume") from None
-    record = _train(trainer, silent=as_json, logged=log is not None or trainer.run.tensorboard.is_dir())
+    record = _train(
+        trainer, device, threads, silent=as_json, logged=log is not None or trainer.run.tensorboard.is_dir()
+    )
     if as_json and trainer.devices.first:
         print_json({"run": str(trainer.run.path), "precision": trainer.precision.precision, **to_builtins(record)})
     for score in record.scores:
@@ -185,7 +188,7 @@ def _fresh(
     with _claimed(recipe.name, folder, group) as run:
         trainer = Trainer(recipe, dataset, run, devices=group, threads=threads)
         trainer.start()
-    with _resumable(trainer):
+    with _resumable(trainer, device, threads):
         say_start(recipe, trainer)
         note_cost(trainer)
         note_load(str(group.device), threads, processes=group.here)
@@ -265,13 +268,13 @@ def _claimed(name: str, folder: Path | None, group: "Devices") -> "Iterator[Run]
         yield Run(Path(path))
 
 
-def _train(trainer: "Trainer", *, silent: bool, logged: bool) -> "RunRecord":
+def _train(trainer: "Trainer", device: str, threads: int, *, silent: bool, logged: bool) -> "RunRecord":
     from capsedge.cli.console import say
     from capsedge.cli.progress import TrainingProgress
     from capsedge.training.log import Observer, Observers
     from capsedge.training.tensorboard import TensorBoardLog
 
-    with _resumable(trainer), ExitStack() as stack:
+    with _resumable(trainer, device, threads), ExitStack() as stack:
         observers: list[Observer] = []
         if logged and trainer.devices.first:
             shown_by = shlex.join(["tensorboard", "--logdir", str(trainer.run.tensorboard)])
@@ -282,14 +285,16 @@ def _train(trainer: "Trainer", *, silent: bool, logged: bool) -> "RunRecord":
 
 
 @contextmanager
-def _resumable(trainer: "Trainer") -> "Iterator[None]":
-    """Add the command that resumes the run to an interruption."""
+def _resumable(trainer: "Trainer", device: str, threads: int) -> "Iterator[None]":
+    """Add the command that resumes the run, with the options that it does not record, to an interruption."""
     try:
         yield
     except (Interrupted, KeyboardInterrupt) as stop:
-        devices = f" --devices {trainer.devices.count}" if trainer.devices.count > 1 else ""
-        told = str(stop) or "interrupted"
-        raise Interrupted(told, f"resume with capsedge train --resume --run {trainer.run.path}{devices}") from stop
+        words = ["capsedge", "train", "--resume", "--run", str(trainer.run.path)]
+        words += ["--devices", str(trainer.devices.count)] if trainer.devices.count > 1 else []
+        words += ["--device", device] if device != "auto" else []
+        words += ["--threads", str(threads)] if threads else []
+        raise Interrupted(str(stop) or "interrupted", f"resume with {shlex.join(words)}") from stop
 
 
 def _with_interval(error: float, images: int) -> str:

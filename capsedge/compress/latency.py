@@ -12,6 +12,7 @@ from capsedge.export.collapse import deployable
 from capsedge.export.onnx import to_onnx
 from capsedge.export.precision import METHODS, TypedGraphs, calibration_images
 from capsedge.export.precision.quantize import FEWEST_IMAGES, Images
+from capsedge.files import naming
 from capsedge.measure.bench.measure import measure
 from capsedge.measure.bench.plan import Plan
 from capsedge.measure.bench.report import BenchWarning, Case, Group, Ratio
@@ -91,7 +92,8 @@ class Stopwatch:
     def _write(self, network: CapsNet, file: Path) -> None:
         model = to_onnx(deployable(network), self.dataset.shape)
         graphs = TypedGraphs(model, self._calibration_images, lambda *_: (0.0, 0.0), METHODS[:1])
-        file.write_bytes(graphs.make(self.precision).model.SerializeToString())
+        with naming(file):
+            file.write_bytes(graphs.make(self.precision).model.SerializeToString())
 
     def _calibration_images(self) -> Images:
         return calibration_images(self.dataset, FEWEST_IMAGES)

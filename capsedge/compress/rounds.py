@@ -15,7 +15,7 @@ from capsedge.compress.scores import Shares
 from capsedge.compress.tuning import Options, Stage, Tuning, Watch
 from capsedge.compress.wiring import Counts
 from capsedge.errors import ModelError, WrongUse
-from capsedge.files import RUN_FILE
+from capsedge.files import RUN_FILE, write_atomically
 from capsedge.training import Run, new_run
 
 __all__ = ["Keep", "MaxErrorIncrease", "MaxLatency", "Target", "Tell", "Watch", "compress"]
@@ -102,7 +102,7 @@ def compress(
     with new_run(search.tuning.name, folder=folder) as result, _scratch(result) as scratch:
         stage = search.smallest(scratch) if isinstance(target, MaxErrorIncrease) else search.approach(scratch)
         record = search.record(stage)
-        (stage.run.path / FILE).write_bytes(msgspec.json.format(msgspec.json.encode(record)))
+        write_atomically(stage.run.path / FILE, msgspec.json.format(msgspec.json.encode(record)))
         _move(stage.run, result)
     return result, record
 

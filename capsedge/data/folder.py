@@ -39,8 +39,8 @@ def load_folder(place: Path, *, size: int = 0, group: str = "", fit: Fit | None 
 
     Args:
         place: See `list_images`.
-        size: Side in pixels to fit the images to. 0 keeps the size if all images have the same and no side is longer
-            than 48 pixels; otherwise it takes the median of the longer sides, at most 48.
+        size: Side in pixels to fit the images to. 0 chooses it by the images: their size if all have the same, up to
+            48; otherwise the median of the longer sides, at most 48.
         group: See `list_images`.
         fit: How to fit images of another size.
 

@@ -26,7 +26,7 @@ from capsedge.data.split import Split
 from capsedge.errors import DataError, WrongUse
 from capsedge.files import refusal
 from capsedge.fit import Fit
-from capsedge.recipe import LARGEST_SIDE, SMALLEST_SIDE, DataRecipe
+from capsedge.recipe import LARGEST_SIDE, SIZE_BY_IMAGES, SMALLEST_SIDE, DataRecipe
 
 Parts = tuple[tuple[str, ...], Split, Split]  # class names, all training images, test images
 
@@ -50,8 +50,8 @@ def load_dataset(
             files (and optionally a `classes.txt`), with CIFAR-10's archive or its files, or with images
             (`capsedge.data.listing`); a .csv that lists images; an .npz of arrays. A folder with a known name is
             given as `./mnist`.
-        size: Side in pixels that the images are fitted to, 8 or more; 0 keeps the size of IDX, CIFAR and .npz images,
-            and chooses one for folders and lists (`capsedge.data.folder`).
+        size: Side in pixels that the images are fitted to, 8 or more; 0 chooses it by the images: their size if all
+            have the same, in a folder or list up to 48; otherwise the median of the longer sides, at most 48.
         fit: How they are fitted; None for the default.
         overlap: 0 for single images. Otherwise each image shows two images of different classes, each shifted by up
             to this many pixels, on a canvas larger by twice that.
@@ -66,8 +66,7 @@ def load_dataset(
     """
     if size and not SMALLEST_SIDE <= size <= LARGEST_SIDE:
         raise WrongUse(
-            f"data.size: expected {SMALLEST_SIDE} to {LARGEST_SIDE:,} pixels, or 0 for the images' own size, "
-            f"got {size}"
+            f"data.size: expected {SMALLEST_SIDE} to {LARGEST_SIDE:,} pixels, got {size}; {SIZE_BY_IMAGES}"
         )
     if overlap < 0:
         raise WrongUse(f"data.overlap: expected a shift in pixels, or 0 for single images, got {overlap}")

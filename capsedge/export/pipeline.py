@@ -21,7 +21,7 @@ from capsedge.export.onnx import load_graph, save_with_contract, to_onnx, with_b
 from capsedge.export.origin import alterations, check_origin
 from capsedge.export.precision import CALIBRATION_IMAGES, METHODS, TypedGraphs, calibration_images
 from capsedge.export.trial import lengths_of_all, tried
-from capsedge.files import write_atomically
+from capsedge.files import naming, write_atomically
 from capsedge.onnx_lite.file import read_onnx_file
 from capsedge.runtime.infer.usual import usual_of
 from capsedge.runtime.open import open_session
@@ -210,7 +210,8 @@ class RunExport:
         split = self.dataset.validation
         with tempfile.TemporaryDirectory(prefix="capsedge-") as folder:
             file = Path(folder, "model.onnx")
-            file.write_bytes(candidate.SerializeToString())
+            with naming(file):
+                file.write_bytes(candidate.SerializeToString())
             with open_session(file) as session:
                 lengths = lengths_of_all(session, split.images)
         difference = float(np.abs(lengths - self._answers.lengths).mean())

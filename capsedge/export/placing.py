@@ -16,7 +16,7 @@ from pathlib import Path
 
 from capsedge.errors import WrongUse
 from capsedge.export.exported_files import classes_of, exported_among
-from capsedge.files import RUN_FILE, is_file
+from capsedge.files import FULL, RUN_FILE, created, is_file, naming
 from capsedge.plural import quoted
 from capsedge.run_record import is_run
 from capsedge.version import __version__
@@ -122,14 +122,23 @@ def taking_place(folder: Path, name: str, kind: Kind, subject: str) -> Iterator[
     Raises:
         WrongUse: Files or edits would be lost, or the folder is a file or a mount point.
     """
-    if not folder.exists():
-        folder.mkdir(parents=True)
-    _check_folder(folder)
+    if folder.exists():
+        _check_folder(folder)
     # The staging folder lies outside of the given one, where a server takes every folder for a model.
-    with tempfile.TemporaryDirectory(prefix=".capsedge-", dir=folder.resolve().parent) as staging:
+    with (
+        created(folder),
+        naming(folder / name),
+        tempfile.TemporaryDirectory(prefix=".capsedge-", dir=folder.resolve().parent) as staging,
+    ):
         made = Path(staging, "new")
         made.mkdir()
-        yield made
+        try:
+            yield made
+        except OSError as error:
+            inside = str(error.filename or "").removeprefix(f"{made}{os.sep}")
+            if error.errno in FULL and inside != error.filename:  # the user knows only the final name
+                raise OSError(error.errno, error.strerror, str(folder / name / inside)) from error
+            raise
         _replace_folder(made, folder / name, Path(staging, "old"), kind, subject)
 
 

@@ -31,6 +31,7 @@ from capsedge.training.run import status_in_words
 _TRAINING_IMAGES = 24
 _TEST_IMAGES = 12  # at least one of each class
 _MOST_CLASSES = 24
+_TOPS = (0.4, 1, 2, 4, 8, 12, 20, 40, 60, 80, 100)  # percent at the top of the curve's axis
 # Keys of the recipe that augment training images.
 _VARIATIONS = ("overlap", "shift", "crop", "flip", "rotation", "scale", "erase", "brightness", "contrast")
 
@@ -106,10 +107,11 @@ def _remarks(title: str, remarks: Sequence[str]) -> str:
 def _curve(rows: Sequence[dict[str, Any]], validated: Sequence[dict[str, Any]]) -> str:
     trained = [row for row in rows if row["kind"] == "training"]
     steps = max(row["step"] for row in validated)
-    highest = max(row["error"] for row in (*validated, *trained)) or 1.0
+    highest = 100 * max(row["error"] for row in (*validated, *trained))
+    top = next(each for each in _TOPS if each >= highest)
 
     def line(points: Sequence[dict[str, Any]], colour: str) -> str:
-        places = [(40 + 500 * row["step"] / steps, 210 - 200 * row["error"] / highest) for row in points]
+        places = [(40 + 500 * row["step"] / steps, 210 - 20_000 * row["error"] / top) for row in points]
         if len(places) == 1:
             return f'<circle cx="{places[0][0]:.1f}" cy="{places[0][1]:.1f}" r="3" style="fill: {colour}"/>'
         corners = " ".join(f"{across:.1f},{down:.1f}" for across, down in places)
@@ -119,9 +121,9 @@ def _curve(rows: Sequence[dict[str, Any]], validated: Sequence[dict[str, Any]]) 
     return figure(
         line(trained, "var(--soft)") + line(validated, "var(--accent)"),
         f"share of {number_of(steps, 'step')}",
-        f"Errors over the training, as shares of the highest, {100 * highest:.1f} %: on training batches (grey) and "
-        f"on the validation images (blue). The lowest validation error, {100 * lowest['error']:.2f} %, is of epoch "
-        f"{lowest['epoch']}.",
+        "Error over the training in percent: on training batches (grey) and on the validation images (blue). The "
+        f"lowest validation error, {100 * lowest['error']:.2f} %, is of epoch {lowest['epoch']}.",
+        top=top,
     )
 
 

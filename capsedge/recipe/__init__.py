@@ -12,6 +12,7 @@ from capsedge.recipe.find import (
 from capsedge.recipe.record import (
     LARGEST_SEED,
     LARGEST_SIDE,
+    SIZE_BY_IMAGES,
     SMALLEST_SIDE,
     DataRecipe,
     NetworkRecipe,
@@ -30,6 +31,7 @@ __all__ = [
     "LARGEST_SEED",
     "LARGEST_SIDE",
     "SHIPPED",
+    "SIZE_BY_IMAGES",
     "SMALLEST_SIDE",
     "DataRecipe",
     "NetworkRecipe",

@@ -15,6 +15,7 @@ from capsedge.outside import encodable
 
 TABLE1_KEYS = ("network.filters", "network.kernel", "network.padding", "network.activation")  # of stem table1 only
 EVALUATION_IMAGES = 10_000
+SIZE_BY_IMAGES = "0 chooses it by the images"  # what `data.size=0` does; the record's docstring says how
 SMALLEST_SIDE, LARGEST_SIDE = 8, 4096  # in pixels; below 8, digits and garments cannot be recognized
 # With overlapped images only the overlap places them: keys that must be off, and their value when off.
 OFF_IN_OVERLAPS = {
@@ -155,8 +156,8 @@ class DataRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         source: Name of a known data set, or a path: a folder (images by class, IDX files, CIFAR archives), a .csv
             that lists images, or an .npz of arrays.
-        size: Side in pixels that images are fitted to, 8 or more. 0 keeps a size that all images have, in a folder up
-            to 48; otherwise a folder takes the median of the longer sides, at most 48.
+        size: Side in pixels that images are fitted to, 8 or more. 0 chooses it by the images: their size if all have
+            the same, in a folder or list up to 48; otherwise the median of the longer sides, at most 48.
         frame: How images are fitted, by the exported model too: `pad` keeps the whole image and its aspect ratio on a
             black background, `crop` fills the frame and cuts off the rest, `stretch` ignores the aspect ratio, and
             `figure` shows what stands out from an even background, always in the same size and in the centre.

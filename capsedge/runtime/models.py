@@ -6,6 +6,7 @@ models and refuses a file with another hash. Nothing is downloaded.
 """
 
 import os
+import shlex
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
@@ -26,7 +27,6 @@ PLAIN = "model.onnx"  # the export that the path of a run's folder stands for
 BUILTIN = Path(__file__).parent.parent / "builtin"
 INDEX = "zoo.json"  # in the same folder
 ZOO_VARIABLE = "CAPSEDGE_ZOO"
-GET_ZOO = f"clone capsedge's repository, and set {ZOO_VARIABLE} to its folder zoo"
 
 
 class ModelFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,6 +121,17 @@ def zoo_folder() -> Path | None:
     return checkout / "zoo" if (checkout / "pyproject.toml").is_file() else None
 
 
+def how_to_get_zoo() -> str:
+    """What to do about models of the zoo that are not here; names the zoo of a checkout that the user is in."""
+    if zoo := zoo_folder():
+        return f"put them into '{zoo}', or set {ZOO_VARIABLE} to another folder"
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / "capsedge" / BUILTIN.name / INDEX).is_file() and (folder / "zoo").is_dir():
+            return f"export {ZOO_VARIABLE}={shlex.quote(str(folder / 'zoo'))}"
+    return f"clone capsedge's repository, and set {ZOO_VARIABLE} to its folder zoo"
+
+
 def zoo_index() -> tuple[ListedModel, ...]:
     """The models of the zoo, on this machine or not; empty where this installation has no index.
 
@@ -184,7 +195,7 @@ def find_model(model: str | Path | None = None) -> Path:
     if Path(model).exists() or manifest_path(Path(model)).exists():  # an engine that is not built yet has a manifest
         return Path(model)
     if name in listed:
-        raise ModelError(f"the model '{name}' is not on this machine", GET_ZOO)
+        raise ModelError(f"the model '{name}' is not on this machine", how_to_get_zoo())
     if Path(name).name != name or Path(name).suffix in (".onnx", ".engine"):  # a path and not a name
         raise ModelError(f"there is no file or folder '{model}'")
     known = [*own_names(), *(each.name for each in zoo_index())]

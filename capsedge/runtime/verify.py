@@ -20,6 +20,7 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         model: The model's name.
+        file: Its file.
         provider: The execution provider that ran it.
         images: Number of images in the golden sample.
         largest_difference: Largest absolute difference of a length, or None where one is not a number.
@@ -33,6 +34,7 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     model: str
+    file: str
     provider: str
     images: int
     largest_difference: float | None
@@ -67,6 +69,7 @@ def verify(session: Session) -> Verification:
     altered, problems = _altered(session, contract)
     return Verification(
         model=session.name,
+        file=str(session.file),
         provider=session.provider,
         images=len(images),
         largest_difference=largest,

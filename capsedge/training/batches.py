@@ -15,9 +15,9 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from capsedge.data import Overlaid, Split
+from capsedge.data.balance import is_uneven
 from capsedge.data.counter import key_of, permuted
 from capsedge.data.overlap import bordered, laid_over
-from capsedge.data.own import UNEVEN
 from capsedge.recipe import DataRecipe
 from capsedge.training.augment import Augmentation, shifted
 
@@ -121,17 +121,20 @@ class _Singles:
     Args:
         split: The images.
         device: Device that holds them.
-        balance: Whether to balance the classes if the largest has more than `UNEVEN` times the images of the
-            smallest. The epoch keeps its number of images. Those of a class are drawn in one random order after
-            another, so the images of a class differ by at most one in how often they occur.
+        balance: Whether to balance the classes if they are uneven (`is_uneven`). The epoch keeps its number of
+            images.
+            Those of a class are drawn in one random order after another, so the images of a class differ by at most
+            one in how often they occur.
     """
 
     def __init__(self, split: Split, device: torch.device, *, balance: bool) -> None:
         self.pixels, self.labels = on_device(split, device)
         self.images = len(split)
-        members = [torch.from_numpy(np.flatnonzero(split.labels == label)) for label in np.unique(split.labels)]
-        counts = [len(each) for each in members]
-        self.members = members if balance and max(counts) > UNEVEN * min(counts) else []
+        self.members = (
+            [torch.from_numpy(np.flatnonzero(split.labels == label)) for label in np.unique(split.labels)]
+            if balance and is_uneven(split.labels)
+            else []
+        )
 
     def order(self, seed: int, epoch: int) -> Order:
         generator = _generator(seed, epoch)

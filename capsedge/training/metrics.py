@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import msgspec
 
 from capsedge.errors import ModelError
-from capsedge.files import write_atomically
+from capsedge.files import naming, write_atomically
 from capsedge.records import DamagedRecord, decoded
 
 
@@ -34,7 +34,7 @@ class MetricsFile:
 
     def append(self, row: dict[str, Any]) -> None:
         """Add a row; a reader, such as `tail -f`, sees it at once."""
-        with self.path.open("ab") as file:
+        with naming(self.path), self.path.open("ab") as file:
             file.write(_line(row))
 
 

@@ -2,6 +2,7 @@
 
 import math
 import os
+import shlex
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
@@ -158,8 +159,8 @@ class Trainer(Algorithm1):
 
     def _reporting_lost_process(self) -> AbstractContextManager[None]:
         """As the function, for a run that can be resumed."""
-        resume = f"capsedge train --resume --run {self.run.path} --devices {self.devices.count}"
-        return reporting_lost_process(f"resume with {resume}")
+        words = ["capsedge", "train", "--resume", "--run", str(self.run.path), "--devices", str(self.devices.count)]
+        return reporting_lost_process(f"resume with {shlex.join(words)}")
 
     def _train(self, metrics: MetricsFile | None, observer: Observer) -> RunRecord:
         with Interruption() as interruption:

@@ -153,6 +153,17 @@ def test_only_a_later_process_of_a_training_leaves_an_error_to_the_first(
     assert capsys.readouterr().err == ("capsedge: 'x.idx' is cut off\n" if speaks else "")
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("words", [["inspect", "builtin"], ["inspect", "builtin", "--json"], ["--help"]])
+def test_a_full_standard_output_is_named(words: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "capsedge", *words], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == 1
+    assert "standard output: no space left on device" in done.stderr
+
+
 def test_a_termination_signal_ends_a_command_as_ctrl_c_does(
     run: Callable[..., int], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from capsedge.cli.app import COMMANDS
+from capsedge.recipe import SIZE_BY_IMAGES
 from tests.cli.conftest import one_line
 from tests.in_process import Capsedge, in_this_process
 
@@ -44,9 +45,12 @@ def test_it_counts_and_tells_what_is_doubtful_and_what_comes_next(capsedge: Caps
         "images are held out for the test",
         "capsedge train draws each class equally often, because the largest has more than 3 times the images of",
         "2 of 2 classes have fewer than 20 training images (blue 3, red 1",
+        "every class is drawn equally often, since the largest is over 3 times the smallest (data.balance)",
     ):
         assert f"note: {said}" in done.stdout or said in done.stdout
     assert done.stderr == f"next: capsedge train --data {shlex.quote(str(photos))}\n"
+    assert json.loads(capsedge("data", str(photos), "--json").stdout)["balanced"] is True
+    assert json.loads(capsedge("data", "fashion-mnist-subset", "--json").stdout)["balanced"] is False
 
 
 def test_train_says_that_it_balances_the_classes(
@@ -134,6 +138,8 @@ def test_what_has_no_name_cannot_be_downloaded(capsedge: Capsedge, photos: Path,
 def test_a_mistake_is_one_line(capsedge: Capsedge, photos: Path, tmp_path: Path) -> None:
     line = one_line(capsedge("data", str(photos), "--sheet", "seen.jpg"), 2)
     assert line.endswith("expected a file name that ends in .png, got 'seen.jpg': give 'seen.png'")
+    line = one_line(capsedge("data", str(photos), "--size", "5000"), 2)
+    assert line == f"capsedge: data.size: expected 8 to 4,096 pixels, got 5000; {SIZE_BY_IMAGES}"
     assert "has no images: they are expected in <class>/*" in one_line(capsedge("data", str(tmp_path)), 1)
 
 

@@ -66,7 +66,7 @@ def test_every_model_is_listed_with_its_cost_its_errors_and_its_place(
     assert " builtin is another name of fashion-mnist\n" in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= width
     assert done.stderr == (
-        "models that are not here: clone capsedge's repository, and set CAPSEDGE_ZOO to its folder zoo\n"
+        f"models that are not here: put them into '{zoo}', or set CAPSEDGE_ZOO to another folder\n"
         "next: capsedge inspect edge-tiny\n"
     )
 
@@ -155,7 +155,9 @@ def test_a_command_takes_a_model_of_the_zoo_by_its_name(
 def test_lint_takes_a_name_and_the_gate_says_why_it_cannot(capsedge: Capsedge, zoo: Path, model: str) -> None:
     linted = capsedge("lint", model, "--json")
     assert linted.returncode == 0, linted.stderr
-    file = Path(json.loads(linted.stdout)["model"])
+    found = json.loads(linted.stdout)
+    file = Path(found["file"])
+    assert found["model"].endswith(("(zoo)", "(built in)"))  # as for the other commands
     assert file.parent in (zoo / "edge-tiny", finding.BUILTIN)
 
     before = file.read_bytes()
@@ -225,15 +227,37 @@ WORDS = {
     "profile": ("capsedge profile {}", 2),
     "eval": ("capsedge eval {}", 2),
     "eval --compare": ("capsedge eval builtin --compare {}", 4),
+    "data": ("capsedge data {}", 2),
+    **{f"{each} --data": (f"capsedge {each} --data {{}}", 3) for each in ("train", "eval", "bench")},
+    "recipe --data": ("capsedge recipe edge-small --data {}", 4),
+    "reproduce --data": ("capsedge reproduce fig1 --data {}", 4),
+    "export --precision": ("capsedge export --precision {}", 3),
+    "bench --sweep": ("capsedge bench --sweep {}", 3),
+    "train --set": ("capsedge train --set {}", 3),
     "reproduce --model": ("capsedge reproduce fig1 --model {}", 4),
 }
+
+
+# Where a name is that of a model.
+MODEL_WORDS = [
+    each for each in WORDS if each != "data" and not each.endswith(("--data", "--precision", "--sweep", "--set"))
+]
 
 
 @pytest.mark.parametrize(
     ("command", "begun", "names"),
     [
-        *((each, "fash", ["fashion-mnist"]) for each in WORDS),
+        *((each, "fash", ["fashion-mnist"]) for each in MODEL_WORDS),
         ("verify", "buil", ["builtin"]),
+        *(
+            (each, "mni", ["mnist"])
+            for each in ("data", "train --data", "recipe --data", "eval --data", "bench --data")
+        ),
+        ("reproduce --data", "mni", ["mnist"]),
+        ("export --precision", "in", ["int8", "int8+fp16"]),
+        ("export --precision", "fp32,in", ["fp32,int8", "fp32,int8+fp16"]),
+        ("bench --sweep", "ba", ["batch="]),
+        ("train --set", "train.ep", ["train.epochs="]),
         ("infer", "runs/", []),
     ],
 )

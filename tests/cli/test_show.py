@@ -96,6 +96,14 @@ def test_the_page_has_the_curve_the_recipe_and_the_errors_of_the_export(
     text = page.read_text(encoding="utf-8")
     HTMLParser().feed(text)
     test = exported_once.read_record().scores[1]
+    rows = read_metrics(exported_once.metrics)
+    highest = max(100 * row["error"] for row in rows)
+    (curve,) = re.findall(r'<figure class="card">.*?</figure>', text.split("<h2>Curve</h2>")[1].split("<h2>")[0])
+    *_, top = (float(mark) for mark in re.findall(r'text-anchor="end">([0-9.]+)<', curve))
+    assert highest <= top <= 2.5 * highest
+    last = [row for row in rows if row["kind"] == "validation"][-1]
+    assert f'540.0,{210 - 200 * 100 * last["error"] / top:.1f}"' in curve
+    assert "in percent" in curve
     for said in ("<polyline", "[routing]", f"{100 * test.error:.2f} % of the answers are wrong", "data:image/png"):
         assert said in text
 

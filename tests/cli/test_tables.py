@@ -3,7 +3,7 @@
 import pytest
 
 from capsedge.cli import console
-from capsedge.cli.tables import Column, fitted, print_table
+from capsedge.cli.tables import Column, Row, fitted, print_rows, print_table
 
 COLUMNS = [
     Column("name", ["primary capsules", "x"]),
@@ -50,6 +50,18 @@ def test_a_line_break_in_a_cell_is_a_space_where_there_is_room(
         monkeypatch.setattr(console.out, "_width", width)
         print_table([column])
         assert said in [line.strip() for line in capsys.readouterr().out.splitlines()]
+
+
+def test_a_value_that_is_to_be_copied_is_never_wrapped(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(console.out, "_width", 40)
+    path = "a folder with spaces/and another one/my model.onnx"
+    print_rows("Title", [("size", "243 kB"), Row("file", path, whole=True), ("note", "words " * 9)])
+    _, size, file, *note = capsys.readouterr().out.splitlines()
+    assert size.index("243") == file.index(path) == note[0].index("words")
+    assert file.endswith(path)
+    assert len(note) > 1
 
 
 def test_wide_letters_count_twice() -> None:

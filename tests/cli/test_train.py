@@ -223,10 +223,11 @@ def test_a_learning_rate_that_was_scaled_is_told_with_the_one_that_was_set(
     assert ", learning rate 0.008; chosen by the number of images: train.epochs" in plan
 
     monkeypatch.setattr("capsedge.training.plan.BATCHES", 1)  # as if there were enough images for batches of 128
-    odd = ["--set", "train.learning_rate=0.0012345", "--set", "train.batch_size=0"]
+    odd = ["--set", "train.learning_rate=0.0012345", "--set", "train.batch_size=0", "--set", "data.balance=true"]
     rounded = capsedge("train", *TINY, "--set", "train.epochs=1", *odd)
     (plan,) = (line for line in rounded.stderr.splitlines() if line.startswith("plan: "))
     assert ", batches of 128, learning rate 0.00123; " in plan
+    assert plan.endswith("; classes are drawn as they are, none is over 3 times another (data.balance)")
 
 
 def test_a_training_that_ends_at_chance_warns_and_says_what_to_lower(capsedge: Capsedge) -> None:
@@ -239,7 +240,8 @@ def test_a_training_that_ends_at_chance_warns_and_says_what_to_lower(capsedge: C
 
 
 def test_ctrl_c_leaves_a_run_that_resume_finishes(tmp_path: Path, capsedge: Capsedge) -> None:
-    command = [sys.executable, "-m", "capsedge", "train", *TINY, "--set", "train.epochs=400"]
+    machine = ["--device", "cpu", "--threads", "1"]
+    command = [sys.executable, "-m", "capsedge", "train", *TINY, "--set", "train.epochs=400", *machine]
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=environment())
     metrics = tmp_path / "runs" / "fashion-mnist-l2-small" / "metrics.jsonl"
     deadline = time.monotonic() + 120
@@ -250,7 +252,8 @@ def test_ctrl_c_leaves_a_run_that_resume_finishes(tmp_path: Path, capsedge: Caps
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "resume with capsedge train --resume --run runs/fashion-mnist-l2-small" in said
+    again = "resume with capsedge train --resume --run runs/fashion-mnist-l2-small"
+    assert f"{again} --device cpu --threads 1\n" in said
     assert "Traceback" not in said
 
     recipe = metrics.with_name("recipe.toml")  # two epochs more, so that the test ends

@@ -26,6 +26,7 @@ def test_json_carries_the_whole_record(edge: Edge, models: Path) -> None:
     done = edge("verify", models / "altered-weight.onnx", "--json")
 
     record = json.loads(done.stdout)
+    assert record["file"] == str(models / "altered-weight.onnx")
     assert done.returncode == 1
     assert record["altered_weights"] == ["classes.weight"]
     assert record["problems"]

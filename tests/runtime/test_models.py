@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shlex
 import shutil
 from pathlib import Path
 from typing import Literal
@@ -21,6 +22,7 @@ from capsedge.runtime.models import (
     builtin_models,
     exports_in,
     find_model,
+    how_to_get_zoo,
     in_precision,
     is_export,
     list_models,
@@ -222,7 +224,7 @@ def test_a_model_that_is_not_here_says_how_to_get_it(zoo_alone: Path) -> None:
     zoo = zoo_alone
     shutil.rmtree(zoo / "wide")
 
-    with pytest.raises(ModelError, match=r"'wide' is not on this machine: clone .* repository, and set CAPSEDGE_ZOO"):
+    with pytest.raises(ModelError, match=r"'wide' is not on this machine: put them into .*, or set CAPSEDGE_ZOO"):
         find_model("wide")
     assert {each.name: each.folder for each in list_models()} == {
         "edge-tiny": str(zoo / "edge-tiny"),
@@ -282,6 +284,9 @@ def test_the_zoo_is_where_the_variable_says_else_in_the_checkout(
     package = tmp_path / "site-packages" / "capsedge" / "runtime"
     monkeypatch.setattr(models, "__file__", str(package / "models.py"))
     assert zoo_folder() is None  # a folder zoo there is somebody else's package
+    assert how_to_get_zoo().startswith("clone capsedge's repository")
+    monkeypatch.chdir(ROOT / "docs")
+    assert how_to_get_zoo() == f"export CAPSEDGE_ZOO={shlex.quote(str(ROOT / 'zoo'))}"
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])

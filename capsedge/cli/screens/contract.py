@@ -35,7 +35,7 @@ def the_file(found: Inspection) -> Iterator[Row]:
     contract = found.promises
     for problem in found.problems:
         yield Row("ALTERED", problem, "bold red")
-    yield Row("file", found.file)
+    yield Row("file", found.file, whole=True)
     yield Row("size", "not built yet" if found.size_bytes is None else in_bytes(found.size_bytes))
     if found.beside:
         yield Row("same folder", ", ".join(found.beside))
@@ -95,7 +95,7 @@ def its_use(contract: Contract) -> Iterator[Row]:
 def its_engine(manifest: EngineManifest) -> Iterator[Row]:
     """Rows about an engine's build and its target."""
     if manifest.deferred:
-        yield Row("build it with", manifest.deferred, "yellow")
+        yield Row("build it with", manifest.deferred, "yellow", whole=True)
     yield Row("built by", f"{manifest.package} {manifest.package_version}".rstrip())
     yield Row("for", ", ".join(manifest.targets) or "the default GPUs of the package")
     if manifest.gpu or manifest.platform:
@@ -153,7 +153,7 @@ def its_hashes(found: Inspection) -> Iterator[Row]:
     for check in found.checks:
         yield Row(check.what, check.said, _CHECKS[check.holds])
     if found.promises is not None:
-        yield Row("graph SHA-256", found.promises.graph_sha256)
+        yield Row("graph SHA-256", found.promises.graph_sha256, whole=True)
 
 
 def precision(contract: Contract) -> str:

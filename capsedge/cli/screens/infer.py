@@ -15,8 +15,8 @@ _MOST_NAMED = 10
 _WARN_FROM = 2
 UNLIKE = "unlike the training images"
 
-Row = tuple[str, str, str, str]
-_COLUMNS: Row = ("file", "class", "length", "next best")
+Row = tuple[str, str, str, str, str]
+_COLUMNS: Row = ("file", "class", "length", "next best", "")  # the last has marks, in brackets
 
 
 class Table:
@@ -45,7 +45,7 @@ class Table:
         for column, width in enumerate(self._widths):
             longest = max(len(row[column]) for row in self._rows)
             self._widths[column] = max(width, min(longest, _MOST_WIDTH))
-        width = sum(self._widths) + 2 * len(self._widths)
+        width = sum(width + 2 for width in self._widths if width)
         columns = _columns_of_terminal() or width
         folded = width > columns
         lines: list[str] = []
@@ -122,8 +122,8 @@ def _row(prediction: "Prediction") -> Row:
     lengths = ", ".join(f"{guess.length:.3f}" for guess in answer) or "-"
     others = ", ".join(f"{guess.class_name} {guess.length:.3f}" for guess in prediction.next_best)
     marks = [mark for mark, set_ in (("inverted", prediction.inverted), (UNLIKE, prediction.unlike)) if set_]
-    told = f" ({', '.join(marks)})" if marks else ""
-    return one_line(prediction.path + told), one_line(_names(prediction) or "-"), lengths, one_line(others)
+    told = f"({', '.join(marks)})" if marks else ""
+    return one_line(prediction.path), one_line(_names(prediction) or "-"), lengths, one_line(others), told
 
 
 def _names(prediction: "Prediction", between: str = ", ") -> str:

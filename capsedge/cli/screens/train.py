@@ -4,11 +4,14 @@ from typing import TYPE_CHECKING
 
 from capsedge.cli.console import say
 from capsedge.cli.precision import in_words
+from capsedge.data.balance import about_balance
 from capsedge.data.known import SUBSET
-from capsedge.data.own import UNEVEN_TEXT
+from capsedge.data.split import Split
 from capsedge.plural import number_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from capsedge.recipe import Recipe
     from capsedge.training import Trainer
     from capsedge.training.devices import Devices
@@ -22,15 +25,8 @@ def say_start(recipe: "Recipe", trainer: "Trainer") -> None:
         f"{number_of(recipe.network.capsule_types, 'capsule type')})"
     )
     say(f"data:   {dataset.description}, from {dataset.location}")
-    chosen = [key for key in ("epochs", "batch_size") if not getattr(recipe.train, key)]
-    if chosen:
-        train = trainer.recipe.train
-        epochs, steps = number_of(train.epochs, "epoch"), number_of(len(trainer.batches), "step")
-        say(
-            f"plan:   {epochs} of {steps}, batches of {train.batch_size}, learning rate {train.learning_rate:g}"
-            f"{_scaled(recipe, train.batch_size)}; "
-            f"chosen by the number of images: {', '.join(f'train.{key}' for key in chosen)}"
-        )
+    if plan := [*_schedule(recipe, trainer), *_drawing(trainer)]:
+        say(f"plan:   {'; '.join(plan)}")
     if recipe.data.flip == "auto":
         say(
             "flip:   half of the images are mirrored, since they are in colour; where left and right differ, set "
@@ -46,8 +42,6 @@ def say_start(recipe: "Recipe", trainer: "Trainer") -> None:
             f"(routing.learning_rate={recipe.routing.learning_rate:g} is for b0 = 1); chosen by the number of "
             "primary capsules: routing.b0"
         )
-    if trainer.batches.balanced:
-        say(f"classes: each is drawn equally often, because {UNEVEN_TEXT} (data.balance)")
     for remark in dataset.remarks:
         say(f"note: {remark.text}")
     if dataset.source != recipe.data.source and dataset.source == SUBSET:
@@ -60,6 +54,26 @@ def say_start(recipe: "Recipe", trainer: "Trainer") -> None:
             "have seen the validation images, so the validation error may be too low"
         )
     say(f"run:    {trainer.run.path} on {_devices(trainer.devices)}, {in_words(trainer.precision)}")
+
+
+def _schedule(recipe: "Recipe", trainer: "Trainer") -> "Iterator[str]":
+    """The length of the training and its steps, if they were chosen."""
+    chosen = [key for key in ("epochs", "batch_size") if not getattr(recipe.train, key)]
+    if chosen:
+        train = trainer.recipe.train
+        epochs, steps = number_of(train.epochs, "epoch"), number_of(len(trainer.batches), "step")
+        yield (
+            f"{epochs} of {steps}, batches of {train.batch_size}, learning rate {train.learning_rate:g}"
+            f"{_scaled(recipe, train.batch_size)}"
+        )
+        yield f"chosen by the number of images: {', '.join(f'train.{key}' for key in chosen)}"
+
+
+def _drawing(trainer: "Trainer") -> "Iterator[str]":
+    """How often each class is drawn, where there is something to say."""
+    train = trainer.dataset.train
+    if isinstance(train, Split) and (said := about_balance(train.labels, balance=trainer.recipe.data.balance)):
+        yield said
 
 
 def _scaled(recipe: "Recipe", batch_size: int) -> str:

@@ -161,13 +161,13 @@ class Exchanges:
         """One line if some images were inverted and others were not, otherwise ""."""
         if not self.made or not self._others:
             return ""
-        few = self.made <= self._others
+        few, total = self.made <= self._others, self.made + self._others
         names = self._first[few]
         named = ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
-        return (
-            f"light and dark were {'' if few else 'not '}exchanged in {min(self.made, self._others):,} of "
-            f"{self.made + self._others:,} images alone: {named}"
-        )
+        counts = f"only {self.made:,} of {total:,} images"
+        if not few:
+            counts = f"{self.made:,} of {total:,} images, and not in {self._others:,}"
+        return f"light and dark were exchanged in {counts}: {named}"
 
 
 class Glance(NamedTuple):

@@ -19,6 +19,7 @@ from capsedge.export.tensorrt.rules import QUANTIZERS, LintFinding, Severity, ap
 from capsedge.export.tensorrt.worker import Parse, Parsed, Refusal
 from capsedge.onnx_lite.file import read_metadata
 from capsedge.runtime.int8_pairs import damaged_graph, in_words, int8_pairs
+from capsedge.runtime.models import title
 from capsedge.runtime.tensorrt.targets import check_names
 
 
@@ -26,7 +27,8 @@ class Lint(msgspec.Struct, frozen=True, kw_only=True):
     """The result of linting a file.
 
     Attributes:
-        model: The file.
+        model: The model's name.
+        file: Its file.
         parser: The parser and its release; "" if only the rules were applied.
         no_parser: The reason why no parser ran; "" if one did.
         targets: GPUs that the types were checked against.
@@ -34,6 +36,7 @@ class Lint(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     model: str
+    file: str
     parser: str
     no_parser: str
     targets: tuple[str, ...]
@@ -69,7 +72,8 @@ def lint(model: Path, targets: Sequence[str] = ()) -> Lint:
     findings = [*by_rules, *_of_parser(graph, parsed, parser, by_rules)] if parser else by_rules
     order = get_args(Severity)
     return Lint(
-        model=str(model),
+        model=title(model),
+        file=str(model),
         parser=parser,
         no_parser="; ".join(parsed.errors),
         targets=tuple(targets),

@@ -229,3 +229,4 @@ _READERS: dict[str, tuple[Callable[[str], Any], str]] = {
     "io-binding": (_yes_or_no, "yes or no"),
     "cuda-graph": (_yes_or_no, "yes or no"),
 }
+AXES = tuple(_READERS)  # names that a sweep can have

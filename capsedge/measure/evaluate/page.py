@@ -167,10 +167,10 @@ def _thresholds(found: Evaluated) -> str:
     )
 
 
-def figure(drawn: str, below: str, caption: str) -> str:
-    """An SVG plot with both axes from 0 to 1: x from 40 to 540, y from 210 (0) to 10 (1)."""
+def figure(drawn: str, below: str, caption: str, *, top: float = 1) -> str:
+    """An SVG plot: x from 40 (0) to 540 (1), y from 210 (0) to 10 (`top`)."""
     marks = "".join(
-        f'<text x="34" y="{214 - 200 * share:.0f}" text-anchor="end">{share:g}</text>'
+        f'<text x="34" y="{214 - 200 * share:.0f}" text-anchor="end">{top * share:g}</text>'
         f'<text x="{40 + 500 * share:.0f}" y="226" text-anchor="middle">{share:g}</text>'
         for share in (0, 0.25, 0.5, 0.75, 1)
     )

@@ -187,7 +187,7 @@ def test_findings_of_lint(capsys: pytest.CaptureFixture[str]) -> None:
         reason="its zero point is not 0, and TensorRT quantizes symmetrically",
         advice="quantize it again without zero points",
     )
-    found = Lint(model="m.onnx", parser="", no_parser="none here", targets=(), findings=(finding,))
+    found = Lint(file="model.onnx", model="m.onnx", parser="", no_parser="none here", targets=(), findings=(finding,))
     lint._print(found)
     said = capsys.readouterr().out
     assert_whole(said, finding.node, finding.reason, finding.advice, "refused DequantizeLinear:")

@@ -129,8 +129,8 @@ def test_images_that_disagree_are_named() -> None:
     assert (seen.remark(), seen.made) == ("", 20)
     for name in ("a.png", "b.png"):
         seen.add(name, turned=False)
-    assert seen.remark() == "light and dark were not exchanged in 2 of 22 images alone: a.png, b.png"
+    assert seen.remark() == "light and dark were exchanged in 20 of 22 images, and not in 2: a.png, b.png"
     fewer = Exchanges()
     for number in range(12):
         fewer.add(f"{number}.png", turned=number % 3 == 0)
-    assert fewer.remark() == "light and dark were exchanged in 4 of 12 images alone: 0.png, 3.png, 6.png, ..."
+    assert fewer.remark() == "light and dark were exchanged in only 4 of 12 images: 0.png, 3.png, 6.png, ..."

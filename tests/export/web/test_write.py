@@ -181,6 +181,24 @@ def test_the_page_of_another_network_of_that_name_is_not_replaced(
     assert tree(tmp_path / "pages") == before
 
 
+def test_a_full_disk_leaves_no_folder_and_is_told_with_the_page(
+    model: Path, tmp_path: Path, own_library: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from capsedge.export.web import write
+
+    def full_disk(path: Path, content: bytes | str) -> None:
+        del content
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(write, "write_atomically", full_disk)
+    before = {*tmp_path.iterdir()}
+    with pytest.raises(OSError, match="No space left") as full:
+        write_page(tmp_path / "new" / "pages", model, library=own_library)
+    assert str(full.value.filename).startswith(str(tmp_path / "new" / "pages"))
+    assert full.value.filename.endswith("index.html")
+    assert {*tmp_path.iterdir()} == before
+
+
 def test_a_failure_on_the_way_leaves_the_old_page(
     model: Path, tmp_path: Path, own_library: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

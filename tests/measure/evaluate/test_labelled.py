@@ -108,7 +108,7 @@ def test_light_and_dark_are_exchanged_as_by_infer_and_that_is_said(tmp_path: Pat
     drawn(tmp_path / "some", "9.png", background=10, ink=200)
     mixed = labelled(str(tmp_path / "some"), subject(["thing", "other"], shape=(20, 30, 1), dark_background=True))
     assert mixed.images[-1, 0, 0, 0] == 10
-    assert mixed.remarks[-1].text == "light and dark were not exchanged in 1 of 5 images alone: thing/9.png"
+    assert mixed.remarks[-1].text == "light and dark were exchanged in 4 of 5 images, and not in 1: thing/9.png"
 
 
 def test_figures_are_framed_in_known_formats_too(tmp_path: Path) -> None:
