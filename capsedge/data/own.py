@@ -25,7 +25,6 @@ from capsedge.plural import number_of, plural
 TEST_LIMIT = 10_000
 TEST_SEED = 20261130
 UNEVEN = 3  # ratio of the largest to the smallest class above which the error hides the smallest class
-UNEVEN_TEXT = f"the largest has more than {UNEVEN} times the images of the smallest"
 FEW_IMAGES = 20  # training images of a class, below which a remark advises more
 _SAMPLE, _MOST = 200, 0.9  # images whose background is tested, and the share that must have an even one
 SMALL_VALIDATION = 100  # validation images, below which one of them is more than a point of the error

@@ -54,9 +54,6 @@ class Batches:
         device: Device that holds the images and makes the batches.
         rank: Number of this rank.
         ranks: Ranks that share each minibatch.
-
-    Attributes:
-        balanced: Whether every class is drawn equally often (`data.balance`).
     """
 
     def __init__(
@@ -75,7 +72,6 @@ class Batches:
             if isinstance(data, Overlaid)
             else _Singles(data, device, balance=recipe.balance)
         )
-        self.balanced = isinstance(self.source, _Singles) and bool(self.source.members)
         self.augmentation = Augmentation(recipe, data.shape)
         self.batch_size = batch_size
         self.seed = seed

@@ -43,7 +43,6 @@ def test_it_counts_and_tells_what_is_doubtful_and_what_comes_next(capsedge: Caps
         "images of 60x40 pixels are fitted to 48x48, 25 of 25; data.size takes another side",
         "1 broken image ('red/broken.jpg') left out; the first: ",
         "images are held out for the test",
-        "capsedge train draws each class equally often, because the largest has more than 3 times the images of",
         "2 of 2 classes have fewer than 20 training images (blue 3, red 1",
         "every class is drawn equally often, since the largest is over 3 times the smallest (data.balance)",
     ):
@@ -51,20 +50,6 @@ def test_it_counts_and_tells_what_is_doubtful_and_what_comes_next(capsedge: Caps
     assert done.stderr == f"next: capsedge train --data {shlex.quote(str(photos))}\n"
     assert json.loads(capsedge("data", str(photos), "--json").stdout)["balanced"] is True
     assert json.loads(capsedge("data", "fashion-mnist-subset", "--json").stdout)["balanced"] is False
-
-
-def test_train_says_that_it_balances_the_classes(
-    capsedge: Capsedge, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    tiny = ("edge-nano", "--data", str(photos), "--set", "data.size=16", "--set", "train.epochs=1")
-    told = (
-        "classes: each is drawn equally often, because the largest has more than 3 times the images of the smallest"
-    )
-    for more, said in (((), True), (("--set", "data.balance=false"), False)):
-        done = capsedge("train", *tiny, *more)
-        assert done.returncode == 0, done.stderr
-        assert (told in done.stderr) == said
 
 
 def test_json_and_the_options_reach_the_data_set(capsedge: Capsedge, photos: Path) -> None:
