@@ -178,8 +178,8 @@ def measured(folders: Sequence[Path], *, rounds: int) -> DeployedReport:
         rounds: Rounds of the timing.
 
     Raises:
-        WrongUse: A folder has another name.
-        ModelError: A run is damaged or not finished.
+        WrongUse: A folder has another name, or its run is not finished.
+        ModelError: A run is damaged.
     """
     heads = _by_head(folders)
     errors: dict[tuple[str, Precision], list[tuple[float, float]]] = {}
@@ -255,7 +255,9 @@ def _by_head(folders: Sequence[Path]) -> Mapping[str, dict[int, Run]]:
         name = _NAME.fullmatch(folder.resolve().name)
         if name is None:
             raise WrongUse(f"expected folders of `benchmarks.ablation heads`, such as capsules-seed0, got '{folder}'")
-        heads.setdefault(name[1], {})[int(name[2])] = run_in(folder)
+        run = heads.setdefault(name[1], {})[int(name[2])] = run_in(folder)
+        if run.read_record().status != "finished":
+            raise WrongUse(f"run '{folder}' is not finished", "the command of the study continues it")
     return heads
 
 

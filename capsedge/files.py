@@ -31,8 +31,8 @@ def replacing(path: Path) -> Iterator[Path]:
     The temporary file is flushed to the disk before the rename, so that `path` is the old or the new file after a
     power cut. Its name cannot be predicted, so that no link can be placed there before.
     """
-    with created(path.parent), naming(path):
-        target = _target(path)
+    target = _target(path)
+    with created(target.parent), naming(path):
         _clear_leftovers(target.parent)
         partial = _partial(target.parent)
         try:

@@ -78,7 +78,7 @@ def data(
     found = load_dataset(place, size=size, group=group, fit=Fit(frame=frame, levels=levels))
     labels, balance = _parts(found)["training"].labels, load_recipe(DEFAULT_RECIPE, data=place).data.balance
     if as_json:
-        print_json({**_record(found), "balanced": balance and is_uneven(labels)})
+        print_json({**_record(found), "drawn_equally": balance and is_uneven(labels)})
     else:
         _print(found, about_balance(labels, balance=balance))
     if sheet is not None:

@@ -194,7 +194,8 @@ def export(
             }
         )
     if failed:
-        raise failed[0] if len(failed) == 1 else type(failed[0])("; ".join(map(str, failed)))
+        advice = "; ".join(dict.fromkeys(each.advice for each in failed if each.advice))
+        raise failed[0] if len(failed) == 1 else type(failed[0])("; ".join(each.text for each in failed), advice)
     _show_next(pages, done, record.data_source)
 
 

@@ -192,12 +192,12 @@ def _overfitted(training: Ended) -> Iterator[TrainingRemark]:
 def _more_images(data: DataRecipe) -> str:
     """What a network needs that has learned its images by heart: others, or more ways to vary these."""
     ways = [
-        "data.rotation=180 if things lie at any angle" if data.rotation < 180 else "",
-        "data.flip=true if a mirrored image has the same class" if data.flip is False else "",
-        "data.erase=0.25" if not data.erase else "",
+        "--set data.rotation=180 if things lie at any angle" if data.rotation < 180 else "",
+        "--set data.flip=true if a mirrored image has the same class" if data.flip is False else "",
+        "--set data.erase=0.25" if not data.erase else "",
     ]
     ways = [] if data.overlap else [*filter(None, ways)]  # nothing else moves overlapped images
-    return f"more images help most{', then --set ' if ways else ''}{', '.join(ways)}"
+    return f"more images help most{', then ' if ways else ''}{' or '.join(ways)}"
 
 
 def _still_falling(training: Ended) -> bool:

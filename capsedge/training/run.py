@@ -190,7 +190,7 @@ def new_run(name: str, root: Path = RUNS, *, folder: Path | None = None) -> Iter
         made = [path, root]
     else:
         path = folder
-        made = [] if folder.exists() else [folder]
+        made = [each for each in (folder, *folder.parents) if not each.exists()]
         folder.mkdir(parents=True, exist_ok=True)
     try:
         yield Run(path)

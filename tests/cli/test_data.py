@@ -44,12 +44,12 @@ def test_it_counts_and_tells_what_is_doubtful_and_what_comes_next(capsedge: Caps
         "1 broken image ('red/broken.jpg') left out; the first: ",
         "images are held out for the test",
         "2 of 2 classes have fewer than 20 training images (blue 3, red 1",
-        "every class is drawn equally often, since the largest is over 3 times the smallest (data.balance)",
+        "every class is drawn equally often, since one has over 3 times the images of another (data.balance)",
     ):
         assert f"note: {said}" in done.stdout or said in done.stdout
     assert done.stderr == f"next: capsedge train --data {shlex.quote(str(photos))}\n"
-    assert json.loads(capsedge("data", str(photos), "--json").stdout)["balanced"] is True
-    assert json.loads(capsedge("data", "fashion-mnist-subset", "--json").stdout)["balanced"] is False
+    assert json.loads(capsedge("data", str(photos), "--json").stdout)["drawn_equally"] is True
+    assert json.loads(capsedge("data", "fashion-mnist-subset", "--json").stdout)["drawn_equally"] is False
 
 
 def test_json_and_the_options_reach_the_data_set(capsedge: Capsedge, photos: Path) -> None:

@@ -227,7 +227,9 @@ def test_a_learning_rate_that_was_scaled_is_told_with_the_one_that_was_set(
     rounded = capsedge("train", *TINY, "--set", "train.epochs=1", *odd)
     (plan,) = (line for line in rounded.stderr.splitlines() if line.startswith("plan: "))
     assert ", batches of 128, learning rate 0.00123; " in plan
-    assert plan.endswith("; classes are drawn as they are, none is over 3 times another (data.balance)")
+    assert plan.endswith(
+        "; classes are drawn as they are, since none has over 3 times the images of another (data.balance)"
+    )
 
 
 def test_a_training_that_ends_at_chance_warns_and_says_what_to_lower(capsedge: Capsedge) -> None:

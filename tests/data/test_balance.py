@@ -9,9 +9,13 @@ from capsedge.data.balance import about_balance
 @pytest.mark.parametrize(
     ("counts", "balance", "said"),
     [
-        ((3, 1), True, "classes are drawn as they are, none is over 3 times another (data.balance)"),
+        (
+            (3, 1),
+            True,
+            "classes are drawn as they are, since none has over 3 times the images of another (data.balance)",
+        ),
         ((3, 1), False, ""),
-        ((4, 1), True, "every class is drawn equally often, since the largest is over 3 times the smallest "),
+        ((4, 1), True, "every class is drawn equally often, since one has over 3 times the images of another "),
         ((4, 1), False, "classes are drawn as they are; data.balance=true draws every class equally often"),
     ],
 )

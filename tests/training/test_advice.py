@@ -199,8 +199,8 @@ def test_overfitting_is_told() -> None:
     [
         (
             DataRecipe(rotation=10),
-            "then --set data.rotation=180 if things lie at any angle, data.flip=true if a mirrored image has the "
-            "same class, data.erase=0.25",
+            "then --set data.rotation=180 if things lie at any angle or --set data.flip=true if a mirrored image has "
+            "the same class or --set data.erase=0.25",
         ),
         (DataRecipe(flip=True, erase=0.1), "then --set data.rotation=180 if things lie at any angle"),
         (DataRecipe(rotation=180, flip=True, erase=0.1), ""),

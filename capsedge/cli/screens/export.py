@@ -80,10 +80,14 @@ def say_notes(verdict: Verdict) -> None:
 
     That advice is for who exports, and no part of the verdict, which the file and its card carry.
     """
+    from capsedge.export.gate.tolerance import is_unproved
+
     for note in verdict.notes:
         say(f"  {note}")
     change, limit = verdict.error_change, verdict.limits.get("error_change")
-    if change is not None and limit is not None and change.high > limit:
+    if change is None or limit is None:
+        return
+    if is_unproved(change, limit, verdict.largest_length_difference):
         points = f"{ceil(1000 * change.high) / 10:g}"
         say(f"  to prove a limit, train with more validation images, or use --max-error-increase {points}")
 

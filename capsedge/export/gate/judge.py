@@ -10,7 +10,7 @@ from capsedge.contract import Contract, FailedTraining, Verdict
 from capsedge.data.own import UNEVEN
 from capsedge.export.gate.measure import Deviation, measure
 from capsedge.export.gate.reference import Reference
-from capsedge.export.gate.tolerance import TIE, Tolerance
+from capsedge.export.gate.tolerance import TIE, Tolerance, is_unproved
 from capsedge.outside import one_line
 from capsedge.plural import number_of, plural
 from capsedge.runtime.int8_pairs import in_words
@@ -197,11 +197,8 @@ def _failed_training(expected: Reference, error: float) -> FailedTraining | None
 
 
 def _too_few(images: int, found: Deviation, change: Difference, tolerance: Tolerance) -> str:
-    """A remark if the error on all images, of which these are a sample, may rise by more than the limit.
-
-    Lengths that differ by no more than a tie change no answer that matters, on whatever image.
-    """
-    if change.high <= tolerance.error_increase or found.length <= TIE:
+    """A remark if the images do not prove the limit of the error."""
+    if not is_unproved(change, tolerance.error_increase, _finite(found.length)):
         return ""
     return (
         f"{number_of(images, 'validation image')} {plural(images, 'leaves', 'leave')} a rise of the error by up to "

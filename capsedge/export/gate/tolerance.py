@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 from capsedge.contract import Precision
 from capsedge.errors import ModelError, WrongUse
+from capsedge.statistics import Difference
 
 # Two capsules tie if their lengths in the network differ by at most this: another order of fp32 sums, which changes
 # each length by up to 1e-4, may swap them.
@@ -116,6 +117,19 @@ TOLERANCES: dict[Precision, Tolerance] = {
     # Four bits of mantissa, also for the weights: coarser than int8 for large values and finer for small ones.
     "fp8": replace(_INT8, batch=0.05, agreement=0.9, error_increase=0.01, node=0.2),
 }
+
+
+def is_unproved(change: Difference, limit: float, length: float | None) -> bool:
+    """Whether the error on all images, of which some were measured, may rise by more than a limit.
+
+    Lengths that differ by no more than a tie change no answer that matters, on whatever image.
+
+    Args:
+        change: The measured change, with its interval.
+        limit: Largest increase of the error, as a share of the images.
+        length: Largest measured difference of a length; None if it is not finite.
+    """
+    return change.high > limit and (length is None or length > TIE)
 
 
 def tolerance_of(precision: str, *, max_error_increase: float | None = None) -> Tolerance:

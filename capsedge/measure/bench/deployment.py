@@ -96,7 +96,7 @@ class ErrorOnData(msgspec.Struct, frozen=True, kw_only=True):
         low: Lower end of its 95 % interval (Wilson).
         high: Upper end of the interval.
         vs_first: Its error minus that of the first model, paired by image; None for the first model.
-        vs_first_low: Lower end of the 95 % interval of the difference (a bootstrap over the images).
+        vs_first_low: Lower end of the 95 % interval of the difference (`paired_difference`).
         vs_first_high: Upper end of the interval.
     """
 

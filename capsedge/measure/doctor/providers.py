@@ -60,7 +60,7 @@ def find_provider(provider: OrtProvider, presence: Presence) -> Finding:
         return found("works", f"runs a node; {_golden_sample(provider)}")
     except CapsedgeError as error:
         wrong = f"runs a node, but not the built-in network: {error.text}"
-        return found("broken", wrong, error.advice or _about_our_model(), code=error.code)
+        return found("broken", wrong, _about_our_model() or error.advice, code=error.code)
 
 
 def find_openvino() -> Finding:
@@ -77,7 +77,7 @@ def find_openvino() -> Finding:
         return found("works", f"{release}: runs a node; {_golden_sample('openvino')}")
     except CapsedgeError as error:
         wrong = f"{release}: runs a node, but not the built-in network: {error.text}"
-        return found("broken", wrong, error.advice or _about_our_model(), code=error.code)
+        return found("broken", wrong, _about_our_model() or error.advice, code=error.code)
 
 
 def cuda_of_onnxruntime() -> str:

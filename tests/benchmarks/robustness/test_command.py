@@ -52,7 +52,7 @@ def test_a_shift_of_0_has_the_error_of_the_run_and_nothing_changes(
     assert [row.error for row in found.conditions] == pytest.approx([told, told])
     assert [row.images for row in found.conditions] == [1000, 1000]
     assert found.conditions[0].standard_error == pytest.approx((told * (1 - told) / 1000) ** 0.5)
-    assert (found.conditions[1].change, found.conditions[1].change_low, found.conditions[1].change_high) == (0, 0, 0)
+    assert (found.conditions[1].change, found.conditions[1].change_high) == (0, -found.conditions[1].change_low)
     assert found.trained_on_these
     assert found.attacks == ()
     assert found.flat is None

@@ -259,7 +259,10 @@ def test_a_remark_says_that_the_images_are_too_few_for_the_limit(
 
     (remark,) = judged(small, lax(error_increase=0.002)).verdict.remarks
     assert "400 validation images leave a rise of the error by up to 0.69 points possible (95 %)" in remark
-    assert judged(no_lie, lax(error_increase=0.002)).verdict.remarks == ()  # the lengths themselves are the same
+    same = judged(no_lie, lax(error_increase=0.002)).verdict  # the lengths themselves are the same
+    assert same.remarks == ()
+    say_notes(same)
+    assert capsys.readouterr().err == ""
 
 
 def test_what_proves_a_limit_is_told_beside_the_limit_that_is_not_proved(
