@@ -27,8 +27,10 @@ def make(folder: Path, target: str, *words: str, **variables: str) -> subprocess
         for name in ("Makefile", "pyproject.toml", "constraints.txt", "tools.txt"):
             shutil.copy(ROOT / name, folder)
     command = ["make", target, f"PYTHON={python}", *words]
+    # `make test` tells its makes of itself, which then report their folder and take its variables.
+    outside = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
     return subprocess.run(
-        command, cwd=folder, env=os.environ | variables, capture_output=True, text=True, check=False, timeout=60
+        command, cwd=folder, env=outside | variables, capture_output=True, text=True, check=False, timeout=60
     )
 
 
