@@ -3,6 +3,7 @@
 import struct
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -136,3 +137,12 @@ def _scene(rng: np.random.Generator, height: int, width: int, samples: int) -> N
     shown = paper + (ink - paper) * blob[..., np.newaxis] + noise
     result: NDArray[np.int64] = np.clip(shown, 0, 65535).astype(np.int64)
     return result
+
+
+def saved_in(folder: Path) -> tuple[list[tuple[str, bytes]], list[Path]]:
+    """The 200 images that a page is compared on, and the files that they are saved in."""
+    files = [*pngs(140, seed=11), *others(60, seed=12)]
+    paths = [folder / f"{number:03}.image" for number in range(len(files))]
+    for path, (_, content) in zip(paths, files, strict=True):
+        path.write_bytes(content)
+    return files, paths

@@ -1,6 +1,7 @@
 // Drives a page in headless Chromium: `node in_browser.mjs JOB.json` prints what it saw, as JSON.
 import { createRequire } from "node:module";
 import { readFileSync } from "node:fs";
+import { classify } from "./in_page.mjs";
 
 const require = createRequire(`${process.env.CAPSEDGE_WEB_TOOLS}/`);
 const { chromium } = require("playwright-core");
@@ -36,23 +37,6 @@ const text = (selector) => page.textContent(selector);
 const ready = () => page.evaluate(() => globalThis.capsedge?.ready);
 const state = async () => ({ status: await text("#status"), error: await text("#error") });
 
-/** What the page makes of files, by its function for the console. */
-async function classify(files) {
-  return page.evaluate(async (files) => {
-    const results = [];
-    for (const file of files) {
-      const bytes = Uint8Array.from(atob(file), (letter) => letter.charCodeAt(0));
-      try {
-        const { lengths, pixels, inverted, unlike, answer } = await capsedge.classify(new File([bytes], "image"));
-        results.push({ lengths: [...lengths], pixels: [...pixels], inverted, unlike, answer });
-      } catch (error) {
-        results.push({ error: error.message });
-      }
-    }
-    return results;
-  }, files);
-}
-
 /** Drop or paste a file of the job, or a text. */
 async function transfer(kind, file) {
   await page.evaluate(
@@ -71,7 +55,7 @@ async function transfer(kind, file) {
 }
 
 const steps = {
-  classify: ({ files }) => classify(files),
+  classify: ({ files }) => page.evaluate(classify, files),
   choose: async ({ path }) => {
     await page.setInputFiles("#file", path);
     await settled();

@@ -2,6 +2,7 @@
 // the job by the page's function for the console, then one by the field of the page.
 import { createRequire } from "node:module";
 import { readFileSync } from "node:fs";
+import { classify } from "./in_page.mjs";
 
 const require = createRequire(`${process.env.CAPSEDGE_WEB_TOOLS}/`);
 const puppeteer = require("puppeteer-core");
@@ -15,19 +16,7 @@ try {
   page.on("pageerror", (error) => seen.errors.push(error.message));
   await page.goto(job.url);
   await page.evaluate(() => globalThis.capsedge.ready);
-  seen.classified = await page.evaluate(async (files) => {
-    const results = [];
-    for (const file of files) {
-      const bytes = Uint8Array.from(atob(file), (letter) => letter.charCodeAt(0));
-      try {
-        const { lengths, pixels, inverted, unlike, answer } = await capsedge.classify(new File([bytes], "image"));
-        results.push({ lengths: [...lengths], pixels: [...pixels], inverted, unlike, answer });
-      } catch (error) {
-        results.push({ error: error.message });
-      }
-    }
-    return results;
-  }, job.files);
+  seen.classified = await page.evaluate(classify, job.files);
   await (await page.$("#file")).uploadFile(job.path);
   await page.waitForFunction(() => document.getElementById("status").textContent.includes("longest capsule"));
   const text = (selector) => page.$eval(selector, (element) => element.textContent);

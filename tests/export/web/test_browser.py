@@ -17,7 +17,7 @@ from capsedge.runtime.open import open_session
 from tests.export.exact import save_pictures
 from tests.export.typed_files import contract_in
 from tests.export.web.conftest import Browser, differing, page_of
-from tests.export.web.images import others, pngs
+from tests.export.web.images import saved_in
 from tests.runtime.capsule_model import graph, save, save_with
 from tests.tiny import tiny_recipe, train_tiny
 
@@ -33,11 +33,7 @@ def test_200_images_of_odd_sizes_get_the_answers_and_lengths_of_infer(
     model: str, name: str, served: str, browser: Browser, tmp_path: Path
 ) -> None:
     """PNG of every kind, with alpha, 16 bits, palettes and orientations; and JPEG, WebP, GIF, BMP."""
-    files = [*pngs(140, seed=11), *others(60, seed=12)]
-    paths = []
-    for number, (_, content) in enumerate(files):
-        paths.append(tmp_path / f"{number:03}.image")
-        paths[-1].write_bytes(content)
+    files, paths = saved_in(tmp_path)
     step = {"do": "classify", "files": [base64.b64encode(content).decode() for _, content in files]}
     (found,) = browser(f"{served}/{name}/index.html", step)["results"]
 

@@ -11,7 +11,7 @@ from capsedge.runtime.infer.classify import DetailedPrediction, predict
 from capsedge.runtime.models import find_model
 from capsedge.runtime.open import open_session
 from tests.export.web.conftest import differing
-from tests.export.web.images import others, pngs
+from tests.export.web.images import saved_in
 
 SHOE = "samples/ankle-boot-1045.png"
 
@@ -20,11 +20,7 @@ SHOE = "samples/ankle-boot-1045.png"
 def test_images_of_odd_sizes_get_the_answers_and_lengths_of_infer(
     model: str, name: str, served: str, firefox: Callable[..., dict[str, Any]], tmp_path: Path
 ) -> None:
-    files = [*pngs(140, seed=11), *others(60, seed=12)]
-    paths = []
-    for number, (_, content) in enumerate(files):
-        paths.append(tmp_path / f"{number:03}.image")
-        paths[-1].write_bytes(content)
+    files, paths = saved_in(tmp_path)
 
     seen = firefox(f"{served}/{name}/index.html", [base64.b64encode(content).decode() for _, content in files], SHOE)
 
